@@ -1,0 +1,1 @@
+"""Tells whether an image classifier takes shortcuts, and shows how it knows."""

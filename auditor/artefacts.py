@@ -1,0 +1,338 @@
+"""What a suspected shortcut looks like, and where it is.
+
+Every kind but `masks` is an `Overlay`: an opacity and an ink per pixel, composited over an image. So one piece of
+code inserts, removes, scrambles, moves and dims whatever the kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+from pydantic import Field
+
+from auditor.config import ArtefactConfig, AuditConfig, bind_options, is_function_spec, suggest
+from auditor.datasets import CorruptImageError, Dataset, read_picture, to_grey
+from auditor.errors import ConfigError, DataError, OptionError
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Frame = tuple[int, int, int]
+Length = int | float
+Position = tuple[Length, Length]
+Opacity = Annotated[float, Field(gt=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """An artefact whose appearance is known: image with it = (1 - alpha) * image + alpha * ink."""
+
+    alpha: Floats
+    """(height, width) in [0, 1]; exactly 0 outside the region."""
+    ink: Floats
+    """(height, width, channels) in [0, 1]."""
+
+    @property
+    def mask(self) -> Bools:
+        """The region, (height, width)."""
+        return self.alpha > 0
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of the region in pixels, half-open."""
+        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+    @property
+    def opacity(self) -> float:
+        """Largest opacity of any pixel."""
+        return float(self.alpha.max())
+
+    @property
+    def is_invertible(self) -> bool:
+        """Whether what lies under it can be computed: nowhere opaque."""
+        return self.opacity < 0.99
+
+    def with_opacity(self, opacity: float) -> Overlay:
+        """The same artefact with another largest opacity."""
+        return replace(self, alpha=(self.alpha * (opacity / self.opacity)).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class MaskFolder:
+    """An artefact of which only the place is known: a mask picture per image, named as the image is."""
+
+    folder: Path
+
+    def mask(self, image_id: str, frame: Frame) -> Bools | None:
+        """The region (height, width) of one image; None where it has no mask.
+
+        Raises
+        ------
+        DataError
+            The mask is unreadable or of another size than the image.
+        """
+        file = (self.folder / image_id).with_suffix(".png")
+        if not file.is_file():
+            return None
+        try:
+            picture = read_picture(file)
+        except CorruptImageError as fault:
+            raise DataError(f"{file}: {fault}") from None
+        if picture.shape[:2] != frame[:2]:
+            got, wanted = picture.shape[:2], frame[:2]
+            raise DataError(f"{file}: mask is {got[1]} x {got[0]} pixels, the image is {wanted[1]} x {wanted[0]}")
+        return np.asarray((picture if picture.ndim == 2 else picture.max(axis=2)) > picture.dtype.type(0))
+
+
+Appearance = Overlay | MaskFolder
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A suspected shortcut, ready to be tested."""
+
+    name: str
+    kind: str
+    appearance: Appearance
+    target: int | None
+    """Class that it is suspected to change; None scans every class."""
+    present: str
+    controls: dict[str, Overlay]
+    """Innocent content given by the user."""
+
+    def region(self, image_id: str, frame: Frame) -> Bools | None:
+        """The region (height, width) in one image; None where it has none."""
+        if isinstance(self.appearance, Overlay):
+            return self.appearance.mask
+        return self.appearance.mask(image_id, frame)
+
+
+def build_artefacts(config: AuditConfig, frame: Frame, classes: tuple[str, ...]) -> list[Artefact]:
+    """The artefacts of a configuration, in a frame of height, width and channels.
+
+    Raises
+    ------
+    ConfigError
+        A file is missing, the artefact does not lie in the frame, or its target is no class of the model; all at once.
+    """
+    built, faults = [], []
+    for index, entry in enumerate(config.artefacts):
+        try:
+            built.append(_build(config, index, entry, frame, classes))
+        except ConfigError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return built
+
+
+def find_carriers(artefact: Artefact, dataset: Dataset, classes: tuple[str, ...]) -> Bools:
+    """Which images of the sample (images,) carry the artefact already.
+
+    Raises
+    ------
+    DataError
+        `present` names an array that the data lack or that is not one boolean per image, or a class of unlabelled data.
+    """
+    count = len(dataset)
+    if artefact.present in ("none", "all"):
+        return np.full(count, artefact.present == "all")
+    if artefact.present.startswith("class:"):
+        if dataset.truth is None:
+            raise DataError(f"artefact {artefact.name!r}: present = {artefact.present!r}, but the data have no labels")
+        return dataset.truth[:, classes.index(artefact.present.removeprefix("class:"))]
+    values = dataset.array(artefact.present)
+    if values is None or values.shape != (count,) or values.dtype != bool:
+        got = "no such array" if values is None else f"{values.dtype} of shape {values.shape}"
+        raise DataError(
+            f"artefact {artefact.name!r}: present = {artefact.present!r}: got {got} in the data, wanted a boolean per image "
+            "('none', 'all' and 'class:NAME' are possible too)"
+        )
+    return np.asarray(values)
+
+
+def overlay(
+    frame: Frame, *, image: Path, position: Position = (0, 0), opacity: Opacity = 1.0, scale: Length | None = None
+) -> Overlay:
+    """A picture with transparency (RGBA), composited over the image.
+
+    `position` is its left and top edge, `scale` its width: whole numbers are pixels, others fractions of the frame.
+    """
+    try:
+        with Image.open(image) as picture:
+            if "A" not in picture.getbands() and "transparency" not in picture.info:
+                raise OptionError("image", f"{image}: {picture.mode} without transparency, wanted RGBA")
+            rgba = picture.convert("RGBA")
+    except FileNotFoundError:
+        raise OptionError("image", f"{image}: no such file") from None
+    except (OSError, ValueError, SyntaxError) as fault:
+        raise OptionError("image", f"{image}: not a readable picture: {fault}") from None
+    if scale is not None:
+        width = _pixels(scale, frame[1])
+        if width < 1:
+            raise OptionError("scale", f"got {scale}, wanted at least one pixel")
+        size = (width, max(1, round(rgba.height * width / rgba.width)))
+        rgba = rgba.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
+    return _place(frame, np.asarray(rgba, dtype=np.float32) / 255.0, position, opacity)
+
+
+def text(
+    frame: Frame,
+    *,
+    text: Annotated[str, Field(min_length=1)],
+    position: Position = (0, 0),
+    size: Length = 12,
+    colour: str = "white",
+    opacity: Opacity = 1.0,
+    font: Path | None = None,
+) -> Overlay:
+    """Written text, such as a time stamp; `size` is the height of the letters in pixels or as a fraction of the frame."""
+    points = max(1, _pixels(size, frame[0]))
+    try:
+        face = ImageFont.truetype(str(font), points) if font else ImageFont.load_default(points)
+    except OSError as fault:
+        raise OptionError("font", f"{font}: not a readable font: {fault}") from None
+    left, top, right, bottom = (int(edge) for edge in face.getbbox(text))
+    alpha = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(alpha).text((-left, -top), text, fill=255, font=face)
+    layer = np.empty((alpha.height, alpha.width, 4), np.float32)
+    layer[..., :3] = _colour(colour)
+    layer[..., 3] = np.asarray(alpha, dtype=np.float32) / 255.0
+    return _place(frame, layer, position, opacity)
+
+
+def box(
+    frame: Frame, *, size: Position, position: Position = (0, 0), colour: str = "black", opacity: Opacity = 1.0
+) -> Overlay:
+    """A filled rectangle; `size` is its width and height."""
+    width, height = _pixels(size[0], frame[1]), _pixels(size[1], frame[0])
+    if width < 1 or height < 1:
+        raise OptionError("size", f"got {list(size)}, wanted at least one pixel")
+    layer = np.empty((height, width, 4), np.float32)
+    layer[..., :3] = _colour(colour)
+    layer[..., 3] = 1.0
+    return _place(frame, layer, position, opacity)
+
+
+def lightness(
+    frame: Frame, *, strength: Opacity = 0.3, angle: float = 45.0, colour: str = "white"
+) -> Overlay:
+    """A lightness gradient over the whole frame, from nothing to `strength`; `angle` in degrees, 0 to the right, 90 down."""
+    height, width, _ = frame
+    rows, columns = np.mgrid[0:height, 0:width]
+    radians = np.deg2rad(angle)
+    along = (columns + 0.5) * np.cos(radians) + (rows + 0.5) * np.sin(radians)
+    ramp = (along - along.min()) / max(float(np.ptp(along)), 1e-6)
+    layer = np.empty((height, width, 4), np.float32)
+    layer[..., :3] = _colour(colour)
+    layer[..., 3] = ramp
+    return _place(frame, layer, (0, 0), strength)
+
+
+def masks(frame: Frame, *, folder: Path) -> MaskFolder:
+    """Only the place is known: a folder with a mask picture per image, `<image id>.png`, not black in the region."""
+    del frame
+    if not folder.is_dir():
+        raise OptionError("folder", f"{folder}: no such folder")
+    return MaskFolder(folder)
+
+
+def _build(config: AuditConfig, index: int, entry: ArtefactConfig, frame: Frame, classes: tuple[str, ...]) -> Artefact:
+    path: tuple[str | int, ...] = ("artefacts", index)
+    target = None
+    if entry.target is not None:
+        if entry.target not in classes:
+            message = f"got {entry.target!r}, which is no class of the model{suggest(entry.target, list(classes))}"
+            raise config.fault((*path, "target"), message)
+        target = classes.index(entry.target)
+    if entry.present.startswith("class:") and entry.present.removeprefix("class:") not in classes:
+        name = entry.present.removeprefix("class:")
+        raise config.fault((*path, "present"), f"{name!r} is no class of the model{suggest(name, list(classes))}")
+    is_custom = entry.kind not in ARTEFACT_KINDS
+    function = config.function((*path, "kind"), entry.kind) if is_custom else ARTEFACT_KINDS[entry.kind]
+    options = bind_options(function, entry.options, path)
+    options = {name: config.path(str(v)) if isinstance(v, Path) else v for name, v in options.items()}
+    try:
+        made = _from_user(function, frame, options) if is_custom else function(frame, **options)
+        if isinstance(made, MaskFolder):
+            if entry.present == "none":
+                raise OptionError("present", "got 'none', but masks say where images carry the artefact; wanted 'all'")
+            if entry.controls:
+                raise OptionError("controls", "masks have no appearance to compare with; leave controls out")
+        controls = {Path(name).stem: _control(config, name, made, entry.kind, options, frame) for name in entry.controls}
+    except OptionError as fault:
+        raise config.fault((*path, *([fault.option] if fault.option else [])), fault.message) from None
+    return Artefact(entry.name, entry.kind, made, target, entry.present, controls)
+
+
+def _control(
+    config: AuditConfig, name: str, artefact: Appearance, kind: str, options: dict[str, Any], frame: Frame
+) -> Overlay:
+    """A user's innocent picture, put just where the artefact is."""
+    assert isinstance(artefact, Overlay)
+    file = config.path(name)
+    try:
+        if kind == "overlay":
+            return overlay(frame, **{**options, "image": file})
+        left, top, right, _ = artefact.box
+        return overlay(frame, image=file, position=(left, top), scale=right - left, opacity=artefact.opacity)
+    except OptionError as fault:
+        raise OptionError("controls", fault.message) from None
+
+
+def _from_user(function: Callable[..., Any], frame: Frame, options: dict[str, Any]) -> Overlay:
+    try:
+        layer = np.asarray(function(frame, **options))
+    except Exception as fault:  # the user's code may raise anything
+        raise OptionError("kind", f"{function.__name__} failed: {type(fault).__name__}: {fault}") from None
+    wanted = (*frame[:2], 4)
+    if layer.shape != wanted or not np.isfinite(layer).all() or layer.min() < 0 or layer.max() > 1:
+        raise OptionError("kind", f"{function.__name__} returned {layer.shape}, wanted RGBA {wanted} in [0, 1]")
+    return _place(frame, layer.astype(np.float32), (0, 0), 1.0)
+
+
+def _place(frame: Frame, layer: Floats, position: Position, opacity: float) -> Overlay:
+    """Put an RGBA layer (h, w, 4) into the frame."""
+    height, width, channels = frame
+    left, top = _pixels(position[0], width), _pixels(position[1], height)
+    bottom, right = top + layer.shape[0], left + layer.shape[1]
+    for edge, value, limit in (("right", right, width), ("bottom", bottom, height)):
+        if value > limit:
+            side = "width" if edge == "right" else "height"
+            raise OptionError("position", f"{edge} edge {value} exceeds the image {side} {limit}")
+    if left < 0 or top < 0:
+        raise OptionError("position", f"got {list(position)}, wanted the left and top edge inside the frame")
+    alpha = np.zeros((height, width), np.float32)
+    ink = np.zeros((height, width, channels), np.float32)
+    alpha[top:bottom, left:right] = layer[..., 3] * opacity
+    colour = layer[..., :3] if channels == 3 else to_grey(layer[..., :3])
+    ink[top:bottom, left:right] = colour
+    if not (alpha > 0).any():
+        raise OptionError("", "is transparent everywhere, so there is nothing to insert")
+    return Overlay(alpha, ink)
+
+
+def _pixels(length: Length, whole: int) -> int:
+    return length if isinstance(length, int) else round(length * whole)
+
+
+def _colour(name: str) -> Floats:
+    try:
+        return np.array(ImageColor.getrgb(name)[:3], np.float32) / 255.0
+    except ValueError:
+        raise OptionError("colour", f"got {name!r}, wanted a colour such as 'white' or '#ffcc00'") from None
+
+
+ARTEFACT_KINDS: dict[str, Callable[..., Appearance]] = {
+    "overlay": overlay,
+    "text": text,
+    "box": box,
+    "lightness": lightness,
+    "masks": masks,
+}

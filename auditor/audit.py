@@ -1,0 +1,370 @@
+"""One audit, from a configuration to an `AuditResult` with its rows and arrays."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.artefacts import Artefact, Overlay, build_artefacts, find_carriers
+from auditor.config import AuditConfig, bind_options
+from auditor.datasets import Dataset, first_image_shape, open_dataset, open_source
+from auditor.errors import AuditError, DataError
+from auditor.evidence import Progress, Survey, survey
+from auditor.exhibits import Case, Exhibits, explain_case
+from auditor.explain.attribution import ATTRIBUTIONS
+from auditor.history import Rows, Run
+from auditor.interventions import insert
+from auditor.models import KerasClassifier, load_classifier
+from auditor.records import (
+    SCHEMA_VERSION,
+    Agreement,
+    ArtefactRecord,
+    AuditResult,
+    ClassAccuracy,
+    DataRecord,
+    Finding,
+    MethodRecord,
+    ModelRecord,
+    Provenance,
+    RegionScores,
+)
+from auditor.reliance import Evidence, Population, Rule, judge, mean_interval, share_interval
+
+Bools = npt.NDArray[np.bool_]
+
+UNCALIBRATED = "Thresholds not yet calibrated: margin and class quantile were not tested on models of known truth."
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "tf-explain", "pillow")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an audit is about, opened and checked, before anything is measured."""
+
+    classifier: KerasClassifier
+    model: ModelRecord
+    dataset: Dataset
+    artefacts: list[Artefact]
+    carriers: list[Bools]
+
+
+def open_subject(config: AuditConfig) -> Subject:
+    """Open model, data and artefacts, and check all that can be checked without running the audit.
+
+    Raises
+    ------
+    AuditError
+        Whatever is wrong with them.
+    """
+    source = open_source(config)
+    classifier, model = load_classifier(config, first_image_shape(source))
+    dataset = open_dataset(
+        config,
+        source,
+        classes=classifier.classes,
+        image_shape=classifier.image_shape,
+        multilabel=classifier.output == "multilabel",
+    )
+    artefacts = build_artefacts(config, classifier.image_shape, classifier.classes)
+    try:
+        carriers = [find_carriers(artefact, dataset, classifier.classes) for artefact in artefacts]
+        next(dataset.batches(1), None)
+    except DataError as error:
+        raise DataError(f"{config.file}: {error}") from None
+    return Subject(classifier, model, dataset, artefacts, carriers)
+
+
+def run_audit(config: AuditConfig, progress: Progress) -> Run:
+    """Run the whole audit.
+
+    Raises
+    ------
+    AuditError
+        The audit could not be completed. What concerns one artefact alone becomes a finding instead.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    subject = open_subject(config)
+    classifier, dataset = subject.classifier, subject.dataset
+    seed = config.data.seed
+    seen = survey(
+        classifier,
+        dataset,
+        subject.artefacts,
+        subject.carriers,
+        fills=config.interventions.fills,
+        seed=seed,
+        batch_size=config.model.batch_size,
+        progress=progress,
+    )
+    if not len(seen.images):
+        raise DataError(f"{config.place('data', 'source')}: none of {len(dataset)} images could be used")
+    rule = Rule(config.verdict.margin, config.verdict.alpha, config.verdict.min_groups)
+    findings = [_find(subject, number, seen, rule) for number in range(len(subject.artefacts))]
+
+    methods, records = _methods(config, classifier)
+    rows = Rows()
+    _note_images(rows, subject, seen.images)
+    exhibits = Exhibits(rows=rows)
+    exhibits.keep_picture("mean image", seen.mean_image)
+    for number, case in enumerate(_cases(subject, findings, seen, config)):
+        progress("explanations", number, max(len(subject.artefacts), 1))
+        explain_case(exhibits, case, classifier, dataset, seen.mean_image, methods, seed=seed, level=rule.level)
+        progress("explanations", number + 1, max(len(subject.artefacts), 1))
+    for finding, evidence in zip(findings, seen.evidence, strict=True):
+        if isinstance(evidence, Evidence):
+            _note_interventions(rows, subject, finding, evidence)
+
+    result = AuditResult(
+        schema_version=SCHEMA_VERSION,
+        title=config.report.title,
+        calibrated=False,
+        exit_code=exit_code(findings),
+        findings=findings,
+        artefacts=[_describe(subject, number, exhibits) for number in range(len(subject.artefacts))],
+        region_scores=exhibits.region_scores,
+        methods=_with_diagnostics(records, exhibits, rule.level),
+        agreement=exhibits.agreement or _no_agreement(),
+        exemplars=exhibits.exemplars,
+        model=subject.model,
+        data=_describe_data(config, dataset, seen.images, classifier.classes, rule),
+        warnings=[UNCALIBRATED, *_warnings(subject, exhibits.region_scores)],
+        provenance=_provenance(config, started, time.monotonic() - clock),
+    )
+    return Run(result, rows, exhibits.arrays)
+
+
+def exit_code(findings: list[Finding]) -> int:
+    """3 where a finding is an error, else 1 where an artefact is relied on, else 4 where anything is open, else 0."""
+    verdicts = {finding.verdict for finding in findings}
+    if "error" in verdicts:
+        return 3
+    if "relies" in verdicts:
+        return 1
+    return 0 if verdicts == {"no_evidence"} else 4
+
+
+def _find(subject: Subject, number: int, seen: Survey, rule: Rule) -> Finding:
+    artefact, evidence = subject.artefacts[number], seen.evidence[number]
+    if isinstance(evidence, Evidence):
+        return judge(evidence, artefact.target, rule)
+    target = None if artefact.target is None else subject.classifier.classes[artefact.target]
+    return Finding(artefact.name, target, "error", None, "none", None, str(evidence), {})
+
+
+def _methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dict[str, dict[str, Any]], list[MethodRecord]]:
+    """The methods to run with their options, and a record of every method there is."""
+    running: dict[str, dict[str, Any]] = {}
+    records = []
+    for name, function in ATTRIBUTIONS.items():
+        given = dict(config.methods.get(name, {}))
+        is_on = given.pop("enabled", True)
+        options = bind_options(function, given, ("methods", name))
+        summary, reference = describe_method(function)
+        status, reason = "ok", None
+        if not is_on:
+            status, reason = "off", "switched off in the configuration"
+        elif name == "grad_cam" and not classifier.feature_layers:
+            status, reason = "not_applicable", "the model has no convolutional feature maps"
+        else:
+            running[name] = options
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+        records.append(MethodRecord(name, status, reason, plain, summary, reference))  # type: ignore[arg-type]
+    return running, records
+
+
+def describe_method(function: Any) -> tuple[str, str]:
+    """First sentence and reference of a method, from its docstring."""
+    text = function.__doc__ or ""
+    reference = text.partition("References:")[2].strip()
+    return text.strip().splitlines()[0], " ".join(reference.split())
+
+
+def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: AuditConfig) -> list[Case]:
+    """What is to be explained: for each artefact a seeded choice of carriers and of images to insert it into."""
+    wanted, shown, seed = config.explain.images, config.explain.exemplars, config.data.seed
+    usable = np.zeros(len(subject.dataset), bool)
+    usable[seen.images.positions] = True
+    random = np.random.default_rng([seed, 1])
+    order = random.permutation(len(usable))
+    if not subject.artefacts:
+        chosen = [int(at) for at in order if usable[at]][:wanted]
+        return [Case(None, None, [], chosen, shown)]
+    cases = []
+    for number, (artefact, finding, carries) in enumerate(
+        zip(subject.artefacts, findings, subject.carriers, strict=True)
+    ):
+        if finding.target is None or finding.verdict == "error":
+            continue
+        target = subject.classifier.classes.index(finding.target)
+        evidence = seen.evidence[number]
+        assert isinstance(evidence, Evidence)
+        with_it = set() if evidence.removals is None else set(evidence.removals.images.positions.tolist())
+        free: set[int] = set()
+        if evidence.insertion is not None:
+            images = evidence.insertion.images
+            free = set(images.positions[~images.has[:, target]].tolist())
+        carriers = [int(at) for at in order if at in with_it]
+        inserted = [int(at) for at in order if at in free and usable[at]]
+        half = wanted // 2
+        taken = carriers[: max(half, wanted - len(inserted))]
+        cases.append(Case(artefact, target, taken, inserted[: wanted - len(taken)], shown))
+        del carries
+    return cases
+
+
+def _note_images(rows: Rows, subject: Subject, images: Population) -> None:
+    """One row per image: its label, prediction and the score of the prediction."""
+    dataset, classes = subject.dataset, subject.classifier.classes
+    for at, position in enumerate(images.positions):
+        predicted = [classes[number] for number in np.flatnonzero(images.predicted[at])]
+        has = [classes[number] for number in np.flatnonzero(images.has[at])] if images.labelled[at] else []
+        rows.add(
+            image=dataset.ids[position],
+            group=str(dataset.groups[position]),
+            label=", ".join(has) or None,
+            predicted=", ".join(predicted) or None,
+            measurement="score of the prediction",
+            condition="as it came",
+            value=float(images.scores[at].max()),
+        )
+
+
+def _note_interventions(rows: Rows, subject: Subject, finding: Finding, evidence: Evidence) -> None:
+    """One row per image and intervention: how far the target's log-odds moved."""
+    if finding.target is None:
+        return
+    target = subject.classifier.classes.index(finding.target)
+    insertion, removals = evidence.insertion, evidence.removals
+    shifts: list[tuple[Population, str, npt.NDArray[np.floating]]] = []
+    if insertion is not None:
+        shifts.append((insertion.images, "inserted", insertion.shift))
+        shifts += [(insertion.images, f"control: {name}", values) for name, values in insertion.controls.items()]
+        shifts += [(insertion.images, f"variant: {name}", values) for name, values in insertion.variants.items()]
+        shifts += [(insertion.images, f"opacity: {dose:g}", values) for dose, values in insertion.doses.items()]
+    if removals is not None:
+        shifts += [(removals.images, f"removed: {name}", -values) for name, values in removals.fall.items()]
+        shifts += [(removals.images, f"removed elsewhere: {name}", -values) for name, values in removals.placebo.items()]
+    for images, condition, values in shifts:
+        for at, position in enumerate(images.positions):
+            rows.add(
+                image=subject.dataset.ids[position],
+                group=str(subject.dataset.groups[position]),
+                artefact=finding.artefact,
+                target=finding.target,
+                measurement="shift of the log-odds",
+                condition=condition,
+                value=float(values[at, target]),
+            )
+
+
+def _describe(subject: Subject, number: int, exhibits: Exhibits) -> ArtefactRecord:
+    artefact, carries = subject.artefacts[number], subject.carriers[number]
+    overlay = artefact.appearance if isinstance(artefact.appearance, Overlay) else None
+    picture = None
+    if overlay is not None:
+        grey = np.full((1, *subject.classifier.image_shape), 0.5, np.float32)
+        picture = exhibits.keep_picture(f"artefact {number}", insert(grey, overlay)[0])
+    target = None if artefact.target is None else subject.classifier.classes[artefact.target]
+    return ArtefactRecord(
+        name=artefact.name,
+        kind=artefact.kind,
+        target=target,
+        present=artefact.present,
+        carriers=int(carries.sum()),
+        coverage=None if overlay is None else float(overlay.mask.mean()),
+        box=None if overlay is None else overlay.box,
+        opacity=None if overlay is None else overlay.opacity,
+        picture=picture,
+    )
+
+
+def _describe_data(
+    config: AuditConfig, dataset: Dataset, images: Population, classes: tuple[str, ...], rule: Rule
+) -> DataRecord:
+    correct = (images.predicted == images.has).all(axis=1)
+    labelled = images.labelled
+    by_class = []
+    for number, name in enumerate(classes):
+        rows = images.has[:, number] & labelled
+        if rows.any() or images.predicted[:, number].any():
+            accuracy = share_interval(correct[rows], images.groups[rows], rule.level)
+            by_class.append(ClassAccuracy(name, int(rows.sum()), int(images.predicted[:, number].sum()), accuracy))
+    overall = share_interval(correct[labelled], images.groups[labelled], rule.level)
+    return DataRecord(
+        source=config.data.source,
+        sha256=dataset.sha256(),
+        available=dataset.available,
+        sampled=len(dataset),
+        used=len(images),
+        groups=len(np.unique(images.groups)),
+        labelled=bool(labelled.any()),
+        skipped=[dataset.skipped[row] for row in sorted(dataset.skipped)],
+        accuracy=overall if labelled.any() else replace(overall, reason="the data have no labels"),
+        classes=by_class,
+        mean_image="mean image",
+    )
+
+
+def _with_diagnostics(records: list[MethodRecord], exhibits: Exhibits, level: float) -> list[MethodRecord]:
+    found: list[MethodRecord] = []
+    for record in records:
+        checks = exhibits.diagnostics.get(record.name, {})
+        measured = {}
+        for name, parts in checks.items():
+            values = np.concatenate([values for values, _ in parts])
+            groups = np.concatenate([groups for _, groups in parts])
+            values = np.where(np.isfinite(values), values, np.nan)
+            measured[name] = mean_interval(values, groups, level, unit="mean", score=None)
+        found.append(replace(record, diagnostics=measured))
+    return found
+
+
+def _no_agreement() -> list[Agreement]:
+    reason = "no images were explained"
+    return [Agreement(name, "not_applicable", reason, None, None) for name in ("gradient", "grad_cam")]
+
+
+def _warnings(subject: Subject, scores: list[RegionScores]) -> list[str]:
+    found = []
+    if subject.dataset.skipped:
+        found.append(f"{len(subject.dataset.skipped)} images could not be used and were skipped.")
+    if not subject.artefacts:
+        found.append("No artefact is named in the configuration, so there is nothing to decide on.")
+    for entry in scores:
+        found += [f"{entry.artefact}, {entry.method}: {note}" for note in entry.notes if "baseline" in note]
+    return found
+
+
+def _provenance(config: AuditConfig, started: datetime, seconds: float) -> Provenance:
+    return Provenance(
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(seconds, 1),
+        auditor=metadata.version("auditor"),
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages=_versions(),
+        seed=config.data.seed,
+        config_file=config.file.name,
+        config=config.echo(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions: Mapping[str, str | None] = {name: _version(name) for name in _PACKAGES}
+    return {name: version for name, version in versions.items() if version is not None}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,441 @@
+"""Reads `audit.toml` into a frozen `AuditConfig`; the only place for defaults of the audit itself.
+
+The options of a method or an artefact kind are the keyword-only parameters of its function: their names, types and
+defaults are read from its signature, so a new one needs no change here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from auditor.errors import ConfigError, OptionError
+from auditor.toml_places import find_places, nearest_place
+
+KeyPath = tuple[str | int, ...]
+Function = Callable[..., Any]
+
+_Name = Annotated[str, Field(min_length=1)]
+_Fill = Literal["mean", "blur", "inpaint"]
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class ModelConfig(_Section):
+    """The classifier to audit."""
+
+    source: _Name
+    """A `.keras` or `.h5` file, or `package.module:function` returning a Keras model."""
+    labels: str | tuple[_Name, ...] | None = None
+    """A text file with a class name per line, or the names; without it classes are called by their number."""
+    preprocess: _Name = "auto"
+    """`auto` reads the model's own Rescaling or Normalization; `none` feeds pixels scaled to `input_range`;
+    `package.module:function` is applied to float images in [0, 255]."""
+    input_range: tuple[float, float] | None = None
+    """The pixel range that the model expects, for example [0, 1]; needed where `preprocess` is `none`."""
+    output: Literal["auto", "softmax", "binary", "multilabel"] = "auto"
+    trust: bool = False
+    """Load layers that carry Python code (Lambda). Only for a model whose origin you trust."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 64
+
+
+class DataConfig(_Section):
+    """The images to audit with."""
+
+    source: _Name
+    """An `.npz`, a folder with a folder per class, or `package.module:function`."""
+    limit: Annotated[int, Field(ge=1)] | Literal["all"] = 500
+    """Size of the seeded, class-balanced sample, or `all`."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    fit: Literal["exact", "resize", "crop"] = "exact"
+    """What to do with images of another size than the model's: refuse, resize, or resize and crop the centre."""
+    max_corrupt: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """A larger share of unreadable images ends the audit."""
+
+
+class ArtefactConfig(_Section):
+    """One suspected shortcut; further keys are the options of its kind."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    name: _Name
+    kind: _Name
+    target: _Name | None = None
+    present: _Name = "none"
+    """Which images carry it already: `none`, `all`, `class:NAME`, or a boolean array of the npz."""
+    controls: tuple[_Name, ...] = ()
+    """Pictures of innocent content, put where the artefact is; they enter the verdict."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the kind."""
+        return dict(self.model_extra or {})
+
+
+class InterventionsConfig(_Section):
+    """How artefacts are taken out."""
+
+    fills: Annotated[tuple[_Fill, ...], Field(min_length=1)] = ("mean", "blur", "inpaint")
+
+
+class ExplainConfig(_Section):
+    """How many images are explained."""
+
+    images: Annotated[int, Field(ge=1)] = 48
+    """Images per artefact whose attributions are measured in the region."""
+    exemplars: Annotated[int, Field(ge=0, le=64)] = 6
+    """Images per artefact shown in the report with all their maps."""
+
+
+class VerdictConfig(_Section):
+    """The rule of the verdict."""
+
+    margin: Annotated[float, Field(gt=0)] = 0.5
+    """The smallest effect that matters, in log-odds."""
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    min_groups: Annotated[int, Field(ge=2)] = 12
+    """Fewer independent groups of images are inconclusive."""
+
+
+class ReportConfig(_Section):
+    """Where the report goes and what it is called."""
+
+    output: _Name = "reports"
+    formats: Annotated[tuple[Literal["html", "pdf"], ...], Field(min_length=1)] = ("html", "pdf")
+    title: _Name = "Shortcut audit"
+
+
+class _Document(_Section):
+    model: ModelConfig
+    data: DataConfig
+    artefacts: tuple[ArtefactConfig, ...] = ()
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    interventions: InterventionsConfig = InterventionsConfig()
+    explain: ExplainConfig = ExplainConfig()
+    verdict: VerdictConfig = VerdictConfig()
+    report: ReportConfig = ReportConfig()
+
+
+class AuditConfig(_Document):
+    """A whole `audit.toml`, checked, with the file that it came from."""
+
+    file: Path
+    places: dict[KeyPath, tuple[int, int]] = Field(default_factory=dict, repr=False)
+
+    def path(self, name: str) -> Path:
+        """A path of the file, which may be relative to its folder."""
+        return self.file.parent / name
+
+    def place(self, *path: str | int) -> str:
+        """Where a key stands, as `file:line:column`."""
+        line, column = nearest_place(self.places, path)
+        return f"{self.file}:{line}:{column}"
+
+    def fault(self, path: KeyPath, message: str) -> ConfigError:
+        """An error about the value of one key, with its place."""
+        return ConfigError(f"{self.place(*path)}: {dotted(path)}: {message}")
+
+    def function(self, path: KeyPath, spec: str) -> Function:
+        """The user's function that a `package.module:function` value names."""
+        try:
+            return import_function(spec, self.file.parent)
+        except OptionError as error:
+            raise self.fault(path, error.message) from None
+
+    def echo(self) -> dict[str, Any]:
+        """The configuration as plain data, for the record of the run; every default is spelt out."""
+        return self.model_dump(mode="json", exclude={"file", "places"})
+
+
+def read_config(
+    file: Path,
+    overrides: tuple[str, ...] = (),
+    *,
+    kinds: Mapping[str, Function],
+    methods: Mapping[str, Function],
+) -> AuditConfig:
+    """Read and check an `audit.toml`.
+
+    Parameters
+    ----------
+    overrides
+        `KEY=VALUE` with a dotted key; the value is read as TOML, or else as a plain string.
+    kinds, methods
+        The functions whose keyword-only parameters are the options of artefact kinds and methods.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing or wrong; all faults at once, a line each.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such file; wanted the configuration of an audit") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ConfigError(f"{file}: cannot be read: {fault}") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        line, column, message = _syntax_fault(text, fault)
+        raise ConfigError(f"{file}:{line}:{column}: not TOML: {message}") from None
+    places = find_places(text)
+    overridden = [_override(data, item) for item in overrides]
+
+    faults: dict[KeyPath, list[str]] = {}
+    config = None
+    try:
+        document = _Document.model_validate_json(_as_json(data), strict=True)
+        config = AuditConfig(**dict(document), file=file, places=places)
+    except pydantic.ValidationError as error:
+        for path, message in _explain(error, _Document, data):
+            faults.setdefault(path, []).append(message)
+    for path, message in _option_faults(data, file.parent, kinds, methods):
+        faults.setdefault(path, []).append(message)
+    if faults:
+        lines = []
+        for path, messages in faults.items():
+            came_from_command = any(path[: len(key)] == key for key in overridden)
+            line, column = nearest_place(places, path)
+            where = f"--set {dotted(path)}" if came_from_command else f"{file}:{line}:{column}: {dotted(path)}"
+            lines += [(line, f"{where}: {message}") for message in messages]
+        raise ConfigError("\n".join(message for _, message in sorted(lines, key=lambda item: item[0])))
+    assert config is not None
+    return config
+
+
+def bind_options(function: Function, options: Mapping[str, Any], path: KeyPath = ()) -> dict[str, Any]:
+    """The options of a function, checked and converted by the types of its keyword-only parameters.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown, missing or of the wrong type.
+    """
+    schema = _options_model(function)
+    try:
+        bound = schema.model_validate_json(_as_json(options), strict=True)
+    except pydantic.ValidationError as error:
+        raise ConfigError("\n".join(f"{dotted(path + p)}: {m}" for p, m in _explain(error, schema, options))) from None
+    return {name: getattr(bound, name) for name in schema.model_fields}
+
+
+def import_function(spec: str, folder: Path) -> Function:
+    """Import `package.module:function`; modules beside the configuration are found too.
+
+    Raises
+    ------
+    OptionError
+        The module cannot be imported or has no such function.
+    """
+    module_name, _, name = spec.partition(":")
+    sys.path.insert(0, str(folder.resolve()))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as fault:  # a user's module may raise anything when it is imported
+        raise OptionError("", f"module {module_name!r} cannot be imported: {type(fault).__name__}: {fault}") from None
+    finally:
+        sys.path.remove(str(folder.resolve()))
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise OptionError("", f"module {module_name!r} has no function {name!r}")
+    return function  # type: ignore[no-any-return]
+
+
+def is_function_spec(text: str) -> bool:
+    """Whether a text has the form `package.module:function`."""
+    return re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", text) is not None
+
+
+def suggest(got: str, allowed: list[str]) -> str:
+    """`; did you mean 'x'?` where something is close, and the list of what is allowed."""
+    near = difflib.get_close_matches(got, allowed, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(allowed[:12]) + (f", … ({len(allowed)} in all)" if len(allowed) > 12 else "")
+    return f"{hint} (allowed: {shown})" if allowed else hint
+
+
+def dotted(path: KeyPath) -> str:
+    """`artefacts[0].name` for a key path."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON schema of `audit.toml`."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_Document.model_json_schema()}
+
+
+def describe_options(function: Function) -> list[tuple[str, str, str]]:
+    """Name, type and default of every option of a function, for people to read."""
+    rows = []
+    for name, parameter in _parameters(function):
+        annotation = parameter.annotation
+        kind = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+        default = "required" if parameter.default is parameter.empty else json.dumps(parameter.default)
+        rows.append((name, kind, default))
+    return rows
+
+
+def _option_faults(
+    data: dict[str, Any], folder: Path, kinds: Mapping[str, Function], methods: Mapping[str, Function]
+) -> list[tuple[KeyPath, str]]:
+    """Faults in the options of artefact kinds and methods, and names used twice."""
+    faults: list[tuple[KeyPath, str]] = []
+    sections = data.get("methods")
+    for name, options in sections.items() if isinstance(sections, dict) else ():
+        path: KeyPath = ("methods", name)
+        if name not in methods:
+            faults.append((path, f"unknown method{suggest(name, list(methods))}"))
+        elif isinstance(options, dict):
+            enabled = options.get("enabled", True)
+            if not isinstance(enabled, bool):
+                faults.append(((*path, "enabled"), f"got {enabled!r}, wanted true or false"))
+            faults += _bound_faults(methods[name], {k: v for k, v in options.items() if k != "enabled"}, path)
+    entries = data.get("artefacts")
+    seen: set[str] = set()
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        if not isinstance(entry, dict):
+            continue
+        path = ("artefacts", index)
+        name, kind = entry.get("name"), entry.get("kind")
+        if isinstance(name, str) and name in seen:
+            faults.append(((*path, "name"), f"got {name!r} twice, wanted a name of its own for each artefact"))
+        seen.add(str(name))
+        if not isinstance(kind, str):
+            continue
+        function = kinds.get(kind)
+        if function is None and is_function_spec(kind):
+            try:
+                function = import_function(kind, folder)
+            except OptionError as error:
+                faults.append(((*path, "kind"), error.message))
+                continue
+        if function is None:
+            faults.append(((*path, "kind"), f"unknown kind {kind!r}{suggest(kind, [*kinds, 'package.module:function'])}"))
+            continue
+        faults += _bound_faults(function, {k: v for k, v in entry.items() if k not in ArtefactConfig.model_fields}, path)
+    return faults
+
+
+def _bound_faults(function: Function, options: Mapping[str, Any], path: KeyPath) -> list[tuple[KeyPath, str]]:
+    schema = _options_model(function)
+    try:
+        schema.model_validate_json(_as_json(options), strict=True)
+    except pydantic.ValidationError as error:
+        return [((*path, *inner), message) for inner, message in _explain(error, schema, options)]
+    return []
+
+
+def _parameters(function: Function) -> list[tuple[str, inspect.Parameter]]:
+    parameters = inspect.signature(function, eval_str=True).parameters
+    return [(name, p) for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+
+
+def _options_model(function: Function) -> type[pydantic.BaseModel]:
+    fields: dict[str, Any] = {
+        name: (p.annotation, ... if p.default is p.empty else p.default) for name, p in _parameters(function)
+    }
+    return pydantic.create_model("Options", __config__=pydantic.ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+
+
+def _explain(
+    error: pydantic.ValidationError, schema: type[pydantic.BaseModel], data: Mapping[str, Any]
+) -> list[tuple[KeyPath, str]]:
+    """Each fault's key path and a sentence that says what was got and what was wanted."""
+    found: dict[KeyPath, str] = {}
+    for fault in error.errors():
+        path = _real_path(fault["loc"], data)
+        kind, got = fault["type"], fault["input"]
+        if kind == "extra_forbidden":
+            allowed = _fields_at(schema, path[:-1])
+            message = f"unknown key{suggest(str(path[-1]), allowed)}"
+        elif kind == "missing":
+            message = "missing; it is required"
+        else:
+            wanted = re.sub(r"^(Input|Value|String|List|Tuple) should (be|have) ", "", fault["msg"])
+            message = f"got {_shorten(got)}, wanted {wanted[0].lower()}{wanted[1:]}"
+        found[path] = f"{found[path]}, or {message.partition(', wanted ')[2]}" if path in found else message
+    return list(found.items())
+
+
+def _real_path(loc: tuple[str | int, ...], data: Any) -> KeyPath:
+    """Pydantic's location without the names of union members, which are no keys of the file."""
+    path: list[str | int] = []
+    node = data
+    for position, part in enumerate(loc):
+        inside = (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int))
+        is_missing_key = isinstance(node, dict) and position == len(loc) - 1
+        if not (inside or is_missing_key):
+            continue
+        path.append(part)
+        node = node[part] if inside and (isinstance(node, dict) or part < len(node)) else None  # type: ignore[operator]
+    return tuple(path)
+
+
+def _fields_at(schema: type[pydantic.BaseModel], path: KeyPath) -> list[str]:
+    node: Any = schema
+    for part in path:
+        if isinstance(part, str):
+            node = node.model_fields[part].annotation
+    return list(getattr(node, "model_fields", {}))
+
+
+def _shorten(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _as_json(data: Mapping[str, Any]) -> str:
+    # JSON keeps the strictness of TOML's types and lets lists become tuples, and strings paths
+    return json.dumps(data, default=str)
+
+
+def _override(data: dict[str, Any], item: str) -> KeyPath:
+    key, equals, value = item.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {item}: got no KEY=VALUE, wanted for example --set verdict.margin=0.5")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    path: KeyPath = tuple(int(part) if part.isdigit() else part for part in parts)
+    node: Any = data
+    for position, part in enumerate(path):
+        is_last = position == len(path) - 1
+        if isinstance(node, list) and isinstance(part, int) and part < len(node):
+            if is_last:
+                node[part] = parsed
+            else:
+                node = node[part]
+        elif isinstance(node, dict):
+            if is_last:
+                node[str(part)] = parsed
+            else:
+                node = node.setdefault(str(part), {})
+        else:
+            raise ConfigError(f"--set {item}: {dotted(path[: position + 1])} is no key of the configuration")
+    return path
+
+
+def _syntax_fault(text: str, fault: tomllib.TOMLDecodeError) -> tuple[int, int, str]:
+    found = re.search(r"^(.*) \(at line (\d+), column (\d+)\)$", str(fault), re.DOTALL)
+    if found:
+        return int(found[2]), int(found[3]), found[1]
+    return text.count("\n") + 1, 1, str(fault)

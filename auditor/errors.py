@@ -1,0 +1,43 @@
+"""What can go wrong, for the user of the audit.
+
+    AuditError            exit code
+    ├── ConfigError       2   the configuration, or a file it names, is at fault
+    ├── ModelError        3   the model cannot be loaded, read or explained
+    ├── DataError         3   the images, labels or masks cannot be used
+    └── ReportError       3   a saved run cannot be read, or its report not be written
+
+Our own bugs are `AssertionError`s and are never caught.
+"""
+
+
+class AuditError(Exception):
+    """A fault the user can mend; its text is one sentence: where, what, got, wanted."""
+
+    exit_code = 3
+
+
+class ConfigError(AuditError):
+    """The configuration is at fault; several faults stand on lines of their own."""
+
+    exit_code = 2
+
+
+class OptionError(ConfigError):
+    """One option has an unusable value; whoever knows the file adds where it stands."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(f"{option}: {message}" if option else message)
+        self.option = option
+        self.message = message
+
+
+class ModelError(AuditError):
+    """The model cannot be loaded, read or explained."""
+
+
+class DataError(AuditError):
+    """The images, labels, groups or masks cannot be used."""
+
+
+class ReportError(AuditError):
+    """A saved run cannot be read, or a report cannot be written."""

@@ -1,0 +1,1 @@
+"""Explanations: they localise and illustrate, they never decide."""

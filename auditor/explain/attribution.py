@@ -1,0 +1,247 @@
+"""Attribution methods: which pixels speak for a target class, by a model's own gradients.
+
+Each method is a plain function of a `Question`; its keyword-only parameters are its options in `audit.toml`. It
+returns one `Attribution` per variant (a layer, a baseline). Attributions are signed, raw and never normalised;
+nothing couples an image to its batch-mates. The first pass (scores, gradient, features) is shared by all methods.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from pydantic import Field
+from scipy.ndimage import gaussian_filter
+
+from auditor.models import Classifier, Pass
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Baseline = Literal["mean", "blur", "black", "grey", "white"]
+Count = Annotated[int, Field(ge=1, le=4096)]
+Tolerance = Annotated[float, Field(gt=0, lt=1)]
+
+_ROUND = 8
+"""Samples that SmoothGrad adds at a time: fixed, so that its early stop does not depend on the batch size."""
+
+_MOST_FLOATS = 2**24
+"""Pixels of noisy or interpolated images held at once: 64 MiB."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which images are explained for which targets, and what all methods share."""
+
+    classifier: Classifier
+    images: Floats
+    """(n, h, w, c) in [0, 1]."""
+    targets: Ints
+    """(n,) class numbers."""
+    ids: list[str]
+    """Randomness is keyed by these, never by the place in a batch."""
+    seed: int
+    mean_image: Floats
+    """(h, w, c): mean of the audited images, a baseline."""
+    first: Pass
+    """Scores, gradient and features at the images themselves."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """One method's maps, with its own checks."""
+
+    maps: Floats
+    """(n, h, w, c or 1), signed."""
+    diagnostics: dict[str, npt.NDArray[np.float64]]
+    """Name -> (n,)."""
+    baseline: Floats | None = None
+    """(n, h, w, c): the reference images of a path method."""
+
+
+def ask(
+    classifier: Classifier,
+    images: Floats,
+    targets: Ints,
+    *,
+    ids: list[str],
+    mean_image: Floats,
+    seed: int = 0,
+    layers: tuple[str, ...] | None = None,
+) -> Question:
+    """Run the shared first pass; `layers` are those that Grad-CAM reads, by default the classifier's own choice."""
+    chosen = classifier.feature_layers if layers is None else layers
+    first = classifier.differentiate(images, targets, chosen)
+    return Question(classifier, images, targets, ids, seed, mean_image, first)
+
+
+def gradient(question: Question) -> dict[str, Attribution]:
+    """Derivative of the target's score by each pixel.
+
+    References: Simonyan, Vedaldi, Zisserman, "Deep inside convolutional networks" (2014).
+    """
+    return {"": Attribution(question.first.gradient, {})}
+
+
+def grad_cam(question: Question, *, layers: tuple[str, ...] = ()) -> dict[str, Attribution]:
+    """Feature maps weighted by their mean gradient, rectified, then enlarged; one variant per layer.
+
+    Without `layers`: the last layer at the resolution of the last convolution, and the one a resolution earlier.
+
+    References: Selvaraju et al., "Grad-CAM" (2017).
+    """
+    names = layers or tuple(question.first.features)
+    return {name: _grad_cam(question, name) for name in names}
+
+
+def smoothgrad(
+    question: Question, *, noise: Tolerance = 0.15, samples: Count = 64, tolerance: Tolerance = 0.1
+) -> dict[str, Attribution]:
+    """Mean signed gradient under Gaussian noise, in antithetic pairs, until its standard error is small.
+
+    `noise` is the standard deviation as a share of the range [0, 1]; `samples` is the cap, and an image stops early
+    once the norm of the standard error is under `tolerance` times the norm of the mean. Noisy pixels are not clipped.
+
+    References: Smilkov et al., "SmoothGrad" (2017).
+    """
+    images = question.images
+    count = len(images)
+    generators = [_generator(question.seed, "smoothgrad", name) for name in question.ids]
+    total = np.zeros(images.shape, np.float64)
+    squares = np.zeros(images.shape, np.float64)
+    pairs = np.zeros(count, np.int64)
+    error = np.full(count, np.inf)
+    active = np.arange(count)
+    cap = max(1, samples // 2)
+    while len(active):
+        width = min(_ROUND // 2, cap - int(pairs[active[0]]))
+        for part in _chunks(active, 2 * width * images[0].size):
+            shape = (width, *images.shape[1:])
+            shifts = noise * np.stack([generators[at].standard_normal(shape, np.float32) for at in part])
+            shifts = np.concatenate([shifts, -shifts], axis=1)
+            noisy = (images[part][:, None] + shifts).reshape(-1, *images.shape[1:])
+            passed = question.classifier.differentiate(noisy, np.repeat(question.targets[part], 2 * width))
+            by_sample = passed.gradient.reshape(len(part), 2, width, *images.shape[1:])
+            by_pair = by_sample.mean(axis=1)
+            total[part] += by_pair.sum(axis=1, dtype=np.float64)
+            squares[part] += np.square(by_pair).sum(axis=1, dtype=np.float64)
+            pairs[part] += width
+        n = pairs[active]
+        if n[0] > 1:
+            mean = total[active] / n[0]
+            variance = np.maximum(squares[active] / n[0] - mean**2, 0) / (n[0] - 1)
+            error[active] = _norms(np.sqrt(variance)) / np.maximum(_norms(mean), np.finfo(np.float32).tiny)
+        active = active[(error[active] > tolerance) & (n < cap)]
+    maps = (total / pairs[:, None, None, None]).astype(np.float32)
+    return {"": Attribution(maps, {"samples": 2.0 * pairs, "relative standard error": error})}
+
+
+def integrated_gradients(
+    question: Question,
+    *,
+    baselines: Annotated[tuple[Baseline, ...], Field(min_length=1)] = ("mean", "blur"),
+    nodes: Count = 16,
+    most_nodes: Count = 128,
+    tolerance: Tolerance = 0.02,
+) -> dict[str, Attribution]:
+    """Difference to a baseline times the mean gradient on the way there; one variant per baseline.
+
+    The path is integrated with Gauss-Legendre nodes; an image whose maps do not sum to the change of its score
+    within `tolerance` gets twice as many, up to `most_nodes`. What is then missing is its completeness residual.
+
+    References: Sundararajan, Taly, Yan, "Axiomatic attribution for deep networks" (2017).
+    """
+    return {name: _integrate(question, name, nodes, max(nodes, most_nodes), tolerance) for name in baselines}
+
+
+def make_baseline(name: Baseline, images: Floats, mean_image: Floats) -> Floats:
+    """Reference images (n, h, w, c) of a path method: `mean` of the data, `blur` of the image, or one tone."""
+    if name == "mean":
+        return np.broadcast_to(mean_image, images.shape).astype(np.float32)
+    if name == "blur":
+        sigma = max(images.shape[1:3]) / 8
+        return gaussian_filter(images, (0, sigma, sigma, 0), mode="nearest").astype(np.float32)
+    tone = {"black": 0.0, "grey": 0.5, "white": 1.0}[name]
+    return np.full_like(images, tone)
+
+
+def saliency(maps: Floats) -> Floats:
+    """Attribution (n, h, w, c) as its absolute sum over channels (n, h, w)."""
+    return np.abs(maps).sum(axis=-1, dtype=np.float64).astype(np.float32)
+
+
+def run_methods(question: Question, methods: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Attribution]]:
+    """Method -> variant -> attribution, for methods with their bound options."""
+    return {name: ATTRIBUTIONS[name](question, **options) for name, options in methods.items()}
+
+
+def _grad_cam(question: Question, layer: str) -> Attribution:
+    features = question.first.features[layer]
+    weights = question.first.feature_gradients[layer].mean(axis=(1, 2), dtype=np.float64)
+    cam = np.maximum(np.einsum("nhwk,nk->nhw", features.astype(np.float64), weights), 0).astype(np.float32)
+    height, width = question.images.shape[1:3]
+    maps = np.stack([_enlarge(one, height, width) for one in cam])
+    return Attribution(maps[..., None], {"all-zero map": (cam.reshape(len(cam), -1).max(axis=1) == 0).astype(np.float64)})
+
+
+def _enlarge(image: Floats, height: int, width: int) -> Floats:
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def _integrate(question: Question, name: Baseline, nodes: int, most_nodes: int, tolerance: float) -> Attribution:
+    images = question.images
+    baseline = make_baseline(name, images, question.mean_image)
+    difference = (images - baseline).astype(np.float64)
+    rows = np.arange(len(images))
+    at_baseline = question.classifier.scores(baseline)[rows, question.targets].astype(np.float64)
+    change = question.first.scores[rows, question.targets].astype(np.float64) - at_baseline
+    maps = np.zeros(images.shape, np.float64)
+    residual = np.full(len(images), np.inf)
+    used = np.zeros(len(images))
+    active = rows
+    while len(active):
+        places, weights = np.polynomial.legendre.leggauss(nodes)
+        places, weights = (places + 1) / 2, weights / 2
+        for part in _chunks(active, nodes * images[0].size):
+            steps = places.astype(np.float32)[None, :, None, None, None]
+            path = baseline[part][:, None] + steps * difference[part].astype(np.float32)[:, None]
+            path = path.reshape(-1, *images.shape[1:])
+            passed = question.classifier.differentiate(path, np.repeat(question.targets[part], nodes))
+            slopes = passed.gradient.reshape(len(part), nodes, *images.shape[1:]).astype(np.float64)
+            maps[part] = difference[part] * np.einsum("s,nshwc->nhwc", weights, slopes)
+        total = maps[active].sum(axis=(1, 2, 3))
+        # a change of score near zero has no meaningful relative residual, so a hundredth of a logit is the least scale
+        residual[active] = np.abs(total - change[active]) / np.maximum(np.abs(change[active]), 0.01)
+        used[active] = nodes
+        if nodes >= most_nodes:
+            break
+        active = active[residual[active] > tolerance]
+        nodes = min(2 * nodes, most_nodes)
+    return Attribution(maps.astype(np.float32), {"nodes": used, "completeness residual": residual}, baseline)
+
+
+def _generator(seed: int, method: str, image_id: str) -> np.random.Generator:
+    """A counter-based generator keyed by seed, method and image: the same whatever was drawn before."""
+    digest = hashlib.sha256(f"{seed}/{method}/{image_id}".encode()).digest()
+    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)))
+
+
+def _norms(maps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.sqrt(np.square(maps).sum(axis=(1, 2, 3)))
+
+
+def _chunks(rows: Ints, floats_per_row: int) -> list[Ints]:
+    size = max(1, _MOST_FLOATS // floats_per_row)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+ATTRIBUTIONS: dict[str, Callable[..., dict[str, Attribution]]] = {
+    "gradient": gradient,
+    "grad_cam": grad_cam,
+    "smoothgrad": smoothgrad,
+    "integrated_gradients": integrated_gradients,
+}

@@ -1,0 +1,124 @@
+"""The runs in a folder of reports: each a folder with `result.json`, `rows.parquet` and `arrays.npz`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.errors import ReportError
+from auditor.records import AuditResult, result_from_json, result_to_json
+
+RESULT, ROWS, ARRAYS = "result.json", "rows.parquet", "arrays.npz"
+
+_COLUMNS = (
+    "image", "group", "label", "predicted", "artefact", "target", "measurement", "condition", "method", "value",
+)  # fmt: skip
+
+
+@dataclass
+class Rows:
+    """Measurements per image: every number of a result is an aggregate of some of these."""
+
+    columns: dict[str, list[str | float | None]] = field(default_factory=lambda: {name: [] for name in _COLUMNS})
+
+    def add(self, **values: str | float | None) -> None:
+        """Add a row; columns that are not named stay empty."""
+        assert set(values) <= set(_COLUMNS)
+        for name, column in self.columns.items():
+            column.append(values.get(name))
+
+
+@dataclass(frozen=True)
+class Run:
+    """An audit's result with the data behind it."""
+
+    result: AuditResult
+    rows: Rows
+    arrays: dict[str, npt.NDArray[Any]]
+
+
+def save_run(run: Run, reports: Path) -> Path:
+    """Write a run into a new folder below `reports`, whole or not at all; returns the folder.
+
+    Raises
+    ------
+    ReportError
+        The folder cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = result_to_json(run.result)
+    stamp = run.result.provenance.started[:19].replace(":", "").replace("-", "")
+    name = f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    partial = reports / f".{name}.partial"
+    try:
+        partial.mkdir(parents=True)
+        (partial / RESULT).write_text(text, encoding="utf-8")
+        types = {column: pa.float64() if column == "value" else pa.string() for column in _COLUMNS}
+        table = pa.table({column: pa.array(run.rows.columns[column], types[column]) for column in _COLUMNS})
+        pq.write_table(table, partial / ROWS, compression="zstd")
+        np.savez_compressed(partial / ARRAYS, **_numbered(run.arrays))
+        target = reports / name
+        for attempt in range(1, 1000):
+            with contextlib.suppress(FileExistsError):
+                if not target.exists():
+                    os.rename(partial, target)
+                    return target
+            target = reports / f"{name}-{attempt}"
+        raise ReportError(f"{reports}: no free name for run {name}")
+    except OSError as fault:
+        raise ReportError(f"{reports}: the run cannot be saved: {fault.strerror or fault}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def load_result(folder: Path) -> AuditResult:
+    """Read a run's result.
+
+    Raises
+    ------
+    ReportError
+        The folder is no run, or its result is damaged.
+    """
+    file = folder / RESULT
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ReportError(f"{folder}: no {RESULT} there; wanted the folder of a saved run") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ReportError(f"{file}: cannot be read: {fault}") from None
+    return result_from_json(text, str(file))
+
+
+def load_arrays(folder: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read a run's pictures and maps.
+
+    Raises
+    ------
+    ReportError
+        They are missing or damaged.
+    """
+    file = folder / ARRAYS
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            names = [str(name) for name in stored["names"]]
+            return {name: stored[f"a{number}"] for number, name in enumerate(names)}
+    except FileNotFoundError:
+        raise ReportError(f"{file}: missing; the run cannot be shown without its pictures") from None
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as fault:
+        raise ReportError(f"{file}: damaged: {fault}") from None
+
+
+def _numbered(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Arrays under plain names: keys hold user text, which must not become paths inside a zip."""
+    return {"names": np.array(list(arrays), dtype=np.str_), **{f"a{n}": a for n, a in enumerate(arrays.values())}}
