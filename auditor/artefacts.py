@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from pydantic import Field
 
-from auditor.config import ArtefactConfig, AuditConfig, bind_options, is_function_spec, suggest
+from auditor.config import ArtefactConfig, AuditConfig, bind_options, suggest
 from auditor.datasets import CorruptImageError, Dataset, read_picture, to_grey
 from auditor.errors import ConfigError, DataError, OptionError
 
@@ -151,14 +151,19 @@ def find_carriers(artefact: Artefact, dataset: Dataset, classes: tuple[str, ...]
     if values is None or values.shape != (count,) or values.dtype != bool:
         got = "no such array" if values is None else f"{values.dtype} of shape {values.shape}"
         raise DataError(
-            f"artefact {artefact.name!r}: present = {artefact.present!r}: got {got} in the data, wanted a boolean per image "
-            "('none', 'all' and 'class:NAME' are possible too)"
+            f"artefact {artefact.name!r}: present = {artefact.present!r}: got {got} in the data, wanted a boolean per "
+            "image ('none', 'all' and 'class:NAME' are possible too)"
         )
     return np.asarray(values)
 
 
 def overlay(
-    frame: Frame, *, image: Path, position: Position = (0, 0), opacity: Opacity = 1.0, scale: Length | None = None
+    frame: Frame,
+    *,
+    image: Path,
+    position: Position = (0, 0),
+    opacity: Opacity = 1.0,
+    scale: Length | None = None,
 ) -> Overlay:
     """A picture with transparency (RGBA), composited over the image.
 
@@ -192,7 +197,7 @@ def text(
     opacity: Opacity = 1.0,
     font: Path | None = None,
 ) -> Overlay:
-    """Written text, such as a time stamp; `size` is the height of the letters in pixels or as a fraction of the frame."""
+    """Written text, such as a time stamp; `size` is its height in pixels or as a fraction of the frame."""
     points = max(1, _pixels(size, frame[0]))
     try:
         face = ImageFont.truetype(str(font), points) if font else ImageFont.load_default(points)
@@ -208,7 +213,12 @@ def text(
 
 
 def box(
-    frame: Frame, *, size: Position, position: Position = (0, 0), colour: str = "black", opacity: Opacity = 1.0
+    frame: Frame,
+    *,
+    size: Position,
+    position: Position = (0, 0),
+    colour: str = "black",
+    opacity: Opacity = 1.0,
 ) -> Overlay:
     """A filled rectangle; `size` is its width and height."""
     width, height = _pixels(size[0], frame[1]), _pixels(size[1], frame[0])
@@ -220,10 +230,11 @@ def box(
     return _place(frame, layer, position, opacity)
 
 
-def lightness(
-    frame: Frame, *, strength: Opacity = 0.3, angle: float = 45.0, colour: str = "white"
-) -> Overlay:
-    """A lightness gradient over the whole frame, from nothing to `strength`; `angle` in degrees, 0 to the right, 90 down."""
+def lightness(frame: Frame, *, strength: Opacity = 0.3, angle: float = 45.0, colour: str = "white") -> Overlay:
+    """A lightness gradient over the whole frame.
+
+    It rises from nothing to `strength` along `angle` in degrees: 0 to the right, 90 down.
+    """
     height, width, _ = frame
     rows, columns = np.mgrid[0:height, 0:width]
     radians = np.deg2rad(angle)
@@ -265,7 +276,9 @@ def _build(config: AuditConfig, index: int, entry: ArtefactConfig, frame: Frame,
                 raise OptionError("present", "got 'none', but masks say where images carry the artefact; wanted 'all'")
             if entry.controls:
                 raise OptionError("controls", "masks have no appearance to compare with; leave controls out")
-        controls = {Path(name).stem: _control(config, name, made, entry.kind, options, frame) for name in entry.controls}
+        controls = {
+            Path(name).stem: _control(config, name, made, entry.kind, options, frame) for name in entry.controls
+        }
     except OptionError as fault:
         raise config.fault((*path, *([fault.option] if fault.option else [])), fault.message) from None
     return Artefact(entry.name, entry.kind, made, target, entry.present, controls)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from auditor.artefacts import Artefact, Overlay, build_artefacts, find_carriers
 from auditor.config import AuditConfig, bind_options
 from auditor.datasets import Dataset, first_image_shape, open_dataset, open_source
-from auditor.errors import AuditError, DataError
+from auditor.errors import DataError
 from auditor.evidence import Progress, Survey, survey
 from auditor.exhibits import Case, Exhibits, explain_case
 from auditor.explain.attribution import ATTRIBUTIONS
@@ -252,7 +251,9 @@ def _note_interventions(rows: Rows, subject: Subject, finding: Finding, evidence
         shifts += [(insertion.images, f"opacity: {dose:g}", values) for dose, values in insertion.doses.items()]
     if removals is not None:
         shifts += [(removals.images, f"removed: {name}", -values) for name, values in removals.fall.items()]
-        shifts += [(removals.images, f"removed elsewhere: {name}", -values) for name, values in removals.placebo.items()]
+        shifts += [
+            (removals.images, f"removed elsewhere: {name}", -values) for name, values in removals.placebo.items()
+        ]
     for images, condition, values in shifts:
         for at, position in enumerate(images.positions):
             rows.add(

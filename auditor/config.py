@@ -252,7 +252,7 @@ def import_function(spec: str, folder: Path) -> Function:
     function = getattr(module, name, None)
     if not callable(function):
         raise OptionError("", f"module {module_name!r} has no function {name!r}")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def is_function_spec(text: str) -> bool:
@@ -327,9 +327,16 @@ def _option_faults(
                 faults.append(((*path, "kind"), error.message))
                 continue
         if function is None:
-            faults.append(((*path, "kind"), f"unknown kind {kind!r}{suggest(kind, [*kinds, 'package.module:function'])}"))
+            faults.append(
+                (
+                    (*path, "kind"),
+                    f"unknown kind {kind!r}{suggest(kind, [*kinds, 'package.module:function'])}",
+                )
+            )
             continue
-        faults += _bound_faults(function, {k: v for k, v in entry.items() if k not in ArtefactConfig.model_fields}, path)
+        faults += _bound_faults(
+            function, {k: v for k, v in entry.items() if k not in ArtefactConfig.model_fields}, path
+        )
     return faults
 
 
@@ -351,7 +358,9 @@ def _options_model(function: Function) -> type[pydantic.BaseModel]:
     fields: dict[str, Any] = {
         name: (p.annotation, ... if p.default is p.empty else p.default) for name, p in _parameters(function)
     }
-    return pydantic.create_model("Options", __config__=pydantic.ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+    return pydantic.create_model(
+        "Options", __config__=pydantic.ConfigDict(extra="forbid", allow_inf_nan=False), **fields
+    )
 
 
 def _explain(

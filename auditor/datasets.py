@@ -189,7 +189,12 @@ def open_source(config: AuditConfig) -> Source:
 
 
 def open_dataset(
-    config: AuditConfig, source: Source, *, classes: tuple[str, ...], image_shape: tuple[int, int, int], multilabel: bool
+    config: AuditConfig,
+    source: Source,
+    *,
+    classes: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    multilabel: bool,
 ) -> Dataset:
     """The sample that a configuration asks for.
 
@@ -218,7 +223,7 @@ def first_image_shape(source: Source) -> tuple[int, int, int] | None:
     """Height, width and channels of the first readable image."""
     for _, raw in source.stream(range(min(len(source.ids), 20))):
         if not isinstance(raw, CorruptImageError) and raw.ndim in (2, 3):
-            return (*raw.shape[:2], raw.shape[2] if raw.ndim == 3 else 1)  # type: ignore[return-value]
+            return (*raw.shape[:2], raw.shape[2] if raw.ndim == 3 else 1)
     return None
 
 
@@ -355,7 +360,9 @@ class FunctionSource:
             if at < position:
                 continue
             if str(identity) != self.ids[at]:
-                raise DataError(f"{self._name}: image {at} was {self.ids[at]} and is now {identity}; the order must stay")
+                raise DataError(
+                    f"{self._name}: image {at} was {self.ids[at]} and is now {identity}; the order must stay"
+                )
             yield at, np.asarray(image)
             position = next(remaining, None)
 
@@ -398,7 +405,9 @@ def read_picture(file: Path) -> RawImage:
         raise CorruptImageError(f"not a readable picture: {fault}") from None
 
 
-def to_model_image(raw: RawImage, shape: tuple[int, int, int], fit: Literal["exact", "resize", "crop"], name: str) -> Floats:
+def to_model_image(
+    raw: RawImage, shape: tuple[int, int, int], fit: Literal["exact", "resize", "crop"], name: str
+) -> Floats:
     """A raw image as float32 (height, width, channels) in [0, 1], in the shape of the model.
 
     Raises

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts import Artefact, Overlay
+from auditor.classifier import Classifier, log_odds, predicted_classes
 from auditor.datasets import Batch, Dataset
 from auditor.errors import AuditError
 from auditor.interventions import Edit, insert, make_controls, make_doses, make_variants, remove
-from auditor.models import Classifier, log_odds, predicted_classes
 from auditor.reliance import Evidence, Insertion, Population, Removals
 
 Floats = npt.NDArray[np.float32]
@@ -158,7 +158,10 @@ class _Trial:
         output = self.classifier.output
         if self.free_positions:
             images = _population(
-                self.classifier, dataset, np.concatenate(self.free_positions), np.concatenate(self.free_scores)
+                self.classifier,
+                dataset,
+                np.concatenate(self.free_positions),
+                np.concatenate(self.free_scores),
             )
             raw = np.concatenate(self.free_scores)
             after = {key: np.concatenate(parts) for key, parts in self.inserted.items()}
@@ -175,14 +178,18 @@ class _Trial:
             )
         if self.carrier_positions:
             images = _population(
-                self.classifier, dataset, np.concatenate(self.carrier_positions), np.concatenate(self.carrier_scores)
+                self.classifier,
+                dataset,
+                np.concatenate(self.carrier_positions),
+                np.concatenate(self.carrier_scores),
             )
             without = {name: np.concatenate(parts) for name, parts in self.removed.items()}
             removals = Removals(
                 images=images,
                 fall={name: images.scores - log_odds(scores, output) for name, scores in without.items()},
                 placebo={
-                    name: images.scores - log_odds(np.concatenate(parts), output) for name, parts in self.placebos.items()
+                    name: images.scores - log_odds(np.concatenate(parts), output)
+                    for name, parts in self.placebos.items()
                 },
                 predicted={name: predicted_classes(scores, output) for name, scores in without.items()},
             )
@@ -196,9 +203,7 @@ class _Trial:
         )
 
 
-def _population(
-    classifier: Classifier, dataset: Dataset, positions: npt.NDArray[np.int64], raw: Floats
-) -> Population:
+def _population(classifier: Classifier, dataset: Dataset, positions: npt.NDArray[np.int64], raw: Floats) -> Population:
     predicted = predicted_classes(raw, classifier.output)
     labelled = dataset.labelled[positions]
     has = predicted if dataset.truth is None else np.where(labelled[:, None], dataset.truth[positions], predicted)

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts import Artefact, Overlay
+from auditor.classifier import log_odds, predicted_classes
 from auditor.datasets import Dataset
 from auditor.explain.attribution import Attribution, ask, run_methods, saliency
 from auditor.explain.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.sanity import compare_with_tf_explain
 from auditor.history import Rows
 from auditor.interventions import FILLS, insert, uncomposite
-from auditor.models import KerasClassifier, log_odds, predicted_classes
+from auditor.models import KerasClassifier
 from auditor.records import Agreement, Exemplar, MapRecord, RegionScores
 from auditor.reliance import mean_interval
 
@@ -99,9 +100,7 @@ def explain_case(
     count = len(ids)
     targets = scores.argmax(axis=1) if case.target is None else np.full(count, case.target)
     layers = tuple(methods.get("grad_cam", {}).get("layers", ())) or None
-    question = ask(
-        classifier, sitting.with_it, targets, ids=ids, mean_image=mean_image, seed=seed, layers=layers
-    )
+    question = ask(classifier, sitting.with_it, targets, ids=ids, mean_image=mean_image, seed=seed, layers=layers)
     results = run_methods(question, methods)
     maps: dict[str, Attribution] = {}
     for method, variants in results.items():
@@ -184,7 +183,8 @@ def _score(
                     value=value,
                 )
     measured = {
-        name: mean_interval(np.array(values), groups, level, unit=_UNITS[name], score=None) for name, values in found.items()
+        name: mean_interval(np.array(values), groups, level, unit=_UNITS[name], score=None)
+        for name, values in found.items()
     }
     notes = _baseline_notes(attribution.baseline, sitting)
     exhibits.region_scores.append(RegionScores(case.artefact.name, target, method, measured, notes))

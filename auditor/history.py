@@ -67,7 +67,7 @@ def save_run(run: Run, reports: Path) -> Path:
         types = {column: pa.float64() if column == "value" else pa.string() for column in _COLUMNS}
         table = pa.table({column: pa.array(run.rows.columns[column], types[column]) for column in _COLUMNS})
         pq.write_table(table, partial / ROWS, compression="zstd")
-        np.savez_compressed(partial / ARRAYS, **_numbered(run.arrays))
+        np.savez_compressed(partial / ARRAYS, allow_pickle=False, **_numbered(run.arrays))
         target = reports / name
         for attempt in range(1, 1000):
             with contextlib.suppress(FileExistsError):
@@ -121,4 +121,7 @@ def load_arrays(folder: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _numbered(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     """Arrays under plain names: keys hold user text, which must not become paths inside a zip."""
-    return {"names": np.array(list(arrays), dtype=np.str_), **{f"a{n}": a for n, a in enumerate(arrays.values())}}
+    return {
+        "names": np.array(list(arrays), dtype=np.str_),
+        **{f"a{n}": a for n, a in enumerate(arrays.values())},
+    }

@@ -55,7 +55,8 @@ def fill_blur(image: Floats, mask: Bools) -> Floats:
     known = (~mask).astype(np.float64)
     weight = gaussian_filter(known, sigma, mode="nearest")
     blurred = np.stack(
-        [gaussian_filter(image[..., c] * known, sigma, mode="nearest") for c in range(image.shape[-1])], axis=-1
+        [gaussian_filter(image[..., c] * known, sigma, mode="nearest") for c in range(image.shape[-1])],
+        axis=-1,
     )
     return _filled(image, mask, blurred / np.maximum(weight, 1e-9)[..., None])
 

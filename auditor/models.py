@@ -1,75 +1,31 @@
-"""The seam between the audit and a model: `Classifier`, and its implementation for Keras.
+"""Keras models behind the `Classifier` protocol.
 
-Images are float32 (n, height, width, channels) in [0, 1]; preprocessing lives inside the classifier. Scores are
-logits where the model has them, else log-probabilities. This is the only module that imports TensorFlow, and the
-only one that looks inside a model: layers are observed by recording what their `call` returns while the model is
-traced, which works alike for functional, nested, Sequential and subclassed models.
+This is the only module that imports TensorFlow, and the only one that looks inside a model: layers are observed by
+recording what their `call` returns while the model is traced, which works alike for functional, nested, Sequential
+and subclassed models.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from auditor.classifier import Floats, Ints, Output, Pass
 from auditor.config import AuditConfig, is_function_spec
 from auditor.errors import ModelError
 from auditor.records import ModelRecord
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Output = Literal["softmax", "binary", "multilabel"]
-
 _SMALLEST_PROBABILITY = 1e-12
-
-
-@dataclass(frozen=True)
-class Pass:
-    """What one forward and backward pass gives for n images."""
-
-    scores: Floats
-    """(n, classes)."""
-    gradient: Floats
-    """(n, height, width, channels): derivative of the target's score by the image in [0, 1]."""
-    features: Mapping[str, Floats]
-    """Layer -> (n, h', w', k)."""
-    feature_gradients: Mapping[str, Floats]
-    """Layer -> (n, h', w', k): derivative of the target's score by the features."""
-
-
-class Classifier(Protocol):
-    """What the audit needs of a model."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the scores."""
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width, channels."""
-
-    @property
-    def output(self) -> Output:
-        """Whether the classes exclude each other (softmax), are two (binary) or independent (multilabel)."""
-
-    @property
-    def feature_layers(self) -> tuple[str, ...]:
-        """Layers fit for Grad-CAM, the usual choice first; empty where the model has no feature maps."""
-
-    def scores(self, images: Floats) -> Floats:
-        """Scores (n, classes) of images (n, height, width, channels) in [0, 1]."""
-
-    def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
-        """Scores, and the derivatives of each image's own target score, targets (n,), from one pass."""
 
 
 class KerasClassifier:
@@ -280,7 +236,9 @@ class KerasClassifier:
         return bool(np.allclose(activation(logits).numpy(), np.asarray(output), atol=1e-4))
 
 
-def load_classifier(config: AuditConfig, image_shape: tuple[int, int, int] | None) -> tuple[KerasClassifier, ModelRecord]:
+def load_classifier(
+    config: AuditConfig, image_shape: tuple[int, int, int] | None
+) -> tuple[KerasClassifier, ModelRecord]:
     """Load the model that a configuration names.
 
     Parameters
@@ -317,7 +275,8 @@ def load_classifier(config: AuditConfig, image_shape: tuple[int, int, int] | Non
         input_range = input_range or (0.0, 1.0)
     elif section.preprocess != "auto":
         raise config.fault(
-            ("model", "preprocess"), f"got {section.preprocess!r}, wanted 'auto', 'none' or package.module:function"
+            ("model", "preprocess"),
+            f"got {section.preprocess!r}, wanted 'auto', 'none' or package.module:function",
         )
     try:
         classifier = KerasClassifier(
@@ -332,34 +291,6 @@ def load_classifier(config: AuditConfig, image_shape: tuple[int, int, int] | Non
     except ModelError as error:
         raise ModelError(f"{config.place('model')}: model {section.source}: {error}") from None
     return classifier, classifier.record(section.source, sha256)
-
-
-def log_odds(scores: Floats, output: Output) -> Floats:
-    """Log-odds (n, classes) of every class: the unit of all interventions.
-
-    For exclusive classes logit_c - logsumexp of the other logits, else the logit itself.
-    """
-    if output != "softmax":
-        return scores
-    values = scores.astype(np.float64)
-    largest = values.max(axis=1, keepdims=True)
-    exponentials = np.exp(values - largest)
-    others = exponentials.sum(axis=1, keepdims=True) - exponentials
-    winner = values.argmax(axis=1)
-    rows = np.arange(len(values))
-    # the winner's others are summed anew: subtracting it from the total would cancel
-    without_winner = exponentials.copy()
-    without_winner[rows, winner] = 0.0
-    others[rows, winner] = without_winner.sum(axis=1)
-    result = values - largest - np.log(np.maximum(others, np.finfo(np.float64).tiny))
-    return result.astype(np.float32)
-
-
-def predicted_classes(scores: Floats, output: Output) -> npt.NDArray[np.bool_]:
-    """Which classes (n, classes) are predicted: the highest one, or for multilabel those with a positive logit."""
-    if output == "multilabel":
-        return scores > 0
-    return np.asarray(np.arange(scores.shape[1])[None] == scores.argmax(axis=1)[:, None])
 
 
 @dataclass(frozen=True)
@@ -414,8 +345,13 @@ def _find_head(calls: _Calls, agrees: Callable[[_Head], bool]) -> _Head:
     activation = getattr(getattr(final, "activation", None), "__name__", None)
     if isinstance(final, keras.layers.Softmax):
         activation = "softmax"
-    if activation in ("softmax", "sigmoid"):
-        head = _Head(activation, final, units, f"the {activation} of layer {final.name!r} is taken off; scores are logits")
+    if final is not None and activation in ("softmax", "sigmoid"):
+        head = _Head(
+            activation,
+            final,
+            units,
+            f"the {activation} of layer {final.name!r} is taken off; scores are logits",
+        )
         if agrees(head):
             return head
     in_unit_interval = bool((values >= 0).all() and (values <= 1).all())
@@ -455,11 +391,12 @@ def _image_shape(model: Any, hint: tuple[int, int, int] | None) -> tuple[tuple[i
     if len(shape) != 3:
         raise ModelError(f"the model's input has shape {shape}, wanted (height, width, channels)")
     full = tuple(size if size is not None else (hint or (None,) * 3)[axis] for axis, size in enumerate(shape))
-    if any(size is None for size in full):
+    height, width, channels = full
+    if height is None or width is None or channels is None:
         raise ModelError(f"the model leaves its input open, {shape}, and the data do not settle it")
-    if full[2] not in (1, 3):
-        raise ModelError(f"the model takes {full[2]} channels, wanted 1 (grey) or 3 (colour), channels last")
-    return (int(full[0]), int(full[1]), int(full[2])), has_channel_axis
+    if channels not in (1, 3):
+        raise ModelError(f"the model takes {channels} channels, wanted 1 (grey) or 3 (colour), channels last")
+    return (int(height), int(width), int(channels)), has_channel_axis
 
 
 def _built_shape(model: Any) -> tuple[int | None, ...]:
@@ -568,7 +505,7 @@ def _load_keras_file(file: Path, trust: bool, where: str) -> Any:
         return keras.models.load_model(file, compile=False, safe_mode=not trust)
     except Exception as fault:  # Keras raises whatever its readers raise
         text = str(fault)
-        if "safe_mode" in text or "Lambda" in text and "deserializ" in text:
+        if "safe_mode" in text or ("Lambda" in text and "deserializ" in text):
             raise ModelError(
                 f"{where}: model.source: {file.name} holds a Lambda layer, that is Python code which loading would run; "
                 "if you know where it comes from, set trust = true under [model]"

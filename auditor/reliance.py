@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
 from auditor.records import Direction, DosePoint, Finding, Measurement, ScannedTarget, Severity, Verdict
 
-Array = npt.NDArray[np.floating]
+Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 Groups = npt.NDArray[np.generic]
 
@@ -208,7 +210,11 @@ def decide(effects: dict[Direction, Measurement], rule: Rule) -> tuple[Verdict, 
     tested = {way: effect for way, effect in known.items() if effect.groups >= rule.min_groups}
     if not tested:
         most = max(effect.groups for effect in known.values())
-        return "inconclusive", None, f"{most} independent groups of images, and a verdict needs {rule.min_groups}"
+        return (
+            "inconclusive",
+            None,
+            f"{most} independent groups of images, and a verdict needs {rule.min_groups}",
+        )
     lows = {way: _low(effect) for way, effect in tested.items()}
     way = max(tested, key=lambda key: lows[key])
     if lows[way] > rule.margin:
@@ -216,7 +222,10 @@ def decide(effects: dict[Direction, Measurement], rule: Rule) -> tuple[Verdict, 
     highs = {key: effect.high if effect.high is not None else math.inf for key, effect in tested.items()}
     way = max(tested, key=lambda key: highs[key])
     if highs[way] < rule.margin:
-        return "no_evidence", None, f"{_interval(tested[way], adjusted=False)} lies below the margin of {rule.margin:g}"
+        listed = " and ".join(
+            f"{_EFFECT_WORDS[key]} {_interval(effect, adjusted=False)}" for key, effect in tested.items()
+        )
+        return "no_evidence", None, f"{listed} below the margin of {rule.margin:g}"
     advice = _images_needed(tested[way], rule.margin)
     return "inconclusive", None, f"{_interval(tested[way])} spans the margin of {rule.margin:g}{advice}"
 
@@ -261,7 +270,15 @@ def _judge_target(evidence: Evidence, target: int, rule: Rule, *, adjusted_alpha
     if not candidates:
         reason = "no image could be tested: none is free of the artefact, and none carries it"
         return Finding(
-            evidence.artefact, evidence.classes[target], "not_applicable", None, "none", None, reason, {}, notes=notes
+            evidence.artefact,
+            evidence.classes[target],
+            "not_applicable",
+            None,
+            "none",
+            None,
+            reason,
+            {},
+            notes=notes,
         )
     verdict, direction, why = decide(candidates, rule)
     if basis == "insertion" and verdict in ("no_evidence", "inconclusive"):
@@ -313,20 +330,24 @@ def _scan(evidence: Evidence, rule: Rule) -> Finding:
         listed = ", ".join(entry.target for entry in relied[:5]) + (" …" if len(relied) > 5 else "")
         reason = f"{top.reason} (strongest of {len(relied)} among {count} classes scanned: {listed})"
         return replace(top, reason=reason, scanned=[entry for *_, entry in scanned])
-    verdict: Verdict = "not_applicable"
+    overall: Verdict = "not_applicable"
     if "inconclusive" in verdicts:
-        verdict = "inconclusive"
+        overall = "inconclusive"
         open_targets = [entry.target for _, _, entry in scanned if entry.verdict == "inconclusive"]
         reason = (
             f"For {len(open_targets)} of {count} classes scanned the effect of {name} is not settled, "
             f"first of all {open_targets[0]}: {top.reason}"
         )
     elif "no_evidence" in verdicts:
-        verdict = "no_evidence"
-        reason = f"For none of {count} classes is there evidence of reliance on {name} above the margin of {rule.margin:g}."
+        overall = "no_evidence"
+        reason = (
+            f"For none of {count} classes is there evidence of reliance on {name} above the margin of {rule.margin:g}."
+        )
     else:
         reason = top.reason
-    return replace(top, verdict=verdict, direction=None, severity="none", reason=reason, scanned=[e for *_, e in scanned])
+    return replace(
+        top, verdict=overall, direction=None, severity="none", reason=reason, scanned=[e for *_, e in scanned]
+    )
 
 
 def _effects(evidence: Evidence, target: int, rule: Rule, adjusted_alpha: float) -> dict[str, Measurement]:
@@ -338,7 +359,16 @@ def _effects(evidence: Evidence, target: int, rule: Rule, adjusted_alpha: float)
     found: dict[str, Measurement] = {}
     for rows, sign, names in (
         (~has, 1.0, ("insertion_lift", "control_contrast", "class_contrast", "theta")),
-        (has, -1.0, ("suppression", "suppression_control_contrast", "suppression_class_contrast", "theta_suppression")),
+        (
+            has,
+            -1.0,
+            (
+                "suppression",
+                "suppression_control_contrast",
+                "suppression_class_contrast",
+                "theta_suppression",
+            ),
+        ),
     ):
         shift = sign * insertion.shift[rows]
         controls = [sign * values[rows, target] for values in insertion.controls.values()]
@@ -358,7 +388,9 @@ def _effects(evidence: Evidence, target: int, rule: Rule, adjusted_alpha: float)
             continue
         found[names[0]] = interval(shift[:, target])
         found[names[1]] = (
-            interval(control_contrast(shift[:, target], controls)) if controls else missing("every control is degenerate")
+            interval(control_contrast(shift[:, target], controls))
+            if controls
+            else missing("every control is degenerate")
         )
         contrastable = not evidence.one_logit and len(evidence.classes) > 2
         found[names[2]] = (
@@ -390,16 +422,17 @@ def _insertion_harms(insertion: Insertion, target: int, rule: Rule, theta: Measu
     eligible = lacks & ~images.predicted[:, target]
     found = {
         "probability_change": mean_interval(
-            insertion.probability_change[lacks, target], images.groups[lacks], level, unit="probability", score="probability"
+            insertion.probability_change[lacks, target],
+            images.groups[lacks],
+            level,
+            unit="probability",
+            score="probability",
         ),
         "flip_rate": share_interval(insertion.predicted[eligible, target], images.groups[eligible], level),
     }
     spread = float(images.scores[lacks, target].std(dtype=np.float64)) if lacks.any() else 0.0
     if spread > 0 and theta.value is not None:
-        scaled = {
-            name: None if getattr(theta, name) is None else getattr(theta, name) / spread for name in ("value", "low", "high")
-        }
-        found["theta_standardised"] = replace(theta, unit="standard deviations of the score", **scaled)
+        found["theta_standardised"] = _divided(theta, spread)
     if images.labelled.any():
         for prefix, rows in (("", lacks & images.labelled), ("class_", ~lacks & images.labelled)):
             before = _correct(images.predicted, images.has)[rows]
@@ -413,6 +446,12 @@ def _insertion_harms(insertion: Insertion, target: int, rule: Rule, theta: Measu
     else:
         found["accuracy_drop"] = missing("the data have no labels", unit="share", score=None)
     return found
+
+
+def _divided(effect: Measurement, spread: float) -> Measurement:
+    value, low, high = (None if part is None else part / spread for part in (effect.value, effect.low, effect.high))
+    unit = "standard deviations of the score"
+    return replace(effect, value=value, low=low, high=high, low_adjusted=None, high_adjusted=None, unit=unit)
 
 
 def _worst_group(insertion: Insertion, rule: Rule) -> Measurement:
@@ -429,7 +468,10 @@ def _worst_group(insertion: Insertion, rule: Rule) -> Measurement:
 
 
 def _removal_effects(removals: Removals, target: int, rule: Rule, alpha: float | None = None) -> dict[str, Measurement]:
-    """The removal drop: the least over the fills, and the drop by each fill."""
+    """The removal drop and the drop by each fill.
+
+    The headline is the exact removal where there is one, else the least over the fills, bound by bound.
+    """
     level = rule.level if alpha is None else 1 - alpha
     groups = removals.images.groups
     found: dict[str, Measurement] = {}
@@ -440,8 +482,8 @@ def _removal_effects(removals: Removals, target: int, rule: Rule, alpha: float |
             drop = missing("the region fits nowhere else in the frame, so there is no placebo")
         found[f"removal_drop.{name}"] = drop
     drops = list(found.values())
-    total = drops[0]
-    for drop in drops[1:]:
+    total = found.get("removal_drop.exact", drops[0])
+    for drop in drops if "removal_drop.exact" not in found else []:
         total = least(total, drop)
     first = next(iter(removals.predicted.values()))
     was = removals.images.predicted[:, target]
@@ -462,7 +504,7 @@ def _correct(predicted: Bools, has: Bools) -> Bools:
     return np.asarray((predicted == has).all(axis=1))
 
 
-def _group_sums(values: npt.NDArray[np.float64], groups: Groups) -> npt.NDArray[np.float64]:
+def _group_sums(values: Array, groups: Groups) -> Array:
     _, inverse = np.unique(groups, return_inverse=True)
     return np.bincount(inverse, weights=values)
 
@@ -477,7 +519,7 @@ def _interval(effect: Measurement, *, adjusted: bool = True) -> str:
     high = effect.high_adjusted if adjusted and effect.high_adjusted is not None else effect.high
     if effect.value is None or low is None or high is None:
         return "an effect without an interval"
-    return f"{effect.value:+.2f} log-odds [{low:+.2f}, {high:+.2f}], n = {effect.n},"
+    return f"{effect.value:+.2f} log-odds [{low:+.2f}, {high:+.2f}] (n = {effect.n})"
 
 
 def _images_needed(effect: Measurement, margin: float) -> str:
@@ -507,11 +549,13 @@ def _sentence(
         edit = "Inserting" if basis == "insertion" else "The presence of"
         return f"{edit} {name} {does} the score of {target_name} beyond what controls explain: {effect} {why}."
     if verdict == "no_evidence":
-        return f"No evidence that the score of {target_name} relies on {name}: {effect} {why}."
+        return f"No evidence that the score of {target_name} relies on {name}: {why}."
     if verdict == "inconclusive":
         return f"Not settled whether the score of {target_name} relies on {name}: {effect}: {why}."
     return f"{name} could not be tested on {target_name}: {why}."
 
+
+_EFFECT_WORDS: dict[Direction, str] = {"promotes": "promotion is", "suppresses": "suppression is"}
 
 _HARMS: dict[Direction, tuple[str, ...]] = {
     "promotes": ("flip_rate", "accuracy_drop", "removal_flip_rate", "carriers_accuracy_drop"),

@@ -18,7 +18,7 @@ from PIL import Image
 from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
-from auditor.models import Classifier, Pass
+from auditor.classifier import Classifier, Pass
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -57,7 +57,7 @@ class Attribution:
 
     maps: Floats
     """(n, h, w, c or 1), signed."""
-    diagnostics: dict[str, npt.NDArray[np.float64]]
+    diagnostics: dict[str, npt.NDArray[Any]]
     """Name -> (n,)."""
     baseline: Floats | None = None
     """(n, h, w, c): the reference images of a path method."""
@@ -121,9 +121,9 @@ def smoothgrad(
         width = min(_ROUND // 2, cap - int(pairs[active[0]]))
         for part in _chunks(active, 2 * width * images[0].size):
             shape = (width, *images.shape[1:])
-            shifts = noise * np.stack([generators[at].standard_normal(shape, np.float32) for at in part])
+            shifts = np.float32(noise) * np.stack([generators[at].standard_normal(shape, np.float32) for at in part])
             shifts = np.concatenate([shifts, -shifts], axis=1)
-            noisy = (images[part][:, None] + shifts).reshape(-1, *images.shape[1:])
+            noisy = (images[part][:, None] + shifts).reshape(-1, *images.shape[1:]).astype(np.float32, copy=False)
             passed = question.classifier.differentiate(noisy, np.repeat(question.targets[part], 2 * width))
             by_sample = passed.gradient.reshape(len(part), 2, width, *images.shape[1:])
             by_pair = by_sample.mean(axis=1)
@@ -185,7 +185,9 @@ def _grad_cam(question: Question, layer: str) -> Attribution:
     cam = np.maximum(np.einsum("nhwk,nk->nhw", features.astype(np.float64), weights), 0).astype(np.float32)
     height, width = question.images.shape[1:3]
     maps = np.stack([_enlarge(one, height, width) for one in cam])
-    return Attribution(maps[..., None], {"all-zero map": (cam.reshape(len(cam), -1).max(axis=1) == 0).astype(np.float64)})
+    return Attribution(
+        maps[..., None], {"all-zero map": (cam.reshape(len(cam), -1).max(axis=1) == 0).astype(np.float64)}
+    )
 
 
 def _enlarge(image: Floats, height: int, width: int) -> Floats:

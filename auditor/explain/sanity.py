@@ -43,7 +43,9 @@ def compare_with_tf_explain(question: Question, groups: npt.NDArray[np.generic],
                 warnings.simplefilter("ignore")  # tf-explain nests its inputs in a list, of which Keras warns
                 ours, theirs = compare(question, classifier)
         except Exception as fault:  # a second opinion that fails must not end the audit
-            found.append(Agreement(name, "error", f"tf-explain failed: {type(fault).__name__}: {fault}"[:300], None, None))
+            found.append(
+                Agreement(name, "error", f"tf-explain failed: {type(fault).__name__}: {fault}"[:300], None, None)
+            )
             continue
         correlation = mean_interval(_correlations(ours, theirs), groups, level, unit="correlation", score=None)
         largest = float(np.abs(ours - theirs).max() / max(float(np.abs(ours).max()), 1e-30))

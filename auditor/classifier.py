@@ -1,0 +1,87 @@
+"""The seam that everything hangs on: what the audit needs of a model, whatever made it.
+
+Images are float32 (n, height, width, channels) in [0, 1]; preprocessing lives inside the classifier. Scores are
+logits where the model has them, else log-probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Output = Literal["softmax", "binary", "multilabel"]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one forward and backward pass gives for n images."""
+
+    scores: Floats
+    """(n, classes)."""
+    gradient: Floats
+    """(n, height, width, channels): derivative of the target's score by the image in [0, 1]."""
+    features: Mapping[str, Floats]
+    """Layer -> (n, h', w', k)."""
+    feature_gradients: Mapping[str, Floats]
+    """Layer -> (n, h', w', k): derivative of the target's score by the features."""
+
+
+class Classifier(Protocol):
+    """What the audit needs of a model."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the scores."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+
+    @property
+    def output(self) -> Output:
+        """Whether the classes exclude each other (softmax), are two (binary) or independent (multilabel)."""
+
+    @property
+    def feature_layers(self) -> tuple[str, ...]:
+        """Layers fit for Grad-CAM, the usual choice first; empty where the model has no feature maps."""
+
+    def scores(self, images: Floats) -> Floats:
+        """Scores (n, classes) of images (n, height, width, channels) in [0, 1]."""
+
+    def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
+        """Scores, and the derivatives of each image's own target score, targets (n,), from one pass."""
+
+
+def log_odds(scores: Floats, output: Output) -> Floats:
+    """Log-odds (n, classes) of every class: the unit of all interventions.
+
+    For exclusive classes logit_c - logsumexp of the other logits, else the logit itself.
+    """
+    if output != "softmax":
+        return scores
+    values = scores.astype(np.float64)
+    largest = values.max(axis=1, keepdims=True)
+    exponentials = np.exp(values - largest)
+    others = exponentials.sum(axis=1, keepdims=True) - exponentials
+    winner = values.argmax(axis=1)
+    rows = np.arange(len(values))
+    # the winner's others are summed anew: subtracting it from the total would cancel
+    without_winner = exponentials.copy()
+    without_winner[rows, winner] = 0.0
+    others[rows, winner] = without_winner.sum(axis=1)
+    result = values - largest - np.log(np.maximum(others, np.finfo(np.float64).tiny))
+    return result.astype(np.float32)
+
+
+def predicted_classes(scores: Floats, output: Output) -> Bools:
+    """Which classes (n, classes) are predicted: the highest one, or for multilabel those with a positive logit."""
+    if output == "multilabel":
+        return scores > 0
+    return np.asarray(np.arange(scores.shape[1])[None] == scores.argmax(axis=1)[:, None])

@@ -1,0 +1,249 @@
+"""The command line: parse, call, print. Commands import what they need, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    from auditor.config import AuditConfig
+    from auditor.evidence import Progress
+    from auditor.records import AuditResult
+
+EXIT_CODES = """\b
+Exit codes, the highest that applies:
+  2  usage or configuration is wrong
+  3  the audit could not be completed
+  1  an artefact is relied on
+  4  inconclusive, or nothing was applicable
+  0  no evidence of reliance above the margin"""
+
+_CONFIG = click.argument("config", type=click.Path(path_type=Path), default="audit.toml")
+_SET = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a key, for example --set verdict.margin=1.",
+)
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="auditor")
+def cli() -> None:
+    """Tells whether an image classifier takes shortcuts, and shows how it knows."""
+
+
+@cli.command(epilog=EXIT_CODES)
+@_CONFIG
+@_SET
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for the run, instead of report.output.")
+@click.option("--quiet", is_flag=True, help="Print the verdicts and the report's path only.")
+def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: bool) -> None:
+    """Audit the model that CONFIG describes and write the report."""
+    settings = _read(config, overrides)
+    reports = output or settings.path(settings.report.output)
+    _refuse_unwritable(reports)
+    with _progress(quiet) as progress:
+        progress("loading", 0, 1)
+        with _quiet_tensorflow():
+            from auditor.audit import run_audit
+        from auditor.history import save_run
+
+        run = run_audit(settings, progress)
+        folder = save_run(run, reports)
+        progress("report", 0, 1)
+        warnings = _write_report(folder, settings.report.formats)
+        progress("report", 1, 1)
+    _print_verdicts(run.result)
+    for warning in [*run.result.warnings, *warnings]:
+        click.echo(f"warning: {warning}", err=True)
+    for name in ("report.html", "report.pdf", "result.json"):
+        if (folder / name).is_file():
+            click.echo(f"{name}: {folder / name}")
+    sys.exit(run.result.exit_code)
+
+
+@cli.command()
+@_CONFIG
+@_SET
+def validate(config: Path, overrides: tuple[str, ...]) -> None:
+    """Check all that can be checked of CONFIG without running the audit."""
+    settings = _read(config, overrides)
+    with _quiet_tensorflow():
+        from auditor.audit import open_subject
+    subject = open_subject(settings)
+    height, width, channels = subject.classifier.image_shape
+    click.echo(f"{config}: in order")
+    click.echo(
+        f"model: {subject.model.structure}, {len(subject.classifier.classes)} classes, {subject.classifier.head}"
+    )
+    click.echo(f"images: {len(subject.dataset)} of {subject.dataset.available}, {width} x {height} x {channels}")
+    for artefact, carriers in zip(subject.artefacts, subject.carriers, strict=True):
+        target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
+        click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {int(carriers.sum())} images")
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["html", "pdf"]),
+    multiple=True,
+    help="Only this; may be given twice.",
+)
+def render(run: Path, formats: tuple[str, ...]) -> None:
+    """Write the report of a saved RUN again; needs no TensorFlow and no model."""
+    for warning in _write_report(run, formats or ("html", "pdf")):
+        click.echo(f"warning: {warning}", err=True)
+    for name in ("report.html", "report.pdf"):
+        if (run / name).is_file():
+            click.echo(f"{name}: {run / name}")
+
+
+@cli.command()
+def methods() -> None:
+    """List the explanation methods and artefact kinds with their options."""
+    from auditor.artefacts import ARTEFACT_KINDS
+    from auditor.config import describe_options
+    from auditor.explain.attribution import ATTRIBUTIONS
+
+    for heading, table in (
+        ("Methods, [methods.NAME]", ATTRIBUTIONS),
+        ("Artefact kinds, [[artefacts]]", ARTEFACT_KINDS),
+    ):
+        click.echo(heading)
+        for name, function in table.items():
+            summary = (function.__doc__ or "").strip().splitlines()[0]
+            click.echo(f"\n  {name}: {summary}")
+            for option, kind, default in describe_options(function):
+                click.echo(f"    {option} = {default}  ({kind})")
+        click.echo()
+
+
+@cli.command()
+@click.argument("what", type=click.Choice(["config", "result"]))
+def schema(what: str) -> None:
+    """Print the JSON schema of audit.toml or of result.json."""
+    from auditor.config import config_schema
+    from auditor.records import result_schema
+
+    click.echo(json.dumps(config_schema() if what == "config" else result_schema(), indent=2))
+
+
+def main() -> None:
+    """Run the command line; every fault of the user's ends in one clear message and a documented exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted; nothing was saved", err=True)
+        sys.exit(3)
+    except click.ClickException as fault:
+        fault.show()
+        sys.exit(2)
+    except AuditError as fault:
+        click.echo(f"error: {fault}", err=True)
+        sys.exit(fault.exit_code)
+    except MemoryError:
+        click.echo("error: out of memory; lower model.batch_size or explain.images", err=True)
+        sys.exit(3)
+
+
+def _read(config: Path, overrides: tuple[str, ...]) -> AuditConfig:
+    from auditor.artefacts import ARTEFACT_KINDS
+    from auditor.config import read_config
+    from auditor.explain.attribution import ATTRIBUTIONS
+
+    return read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+
+
+def _write_report(folder: Path, formats: tuple[str, ...]) -> list[str]:
+    from auditor.report import write_report
+
+    return write_report(folder, formats)
+
+
+def _refuse_unwritable(reports: Path) -> None:
+    """A run that could not be saved is better not begun."""
+    from auditor.errors import ConfigError
+
+    existing = next((path for path in [reports, *reports.absolute().parents] if path.exists()), Path("/"))
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ConfigError(f"report.output: {reports}: cannot be written; wanted a folder")
+
+
+def _print_verdicts(result: AuditResult) -> None:
+    for finding in result.findings:
+        direction = f" ({finding.direction})" if finding.direction else ""
+        severity = f", severity {finding.severity}" if finding.severity != "none" else ""
+        target = finding.target or "-"
+        click.echo(f"{finding.artefact} -> {target}: {finding.verdict}{direction}{severity}")
+        click.echo(f"  {finding.reason}")
+    if not result.findings:
+        click.echo("nothing to decide on: the configuration names no artefact")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    """A bar with the time left on a terminal, a plain line per stage elsewhere."""
+    if quiet:
+        yield lambda stage, done, total: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns: list[Any] = [
+            TextColumn("{task.description:14}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        ]
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            tasks: dict[str, Any] = {}
+
+            def show(stage: str, done: int, total: int) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bar.add_task(stage, total=total)
+                bar.update(tasks[stage], completed=done, total=total)
+
+            yield show
+    else:
+        seen: set[tuple[str, bool]] = set()
+
+        def say(stage: str, done: int, total: int) -> None:
+            key = (stage, done >= total)
+            if key not in seen:
+                seen.add(key)
+                click.echo(f"{stage}: {'done' if done >= total else 'started'}", err=True)
+
+        yield say
+
+
+@contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    """Keep the chatter that TensorFlow's libraries write to the terminal while they load out of it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+if __name__ == "__main__":
+    main()
