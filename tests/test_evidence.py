@@ -1,0 +1,122 @@
+"""Interventions on a linear classifier have effects that can be written down."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from auditor.artefacts import Artefact, Overlay
+from auditor.evidence import survey
+from auditor.interventions import insert, uncomposite
+from auditor.reliance import Evidence, Rule, judge
+from tests.closed_form import linear, memory_dataset, random_images
+
+SHAPE = (10, 10, 3)
+
+
+@pytest.fixture
+def overlay() -> Overlay:
+    alpha = np.zeros(SHAPE[:2], np.float32)
+    alpha[1:4, 1:5] = np.random.default_rng(0).uniform(0.3, 0.7, (3, 4))
+    ink = np.random.default_rng(1).random(SHAPE).astype(np.float32)
+    return Overlay(alpha, ink)
+
+
+def observe(classifier, images, overlay, carriers, labels=None, batch_size=7, groups=None):
+    dataset = memory_dataset(classifier, images, labels, groups)
+    artefact = Artefact("mark", "overlay", overlay, 0, "none", {})
+    seen = survey(
+        classifier,
+        dataset,
+        [artefact],
+        [carriers],
+        fills=("mean", "blur"),
+        seed=0,
+        batch_size=batch_size,
+        progress=lambda *_: None,
+    )
+    (evidence,) = seen.evidence
+    assert isinstance(evidence, Evidence)
+    return seen, evidence
+
+
+def test_the_shift_by_insertion_is_exact(overlay):
+    classifier, images = linear(shape=SHAPE), random_images(20, SHAPE)
+    _, evidence = observe(classifier, images, overlay, np.zeros(20, bool))
+    alpha = overlay.alpha[..., None]
+    expected = np.einsum("nhwc,khwc->nk", alpha * (overlay.ink - images), classifier.weights)
+    np.testing.assert_allclose(evidence.insertion.shift, expected, atol=1e-4)
+
+
+def test_the_insertion_lift_is_the_mean_shift_of_images_without_the_class(overlay):
+    classifier, images = linear(shape=SHAPE), random_images(40, SHAPE)
+    labels = np.arange(40) % 4
+    _, evidence = observe(classifier, images, overlay, np.zeros(40, bool), labels)
+    finding = judge(evidence, 1, Rule())
+    expected = evidence.insertion.shift[labels != 1, 1].mean()
+    assert finding.measurements["insertion_lift"].value == pytest.approx(expected, abs=1e-5)
+    assert finding.measurements["insertion_lift"].n == 30
+    assert finding.measurements["suppression"].n == 10
+
+
+def test_the_fall_by_exact_removal_is_exact(overlay):
+    classifier, clean = linear(shape=SHAPE), random_images(15, SHAPE)
+    carried = insert(clean, overlay)
+    _, evidence = observe(classifier, carried, overlay, np.ones(15, bool))
+    assert evidence.insertion is None
+    expected = classifier.scores(carried) - classifier.scores(clean)
+    np.testing.assert_allclose(evidence.removals.fall["exact"], expected, atol=1e-3)
+    assert set(evidence.removals.fall) == {"exact", "mean", "blur"}
+
+
+def test_a_classifier_blind_to_the_region_is_not_moved_at_all(overlay):
+    classifier, images = linear(shape=SHAPE), random_images(20, SHAPE)
+    blind = classifier.weights * (overlay.alpha == 0)[None, ..., None]
+    classifier = type(classifier)(blind, classifier.bias)
+    _, evidence = observe(classifier, images, overlay, np.arange(20) < 5)
+    np.testing.assert_allclose(evidence.insertion.shift, 0, atol=1e-5)
+    np.testing.assert_allclose(evidence.removals.fall["exact"], 0, atol=1e-5)
+
+
+def test_carriers_are_removed_from_and_the_others_inserted_into(overlay):
+    classifier, images = linear(shape=SHAPE), random_images(20, SHAPE)
+    carriers = np.arange(20) % 3 == 0
+    _, evidence = observe(classifier, images, overlay, carriers)
+    np.testing.assert_array_equal(evidence.insertion.images.positions, np.flatnonzero(~carriers))
+    np.testing.assert_array_equal(evidence.removals.images.positions, np.flatnonzero(carriers))
+
+
+def test_the_batch_size_does_not_matter(overlay):
+    classifier, images = linear(shape=SHAPE), random_images(20, SHAPE)
+    carriers = np.arange(20) < 8
+    first, second = (observe(classifier, images, overlay, carriers, batch_size=size)[1] for size in (3, 20))
+    np.testing.assert_allclose(first.insertion.shift, second.insertion.shift, atol=1e-4)
+    for name, values in first.insertion.controls.items():
+        np.testing.assert_allclose(values, second.insertion.controls[name], atol=1e-4)
+    for name, values in first.removals.placebo.items():
+        np.testing.assert_allclose(values, second.removals.placebo[name], atol=1e-4)
+
+
+def test_the_mean_image_is_the_mean_of_all_images(overlay):
+    classifier, images = linear(shape=SHAPE), random_images(11, SHAPE)
+    seen, _ = observe(classifier, images, overlay, np.zeros(11, bool))
+    np.testing.assert_allclose(seen.mean_image, images.mean(axis=0), atol=1e-6)
+
+
+def test_unlabelled_images_count_as_what_they_are_predicted(overlay):
+    classifier, images = linear(shape=SHAPE, output="softmax"), random_images(30, SHAPE)
+    _, evidence = observe(classifier, images, overlay, np.zeros(30, bool))
+    np.testing.assert_array_equal(evidence.insertion.images.has, evidence.insertion.images.predicted)
+    finding = judge(evidence, 0, Rule())
+    assert finding.measurements["accuracy_drop"].value is None
+    assert finding.measurements["accuracy_drop"].reason == "the data have no labels"
+
+
+def test_the_placebo_of_exact_removal_makes_the_same_edit_elsewhere(overlay):
+    classifier, images = linear(shape=SHAPE), np.full((1, *SHAPE), 0.9, np.float32)
+    carried = insert(images, overlay)
+    _, evidence = observe(classifier, carried, overlay, np.ones(1, bool))
+    removed_here = uncomposite(carried, overlay)
+    assert np.abs(removed_here - images).max() < 1e-5
+    assert np.isfinite(evidence.removals.placebo["exact"]).all()
+    assert not np.allclose(evidence.removals.placebo["exact"], evidence.removals.fall["exact"])

@@ -1,0 +1,209 @@
+"""Edits touch what they say, and undo each other exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from auditor.artefacts import ARTEFACT_KINDS, Overlay
+from auditor.interventions import (
+    FILLS,
+    insert,
+    make_controls,
+    make_doses,
+    make_variants,
+    matched_placements,
+    remove,
+    shift_mask,
+    uncomposite,
+)
+from tests.closed_form import random_images
+
+FRAME = (16, 20, 3)
+
+
+def patch(opacity: float = 0.6, corner: tuple[int, int] = (2, 3), size: tuple[int, int] = (4, 6), seed: int = 0) -> Overlay:
+    """A patch of random ink and uneven opacity."""
+    random = np.random.default_rng(seed)
+    alpha = np.zeros(FRAME[:2], np.float32)
+    ink = np.zeros(FRAME, np.float32)
+    place = np.s_[corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]]
+    alpha[place] = opacity * random.uniform(0.3, 1, size).astype(np.float32)
+    ink[place] = random.random((*size, 3))
+    return Overlay(alpha, ink)
+
+
+def square() -> Overlay:
+    overlay = ARTEFACT_KINDS["box"](FRAME, size=(5, 5), position=(1, 2))
+    assert isinstance(overlay, Overlay)
+    return overlay
+
+
+KINDS = {
+    "box": {"size": (4, 3), "position": (2, 2)},
+    "text": {"text": "2024", "size": 8, "position": (0, 4)},
+    "lightness": {"strength": 0.4},
+}
+
+
+class TestInsertion:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_touches_only_pixels_of_the_region(self, kind):
+        overlay = ARTEFACT_KINDS[kind](FRAME, **KINDS[kind])
+        images = random_images(3, FRAME)
+        edited = insert(images, overlay)
+        np.testing.assert_array_equal(edited[:, ~overlay.mask], images[:, ~overlay.mask])
+        assert (edited[:, overlay.mask] != images[:, overlay.mask]).any()
+        assert edited.dtype == np.float32
+        assert edited.min() >= 0
+        assert edited.max() <= 1
+
+    def test_composites_by_the_formula(self):
+        overlay, images = patch(), random_images(2, FRAME)
+        alpha = overlay.alpha[..., None]
+        np.testing.assert_allclose(insert(images, overlay), (1 - alpha) * images + alpha * overlay.ink, atol=1e-7)
+
+    def test_at_full_opacity_shows_the_ink_alone(self):
+        overlay = square()
+        edited = insert(random_images(2, FRAME), overlay)
+        np.testing.assert_array_equal(edited[:, overlay.mask], 0)
+
+    @pytest.mark.parametrize("dose", [0.05, 0.5, 1.0])
+    def test_a_dose_has_that_opacity(self, dose):
+        edit = make_doses(patch())[dose]
+        white = edit(np.ones((1, *FRAME), np.float32))
+        black = edit(np.zeros((1, *FRAME), np.float32))
+        assert 1 - (white - black).min() == pytest.approx(dose, abs=1e-6)
+
+
+class TestRemoval:
+    def test_un_compositing_undoes_insertion_exactly(self):
+        overlay, images = patch(0.8), random_images(3, FRAME)
+        np.testing.assert_allclose(uncomposite(insert(images, overlay), overlay), images, atol=2e-6)
+
+    def test_un_compositing_touches_only_the_region(self):
+        overlay, images = patch(), random_images(3, FRAME)
+        np.testing.assert_array_equal(uncomposite(images, overlay)[:, ~overlay.mask], images[:, ~overlay.mask])
+
+    @pytest.mark.parametrize("name", FILLS)
+    def test_a_fill_touches_only_the_region(self, name):
+        image, mask = random_images(1, FRAME)[0], patch().mask
+        filled = FILLS[name](image, mask)
+        np.testing.assert_array_equal(filled[~mask], image[~mask])
+        assert filled.min() >= 0
+        assert filled.max() <= 1
+
+    @pytest.mark.parametrize("name", FILLS)
+    def test_a_fill_restores_a_constant_image_and_never_looks_at_the_region(self, name):
+        image, mask = np.full(FRAME, 0.3, np.float32), patch().mask
+        marked = image.copy()
+        marked[mask] = 1
+        np.testing.assert_allclose(FILLS[name](marked, mask), image, atol=1e-5)
+
+    def test_the_placebo_touches_only_one_shifted_region(self):
+        image, mask = random_images(1, FRAME)[0], patch().mask
+        for removal in remove(image, mask, ("mean", "blur"), None).values():
+            assert removal.placebo is not None
+            touched = (removal.placebo != image).any(axis=2)
+            assert not (touched & mask).any()
+            assert 0 < touched.sum() <= mask.sum()
+
+    def test_an_opaque_artefact_is_never_un_composited(self):
+        overlay = square()
+        assert set(remove(random_images(1, FRAME)[0], overlay.mask, ("mean",), overlay)) == {"mean"}
+        assert set(remove(random_images(1, FRAME)[0], patch().mask, ("mean",), patch())) == {"exact", "mean"}
+
+    def test_a_region_that_fits_nowhere_else_has_no_placebo(self):
+        overlay = patch(corner=(1, 1), size=(14, 18))
+        assert all(r.placebo is None for r in remove(random_images(1, FRAME)[0], overlay.mask, ("mean",), None).values())
+
+
+class TestPlacements:
+    def test_stay_in_the_frame_and_clear_of_the_region(self):
+        mask = patch().mask
+        for shift in matched_placements(random_images(1, FRAME)[0], mask, 50):
+            moved = shift_mask(mask, shift)
+            rows, columns = np.nonzero(mask)
+            assert (rows + shift[0] >= 0).all()
+            assert (rows + shift[0] < FRAME[0]).all()
+            assert (columns + shift[1] >= 0).all()
+            assert (columns + shift[1] < FRAME[1]).all()
+            assert not (moved & mask).any()
+
+    def test_the_first_looks_most_like_the_region(self):
+        image = random_images(1, FRAME)[0] * 0.1
+        mask = np.zeros(FRAME[:2], bool)
+        mask[2:5, 2:5] = True
+        twin = (9, 12)
+        image[2:5, 2:5] = image[11:14, 14:17] = random_images(1, (3, 3, 3), seed=9)[0]
+        assert matched_placements(image, mask, 1) == [twin]
+
+
+class TestControls:
+    def test_scrambled_ink_is_the_same_ink_elsewhere_in_the_box(self):
+        overlay = patch()
+        controls, notes = make_controls(overlay, {}, seed=0)
+        assert notes == []
+        black = np.zeros((1, *FRAME), np.float32)
+        for name in ("scrambled 1", "scrambled 2", "scrambled 3"):
+            scrambled = controls[name](black)[0]
+            np.testing.assert_allclose(np.sort(scrambled, axis=None), np.sort(insert(black, overlay)[0], axis=None))
+            assert not np.allclose(scrambled, insert(black, overlay)[0])
+
+    def test_a_flat_patch_has_the_mean_opacity_and_the_mean_ink(self):
+        overlay = patch()
+        flat = make_controls(overlay, {}, seed=0)[0]["flat patch"]
+        black, white = np.zeros((1, *FRAME), np.float32), np.ones((1, *FRAME), np.float32)
+        left, top, right, bottom = overlay.box
+        np.testing.assert_allclose((1 - (flat(white) - flat(black)))[0, top:bottom, left:right].mean(), overlay.alpha[top:bottom, left:right].mean(), rtol=1e-5)
+        np.testing.assert_allclose(flat(black).sum(), insert(black, overlay).sum(), rtol=1e-4)
+
+    def test_a_control_that_equals_the_artefact_is_left_out_and_said(self):
+        controls, notes = make_controls(square(), {}, seed=0)
+        assert set(controls) == {"veil"}
+        assert len(notes) == 4
+        assert all("equals the artefact" in note for note in notes)
+
+    def test_the_users_own_control_is_among_them(self):
+        given = patch(seed=5)
+        controls, _ = make_controls(patch(), {"latin": given}, seed=0)
+        images = random_images(2, FRAME)
+        np.testing.assert_array_equal(controls["latin"](images), insert(images, given))
+
+    def test_all_stay_in_the_box_of_the_artefact_and_depend_on_their_own_image_only(self):
+        overlay, images = patch(), random_images(4, FRAME)
+        left, top, right, bottom = overlay.box
+        outside = np.ones(FRAME[:2], bool)
+        outside[top:bottom, left:right] = False
+        for edit in make_controls(overlay, {}, seed=0)[0].values():
+            edited = edit(images)
+            np.testing.assert_array_equal(edited[:, outside], images[:, outside])
+            np.testing.assert_array_equal(edit(images[2:3])[0], edited[2])
+
+    def test_are_fixed_by_the_seed(self):
+        images = random_images(1, FRAME)
+        first, again, other = (make_controls(patch(), {}, seed)[0]["scrambled 1"](images) for seed in (0, 0, 1))
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+
+class TestVariants:
+    def test_mirroring_twice_gives_the_artefact_back(self):
+        overlay = patch()
+        black = np.zeros((1, *FRAME), np.float32)
+        left, top, right, bottom = overlay.box
+        mirrored = make_variants(overlay)["mirrored"](black)[0, top:bottom, left:right]
+        np.testing.assert_array_equal(mirrored[:, ::-1], insert(black, overlay)[0, top:bottom, left:right])
+
+    def test_the_moved_artefact_is_the_same_elsewhere(self):
+        overlay = patch()
+        black = np.zeros((1, *FRAME), np.float32)
+        moved = make_variants(overlay)["moved"](black)
+        np.testing.assert_allclose(moved.sum(), insert(black, overlay).sum(), rtol=1e-6)
+        assert not (moved[0, ..., 0].astype(bool) & overlay.mask).any()
+
+    def test_a_central_artefact_has_no_other_place(self):
+        assert "moved" not in make_variants(patch(corner=(6, 7)))
+
+    def test_a_symmetric_artefact_has_no_mirror_image(self):
+        assert set(make_variants(square())) == {"half opacity", "moved"}
