@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from pydantic import Field
 
-from auditor.config import ArtefactConfig, AuditConfig, bind_options, suggest
+from auditor.config import ArtefactConfig, AuditConfig, bind_options, dotted, suggest
 from auditor.datasets import CorruptImageError, Dataset, read_picture, to_grey
 from auditor.errors import ConfigError, DataError, OptionError
 
@@ -65,7 +65,10 @@ class Overlay:
 
 @dataclass(frozen=True)
 class MaskFolder:
-    """An artefact of which only the place is known: a mask picture per image, named as the image is."""
+    """An artefact of which only the place is known: a mask picture per image, named as the image is.
+
+    The mask of `cat/1.jpg` is `cat/1.jpg.png` or `cat/1.png`.
+    """
 
     folder: Path
 
@@ -77,8 +80,9 @@ class MaskFolder:
         DataError
             The mask is unreadable or of another size than the image.
         """
-        file = (self.folder / image_id).with_suffix(".png")
-        if not file.is_file():
+        files = (self.folder / f"{image_id}.png", self.folder / f"{image_id.removesuffix(Path(image_id).suffix)}.png")
+        file = next((file for file in files if file.is_file()), None)
+        if file is None:
             return None
         try:
             picture = read_picture(file)
@@ -105,6 +109,8 @@ class Artefact:
     present: str
     controls: dict[str, Overlay]
     """Innocent content given by the user."""
+    where: str = ""
+    """What errors about `present` name as their place."""
 
     def region(self, image_id: str, frame: Frame) -> Bools | None:
         """The region (height, width) in one image; None where it has none."""
@@ -137,7 +143,7 @@ def find_carriers(artefact: Artefact, dataset: Dataset, classes: tuple[str, ...]
 
     Raises
     ------
-    DataError
+    ConfigError
         `present` names an array that the data lack or that is not one boolean per image, or a class of unlabelled data.
     """
     count = len(dataset)
@@ -145,15 +151,13 @@ def find_carriers(artefact: Artefact, dataset: Dataset, classes: tuple[str, ...]
         return np.full(count, artefact.present == "all")
     if artefact.present.startswith("class:"):
         if dataset.truth is None:
-            raise DataError(f"artefact {artefact.name!r}: present = {artefact.present!r}, but the data have no labels")
+            raise ConfigError(f"{artefact.where}got {artefact.present!r}, but the data have no labels")
         return dataset.truth[:, classes.index(artefact.present.removeprefix("class:"))]
     values = dataset.array(artefact.present)
     if values is None or values.shape != (count,) or values.dtype != bool:
-        got = "no such array" if values is None else f"{values.dtype} of shape {values.shape}"
-        raise DataError(
-            f"artefact {artefact.name!r}: present = {artefact.present!r}: got {got} in the data, wanted a boolean per "
-            "image ('none', 'all' and 'class:NAME' are possible too)"
-        )
+        what = "no array of the data" if values is None else f"an array of {values.dtype}"
+        wanted = "wanted 'none', 'all', 'class:NAME' or an array with a boolean per image"
+        raise ConfigError(f"{artefact.where}got {artefact.present!r}, which is {what}; {wanted}")
     return np.asarray(values)
 
 
@@ -179,9 +183,7 @@ def overlay(
     except (OSError, ValueError, SyntaxError) as fault:
         raise OptionError("image", f"{image}: not a readable picture: {fault}") from None
     if scale is not None:
-        width = _pixels(scale, frame[1])
-        if width < 1:
-            raise OptionError("scale", f"got {scale}, wanted at least one pixel")
+        width = _size("scale", scale, frame[1])
         size = (width, max(1, round(rgba.height * width / rgba.width)))
         rgba = rgba.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
     return _place(frame, np.asarray(rgba, dtype=np.float32) / 255.0, position, opacity)
@@ -198,12 +200,13 @@ def text(
     font: Path | None = None,
 ) -> Overlay:
     """Written text, such as a time stamp; `size` is its height in pixels or as a fraction of the frame."""
-    points = max(1, _pixels(size, frame[0]))
+    points = _size("size", size, frame[0])
     try:
         face = ImageFont.truetype(str(font), points) if font else ImageFont.load_default(points)
     except OSError as fault:
         raise OptionError("font", f"{font}: not a readable font: {fault}") from None
-    left, top, right, bottom = (int(edge) for edge in face.getbbox(text))
+    canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
+    left, top, right, bottom = (round(edge) for edge in canvas.textbbox((0, 0), text, font=face))
     alpha = Image.new("L", (max(1, right - left), max(1, bottom - top)))
     ImageDraw.Draw(alpha).text((-left, -top), text, fill=255, font=face)
     layer = np.empty((alpha.height, alpha.width, 4), np.float32)
@@ -221,9 +224,7 @@ def box(
     opacity: Opacity = 1.0,
 ) -> Overlay:
     """A filled rectangle; `size` is its width and height."""
-    width, height = _pixels(size[0], frame[1]), _pixels(size[1], frame[0])
-    if width < 1 or height < 1:
-        raise OptionError("size", f"got {list(size)}, wanted at least one pixel")
+    width, height = _size("size", size[0], frame[1]), _size("size", size[1], frame[0])
     layer = np.empty((height, width, 4), np.float32)
     layer[..., :3] = _colour(colour)
     layer[..., 3] = 1.0
@@ -270,18 +271,21 @@ def _build(config: AuditConfig, index: int, entry: ArtefactConfig, frame: Frame,
     options = bind_options(function, entry.options, path)
     options = {name: config.path(str(v)) if isinstance(v, Path) else v for name, v in options.items()}
     try:
-        made = _from_user(function, frame, options) if is_custom else function(frame, **options)
+        made = _from_user(entry.kind, function, frame, options) if is_custom else function(frame, **options)
         if isinstance(made, MaskFolder):
             if entry.present == "none":
                 raise OptionError("present", "got 'none', but masks say where images carry the artefact; wanted 'all'")
             if entry.controls:
                 raise OptionError("controls", "masks have no appearance to compare with; leave controls out")
+        stems = [Path(name).stem for name in entry.controls]
         controls = {
-            Path(name).stem: _control(config, name, made, entry.kind, options, frame) for name in entry.controls
+            stem if stems.count(stem) == 1 else name: _control(config, name, made, entry.kind, options, frame)
+            for stem, name in zip(stems, entry.controls, strict=True)
         }
     except OptionError as fault:
         raise config.fault((*path, *([fault.option] if fault.option else [])), fault.message) from None
-    return Artefact(entry.name, entry.kind, made, target, entry.present, controls)
+    where = f"{config.place(*path, 'present')}: {dotted((*path, 'present'))}: "
+    return Artefact(entry.name, entry.kind, made, target, entry.present, controls, where)
 
 
 def _control(
@@ -296,18 +300,22 @@ def _control(
         left, top, right, _ = artefact.box
         return overlay(frame, image=file, position=(left, top), scale=right - left, opacity=artefact.opacity)
     except OptionError as fault:
-        raise OptionError("controls", fault.message) from None
+        message = fault.message if fault.option == "image" else f"{name}: {fault.message}"
+        raise OptionError("controls", message) from None
 
 
-def _from_user(function: Callable[..., Any], frame: Frame, options: dict[str, Any]) -> Overlay:
+def _from_user(kind: str, function: Callable[..., Any], frame: Frame, options: dict[str, Any]) -> Overlay:
     try:
-        layer = np.asarray(function(frame, **options))
+        layer = np.asarray(function(frame, **options), dtype=np.float32)
     except Exception as fault:  # the user's code may raise anything
-        raise OptionError("kind", f"{function.__name__} failed: {type(fault).__name__}: {fault}") from None
+        raise OptionError("kind", f"{kind} failed: {type(fault).__name__}: {fault}") from None
     wanted = (*frame[:2], 4)
-    if layer.shape != wanted or not np.isfinite(layer).all() or layer.min() < 0 or layer.max() > 1:
-        raise OptionError("kind", f"{function.__name__} returned {layer.shape}, wanted RGBA {wanted} in [0, 1]")
-    return _place(frame, layer.astype(np.float32), (0, 0), 1.0)
+    if layer.shape != wanted:
+        raise OptionError("kind", f"{kind} returned an array of shape {layer.shape}, wanted RGBA {wanted}")
+    if not (layer.min() >= 0 and layer.max() <= 1):  # NaN fails this too
+        got = f"values in [{layer.min():g}, {layer.max():g}]"
+        raise OptionError("kind", f"{kind} returned {got}, wanted RGBA in [0, 1]")
+    return _place(frame, layer, (0, 0), 1.0)
 
 
 def _place(frame: Frame, layer: Floats, position: Position, opacity: float) -> Overlay:
@@ -333,6 +341,13 @@ def _place(frame: Frame, layer: Floats, position: Position, opacity: float) -> O
 
 def _pixels(length: Length, whole: int) -> int:
     return length if isinstance(length, int) else round(length * whole)
+
+
+def _size(option: str, length: Length, whole: int) -> int:
+    pixels = _pixels(length, whole)
+    if not 1 <= pixels <= whole:
+        raise OptionError(option, f"got {length}, which is {pixels} pixels, wanted 1 to the {whole} of the image")
+    return pixels
 
 
 def _colour(name: str) -> Floats:

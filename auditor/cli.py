@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from auditor.errors import AuditError
+from auditor.errors import AuditError, ConfigError
 
 if TYPE_CHECKING:
     from auditor.config import AuditConfig
@@ -48,11 +50,15 @@ def cli() -> None:
 @_SET
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the run, instead of report.output.")
 @click.option("--quiet", is_flag=True, help="Print the verdicts and the report's path only.")
-def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: bool) -> None:
+def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: bool) -> int:
     """Audit the model that CONFIG describes and write the report."""
     settings = _read(config, overrides)
-    reports = output or settings.path(settings.report.output)
-    _refuse_unwritable(reports)
+    if output is None:
+        reports = settings.path(settings.report.output)
+        _refuse_unwritable(reports, f"{settings.place('report', 'output')}: report.output")
+    else:
+        reports = output
+        _refuse_unwritable(reports, "--output")
     with _progress(quiet) as progress:
         progress("loading", 0, 1)
         with _quiet_tensorflow():
@@ -60,17 +66,17 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
         from auditor.history import save_run
 
         run = run_audit(settings, progress)
-        folder = save_run(run, reports)
+    _print_verdicts(run.result)  # first of all: whatever fails from here on, what was found has been said
+    folder = save_run(run, reports)
+    click.echo(f"result.json: {folder / 'result.json'}")
+    with _progress(quiet) as progress:
         progress("report", 0, 1)
         warnings = _write_report(folder, settings.report.formats)
         progress("report", 1, 1)
-    _print_verdicts(run.result)
     for warning in [*run.result.warnings, *warnings]:
         click.echo(f"warning: {warning}", err=True)
-    for name in ("report.html", "report.pdf", "result.json"):
-        if (folder / name).is_file():
-            click.echo(f"{name}: {folder / name}")
-    sys.exit(run.result.exit_code)
+    _print_reports(folder)
+    return run.result.exit_code
 
 
 @cli.command()
@@ -106,9 +112,7 @@ def render(run: Path, formats: tuple[str, ...]) -> None:
     """Write the report of a saved RUN again; needs no TensorFlow and no model."""
     for warning in _write_report(run, formats or ("html", "pdf")):
         click.echo(f"warning: {warning}", err=True)
-    for name in ("report.html", "report.pdf"):
-        if (run / name).is_file():
-            click.echo(f"{name}: {run / name}")
+    _print_reports(run)
 
 
 @cli.command()
@@ -143,20 +147,33 @@ def schema(what: str) -> None:
 
 def main() -> None:
     """Run the command line; every fault of the user's ends in one clear message and a documented exit code."""
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        cli.main(standalone_mode=False)
+        return cli.main(standalone_mode=False) or 0
     except click.exceptions.Abort:
-        click.echo("interrupted; nothing was saved", err=True)
-        sys.exit(3)
+        return _fail("interrupted")
     except click.ClickException as fault:
         fault.show()
-        sys.exit(2)
+        return 2
     except AuditError as fault:
-        click.echo(f"error: {fault}", err=True)
-        sys.exit(fault.exit_code)
+        return _fail(str(fault), fault.exit_code)
     except MemoryError:
-        click.echo("error: out of memory; lower model.batch_size or explain.images", err=True)
-        sys.exit(3)
+        return _fail("out of memory; lower model.batch_size or explain.images")
+    except OSError as fault:
+        return _fail(f"{fault.filename or 'the system'}: {fault.strerror or fault}")
+    except SystemExit as fault:  # the user's code may end Python, and its code must not pass for a verdict
+        return _fail(f"Python was told to exit (code {fault.code}) before the audit was complete")
+    except Exception:  # Python would end with 1, which says that an artefact is relied on
+        traceback.print_exc()
+        return _fail("this is a defect of auditor; please report it with the lines above")
+
+
+def _fail(message: str, code: int = 3) -> int:
+    click.echo(f"error: {message}", err=True)
+    return code
 
 
 def _read(config: Path, overrides: tuple[str, ...]) -> AuditConfig:
@@ -173,13 +190,20 @@ def _write_report(folder: Path, formats: tuple[str, ...]) -> list[str]:
     return write_report(folder, formats)
 
 
-def _refuse_unwritable(reports: Path) -> None:
-    """A run that could not be saved is better not begun."""
-    from auditor.errors import ConfigError
+def _print_reports(folder: Path) -> None:
+    for name in ("report.html", "report.pdf"):
+        if (folder / name).is_file():
+            click.echo(f"{name}: {folder / name}")
 
+
+def _refuse_unwritable(reports: Path, where: str) -> None:
+    """A run that could not be saved is better not begun."""
     existing = next((path for path in [reports, *reports.absolute().parents] if path.exists()), Path("/"))
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ConfigError(f"report.output: {reports}: cannot be written; wanted a folder")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as fault:
+        raise ConfigError(f"{where}: {existing}: cannot be written ({fault.strerror}); wanted a folder") from None
 
 
 def _print_verdicts(result: AuditResult) -> None:

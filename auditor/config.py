@@ -21,7 +21,7 @@ import pydantic
 from pydantic import Field
 
 from auditor.errors import ConfigError, OptionError
-from auditor.toml_places import find_places, nearest_place
+from auditor.toml_places import Place, find_places, nearest_place
 
 KeyPath = tuple[str | int, ...]
 Function = Callable[..., Any]
@@ -50,6 +50,13 @@ class ModelConfig(_Section):
     trust: bool = False
     """Load layers that carry Python code (Lambda). Only for a model whose origin you trust."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 64
+
+    @pydantic.field_validator("input_range")
+    @classmethod
+    def _rises(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        if limits is not None and limits[0] >= limits[1]:
+            raise ValueError("the lower end first, then the higher")
+        return limits
 
 
 class DataConfig(_Section):
@@ -133,16 +140,17 @@ class AuditConfig(_Document):
     """A whole `audit.toml`, checked, with the file that it came from."""
 
     file: Path
-    places: dict[KeyPath, tuple[int, int]] = Field(default_factory=dict, repr=False)
+    places: dict[KeyPath, Place] = Field(default_factory=dict, repr=False)
+    overridden: tuple[KeyPath, ...] = ()
+    """Keys whose values came from the command line."""
 
     def path(self, name: str) -> Path:
         """A path of the file, which may be relative to its folder."""
         return self.file.parent / name
 
     def place(self, *path: str | int) -> str:
-        """Where a key stands, as `file:line:column`."""
-        line, column = nearest_place(self.places, path)
-        return f"{self.file}:{line}:{column}"
+        """Where a key stands, as `file:line:column`, or `--set` where it came from the command line."""
+        return _where(self.file, self.places, self.overridden, path)
 
     def fault(self, path: KeyPath, message: str) -> ConfigError:
         """An error about the value of one key, with its place."""
@@ -157,7 +165,7 @@ class AuditConfig(_Document):
 
     def echo(self) -> dict[str, Any]:
         """The configuration as plain data, for the record of the run; every default is spelt out."""
-        return self.model_dump(mode="json", exclude={"file", "places"})
+        return self.model_dump(mode="json", exclude={"file", "places", "overridden"})
 
 
 def read_config(
@@ -181,25 +189,20 @@ def read_config(
     ConfigError
         The file is missing or wrong; all faults at once, a line each.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{file}: no such file; wanted the configuration of an audit") from None
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ConfigError(f"{file}: cannot be read: {fault}") from None
+    text = _read_text(file)
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         line, column, message = _syntax_fault(text, fault)
         raise ConfigError(f"{file}:{line}:{column}: not TOML: {message}") from None
     places = find_places(text)
-    overridden = [_override(data, item) for item in overrides]
+    overridden = tuple(_override(data, item) for item in overrides)
 
     faults: dict[KeyPath, list[str]] = {}
     config = None
     try:
         document = _Document.model_validate_json(_as_json(data), strict=True)
-        config = AuditConfig(**dict(document), file=file, places=places)
+        config = AuditConfig(**dict(document), file=file, places=places, overridden=overridden)
     except pydantic.ValidationError as error:
         for path, message in _explain(error, _Document, data):
             faults.setdefault(path, []).append(message)
@@ -208,10 +211,9 @@ def read_config(
     if faults:
         lines = []
         for path, messages in faults.items():
-            came_from_command = any(path[: len(key)] == key for key in overridden)
-            line, column = nearest_place(places, path)
-            where = f"--set {dotted(path)}" if came_from_command else f"{file}:{line}:{column}: {dotted(path)}"
-            lines += [(line, f"{where}: {message}") for message in messages]
+            line, _ = nearest_place(places, path)
+            where = _where(file, places, overridden, path)
+            lines += [(line, f"{where}: {dotted(path)}: {message}") for message in messages]
         raise ConfigError("\n".join(message for _, message in sorted(lines, key=lambda item: item[0])))
     assert config is not None
     return config
@@ -234,7 +236,7 @@ def bind_options(function: Function, options: Mapping[str, Any], path: KeyPath =
 
 
 def import_function(spec: str, folder: Path) -> Function:
-    """Import `package.module:function`; modules beside the configuration are found too.
+    """Import `package.module:function`; modules beside the configuration are found too, then and later.
 
     Raises
     ------
@@ -242,13 +244,13 @@ def import_function(spec: str, folder: Path) -> Function:
         The module cannot be imported or has no such function.
     """
     module_name, _, name = spec.partition(":")
-    sys.path.insert(0, str(folder.resolve()))
+    beside = str(folder.resolve())
+    if beside not in sys.path:  # it stays there: the function itself may import a neighbour when it is called
+        sys.path.insert(0, beside)
     try:
         module = importlib.import_module(module_name)
     except Exception as fault:  # a user's module may raise anything when it is imported
         raise OptionError("", f"module {module_name!r} cannot be imported: {type(fault).__name__}: {fault}") from None
-    finally:
-        sys.path.remove(str(folder.resolve()))
     function = getattr(module, name, None)
     if not callable(function):
         raise OptionError("", f"module {module_name!r} has no function {name!r}")
@@ -334,9 +336,11 @@ def _option_faults(
                 )
             )
             continue
-        faults += _bound_faults(
-            function, {k: v for k, v in entry.items() if k not in ArtefactConfig.model_fields}, path
-        )
+        options = {k: v for k, v in entry.items() if k not in ArtefactConfig.model_fields}
+        try:
+            faults += _bound_faults(function, options, path)
+        except OptionError as error:
+            faults.append(((*path, "kind"), error.message))
     return faults
 
 
@@ -355,12 +359,16 @@ def _parameters(function: Function) -> list[tuple[str, inspect.Parameter]]:
 
 
 def _options_model(function: Function) -> type[pydantic.BaseModel]:
-    fields: dict[str, Any] = {
-        name: (p.annotation, ... if p.default is p.empty else p.default) for name, p in _parameters(function)
-    }
-    return pydantic.create_model(
-        "Options", __config__=pydantic.ConfigDict(extra="forbid", allow_inf_nan=False), **fields
-    )
+    try:
+        fields: dict[str, Any] = {
+            name: (Any if p.annotation is p.empty else p.annotation, ... if p.default is p.empty else p.default)
+            for name, p in _parameters(function)
+        }
+        return pydantic.create_model(
+            "Options", __config__=pydantic.ConfigDict(extra="forbid", allow_inf_nan=False), **fields
+        )
+    except Exception as fault:  # a user's function may be annotated with anything
+        raise OptionError("", f"its options cannot be read: {type(fault).__name__}: {fault}") from None
 
 
 def _explain(
@@ -368,19 +376,37 @@ def _explain(
 ) -> list[tuple[KeyPath, str]]:
     """Each fault's key path and a sentence that says what was got and what was wanted."""
     found: dict[KeyPath, str] = {}
+    got: dict[KeyPath, Any] = {}
+    wanted: dict[KeyPath, list[str]] = {}
     for fault in error.errors():
         path = _real_path(fault["loc"], data)
-        kind, got = fault["type"], fault["input"]
-        if kind == "extra_forbidden":
-            allowed = _fields_at(schema, path[:-1])
-            message = f"unknown key{suggest(str(path[-1]), allowed)}"
-        elif kind == "missing":
-            message = "missing; it is required"
+        if fault["type"] == "extra_forbidden":
+            found[path] = f"unknown key{suggest(str(path[-1]), _fields_at(schema, path[:-1]))}"
+        elif fault["type"] == "missing" and isinstance(path[-1], str):
+            found[path] = "missing; it is required"
         else:
-            wanted = re.sub(r"^(Input|Value|String|List|Tuple) should (be|have) ", "", fault["msg"])
-            message = f"got {_shorten(got)}, wanted {wanted[0].lower()}{wanted[1:]}"
-        found[path] = f"{found[path]}, or {message.partition(', wanted ')[2]}" if path in found else message
+            words = _wanted(fault)
+            if fault["type"] == "missing":
+                path, words = path[:-1], f"{int(path[-1]) + 1} items"
+                wanted.pop(path, None)
+            elif words == "an array" and isinstance(fault["input"], dict):
+                words = f"an array of tables, [[{dotted(path)}]]"
+            got[path] = fault["input"]
+            wanted.setdefault(path, []).append(words)
+    for path, alternatives in wanted.items():
+        # where one form of a value fails as a whole and another in a part of it, the part is what is wrong
+        if not any(other != path and other[: len(path)] == path for other in wanted):
+            found[path] = f"got {_shorten(got[path])}, wanted {' or '.join(dict.fromkeys(alternatives))}"
     return list(found.items())
+
+
+def _wanted(fault: Mapping[str, Any]) -> str:
+    """What would have been right, in the words of TOML rather than of pydantic."""
+    limits = fault.get("ctx", {})
+    words = _WANTED.get(fault["type"])
+    if words is not None:
+        return words.format(**limits)
+    return re.sub(r"^(Input|Value|String|List|Tuple) should (be|have) |^Value error, ", "", fault["msg"])
 
 
 def _real_path(loc: tuple[str | int, ...], data: Any) -> KeyPath:
@@ -443,8 +469,53 @@ def _override(data: dict[str, Any], item: str) -> KeyPath:
     return path
 
 
+def _where(file: Path, places: dict[KeyPath, Place], overridden: tuple[KeyPath, ...], path: KeyPath) -> str:
+    """Where the value of a key came from; a key that stands nowhere in the file may have come with an override."""
+    came_with = any(key[: len(path)] == path for key in overridden) and path not in places
+    if came_with or any(path[: len(key)] == key for key in overridden):
+        return "--set"
+    line, column = nearest_place(places, path)
+    return f"{file}:{line}:{column}"
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such file; wanted the configuration of an audit") from None
+    except OSError as fault:
+        raise ConfigError(f"{file}: cannot be read: {fault.strerror or fault}") from None
+    except UnicodeDecodeError as fault:
+        before = fault.object[: fault.start]
+        line, column = before.count(b"\n") + 1, fault.start - before.rfind(b"\n")
+        got = f"byte 0x{fault.object[fault.start]:02x}"
+        raise ConfigError(f"{file}:{line}:{column}: not UTF-8 text: got {got}; save the file as UTF-8") from None
+
+
 def _syntax_fault(text: str, fault: tomllib.TOMLDecodeError) -> tuple[int, int, str]:
     found = re.search(r"^(.*) \(at line (\d+), column (\d+)\)$", str(fault), re.DOTALL)
     if found:
         return int(found[2]), int(found[3]), found[1]
     return text.count("\n") + 1, 1, str(fault)
+
+
+_WANTED = {
+    "string_type": "text",
+    "string_too_short": "some text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "tuple_type": "an array",
+    "list_type": "an array",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "literal_error": "{expected}",
+    "too_short": "{min_length} or more items",
+    "too_long": "{max_length} or fewer items",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "{le:g} or less",
+}

@@ -6,7 +6,10 @@ A source is opened once for its index (ids, labels, groups) and then streamed, i
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from auditor.config import AuditConfig, is_function_spec, suggest
 from auditor.errors import DataError
@@ -26,6 +29,11 @@ RawImage = npt.NDArray[Any]
 Label = int | str | Sequence[Any] | None
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+
+_UNREADABLE = (
+    OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What numpy and zipfile raise on a damaged `.npz`."""
 
 
 class CorruptImageError(Exception):
@@ -74,22 +82,35 @@ class Dataset:
         seed: int = 0,
         fit: Literal["exact", "resize", "crop"] = "exact",
         max_corrupt: float = 0.05,
+        where: str = "data",
     ) -> None:
         """Choose the sample.
+
+        Parameters
+        ----------
+        where
+            What errors name as their place.
 
         Raises
         ------
         DataError
-            No images, or labels that the model lacks.
+            No images, ids that are not unique, or labels that the model lacks.
         """
         if not source.ids:
-            raise DataError("the data hold no images")
+            raise DataError(f"{where}: there are no images")
+        commonest, count = Counter(source.ids).most_common(1)[0]
+        if count > 1:
+            raise DataError(f"{where}: got id {commonest!r} for {count} images, wanted an id of its own for each")
         self._source = source
+        self._where = where
         self._shape = image_shape
         self._fit = fit
         self._max_corrupt = max_corrupt
         self.available = len(source.ids)
-        truth = None if source.labels is None else _truth(source.labels, classes, multilabel)
+        try:
+            truth = None if source.labels is None else _truth(source.labels, classes, multilabel)
+        except DataError as fault:
+            raise DataError(f"{where}: {fault}") from None
         self._chosen = _sample(truth, self.available, limit, seed)
         self.ids = [source.ids[at] for at in self._chosen]
         groups = source.groups or source.ids
@@ -108,7 +129,12 @@ class Dataset:
     def array(self, name: str) -> npt.NDArray[Any] | None:
         """A further array of the source, at the sampled images."""
         values = self._source.array(name)
-        return None if values is None else values[self._chosen]
+        if values is None:
+            return None
+        if values.ndim == 0 or len(values) != self.available:
+            wanted = f"wanted a value for each of {self.available} images"
+            raise DataError(f"{self._where}: array {name!r} has shape {values.shape}, {wanted}")
+        return values[self._chosen]
 
     def batches(self, size: int, positions: Sequence[int] | None = None) -> Iterator[Batch]:
         """Stream the sample, or some rows of it (ascending), leaving out what cannot be read.
@@ -130,6 +156,8 @@ class Dataset:
             except CorruptImageError as fault:
                 self.skipped[row] = SkippedImage(self.ids[row], str(fault))
                 self._refuse_too_many()
+            except DataError as fault:
+                raise DataError(f"{self._where}: {fault}") from None
             if len(kept) == size:
                 yield self._batch(kept)
                 kept = []
@@ -159,8 +187,8 @@ class Dataset:
         if share > self._max_corrupt:
             first = next(iter(self.skipped.values()))
             raise DataError(
-                f"{len(self.skipped)} of {len(self)} images cannot be used, more than data.max_corrupt = "
-                f"{self._max_corrupt:g}; the first is {first.image}: {first.reason}"
+                f"{self._where}: {len(self.skipped)} of {len(self)} images cannot be used, more than "
+                f"data.max_corrupt = {self._max_corrupt:g}; the first is {first.image}: {first.reason}"
             )
 
 
@@ -175,17 +203,17 @@ def open_source(config: AuditConfig) -> Source:
         It cannot be read.
     """
     spec = config.data.source
+    where = f"{config.place('data', 'source')}: data.source: "
     if is_function_spec(spec):
-        return FunctionSource(config.function(("data", "source"), spec), spec)
+        return FunctionSource(config.function(("data", "source"), spec), f"{where}{spec}")
     path = config.path(spec)
     if path.is_dir():
-        return FolderSource(path)
-    if path.suffix == ".npz":
-        if not path.is_file():
-            raise config.fault(("data", "source"), f"{path}: no such file")
-        return NpzSource(path)
+        return FolderSource(path, where=where)
+    if path.suffix == ".npz" and path.is_file():
+        return NpzSource(path, where=where)
+    got = "not a known kind of file" if path.is_file() else "no such file or folder"
     wanted = "wanted an .npz file, a folder with a folder per class, or package.module:function"
-    raise config.fault(("data", "source"), f"{path}: no such folder or not a known kind of file; {wanted}")
+    raise config.fault(("data", "source"), f"{path}: {got}; {wanted}")
 
 
 def open_dataset(
@@ -204,19 +232,17 @@ def open_dataset(
         See `Dataset`.
     """
     section = config.data
-    try:
-        return Dataset(
-            source,
-            classes=classes,
-            image_shape=image_shape,
-            multilabel=multilabel,
-            limit=None if section.limit == "all" else section.limit,
-            seed=section.seed,
-            fit=section.fit,
-            max_corrupt=section.max_corrupt,
-        )
-    except DataError as error:
-        raise DataError(f"{config.place('data', 'source')}: data {section.source}: {error}") from None
+    return Dataset(
+        source,
+        classes=classes,
+        image_shape=image_shape,
+        multilabel=multilabel,
+        limit=None if section.limit == "all" else section.limit,
+        seed=section.seed,
+        fit=section.fit,
+        max_corrupt=section.max_corrupt,
+        where=f"{config.place('data', 'source')}: data.source",
+    )
 
 
 def first_image_shape(source: Source) -> tuple[int, int, int] | None:
@@ -230,35 +256,35 @@ def first_image_shape(source: Source) -> tuple[int, int, int] | None:
 class NpzSource:
     """An `.npz` with `images` (n, h, w[, c]) and perhaps `labels`, `groups` and `ids`; images are streamed from it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, where: str = "") -> None:
         self._file = file
+        self._name = f"{where}{file}"
+        if not zipfile.is_zipfile(file):
+            raise DataError(f"{self._name}: not a readable .npz: it is no zip archive, or it is cut short")
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                if "images" not in arrays.files:
-                    raise DataError(f"{file}: no array 'images'; it holds {', '.join(arrays.files) or 'nothing'}")
-                self._names = arrays.files
-                shape, dtype = self._header()
-                count = shape[0]
-                self.labels: list[Label] | None = list(arrays["labels"].tolist()) if "labels" in arrays.files else None
-                self.groups = [str(g) for g in arrays["groups"]] if "groups" in arrays.files else None
-                self.ids = [str(i) for i in arrays["ids"]] if "ids" in arrays.files else _numbered(count)
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as fault:
-            raise DataError(f"{file}: not a readable .npz: {fault}") from None
-        if len(shape) not in (3, 4):
-            raise DataError(f"{file}: images have shape {shape}, wanted (n, height, width[, channels])")
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+                self._names = list(arrays.files)
+            if "images" not in self._names:
+                raise DataError(f"{self._name}: no array 'images'; it holds {', '.join(self._names) or 'nothing'}")
+            shape, dtype = self._header()
+        except _UNREADABLE as fault:
+            raise DataError(f"{self._name}: not a readable .npz: {fault}") from None
         if not (dtype == np.uint8 or np.issubdtype(dtype, np.floating)):
-            raise DataError(f"{file}: images are {dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
-        for name, values in (("labels", self.labels), ("groups", self.groups), ("ids", self.ids)):
-            if values is not None and len(values) != count:
-                raise DataError(f"{file}: got {len(values)} {name} for {count} images, wanted one each")
+            raise DataError(f"{self._name}: images are {dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
+        if len(shape) not in (3, 4) or 0 in shape[1:]:
+            raise DataError(f"{self._name}: images have shape {shape}, wanted (n, height, width[, channels])")
+        self._count = shape[0]
+        labels, groups, ids = (self._column(name) for name in ("labels", "groups", "ids"))
+        self.labels: list[Label] | None = None if labels is None else list(labels.tolist())
+        self.groups = None if groups is None else [str(group) for group in groups]
+        self.ids = _numbered(self._count) if ids is None else [str(identity) for identity in ids]
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""
         shape, dtype = self._header()
         size = int(np.prod(shape[1:])) * dtype.itemsize
         with zipfile.ZipFile(self._file) as archive, archive.open("images.npy") as member:
-            start, *_ = _read_header(member)
-            del start
+            _read_header(member)
             at = 0
             for position in wanted:
                 try:
@@ -267,16 +293,24 @@ class NpzSource:
                         member.read(size)
                     data = member.read(size)
                     at += 1
-                except (zipfile.BadZipFile, OSError) as fault:
-                    raise DataError(f"{self._file}: image {position} cannot be read: {fault}") from None
-                yield position, np.frombuffer(data, dtype).reshape(shape[1:])
+                    image = np.frombuffer(data, dtype).reshape(shape[1:])
+                except _UNREADABLE as fault:
+                    raise DataError(f"{self._name}: image {position} cannot be read: {fault}") from None
+                yield position, image
 
     def array(self, name: str) -> npt.NDArray[Any] | None:
         """See `Source.array`."""
         if name not in self._names:
             return None
-        with np.load(self._file, allow_pickle=False) as arrays:
-            values: npt.NDArray[Any] = arrays[name]
+        try:
+            with self._file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+                values: npt.NDArray[Any] = arrays[name]
+        except _UNREADABLE as fault:
+            if "allow_pickle" in str(fault):  # numpy advises to allow it, and a pickle may run any code
+                reason = "holds pickled objects, which are never opened; save it as text, numbers or booleans"
+            else:
+                reason = f"cannot be read: {fault}"
+            raise DataError(f"{self._name}: array {name!r} {reason}") from None
         return values
 
     def sha256(self) -> str:
@@ -287,27 +321,35 @@ class NpzSource:
                 digest.update(block)
         return digest.hexdigest()
 
+    def _column(self, name: str) -> npt.NDArray[Any] | None:
+        values = self.array(name)
+        if values is not None and (values.ndim == 0 or len(values) != self._count):
+            got = "one value" if values.ndim == 0 else str(len(values))
+            raise DataError(f"{self._name}: got {got} {name} for {self._count} images, wanted one each")
+        return values
+
     def _header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         with zipfile.ZipFile(self._file) as archive, archive.open("images.npy") as member:
             shape, fortran, dtype = _read_header(member)
         if fortran:
-            raise DataError(f"{self._file}: images are stored in Fortran order, wanted C order")
+            raise DataError(f"{self._name}: images are stored in Fortran order, wanted C order")
         return shape, dtype
 
 
 class FolderSource:
     """A folder with a folder of pictures per class."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, where: str = "") -> None:
         classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
         self._files = [
             file for entry in classes for file in sorted(entry.rglob("*")) if file.suffix.lower() in _PICTURES
         ]
         if not self._files:
-            raise DataError(f"{folder}: no pictures in a folder per class ({', '.join(sorted(_PICTURES))})")
+            wanted = f"wanted a folder per class with {', '.join(sorted(_PICTURES))}"
+            raise DataError(f"{where}{folder}: no pictures in its folders; {wanted}")
         relative = [file.relative_to(folder) for file in self._files]
-        self.ids = [path.as_posix() for path in relative]
-        self.labels: list[Label] | None = [path.parts[0] for path in relative]
+        self.ids = [_printable(path.as_posix()) for path in relative]
+        self.labels: list[Label] | None = [_printable(path.parts[0]) for path in relative]
         self.groups: list[str] | None = None
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
@@ -344,9 +386,6 @@ class FunctionSource:
             self.ids.append(str(identity))
             labels.append(label)
             groups.append(str(identity if group is None else group))
-        repeated = len(self.ids) - len(set(self.ids))
-        if repeated:
-            raise DataError(f"{name}: {repeated} ids stand for more than one image, wanted an id of its own for each")
         self.labels: list[Label] | None = None if all(label is None for label in labels) else labels
         self.groups: list[str] | None = groups
 
@@ -363,8 +402,12 @@ class FunctionSource:
                 raise DataError(
                     f"{self._name}: image {at} was {self.ids[at]} and is now {identity}; the order must stay"
                 )
-            yield at, np.asarray(image)
+            yield at, _as_array(image)
             position = next(remaining, None)
+        if position is not None:
+            raise DataError(
+                f"{self._name}: image {position} was {self.ids[position]} and is gone; the images must stay"
+            )
 
     def array(self, name: str) -> npt.NDArray[Any] | None:
         """See `Source.array`; a function has none."""
@@ -400,8 +443,12 @@ def read_picture(file: Path) -> RawImage:
             upright = ImageOps.exif_transpose(picture)
             if upright.mode.startswith("I;16"):
                 return np.asarray(upright, dtype=np.float32) / 65535.0
+            if upright.mode in ("I", "F"):  # their range is not known, and Pillow would clip it to 8 bits
+                raise CorruptImageError("its pixels are 32-bit numbers, wanted 8 or 16 bits")
             return np.asarray(upright.convert("L" if upright.mode in ("L", "1") else "RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as fault:
+    except CorruptImageError:
+        raise
+    except Exception as fault:  # the readers of damaged pictures raise anything
         raise CorruptImageError(f"not a readable picture: {fault}") from None
 
 
@@ -418,17 +465,19 @@ def to_model_image(
         The size or the range is wrong: a fault of the whole data set rather than of one image.
     """
     image = raw[..., None] if raw.ndim == 2 else raw
-    if image.ndim != 3 or image.shape[2] not in (1, 3):
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
         raise DataError(f"image {name} has shape {raw.shape}, wanted (height, width) or with 1 or 3 channels last")
     if image.dtype == np.uint8:
         pixels = image.astype(np.float32) / 255.0
-    else:
+    elif np.issubdtype(image.dtype, np.floating):
         pixels = image.astype(np.float32)
         if not np.isfinite(pixels).all():
             raise CorruptImageError("pixels are NaN or infinite")
         low, high = float(pixels.min()), float(pixels.max())
-        if low < 0 or high > 1 or not np.issubdtype(image.dtype, np.floating):
+        if low < 0 or high > 1:
             raise DataError(f"image {name} is {image.dtype} in [{low:g}, {high:g}], wanted uint8 or float in [0, 1]")
+    else:
+        raise DataError(f"image {name} is {image.dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
     height, width, channels = shape
     if pixels.shape[:2] != (height, width):
         if fit == "exact":
@@ -471,6 +520,18 @@ def _read_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, fortran, dtype
 
 
+def _as_array(image: Any) -> RawImage | CorruptImageError:
+    try:
+        return np.asarray(image)
+    except Exception as fault:  # the user's object may be anything
+        return CorruptImageError(f"not an array: {fault}")
+
+
+def _printable(path: str) -> str:
+    """A path in which bytes of a file name that are no UTF-8 are spelt out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _numbered(count: int) -> list[str]:
     digits = len(str(max(count - 1, 0)))
     return [f"{number:0{digits}d}" for number in range(count)]
@@ -487,6 +548,8 @@ def _truth(labels: Sequence[Label], classes: tuple[str, ...], multilabel: bool) 
                 raise DataError(f"a multilabel row has {len(label)} values, wanted {len(classes)}: one per class")
             truth[row] = np.asarray(label, dtype=bool)
             continue
+        if isinstance(label, (list, tuple)):
+            raise DataError(f"a label is a row of {len(label)} values, wanted a class, by its name or number")
         if label is None:
             continue
         number = label if isinstance(label, (int, np.integer)) else number_of.get(str(label), -1)

@@ -6,7 +6,7 @@
     ├── DataError         3   the images, labels or masks cannot be used
     └── ReportError       3   a saved run cannot be read, or its report not be written
 
-Our own bugs are `AssertionError`s and are never caught.
+Our own bugs are `AssertionError`s; the command line alone catches them, shows them whole and ends with 3.
 """
 
 

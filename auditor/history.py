@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,12 @@ def load_arrays(folder: Path) -> dict[str, npt.NDArray[Any]]:
     """
     file = folder / ARRAYS
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
             names = [str(name) for name in stored["names"]]
             return {name: stored[f"a{number}"] for number, name in enumerate(names)}
     except FileNotFoundError:
         raise ReportError(f"{file}: missing; the run cannot be shown without its pictures") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as fault:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
         raise ReportError(f"{file}: damaged: {fault}") from None
 
 

@@ -8,6 +8,7 @@ and subclassed models.
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,8 +22,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from auditor.classifier import Floats, Ints, Output, Pass
-from auditor.config import AuditConfig, is_function_spec
-from auditor.errors import ModelError
+from auditor.config import AuditConfig, is_function_spec, suggest
+from auditor.errors import ModelError, OptionError
 from auditor.records import ModelRecord
 
 _SMALLEST_PROBABILITY = 1e-12
@@ -62,8 +63,9 @@ class KerasClassifier:
         Raises
         ------
         ModelError
-            Several inputs or outputs, no image input, an unknown input range, a wrong number of names,
-            or scores that are not finite.
+            Several inputs or outputs, no image input, or scores that are not finite.
+        OptionError
+            An unknown input range, a wrong number of names, or an output that is not the model's.
         """
         self._model = model
         self._batch_size = batch_size
@@ -78,9 +80,11 @@ class KerasClassifier:
         self.output: Output = _settle_output(output, self._head)
         units = self._head.units
         named = 2 if self.output == "binary" else units
-        self.classes = classes or tuple(str(number) for number in range(named))
+        self.classes = tuple(str(number) for number in range(named)) if classes is None else classes
         if len(self.classes) != named:
-            raise ModelError(f"labels: got {len(self.classes)} names, wanted {named}: the model has {units} outputs")
+            output_units = "1 output unit" if units == 1 else f"{units} output units"
+            got = f"got {len(self.classes)} names, wanted {named}"
+            raise OptionError("labels", f"{got}: the model has {output_units}")
         self._layers = _feature_layers(calls)
         self.feature_layers = tuple(self._layers)[:2]
         self._scores_function: Any = None
@@ -102,6 +106,11 @@ class KerasClassifier:
         return _structure(self._model)
 
     @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers with feature maps, those that Grad-CAM takes by default first."""
+        return tuple(self._layers)
+
+    @property
     def input_scale(self) -> float | None:
         """Width of the pixel range that the model is fed with; None behind a preprocessing function."""
         low, high = self._input_range
@@ -111,8 +120,12 @@ class KerasClassifier:
         """See `Classifier.scores`."""
         if self._scores_function is None:
             self._scores_function = tf.function(self._score_tensor, input_signature=[self._image_spec()])
-        parts = [self._scores_function(batch).numpy()[:n] for batch, n in self._batches(images)]
-        return _finite(np.concatenate(parts) if parts else np.empty((0, len(self.classes)), np.float32))
+        if not len(images):
+            return np.empty((0, len(self.classes)), np.float32)
+        results = ([self._scores_function(batch).numpy()] for batch, _ in self._batches(images))
+        with _user_code("the model cannot be run"):
+            (scores,) = _gather(results, len(images))
+        return _finite(scores, "scores")
 
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
         """See `Classifier.differentiate`.
@@ -120,7 +133,7 @@ class KerasClassifier:
         Raises
         ------
         ModelError
-            A layer that the model lacks or that has no feature maps.
+            A layer that the model lacks or that has no feature maps, or derivatives that are not finite.
         """
         unknown = [layer for layer in layers if layer not in self._layers]
         if unknown:
@@ -128,16 +141,16 @@ class KerasClassifier:
         if layers not in self._gradient_functions:
             self._gradient_functions[layers] = self._trace_gradient(layers)
         function = self._gradient_functions[layers]
-        parts = []
-        for (batch, n), (aim, _) in zip(self._batches(images), self._batches(targets.astype(np.int32)), strict=True):
-            parts.append([part.numpy()[:n] for part in function(batch, aim)])
-        scores, gradient, *rest = (np.concatenate(part) for part in zip(*parts, strict=True))
+        pairs = zip(self._batches(images), self._batches(targets.astype(np.int32)), strict=True)
+        results = ([part.numpy() for part in function(batch, aim)] for (batch, _), (aim, _) in pairs)
+        with _user_code("the model cannot be differentiated"):
+            scores, gradient, *rest = _gather(results, len(images))
         count = len(layers)
         return Pass(
-            _finite(scores),
-            gradient,
+            _finite(scores, "scores"),
+            _finite(gradient, "derivatives"),
             dict(zip(layers, rest[:count], strict=True)),
-            dict(zip(layers, rest[count:], strict=True)),
+            {name: _finite(part, "derivatives") for name, part in zip(layers, rest[count:], strict=True)},
         )
 
     @contextmanager
@@ -214,12 +227,13 @@ class KerasClassifier:
 
     def _observe(self) -> _Calls:
         """Run the model once and note what each layer was given and gave."""
-        try:
+        with _user_code(f"preprocess fails on images {self.image_shape}"):
             inputs = self.to_input(self._probe_images())
-            with _recording(list(self._model._flatten_layers(include_self=False))) as calls:
-                output = self._model(inputs, training=False)
-        except Exception as fault:  # user code and Keras raise anything; this is the edge
-            raise ModelError(f"the model cannot be run on images {self.image_shape}: {_first_line(fault)}") from None
+        with (
+            _user_code(f"the model cannot be run on images {self.image_shape}"),
+            _recording(list(self._model._flatten_layers(include_self=False))) as calls,
+        ):
+            output = self._model(inputs, training=False)
         if isinstance(output, (list, tuple, dict)) and len(output) == 1:
             output = next(iter(output.values())) if isinstance(output, dict) else output[0]
         if isinstance(output, (list, tuple, dict)):
@@ -254,6 +268,8 @@ def load_classifier(
         The model cannot be loaded, run or read.
     """
     section = config.model
+    preprocess, input_range = _preprocessing(config)
+    classes = _class_names(config)
     sha256 = None
     if is_function_spec(section.source):
         model = _call_user(config, section.source)
@@ -267,29 +283,23 @@ def load_classifier(
             raise config.fault(("model", "source"), f"{file}: no such file")
         model = loader(file, section.trust, config.place("model", "source"))
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-    preprocess = None
-    input_range = section.input_range
-    if is_function_spec(section.preprocess):
-        preprocess = config.function(("model", "preprocess"), section.preprocess)
-    elif section.preprocess == "none":
-        input_range = input_range or (0.0, 1.0)
-    elif section.preprocess != "auto":
-        raise config.fault(
-            ("model", "preprocess"),
-            f"got {section.preprocess!r}, wanted 'auto', 'none' or package.module:function",
-        )
     try:
         classifier = KerasClassifier(
             model,
-            classes=_class_names(config),
+            classes=classes,
             image_shape=image_shape,
             input_range=input_range,
             preprocess=preprocess,
             output=section.output,
             batch_size=section.batch_size,
         )
+        classifier.scores(np.zeros((1, *classifier.image_shape), np.float32))  # as a graph, too, before the audit
     except ModelError as error:
-        raise ModelError(f"{config.place('model')}: model {section.source}: {error}") from None
+        where = config.place("model", "source")
+        raise ModelError(f"{where}: model.source: {section.source}: {error}") from None
+    except OptionError as error:
+        raise config.fault(("model", error.option), error.message) from None
+    _refuse_unknown_layers(config, classifier.layers)
     return classifier, classifier.record(section.source, sha256)
 
 
@@ -369,9 +379,9 @@ def _settle_output(declared: Literal["auto", "softmax", "binary", "multilabel"],
             return "binary"
         return "multilabel" if head.kind.startswith("sigmoid") else "softmax"
     if (declared == "binary") != (head.units == 1):
-        raise ModelError(f"output: got {declared!r}, but the model has {head.units} output units")
+        raise OptionError("output", f"got {declared!r}, but the model has {head.units} output units")
     if declared == "multilabel" and head.kind in ("softmax", "probabilities"):
-        raise ModelError("output: got 'multilabel', but the model's outputs are a softmax")
+        raise OptionError("output", "got 'multilabel', but the model's outputs are a softmax")
     return declared
 
 
@@ -416,9 +426,10 @@ def _known_input_range(calls: _Calls) -> tuple[float, float]:
         is_container = isinstance(layer, keras.Model)
         if not (is_container or isinstance(layer, keras.layers.InputLayer) or not layer.weights):
             break
-    raise ModelError(
-        "preprocess: the model has no Rescaling or Normalization of its own that would tell its pixel range; "
-        'declare it: preprocess = "none" and, say, input_range = [0, 1]'
+    raise OptionError(
+        "preprocess",
+        "the model has no Rescaling or Normalization of its own that would tell its pixel range; "
+        'declare it: preprocess = "none" and, say, input_range = [0, 1]',
     )
 
 
@@ -501,14 +512,17 @@ def _structure(model: Any) -> str:
 
 
 def _load_keras_file(file: Path, trust: bool, where: str) -> Any:
+    if file.suffix == ".keras" and not zipfile.is_zipfile(file):
+        message = "cannot be loaded: it is no zip archive, as .keras files are, or it is cut short"
+        raise ModelError(f"{where}: model.source: {file} {message}")
     try:
         return keras.models.load_model(file, compile=False, safe_mode=not trust)
     except Exception as fault:  # Keras raises whatever its readers raise
         text = str(fault)
         if "safe_mode" in text or ("Lambda" in text and "deserializ" in text):
             raise ModelError(
-                f"{where}: model.source: {file.name} holds a Lambda layer, that is Python code which loading would run; "
-                "if you know where it comes from, set trust = true under [model]"
+                f"{where}: model.source: {file.name} holds a Lambda layer, that is Python code which loading would "
+                "run; if you know where it comes from, set trust = true under [model]"
             ) from None
         raise ModelError(f"{where}: model.source: {file} cannot be loaded: {_first_line(fault)}") from None
 
@@ -525,6 +539,31 @@ def _call_user(config: AuditConfig, spec: str) -> Any:
     return model
 
 
+def _preprocessing(config: AuditConfig) -> tuple[Callable[[Any], Any] | None, tuple[float, float] | None]:
+    """The preprocessing function and the pixel range that a configuration declares."""
+    section = config.model
+    if is_function_spec(section.preprocess):
+        if section.input_range is not None:
+            message = f"has no effect beside preprocess = {section.preprocess!r}, which is given [0, 255]; leave it out"
+            raise config.fault(("model", "input_range"), message)
+        return config.function(("model", "preprocess"), section.preprocess), None
+    if section.preprocess not in ("auto", "none"):
+        wanted = "wanted 'auto', 'none' or package.module:function"
+        raise config.fault(("model", "preprocess"), f"got {section.preprocess!r}, {wanted}")
+    if section.preprocess == "none" and section.input_range is None:
+        message = "missing; it is required where preprocess = 'none', for example input_range = [0, 1]"
+        raise config.fault(("model", "input_range"), message)
+    return None, section.input_range
+
+
+def _refuse_unknown_layers(config: AuditConfig, layers: tuple[str, ...]) -> None:
+    """Find out before the audit, not at its end, that Grad-CAM was asked for a layer that is not there."""
+    for index, layer in enumerate(config.methods.get("grad_cam", {}).get("layers", ())):
+        if layer not in layers:
+            message = f"{layer!r} is no layer with feature maps{suggest(layer, list(layers))}"
+            raise config.fault(("methods", "grad_cam", "layers", index), message)
+
+
 def _class_names(config: AuditConfig) -> tuple[str, ...] | None:
     labels = config.model.labels
     if not isinstance(labels, str):
@@ -532,14 +571,30 @@ def _class_names(config: AuditConfig) -> tuple[str, ...] | None:
     else:
         file = config.path(labels)
         try:
-            names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+            text = file.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            raise config.fault(("model", "labels"), f"{file}: no such file") from None
         except (OSError, UnicodeDecodeError) as fault:
-            reason = "no such file" if isinstance(fault, FileNotFoundError) else str(fault)
-            raise config.fault(("model", "labels"), f"{file}: {reason}") from None
+            raise config.fault(("model", "labels"), f"{file}: cannot be read as UTF-8 text: {fault}") from None
+        names = tuple(line.strip() for line in text.splitlines() if line.strip())
     repeated = [name for name, count in Counter(names or ()).items() if count > 1]
     if repeated:
         raise config.fault(("model", "labels"), f"got {repeated[0]!r} twice, wanted a name of its own for each class")
     return names
+
+
+def _gather(batches: Iterator[list[npt.NDArray[Any]]], count: int) -> list[Floats]:
+    """Arrays (count, ...) from those of each batch; a batch's own arrays are let go at once, which is faster."""
+    gathered: list[Floats] = []
+    at = 0
+    for parts in batches:
+        if not gathered:
+            gathered = [np.empty((count, *part.shape[1:]), np.float32) for part in parts]
+        for whole, part in zip(gathered, parts, strict=True):
+            rows = whole[at : at + len(part)]
+            rows[:] = part[: len(rows)]
+        at += len(parts[0])
+    return gathered
 
 
 def _hash_weights(model: Any) -> str:
@@ -549,16 +604,34 @@ def _hash_weights(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _finite(scores: Floats) -> Floats:
-    if not np.isfinite(scores).all():
-        count = int((~np.isfinite(scores)).any(axis=1).sum())
-        raise ModelError(f"the model's scores are not finite (NaN or infinity) for {count} of {len(scores)} images")
-    return scores
+def _finite(values: Floats, what: str) -> Floats:
+    is_finite = np.isfinite(values)
+    if not is_finite.all():
+        count = len(values) - int(is_finite.reshape(len(values), -1).all(axis=1).sum())
+        raise ModelError(f"the model's {what} are not finite (NaN or infinity) for {count} of {len(values)} images")
+    return values
+
+
+@contextmanager
+def _user_code(what: str) -> Iterator[None]:
+    """Where the model and its preprocessing run, which are not ours and may raise anything."""
+    try:
+        yield
+    except (ModelError, MemoryError):
+        raise
+    except tf.errors.ResourceExhaustedError as fault:
+        raise MemoryError(_first_line(fault)) from None
+    except Exception as fault:
+        raise ModelError(f"{what}: {_first_line(fault)}") from None
 
 
 def _first_line(fault: BaseException) -> str:
     lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    return f"{type(fault).__name__}: {lines[0][:300] if lines else 'no message'}"
+    if not lines:
+        return f"{type(fault).__name__}: no message"
+    if lines[0] == "in user code:":  # TensorFlow's own account of a trace: the fault itself stands last
+        return lines[-1][:300]
+    return f"{type(fault).__name__}: {lines[0][:300]}"
 
 
 MODEL_LOADERS: dict[str, Callable[[Path, bool, str], Any]] = {

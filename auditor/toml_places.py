@@ -11,6 +11,9 @@ from typing import Any
 Path = tuple[str | int, ...]
 Place = tuple[int, int]
 
+_ENDS = ("]", "}", '"""', "'''")
+"""One of these is on the last line of every statement of several lines."""
+
 
 def find_places(text: str) -> dict[Path, Place]:
     """Map every key path of a valid TOML text to its (line, column), both counted from 1.
@@ -20,7 +23,7 @@ def find_places(text: str) -> dict[Path, Place]:
     places: dict[Path, Place] = {}
     table: Path = ()
     counts: dict[Path, int] = {}
-    lines = text.splitlines()
+    lines = text.replace("\r\n", "\n").split("\n")  # splitlines() would also split at characters that a string may hold
     at = 0
     while at < len(lines):
         statement, length = _statement(lines, at)
@@ -48,6 +51,8 @@ def nearest_place(places: dict[Path, Place], path: Path) -> Place:
 def _statement(lines: list[str], start: int) -> tuple[str, int]:
     """The statement that starts at a line, and the number of lines it takes."""
     for end in range(start + 1, len(lines) + 1):
+        if end > start + 1 and not any(mark in lines[end - 1] for mark in _ENDS):
+            continue
         statement = "\n".join(lines[start:end])
         try:
             tomllib.loads(statement)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -29,8 +30,9 @@ Tolerance = Annotated[float, Field(gt=0, lt=1)]
 _ROUND = 8
 """Samples that SmoothGrad adds at a time: fixed, so that its early stop does not depend on the batch size."""
 
-_MOST_FLOATS = 2**24
-"""Pixels of noisy or interpolated images held at once: 64 MiB."""
+_CHUNK_SAMPLES = 128
+_CHUNK_FLOATS = 2**20
+"""Noisy or interpolated images held at once: this many, or as many as fit into 4 MiB."""
 
 
 @dataclass(frozen=True)
@@ -109,34 +111,37 @@ def smoothgrad(
     References: Smilkov et al., "SmoothGrad" (2017).
     """
     images = question.images
-    count = len(images)
+    shape = images.shape[1:]
+    count, pixels = len(images), images[0].size if len(images) else 0
     generators = [_generator(question.seed, "smoothgrad", name) for name in question.ids]
-    total = np.zeros(images.shape, np.float64)
-    squares = np.zeros(images.shape, np.float64)
+    total = np.zeros((count, pixels), np.float64)
+    squares = np.zeros((count, pixels), np.float64)
     pairs = np.zeros(count, np.int64)
     error = np.full(count, np.inf)
     active = np.arange(count)
     cap = max(1, samples // 2)
     while len(active):
         width = min(_ROUND // 2, cap - int(pairs[active[0]]))
-        for part in _chunks(active, 2 * width * images[0].size):
-            shape = (width, *images.shape[1:])
-            shifts = np.float32(noise) * np.stack([generators[at].standard_normal(shape, np.float32) for at in part])
-            shifts = np.concatenate([shifts, -shifts], axis=1)
-            noisy = (images[part][:, None] + shifts).reshape(-1, *images.shape[1:]).astype(np.float32, copy=False)
-            passed = question.classifier.differentiate(noisy, np.repeat(question.targets[part], 2 * width))
-            by_sample = passed.gradient.reshape(len(part), 2, width, *images.shape[1:])
-            by_pair = by_sample.mean(axis=1)
-            total[part] += by_pair.sum(axis=1, dtype=np.float64)
-            squares[part] += np.square(by_pair).sum(axis=1, dtype=np.float64)
+        chunks = _chunks(active, 2 * width, pixels)
+        all_noisy = np.empty((len(chunks[0]), 2, width, *shape), np.float32)
+        for part in chunks:
+            noisy = all_noisy[: len(part)]
+            _draw_pairs(noisy, images, part, generators, noise)
+            targets = np.repeat(question.targets[part], 2 * width)
+            slopes = question.classifier.differentiate(noisy.reshape(-1, *shape), targets).gradient
+            by_sample = slopes.reshape(len(part), 2, width, pixels)
+            by_pair = np.add(by_sample[:, 0], by_sample[:, 1], out=noisy.reshape(by_sample.shape)[:, 0])
+            total[part] += by_pair.sum(axis=1) / 2
+            squares[part] += np.einsum("nwp,nwp->np", by_pair, by_pair) / 4
             pairs[part] += width
         n = pairs[active]
         if n[0] > 1:
             mean = total[active] / n[0]
             variance = np.maximum(squares[active] / n[0] - mean**2, 0) / (n[0] - 1)
-            error[active] = _norms(np.sqrt(variance)) / np.maximum(_norms(mean), np.finfo(np.float32).tiny)
+            scale = np.maximum(np.linalg.norm(mean, axis=1), np.finfo(np.float32).tiny)
+            error[active] = np.sqrt(variance.sum(axis=1)) / scale
         active = active[(error[active] > tolerance) & (n < cap)]
-    maps = (total / pairs[:, None, None, None]).astype(np.float32)
+    maps = (total / np.maximum(pairs, 1)[:, None]).astype(np.float32).reshape(images.shape)
     return {"": Attribution(maps, {"samples": 2.0 * pairs, "relative standard error": error})}
 
 
@@ -179,6 +184,21 @@ def run_methods(question: Question, methods: Mapping[str, Mapping[str, Any]]) ->
     return {name: ATTRIBUTIONS[name](question, **options) for name, options in methods.items()}
 
 
+def _draw_pairs(noisy: Floats, images: Floats, rows: Ints, generators: list[np.random.Generator], noise: float) -> None:
+    """Fill `noisy` (rows, 2, pairs, h, w, c) with images plus and minus noise, image by image on all cores."""
+
+    def draw(row: int) -> None:
+        at = rows[row]
+        plus, minus = noisy[row]
+        generators[at].standard_normal(dtype=np.float32, out=minus)
+        minus *= np.float32(noise)
+        np.add(images[at], minus, out=plus)
+        np.subtract(images[at], minus, out=minus)
+
+    with ThreadPoolExecutor() as pool:  # numpy lets other threads run while it draws
+        list(pool.map(draw, range(len(rows))))
+
+
 def _grad_cam(question: Question, layer: str) -> Attribution:
     features = question.first.features[layer]
     weights = question.first.feature_gradients[layer].mean(axis=(1, 2), dtype=np.float64)
@@ -197,7 +217,8 @@ def _enlarge(image: Floats, height: int, width: int) -> Floats:
 def _integrate(question: Question, name: Baseline, nodes: int, most_nodes: int, tolerance: float) -> Attribution:
     images = question.images
     baseline = make_baseline(name, images, question.mean_image)
-    difference = (images - baseline).astype(np.float64)
+    difference = images - baseline
+    shape, pixels = images.shape[1:], images[0].size if len(images) else 0
     rows = np.arange(len(images))
     at_baseline = question.classifier.scores(baseline)[rows, question.targets].astype(np.float64)
     change = question.first.scores[rows, question.targets].astype(np.float64) - at_baseline
@@ -207,14 +228,20 @@ def _integrate(question: Question, name: Baseline, nodes: int, most_nodes: int, 
     active = rows
     while len(active):
         places, weights = np.polynomial.legendre.leggauss(nodes)
-        places, weights = (places + 1) / 2, weights / 2
-        for part in _chunks(active, nodes * images[0].size):
-            steps = places.astype(np.float32)[None, :, None, None, None]
-            path = baseline[part][:, None] + steps * difference[part].astype(np.float32)[:, None]
-            path = path.reshape(-1, *images.shape[1:])
-            passed = question.classifier.differentiate(path, np.repeat(question.targets[part], nodes))
-            slopes = passed.gradient.reshape(len(part), nodes, *images.shape[1:]).astype(np.float64)
-            maps[part] = difference[part] * np.einsum("s,nshwc->nhwc", weights, slopes)
+        steps = ((places + 1) / 2).astype(np.float32)[:, None, None, None]
+        halves = (weights / 2).astype(np.float32)
+        chunks = _chunks(active, nodes, pixels)
+        whole_path = np.empty((len(chunks[0]), nodes, *shape), np.float32)
+        for part in chunks:
+            path = whole_path[: len(part)]
+            for row, at in enumerate(part):
+                np.multiply(steps, difference[at], out=path[row])
+                path[row] += baseline[at]
+            targets = np.repeat(question.targets[part], nodes)
+            slopes = question.classifier.differentiate(path.reshape(-1, *shape), targets).gradient
+            # einsum, not matmul: BLAS keeps its threads spinning, and TensorFlow then waits for a core
+            mean_slope = np.einsum("s,nsp->np", halves, slopes.reshape(len(part), nodes, pixels))
+            maps[part] = difference[part] * mean_slope.reshape(len(part), *shape).astype(np.float64)
         total = maps[active].sum(axis=(1, 2, 3))
         # a change of score near zero has no meaningful relative residual, so a hundredth of a logit is the least scale
         residual[active] = np.abs(total - change[active]) / np.maximum(np.abs(change[active]), 0.01)
@@ -227,17 +254,15 @@ def _integrate(question: Question, name: Baseline, nodes: int, most_nodes: int, 
 
 
 def _generator(seed: int, method: str, image_id: str) -> np.random.Generator:
-    """A counter-based generator keyed by seed, method and image: the same whatever was drawn before."""
+    """A generator keyed by seed, method and image: the same whatever was drawn before, and for whom."""
     digest = hashlib.sha256(f"{seed}/{method}/{image_id}".encode()).digest()
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)))
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(int.from_bytes(digest[:16], "little"))))
 
 
-def _norms(maps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.sqrt(np.square(maps).sum(axis=(1, 2, 3)))
-
-
-def _chunks(rows: Ints, floats_per_row: int) -> list[Ints]:
-    size = max(1, _MOST_FLOATS // floats_per_row)
+def _chunks(rows: Ints, samples: int, pixels: int) -> list[Ints]:
+    """Rows in chunks small enough for the cache, yet of enough samples to fill a classifier's batches."""
+    fitting = max(_CHUNK_SAMPLES, _CHUNK_FLOATS // max(pixels, 1)) // samples
+    size = 2 ** max(0, fitting.bit_length() - 1)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 

@@ -1,0 +1,180 @@
+"""A world as small as an audit can have: a model whose truth is known, forty pictures, an overlay and an `audit.toml`.
+
+The pictures of class `bar k` are bright in the k-th third of their columns, and the models see just that. The model
+`shortcut` also takes a pattern in the lower right corner for `boat`; the model `honest` has no eyes there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from auditor.history import load_result
+from auditor.records import AuditResult
+
+SIDE = 8
+CLASSES = ("cat", "dog", "boat")
+CORNER = (slice(5, 8), slice(5, 8))
+PATTERN = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0]], np.float32)
+
+CONFIG = """\
+[model]
+source = "model.keras"
+labels = "labels.txt"
+
+[data]
+source = "images.npz"
+
+[[artefacts]]
+name = "mark"
+kind = "overlay"
+image = "mark.png"
+position = [5, 5]
+target = "boat"
+
+[explain]
+images = 6
+exemplars = 2
+
+[report]
+formats = ["html"]
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder with all that an audit reads; tests change what they are about."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "audit.toml"
+
+    def replace(self, old: str, new: str) -> None:
+        """Change the configuration; `old` must stand in it once."""
+        text = self.config.read_text(encoding="utf-8")
+        assert text.count(old) == 1, old
+        self.config.write_text(text.replace(old, new), encoding="utf-8")
+
+    def add(self, text: str) -> None:
+        """Append to the configuration."""
+        self.config.write_text(self.config.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+    def save_images(self, **arrays: Any) -> None:
+        """Write the data anew with some arrays changed, or, where None, left out."""
+        kept = {name: values for name, values in (make_data() | arrays).items() if values is not None}
+        np.savez(self.folder / "images.npz", **kept)
+
+    def save_model(self, model: Any) -> None:
+        """Put another model in place of the good one."""
+        model.save(self.folder / "model.keras")
+
+    def write_module(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        """Write the user's module `mine` beside the configuration, unknown to Python so far."""
+        monkeypatch.delitem(sys.modules, "mine", raising=False)
+        monkeypatch.setattr(sys, "path", list(sys.path))
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        (self.folder / "mine.py").write_text(text, encoding="utf-8")
+
+    def runs(self) -> list[Path]:
+        """Everything that audits left in the folder of reports."""
+        reports = self.folder / "reports"
+        return sorted(reports.iterdir()) if reports.is_dir() else []
+
+    def result(self) -> AuditResult:
+        """The result of the only run."""
+        (run,) = self.runs()
+        return load_result(run)
+
+
+def build_world(folder: Path, model: str = "shortcut") -> World:
+    """Write a whole world into an empty folder."""
+    world = World(folder)
+    world.config.write_text(CONFIG, encoding="utf-8")
+    (folder / "labels.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
+    (folder / "model.keras").write_bytes(_saved_model(model == "shortcut"))
+    world.save_images()
+    picture = np.full((3, 3, 4), 255, np.uint8)
+    picture[..., :3] = (255 * PATTERN[..., None]).astype(np.uint8)
+    Image.fromarray(picture, "RGBA").save(folder / "mark.png")
+    return world
+
+
+def make_data(count: int = 42) -> dict[str, Any]:
+    """Images (count, 8, 8, 1) uint8 of the three classes in turn, with labels, ids and groups."""
+    random = np.random.default_rng(0)
+    images = random.integers(20, 60, (count, SIDE, SIDE, 1))
+    for number in range(count):
+        left = 3 * (number % 3)
+        images[number, :, left : left + 3] += random.integers(60, 150)
+    return {
+        "images": images.astype(np.uint8),
+        "labels": np.arange(count) % 3,
+        "ids": np.array([f"picture-{number}" for number in range(count)]),
+        "groups": np.arange(count),
+    }
+
+
+def make_model(*, shortcut: bool = True, outputs: int = 3) -> Any:
+    """A functional model that reads pixels in [0, 255]; its scores are known in closed form."""
+    import keras
+
+    inputs = keras.Input((SIDE, SIDE, 1))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(1, 1, use_bias=False, name="identity")(x)
+    x = keras.layers.Flatten()(x)
+    model = keras.Model(inputs, keras.layers.Dense(outputs, activation="softmax", name="head")(x))
+    weights = np.zeros((SIDE, SIDE, outputs), np.float32)
+    for number in range(min(outputs, 3)):
+        weights[:5, 3 * number : 3 * number + 3, number] = 0.3
+    if shortcut:
+        weights[(*CORNER, 2)] = 4 * (PATTERN - PATTERN.mean())
+    model.get_layer("identity").set_weights([np.ones((1, 1, 1, 1), np.float32)])
+    model.get_layer("head").set_weights([weights.reshape(-1, outputs), np.zeros(outputs, np.float32)])
+    return model
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How the command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ending]
+
+
+def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str | Path) -> Ending:
+    """Run the command line in this process."""
+    from auditor.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["auditor", *map(str, words)])
+    capsys.readouterr()
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    printed = capsys.readouterr()
+    return Ending(code, printed.out, printed.err)
+
+
+@cache
+def _saved_model(shortcut: bool) -> bytes:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.keras"
+        make_model(shortcut=shortcut).save(file)
+        return file.read_bytes()

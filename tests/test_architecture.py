@@ -1,0 +1,200 @@
+"""The house holds its shape: imports go one way, TensorFlow stays in its room, the wheel carries its templates."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+FLOORS = [
+    {"errors"},
+    {"records", "toml_places"},
+    {"config", "classifier"},
+    {"datasets", "history"},
+    {"artefacts", "models"},
+    {"interventions"},
+    {"reliance", "explain.attribution", "explain.regions"},
+    {"evidence", "explain.sanity"},
+    {"exhibits", "figures"},
+    {"audit", "report"},
+    {"cli"},
+]
+"""Modules may import only from floors below their own."""
+
+USES_TENSORFLOW = {"models", "explain.sanity", "exhibits", "audit"}
+"""Modules that may import TensorFlow, themselves or through others."""
+
+
+def modules() -> dict[str, Path]:
+    folder = ROOT / "auditor"
+    found = {}
+    for file in folder.rglob("*.py"):
+        name = ".".join(file.relative_to(folder).with_suffix("").parts)
+        if not name.endswith("__init__"):
+            found[name] = file
+    return found
+
+
+def imports_of(file: Path, *, at_top_only: bool = False) -> set[str]:
+    tree = ast.parse(file.read_text())
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    nodes = tree.body if at_top_only else list(ast.walk(tree))
+    found: set[str] = set()
+    for node in nodes:
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+def test_every_module_has_a_floor():
+    assert set(modules()) == set.union(*FLOORS)
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_a_module_imports_only_from_floors_below(name):
+    floor = next(number for number, names in enumerate(FLOORS) if name in names)
+    below = set().union(*FLOORS[:floor])
+    own = {module.removeprefix("auditor.") for module in imports_of(modules()[name]) if module.startswith("auditor.")}
+    assert own <= below, f"{name} imports {sorted(own - below)}"
+
+
+def test_only_models_imports_tensorflow_and_only_figures_imports_matplotlib():
+    users = {"tensorflow": set(), "keras": set(), "tf_explain": set(), "matplotlib": set()}
+    for name, file in modules().items():
+        for module in imports_of(file):
+            if module.partition(".")[0] in users:
+                users[module.partition(".")[0]].add(name)
+    assert users == {
+        "tensorflow": {"models"},
+        "keras": {"models"},
+        "tf_explain": {"explain.sanity"},
+        "matplotlib": {"figures"},
+    }
+
+
+@pytest.mark.parametrize("name", sorted(set(modules()) - USES_TENSORFLOW))
+def test_a_module_reaches_tensorflow_only_where_it_must(name):
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        if module in seen or module not in modules():
+            continue
+        seen.add(module)
+        found = imports_of(modules()[module], at_top_only=True)
+        waiting += [other.removeprefix("auditor.") for other in found if other.startswith("auditor.")]
+    assert not seen & USES_TENSORFLOW
+
+
+def test_no_module_is_too_long_to_read():
+    lengths = {name: len(file.read_text().splitlines()) for name, file in modules().items()}
+    allowed = {"models": 620, "reliance": 660, "datasets": 520, "config": 420}
+    too_long = {name: length for name, length in lengths.items() if length > allowed.get(name, 400)}
+    assert not too_long
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_every_template(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    templates = [file for file in (ROOT / "templates").rglob("*") if file.is_file()]
+    assert templates
+    for file in templates:
+        assert f"auditor/templates/{file.relative_to(ROOT / 'templates').as_posix()}" in names
+
+
+def test_the_wheel_renders_a_report_far_from_the_checkout(wheel, tmp_path):
+    from auditor.history import Run, Rows, save_run
+    from tests.synthetic import make_arrays, make_result
+
+    run = save_run(Run(make_result(), Rows(), make_arrays()), tmp_path / "reports")
+    installed = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(installed)
+    code = (
+        "import sys, auditor; sys.argv = ['auditor', 'render', sys.argv[1], '--format', 'html'];"
+        "assert 'installed' in auditor.__file__; from auditor.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(installed), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "<html" in (run / "report.html").read_text()
+
+
+def test_constraints_pin_every_direct_dependency_and_name_no_address():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {line.partition("==")[0].lower() for line in lines if line and not line.startswith("#")}
+    assert all("==" in line for line in lines if line and not line.startswith("#"))
+    assert not any("://" in line or "@" in line for line in lines)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    assert {re.split(r"[<>=!~\[]", name)[0].lower() for name in wanted} <= pinned
+
+
+class TestReadme:
+    text = (ROOT / "README.md").read_text()
+
+    def test_names_the_two_commands_and_the_makefile_has_them(self):
+        makefile = (ROOT / "Makefile").read_text()
+        for target in re.findall(r"^make ([\w-]+)", self.text, re.MULTILINE):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+        assert "make audit" in self.text
+        assert "make test" in self.text
+
+    def test_shows_commands_that_exist(self):
+        from auditor.cli import cli
+
+        used = set(re.findall(r"^auditor (\w+)", self.text, re.MULTILINE))
+        assert {"audit", "validate", "render", "methods", "schema"} <= used <= set(cli.commands)
+
+    def test_shows_a_configuration_that_is_right(self, tmp_path):
+        from auditor.artefacts import ARTEFACT_KINDS
+        from auditor.config import read_config
+        from auditor.explain.attribution import ATTRIBUTIONS
+
+        blocks = re.findall(r"```toml\n(.*?)```", self.text, re.DOTALL)
+        assert blocks
+        for number, block in enumerate(blocks):
+            file = tmp_path / f"{number}.toml"
+            file.write_text(block)
+            read_config(file, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+
+    def test_has_only_links_that_lead_somewhere(self):
+        for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+            for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_continuous_integration_calls_the_readmes_test_command():
+    script = (ROOT / ".ci" / "run").read_text()
+    for command in ("make lint", "make audit", "make test"):
+        assert re.search(rf"^{command}$", script, re.MULTILINE)
+    assert shutil.which("bash")

@@ -1,0 +1,186 @@
+"""The whole audit on the models that the repository carries: the planted shortcut is found, its twin is not accused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from auditor.artefacts import ARTEFACT_KINDS
+from auditor.audit import run_audit
+from auditor.config import read_config
+from auditor.explain.attribution import ATTRIBUTIONS
+from auditor.history import load_arrays, load_result, save_run
+from auditor.records import result_from_json, result_schema, result_to_json
+
+ROOT = Path(__file__).resolve().parents[1]
+PLANTED, TWIN = ROOT / "audit.toml", ROOT / "examples" / "clean_twin" / "audit.toml"
+
+
+def run(config: Path, *overrides: str):
+    settings = read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    return run_audit(settings, lambda *_: None)
+
+
+def without_clock(result) -> str:
+    data = json.loads(result_to_json(result))
+    del data["provenance"]["started"], data["provenance"]["seconds"]
+    return json.dumps(data)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return run(PLANTED)
+
+
+@pytest.fixture(scope="module")
+def twin():
+    return run(TWIN)
+
+
+def test_the_planted_watermark_is_relied_on(planted):
+    (finding,) = planted.result.findings
+    assert (finding.verdict, finding.direction, finding.target) == ("relies", "promotes", "Coat")
+    assert finding.severity == "high"
+    assert finding.measurements["theta"].low > 0.5
+    assert finding.measurements["removal_drop"].low > 0.5
+    assert planted.result.exit_code == 1
+
+
+def test_its_twin_is_not_accused(twin):
+    (finding,) = twin.result.findings
+    assert (finding.verdict, finding.direction, finding.severity) == ("no_evidence", None, "none")
+    assert finding.measurements["theta"].high < 0.5
+    assert finding.measurements["theta_suppression"].high < 0.5
+    assert twin.result.exit_code == 0
+
+
+def test_six_images_are_inconclusive():
+    result = run(PLANTED, "data.limit=6").result
+    assert {finding.verdict for finding in result.findings} == {"inconclusive"}
+    assert result.exit_code == 4
+
+
+def test_a_scan_finds_the_planted_class_first():
+    settings = read_config(PLANTED, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    artefact = settings.artefacts[0].model_copy(update={"target": None})
+    scan = run_audit(settings.model_copy(update={"artefacts": (artefact,)}), lambda *_: None)
+    (finding,) = scan.result.findings
+    assert (finding.verdict, finding.target) == ("relies", "Coat")
+    assert [entry.target for entry in finding.scanned][0] == "Coat"
+    assert len(finding.scanned) == 10
+
+
+def test_the_same_seed_gives_the_same_result(planted):
+    assert without_clock(run(PLANTED).result) == without_clock(planted.result)
+
+
+def test_the_batch_size_changes_no_measurement(planted):
+    other = run(PLANTED, "model.batch_size=24")
+    for first, second in zip(planted.result.findings, other.result.findings, strict=True):
+        for name, measured in first.measurements.items():
+            for bound in ("value", "low", "high"):
+                assert asdict(second.measurements[name])[bound] == pytest.approx(asdict(measured)[bound], abs=1e-4)
+    for first, second in zip(planted.result.region_scores, other.result.region_scores, strict=True):
+        for name, measured in first.scores.items():
+            assert second.scores[name].value == pytest.approx(measured.value, rel=1e-3, abs=2e-3), (first.method, name)
+
+
+def test_the_result_is_of_its_own_schema(planted):
+    schema = result_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(json.loads(result_to_json(planted.result)))
+
+
+def test_a_result_is_read_back_as_it_was_written(planted):
+    assert result_from_json(result_to_json(planted.result), "here") == planted.result
+
+
+def test_every_measurement_has_an_n_an_interval_and_a_unit_or_a_reason(planted, twin):
+    for result in (planted.result, twin.result):
+        for finding in result.findings:
+            for measured in [*finding.measurements.values(), *finding.controls.values(), *finding.variants.values()]:
+                assert measured.unit
+                if measured.value is None:
+                    assert measured.reason
+                else:
+                    assert measured.n > 0
+                    assert measured.low <= measured.value <= measured.high
+                    assert measured.level == 0.95
+
+
+def test_every_measurement_of_insertion_leads_to_its_images(planted, tmp_path):
+    folder = save_run(planted, tmp_path)
+    rows = pq.read_table(folder / "rows.parquet").to_pylist()
+    shifts = [
+        row["value"]
+        for row in rows
+        if row["artefact"] == "watermark" and row["condition"] == "inserted" and row["measurement"] == "shift of the log-odds"
+    ]
+    lift = planted.result.findings[0].measurements["insertion_lift"]
+    assert len(shifts) == lift.n
+    assert np.mean(shifts) == pytest.approx(lift.value, abs=1e-4)
+
+
+def test_region_scores_lead_to_their_images_too(planted, tmp_path):
+    rows = pq.read_table(save_run(planted, tmp_path) / "rows.parquet").to_pylist()
+    for entry in planted.result.region_scores:
+        for name, measured in entry.scores.items():
+            values = [row["value"] for row in rows if row["method"] == entry.method and row["measurement"] == name]
+            assert len(values) == measured.n
+            assert np.mean(values) == pytest.approx(measured.value, abs=1e-5)
+
+
+def test_a_saved_run_keeps_result_and_raw_maps(planted, tmp_path):
+    folder = save_run(planted, tmp_path)
+    assert load_result(folder) == planted.result
+    arrays = load_arrays(folder)
+    for exemplar in planted.result.exemplars:
+        for kept in exemplar.maps:
+            values = arrays[kept.array]
+            assert values.dtype == np.float32
+            assert np.abs(values).max() == pytest.approx(kept.largest)
+
+
+def test_two_equal_runs_are_two_folders(planted, tmp_path):
+    assert save_run(planted, tmp_path) != save_run(planted, tmp_path)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_exemplars_show_carriers_and_insertions_alike(planted):
+    shown = planted.result.exemplars
+    assert len(shown) == 6
+    assert sum(exemplar.carrier for exemplar in shown) == 3
+    methods = {"gradient", "grad_cam (conv_3)", "grad_cam (conv_2)", "smoothgrad"}
+    methods |= {"integrated_gradients (mean)", "integrated_gradients (blur)"}
+    assert all({kept.method for kept in exemplar.maps} == methods for exemplar in shown)
+
+
+def test_tf_explain_agrees_with_our_maps(planted):
+    for agreement in planted.result.agreement:
+        assert agreement.status == "ok"
+        assert agreement.correlation.low > 0.999
+        assert agreement.largest_difference < 1e-3
+
+
+def test_gradient_methods_complete_or_say_by_how_much_they_do_not(planted):
+    by_name = {method.name: method for method in planted.result.methods}
+    residuals = [value for name, value in by_name["integrated_gradients"].diagnostics.items() if "residual" in name]
+    assert len(residuals) == 2
+    assert all(value.value < 0.1 for value in residuals)
+
+
+def test_a_method_that_is_switched_off_is_off_and_said_to_be(tmp_path):
+    result = run(TWIN, "methods.smoothgrad.enabled=false", "data.limit=40").result
+    assert {method.name: method.status for method in result.methods}["smoothgrad"] == "off"
+    assert not any(entry.method == "smoothgrad" for entry in result.region_scores)
+
+
+def test_thresholds_are_said_to_be_uncalibrated(planted):
+    assert not planted.result.calibrated
+    assert "not yet calibrated" in planted.result.warnings[0]

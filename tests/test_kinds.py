@@ -1,0 +1,207 @@
+"""Every kind of artefact, model output and data goes through the whole audit, on a model whose truth is known."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from auditor.artefacts import ARTEFACT_KINDS
+from auditor.audit import run_audit
+from auditor.config import read_config
+from auditor.explain.attribution import ATTRIBUTIONS
+from tests.small_world import CORNER, PATTERN, SIDE, World, build_world, make_data
+
+ARTEFACT = """\
+[[artefacts]]
+name = "mark"
+kind = "overlay"
+image = "mark.png"
+position = [5, 5]
+target = "boat"
+"""
+
+
+@pytest.fixture
+def world(tmp_path) -> World:
+    return build_world(tmp_path)
+
+
+@pytest.fixture
+def honest(tmp_path) -> World:
+    return build_world(tmp_path, "honest")
+
+
+def audit(world: World, *overrides: str):
+    settings = read_config(world.config, overrides, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    return run_audit(settings, lambda *_: None).result
+
+
+def save_marked(world: World, **arrays) -> None:
+    """Images that carry the mark where their class is `boat`."""
+    data = make_data()
+    boats = data["labels"] == 2
+    data["images"][np.ix_(boats, range(5, 8), range(5, 8), [0])] = (255 * PATTERN[None, ..., None]).astype(np.uint8)
+    world.save_images(images=data["images"], **arrays)
+
+
+def binary_model(shortcut: bool):
+    inputs = keras.Input((SIDE, SIDE, 1))
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid", name="head")(x))
+    weights = np.zeros((SIDE, SIDE, 1), np.float32)
+    weights[:5, 3:6, 0] = 0.3
+    weights[:5, :3, 0] = -0.3
+    if shortcut:
+        weights[(*CORNER, 0)] = 4 * (PATTERN - PATTERN.mean())
+    model.get_layer("head").set_weights([weights.reshape(-1, 1), np.zeros(1, np.float32)])
+    return model
+
+
+def test_the_shortcut_is_found_and_the_honest_model_not_accused(world, tmp_path):
+    assert audit(world).findings[0].verdict == "relies"
+    (tmp_path / "other").mkdir()
+    honest = build_world(tmp_path / "other", "honest")
+    (finding,) = audit(honest).findings
+    assert finding.verdict == "no_evidence"
+    assert finding.measurements["insertion_lift"].value == pytest.approx(0, abs=0.05)
+
+
+def test_the_insertion_lift_of_a_linear_model_is_what_can_be_written_down(world):
+    result = audit(world)
+    data = make_data()
+    images = data["images"][data["labels"] != 2].astype(np.float64)[..., 0] / 255
+    weights = 4 * (PATTERN - PATTERN.mean())
+    by_logit = ((PATTERN - images[:, 5:8, 5:8]) * weights).sum(axis=(1, 2)).mean()
+    lift = result.findings[0].measurements["insertion_lift"]
+    # the other logits do not see the corner, so log-odds move just as the logit does
+    assert lift.value == pytest.approx(by_logit, rel=1e-3)
+
+
+def test_masks_decide_by_removal_alone(world):
+    save_marked(world)
+    folder = world.folder / "masks"
+    folder.mkdir()
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[CORNER] = 255
+    for name, label in zip(make_data()["ids"], make_data()["labels"], strict=True):
+        if label == 2:
+            Image.fromarray(mask).save(folder / f"{name}.png")
+    world.replace(
+        'kind = "overlay"\nimage = "mark.png"\nposition = [5, 5]', 'kind = "masks"\nfolder = "masks"\npresent = "all"'
+    )
+    (finding,) = audit(world).findings
+    assert finding.basis == "removal"
+    assert finding.verdict == "relies"
+    assert {"removal_drop", "removal_drop.mean", "removal_drop.blur", "removal_drop.inpaint"} <= set(finding.measurements)
+    assert finding.measurements["removal_drop"].n == 14
+    assert finding.controls == {}
+
+
+def test_an_artefact_on_all_images_is_judged_by_removal(world):
+    save_marked(world)
+    world.replace('target = "boat"', 'target = "boat"\npresent = "class:boat"\nopacity = 0.9')
+    (finding,) = audit(world).findings
+    assert finding.basis == "insertion"
+    assert finding.measurements["removal_drop.exact"].value is not None
+    assert finding.measurements["suppression"].value is None
+    assert finding.measurements["suppression"].reason
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        'kind = "box"\nsize = [3, 3]\nposition = [5, 5]',
+        'kind = "text"\ntext = "a"\nsize = 4\nposition = [3, 2]',
+        'kind = "lightness"\nstrength = 0.4',
+    ],
+)
+def test_every_kind_is_no_evidence_on_the_honest_model_or_open_but_never_an_error(honest, kind):
+    honest.replace('kind = "overlay"\nimage = "mark.png"\nposition = [5, 5]', kind)
+    (finding,) = audit(honest).findings
+    assert finding.verdict in ("no_evidence", "inconclusive")
+    assert finding.measurements["theta"].value is not None
+
+
+def test_a_gradient_over_the_frame_has_interventions_but_no_region_scores(honest):
+    honest.replace('kind = "overlay"\nimage = "mark.png"\nposition = [5, 5]', 'kind = "lightness"')
+    result = audit(honest)
+    assert result.findings[0].measurements["theta"].value is not None
+    assert all(entry.scores == {} for entry in result.region_scores)
+    assert all("not applicable" in entry.notes[0] for entry in result.region_scores)
+
+
+def test_a_baseline_that_equals_the_artefact_is_warned_of(honest):
+    honest.replace(
+        'kind = "overlay"\nimage = "mark.png"\nposition = [5, 5]', 'kind = "box"\nsize = [3, 3]\nposition = [5, 5]'
+    )
+    honest.add('\n[methods.integrated_gradients]\nbaselines = ["black", "white"]\n')
+    result = audit(honest)
+    notes = {entry.method: entry.notes for entry in result.region_scores}
+    assert "cannot see it" in notes["integrated_gradients (black)"][0]
+    assert notes["integrated_gradients (white)"] == []
+    assert any("baseline equals the artefact" in warning for warning in result.warnings)
+    black = next(entry for entry in result.region_scores if entry.method == "integrated_gradients (black)")
+    assert black.scores["relevance mass"].value in (None, 0)
+
+
+def test_a_binary_model_has_one_logit_and_no_class_contrast(world):
+    world.save_model(binary_model(shortcut=True))
+    (world.folder / "labels.txt").write_text("cat\ndog\n")
+    data = make_data()
+    world.save_images(labels=(data["labels"] > 0).astype(int))
+    world.replace('target = "boat"', 'target = "dog"')
+    result = audit(world)
+    (finding,) = result.findings
+    assert result.model.output == "binary"
+    assert finding.measurements["class_contrast"].value is None
+    assert finding.measurements["theta"].value == finding.measurements["control_contrast"].value
+    assert finding.verdict == "relies"
+    statuses = {agreement.method: agreement.status for agreement in result.agreement}
+    assert statuses == {"gradient": "not_applicable", "grad_cam": "not_applicable"}
+    assert {method.name: method.status for method in result.methods}["grad_cam"] == "not_applicable"
+
+
+def test_a_multilabel_model_is_measured_by_its_own_logits(world):
+    model = keras.models.load_model(world.folder / "model.keras")
+    model.get_layer("head").activation = keras.activations.sigmoid
+    world.save_model(model)
+    labels = np.eye(3, dtype=int)[make_data()["labels"]]
+    world.save_images(labels=labels)
+    result = audit(world)
+    assert result.model.output == "multilabel"
+    assert result.findings[0].verdict == "relies"
+
+
+def test_colour_models_take_grey_images(tmp_path):
+    world = build_world(tmp_path)
+    inputs = keras.Input((SIDE, SIDE, 3))
+    x = keras.layers.Conv2D(4, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(inputs))
+    world.save_model(keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(x))))
+    result = audit(world)
+    assert result.model.image_shape == (SIDE, SIDE, 3)
+    assert all(agreement.status == "ok" for agreement in result.agreement)
+
+
+def test_groups_are_the_unit_of_every_interval(world):
+    world.save_images(groups=np.arange(42) // 3)
+    finding = audit(world).findings[0]
+    assert finding.measurements["theta"].n == 28
+    assert finding.measurements["theta"].groups == 14
+
+
+def test_an_audit_without_artefacts_explains_images_and_decides_nothing(world):
+    world.replace(ARTEFACT, "")
+    result = audit(world)
+    assert result.exit_code == 4
+    assert result.findings == []
+    assert len(result.exemplars) == 2
+    assert all(exemplar.maps and exemplar.picture_without is None for exemplar in result.exemplars)
+
+
+def test_two_artefacts_have_a_finding_each(world):
+    world.add('\n[[artefacts]]\nname = "dot"\nkind = "box"\nsize = [1, 1]\ncolour = "white"\ntarget = "cat"\n')
+    findings = audit(world).findings
+    assert [(finding.artefact, finding.target) for finding in findings] == [("mark", "boat"), ("dot", "cat")]
+    assert findings[0].verdict == "relies"
