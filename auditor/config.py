@@ -13,7 +13,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -285,12 +285,12 @@ def config_schema() -> dict[str, Any]:
 
 def describe_options(function: Function) -> list[tuple[str, str, str]]:
     """Name, type and default of every option of a function, for people to read."""
+    schemas = _options_model(function).model_json_schema()["properties"]
     rows = []
     for name, parameter in _parameters(function):
-        annotation = parameter.annotation
-        kind = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
-        default = "required" if parameter.default is parameter.empty else json.dumps(parameter.default)
-        rows.append((name, kind, default))
+        is_required = parameter.default is parameter.empty
+        default = "required" if is_required else "none" if parameter.default is None else json.dumps(parameter.default)
+        rows.append((name, _type_in_words(schemas[name]), default))
     return rows
 
 
@@ -371,6 +371,22 @@ def _options_model(function: Function) -> type[pydantic.BaseModel]:
         raise OptionError("", f"its options cannot be read: {type(fault).__name__}: {fault}") from None
 
 
+def _type_in_words(schema: Mapping[str, Any]) -> str:
+    """The type that a JSON schema describes, as one would say it."""
+    if "anyOf" in schema:
+        return _either(_type_in_words(part) for part in schema["anyOf"] if part.get("type") != "null")
+    if "enum" in schema:
+        return " or ".join(map(repr, schema["enum"]))
+    if schema.get("type") == "array":
+        if "prefixItems" in schema:
+            return f"[{', '.join(_type_in_words(part) for part in schema['prefixItems'])}]"
+        return f"array of {_type_in_words(schema['items'])}"
+    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
+    kind = "path" if schema.get("format") == "path" else words.get(schema.get("type", ""), "anything")
+    limits = [f"{sign} {schema[key]:g}" for key, sign in _LIMITS.items() if key in schema]
+    return f"{kind} {', '.join(limits)}" if limits else kind
+
+
 def _explain(
     error: pydantic.ValidationError, schema: type[pydantic.BaseModel], data: Mapping[str, Any]
 ) -> list[tuple[KeyPath, str]]:
@@ -396,8 +412,14 @@ def _explain(
     for path, alternatives in wanted.items():
         # where one form of a value fails as a whole and another in a part of it, the part is what is wrong
         if not any(other != path and other[: len(path)] == path for other in wanted):
-            found[path] = f"got {_shorten(got[path])}, wanted {' or '.join(dict.fromkeys(alternatives))}"
+            found[path] = f"got {_shorten(got[path])}, wanted {_either(alternatives)}"
     return list(found.items())
+
+
+def _either(kinds: Iterable[str]) -> str:
+    """Alternatives, each once; a whole number is a number anyway."""
+    unique = list(dict.fromkeys(kinds))
+    return " or ".join(kind for kind in unique if not ("whole number" in kind and kind.replace("whole ", "") in unique))
 
 
 def _wanted(fault: Mapping[str, Any]) -> str:
@@ -498,6 +520,8 @@ def _syntax_fault(text: str, fault: tomllib.TOMLDecodeError) -> tuple[int, int, 
         return int(found[2]), int(found[3]), found[1]
     return text.count("\n") + 1, 1, str(fault)
 
+
+_LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 _WANTED = {
     "string_type": "text",

@@ -1,7 +1,7 @@
-"""A world as small as an audit can have: a model whose truth is known, forty pictures, an overlay and an `audit.toml`.
+"""A world as small as an audit can have: a model whose truth is known, 42 pictures, an overlay and an `audit.toml`.
 
-The pictures of class `bar k` are bright in the k-th third of their columns, and the models see just that. The model
-`shortcut` also takes a pattern in the lower right corner for `boat`; the model `honest` has no eyes there.
+The pictures of the k-th class are bright in the k-th third of their columns, and that is what the models see. The
+model `shortcut` also takes a pattern in the lower right corner for a boat; the model `honest` has no eyes there.
 """
 
 from __future__ import annotations

@@ -17,40 +17,25 @@ from auditor.artefacts import MaskFolder
 from auditor.errors import ReportError
 from auditor.history import load_result
 from tests.bad_worlds import (
+    CONFIGURATION,
+    DAMAGED,
     DATA,
     LABELS,
     MARK,
     MODEL,
+    NAMED,
     TARGET,
-    Change,
+    Row,
     artefact,
-    bare_array,
     both,
     class_folders,
-    classifier_of,
     constant,
-    cut_in_half,
-    data,
     float_images,
-    garbled_pixels,
     masks,
-    model,
-    more,
-    picture,
-    removed,
-    text,
-    too_few_pixels,
-    trapped,
-    user,
-    with_feature_maps_as_output,
     with_lambda,
-    with_two_inputs,
-    with_two_outputs,
-    with_weights_that_are_no_numbers,
     without_derivative,
-    written,
 )
-from tests.small_world import Command, Ending, World, build_world, make_data, run_command
+from tests.small_world import Command, Ending, World, build_world, run_command
 
 
 @pytest.fixture

@@ -1,0 +1,176 @@
+"""A small audit result made by hand, for tests of what is made from results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.records import (
+    SCHEMA_VERSION,
+    Agreement,
+    ArtefactRecord,
+    AuditResult,
+    ClassAccuracy,
+    DataRecord,
+    DosePoint,
+    Exemplar,
+    Finding,
+    MapRecord,
+    Measurement,
+    MethodRecord,
+    ModelRecord,
+    Provenance,
+    RegionScores,
+    ScannedTarget,
+    SkippedImage,
+)
+
+METHODS = ("gradient", "grad_cam (conv)")
+
+
+def measure(value: float, half: float = 0.25, unit: str = "log-odds", n: int = 120) -> Measurement:
+    score = "log-odds" if unit == "log-odds" else None
+    return Measurement(value, value - half, value + half, 0.95, n, n, unit, score)
+
+
+def absent(reason: str) -> Measurement:
+    return Measurement(None, None, None, None, 0, 0, "log-odds", "log-odds", reason=reason)
+
+
+def make_finding(artefact: str = "tag", target: str = "cat", verdict: str = "relies", **changes: Any) -> Finding:
+    fields: dict[str, Any] = {
+        "artefact": artefact,
+        "target": target,
+        "verdict": verdict,
+        "direction": "promotes" if verdict == "relies" else None,
+        "severity": "medium" if verdict == "relies" else "none",
+        "basis": "insertion",
+        "reason": f"{artefact} and {target}: a reason in one sentence.",
+        "measurements": {
+            "theta": measure(2.125),
+            "control_contrast": measure(2.125),
+            "class_contrast": measure(3.375),
+            "insertion_lift": measure(4.625),
+            "theta_suppression": absent("no image of the class is free of it"),
+            "flip_rate": measure(0.25, 0.05, "share"),
+            "accuracy_drop": measure(0.125, 0.05, "share"),
+            "removal_drop": measure(1.875),
+            "removal_drop.mean": measure(-1.875),
+            "removal_drop.blur": measure(1.875),
+        },
+        "controls": {"scrambled 1": measure(0.375), "flat patch": measure(0.625)},
+        "variants": {"mirrored": measure(4.375)},
+        "dose_response": [DosePoint(dose, measure(4 * dose)) for dose in (0.05, 0.5, 1.0)],
+        "notes": ["whether it suppresses the target was not tested: no images"],
+    }
+    return Finding(**(fields | changes))
+
+
+def make_result(
+    *,
+    classes: tuple[str, ...] = ("cat", "dog"),
+    artefact: str = "tag",
+    title: str = "A synthetic audit",
+    findings: list[Finding] | None = None,
+    image: str = "image-1",
+) -> AuditResult:
+    if findings is None:
+        scanned = [
+            ScannedTarget(classes[0], "relies", "promotes", measure(2.125)),
+            ScannedTarget(classes[1], "inconclusive", None, measure(0.375)),
+        ]
+        findings = [make_finding(artefact, classes[0], scanned=scanned)]
+    scores = {
+        "relevance mass": measure(0.2, 0.05, "share"),
+        "relevance rank": measure(0.3, 0.05, "share"),
+        "lift": measure(2.5, 0.5, "ratio"),
+        "excess lift": measure(1.5, 0.5, "difference of ratios"),
+        "pixel AUC": measure(0.7, 0.05, "probability"),
+        "placement percentile": measure(0.9, 0.05, "share"),
+    }
+    exemplar = Exemplar(
+        image=image,
+        label=classes[1],
+        predicted=classes[1],
+        artefact=artefact,
+        target=classes[0],
+        carrier=False,
+        score_with=1.5,
+        score_without=-2.5,
+        predicted_with=classes[0],
+        predicted_without=classes[1],
+        picture_with="with",
+        picture_without="without",
+        removal=None,
+        maps=[MapRecord(method, f"map {method}", 1.0) for method in METHODS],
+    )
+    config = {"verdict": {"margin": 0.5, "alpha": 0.05, "min_groups": 12}, "report": {"title": title}}
+    return AuditResult(
+        schema_version=SCHEMA_VERSION,
+        title=title,
+        calibrated=False,
+        exit_code=1,
+        findings=findings,
+        artefacts=[
+            ArtefactRecord(artefact, "overlay", classes[0], "none", 0, 0.05, (1, 2, 6, 5), 0.5, "artefact", [])
+        ],
+        region_scores=[RegionScores(artefact, classes[0], method, scores) for method in METHODS],
+        methods=[
+            MethodRecord("gradient", "ok", None, {}, "Derivative of the score.", "Simonyan (2014)."),
+            MethodRecord("smoothgrad", "off", "switched off", {"noise": 0.15}, "Mean gradient.", "Smilkov (2017)."),
+        ],
+        agreement=[
+            Agreement("gradient", "ok", None, measure(0.999, 0.0005, "correlation"), 1e-6),
+            Agreement("grad_cam", "not_applicable", "the model has no feature maps", None, None),
+        ],
+        exemplars=[exemplar],
+        model=ModelRecord(
+            source="model.keras",
+            sha256="0" * 64,
+            structure="functional",
+            classes=list(classes),
+            image_shape=(8, 8, 1),
+            input_range=(0.0, 255.0),
+            preprocessing="pixels in [0, 255]",
+            head="the softmax is taken off",
+            output="softmax",
+            score="logit",
+            parameters=100,
+            feature_layers=["conv"],
+        ),
+        data=DataRecord(
+            source="images.npz",
+            sha256="1" * 64,
+            available=200,
+            sampled=121,
+            used=120,
+            groups=120,
+            labelled=True,
+            skipped=[SkippedImage("broken.png", "not a readable picture")],
+            accuracy=measure(0.9, 0.05, "share"),
+            classes=[ClassAccuracy(name, 60, 60, measure(0.9, 0.05, "share", 60)) for name in classes],
+            mean_image="mean",
+        ),
+        warnings=["Thresholds not yet calibrated: nothing was tested."],
+        provenance=Provenance(
+            started="2026-01-02T03:04:05+00:00",
+            seconds=1.5,
+            auditor="0.1.0",
+            python="3.11.0",
+            platform="Linux x86_64",
+            packages={"keras": "3.0"},
+            seed=0,
+            config_file="audit.toml",
+            config=config,
+        ),
+    )
+
+
+def make_arrays() -> dict[str, npt.NDArray[Any]]:
+    random = np.random.default_rng(0)
+    pictures = {
+        name: random.integers(0, 256, (8, 8, 1)).astype(np.uint8) for name in ("with", "without", "artefact", "mean")
+    }
+    return pictures | {f"map {name}": random.normal(size=(8, 8, 1)).astype(np.float32) for name in METHODS}
