@@ -445,6 +445,8 @@ def read_picture(file: Path) -> RawImage:
                 return np.asarray(upright, dtype=np.float32) / 65535.0
             if upright.mode in ("I", "F"):  # their range is not known, and Pillow would clip it to 8 bits
                 raise CorruptImageError("its pixels are 32-bit numbers, wanted 8 or 16 bits")
+            if upright.mode == "P":  # straight to RGB, Pillow warns of transparency
+                upright = upright.convert("RGBA")
             return np.asarray(upright.convert("L" if upright.mode in ("L", "1") else "RGB"))
     except CorruptImageError:
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from auditor.explain.sanity import compare_with_tf_explain
 from auditor.history import Rows
 from auditor.interventions import FILLS, insert, uncomposite
 from auditor.models import KerasClassifier
-from auditor.records import Agreement, Exemplar, MapRecord, RegionScores
+from auditor.records import Agreement, Exemplar, MapRecord, Measurement, RegionScores
 from auditor.reliance import mean_interval
 
 Floats = npt.NDArray[np.float32]
@@ -183,11 +183,18 @@ def _score(
                     value=value,
                 )
     measured = {
-        name: mean_interval(np.array(values), groups, level, unit=_UNITS[name], score=None)
+        name: _bounded(mean_interval(np.array(values), groups, level, unit=_UNITS[name], score=None))
         for name, values in found.items()
     }
     notes = _baseline_notes(attribution.baseline, sitting)
     exhibits.region_scores.append(RegionScores(case.artefact.name, target, method, measured, notes))
+
+
+def _bounded(measured: Measurement) -> Measurement:
+    """A share cannot lie outside [0, 1], so neither does its interval."""
+    if measured.low is None or measured.high is None or measured.unit not in ("share", "area under the curve"):
+        return measured
+    return replace(measured, low=max(0.0, measured.low), high=min(1.0, measured.high))
 
 
 def _baseline_notes(baseline: Floats | None, sitting: _Sitting) -> list[str]:
@@ -272,6 +279,6 @@ _UNITS = {
     "relevance rank": "share",
     "lift": "ratio",
     "excess lift": "difference of ratios",
-    "pixel AUC": "probability",
+    "pixel AUC": "area under the curve",
     "placement percentile": "share",
 }

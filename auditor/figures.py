@@ -112,12 +112,13 @@ def plot_doses(points: Sequence[DosePoint], opacity: float | None, name: str) ->
         )
         axes.plot(doses, [_number(point.lift.value) for point in points], color=_BLUE, marker="o", markersize=3.5)
         axes.axhline(0, color=_GREY, linewidth=0.8)
+        axes.margins(y=0.12)
         if opacity is not None:
             axes.axvline(opacity, color=_ORANGE, linewidth=1.2, linestyle="--")
             side = "right" if opacity > 0.6 else "left"
             axes.annotate(
                 f"as suspected, {opacity:.2g}",
-                (opacity, 0.02),
+                (opacity, 0.93 if opacity < 0.3 else 0.05),
                 xycoords=("data", "axes fraction"),
                 xytext=(-4 if side == "right" else 4, 0),
                 textcoords="offset points",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,9 @@ def _view_finding(
             fills = [name for name in finding.measurements if name.startswith("removal_drop.")]
             rows[1:1] = [_named(name, finding.measurements[name]) for name in fills]
         if rows:
-            tables.append((heading, rows))
+            reasons = {row.reason for row in rows}
+            only_reason = rows[0].reason if "" not in reasons else None
+            tables.append((heading, rows, only_reason))
     headline = _headline(finding)
     return {
         "number": number,
@@ -215,8 +217,8 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores]) -> s
         if not under:
             return f"{told}: here the maps agree with the interventions."
         return (
-            f"{told}{listed}. Interventions found reliance, so the other maps ({', '.join(under)}) "
-            "miss the artefact: on their own they would have missed the shortcut."
+            f"{told}{listed}. Interventions found reliance, yet the other maps ({', '.join(under)}) do not single "
+            "the artefact out: whoever read those alone could have missed the shortcut."
         )
     if finding.verdict == "no_evidence" and over:
         return (
@@ -317,7 +319,6 @@ def _figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
         if measured.low_adjusted is not None and measured.high_adjusted is not None:
             interval += f"; adjusted {show(measured.low_adjusted)} to {show(measured.high_adjusted)}"
     n = str(measured.n) if measured.groups == measured.n else f"{measured.n} in {measured.groups} groups"
-    unit = measured.unit if measured.score in (None, measured.unit) else f"{measured.unit} of the {measured.score}"
     return Figure(
         name=name,
         meaning="",
@@ -325,15 +326,14 @@ def _figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
         interval=interval or "–",
         level="" if measured.level is None else f"{measured.level:.0%}",
         n=n,
-        unit=unit,
+        unit=measured.unit,
         reason=measured.reason or "",
     )
 
 
 def _named(name: str, measured: Measurement) -> Figure:
     """A measurement of a finding, with what it means."""
-    figure = _figure(_label(name), measured)
-    return Figure(**{**figure.__dict__, "meaning": _MEANINGS.get(name.partition(".")[0], "")})
+    return replace(_figure(_label(name), measured), meaning=_MEANINGS.get(name, ""))
 
 
 def _label(name: str) -> str:

@@ -1,0 +1,236 @@
+"""A report is a pure function of a result and its arrays: whole, escaped, the same twice, and made without TensorFlow."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pypdf
+import pytest
+
+from auditor import report
+from auditor.errors import ReportError
+from auditor.figures import heat_layer, picture_uri
+from auditor.history import Rows, Run, save_run
+from auditor.report import SECTIONS, render_html, write_report
+from tests.synthetic import absent, make_arrays, make_finding, make_result
+
+HOSTILE = "<script>alert('1')</script> \" ' & $\\frac{1}{0}$ {{ 7 * 7 }} \u202egnp.exe"
+
+
+class Page(HTMLParser):
+    """Elements, text and attributes of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.ids: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return render_html(make_result(), make_arrays(), run="run-1")
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    return save_run(Run(make_result(), Rows(), make_arrays()), tmp_path)
+
+
+class TestPage:
+    def test_has_every_section_and_a_link_to_it(self, html):
+        page = Page(html)
+        for identifier, title, _ in SECTIONS:
+            assert identifier in page.ids
+            assert ("a", "href", f"#{identifier}") in page.attributes
+            assert title in page.text
+
+    def test_is_the_same_twice(self, html):
+        assert render_html(make_result(), make_arrays(), run="run-1") == html
+
+    def test_shows_every_measurement(self, html):
+        text = Page(html).text.replace("\N{MINUS SIGN}", "-")
+        finding = make_result().findings[0]
+        everything = {**finding.measurements, **finding.controls, **finding.variants}
+        for name, measured in everything.items():
+            if measured.value is None:
+                continue
+            shown = f"{100 * measured.value:.1f} %" if measured.unit == "share" else f"{measured.value:+.2f}"
+            assert shown in text, name
+
+    def test_gives_the_reason_where_there_is_no_number(self, html):
+        assert "no image of the class is free of it" in Page(html).text
+
+    def test_has_no_two_elements_of_one_id(self, html):
+        ids = Page(html).ids
+        assert len(ids) == len(set(ids))
+
+    def test_asks_for_nothing_from_elsewhere_and_runs_nothing(self, html):
+        page = Page(html)
+        assert "script" not in page.tags
+        for tag, name, value in page.attributes:
+            assert not name.startswith("on"), (tag, name)
+            if name in ("src", "href", "xlink:href", "data", "action"):
+                assert value.startswith(("#", "data:image/")), (tag, value[:60])
+        assert "default-src 'none'" in html
+
+    def test_every_picture_says_what_it_shows(self, html):
+        pictures = re.findall(r"<img [^>]*>", html)
+        assert pictures
+        silent = [picture for picture in pictures if 'alt=""' in picture]
+        assert all('class="under"' in picture for picture in silent)
+        assert all("alt=" in picture for picture in pictures)
+
+    def test_never_calls_a_model_clean(self):
+        finding = make_finding(verdict="no_evidence")
+        text = Page(render_html(make_result(findings=[finding]), make_arrays())).text.lower()
+        assert "no evidence above the margin" in text
+        assert not re.search(r"\bclean\b|\bsafe\b", text)
+
+    def test_says_that_thresholds_are_not_calibrated(self, html):
+        assert "Thresholds not yet calibrated" in Page(html).text
+
+    @pytest.mark.parametrize("verdict", ["relies", "no_evidence", "inconclusive", "not_applicable", "error"])
+    def test_shows_every_verdict_even_without_measurements(self, verdict):
+        bare = make_finding(
+            verdict=verdict, measurements={}, controls={}, variants={}, dose_response=[], basis=None, target=None
+        )
+        page = Page(render_html(make_result(findings=[bare]), make_arrays()))
+        assert ("article", "class", f"card {verdict}") in page.attributes
+
+    def test_shows_measurements_that_are_all_missing(self):
+        names = ("theta", "insertion_lift", "flip_rate", "removal_drop")
+        finding = make_finding(measurements={name: absent("nothing to see") for name in names})
+        assert "nothing to see" in Page(render_html(make_result(findings=[finding]), make_arrays())).text
+
+    def test_without_findings_says_that_nothing_was_decided(self):
+        assert "there is no verdict" in Page(render_html(make_result(findings=[]), make_arrays())).text
+
+    def test_cuts_long_tables_and_says_so(self):
+        classes = tuple(f"class {number}" for number in range(1000))
+        html = render_html(make_result(classes=classes), make_arrays())
+        assert "960 more classes" in Page(html).text
+        assert len(html) < 2_000_000
+
+    def test_shows_hostile_names_as_plain_text(self):
+        result = make_result(classes=(HOSTILE, "dog"), artefact=HOSTILE, title=HOSTILE, image=HOSTILE)
+        page = Page(render_html(result, make_arrays()))
+        assert "script" not in page.tags
+        assert HOSTILE in page.text
+        assert "{{ 7 * 7 }}" in page.text
+
+    def test_names_the_array_that_is_missing(self):
+        arrays = make_arrays()
+        del arrays["with"]
+        with pytest.raises(ReportError, match="'with' is missing"):
+            render_html(make_result(), arrays)
+
+
+class TestFigures:
+    def test_a_heat_layer_is_as_opaque_as_the_map_is_strong(self):
+        values = np.zeros((200, 200, 1), np.float32)
+        values[0, 0], values[0, 1] = 2.0, -1.0
+        layer = heat_layer(values)
+        assert layer.is_signed
+        assert not layer.is_zero
+        pixels = _decode(layer.uri)
+        assert pixels[0, 0, 3] > pixels[0, 1, 3] > pixels[5, 5, 3] == 0
+        assert pixels[0, 0, 0] > pixels[0, 0, 2]
+        assert pixels[0, 1, 2] > pixels[0, 1, 0]
+
+    def test_a_map_that_is_zero_is_said_to_be(self):
+        layer = heat_layer(np.zeros((8, 8, 1), np.float32))
+        assert layer.is_zero
+        assert (_decode(layer.uri)[..., 3] == 0).all()
+
+    def test_an_outlier_does_not_wash_out_the_map(self):
+        values = np.random.default_rng(0).normal(size=(64, 64, 1)).astype(np.float32)
+        values[0, 0] = 1000
+        assert heat_layer(values).scale < 5
+
+    def test_small_images_are_enlarged_pixel_by_pixel(self):
+        checkers = (np.indices((8, 8)).sum(axis=0)[..., None] % 2 * 255).astype(np.uint8)
+        pixels = _decode(picture_uri(checkers))
+        assert pixels.shape == (168, 168, 3)
+        assert abs(int(pixels[5, 5, 0]) - int(pixels[15, 15, 0])) < 10
+        assert abs(int(pixels[10, 10, 0]) - int(pixels[10, 31, 0])) > 200
+
+
+class TestWriting:
+    def test_writes_page_and_pdf_into_the_run(self, run):
+        assert write_report(run, ("html", "pdf")) == []
+        assert {file.name for file in run.iterdir()} >= {"report.html", "report.pdf"}
+        assert not list(run.glob(".*"))
+
+    def test_the_pdf_is_the_same_twice_byte_for_byte(self, run):
+        write_report(run, ("pdf",))
+        first = (run / "report.pdf").read_bytes()
+        write_report(run, ("pdf",))
+        assert (run / "report.pdf").read_bytes() == first
+
+    def test_the_pdf_has_the_verdict_pages_and_an_outline(self, run):
+        write_report(run, ("pdf",))
+        pdf = pypdf.PdfReader(run / "report.pdf")
+        text = "\n".join(page.extract_text() for page in pdf.pages)
+        assert "a reason in one sentence" in text
+        assert "Relies on it" in text
+        assert f"1 / {len(pdf.pages)}" in text
+        titles = [entry.title for entry in pdf.outline[0:] if not isinstance(entry, list)]
+        nested = [entry.title for part in pdf.outline if isinstance(part, list) for entry in part if hasattr(entry, "title")]
+        assert {title for _, title, _ in SECTIONS} <= set(titles + nested)
+
+    def test_without_weasyprint_the_page_is_written_with_a_warning(self, run, monkeypatch):
+        monkeypatch.setattr(report, "_import_weasyprint", lambda: None)
+        (warning,) = write_report(run, ("html", "pdf"))
+        assert "libpango" in warning
+        assert "libpango" in (run / "report.html").read_text()
+        assert not (run / "report.pdf").exists()
+
+    def test_without_weasyprint_a_pdf_alone_cannot_be_had(self, run, monkeypatch):
+        monkeypatch.setattr(report, "_import_weasyprint", lambda: None)
+        with pytest.raises(ReportError, match="pango"):
+            write_report(run, ("pdf",))
+
+    def test_a_missing_library_of_the_system_counts_as_no_weasyprint(self, monkeypatch):
+        class Broken:
+            def find_spec(self, name, path=None, target=None):
+                if name == "weasyprint":
+                    raise OSError("cannot load library 'libpango-1.0-0'")
+
+        monkeypatch.delitem(sys.modules, "weasyprint", raising=False)
+        monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+        assert report._import_weasyprint() is None
+
+
+def test_rendering_needs_no_tensorflow(run):
+    code = (
+        "import sys; from pathlib import Path; from auditor.report import write_report;"
+        "write_report(Path(sys.argv[1]), ('html',));"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def _decode(uri: str) -> np.ndarray:
+    import base64
+    import io
+
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
