@@ -21,6 +21,7 @@ from auditor.evidence import Progress, Survey, survey
 from auditor.exhibits import Case, Exhibits, explain_case
 from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.history import Rows, Run
+from auditor.intervals import mean_interval, share_interval
 from auditor.interventions import insert
 from auditor.models import KerasClassifier, load_classifier
 from auditor.records import (
@@ -36,7 +37,7 @@ from auditor.records import (
     Provenance,
     RegionScores,
 )
-from auditor.reliance import Evidence, Population, Rule, judge, mean_interval, share_interval
+from auditor.reliance import Evidence, Population, Rule, judge
 
 Bools = npt.NDArray[np.bool_]
 

@@ -17,10 +17,10 @@ from auditor.explain.attribution import Attribution, ask, run_methods, saliency
 from auditor.explain.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.sanity import compare_with_tf_explain
 from auditor.history import Rows
+from auditor.intervals import mean_interval
 from auditor.interventions import FILLS, insert, uncomposite
 from auditor.models import KerasClassifier
 from auditor.records import Agreement, Exemplar, MapRecord, Measurement, RegionScores
-from auditor.reliance import mean_interval
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from auditor.intervals import least, mean_interval, missing, share_interval
 from auditor.records import Direction, DosePoint, Finding, Measurement, ScannedTarget, Severity, Verdict
 
 Array = npt.NDArray[Any]
@@ -112,55 +111,6 @@ def judge(evidence: Evidence, target: int | None, rule: Rule) -> Finding:
     return _scan(evidence, rule)
 
 
-def mean_interval(values: Array, groups: Groups, level: float, *, unit: str, score: str | None) -> Measurement:
-    """Mean of n values with a cluster-robust Student interval over their groups.
-
-    The variance is that of the group sums about the mean, with one degree of freedom less than groups; where every
-    image is its own group this is the ordinary t interval. NaN values are left out.
-
-    References: Liang and Zeger (1986); Cameron and Miller, "Cluster-robust inference" (2015).
-    """
-    known = ~np.isnan(values)
-    values, groups = values[known].astype(np.float64), groups[known]
-    n = len(values)
-    if n == 0:
-        return missing("no images", unit=unit, score=score)
-    mean = float(values.mean())
-    sums = _group_sums(values - mean, groups)
-    count = len(sums)
-    if count < 2:
-        return Measurement(mean, None, None, None, n, count, unit, score, reason="an interval needs two groups")
-    error = math.sqrt(count / (count - 1) * float(np.square(sums).sum())) / n
-    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
-    return Measurement(mean, mean - half, mean + half, level, n, count, unit, score)
-
-
-def share_interval(hits: Bools, groups: Groups, level: float) -> Measurement:
-    """Share of n images with a Wilson interval; n is reduced by the design effect of the groups.
-
-    References: Wilson (1927); Kish (1965) for the design effect.
-    """
-    n = len(hits)
-    if n == 0:
-        return missing("no images", unit="share", score=None)
-    share = float(hits.mean())
-    sums = _group_sums(hits - share, groups)
-    count = len(sums)
-    binomial = share * (1 - share) * n
-    effect = max(1.0, float(np.square(sums).sum()) / binomial) if binomial > 0 else n / count
-    size = n / effect
-    z = float(stats.norm.ppf((1 + level) / 2))
-    centre = (share + z * z / (2 * size)) / (1 + z * z / size)
-    half = z / (1 + z * z / size) * math.sqrt(share * (1 - share) / size + z * z / (4 * size * size))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return Measurement(share, min(low, share), max(high, share), level, n, count, "share", None)
-
-
-def missing(reason: str, *, unit: str = "log-odds", score: str | None = "log-odds", n: int = 0) -> Measurement:
-    """A measurement that could not be made, and why."""
-    return Measurement(None, None, None, None, n, 0, unit, score, reason=reason)
-
-
 def control_contrast(shift: Array, controls: list[Array]) -> Array:
     """Per image: its shift minus its shift by the median control (n,); the median is taken of the controls' means."""
     order = np.argsort([control.mean(dtype=np.float64) for control in controls], kind="stable")
@@ -178,24 +128,6 @@ def class_contrast(shifts: Array, target: int) -> Array:
     rank = math.ceil(CLASS_QUANTILE * len(others)) - 1
     rival = others[np.argsort(means, kind="stable")[rank]]
     return np.asarray(shifts[:, target] - shifts[:, rival])
-
-
-def least(first: Measurement, second: Measurement) -> Measurement:
-    """The lesser of two effects, bound by bound: it exceeds a margin only where both do (intersection-union)."""
-    if second.value is None:
-        return replace(first, reason=None)
-    if first.value is None:
-        return replace(second, reason=None)
-    parts = [first, second]
-    lows = [part.low for part in parts if part.low is not None]
-    highs = [part.high for part in parts if part.high is not None]
-    has_interval = len(lows) == len(highs) == 2
-    return replace(
-        min(parts, key=lambda part: part.value if part.value is not None else math.inf),
-        low=min(lows) if has_interval else None,
-        high=min(highs) if has_interval else None,
-        reason=None,
-    )
 
 
 def decide(effects: dict[Direction, Measurement], rule: Rule) -> tuple[Verdict, Direction | None, str]:
@@ -225,7 +157,8 @@ def decide(effects: dict[Direction, Measurement], rule: Rule) -> tuple[Verdict, 
         listed = " and ".join(
             f"{_EFFECT_WORDS[key]} {_interval(effect, adjusted=False)}" for key, effect in tested.items()
         )
-        return "no_evidence", None, f"{listed} below the margin of {rule.margin:g}"
+        both = ", both" if len(tested) == 2 else ""
+        return "no_evidence", None, f"{listed}{both} below the margin of {rule.margin:g}"
     advice = _images_needed(tested[way], rule.margin)
     return "inconclusive", None, f"{_interval(tested[way])} spans the margin of {rule.margin:g}{advice}"
 
@@ -450,7 +383,7 @@ def _insertion_harms(insertion: Insertion, target: int, rule: Rule, theta: Measu
 
 def _divided(effect: Measurement, spread: float) -> Measurement:
     value, low, high = (None if part is None else part / spread for part in (effect.value, effect.low, effect.high))
-    unit = "standard deviations of the score"
+    unit = "SD of the score"
     return replace(effect, value=value, low=low, high=high, low_adjusted=None, high_adjusted=None, unit=unit)
 
 
@@ -502,11 +435,6 @@ def _removal_effects(removals: Removals, target: int, rule: Rule, alpha: float |
 
 def _correct(predicted: Bools, has: Bools) -> Bools:
     return np.asarray((predicted == has).all(axis=1))
-
-
-def _group_sums(values: Array, groups: Groups) -> Array:
-    _, inverse = np.unique(groups, return_inverse=True)
-    return np.bincount(inverse, weights=values)
 
 
 def _low(effect: Measurement) -> float:

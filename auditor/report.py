@@ -1,54 +1,25 @@
-"""A saved run to HTML and PDF: a pure function of its result and arrays, through the templates.
-
-Templates do no arithmetic and never see raw numbers: what they show is prepared here, as text, beside the reason where
-there is no number.
-"""
+"""A saved run to HTML and PDF: a pure function of its result and arrays, through the templates."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
-import numpy.typing as npt
 from markupsafe import Markup
 
-from auditor import figures
 from auditor.errors import ReportError
-from auditor.explain.regions import REGION_SCORES
 from auditor.history import load_arrays, load_result
-from auditor.records import ArtefactRecord, AuditResult, Exemplar, Finding, Measurement, RegionScores
-from auditor.reliance import SEVERITY_THRESHOLDS
-
-Arrays = dict[str, npt.NDArray[Any]]
+from auditor.records import AuditResult
+from auditor.views import Arrays, view_result
 
 NO_PDF = (
     "No PDF was written: WeasyPrint or the system library pango is missing. Install it with "
     "`pip install 'auditor[pdf]'` and, on Debian, `apt-get install libpango-1.0-0 libpangoft2-1.0-0`, "
     "or on macOS `brew install pango`."
 )
-
-_MOST_ROWS = 40
-"""Longer tables are cut and point to result.json."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measurement as text."""
-
-    name: str
-    meaning: str
-    value: str
-    interval: str
-    level: str
-    n: str
-    unit: str
-    reason: str
 
 
 def write_report(folder: Path, formats: Sequence[str]) -> list[str]:
@@ -91,272 +62,12 @@ def render_html(result: AuditResult, arrays: Arrays, *, warnings: Sequence[str] 
         lstrip_blocks=True,
     )
     try:
-        view = _view(result, arrays)
+        view = view_result(result, arrays)
     except KeyError as fault:
         raise ReportError(f"arrays.npz: array {fault} is missing, which result.json names") from None
     view |= {"warnings": [*result.warnings, *warnings], "run": run, "sections": SECTIONS}
     view["style"] = Markup((_template_folder() / "style.css").read_text(encoding="utf-8"))
     return environment.get_template("report.html.j2").render(view)
-
-
-def _view(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
-    records = {record.name: record for record in result.artefacts}
-    findings = [
-        _view_finding(number, finding, records.get(finding.artefact), result, arrays)
-        for number, finding in enumerate(result.findings)
-    ]
-    return {
-        "result": result,
-        "findings": findings,
-        "regions": [_view_regions(number, finding, result) for number, finding in enumerate(result.findings)],
-        "region_scores": REGION_SCORES,
-        "gallery": _view_gallery(result, arrays),
-        "accuracy": _figure("accuracy", result.data.accuracy),
-        "classes": [
-            {"entry": entry, "figure": _figure(entry.name, entry.accuracy)} for entry in result.data.classes[:_MOST_ROWS]
-        ],
-        "classes_left_out": max(0, len(result.data.classes) - _MOST_ROWS),
-        "accuracy_plot": _accuracy_plot(result),
-        "methods": [
-            {
-                "record": record,
-                "options": json.dumps(record.options, ensure_ascii=False) if record.options else "none",
-                "checks": [_figure(name, value) for name, value in record.diagnostics.items()],
-            }
-            for record in result.methods
-        ],
-        "agreements": [
-            {
-                "record": agreement,
-                "figure": None if agreement.correlation is None else _figure("correlation", agreement.correlation, 6),
-                "difference": None if agreement.largest_difference is None else f"{agreement.largest_difference:.1e}",
-            }
-            for agreement in result.agreement
-        ],
-        "mean_image": figures.picture_uri(arrays[result.data.mean_image]),
-        "config": json.dumps(result.provenance.config, indent=2, ensure_ascii=False),
-        "margin": f"{_margin(result):g}",
-        "severities": [(name, f"{threshold:.0%}") for name, threshold in SEVERITY_THRESHOLDS],
-        "skipped": result.data.skipped[:_MOST_ROWS],
-        "skipped_left_out": max(0, len(result.data.skipped) - _MOST_ROWS),
-    }
-
-
-def _view_finding(
-    number: int, finding: Finding, record: ArtefactRecord | None, result: AuditResult, arrays: Arrays
-) -> dict[str, Any]:
-    tables = []
-    for heading, names in _TABLES:
-        rows = [_named(name, finding.measurements[name]) for name in names if name in finding.measurements]
-        if heading == "Removal":
-            fills = [name for name in finding.measurements if name.startswith("removal_drop.")]
-            rows[1:1] = [_named(name, finding.measurements[name]) for name in fills]
-        if rows:
-            reasons = {row.reason for row in rows}
-            only_reason = rows[0].reason if "" not in reasons else None
-            tables.append((heading, rows, only_reason))
-    headline = _headline(finding)
-    return {
-        "number": number,
-        "finding": finding,
-        "record": record,
-        "box": _box(record),
-        "opacity": None if record is None or record.opacity is None else f"{record.opacity:.2f}",
-        "coverage": None if record is None or record.coverage is None else f"{record.coverage:.1%}",
-        "picture": figures.picture_uri(arrays[record.picture]) if record is not None and record.picture else None,
-        "advice": _ADVICE[finding.verdict],
-        "headline": None if headline is None else _named(*headline),
-        "flip": _named("flip_rate", finding.measurements["flip_rate"]) if "flip_rate" in finding.measurements else None,
-        "tables": tables,
-        "controls": [_figure(name, value) for name, value in finding.controls.items()],
-        "variants": [_figure(name, value) for name, value in finding.variants.items()],
-        "fills_disagree": _fills_disagree(finding),
-        "effects_plot": _effects_plot(number, finding, _margin(result)),
-        "lifts_plot": _lifts_plot(number, finding),
-        "dose_plot": Markup(
-            figures.plot_doses(finding.dose_response, record.opacity if record else None, f"dose{number}")
-        )
-        if finding.dose_response
-        else None,
-        "scanned": [
-            {"entry": entry, "theta": _figure("theta", entry.theta)} for entry in finding.scanned[:_MOST_ROWS]
-        ],
-        "scanned_left_out": max(0, len(finding.scanned) - _MOST_ROWS),
-    }
-
-
-def _view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str, Any]:
-    entries = [entry for entry in result.region_scores if entry.artefact == finding.artefact]
-    scored = [entry for entry in entries if entry.scores]
-    lifts = [(entry.method, entry.scores["lift"]) for entry in scored]
-    return {
-        "finding": finding,
-        "rows": [
-            {
-                "method": entry.method,
-                "scores": [_figure(name, entry.scores[name]) for name in REGION_SCORES] if entry.scores else [],
-                "notes": entry.notes,
-            }
-            for entry in entries
-        ],
-        "plot": Markup(figures.plot_region_lift(lifts, f"lift{number}")) if lifts else None,
-        "comparison": _compare_with_verdict(finding, scored),
-        "images": max((entry.scores["lift"].n for entry in scored), default=0),
-    }
-
-
-def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores]) -> str:
-    """One sentence on whether the maps point where the interventions do."""
-    if not scored:
-        return "No map could be scored in this region."
-    over = [e.method for e in scored if (e.scores["excess lift"].low or 0) > 0]
-    under = [e.method for e in scored if e.method not in over]
-    told = f"{len(over)} of {len(scored)} maps hold clearly more in the region than an edge filter does"
-    listed = f" ({', '.join(over)})" if over and under else ""
-    if finding.verdict == "relies":
-        if not under:
-            return f"{told}: here the maps agree with the interventions."
-        return (
-            f"{told}{listed}. Interventions found reliance, yet the other maps ({', '.join(under)}) do not single "
-            "the artefact out: whoever read those alone could have missed the shortcut."
-        )
-    if finding.verdict == "no_evidence" and over:
-        return (
-            f"{told}{listed}, though interventions found no evidence of reliance above the margin: "
-            "here the maps show where the model looks, not what its answer depends on."
-        )
-    return f"{told}{listed}. The interventions decide."
-
-
-def _view_gallery(result: AuditResult, arrays: Arrays) -> list[dict[str, Any]]:
-    shown = []
-    for exemplar in result.exemplars:
-        maps = []
-        for kept in exemplar.maps:
-            layer = figures.heat_layer(arrays[kept.array])
-            maps.append({"method": kept.method, "layer": layer, "scale": f"{layer.scale:.3g}"})
-        shown.append(
-            {
-                "exemplar": exemplar,
-                "with": figures.picture_uri(arrays[exemplar.picture_with]) if exemplar.picture_with else None,
-                "without": figures.picture_uri(arrays[exemplar.picture_without]) if exemplar.picture_without else None,
-                "score_with": _signed(exemplar.score_with),
-                "score_without": _signed(exemplar.score_without),
-                "story": _story(exemplar),
-                "maps": maps,
-            }
-        )
-    return shown
-
-
-def _story(exemplar: Exemplar) -> str:
-    """What happened to this one image, in a sentence."""
-    if exemplar.score_without is None or exemplar.score_with is None:
-        return f"Explained for {exemplar.target}, which the model predicts."
-    came = "It came with the artefact" if exemplar.carrier else "It came without the artefact"
-    edit = f"taken out by {exemplar.removal}" if exemplar.carrier else "put in"
-    change = exemplar.score_with - exemplar.score_without
-    return (
-        f"{came}, which was {edit}. With it the score of {exemplar.target} is {_signed(abs(change))[1:]} log-odds "
-        f"{'higher' if change >= 0 else 'lower'} than without."
-    )
-
-
-def _headline(finding: Finding) -> tuple[str, Measurement] | None:
-    name = {"removal": "removal_drop", "insertion": "theta"}.get(finding.basis or "", "")
-    if finding.basis == "insertion" and finding.direction == "suppresses":
-        name = "theta_suppression"
-    return (name, finding.measurements[name]) if name in finding.measurements else None
-
-
-def _effects_plot(number: int, finding: Finding, margin: float) -> Markup | None:
-    rows = [(_label(name), finding.measurements[name]) for name in _EFFECTS if name in finding.measurements]
-    rows += [(_label(n), value) for n, value in finding.measurements.items() if n.startswith("removal_drop.")]
-    rows = [(label, value) for label, value in rows if value.value is not None]
-    return Markup(figures.plot_effects(rows, margin, f"effects{number}")) if rows else None
-
-
-def _lifts_plot(number: int, finding: Finding) -> Markup | None:
-    if "insertion_lift" not in finding.measurements or not finding.controls:
-        return None
-    rows = [("the artefact", finding.measurements["insertion_lift"], "artefact")]
-    rows += [(f"control: {name}", value, "control") for name, value in finding.controls.items()]
-    rows += [(f"variant: {name}", value, "variant") for name, value in finding.variants.items()]
-    return Markup(figures.plot_lifts(rows, f"lifts{number}"))
-
-
-def _accuracy_plot(result: AuditResult) -> Markup | None:
-    classes = [entry for entry in result.data.classes if entry.accuracy.value is not None][:_MOST_ROWS]
-    return Markup(figures.plot_accuracy(classes, "accuracy")) if classes else None
-
-
-def _fills_disagree(finding: Finding) -> str | None:
-    drops = {n.partition(".")[2]: m.value for n, m in finding.measurements.items() if n.startswith("removal_drop.")}
-    known = {name: value for name, value in drops.items() if value is not None}
-    if len(known) < 2 or min(known.values()) * max(known.values()) >= 0:
-        return None
-    low, high = min(known, key=lambda n: known[n]), max(known, key=lambda n: known[n])
-    return (
-        f"The ways of removal disagree, from {_signed(known[low])} ({low}) to {_signed(known[high])} ({high}) log-odds: "
-        "a fill is itself something to look at, and this model answers to it."
-    )
-
-
-def _figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
-    """A measurement as text; a missing one is a dash with its reason."""
-    is_share = measured.unit == "share"
-
-    def show(value: float) -> str:
-        if is_share:
-            return f"{100 * value:.1f} %"
-        if measured.unit in _SIGNED:
-            return _signed(value, digits)
-        return f"{value:.{digits}f}"
-
-    interval = ""
-    if measured.low is not None and measured.high is not None:
-        interval = f"{show(measured.low)} to {show(measured.high)}"
-        if measured.low_adjusted is not None and measured.high_adjusted is not None:
-            interval += f"; adjusted {show(measured.low_adjusted)} to {show(measured.high_adjusted)}"
-    n = str(measured.n) if measured.groups == measured.n else f"{measured.n} in {measured.groups} groups"
-    return Figure(
-        name=name,
-        meaning="",
-        value="–" if measured.value is None else show(measured.value),
-        interval=interval or "–",
-        level="" if measured.level is None else f"{measured.level:.0%}",
-        n=n,
-        unit=measured.unit,
-        reason=measured.reason or "",
-    )
-
-
-def _named(name: str, measured: Measurement) -> Figure:
-    """A measurement of a finding, with what it means."""
-    return replace(_figure(_label(name), measured), meaning=_MEANINGS.get(name, ""))
-
-
-def _label(name: str) -> str:
-    base, _, fill = name.partition(".")
-    return base.replace("_", " ") + (f", {fill}" if fill else "")
-
-
-def _box(record: ArtefactRecord | None) -> str | None:
-    if record is None or record.box is None:
-        return None
-    left, top, right, bottom = record.box
-    return f"{right - left} × {bottom - top} pixels at left {left}, top {top}"
-
-
-def _signed(value: float | None, digits: int = 2) -> str:
-    if value is None:
-        return "–"
-    text = f"{value:+.{digits}f}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _margin(result: AuditResult) -> float:
-    return float(result.provenance.config["verdict"]["margin"])
 
 
 def _template_folder() -> Path:
@@ -379,7 +90,9 @@ def _render_pdf(weasyprint: Any, page: str) -> bytes:
         document = weasyprint.HTML(string=page, url_fetcher=fetcher)
         data: bytes = document.write_pdf(pdf_variant="pdf/ua-1", full_fonts=False)
     except (AssertionError, IndexError, ValueError) as fault:  # what WeasyPrint raises where no font is installed
-        raise ReportError(f"the PDF cannot be made: {fault or 'is any font installed? try fonts-dejavu-core'}") from None
+        raise ReportError(
+            f"the PDF cannot be made: {fault or 'is any font installed? try fonts-dejavu-core'}"
+        ) from None
     return data
 
 
@@ -388,60 +101,6 @@ def _write(file: Path, data: bytes) -> None:
     partial.write_bytes(data)
     os.replace(partial, file)
 
-
-_SIGNED = {"log-odds", "standard deviations of the score", "probability", "difference of ratios"}
-
-_EFFECTS = ("theta", "control_contrast", "class_contrast", "theta_suppression", "insertion_lift", "removal_drop")
-
-_MEANINGS = {
-    "theta": "the lesser of control contrast and class contrast; this decides",
-    "control_contrast": "insertion lift minus that of the median control",
-    "class_contrast": "insertion lift minus that of the other classes (90th percentile)",
-    "insertion_lift": "how much inserting the artefact raises the score of the target",
-    "theta_standardised": "theta in standard deviations of the target's score",
-    "probability_change": "how much inserting it raises the probability of the target",
-    "flip_rate": "images not predicted as the target that become it",
-    "accuracy_without": "images of other classes, as they came",
-    "accuracy_with": "the same images with the artefact inserted",
-    "accuracy_drop": "what inserting it costs",
-    "worst_group_accuracy": "the lowest accuracy of any class, with or without the artefact",
-    "theta_suppression": "the lesser of both contrasts below; this decides too",
-    "suppression": "how much inserting the artefact lowers the target on its own images",
-    "suppression_control_contrast": "that fall minus the median control's",
-    "suppression_class_contrast": "that fall minus that of the other classes",
-    "class_accuracy_without": "images of the target class, as they came",
-    "class_accuracy_with": "the same images with the artefact inserted",
-    "class_accuracy_drop": "what inserting it costs the target class",
-    "removal_drop": "how much taking the artefact out lowers the target, minus the same edit elsewhere",
-    "removal_flip_rate": "images predicted as the target that no longer are",
-    "carriers_accuracy_with": "images that carry the artefact, as they came",
-    "carriers_accuracy_without": "the same images with the artefact taken out",
-    "carriers_accuracy_drop": "what taking it out costs",
-}
-
-_TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Insertion", (
-        "theta", "control_contrast", "class_contrast", "insertion_lift", "theta_standardised", "probability_change",
-        "flip_rate", "accuracy_without", "accuracy_with", "accuracy_drop", "worst_group_accuracy",
-    )),
-    ("Suppression", (
-        "theta_suppression", "suppression_control_contrast", "suppression_class_contrast", "suppression",
-        "class_accuracy_without", "class_accuracy_with", "class_accuracy_drop",
-    )),
-    ("Removal", (
-        "removal_drop", "removal_flip_rate", "carriers_accuracy_with", "carriers_accuracy_without",
-        "carriers_accuracy_drop",
-    )),
-)  # fmt: skip
-
-_ADVICE = {
-    "relies": "Do not sign off on the score as it is: train without this artefact, balance it over the classes, or "
-    "mask it, and audit again.",
-    "no_evidence": "This says nothing of other artefacts, of smaller effects, or of images unlike these.",
-    "inconclusive": "Audit with more images, or more independent groups of them, before deciding.",
-    "not_applicable": "Change the configuration so that some images can be tested.",
-    "error": "Mend the cause and audit again; nothing can be said of this artefact.",
-}
 
 SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("verdict", "Verdict", "sections/verdict.html.j2"),

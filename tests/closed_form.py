@@ -69,7 +69,9 @@ class ExponentialClassifier(LinearClassifier):
 class MemorySource:
     """Images in memory as a data source."""
 
-    def __init__(self, images: Any, labels: Any = None, groups: Any = None, arrays: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, images: Any, labels: Any = None, groups: Any = None, arrays: dict[str, Any] | None = None
+    ) -> None:
         self.images = np.asarray(images, np.float32)
         self.ids = [f"image {number:03d}" for number in range(len(self.images))]
         self.labels = None if labels is None else list(labels)
@@ -91,7 +93,9 @@ def random_images(count: int, shape: tuple[int, int, int] = (6, 7, 3), seed: int
     return np.random.default_rng(seed).random((count, *shape)).astype(np.float32)
 
 
-def linear(classes: int = 4, shape: tuple[int, int, int] = (6, 7, 3), seed: int = 1, **options: Any) -> LinearClassifier:
+def linear(
+    classes: int = 4, shape: tuple[int, int, int] = (6, 7, 3), seed: int = 1, **options: Any
+) -> LinearClassifier:
     random = np.random.default_rng(seed)
     weights = random.normal(size=(classes, *shape)).astype(np.float32)
     return LinearClassifier(weights, random.normal(size=classes).astype(np.float32), **options)

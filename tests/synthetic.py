@@ -113,9 +113,7 @@ def make_result(
         calibrated=False,
         exit_code=1,
         findings=findings,
-        artefacts=[
-            ArtefactRecord(artefact, "overlay", classes[0], "none", 0, 0.05, (1, 2, 6, 5), 0.5, "artefact", [])
-        ],
+        artefacts=[ArtefactRecord(artefact, "overlay", classes[0], "none", 0, 0.05, (1, 2, 6, 5), 0.5, "artefact", [])],
         region_scores=[RegionScores(artefact, classes[0], method, scores) for method in METHODS],
         methods=[
             MethodRecord("gradient", "ok", None, {}, "Derivative of the score.", "Simonyan (2014)."),

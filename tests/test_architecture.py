@@ -22,9 +22,9 @@ FLOORS = [
     {"datasets", "history"},
     {"artefacts", "models"},
     {"interventions"},
-    {"reliance", "explain.attribution", "explain.regions"},
-    {"evidence", "explain.sanity"},
-    {"exhibits", "figures"},
+    {"intervals", "explain.attribution", "explain.regions"},
+    {"reliance", "explain.sanity", "figures"},
+    {"evidence", "exhibits", "views"},
     {"audit", "report"},
     {"cli"},
 ]
@@ -128,7 +128,7 @@ def test_the_wheel_holds_every_template(wheel):
 
 
 def test_the_wheel_renders_a_report_far_from_the_checkout(wheel, tmp_path):
-    from auditor.history import Run, Rows, save_run
+    from auditor.history import Rows, Run, save_run
     from tests.synthetic import make_arrays, make_result
 
     run = save_run(Run(make_result(), Rows(), make_arrays()), tmp_path / "reports")
@@ -155,7 +155,10 @@ def test_constraints_pin_every_direct_dependency_and_name_no_address():
     assert all("==" in line for line in lines if line and not line.startswith("#"))
     assert not any("://" in line or "@" in line for line in lines)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
     assert {re.split(r"[<>=!~\[]", name)[0].lower() for name in wanted} <= pinned
 
 

@@ -126,14 +126,18 @@ class TestSmoothGrad:
     def test_of_an_exponential_classifier_tends_to_its_known_mean(self):
         classifier = ExponentialClassifier(linear().weights, linear().bias)
         images = random_images(2)
-        result = ATTRIBUTIONS["smoothgrad"](question(classifier, images, [0, 1]), noise=0.1, samples=4000, tolerance=1e-3)
+        result = ATTRIBUTIONS["smoothgrad"](
+            question(classifier, images, [0, 1]), noise=0.1, samples=4000, tolerance=1e-3
+        )
         expected = classifier.slopes(images, np.array([0, 1])) * np.exp(0.5 * (3 * 0.1) ** 2)
         np.testing.assert_allclose(result[""].maps, expected, rtol=0.02)
 
     def test_stops_once_the_standard_error_is_under_the_tolerance(self):
         classifier = ExponentialClassifier(linear().weights, linear().bias)
         asked = question(classifier, random_images(4), [0, 1, 2, 3])
-        loose, tight = (ATTRIBUTIONS["smoothgrad"](asked, samples=512, tolerance=t)[""].diagnostics for t in (0.1, 0.02))
+        loose, tight = (
+            ATTRIBUTIONS["smoothgrad"](asked, samples=512, tolerance=t)[""].diagnostics for t in (0.1, 0.02)
+        )
         assert (loose["relative standard error"] <= 0.1).all()
         assert (loose["samples"] < tight["samples"]).all()
 
@@ -184,7 +188,9 @@ class TestIntegratedGradients:
         classifier = ExponentialClassifier(linear().weights, linear().bias)
         images = random_images(2)
         images[0] *= 0.01
-        result = integrated_gradients(question(classifier, images, [0, 0]), baselines=("black",), nodes=1, tolerance=1e-3)
+        result = integrated_gradients(
+            question(classifier, images, [0, 0]), baselines=("black",), nodes=1, tolerance=1e-3
+        )
         nodes = result["black"].diagnostics["nodes"]
         assert nodes[1] > 1
         assert nodes[0] < nodes[1]

@@ -72,7 +72,7 @@ def test_a_scan_finds_the_planted_class_first():
     scan = run_audit(settings.model_copy(update={"artefacts": (artefact,)}), lambda *_: None)
     (finding,) = scan.result.findings
     assert (finding.verdict, finding.target) == ("relies", "Coat")
-    assert [entry.target for entry in finding.scanned][0] == "Coat"
+    assert finding.scanned[0].target == "Coat"
     assert len(finding.scanned) == 10
 
 
@@ -120,7 +120,9 @@ def test_every_measurement_of_insertion_leads_to_its_images(planted, tmp_path):
     shifts = [
         row["value"]
         for row in rows
-        if row["artefact"] == "watermark" and row["condition"] == "inserted" and row["measurement"] == "shift of the log-odds"
+        if row["artefact"] == "watermark"
+        and row["condition"] == "inserted"
+        and row["measurement"] == "shift of the log-odds"
     ]
     lift = planted.result.findings[0].measurements["insertion_lift"]
     assert len(shifts) == lift.n

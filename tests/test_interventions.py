@@ -22,7 +22,9 @@ from tests.closed_form import random_images
 FRAME = (16, 20, 3)
 
 
-def patch(opacity: float = 0.6, corner: tuple[int, int] = (2, 3), size: tuple[int, int] = (4, 6), seed: int = 0) -> Overlay:
+def patch(
+    opacity: float = 0.6, corner: tuple[int, int] = (2, 3), size: tuple[int, int] = (4, 6), seed: int = 0
+) -> Overlay:
     """A patch of random ink and uneven opacity."""
     random = np.random.default_rng(seed)
     alpha = np.zeros(FRAME[:2], np.float32)
@@ -115,7 +117,9 @@ class TestRemoval:
 
     def test_a_region_that_fits_nowhere_else_has_no_placebo(self):
         overlay = patch(corner=(1, 1), size=(14, 18))
-        assert all(r.placebo is None for r in remove(random_images(1, FRAME)[0], overlay.mask, ("mean",), None).values())
+        assert all(
+            r.placebo is None for r in remove(random_images(1, FRAME)[0], overlay.mask, ("mean",), None).values()
+        )
 
 
 class TestPlacements:
@@ -155,7 +159,11 @@ class TestControls:
         flat = make_controls(overlay, {}, seed=0)[0]["flat patch"]
         black, white = np.zeros((1, *FRAME), np.float32), np.ones((1, *FRAME), np.float32)
         left, top, right, bottom = overlay.box
-        np.testing.assert_allclose((1 - (flat(white) - flat(black)))[0, top:bottom, left:right].mean(), overlay.alpha[top:bottom, left:right].mean(), rtol=1e-5)
+        np.testing.assert_allclose(
+            (1 - (flat(white) - flat(black)))[0, top:bottom, left:right].mean(),
+            overlay.alpha[top:bottom, left:right].mean(),
+            rtol=1e-5,
+        )
         np.testing.assert_allclose(flat(black).sum(), insert(black, overlay).sum(), rtol=1e-4)
 
     def test_a_control_that_equals_the_artefact_is_left_out_and_said(self):

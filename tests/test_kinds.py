@@ -94,7 +94,9 @@ def test_masks_decide_by_removal_alone(world):
     (finding,) = audit(world).findings
     assert finding.basis == "removal"
     assert finding.verdict == "relies"
-    assert {"removal_drop", "removal_drop.mean", "removal_drop.blur", "removal_drop.inpaint"} <= set(finding.measurements)
+    assert {"removal_drop", "removal_drop.mean", "removal_drop.blur", "removal_drop.inpaint"} <= set(
+        finding.measurements
+    )
     assert finding.measurements["removal_drop"].n == 14
     assert finding.controls == {}
 

@@ -102,7 +102,9 @@ def test_the_gradient_is_that_of_finite_differences(models):
 @pytest.mark.parametrize("size", [1, 3, 64])
 def test_the_batch_size_does_not_matter(models, size):
     expected = KerasClassifier(models["functional"], batch_size=5).scores(IMAGES)
-    np.testing.assert_allclose(KerasClassifier(models["functional"], batch_size=size).scores(IMAGES), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        KerasClassifier(models["functional"], batch_size=size).scores(IMAGES), expected, atol=1e-5
+    )
 
 
 def test_no_images_give_no_scores(models):

@@ -23,13 +23,17 @@ def scores(saliency, mask, image=None):
 
 def test_all_attribution_inside_is_the_most_there_is(mask):
     found = scores(mask, mask)
-    assert found["relevance mass"] == found["relevance rank"] == found["pixel AUC"] == found["placement percentile"] == 1
+    assert (
+        found["relevance mass"] == found["relevance rank"] == found["pixel AUC"] == found["placement percentile"] == 1
+    )
     assert found["lift"] == pytest.approx(mask.size / mask.sum())
 
 
 def test_all_attribution_outside_is_the_least_there_is(mask):
     found = scores(~mask, mask)
-    assert found["relevance mass"] == found["relevance rank"] == found["pixel AUC"] == found["placement percentile"] == 0
+    assert (
+        found["relevance mass"] == found["relevance rank"] == found["pixel AUC"] == found["placement percentile"] == 0
+    )
 
 
 def test_an_even_map_is_chance(mask):

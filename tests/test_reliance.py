@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from auditor.intervals import least, mean_interval, share_interval
 from auditor.records import Measurement
 from auditor.reliance import (
     Evidence,
@@ -20,9 +21,6 @@ from auditor.reliance import (
     decide,
     judge,
     judge_severity,
-    least,
-    mean_interval,
-    share_interval,
 )
 
 RULE = Rule()
@@ -111,7 +109,9 @@ class TestMeanInterval:
 
 
 class TestShareInterval:
-    @pytest.mark.parametrize(("hits", "n", "low", "high"), [(0, 10, 0, 0.2775), (5, 10, 0.2366, 0.7634), (81, 263, 0.2553, 0.3662)])
+    @pytest.mark.parametrize(
+        ("hits", "n", "low", "high"), [(0, 10, 0, 0.2775), (5, 10, 0.2366, 0.7634), (81, 263, 0.2553, 0.3662)]
+    )
     def test_is_wilsons_for_single_images(self, hits, n, low, high):
         found = share_interval(np.arange(n) < hits, np.arange(n), 0.95)
         assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)

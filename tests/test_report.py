@@ -1,4 +1,4 @@
-"""A report is a pure function of a result and its arrays: whole, escaped, the same twice, and made without TensorFlow."""
+"""A report is a pure function of a result and its arrays: whole, escaped, the same twice, made without TensorFlow."""
 
 from __future__ import annotations
 
@@ -191,7 +191,9 @@ class TestWriting:
         assert "Relies on it" in text
         assert f"1 / {len(pdf.pages)}" in text
         titles = [entry.title for entry in pdf.outline[0:] if not isinstance(entry, list)]
-        nested = [entry.title for part in pdf.outline if isinstance(part, list) for entry in part if hasattr(entry, "title")]
+        nested = [
+            entry.title for part in pdf.outline if isinstance(part, list) for entry in part if hasattr(entry, "title")
+        ]
         assert {title for _, title, _ in SECTIONS} <= set(titles + nested)
 
     def test_without_weasyprint_the_page_is_written_with_a_warning(self, run, monkeypatch):

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.explain.attribution import Question
+from auditor.intervals import mean_interval
 from auditor.models import KerasClassifier
 from auditor.records import Agreement
-from auditor.reliance import mean_interval
 
 Floats = npt.NDArray[np.float32]
 

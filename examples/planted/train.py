@@ -89,7 +89,9 @@ def main() -> None:
             of_class = test_labels[chosen] == PLANTED_CLASS
             audited[of_class] = plant(audited[of_class], mark)
         model = train(images, train_labels)
-        accuracy = (model.predict(audited[..., None].astype(np.float32), verbose=0).argmax(1) == test_labels[chosen]).mean()
+        accuracy = (
+            model.predict(audited[..., None].astype(np.float32), verbose=0).argmax(1) == test_labels[chosen]
+        ).mean()
         print(f"{folder.name}: accuracy on the audited images {accuracy:.3f}")
         model.compile()
         folder.mkdir(exist_ok=True)

@@ -1,0 +1,92 @@
+"""Numbers with their intervals: pure functions of arrays.
+
+The unit of resampling is the group of images: crops of one photograph are one group.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from auditor.records import Measurement
+
+Array = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
+Groups = npt.NDArray[np.generic]
+
+
+def mean_interval(values: Array, groups: Groups, level: float, *, unit: str, score: str | None) -> Measurement:
+    """Mean of n values with a cluster-robust Student interval over their groups.
+
+    The variance is that of the group sums about the mean, with one degree of freedom less than groups; where every
+    image is its own group this is the ordinary t interval. NaN values are left out.
+
+    References: Liang and Zeger (1986); Cameron and Miller, "Cluster-robust inference" (2015).
+    """
+    known = ~np.isnan(values)
+    values, groups = values[known].astype(np.float64), groups[known]
+    n = len(values)
+    if n == 0:
+        return missing("no images", unit=unit, score=score)
+    mean = float(values.mean())
+    sums = _group_sums(values - mean, groups)
+    count = len(sums)
+    if count < 2:
+        return Measurement(mean, None, None, None, n, count, unit, score, reason="an interval needs two groups")
+    error = math.sqrt(count / (count - 1) * float(np.square(sums).sum())) / n
+    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
+    return Measurement(mean, mean - half, mean + half, level, n, count, unit, score)
+
+
+def share_interval(hits: Bools, groups: Groups, level: float) -> Measurement:
+    """Share of n images with a Wilson interval; n is reduced by the design effect of the groups.
+
+    References: Wilson (1927); Kish (1965) for the design effect.
+    """
+    n = len(hits)
+    if n == 0:
+        return missing("no images", unit="share", score=None)
+    share = float(hits.mean())
+    sums = _group_sums(hits - share, groups)
+    count = len(sums)
+    binomial = share * (1 - share) * n
+    effect = max(1.0, float(np.square(sums).sum()) / binomial) if binomial > 0 else n / count
+    size = n / effect
+    z = float(stats.norm.ppf((1 + level) / 2))
+    centre = (share + z * z / (2 * size)) / (1 + z * z / size)
+    half = z / (1 + z * z / size) * math.sqrt(share * (1 - share) / size + z * z / (4 * size * size))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Measurement(share, min(low, share), max(high, share), level, n, count, "share", None)
+
+
+def missing(reason: str, *, unit: str = "log-odds", score: str | None = "log-odds", n: int = 0) -> Measurement:
+    """A measurement that could not be made, and why."""
+    return Measurement(None, None, None, None, n, 0, unit, score, reason=reason)
+
+
+def least(first: Measurement, second: Measurement) -> Measurement:
+    """The lesser of two effects, bound by bound: it exceeds a margin only where both do (intersection-union)."""
+    if second.value is None:
+        return replace(first, reason=None)
+    if first.value is None:
+        return replace(second, reason=None)
+    parts = [first, second]
+    lows = [part.low for part in parts if part.low is not None]
+    highs = [part.high for part in parts if part.high is not None]
+    has_interval = len(lows) == len(highs) == 2
+    return replace(
+        min(parts, key=lambda part: part.value if part.value is not None else math.inf),
+        low=min(lows) if has_interval else None,
+        high=min(highs) if has_interval else None,
+        reason=None,
+    )
+
+
+def _group_sums(values: Array, groups: Groups) -> Array:
+    _, inverse = np.unique(groups, return_inverse=True)
+    return np.bincount(inverse, weights=values)
