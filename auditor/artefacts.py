@@ -16,9 +16,11 @@ import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from pydantic import Field
 
-from auditor.config import ArtefactConfig, AuditConfig, bind_options, dotted, suggest
-from auditor.datasets import CorruptImageError, Dataset, read_picture, to_grey
+from auditor.config import ArtefactConfig, AuditConfig
+from auditor.datasets import Dataset, to_grey
 from auditor.errors import ConfigError, DataError, OptionError
+from auditor.options import bind_options, dotted, suggest
+from auditor.sources import CorruptImageError, read_picture
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

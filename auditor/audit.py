@@ -14,16 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts import Artefact, Overlay, build_artefacts, find_carriers
-from auditor.config import AuditConfig, bind_options
-from auditor.datasets import Dataset, first_image_shape, open_dataset, open_source
-from auditor.errors import DataError
+from auditor.config import AuditConfig
+from auditor.datasets import Dataset, open_dataset
+from auditor.errors import AuditError, DataError
 from auditor.evidence import Progress, Survey, survey
 from auditor.exhibits import Case, Exhibits, explain_case
-from auditor.explain.attribution import ATTRIBUTIONS
+from auditor.explain.attribution import ALL_ZERO, ATTRIBUTIONS
 from auditor.history import Rows, Run
-from auditor.intervals import mean_interval, share_interval
+from auditor.intervals import median_interval, share_interval
 from auditor.interventions import insert
-from auditor.models import KerasClassifier, load_classifier
+from auditor.keras_classifier import KerasClassifier
+from auditor.models import load_classifier
+from auditor.options import bind_options
 from auditor.records import (
     SCHEMA_VERSION,
     Agreement,
@@ -36,8 +38,10 @@ from auditor.records import (
     ModelRecord,
     Provenance,
     RegionScores,
+    Rule,
 )
-from auditor.reliance import Evidence, Population, Rule, judge
+from auditor.reliance import Evidence, Population, judge
+from auditor.sources import first_image_shape, open_source
 
 Bools = npt.NDArray[np.bool_]
 
@@ -75,11 +79,8 @@ def open_subject(config: AuditConfig) -> Subject:
         multilabel=classifier.output == "multilabel",
     )
     artefacts = build_artefacts(config, classifier.image_shape, classifier.classes)
-    try:
-        carriers = [find_carriers(artefact, dataset, classifier.classes) for artefact in artefacts]
-        next(dataset.batches(1), None)
-    except DataError as error:
-        raise DataError(f"{config.file}: {error}") from None
+    carriers = [find_carriers(artefact, dataset, classifier.classes) for artefact in artefacts]
+    next(dataset.batches(1), None)
     return Subject(classifier, model, dataset, artefacts, carriers)
 
 
@@ -93,6 +94,7 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
     """
     started, clock = datetime.now(UTC), time.monotonic()
     subject = open_subject(config)
+    progress("loading", 1, 1)
     classifier, dataset = subject.classifier, subject.dataset
     seed = config.data.seed
     seen = survey(
@@ -115,10 +117,15 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
     _note_images(rows, subject, seen.images)
     exhibits = Exhibits(rows=rows)
     exhibits.keep_picture("mean image", seen.mean_image)
-    for number, case in enumerate(_cases(subject, findings, seen, config)):
-        progress("explanations", number, max(len(subject.artefacts), 1))
-        explain_case(exhibits, case, classifier, dataset, seen.mean_image, methods, seed=seed, level=rule.level)
-        progress("explanations", number + 1, max(len(subject.artefacts), 1))
+    cases = _cases(subject, findings, seen, config)
+    failures = []
+    for number, case in enumerate(cases):
+        progress("explanations", number, len(cases))
+        try:
+            explain_case(exhibits, case, classifier, dataset, seen.mean_image, methods, seed=seed, level=rule.level)
+        except AuditError as failure:  # the verdicts stand without explanations
+            failures.append(str(failure))
+        progress("explanations", number + 1, len(cases))
     for finding, evidence in zip(findings, seen.evidence, strict=True):
         if isinstance(evidence, Evidence):
             _note_interventions(rows, subject, finding, evidence)
@@ -127,16 +134,17 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         schema_version=SCHEMA_VERSION,
         title=config.report.title,
         calibrated=False,
-        exit_code=exit_code(findings),
+        rule=rule,
+        exit_code=AuditError.exit_code if failures else exit_code(findings),
         findings=findings,
         artefacts=[_describe(subject, number, exhibits) for number in range(len(subject.artefacts))],
         region_scores=exhibits.region_scores,
-        methods=_with_diagnostics(records, exhibits, rule.level),
+        methods=_with_diagnostics(records, exhibits, failures, rule.level),
         agreement=exhibits.agreement or _no_agreement(),
         exemplars=exhibits.exemplars,
         model=subject.model,
         data=_describe_data(config, dataset, seen.images, classifier.classes, rule),
-        warnings=[UNCALIBRATED, *_warnings(subject, exhibits.region_scores)],
+        warnings=[UNCALIBRATED, *_warnings(subject, exhibits.region_scores, failures)],
         provenance=_provenance(config, started, time.monotonic() - clock),
     )
     return Run(result, rows, exhibits.arrays)
@@ -157,7 +165,7 @@ def _find(subject: Subject, number: int, seen: Survey, rule: Rule) -> Finding:
     if isinstance(evidence, Evidence):
         return judge(evidence, artefact.target, rule)
     target = None if artefact.target is None else subject.classifier.classes[artefact.target]
-    return Finding(artefact.name, target, "error", None, "none", None, str(evidence), {})
+    return Finding(artefact.name, target, "error", None, "none", None, None, str(evidence), {})
 
 
 def _methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dict[str, dict[str, Any]], list[MethodRecord]]:
@@ -316,16 +324,23 @@ def _describe_data(
     )
 
 
-def _with_diagnostics(records: list[MethodRecord], exhibits: Exhibits, level: float) -> list[MethodRecord]:
+def _with_diagnostics(
+    records: list[MethodRecord], exhibits: Exhibits, failures: list[str], level: float
+) -> list[MethodRecord]:
+    """The methods with the medians of their own checks over all images explained, or with why they failed."""
     found: list[MethodRecord] = []
     for record in records:
+        if failures and record.status == "ok":
+            record = replace(record, status="error", reason=failures[0])
         checks = exhibits.diagnostics.get(record.name, {})
         measured = {}
         for name, parts in checks.items():
             values = np.concatenate([values for values, _ in parts])
             groups = np.concatenate([groups for _, groups in parts])
-            values = np.where(np.isfinite(values), values, np.nan)
-            measured[name] = mean_interval(values, groups, level, unit="mean", score=None)
+            if name.startswith(ALL_ZERO):
+                measured[name] = share_interval(values > 0, groups, level)
+            else:
+                measured[name] = median_interval(values, groups, level, unit="median")
         found.append(replace(record, diagnostics=measured))
     return found
 
@@ -335,10 +350,11 @@ def _no_agreement() -> list[Agreement]:
     return [Agreement(name, "not_applicable", reason, None, None) for name in ("gradient", "grad_cam")]
 
 
-def _warnings(subject: Subject, scores: list[RegionScores]) -> list[str]:
-    found = []
-    if subject.dataset.skipped:
-        found.append(f"{len(subject.dataset.skipped)} images could not be used and were skipped.")
+def _warnings(subject: Subject, scores: list[RegionScores], failures: list[str]) -> list[str]:
+    found = [f"Explanations failed: {failure}" for failure in failures]
+    skipped = len(subject.dataset.skipped)
+    if skipped:
+        found.append(f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out.")
     if not subject.artefacts:
         found.append("No artefact is named in the configuration, so there is nothing to decide on.")
     for entry in scores:

@@ -119,8 +119,8 @@ def render(run: Path, formats: tuple[str, ...]) -> None:
 def methods() -> None:
     """List the explanation methods and artefact kinds with their options."""
     from auditor.artefacts import ARTEFACT_KINDS
-    from auditor.config import describe_options
     from auditor.explain.attribution import ATTRIBUTIONS
+    from auditor.options import describe_options
 
     for heading, table in (
         ("Methods, [methods.NAME]", ATTRIBUTIONS),

@@ -19,7 +19,7 @@ from auditor.explain.sanity import compare_with_tf_explain
 from auditor.history import Rows
 from auditor.intervals import mean_interval
 from auditor.interventions import FILLS, insert, uncomposite
-from auditor.models import KerasClassifier
+from auditor.keras_classifier import KerasClassifier
 from auditor.records import Agreement, Exemplar, MapRecord, Measurement, RegionScores
 
 Floats = npt.NDArray[np.float32]
@@ -187,6 +187,9 @@ def _score(
         for name, values in found.items()
     }
     notes = _baseline_notes(attribution.baseline, sitting)
+    silent = sum(mask is not None for mask in sitting.masks) - measured["lift"].n
+    if silent:
+        notes.append(f"{silent} of {len(ids)} maps are zero everywhere and have no scores")
     exhibits.region_scores.append(RegionScores(case.artefact.name, target, method, measured, notes))
 
 

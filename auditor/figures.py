@@ -8,8 +8,10 @@ from __future__ import annotations
 import base64
 import io
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -64,11 +66,14 @@ def heat_layer(values: Map) -> HeatLayer:
     largest = float(np.abs(summed).max())
     scale = float(np.percentile(np.abs(summed), _PERCENTILE)) or largest
     share = np.clip(summed / scale, -1, 1) if scale > 0 else np.zeros_like(summed)
-    layer = np.zeros((*summed.shape, 4), np.uint8)
-    layer[..., :3] = np.where(share[..., None] < 0, _rgb(_BLUE), _rgb(_ORANGE))
-    layer[..., 3] = np.round(235 * np.abs(share) ** 0.7)
+    # a palette takes a third of the bytes of four channels; entry 127 is zero, and transparent
+    levels = _enlarged(np.round(127 * share + 127).astype(np.uint8))
+    distance = np.minimum(np.abs(np.arange(256) - 127) / 127, 1)
+    palette = [_rgb(_BLUE if level < 127 else _ORANGE) for level in range(256)]
+    layer = Image.frombytes("P", levels.shape[::-1], levels.tobytes())
+    layer.putpalette(np.array(palette, np.uint8).tobytes())
     buffer = io.BytesIO()
-    Image.fromarray(_enlarged(layer), "RGBA").save(buffer, "PNG", optimize=True)
+    layer.save(buffer, "PNG", transparency=np.round(235 * distance**0.7).astype(np.uint8).tobytes(), optimize=True)
     return HeatLayer(_data_uri("image/png", buffer.getvalue()), scale, is_signed, largest == 0)
 
 
@@ -155,6 +160,16 @@ def plot_accuracy(classes: Sequence[ClassAccuracy], name: str) -> str:
     return _svg(draw, name, height=0.55 + 0.28 * len(classes))
 
 
+def font_faces() -> str:
+    """Style sheet with the open fonts that come with matplotlib: without any font at all, pango aborts."""
+    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
+    return "\n".join(
+        f"@font-face {{ font-family: '{family}'; font-weight: {weight}; font-style: {style}; "
+        f"src: url({_data_uri('font/ttf', (folder / file).read_bytes())}) }}"
+        for file, family, weight, style in _FONTS
+    )
+
+
 def _draw_intervals(axes: Axes, rows: Sequence[tuple[str, Measurement]], colours: str | Sequence[str]) -> None:
     for at, (_, measured) in enumerate(rows):
         colour = colours if isinstance(colours, str) else colours[at]
@@ -191,10 +206,14 @@ def _svg(draw: Callable[[Axes], None], name: str, *, height: float) -> str:
         axes = figure.add_subplot()
         draw(axes)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a sign that this font lacks is drawn in the reader's own
+            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style\b.*?</style>", "", svg, flags=re.DOTALL)  # inside a page it would style everything
+    svg = svg.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
     # a size of its own would overflow narrow pages; the view box keeps the proportions
@@ -222,3 +241,11 @@ def _number(value: float | None) -> float:
 
 def _data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+_FONTS = (
+    ("DejaVuSans.ttf", "DejaVu Sans", 400, "normal"),
+    ("DejaVuSans-Bold.ttf", "DejaVu Sans", 700, "normal"),
+    ("DejaVuSans-Oblique.ttf", "DejaVu Sans", 400, "italic"),
+    ("DejaVuSansMono.ttf", "DejaVu Sans Mono", 400, "normal"),
+)

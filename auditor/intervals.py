@@ -64,6 +64,27 @@ def share_interval(hits: Bools, groups: Groups, level: float) -> Measurement:
     return Measurement(share, min(low, share), max(high, share), level, n, count, "share", None)
 
 
+def median_interval(values: Array, groups: Groups, level: float, *, unit: str) -> Measurement:
+    """Median of n values with the interval between two order statistics, which needs no distribution.
+
+    Values that are not finite are left out. Images are taken as independent here.
+
+    References: Conover, "Practical nonparametric statistics" (1999).
+    """
+    known = np.isfinite(values)
+    ordered, count = np.sort(values[known]), len(np.unique(groups[known]))
+    n = len(ordered)
+    if n == 0:
+        return missing("no value is known", unit=unit, score=None)
+    median = float(np.median(ordered))
+    rank = int(stats.binom.ppf((1 - level) / 2, n, 0.5))
+    if rank < 1:
+        return Measurement(
+            median, None, None, None, n, count, unit, None, reason=f"{n} values are too few for an interval"
+        )
+    return Measurement(median, float(ordered[rank - 1]), float(ordered[n - rank]), level, n, count, unit, None)
+
+
 def missing(reason: str, *, unit: str = "log-odds", score: str | None = "log-odds", n: int = 0) -> Measurement:
     """A measurement that could not be made, and why."""
     return Measurement(None, None, None, None, n, 0, unit, score, reason=reason)

@@ -46,6 +46,21 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """What the verdicts are decided by."""
+
+    margin: float = 0.5
+    """The smallest effect that matters, in log-odds."""
+    alpha: float = 0.05
+    min_groups: int = 12
+
+    @property
+    def level(self) -> float:
+        """Confidence level of all intervals."""
+        return 1 - self.alpha
+
+
+@dataclass(frozen=True)
 class DosePoint:
     """Insertion lift at one opacity of the artefact."""
 
@@ -73,6 +88,8 @@ class Finding:
     direction: Direction | None
     severity: Severity
     basis: Literal["insertion", "removal"] | None
+    endpoint: str | None
+    """Name of the measurement that the verdict was taken on."""
     reason: str
     measurements: dict[str, Measurement]
     controls: dict[str, Measurement] = field(default_factory=dict)
@@ -121,7 +138,7 @@ class MethodRecord:
     """One explanation method as it was run."""
 
     name: str
-    status: Literal["ok", "off", "not_applicable"]
+    status: Literal["ok", "off", "not_applicable", "error"]
     reason: str | None
     options: dict[str, Any]
     summary: str
@@ -255,6 +272,7 @@ class AuditResult:
     title: str
     calibrated: bool
     """Whether the thresholds were calibrated on models of known truth."""
+    rule: Rule
     exit_code: int
     findings: list[Finding]
     artefacts: list[ArtefactRecord]

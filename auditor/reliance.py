@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from auditor.intervals import least, mean_interval, missing, share_interval
-from auditor.records import Direction, DosePoint, Finding, Measurement, ScannedTarget, Severity, Verdict
+from auditor.records import Direction, DosePoint, Finding, Measurement, Rule, ScannedTarget, Severity, Verdict
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -26,20 +26,6 @@ CLASS_QUANTILE = 0.9
 
 SEVERITY_THRESHOLDS: tuple[tuple[Severity, float], ...] = (("high", 0.25), ("medium", 0.05))
 """The least flip rate or accuracy drop of a severity; below the last it is low."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What the verdict is decided by."""
-
-    margin: float = 0.5
-    alpha: float = 0.05
-    min_groups: int = 12
-
-    @property
-    def level(self) -> float:
-        """Confidence level of all intervals."""
-        return 1 - self.alpha
 
 
 @dataclass(frozen=True)
@@ -130,37 +116,43 @@ def class_contrast(shifts: Array, target: int) -> Array:
     return np.asarray(shifts[:, target] - shifts[:, rival])
 
 
-def decide(effects: dict[Direction, Measurement], rule: Rule) -> tuple[Verdict, Direction | None, str]:
-    """The verdict on one hypothesis from the effect in each direction, its direction, and the reason.
+class Decision(NamedTuple):
+    """A verdict on one hypothesis."""
+
+    verdict: Verdict
+    direction: Direction | None
+    why: str
+    taken_on: Direction | None
+    """The direction whose effect settled it, or keeps it open."""
+
+
+def decide(effects: dict[Direction, Measurement], rule: Rule) -> Decision:
+    """The verdict on one hypothesis from the effect in each direction.
 
     `relies` needs the lower (adjusted) bound of one effect over the margin; `no_evidence` the upper bounds of all
-    under it. Effects that could not be measured take no part.
+    under it. Effects that could not be measured, or on too few groups, take no part.
     """
     known = {way: effect for way, effect in effects.items() if effect.value is not None}
     if not known:
-        return "not_applicable", None, next(iter(effects.values())).reason or "nothing could be measured"
+        reason = next(iter(effects.values())).reason or "nothing could be measured"
+        return Decision("not_applicable", None, reason, None)
     tested = {way: effect for way, effect in known.items() if effect.groups >= rule.min_groups}
     if not tested:
-        most = max(effect.groups for effect in known.values())
-        return (
-            "inconclusive",
-            None,
-            f"{most} independent groups of images, and a verdict needs {rule.min_groups}",
-        )
-    lows = {way: _low(effect) for way, effect in tested.items()}
-    way = max(tested, key=lambda key: lows[key])
-    if lows[way] > rule.margin:
-        return "relies", way, f"{_interval(tested[way])} lies above the margin of {rule.margin:g}"
+        way = max(known, key=lambda key: known[key].groups)
+        why = f"{known[way].groups} independent groups of images, and a verdict needs {rule.min_groups}"
+        return Decision("inconclusive", None, why, way)
+    way = max(tested, key=lambda key: _low(tested[key]))
+    if _low(tested[way]) > rule.margin:
+        why = f"{_WORDS[way]} {_interval(tested[way])} lies above the margin of {rule.margin:g}"
+        return Decision("relies", way, why, way)
     highs = {key: effect.high if effect.high is not None else math.inf for key, effect in tested.items()}
     way = max(tested, key=lambda key: highs[key])
     if highs[way] < rule.margin:
-        listed = " and ".join(
-            f"{_EFFECT_WORDS[key]} {_interval(effect, adjusted=False)}" for key, effect in tested.items()
-        )
-        both = ", both" if len(tested) == 2 else ""
-        return "no_evidence", None, f"{listed}{both} below the margin of {rule.margin:g}"
-    advice = _images_needed(tested[way], rule.margin)
-    return "inconclusive", None, f"{_interval(tested[way])} spans the margin of {rule.margin:g}{advice}"
+        listed = " and ".join(f"{_WORDS[key]} {_interval(tested[key], adjusted=False)}" for key in tested)
+        lies = "lie" if len(tested) > 1 else "lies"
+        return Decision("no_evidence", None, f"{listed} {lies} below the margin of {rule.margin:g}", way)
+    why = f"{_WORDS[way]} {_interval(tested[way])} spans the margin of {rule.margin:g}"
+    return Decision("inconclusive", None, f"{why}{_images_needed(tested[way], rule.margin)}", way)
 
 
 def judge_severity(verdict: Verdict, harms: list[Measurement | None]) -> Severity:
@@ -189,42 +181,37 @@ def _judge_target(evidence: Evidence, target: int, rule: Rule, *, adjusted_alpha
         controls = {name: lift(shift) for name, shift in insertion.controls.items()}
         variants = {name: lift(shift) for name, shift in insertion.variants.items()}
         doses = [DosePoint(dose, lift(shift)) for dose, shift in insertion.doses.items()]
+        if controls:
+            strongest = insertion.controls[_strongest(controls)]
+            lead = (insertion.shift - strongest)[lacks, target]
+            measurements["lead_over_strongest_control"] = mean_interval(
+                lead, groups, rule.level, unit="log-odds", score="log-odds"
+            )
         measurements |= _insertion_harms(insertion, target, rule, measurements["theta"])
     if removals is not None:
         measurements |= _removal_effects(removals, target, rule)
 
-    candidates: dict[Direction, Measurement] = {}
+    basis: Literal["insertion", "removal"] | None = None
+    endpoints: dict[Direction, str] = {}
     if insertion is not None:
-        basis = "insertion"
-        candidates = {"promotes": measurements["theta"], "suppresses": measurements["theta_suppression"]}
+        basis, endpoints = "insertion", {"promotes": "theta", "suppresses": "theta_suppression"}
     elif removals is not None:
-        basis = "removal"
-        candidates = {"promotes": measurements["removal_drop"]}
-    if not candidates:
-        reason = "no image could be tested: none is free of the artefact, and none carries it"
-        return Finding(
-            evidence.artefact,
-            evidence.classes[target],
-            "not_applicable",
-            None,
-            "none",
-            None,
-            reason,
-            {},
-            notes=notes,
-        )
-    verdict, direction, why = decide(candidates, rule)
-    if basis == "insertion" and verdict in ("no_evidence", "inconclusive"):
-        notes += _untested(candidates, rule)
-    harms = [measurements.get(name) for name in _HARMS[direction or "promotes"]]
+        basis, endpoints = "removal", {"promotes": "removal_drop"}
+    candidates = {way: measurements[name] for way, name in endpoints.items()}
+    nothing = missing("no image is free of the artefact, and none carries it in a place that is known")
+    decision = decide(candidates or {"promotes": nothing}, rule)
+    if basis == "insertion":
+        notes += _untested(candidates, rule) + _nearly_alike(measurements, controls, decision.verdict, rule)
+    harms = [measurements.get(name) for name in _HARMS[decision.direction or "promotes"]]
     return Finding(
         artefact=evidence.artefact,
         target=evidence.classes[target],
-        verdict=verdict,
-        direction=direction,
-        severity=judge_severity(verdict, harms),
-        basis=basis,  # type: ignore[arg-type]
-        reason=_sentence(evidence, target, verdict, direction, basis, why),
+        verdict=decision.verdict,
+        direction=decision.direction,
+        severity=judge_severity(decision.verdict, harms),
+        basis=basis,
+        endpoint=None if decision.taken_on is None else endpoints[decision.taken_on],
+        reason=_sentence(evidence, target, decision, basis),
         measurements=measurements,
         controls=controls,
         variants=variants,
@@ -248,8 +235,8 @@ def _scan(evidence: Evidence, rule: Rule) -> Finding:
             ways = {"promotes": removal["removal_drop"]}
         if not ways:
             continue
-        verdict, direction, _ = decide(ways, rule)
-        shown = ways[direction or "promotes"]
+        verdict, direction, _, way = decide(ways, rule)
+        shown = ways[way or "promotes"]
         strength = max((_low(effect) for effect in ways.values() if effect.value is not None), default=-math.inf)
         scanned.append((strength, number, ScannedTarget(evidence.classes[number], verdict, direction, shown)))
     scanned.sort(key=lambda item: (item[2].verdict != "relies", -item[0]))
@@ -467,23 +454,43 @@ def _untested(candidates: dict[Direction, Measurement], rule: Rule) -> list[str]
     return notes
 
 
-def _sentence(
-    evidence: Evidence, target: int, verdict: Verdict, direction: Direction | None, basis: str, why: str
-) -> str:
+def _nearly_alike(
+    measurements: dict[str, Measurement], controls: dict[str, Measurement], verdict: Verdict, rule: Rule
+) -> list[str]:
+    """A note where one control does nearly what the artefact does: the shortcut may be simpler than the artefact."""
+    lead = measurements.get("lead_over_strongest_control")
+    if verdict != "relies" or lead is None or lead.value is None or lead.low is None:
+        return []
+    name = _strongest(controls)
+    moved, lift = controls[name].value, measurements["insertion_lift"].value
+    if moved is None or lift is None or (lead.low > rule.margin and moved < lift / 2):
+        return []
+    return [
+        f"the control {name!r} alone moves the score by {moved:+.2f} of {lift:+.2f} log-odds, so part of what the "
+        "model has learnt is simpler than the artefact itself"
+    ]
+
+
+def _strongest(controls: dict[str, Measurement]) -> str:
+    return max(controls, key=lambda name: controls[name].value or 0.0)
+
+
+def _sentence(evidence: Evidence, target: int, decision: Decision, basis: str | None) -> str:
     name, target_name = evidence.artefact, evidence.classes[target]
-    effect = "theta" if basis == "insertion" else "the removal drop"
-    if verdict == "relies":
-        does = "raises" if direction == "promotes" else "lowers"
-        edit = "Inserting" if basis == "insertion" else "The presence of"
-        return f"{edit} {name} {does} the score of {target_name} beyond what controls explain: {effect} {why}."
-    if verdict == "no_evidence":
+    why = decision.why if basis == "insertion" else decision.why.replace(_WORDS["promotes"], "the removal drop")
+    if decision.verdict == "relies":
+        if basis == "removal":
+            return f"Taking {name} out lowers the score of {target_name} more than the same edit elsewhere: {why}."
+        does = "raises" if decision.direction == "promotes" else "lowers"
+        return f"Inserting {name} {does} the score of {target_name} beyond what controls explain: {why}."
+    if decision.verdict == "no_evidence":
         return f"No evidence that the score of {target_name} relies on {name}: {why}."
-    if verdict == "inconclusive":
-        return f"Not settled whether the score of {target_name} relies on {name}: {effect}: {why}."
+    if decision.verdict == "inconclusive":
+        return f"Not settled whether the score of {target_name} relies on {name}: {why}."
     return f"{name} could not be tested on {target_name}: {why}."
 
 
-_EFFECT_WORDS: dict[Direction, str] = {"promotes": "promotion is", "suppresses": "suppression is"}
+_WORDS: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta for suppression"}
 
 _HARMS: dict[Direction, tuple[str, ...]] = {
     "promotes": ("flip_rate", "accuracy_drop", "removal_flip_rate", "carriers_accuracy_drop"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings as python_warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from auditor import figures
 from auditor.errors import ReportError
 from auditor.history import load_arrays, load_result
 from auditor.records import AuditResult
@@ -67,7 +69,8 @@ def render_html(result: AuditResult, arrays: Arrays, *, warnings: Sequence[str] 
         raise ReportError(f"arrays.npz: array {fault} is missing, which result.json names") from None
     view |= {"warnings": [*result.warnings, *warnings], "run": run, "sections": SECTIONS}
     view["style"] = Markup((_template_folder() / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template("report.html.j2").render(view)
+    page = environment.get_template("report.html.j2").render(view)
+    return page.encode("utf-8", "replace").decode("utf-8")  # a name may hold half of a surrogate pair
 
 
 def _template_folder() -> Path:
@@ -78,21 +81,23 @@ def _template_folder() -> Path:
 
 def _import_weasyprint() -> Any:
     try:
-        import weasyprint
+        with python_warnings.catch_warnings():
+            python_warnings.simplefilter("ignore", UserWarning)  # where no fonts are configured; we bring our own
+            import weasyprint
     except (ImportError, OSError):  # OSError: pango is missing
         return None
     return weasyprint
 
 
 def _render_pdf(weasyprint: Any, page: str) -> bytes:
+    """PDF of a page with our own fonts: without any font pango ends the process, which no `except` can catch."""
+    from weasyprint.text.fonts import FontConfiguration
+
     fetcher = weasyprint.urls.URLFetcher(allowed_protocols=["data"])
-    try:
-        document = weasyprint.HTML(string=page, url_fetcher=fetcher)
-        data: bytes = document.write_pdf(pdf_variant="pdf/ua-1", full_fonts=False)
-    except (AssertionError, IndexError, ValueError) as fault:  # what WeasyPrint raises where no font is installed
-        raise ReportError(
-            f"the PDF cannot be made: {fault or 'is any font installed? try fonts-dejavu-core'}"
-        ) from None
+    fonts = FontConfiguration()
+    style = weasyprint.CSS(string=figures.font_faces() + _PDF_FAMILIES, font_config=fonts, url_fetcher=fetcher)
+    document = weasyprint.HTML(string=page, url_fetcher=fetcher)
+    data: bytes = document.write_pdf(stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1")
     return data
 
 
@@ -101,6 +106,11 @@ def _write(file: Path, data: bytes) -> None:
     partial.write_bytes(data)
     os.replace(partial, file)
 
+
+_PDF_FAMILIES = """
+html, svg text { font-family: 'DejaVu Sans' !important }
+code, pre, .hash { font-family: 'DejaVu Sans Mono' !important }
+"""
 
 SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("verdict", "Verdict", "sections/verdict.html.j2"),

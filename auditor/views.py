@@ -72,7 +72,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         ],
         "mean_image": figures.picture_uri(arrays[result.data.mean_image]),
         "config": json.dumps(result.provenance.config, indent=2, ensure_ascii=False),
-        "margin": f"{_margin(result):g}",
+        "margin": f"{result.rule.margin:g}",
         "severities": [(name, f"{threshold:.0%}") for name, threshold in SEVERITY_THRESHOLDS],
         "skipped": result.data.skipped[:_MOST_ROWS],
         "skipped_left_out": max(0, len(result.data.skipped) - _MOST_ROWS),
@@ -92,7 +92,10 @@ def _view_finding(
             reasons = {row.reason for row in rows}
             only_reason = rows[0].reason if "" not in reasons else None
             tables.append((heading, rows, only_reason))
-    headline = _headline(finding)
+    known = {name for _, names in _TABLES for name in names}
+    others = [name for name in finding.measurements if name.partition(".")[0] not in known]
+    if others:
+        tables.append(("Further measurements", [_named(name, finding.measurements[name]) for name in others], None))
     return {
         "number": number,
         "finding": finding,
@@ -102,13 +105,15 @@ def _view_finding(
         "coverage": None if record is None or record.coverage is None else f"{record.coverage:.1%}",
         "picture": figures.picture_uri(arrays[record.picture]) if record is not None and record.picture else None,
         "advice": _ADVICE[finding.verdict],
-        "headline": None if headline is None else _named(*headline),
+        "headline": None
+        if finding.endpoint is None
+        else _named(finding.endpoint, finding.measurements[finding.endpoint]),
         "flip": _named("flip_rate", finding.measurements["flip_rate"]) if "flip_rate" in finding.measurements else None,
         "tables": tables,
         "controls": [_figure(name, value) for name, value in finding.controls.items()],
         "variants": [_figure(name, value) for name, value in finding.variants.items()],
         "fills_disagree": _fills_disagree(finding),
-        "effects_plot": _effects_plot(number, finding, _margin(result)),
+        "effects_plot": _effects_plot(number, finding, result.rule.margin),
         "lifts_plot": _lifts_plot(number, finding),
         "dose_plot": Markup(
             figures.plot_doses(finding.dose_response, record.opacity if record else None, f"dose{number}")
@@ -197,13 +202,6 @@ def _story(exemplar: Exemplar) -> str:
     )
 
 
-def _headline(finding: Finding) -> tuple[str, Measurement] | None:
-    name = {"removal": "removal_drop", "insertion": "theta"}.get(finding.basis or "", "")
-    if finding.basis == "insertion" and finding.direction == "suppresses":
-        name = "theta_suppression"
-    return (name, finding.measurements[name]) if name in finding.measurements else None
-
-
 def _effects_plot(number: int, finding: Finding, margin: float) -> Markup | None:
     rows = [(_label(name), finding.measurements[name]) for name in _EFFECTS if name in finding.measurements]
     rows += [(_label(n), value) for n, value in finding.measurements.items() if n.startswith("removal_drop.")]
@@ -290,10 +288,6 @@ def _signed(value: float | None, digits: int = 2) -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def _margin(result: AuditResult) -> float:
-    return float(result.provenance.config["verdict"]["margin"])
-
-
 _SIGNED = {"log-odds", "SD of the score", "probability", "difference of ratios"}
 
 
@@ -305,6 +299,7 @@ _MEANINGS = {
     "control_contrast": "insertion lift minus that of the median control",
     "class_contrast": "insertion lift minus that of the other classes (90th percentile)",
     "insertion_lift": "how much inserting the artefact raises the score of the target",
+    "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
     "theta_standardised": "theta in standard deviations of the target's score",
     "probability_change": "how much inserting it raises the probability of the target",
     "flip_rate": "images not predicted as the target that become it",
@@ -329,8 +324,9 @@ _MEANINGS = {
 
 _TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Insertion", (
-        "theta", "control_contrast", "class_contrast", "insertion_lift", "theta_standardised", "probability_change",
-        "flip_rate", "accuracy_without", "accuracy_with", "accuracy_drop", "worst_group_accuracy",
+        "theta", "control_contrast", "class_contrast", "insertion_lift", "lead_over_strongest_control",
+        "theta_standardised", "probability_change", "flip_rate", "accuracy_without", "accuracy_with",
+        "accuracy_drop", "worst_group_accuracy",
     )),
     ("Suppression", (
         "theta_suppression", "suppression_control_contrast", "suppression_class_contrast", "suppression",

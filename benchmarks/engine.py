@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from auditor.explain.attribution import ask, integrated_gradients, smoothgrad
-from auditor.models import KerasClassifier
+from auditor.keras_classifier import KerasClassifier
 
 BATCH, IMAGES, SAMPLES, RUNS = 32, 32, 48, 7
 

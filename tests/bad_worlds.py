@@ -515,17 +515,12 @@ NAMED: dict[str, Row] = {
     "a model of no known range": (
         model(lambda keras: classifier_of(keras, rescaled=False)),
         "[model]",
-        "model.preprocess: the model has no Rescaling or Normalization of its own",
-    ),
-    "no range where there is no preprocessing": (
-        text(LABELS, LABELS + 'preprocess = "none"\n'),
-        "[model]",
-        "model.input_range: missing; it is required where preprocess = 'none'",
+        "model.input_range: the model has no Rescaling or Normalization of its own",
     ),
     "a preprocessing that is none": (
         text(LABELS, LABELS + 'preprocess = "yes"\n'),
         "preprocess",
-        "model.preprocess: got 'yes', wanted 'auto', 'none' or package.module:function",
+        "model.preprocess: got 'yes', wanted 'none' or package.module:function",
     ),
     "a range beside a function": (
         user(LABELS, LABELS + 'preprocess = "mine:scale"\ninput_range = [0, 1]\n', _SCALE.format(body="return pixels")),

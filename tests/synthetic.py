@@ -23,6 +23,7 @@ from auditor.records import (
     ModelRecord,
     Provenance,
     RegionScores,
+    Rule,
     ScannedTarget,
     SkippedImage,
 )
@@ -47,6 +48,7 @@ def make_finding(artefact: str = "tag", target: str = "cat", verdict: str = "rel
         "direction": "promotes" if verdict == "relies" else None,
         "severity": "medium" if verdict == "relies" else "none",
         "basis": "insertion",
+        "endpoint": "theta",
         "reason": f"{artefact} and {target}: a reason in one sentence.",
         "measurements": {
             "theta": measure(2.125),
@@ -111,6 +113,7 @@ def make_result(
         schema_version=SCHEMA_VERSION,
         title=title,
         calibrated=False,
+        rule=Rule(),
         exit_code=1,
         findings=findings,
         artefacts=[ArtefactRecord(artefact, "overlay", classes[0], "none", 0, 0.05, (1, 2, 6, 5), 0.5, "artefact", [])],

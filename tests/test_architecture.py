@@ -17,12 +17,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
     {"errors"},
-    {"records", "toml_places"},
-    {"config", "classifier"},
-    {"datasets", "history"},
+    {"records", "toml_places", "options"},
+    {"config", "classifier", "intervals"},
+    {"sources", "history", "surgery"},
+    {"datasets", "keras_classifier"},
     {"artefacts", "models"},
     {"interventions"},
-    {"intervals", "explain.attribution", "explain.regions"},
+    {"explain.attribution", "explain.regions"},
     {"reliance", "explain.sanity", "figures"},
     {"evidence", "exhibits", "views"},
     {"audit", "report"},
@@ -30,7 +31,7 @@ FLOORS = [
 ]
 """Modules may import only from floors below their own."""
 
-USES_TENSORFLOW = {"models", "explain.sanity", "exhibits", "audit"}
+USES_TENSORFLOW = {"surgery", "keras_classifier", "models", "explain.sanity", "exhibits", "audit"}
 """Modules that may import TensorFlow, themselves or through others."""
 
 
@@ -76,15 +77,15 @@ def test_a_module_imports_only_from_floors_below(name):
     assert own <= below, f"{name} imports {sorted(own - below)}"
 
 
-def test_only_models_imports_tensorflow_and_only_figures_imports_matplotlib():
+def test_heavy_libraries_have_rooms_of_their_own():
     users = {"tensorflow": set(), "keras": set(), "tf_explain": set(), "matplotlib": set()}
     for name, file in modules().items():
         for module in imports_of(file):
             if module.partition(".")[0] in users:
                 users[module.partition(".")[0]].add(name)
     assert users == {
-        "tensorflow": {"models"},
-        "keras": {"models"},
+        "tensorflow": {"keras_classifier", "surgery"},
+        "keras": {"models", "surgery"},
         "tf_explain": {"explain.sanity"},
         "matplotlib": {"figures"},
     }
@@ -106,7 +107,7 @@ def test_a_module_reaches_tensorflow_only_where_it_must(name):
 
 def test_no_module_is_too_long_to_read():
     lengths = {name: len(file.read_text().splitlines()) for name, file in modules().items()}
-    allowed = {"models": 620, "reliance": 660, "datasets": 520, "config": 420}
+    allowed = {"reliance": 500}  # the whole rule in one place
     too_long = {name: length for name, length in lengths.items() if length > allowed.get(name, 400)}
     assert not too_long
 

@@ -180,7 +180,7 @@ def test_one_corrupt_image_is_skipped_counted_and_named(
     class_folders("cat", "dog", "boat", corrupt=1)(world, monkeypatch)
     ending = command("audit", world.config, "--quiet")
     assert ending.code == 1
-    assert "1 images could not be used" in ending.err
+    assert "1 image could not be used" in ending.err
     result = world.result()
     assert (result.data.sampled, result.data.used) == (42, 41)
     assert [skipped.image for skipped in result.data.skipped] == ["cat/00.png"]

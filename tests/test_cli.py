@@ -15,9 +15,9 @@ import pytest
 
 from auditor.artefacts import ARTEFACT_KINDS
 from auditor.cli import EXIT_CODES, cli
-from auditor.config import describe_options
 from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.history import load_arrays, load_result
+from auditor.options import describe_options
 from auditor.records import result_schema
 from tests.small_world import Command, World, build_world, run_command
 

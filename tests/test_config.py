@@ -13,18 +13,10 @@ import pytest
 from pydantic import Field
 
 from auditor.artefacts import ARTEFACT_KINDS
-from auditor.config import (
-    AuditConfig,
-    bind_options,
-    config_schema,
-    describe_options,
-    dotted,
-    is_function_spec,
-    read_config,
-    suggest,
-)
+from auditor.config import AuditConfig, config_schema, read_config
 from auditor.errors import ConfigError
 from auditor.explain.attribution import ATTRIBUTIONS
+from auditor.options import bind_options, describe_options, dotted, is_function_spec, suggest
 from auditor.toml_places import find_places, nearest_place
 
 ROOT = Path(__file__).resolve().parents[1]

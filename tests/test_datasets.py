@@ -12,18 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.datasets import (
+from auditor.datasets import Dataset, to_grey, to_model_image
+from auditor.errors import DataError
+from auditor.sources import (
     CorruptImageError,
-    Dataset,
     FolderSource,
     FunctionSource,
     NpzSource,
     first_image_shape,
     read_picture,
-    to_grey,
-    to_model_image,
 )
-from auditor.errors import DataError
 
 CLASSES = ("cat", "dog", "boat")
 RANDOM = np.random.default_rng(0)

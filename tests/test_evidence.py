@@ -8,7 +8,8 @@ import pytest
 from auditor.artefacts import Artefact, Overlay
 from auditor.evidence import survey
 from auditor.interventions import insert, uncomposite
-from auditor.reliance import Evidence, Rule, judge
+from auditor.records import Rule
+from auditor.reliance import Evidence, judge
 from tests.closed_form import linear, memory_dataset, random_images
 
 SHAPE = (10, 10, 3)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from auditor.classifier import log_odds, predicted_classes
 from auditor.errors import ModelError
-from auditor.models import KerasClassifier
+from auditor.keras_classifier import KerasClassifier
 from tests.closed_form import random_images
 from tests.keras_models import SHAPE, in_every_shape, make_layers
 

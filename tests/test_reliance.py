@@ -9,13 +9,12 @@ import pytest
 from scipy import stats
 
 from auditor.intervals import least, mean_interval, share_interval
-from auditor.records import Measurement
+from auditor.records import Measurement, Rule
 from auditor.reliance import (
     Evidence,
     Insertion,
     Population,
     Removals,
-    Rule,
     class_contrast,
     control_contrast,
     decide,
@@ -177,12 +176,12 @@ class TestDecide:
         assert decide({"promotes": narrow}, RULE)[0] == "no_evidence"
 
     def test_says_how_many_images_would_settle_it(self):
-        reason = decide({"promotes": effect(1.0, 0.0, 2.0, groups=50)}, RULE)[2]
-        assert "about 200 images" in reason
+        decision = decide({"promotes": effect(1.0, 0.0, 2.0, groups=50)}, RULE)
+        assert "about 200 images" in decision.why
 
     def test_is_not_applicable_where_nothing_was_measured(self):
         nothing = Measurement(None, None, None, None, 0, 0, "log-odds", "log-odds", reason="no images")
-        assert decide({"promotes": nothing}, RULE) == ("not_applicable", None, "no images")
+        assert decide({"promotes": nothing}, RULE)[:3] == ("not_applicable", None, "no images")
 
 
 class TestJudge:
@@ -225,6 +224,22 @@ class TestJudge:
         finding = judge(evidence, 2, RULE)
         assert finding.verdict == "inconclusive"
         assert "11 independent groups" in finding.reason
+
+    def test_the_finding_names_the_measurement_that_it_was_taken_on(self):
+        assert judge(planted_evidence(3.0), 2, RULE).endpoint == "theta"
+        assert judge(planted_evidence(0.0, n=600, fall=4.0), 2, RULE).endpoint == "theta_suppression"
+        assert judge(removal_evidence(2.0), 2, RULE).endpoint == "removal_drop"
+        found = judge(planted_evidence(0.0, n=600), 2, RULE)
+        highs = {name: found.measurements[name].high for name in ("theta", "theta_suppression")}
+        assert found.endpoint == max(highs, key=highs.get)
+
+    def test_a_control_that_does_nearly_as_much_is_pointed_out(self):
+        evidence = planted_evidence(3.0)
+        alike = {**evidence.insertion.controls, "flat": evidence.insertion.shift * 0.9}
+        finding = judge(replace(evidence, insertion=replace(evidence.insertion, controls=alike)), 2, RULE)
+        assert finding.verdict == "relies"
+        assert any("'flat' alone moves the score" in note for note in finding.notes)
+        assert not any("alone moves" in note for note in judge(evidence, 2, RULE).notes)
 
     def test_an_innocent_artefact_is_hardly_ever_relied_on(self):
         verdicts = [judge(planted_evidence(RULE.margin, n=60, seed=seed), 2, RULE).verdict for seed in range(300)]

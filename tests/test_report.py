@@ -108,7 +108,14 @@ class TestPage:
     @pytest.mark.parametrize("verdict", ["relies", "no_evidence", "inconclusive", "not_applicable", "error"])
     def test_shows_every_verdict_even_without_measurements(self, verdict):
         bare = make_finding(
-            verdict=verdict, measurements={}, controls={}, variants={}, dose_response=[], basis=None, target=None
+            verdict=verdict,
+            measurements={},
+            controls={},
+            variants={},
+            dose_response=[],
+            basis=None,
+            endpoint=None,
+            target=None,
         )
         page = Page(render_html(make_result(findings=[bare]), make_arrays()))
         assert ("article", "class", f"card {verdict}") in page.attributes
@@ -235,4 +242,5 @@ def _decode(uri: str) -> np.ndarray:
 
     from PIL import Image
 
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+    picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    return np.asarray(picture.convert("RGBA") if picture.format == "PNG" else picture)

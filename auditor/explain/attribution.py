@@ -27,6 +27,9 @@ Baseline = Literal["mean", "blur", "black", "grey", "white"]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Tolerance = Annotated[float, Field(gt=0, lt=1)]
 
+ALL_ZERO = "all-zero map"
+"""Name of the check (0 or 1 per image) whether a map says nothing."""
+
 _ROUND = 8
 """Samples that SmoothGrad adds at a time: fixed, so that its early stop does not depend on the batch size."""
 
@@ -86,7 +89,8 @@ def gradient(question: Question) -> dict[str, Attribution]:
 
     References: Simonyan, Vedaldi, Zisserman, "Deep inside convolutional networks" (2014).
     """
-    return {"": Attribution(question.first.gradient, {})}
+    slopes = question.first.gradient
+    return {"": Attribution(slopes, {ALL_ZERO: _is_zero(slopes)})}
 
 
 def grad_cam(question: Question, *, layers: tuple[str, ...] = ()) -> dict[str, Attribution]:
@@ -205,9 +209,11 @@ def _grad_cam(question: Question, layer: str) -> Attribution:
     cam = np.maximum(np.einsum("nhwk,nk->nhw", features.astype(np.float64), weights), 0).astype(np.float32)
     height, width = question.images.shape[1:3]
     maps = np.stack([_enlarge(one, height, width) for one in cam])
-    return Attribution(
-        maps[..., None], {"all-zero map": (cam.reshape(len(cam), -1).max(axis=1) == 0).astype(np.float64)}
-    )
+    return Attribution(maps[..., None], {ALL_ZERO: _is_zero(cam)})
+
+
+def _is_zero(maps: Floats) -> npt.NDArray[np.float64]:
+    return (np.abs(maps).reshape(len(maps), -1).max(axis=1) == 0).astype(np.float64)
 
 
 def _enlarge(image: Floats, height: int, width: int) -> Floats:

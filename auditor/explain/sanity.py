@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from auditor.explain.attribution import Question
 from auditor.intervals import mean_interval
-from auditor.models import KerasClassifier
+from auditor.keras_classifier import KerasClassifier
 from auditor.records import Agreement
 
 Floats = npt.NDArray[np.float32]

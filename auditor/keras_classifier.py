@@ -1,0 +1,299 @@
+"""A Keras model behind the `Classifier` protocol."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from auditor.classifier import Floats, Ints, Output, Pass
+from auditor.errors import ModelError, OptionError
+from auditor.records import ModelRecord
+from auditor.surgery import (
+    Calls,
+    Head,
+    describe_structure,
+    find_feature_layers,
+    find_head,
+    find_image_shape,
+    find_input_range,
+    recording,
+    settle_output,
+)
+
+
+class KerasClassifier:
+    """A Keras 3 model behind the `Classifier` protocol.
+
+    Every call runs batches of one fixed shape (the last one padded), so the model is traced once, and no image
+    can depend on the size of the batch it came in.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        classes: tuple[str, ...] | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+        input_range: tuple[float, float] | None = None,
+        preprocess: Callable[[Any], Any] | None = None,
+        output: Literal["auto", "softmax", "binary", "multilabel"] = "auto",
+        batch_size: int = 64,
+    ) -> None:
+        """Wrap a model.
+
+        Parameters
+        ----------
+        classes
+            Names in the order of the outputs (two names, negative first, for one output unit); numbers by default.
+        image_shape
+            Height, width and channels where the model leaves them open.
+        input_range
+            The pixel values that the model expects; read from its own Rescaling or Normalization where it has one.
+        preprocess
+            A differentiable function of float images in [0, 255], used instead of `input_range`.
+
+        Raises
+        ------
+        ModelError
+            Several inputs or outputs, no image input, or scores that are not finite.
+        OptionError
+            An unknown input range, a wrong number of names, or an output that is not the model's.
+        """
+        self._model = model
+        self._batch_size = batch_size
+        self._preprocess = preprocess
+        self.image_shape, self._has_channel_axis = find_image_shape(model, image_shape)
+        self._input_range = input_range or (0.0, 1.0)
+        calls = self._observe()
+        if preprocess is None and input_range is None:
+            self._input_range = find_input_range(calls)
+            calls = self._observe()  # again, on pixels that the model expects
+        self._head = find_head(calls, lambda head: self._is_same_model(head, calls.output))
+        self.output: Output = settle_output(output, self._head)
+        units = self._head.units
+        named = 2 if self.output == "binary" else units
+        self.classes = tuple(str(number) for number in range(named)) if classes is None else classes
+        if len(self.classes) != named:
+            output_units = "1 output unit" if units == 1 else f"{units} output units"
+            got = f"got {len(self.classes)} names, wanted {named}"
+            raise OptionError("labels", f"{got}: the model has {output_units}")
+        self._layers = find_feature_layers(calls)
+        self.feature_layers = tuple(self._layers)[:2]
+        self._scores_function: Any = None
+        self._gradient_functions: dict[tuple[str, ...], Any] = {}
+
+    @property
+    def head(self) -> str:
+        """How scores are taken from the model's output, in words."""
+        return self._head.description
+
+    @property
+    def score_name(self) -> str:
+        """`logit` or `log-probability`."""
+        return "log-probability" if self._head.kind in ("probabilities", "sigmoid probabilities") else "logit"
+
+    @property
+    def structure(self) -> str:
+        """`functional`, `sequential` or `subclassed`, and whether models are nested in it."""
+        return describe_structure(self._model)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers with feature maps, those that Grad-CAM takes by default first."""
+        return tuple(self._layers)
+
+    @property
+    def input_scale(self) -> float | None:
+        """Width of the pixel range that the model is fed with; None behind a preprocessing function."""
+        low, high = self._input_range
+        return None if self._preprocess is not None else high - low
+
+    def scores(self, images: Floats) -> Floats:
+        """See `Classifier.scores`."""
+        if self._scores_function is None:
+            self._scores_function = tf.function(self._score_tensor, input_signature=[self._image_spec()])
+        if not len(images):
+            return np.empty((0, len(self.classes)), np.float32)
+        results = ([self._scores_function(batch).numpy()] for batch, _ in self._batches(images))
+        with user_code("the model cannot be run"):
+            (scores,) = _gather(results, len(images))
+        return _finite(scores, "scores")
+
+    def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
+        """See `Classifier.differentiate`.
+
+        Raises
+        ------
+        ModelError
+            A layer that the model lacks or that has no feature maps, or derivatives that are not finite.
+        """
+        unknown = [layer for layer in layers if layer not in self._layers]
+        if unknown:
+            raise ModelError(f"layer {unknown[0]!r} has no feature maps; layers that have: {', '.join(self._layers)}")
+        if layers not in self._gradient_functions:
+            self._gradient_functions[layers] = self._trace_gradient(layers)
+        function = self._gradient_functions[layers]
+        pairs = zip(self._batches(images), self._batches(targets.astype(np.int32)), strict=True)
+        results = ([part.numpy() for part in function(batch, aim)] for (batch, _), (aim, _) in pairs)
+        with user_code("the model cannot be differentiated"):
+            scores, gradient, *rest = _gather(results, len(images))
+        count = len(layers)
+        return Pass(
+            _finite(scores, "scores"),
+            _finite(gradient, "derivatives"),
+            dict(zip(layers, rest[:count], strict=True)),
+            {name: _finite(part, "derivatives") for name, part in zip(layers, rest[count:], strict=True)},
+        )
+
+    @contextmanager
+    def as_logits(self) -> Iterator[Any]:
+        """The Keras model, giving logits for as long as the context is open."""
+        with self._head.taken_off():
+            yield self._model
+
+    def to_input(self, images: Floats) -> Any:
+        """Images in [0, 1] as the tensor that the model itself is fed with."""
+        pixels = tf.convert_to_tensor(images, tf.float32)
+        if self._preprocess is not None:
+            pixels = tf.cast(self._preprocess(pixels * 255.0), tf.float32)
+        else:
+            low, high = self._input_range
+            pixels = pixels * (high - low) + low
+        return pixels if self._has_channel_axis else pixels[..., 0]
+
+    def record(self, source: str, sha256: str | None) -> ModelRecord:
+        """Describe the model for the result."""
+        preprocessing = (
+            f"pixels in [{self._input_range[0]:g}, {self._input_range[1]:g}] are fed to the model"
+            if self._preprocess is None
+            else f"{getattr(self._preprocess, '__name__', 'a function')} of pixels in [0, 255]"
+        )
+        return ModelRecord(
+            source=source,
+            sha256=sha256 or _hash_weights(self._model),
+            structure=self.structure,
+            classes=list(self.classes),
+            image_shape=self.image_shape,
+            input_range=None if self._preprocess else self._input_range,
+            preprocessing=preprocessing,
+            head=self.head,
+            output=self.output,
+            score=self.score_name,
+            parameters=int(self._model.count_params()),
+            feature_layers=list(self.feature_layers),
+        )
+
+    def _image_spec(self) -> Any:
+        return tf.TensorSpec((self._batch_size, *self.image_shape), tf.float32)
+
+    def _score_tensor(self, images: Any) -> Any:
+        with self._head.taken_off():
+            output = self._model(self.to_input(images), training=False)
+        return self._head.to_scores(tf.cast(output, tf.float32), self.output)
+
+    def _trace_gradient(self, layers: tuple[str, ...]) -> Any:
+        def compute(images: Any, targets: Any) -> list[Any]:
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                with recording([self._layers[name] for name in layers]) as calls:
+                    scores = self._score_tensor(images)
+                aim = tf.reduce_sum(tf.gather(scores, targets, batch_dims=1))
+            last_output = {id(layer): output for layer, output in calls}
+            features = [last_output[id(self._layers[name])] for name in layers]
+            zero = tf.UnconnectedGradients.ZERO
+            gradient, *by_features = tape.gradient(aim, [images, *features], unconnected_gradients=zero)
+            return [scores, gradient, *(tf.cast(part, tf.float32) for part in [*features, *by_features])]
+
+        return tf.function(compute, input_signature=[self._image_spec(), tf.TensorSpec((self._batch_size,), tf.int32)])
+
+    def _batches(self, values: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int]]:
+        size = self._batch_size
+        for start in range(0, len(values), size):
+            part = values[start : start + size]
+            missing = size - len(part)
+            padded = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+            yield padded, len(part)
+
+    def _probe_images(self) -> Floats:
+        return np.random.default_rng(0).random((4, *self.image_shape)).astype(np.float32)
+
+    def _observe(self) -> Calls:
+        """Run the model once and note what each layer was given and gave."""
+        with user_code(f"preprocess fails on images {self.image_shape}"):
+            inputs = self.to_input(self._probe_images())
+        with (
+            user_code(f"the model cannot be run on images {self.image_shape}"),
+            recording(list(self._model._flatten_layers(include_self=False))) as calls,
+        ):
+            output = self._model(inputs, training=False)
+        if isinstance(output, (list, tuple, dict)) and len(output) == 1:
+            output = next(iter(output.values())) if isinstance(output, dict) else output[0]
+        if isinstance(output, (list, tuple, dict)):
+            raise ModelError(f"the model has {len(output)} outputs, wanted one: the scores of the classes")
+        if output.shape.rank != 2:
+            raise ModelError(f"the model's output has shape {tuple(output.shape)}, wanted (images, classes)")
+        return Calls(calls, output)
+
+    def _is_same_model(self, head: Head, output: Any) -> bool:
+        """Whether the model without its head gives the same output once the activation is put back."""
+        with head.taken_off():
+            logits = self._model(self.to_input(self._probe_images()), training=False)
+        activation = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[head.kind]
+        return bool(np.allclose(activation(logits).numpy(), np.asarray(output), atol=1e-4))
+
+
+def _gather(batches: Iterator[list[npt.NDArray[Any]]], count: int) -> list[Floats]:
+    """Arrays (count, ...) from those of each batch; a batch's own arrays are let go at once, which is faster."""
+    gathered: list[Floats] = []
+    at = 0
+    for parts in batches:
+        if not gathered:
+            gathered = [np.empty((count, *part.shape[1:]), np.float32) for part in parts]
+        for whole, part in zip(gathered, parts, strict=True):
+            rows = whole[at : at + len(part)]
+            rows[:] = part[: len(rows)]
+        at += len(parts[0])
+    return gathered
+
+
+def _hash_weights(model: Any) -> str:
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def _finite(values: Floats, what: str) -> Floats:
+    is_finite = np.isfinite(values)
+    if not is_finite.all():
+        count = len(values) - int(is_finite.reshape(len(values), -1).all(axis=1).sum())
+        raise ModelError(f"the model's {what} are not finite (NaN or infinity) for {count} of {len(values)} images")
+    return values
+
+
+@contextmanager
+def user_code(what: str) -> Iterator[None]:
+    """Where the model and its preprocessing run, which are not ours and may raise anything."""
+    try:
+        yield
+    except (ModelError, MemoryError):
+        raise
+    except tf.errors.ResourceExhaustedError as fault:
+        raise MemoryError(first_line(fault)) from None
+    except Exception as fault:
+        raise ModelError(f"{what}: {first_line(fault)}") from None
+
+
+def first_line(fault: BaseException) -> str:
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    if not lines:
+        return f"{type(fault).__name__}: no message"
+    if lines[0] == "in user code:":  # TensorFlow's own account of a trace: the fault itself stands last
+        return lines[-1][:300]
+    return f"{type(fault).__name__}: {lines[0][:300]}"

@@ -1,0 +1,230 @@
+"""Looks inside Keras models: what their layers give, where the head is, what they expect.
+
+Layers are observed by recording what their `call` returns while the model runs, which works alike for functional,
+nested, Sequential and subclassed models; building a model on an inner layer's output fails on nested ones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from auditor.classifier import Output
+from auditor.errors import ModelError, OptionError
+
+_SMALLEST_PROBABILITY = 1e-12
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What was seen while the model ran once."""
+
+    calls: list[tuple[Any, Any]]
+    output: Any
+
+
+@dataclass(frozen=True)
+class Head:
+    """How the model's last step is undone."""
+
+    kind: Literal["softmax", "sigmoid", "linear", "probabilities", "sigmoid probabilities"]
+    layer: Any
+    """The layer whose activation is taken off; None where nothing is."""
+    units: int
+    description: str
+
+    @contextmanager
+    def taken_off(self) -> Iterator[None]:
+        if self.layer is None:
+            yield
+        elif isinstance(self.layer, keras.layers.Softmax):
+            with _replaced(self.layer, lambda inputs, mask=None: inputs):
+                yield
+        else:
+            activation = self.layer.activation
+            self.layer.activation = keras.activations.linear
+            try:
+                yield
+            finally:
+                self.layer.activation = activation
+
+    def to_scores(self, output: Any, meaning: Output) -> Any:
+        if self.kind == "probabilities":
+            output = tf.math.log(tf.maximum(output, _SMALLEST_PROBABILITY))
+        elif self.kind == "sigmoid probabilities":
+            clipped = tf.clip_by_value(output, 1e-7, 1 - 1e-7)
+            output = tf.math.log(clipped) - tf.math.log1p(-clipped)
+        return tf.concat([-output, output], axis=1) if meaning == "binary" else output
+
+
+def find_head(calls: Calls, agrees: Callable[[Head], bool]) -> Head:
+    output = calls.output
+    units = int(output.shape[1])
+    values = np.asarray(output)
+    if not np.isfinite(values).all():
+        raise ModelError("the model's scores are not finite (NaN or infinity) on random images")
+    final = next((layer for layer, result in calls.calls if result is output), None)
+    activation = getattr(getattr(final, "activation", None), "__name__", None)
+    if isinstance(final, keras.layers.Softmax):
+        activation = "softmax"
+    if final is not None and activation in ("softmax", "sigmoid"):
+        head = Head(
+            activation,
+            final,
+            units,
+            f"the {activation} of layer {final.name!r} is taken off; scores are logits",
+        )
+        if agrees(head):
+            return head
+    in_unit_interval = bool((values >= 0).all() and (values <= 1).all())
+    if in_unit_interval and units > 1 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
+        return Head("probabilities", None, units, "the model gives probabilities; scores are their logarithms")
+    if in_unit_interval and activation != "linear" and final is None:
+        return Head("sigmoid probabilities", None, units, "the model gives probabilities; scores are their log-odds")
+    name = f"layer {final.name!r}" if final is not None else "the output"
+    return Head("linear", None, units, f"{name} has no softmax or sigmoid; its values are the scores (logits)")
+
+
+def settle_output(declared: Literal["auto", "softmax", "binary", "multilabel"], head: Head) -> Output:
+    if declared == "auto":
+        if head.units == 1:
+            return "binary"
+        return "multilabel" if head.kind.startswith("sigmoid") else "softmax"
+    if (declared == "binary") != (head.units == 1):
+        raise OptionError("output", f"got {declared!r}, but the model has {head.units} output units")
+    if declared == "multilabel" and head.kind in ("softmax", "probabilities"):
+        raise OptionError("output", "got 'multilabel', but the model's outputs are a softmax")
+    return declared
+
+
+def find_image_shape(model: Any, hint: tuple[int, int, int] | None) -> tuple[tuple[int, int, int], bool]:
+    """Height, width, channels, and whether the model's input has an axis of channels."""
+    inputs = getattr(model, "inputs", None) or []
+    if len(inputs) > 1:
+        raise ModelError(f"the model has {len(inputs)} inputs, wanted one: the images")
+    shape = tuple(inputs[0].shape)[1:] if inputs else _built_shape(model)
+    if not shape and hint is None:
+        raise ModelError("the model does not say what images it takes; give it an Input, or data to take them from")
+    if not shape:
+        shape = hint or ()
+    has_channel_axis = len(shape) == 3
+    if len(shape) == 2:
+        shape = (*shape, 1)
+    if len(shape) != 3:
+        raise ModelError(f"the model's input has shape {shape}, wanted (height, width, channels)")
+    full = tuple(size if size is not None else (hint or (None,) * 3)[axis] for axis, size in enumerate(shape))
+    height, width, channels = full
+    if height is None or width is None or channels is None:
+        raise ModelError(f"the model leaves its input open, {shape}, and the data do not settle it")
+    if channels not in (1, 3):
+        raise ModelError(f"the model takes {channels} channels, wanted 1 (grey) or 3 (colour), channels last")
+    return (int(height), int(width), int(channels)), has_channel_axis
+
+
+def _built_shape(model: Any) -> tuple[int | None, ...]:
+    """The input shape that a subclassed model was built with, or nothing."""
+    shapes = getattr(model, "_build_shapes_dict", None) or {}
+    return tuple(next(iter(shapes.values()), ()))[1:]
+
+
+def find_input_range(calls: Calls) -> tuple[float, float]:
+    """The pixel range that a leading Rescaling or Normalization layer was made for."""
+    for layer, _ in calls.calls:
+        if isinstance(layer, keras.layers.Rescaling):
+            brightest = np.max(np.abs(255.0 * np.asarray(layer.scale) + np.asarray(layer.offset)))
+            return (0.0, 255.0) if brightest <= 10 else (0.0, 1.0)
+        if isinstance(layer, keras.layers.Normalization):
+            return (0.0, 255.0) if float(np.max(np.abs(np.asarray(layer.mean)))) > 1.5 else (0.0, 1.0)
+        is_container = isinstance(layer, keras.Model)
+        if not (is_container or isinstance(layer, keras.layers.InputLayer) or not layer.weights):
+            break
+    raise OptionError(
+        "input_range",
+        "the model has no Rescaling or Normalization of its own that would tell its pixel range; "
+        "declare it, for example input_range = [0, 1]",
+    )
+
+
+def find_feature_layers(calls: Calls) -> dict[str, Any]:
+    """Layers with feature maps by name: the two that Grad-CAM takes by default first, then all from last to first.
+
+    The usual choice is the last layer at the resolution of the last convolution; the second, the last one at the
+    resolution before that.
+    """
+    maps = [
+        (layer, tuple(output.shape))
+        for layer, output in calls.calls
+        if not isinstance(layer, (keras.Model, keras.layers.InputLayer))
+        and getattr(getattr(output, "shape", None), "rank", None) == 4
+        and output.shape[1] * output.shape[2] > 1
+    ]
+    convolutions = [at for at, (layer, _) in enumerate(maps) if _is_convolution(layer)]
+    if not convolutions:
+        return {}
+    maps = maps[convolutions[0] :]
+    sizes: list[tuple[int, int]] = []
+    for _, shape in reversed(maps):
+        size = (shape[1], shape[2])
+        if size not in sizes and any(_is_convolution(other) and s[1:3] == size for other, s in maps):
+            sizes.append(size)
+    usual = [next(layer for layer, shape in reversed(maps) if shape[1:3] == size) for size in sizes[:2]]
+    if len(usual) == 1:
+        usual += [layer for layer, _ in reversed(maps) if _is_convolution(layer) and layer is not usual[0]][:1]
+    ordered = [*usual, *(layer for layer, _ in reversed(maps))]
+    unique = list({id(layer): layer for layer in ordered}.values())
+    repeated = {name for name, count in Counter(layer.name for layer in unique).items() if count > 1}
+    return {(layer.path if layer.name in repeated else layer.name): layer for layer in unique}
+
+
+def _is_convolution(layer: Any) -> bool:
+    kernel = getattr(layer, "kernel", getattr(layer, "depthwise_kernel", None))
+    return kernel is not None and len(kernel.shape) == 4
+
+
+@contextmanager
+def recording(layers: list[Any]) -> Iterator[list[tuple[Any, Any]]]:
+    """Note (layer, output) for every call of these layers while the context is open."""
+    calls: list[tuple[Any, Any]] = []
+
+    def noting(layer: Any, call: Any) -> Any:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            output = call(*args, **kwargs)
+            calls.append((layer, output))
+            return output
+
+        return noted
+
+    unique = list({id(layer): layer for layer in layers}.values())
+    for layer in unique:
+        layer.__dict__["call"] = noting(layer, layer.call)
+    try:
+        yield calls
+    finally:
+        for layer in unique:
+            del layer.__dict__["call"]
+
+
+@contextmanager
+def _replaced(layer: Any, call: Any) -> Iterator[None]:
+    shadowed = layer.__dict__.get("call")
+    layer.__dict__["call"] = call
+    try:
+        yield
+    finally:
+        if shadowed is None:
+            del layer.__dict__["call"]
+        else:
+            layer.__dict__["call"] = shadowed
+
+
+def describe_structure(model: Any) -> str:
+    kind = {"Functional": "functional", "Sequential": "sequential"}.get(type(model).__name__, "subclassed")
+    is_nested = any(isinstance(layer, keras.Model) for layer in model._flatten_layers(include_self=False))
+    return f"{kind}, nested" if is_nested else kind
