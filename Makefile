@@ -31,6 +31,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 benchmark: $(INSTALLED)
+	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/engine.py
 
 pictures: $(INSTALLED)

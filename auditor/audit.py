@@ -207,14 +207,10 @@ def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: Audi
         chosen = [int(at) for at in order if usable[at]][:wanted]
         return [Case(None, None, [], chosen, shown)]
     cases = []
-    for number, (artefact, finding, carries) in enumerate(
-        zip(subject.artefacts, findings, subject.carriers, strict=True)
-    ):
-        if finding.target is None or finding.verdict == "error":
+    for artefact, finding, evidence in zip(subject.artefacts, findings, seen.evidence, strict=True):
+        if finding.target is None or not isinstance(evidence, Evidence):
             continue
         target = subject.classifier.classes.index(finding.target)
-        evidence = seen.evidence[number]
-        assert isinstance(evidence, Evidence)
         with_it = set() if evidence.removals is None else set(evidence.removals.images.positions.tolist())
         free: set[int] = set()
         if evidence.insertion is not None:
@@ -225,7 +221,6 @@ def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: Audi
         half = wanted // 2
         taken = carriers[: max(half, wanted - len(inserted))]
         cases.append(Case(artefact, target, taken, inserted[: wanted - len(taken)], shown))
-        del carries
     return cases
 
 

@@ -123,7 +123,7 @@ def plot_doses(points: Sequence[DosePoint], opacity: float | None, name: str) ->
             side = "right" if opacity > 0.6 else "left"
             axes.annotate(
                 f"as suspected, {opacity:.2g}",
-                (opacity, 0.93 if opacity < 0.3 else 0.05),
+                (opacity, 0.15),
                 xycoords=("data", "axes fraction"),
                 xytext=(-4 if side == "right" else 4, 0),
                 textcoords="offset points",
