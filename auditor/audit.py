@@ -361,7 +361,7 @@ def _provenance(config: AuditConfig, started: datetime, seconds: float) -> Prove
     return Provenance(
         started=started.isoformat(timespec="seconds"),
         seconds=round(seconds, 1),
-        auditor=metadata.version("auditor"),
+        auditor=_version("auditor") or "not installed",
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
         packages=_versions(),
