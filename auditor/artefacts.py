@@ -207,6 +207,10 @@ def text(
         face = ImageFont.truetype(str(font), points) if font else ImageFont.load_default(points)
     except OSError as fault:
         raise OptionError("font", f"{font}: not a readable font: {fault}") from None
+    unknown = bytes(face.getmask("\U0010fffd"))
+    lacking = [sign for sign in dict.fromkeys(text) if not sign.isspace() and bytes(face.getmask(sign)) == unknown]
+    if lacking:
+        raise OptionError("font", f"has no sign for {''.join(lacking[:5])!r}, wanted a font file that has it")
     canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
     left, top, right, bottom = (round(edge) for edge in canvas.textbbox((0, 0), text, font=face))
     alpha = Image.new("L", (max(1, right - left), max(1, bottom - top)))

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from auditor.artefacts import Artefact, Overlay, build_artefacts, find_carriers
 from auditor.config import AuditConfig
 from auditor.datasets import Dataset, open_dataset
-from auditor.errors import AuditError, DataError
+from auditor.effects import Evidence, Population, is_correct
+from auditor.errors import AuditError
 from auditor.evidence import Progress, Survey, survey
 from auditor.exhibits import Case, Exhibits, explain_case
 from auditor.explain.attribution import ALL_ZERO, ATTRIBUTIONS
@@ -40,7 +41,7 @@ from auditor.records import (
     RegionScores,
     Rule,
 )
-from auditor.reliance import Evidence, Population, judge
+from auditor.reliance import judge
 from auditor.sources import first_image_shape, open_source
 
 Bools = npt.NDArray[np.bool_]
@@ -107,8 +108,6 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         batch_size=config.model.batch_size,
         progress=progress,
     )
-    if not len(seen.images):
-        raise DataError(f"{config.place('data', 'source')}: none of {len(dataset)} images could be used")
     rule = Rule(config.verdict.margin, config.verdict.alpha, config.verdict.min_groups)
     findings = [_find(subject, number, seen, rule) for number in range(len(subject.artefacts))]
 
@@ -246,20 +245,20 @@ def _note_interventions(rows: Rows, subject: Subject, finding: Finding, evidence
     if finding.target is None:
         return
     target = subject.classifier.classes.index(finding.target)
-    insertion, removals = evidence.insertion, evidence.removals
-    shifts: list[tuple[Population, str, npt.NDArray[np.floating]]] = []
+    insertion, removals, at = evidence.insertion, evidence.removals, evidence.column(target)
+    shifts: list[tuple[Population, str, npt.NDArray[Any]]] = []
     if insertion is not None:
-        shifts.append((insertion.images, "inserted", insertion.shift))
-        shifts += [(insertion.images, f"control: {name}", values) for name, values in insertion.controls.items()]
-        shifts += [(insertion.images, f"variant: {name}", values) for name, values in insertion.variants.items()]
-        shifts += [(insertion.images, f"opacity: {dose:g}", values) for dose, values in insertion.doses.items()]
+        images = insertion.images
+        shifts.append((images, "inserted", insertion.shift[:, target]))
+        shifts += [(images, f"control: {name}", values[:, at]) for name, values in insertion.controls.items()]
+        shifts += [(images, f"variant: {name}", values[:, at]) for name, values in insertion.variants.items()]
+        shifts += [(images, f"opacity: {dose:g}", values[:, at]) for dose, values in insertion.doses.items()]
     if removals is not None:
-        shifts += [(removals.images, f"removed: {name}", -values) for name, values in removals.fall.items()]
-        shifts += [
-            (removals.images, f"removed elsewhere: {name}", -values) for name, values in removals.placebo.items()
-        ]
+        images = removals.images
+        shifts += [(images, f"removed: {name}", -values[:, at]) for name, values in removals.fall.items()]
+        shifts += [(images, f"removed elsewhere: {name}", -values[:, at]) for name, values in removals.placebo.items()]
     for images, condition, values in shifts:
-        for at, position in enumerate(images.positions):
+        for position, value in zip(images.positions, values, strict=True):
             rows.add(
                 image=subject.dataset.ids[position],
                 group=str(subject.dataset.groups[position]),
@@ -267,7 +266,7 @@ def _note_interventions(rows: Rows, subject: Subject, finding: Finding, evidence
                 target=finding.target,
                 measurement="shift of the log-odds",
                 condition=condition,
-                value=float(values[at, target]),
+                value=float(value) if np.isfinite(value) else None,
             )
 
 
@@ -295,13 +294,13 @@ def _describe(subject: Subject, number: int, exhibits: Exhibits) -> ArtefactReco
 def _describe_data(
     config: AuditConfig, dataset: Dataset, images: Population, classes: tuple[str, ...], rule: Rule
 ) -> DataRecord:
-    correct = (images.predicted == images.has).all(axis=1)
+    correct = is_correct(images.predicted, images.has)
     labelled = images.labelled
     by_class = []
     for number, name in enumerate(classes):
         rows = images.has[:, number] & labelled
         if rows.any() or images.predicted[:, number].any():
-            accuracy = share_interval(correct[rows], images.groups[rows], rule.level)
+            accuracy = share_interval(images.predicted[rows, number], images.groups[rows], rule.level)
             by_class.append(ClassAccuracy(name, int(rows.sum()), int(images.predicted[:, number].sum()), accuracy))
     overall = share_interval(correct[labelled], images.groups[labelled], rule.level)
     return DataRecord(
@@ -325,9 +324,9 @@ def _with_diagnostics(
     """The methods with the medians of their own checks over all images explained, or with why they failed."""
     found: list[MethodRecord] = []
     for record in records:
-        if failures and record.status == "ok":
-            record = replace(record, status="error", reason=failures[0])
         checks = exhibits.diagnostics.get(record.name, {})
+        if failures and not checks and record.status == "ok":
+            record = replace(record, status="error", reason=failures[0])
         measured = {}
         for name, parts in checks.items():
             values = np.concatenate([values for values, _ in parts])

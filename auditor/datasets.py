@@ -135,11 +135,13 @@ class Dataset:
         return np.concatenate(parts) if parts else np.empty((0, *self._shape), np.float32)
 
     def sha256(self) -> str:
-        """Of the source's file, else of the sampled pixels."""
+        """Of the source's file, else of the sampled pixels as the model gets them, and their labels."""
         if self._digest is None:
             digest = hashlib.sha256()
             for batch in self.batches(64):
                 digest.update(batch.images.tobytes())
+            if self.truth is not None:
+                digest.update(self.truth.tobytes())
             self._digest = digest.hexdigest()
         return self._digest
 
@@ -253,9 +255,14 @@ def _truth(labels: Sequence[Label], classes: tuple[str, ...], multilabel: bool) 
     truth = np.zeros((len(labels), len(classes)), dtype=bool)
     unknown: dict[str, int] = {}
     for row, label in enumerate(labels):
+        if isinstance(label, np.ndarray):
+            label = label.tolist()
         if multilabel and isinstance(label, (list, tuple)):
             if len(label) != len(classes):
                 raise DataError(f"a multilabel row has {len(label)} values, wanted {len(classes)}: one per class")
+            wrong = [value for value in label if value not in (0, 1)]
+            if wrong:
+                raise DataError(f"a multilabel row holds {wrong[0]!r}, wanted 0 or 1 for each class")
             truth[row] = np.asarray(label, dtype=bool)
             continue
         if isinstance(label, (list, tuple)):

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from auditor.artefacts import Artefact, Overlay
 from auditor.classifier import Classifier, log_odds, predicted_classes
 from auditor.datasets import Batch, Dataset
-from auditor.errors import AuditError
+from auditor.effects import Evidence, Insertion, Population, Removals
+from auditor.errors import AuditError, DataError, ModelError
 from auditor.interventions import Edit, insert, make_controls, make_doses, make_variants, remove
-from auditor.reliance import Evidence, Insertion, Population, Removals
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -54,30 +54,31 @@ def survey(
     """
     trials = [_Trial(classifier, a, c, fills, seed) for a, c in zip(artefacts, carriers, strict=True)]
     total = np.zeros(classifier.image_shape, np.float64)
-    seen: list[npt.NDArray[np.int64]] = []
-    scores: list[Floats] = []
+    seen: list[_Scored] = []
     done = 0
     for batch in dataset.batches(batch_size):
         raw = classifier.scores(batch.images)
-        seen.append(batch.positions)
-        scores.append(raw)
+        if not seen:
+            _refuse_chance(classifier, batch.images, raw)
+        seen.append(_Scored.of(classifier, batch.positions, raw))
         total += batch.images.sum(axis=0, dtype=np.float64)
         for trial in trials:
             trial.add(batch, raw)
         done += len(batch.ids)
         progress("interventions", done, len(dataset))
-    positions = np.concatenate(seen) if seen else np.empty(0, np.int64)
-    all_scores = np.concatenate(scores) if scores else np.empty((0, len(classifier.classes)), np.float32)
+    if not seen:
+        raise DataError(f"none of {len(dataset)} images could be used")
+    scored = _Scored.joined(seen)
     return Survey(
-        images=_population(classifier, dataset, positions, all_scores),
-        mean_image=(total / max(len(positions), 1)).astype(np.float32),
+        images=_population(scored, dataset),
+        mean_image=(total / len(scored.positions)).astype(np.float32),
         evidence=[trial.evidence(dataset) for trial in trials],
     )
 
 
 @dataclass
 class _Trial:
-    """One artefact's interventions, and the scores they have given so far."""
+    """One artefact's interventions, and the log-odds they have given so far."""
 
     classifier: Classifier
     artefact: Artefact
@@ -92,17 +93,17 @@ class _Trial:
         overlay = self.artefact.appearance
         if isinstance(overlay, Overlay):
             controls, self.notes = make_controls(overlay, self.artefact.controls, self.seed)
-            self.edits[("artefact", "")] = lambda images: insert(images, overlay)
             self.edits |= {("control", name): edit for name, edit in controls.items()}
             self.edits |= {("variant", name): edit for name, edit in make_variants(overlay).items()}
             self.edits |= {("dose", dose): edit for dose, edit in make_doses(overlay).items()}
-        self.inserted: dict[tuple[str, str | float], list[Floats]] = defaultdict(list)
-        self.removed: dict[str, list[Floats]] = defaultdict(list)
+        self.free: list[_Scored] = []
+        self.inserted: list[_Scored] = []
+        self.shifts: dict[tuple[str, str | float], list[Floats]] = defaultdict(list)
+        self.distances: dict[str, list[float]] = defaultdict(list)
+        self.carrying: list[_Scored] = []
+        self.removed: dict[str, list[_Scored]] = defaultdict(list)
         self.placebos: dict[str, list[Floats]] = defaultdict(list)
-        self.free_positions: list[npt.NDArray[np.int64]] = []
-        self.carrier_positions: list[npt.NDArray[np.int64]] = []
-        self.free_scores: list[Floats] = []
-        self.carrier_scores: list[Floats] = []
+        self.without_mask = 0
 
     def add(self, batch: Batch, scores: Floats) -> None:
         """Try all interventions on a batch; an artefact that fails once is tried no more."""
@@ -110,18 +111,26 @@ class _Trial:
             return
         try:
             carries = self.carriers[batch.positions]
-            if self.edits and (~carries).any():
-                self._insert(batch, scores, ~carries)
+            overlay = self.artefact.appearance
+            if isinstance(overlay, Overlay) and (~carries).any():
+                self._insert(overlay, batch, scores, ~carries)
             if carries.any():
                 self._remove(batch, scores, carries)
         except AuditError as failure:
             self.failure = failure
 
-    def _insert(self, batch: Batch, scores: Floats, rows: Bools) -> None:
-        self.free_positions.append(batch.positions[rows])
-        self.free_scores.append(scores[rows])
-        for key, edit in self.edits.items():
-            self.inserted[key].append(self.classifier.scores(edit(batch.images[rows])))
+    def _insert(self, overlay: Overlay, batch: Batch, scores: Floats, rows: Bools) -> None:
+        images = batch.images[rows]
+        before = _Scored.of(self.classifier, batch.positions[rows], scores[rows])
+        inserted = insert(images, overlay)
+        self.free.append(before)
+        self.inserted.append(_Scored.of(self.classifier, batch.positions[rows], self.classifier.scores(inserted)))
+        for (kind, name), edit in self.edits.items():
+            edited = edit(images)
+            shift = log_odds(self.classifier.scores(edited), self.classifier.output) - before.odds
+            self.shifts[kind, name].append(self._kept(shift))
+            if kind == "control":
+                self.distances[str(name)].append(float(np.abs(edited - inserted)[:, overlay.mask].mean()))
 
     def _remove(self, batch: Batch, scores: Floats, rows: Bools) -> None:
         overlay = self.artefact.appearance if isinstance(self.artefact.appearance, Overlay) else None
@@ -132,6 +141,7 @@ class _Trial:
             image = batch.images[row]
             mask = self.artefact.region(batch.ids[row], self.classifier.image_shape)
             if mask is None or not mask.any() or mask.all():
+                self.without_mask += 1
                 continue
             kept.append(row)
             for name, removal in remove(image, mask, self.fills, overlay).items():
@@ -139,87 +149,109 @@ class _Trial:
                 elsewhere[name].append(removal.placebo)
         if not kept:
             return
-        self.carrier_positions.append(batch.positions[kept])
-        self.carrier_scores.append(scores[kept])
+        before = _Scored.of(self.classifier, batch.positions[kept], scores[kept])
+        self.carrying.append(before)
         for name, images in edited.items():
-            self.removed[name].append(self.classifier.scores(np.stack(images)))
-            placebos = elsewhere[name]
-            possible = [at for at, image in enumerate(placebos) if image is not None]
-            result = np.full_like(scores[kept], np.nan)
+            after = self.classifier.scores(np.stack(images))
+            self.removed[name].append(_Scored.of(self.classifier, batch.positions[kept], after))
+            possible = [at for at, image in enumerate(elsewhere[name]) if image is not None]
+            fall = np.full(before.odds.shape, np.nan, np.float32)
             if possible:
-                result[possible] = self.classifier.scores(np.stack([p for p in placebos if p is not None]))
-            self.placebos[name].append(result)
+                moved = self.classifier.scores(np.stack([image for image in elsewhere[name] if image is not None]))
+                fall[possible] = before.odds[possible] - log_odds(moved, self.classifier.output)
+            self.placebos[name].append(self._kept(fall))
+
+    def _kept(self, values: Floats) -> Floats:
+        """The columns of the classes that may become the target: (n, targets)."""
+        return values if self.artefact.target is None else values[:, [self.artefact.target]]
 
     def evidence(self, dataset: Dataset) -> Evidence | AuditError:
         """What all batches together gave."""
         if self.failure is not None:
             return self.failure
         insertion, removals = None, None
-        output = self.classifier.output
-        if self.free_positions:
-            images = _population(
-                self.classifier,
-                dataset,
-                np.concatenate(self.free_positions),
-                np.concatenate(self.free_scores),
-            )
-            raw = np.concatenate(self.free_scores)
-            after = {key: np.concatenate(parts) for key, parts in self.inserted.items()}
-            shift = {key: log_odds(scores, output) - images.scores for key, scores in after.items()}
-            inserted = after["artefact", ""]
+        notes = list(self.notes)
+        if self.free:
+            before, after = _Scored.joined(self.free), _Scored.joined(self.inserted)
+            alike = [name for name, parts in self.distances.items() if np.mean(parts) < _ALIKE]
+            notes += [f"control {name!r} looks like the artefact on these images and is left out" for name in alike]
+            shifts = {key: np.concatenate(parts) for key, parts in self.shifts.items()}
             insertion = Insertion(
-                images=images,
-                shift=shift["artefact", ""],
-                predicted=predicted_classes(inserted, output),
-                probability_change=_probabilities(inserted, output) - _probabilities(raw, output),
-                controls={str(name): values for (kind, name), values in shift.items() if kind == "control"},
-                variants={str(name): values for (kind, name), values in shift.items() if kind == "variant"},
-                doses={float(dose): values for (kind, dose), values in shift.items() if kind == "dose"},
+                images=_population(before, dataset),
+                shift=after.odds - before.odds,
+                predicted=after.predicted,
+                probability_change=self._kept(_probability(after.odds) - _probability(before.odds)),
+                controls={str(n): v for (kind, n), v in shifts.items() if kind == "control" and n not in alike},
+                variants={str(n): v for (kind, n), v in shifts.items() if kind == "variant"},
+                doses={float(n): v for (kind, n), v in shifts.items() if kind == "dose"},
             )
-        if self.carrier_positions:
-            images = _population(
-                self.classifier,
-                dataset,
-                np.concatenate(self.carrier_positions),
-                np.concatenate(self.carrier_scores),
-            )
-            without = {name: np.concatenate(parts) for name, parts in self.removed.items()}
+        if self.carrying:
+            before = _Scored.joined(self.carrying)
+            without = {name: _Scored.joined(parts) for name, parts in self.removed.items()}
             removals = Removals(
-                images=images,
-                fall={name: images.scores - log_odds(scores, output) for name, scores in without.items()},
-                placebo={
-                    name: images.scores - log_odds(np.concatenate(parts), output)
-                    for name, parts in self.placebos.items()
-                },
-                predicted={name: predicted_classes(scores, output) for name, scores in without.items()},
+                images=_population(before, dataset),
+                fall={name: self._kept(before.odds - after.odds) for name, after in without.items()},
+                placebo={name: np.concatenate(parts) for name, parts in self.placebos.items()},
+                predicted={name: after.predicted for name, after in without.items()},
             )
+        if self.without_mask:
+            notes.append(f"{self.without_mask} images said to carry it have no usable region and were left out")
         return Evidence(
             artefact=self.artefact.name,
             classes=self.classifier.classes,
-            one_logit=output == "binary",
+            one_logit=self.classifier.output == "binary",
             insertion=insertion,
             removals=removals,
-            notes=tuple(self.notes),
+            notes=tuple(notes),
+            target=self.artefact.target,
         )
 
 
-def _population(classifier: Classifier, dataset: Dataset, positions: npt.NDArray[np.int64], raw: Floats) -> Population:
-    predicted = predicted_classes(raw, classifier.output)
-    labelled = dataset.labelled[positions]
-    has = predicted if dataset.truth is None else np.where(labelled[:, None], dataset.truth[positions], predicted)
-    return Population(
-        positions=positions,
-        scores=log_odds(raw, classifier.output),
-        predicted=predicted,
-        has=has,
-        labelled=labelled,
-        groups=dataset.groups[positions],
-    )
+@dataclass(frozen=True)
+class _Scored:
+    """Log-odds (n, classes) and predictions (n, classes) of images at some rows of the data set (n,)."""
+
+    positions: npt.NDArray[np.int64]
+    odds: Floats
+    predicted: Bools
+
+    @classmethod
+    def of(cls, classifier: Classifier, positions: npt.NDArray[np.int64], scores: Floats) -> _Scored:
+        return cls(positions, log_odds(scores, classifier.output), predicted_classes(scores, classifier.output))
+
+    @classmethod
+    def joined(cls, parts: list[_Scored]) -> _Scored:
+        return cls(
+            np.concatenate([part.positions for part in parts]),
+            np.concatenate([part.odds for part in parts]),
+            np.concatenate([part.predicted for part in parts]),
+        )
 
 
-def _probabilities(raw: Floats, output: str) -> Floats:
-    values = raw.astype(np.float64)
-    if output == "softmax":
-        exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-        return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
-    return (0.5 * (1 + np.tanh(values / 2))).astype(np.float32)
+def _population(scored: _Scored, dataset: Dataset) -> Population:
+    labelled = dataset.labelled[scored.positions]
+    has = scored.predicted
+    if dataset.truth is not None:
+        has = np.where(labelled[:, None], dataset.truth[scored.positions], has)
+    groups = dataset.groups[scored.positions]
+    return Population(scored.positions, scored.odds, scored.predicted, has, labelled, groups)
+
+
+def _probability(odds: Floats) -> Floats:
+    """The probability that log-odds stand for, of exclusive and of independent classes alike."""
+    return (0.5 * (1 + np.tanh(odds.astype(np.float64) / 2))).astype(np.float32)
+
+
+def _refuse_chance(classifier: Classifier, images: Floats, scores: Floats) -> None:
+    """A model that scores the same images differently in another order (dropout left on) cannot be audited."""
+    again = classifier.scores(images[::-1])[::-1]
+    difference = float(np.abs(again - scores).max())
+    if difference > 1e-3 * max(1.0, float(np.abs(scores).max())):
+        raise ModelError(
+            f"the model scores the same images differently in another order, by up to {difference:.3g}; "
+            "does it draw at random, or mix the images of a batch, when it should not?"
+        )
+
+
+_ALIKE = 0.05
+"""A control nearer to the artefact than this, on average over the region and the images, is no control."""

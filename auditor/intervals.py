@@ -6,6 +6,7 @@ The unit of resampling is the group of images: crops of one photograph are one g
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -57,7 +58,7 @@ def share_interval(hits: Bools, groups: Groups, level: float) -> Measurement:
     binomial = share * (1 - share) * n
     effect = max(1.0, float(np.square(sums).sum()) / binomial) if binomial > 0 else n / count
     size = n / effect
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = _quantile(level, n, count)
     centre = (share + z * z / (2 * size)) / (1 + z * z / size)
     half = z / (1 + z * z / size) * math.sqrt(share * (1 - share) / size + z * z / (4 * size * size))
     low, high = max(0.0, centre - half), min(1.0, centre + half)
@@ -90,22 +91,61 @@ def missing(reason: str, *, unit: str = "log-odds", score: str | None = "log-odd
     return Measurement(None, None, None, None, n, 0, unit, score, reason=reason)
 
 
+def change_interval(before: Bools, after: Bools, groups: Groups, level: float) -> Measurement:
+    """How much less often n images are right after than before, as a difference of paired shares.
+
+    The interval is Wald's with a pair added to each cell that changes, and n reduced by the groups' design effect.
+
+    References: Bonett and Price, "Adjusted Wald confidence interval for a difference of proportions" (2012).
+    """
+    n = len(before)
+    if n == 0:
+        return missing("no images", unit="share", score=None)
+    drop = before.astype(np.float64) - after
+    mean = float(drop.mean())
+    sums = _group_sums(drop - mean, groups)
+    spread = float(np.square(drop - mean).sum())
+    effect = max(1.0, float(np.square(sums).sum()) / spread) if spread > 0 else n / len(sums)
+    size = n / effect
+    lost, gained = float((drop > 0).sum()) / effect + 1, float((drop < 0).sum()) / effect + 1
+    centre = (lost - gained) / (size + 2)
+    error = math.sqrt(max(lost + gained - (lost - gained) ** 2 / (size + 2), 0)) / (size + 2)
+    half = _quantile(level, n, len(sums)) * error
+    low, high = max(-1.0, centre - half), min(1.0, centre + half)
+    return Measurement(mean, min(low, mean), max(high, mean), level, n, len(sums), "share", None)
+
+
 def least(first: Measurement, second: Measurement) -> Measurement:
-    """The lesser of two effects, bound by bound: it exceeds a margin only where both do (intersection-union)."""
-    if second.value is None:
-        return replace(first, reason=None)
-    if first.value is None:
-        return replace(second, reason=None)
-    parts = [first, second]
-    lows = [part.low for part in parts if part.low is not None]
-    highs = [part.high for part in parts if part.high is not None]
-    has_interval = len(lows) == len(highs) == 2
-    return replace(
-        min(parts, key=lambda part: part.value if part.value is not None else math.inf),
-        low=min(lows) if has_interval else None,
-        high=min(highs) if has_interval else None,
-        reason=None,
-    )
+    """The lesser of two effects, bound by bound: it exceeds a margin only where both do (intersection-union).
+
+    One that could not be measured leaves the other alone.
+    """
+    parts = [part for part in (first, second) if part.value is not None]
+    if len(parts) < 2:
+        return parts[0] if parts else first
+    smaller = min(parts, key=lambda part: part.value if part.value is not None else math.inf)
+    bounds = {name: _extreme(parts, name, min) for name in ("low", "high", "low_adjusted", "high_adjusted")}
+    return replace(smaller, **bounds, reason=None)  # type: ignore[arg-type]
+
+
+def spanning(parts: list[Measurement]) -> Measurement:
+    """The least of several effects with an interval that spans all of theirs: it settles only what all settle."""
+    known = [part for part in parts if part.value is not None]
+    if not known:
+        return parts[0]
+    smallest = min(known, key=lambda part: part.value if part.value is not None else math.inf)
+    return replace(smallest, low=_extreme(known, "low", min), high=_extreme(known, "high", max), reason=None)
+
+
+def _extreme(parts: list[Measurement], name: str, choose: Callable[[list[float]], float]) -> float | None:
+    values = [getattr(part, name) for part in parts]
+    return None if None in values else choose(values)
+
+
+def _quantile(level: float, n: int, groups: int) -> float:
+    """Of the normal distribution; of Student's where images come in groups, whose spread is estimated."""
+    share = (1 + level) / 2
+    return float(stats.norm.ppf(share) if groups == n or groups < 2 else stats.t.ppf(share, groups - 1))
 
 
 def _group_sums(values: Array, groups: Groups) -> Array:

@@ -71,8 +71,8 @@ class KerasClassifier:
         self.image_shape, self._has_channel_axis = find_image_shape(model, image_shape)
         self._input_range = input_range or (0.0, 1.0)
         calls = self._observe()
-        if preprocess is None and input_range is None:
-            self._input_range = find_input_range(calls)
+        if preprocess is None:
+            self._input_range = _settle_input_range(input_range, find_input_range(calls))
             calls = self._observe()  # again, on pixels that the model expects
         self._head = find_head(calls, lambda head: self._is_same_model(head, calls.output))
         self.output: Output = settle_output(output, self._head)
@@ -204,7 +204,7 @@ class KerasClassifier:
                 with recording([self._layers[name] for name in layers]) as calls:
                     scores = self._score_tensor(images)
                 aim = tf.reduce_sum(tf.gather(scores, targets, batch_dims=1))
-            last_output = {id(layer): output for layer, output in calls}
+            last_output = {id(layer): output for layer, _, output in calls}
             features = [last_output[id(self._layers[name])] for name in layers]
             zero = tf.UnconnectedGradients.ZERO
             gradient, *by_features = tape.gradient(aim, [images, *features], unconnected_gradients=zero)
@@ -238,7 +238,7 @@ class KerasClassifier:
             raise ModelError(f"the model has {len(output)} outputs, wanted one: the scores of the classes")
         if output.shape.rank != 2:
             raise ModelError(f"the model's output has shape {tuple(output.shape)}, wanted (images, classes)")
-        return Calls(calls, output)
+        return Calls(calls, inputs, output)
 
     def _is_same_model(self, head: Head, output: Any) -> bool:
         """Whether the model without its head gives the same output once the activation is put back."""
@@ -246,6 +246,28 @@ class KerasClassifier:
             logits = self._model(self.to_input(self._probe_images()), training=False)
         activation = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[head.kind]
         return bool(np.allclose(activation(logits).numpy(), np.asarray(output), atol=1e-4))
+
+
+def _settle_input_range(
+    declared: tuple[float, float] | None, known: tuple[tuple[float, float], str] | None
+) -> tuple[float, float]:
+    if declared is None and known is None:
+        raise OptionError(
+            "input_range",
+            "the model has no Rescaling or Normalization of its own that would tell its pixel range; "
+            "declare it, for example input_range = [0, 1]",
+        )
+    if declared is not None and known is not None and tuple(declared) != known[0]:
+        got, wanted = (f"[{low:g}, {high:g}]" for low, high in (declared, known[0]))
+        raise OptionError(
+            "input_range",
+            f"got {got}, but the model's own layer {known[1]!r} expects {wanted}; leave it out, or say otherwise "
+            "with a preprocess function",
+        )
+    if declared is not None:
+        return declared
+    assert known is not None
+    return known[0]
 
 
 def _gather(batches: Iterator[list[npt.NDArray[Any]]], count: int) -> list[Floats]:

@@ -26,7 +26,9 @@ _SMALLEST_PROBABILITY = 1e-12
 class Calls:
     """What was seen while the model ran once."""
 
-    calls: list[tuple[Any, Any]]
+    calls: list[tuple[Any, Any, Any]]
+    """(layer, first input, output) of every call, in order."""
+    fed: Any
     output: Any
 
 
@@ -70,7 +72,7 @@ def find_head(calls: Calls, agrees: Callable[[Head], bool]) -> Head:
     values = np.asarray(output)
     if not np.isfinite(values).all():
         raise ModelError("the model's scores are not finite (NaN or infinity) on random images")
-    final = next((layer for layer, result in calls.calls if result is output), None)
+    final = next((layer for layer, _, result in calls.calls if result is output), None)
     activation = getattr(getattr(final, "activation", None), "__name__", None)
     if isinstance(final, keras.layers.Softmax):
         activation = "softmax"
@@ -86,7 +88,8 @@ def find_head(calls: Calls, agrees: Callable[[Head], bool]) -> Head:
     in_unit_interval = bool((values >= 0).all() and (values <= 1).all())
     if in_unit_interval and units > 1 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
         return Head("probabilities", None, units, "the model gives probabilities; scores are their logarithms")
-    if in_unit_interval and activation != "linear" and final is None:
+    is_linear_layer = activation == "linear" and getattr(final, "kernel", None) is not None
+    if in_unit_interval and not is_linear_layer:
         return Head("sigmoid probabilities", None, units, "the model gives probabilities; scores are their log-odds")
     name = f"layer {final.name!r}" if final is not None else "the output"
     return Head("linear", None, units, f"{name} has no softmax or sigmoid; its values are the scores (logits)")
@@ -134,22 +137,28 @@ def _built_shape(model: Any) -> tuple[int | None, ...]:
     return tuple(next(iter(shapes.values()), ()))[1:]
 
 
-def find_input_range(calls: Calls) -> tuple[float, float]:
-    """The pixel range that a leading Rescaling or Normalization layer was made for."""
-    for layer, _ in calls.calls:
+def find_input_range(calls: Calls) -> tuple[tuple[float, float], str] | None:
+    """The pixel range that the model's own Rescaling or Normalization was made for, and the layer's name.
+
+    None where there is none, where something changes the pixels before it, or where its numbers fit no usual range.
+    """
+    for layer, given, _ in calls.calls:
+        if not isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):
+            continue
+        if not _is_same(given, calls.fed):
+            return None
         if isinstance(layer, keras.layers.Rescaling):
             brightest = np.max(np.abs(255.0 * np.asarray(layer.scale) + np.asarray(layer.offset)))
-            return (0.0, 255.0) if brightest <= 10 else (0.0, 1.0)
-        if isinstance(layer, keras.layers.Normalization):
-            return (0.0, 255.0) if float(np.max(np.abs(np.asarray(layer.mean)))) > 1.5 else (0.0, 1.0)
-        is_container = isinstance(layer, keras.Model)
-        if not (is_container or isinstance(layer, keras.layers.InputLayer) or not layer.weights):
-            break
-    raise OptionError(
-        "input_range",
-        "the model has no Rescaling or Normalization of its own that would tell its pixel range; "
-        "declare it, for example input_range = [0, 1]",
-    )
+            return ((0.0, 255.0) if brightest <= 10 else (0.0, 1.0)), layer.name
+        mean = float(np.max(np.abs(np.asarray(layer.mean))))
+        if mean < 0.05:
+            return None
+        return ((0.0, 255.0) if mean > 1.5 else (0.0, 1.0)), layer.name
+    return None
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    return getattr(first, "shape", None) == second.shape and bool(np.array_equal(np.asarray(first), np.asarray(second)))
 
 
 def find_feature_layers(calls: Calls) -> dict[str, Any]:
@@ -160,7 +169,7 @@ def find_feature_layers(calls: Calls) -> dict[str, Any]:
     """
     maps = [
         (layer, tuple(output.shape))
-        for layer, output in calls.calls
+        for layer, _, output in calls.calls
         if not isinstance(layer, (keras.Model, keras.layers.InputLayer))
         and getattr(getattr(output, "shape", None), "rank", None) == 4
         and output.shape[1] * output.shape[2] > 1
@@ -189,14 +198,14 @@ def _is_convolution(layer: Any) -> bool:
 
 
 @contextmanager
-def recording(layers: list[Any]) -> Iterator[list[tuple[Any, Any]]]:
-    """Note (layer, output) for every call of these layers while the context is open."""
-    calls: list[tuple[Any, Any]] = []
+def recording(layers: list[Any]) -> Iterator[list[tuple[Any, Any, Any]]]:
+    """Note (layer, first input, output) for every call of these layers while the context is open."""
+    calls: list[tuple[Any, Any, Any]] = []
 
     def noting(layer: Any, call: Any) -> Any:
         def noted(*args: Any, **kwargs: Any) -> Any:
             output = call(*args, **kwargs)
-            calls.append((layer, output))
+            calls.append((layer, args[0] if args else None, output))
             return output
 
         return noted

@@ -19,7 +19,7 @@ FLOORS = [
     {"errors"},
     {"records", "toml_places", "options"},
     {"config", "classifier", "intervals"},
-    {"sources", "history", "surgery"},
+    {"sources", "history", "surgery", "effects"},
     {"datasets", "keras_classifier"},
     {"artefacts", "models"},
     {"interventions"},

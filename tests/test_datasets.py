@@ -403,3 +403,16 @@ class TestFunctions:
         given.clear()
         dataset.images([0, 1, 2])
         assert len(given) <= 4
+
+
+@pytest.mark.parametrize("row", [[1, 0, -1], [float("nan"), 0, 1], [2, 0, 0]])
+def test_a_multilabel_row_of_anything_but_zeros_and_ones_is_refused(row: list[float]) -> None:
+    images = [(np.zeros((4, 4), np.uint8), row, "one", None)]
+    with pytest.raises(DataError, match="wanted 0 or 1"):
+        Dataset(FunctionSource(lambda: images, "mine"), classes=CLASSES, image_shape=(4, 4, 1), multilabel=True)
+
+
+def test_a_multilabel_row_may_be_an_array() -> None:
+    images = [(np.zeros((4, 4), np.uint8), np.array([0, 1, 1]), "one", None)]
+    dataset = Dataset(FunctionSource(lambda: images, "mine"), classes=CLASSES, image_shape=(4, 4, 1), multilabel=True)
+    np.testing.assert_array_equal(dataset.truth, [[False, True, True]])

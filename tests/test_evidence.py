@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from auditor.artefacts import Artefact, Overlay
+from auditor.effects import Evidence
+from auditor.errors import ModelError
 from auditor.evidence import survey
 from auditor.interventions import insert, uncomposite
 from auditor.records import Rule
-from auditor.reliance import Evidence, judge
+from auditor.reliance import judge
 from tests.closed_form import linear, memory_dataset, random_images
 
 SHAPE = (10, 10, 3)
@@ -23,9 +25,9 @@ def overlay() -> Overlay:
     return Overlay(alpha, ink)
 
 
-def observe(classifier, images, overlay, carriers, labels=None, batch_size=7, groups=None):
+def observe(classifier, images, overlay, carriers, labels=None, batch_size=7, groups=None, target=None):
     dataset = memory_dataset(classifier, images, labels, groups)
-    artefact = Artefact("mark", "overlay", overlay, 0, "none", {})
+    artefact = Artefact("mark", "overlay", overlay, target, "none", {})
     seen = survey(
         classifier,
         dataset,
@@ -121,3 +123,34 @@ def test_the_placebo_of_exact_removal_makes_the_same_edit_elsewhere(overlay):
     assert np.abs(removed_here - images).max() < 1e-5
     assert np.isfinite(evidence.removals.placebo["exact"]).all()
     assert not np.allclose(evidence.removals.placebo["exact"], evidence.removals.fall["exact"])
+
+
+def test_a_control_that_looks_like_the_artefact_on_these_images_is_left_out():
+    grey = Overlay(np.zeros(SHAPE[:2], np.float32), np.zeros(SHAPE, np.float32))
+    grey.alpha[2:6, 2:6] = 1
+    grey.ink[2:6, 2:6] = 0.5
+    images = np.clip(0.5 + 0.01 * np.random.default_rng(0).normal(size=(20, *SHAPE)), 0, 1).astype(np.float32)
+    _, evidence = observe(linear(shape=SHAPE), images, grey, np.zeros(20, bool))
+    assert evidence.insertion.controls == {}
+    assert any("'veil' looks like the artefact" in note for note in evidence.notes)
+    assert judge(evidence, 0, Rule()).verdict == "not_applicable"
+
+
+def test_a_model_that_draws_at_random_is_refused(overlay):
+    class Dropout(type(linear())):
+        def scores(self, images):
+            return super().scores(images) + np.random.default_rng().normal(size=(len(images), 4)).astype(np.float32)
+
+    plain = linear(shape=SHAPE)
+    with pytest.raises(ModelError, match="in another order"):
+        observe(Dropout(plain.weights, plain.bias), random_images(20, SHAPE), overlay, np.zeros(20, bool))
+
+
+def test_only_the_named_targets_columns_are_kept(overlay):
+    classifier, images = linear(shape=SHAPE), random_images(20, SHAPE)
+    _, every = observe(classifier, images, overlay, np.arange(20) < 5)
+    _, one = observe(classifier, images, overlay, np.arange(20) < 5, target=2)
+    for name, values in every.insertion.controls.items():
+        np.testing.assert_array_equal(one.insertion.controls[name], values[:, [2]])
+    assert judge(one, 2, Rule()).measurements["theta"] == judge(every, 2, Rule()).measurements["theta"]
+    assert judge(one, 2, Rule()).measurements["removal_drop"] == judge(every, 2, Rule()).measurements["removal_drop"]

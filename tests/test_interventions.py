@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from auditor.artefacts import ARTEFACT_KINDS, Overlay
+from auditor.errors import OptionError
 from auditor.interventions import (
     FILLS,
     insert,
@@ -215,3 +216,9 @@ class TestVariants:
 
     def test_a_symmetric_artefact_has_no_mirror_image(self):
         assert set(make_variants(square())) == {"half opacity", "moved"}
+
+
+class TestText:
+    def test_a_sign_that_the_font_lacks_is_refused(self):
+        with pytest.raises(OptionError, match="has no sign for '中文'"):
+            ARTEFACT_KINDS["text"]((40, 60, 3), text="a中文", size=12)

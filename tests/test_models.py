@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from auditor.classifier import log_odds, predicted_classes
-from auditor.errors import ModelError
+from auditor.errors import ModelError, OptionError
 from auditor.keras_classifier import KerasClassifier
 from tests.closed_form import random_images
 from tests.keras_models import SHAPE, in_every_shape, make_layers
@@ -172,3 +172,50 @@ def test_log_odds_of_independent_classes_are_their_logits():
     scores = np.array([[1.0, -2.0]], np.float32)
     np.testing.assert_array_equal(log_odds(scores, "multilabel"), scores)
     np.testing.assert_array_equal(predicted_classes(scores, "multilabel"), [[True, False]])
+
+
+class TestHeadsThatAreNotTheLastLayer:
+    """Probabilities behind a layer of another kind must not pass for logits."""
+
+    def test_an_ensemble_of_sigmoid_models_gives_log_odds(self):
+        inputs = keras.Input(SHAPE)
+        members = [keras.Sequential([keras.Input(SHAPE), *make_layers(4, "sigmoid", seed)])(inputs) for seed in (1, 2)]
+        classifier = KerasClassifier(keras.Model(inputs, keras.layers.Average()(members)), input_range=(0, 255))
+        assert classifier.output == "multilabel"
+        probabilities = tf.sigmoid(classifier.scores(IMAGES)).numpy()
+        expected = np.mean([member.numpy() for member in _outputs(inputs, members)], axis=0)
+        np.testing.assert_allclose(probabilities, expected, atol=1e-4)
+
+    def test_an_ensemble_of_softmax_models_gives_log_probabilities(self):
+        inputs = keras.Input(SHAPE)
+        members = [keras.Sequential([keras.Input(SHAPE), *make_layers(4, "softmax", seed)])(inputs) for seed in (1, 2)]
+        classifier = KerasClassifier(keras.Model(inputs, keras.layers.Average()(members)), input_range=(0, 255))
+        expected = np.mean([member.numpy() for member in _outputs(inputs, members)], axis=0)
+        np.testing.assert_allclose(np.exp(classifier.scores(IMAGES)), expected, atol=1e-4)
+
+    def test_a_reshape_behind_a_sigmoid_leaves_log_odds(self):
+        model = keras.Sequential([keras.Input(SHAPE), *make_layers(4, "sigmoid"), keras.layers.Reshape((4,))])
+        probabilities = model(IMAGES * 255).numpy()
+        np.testing.assert_allclose(tf.sigmoid(KerasClassifier(model).scores(IMAGES)).numpy(), probabilities, atol=1e-4)
+
+
+class TestInputRange:
+    def test_that_contradicts_the_models_own_is_refused(self, models):
+        with pytest.raises(OptionError, match=r"got \[0, 1\].*'rescaling' expects \[0, 255\]"):
+            KerasClassifier(models["functional"], input_range=(0, 1))
+
+    def test_is_not_read_through_something_that_changes_the_pixels_first(self):
+        inputs = keras.Input(SHAPE)
+        x = keras.layers.Rescaling(1 / 255)((inputs + 1) * 127.5)
+        model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+        with pytest.raises(OptionError, match="declare it"):
+            KerasClassifier(model)
+
+    def test_of_a_normalization_about_zero_is_not_guessed(self):
+        layers = [keras.layers.Normalization(mean=0.0, variance=0.25), keras.layers.Flatten(), keras.layers.Dense(3)]
+        with pytest.raises(OptionError, match="declare it"):
+            KerasClassifier(keras.Sequential([keras.Input(SHAPE), *layers]))
+
+
+def _outputs(inputs, members):
+    return keras.Model(inputs, members)(IMAGES * 255)

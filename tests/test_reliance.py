@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from auditor.intervals import least, mean_interval, share_interval
-from auditor.records import Measurement, Rule
-from auditor.reliance import (
+from auditor.effects import (
     Evidence,
     Insertion,
     Population,
     Removals,
     class_contrast,
     control_contrast,
-    decide,
-    judge,
-    judge_severity,
+    split_class_contrast,
 )
+from auditor.intervals import change_interval, least, mean_interval, median_interval, share_interval
+from auditor.records import Measurement, Rule
+from auditor.reliance import decide, judge, judge_severity
 
 RULE = Rule()
 CLASSES = tuple("abcdefghij")
@@ -119,11 +118,45 @@ class TestShareInterval:
         hits = np.repeat(np.arange(20) % 2 == 0, 5)
         grouped = share_interval(hits, np.repeat(np.arange(20), 5), 0.95)
         single = share_interval(hits[::5], np.arange(20), 0.95)
-        assert (grouped.low, grouped.high) == pytest.approx((single.low, single.high))
+        assert (grouped.low, grouped.high) == pytest.approx((single.low, single.high), abs=0.015)
+        assert grouped.low < single.low < single.high < grouped.high
 
     def test_of_a_share_that_is_none_counts_groups_not_images(self):
         grouped = share_interval(np.zeros(100, bool), np.repeat(np.arange(10), 10), 0.95)
-        assert grouped.high == pytest.approx(0.2775, abs=1e-4)
+        assert grouped.high >= 0.2775
+
+
+class TestChangeInterval:
+    def test_of_no_change_still_has_a_width(self):
+        found = change_interval(np.ones(12, bool), np.ones(12, bool), np.arange(12), 0.95)
+        assert found.value == 0
+        assert found.low < 0 < found.high
+
+    @pytest.mark.parametrize("loss", [0.05, 0.3])
+    def test_covers_a_loss_as_often_as_it_says_or_more(self, loss):
+        random = np.random.default_rng(3)
+        before = np.ones(30, bool)
+        found = [change_interval(before, random.random(30) > loss, np.arange(30), 0.95) for _ in range(2000)]
+        assert np.mean([m.low <= loss <= m.high for m in found]) >= 0.93
+
+    def test_is_wider_where_images_of_a_group_change_together(self):
+        after = np.repeat(np.random.default_rng(0).random(20) > 0.3, 5)
+        before = np.ones(100, bool)
+        grouped = change_interval(before, after, np.repeat(np.arange(20), 5), 0.95)
+        alone = change_interval(before, after, np.arange(100), 0.95)
+        assert grouped.high - grouped.low > 1.5 * (alone.high - alone.low)
+
+
+class TestMedianInterval:
+    def test_covers_the_median_of_a_skewed_distribution(self):
+        random = np.random.default_rng(1)
+        found = [median_interval(random.exponential(size=25), np.arange(25), 0.95, unit="") for _ in range(2000)]
+        assert np.mean([m.low <= np.log(2) <= m.high for m in found]) >= 0.95
+
+    def test_of_few_values_has_no_interval_and_says_so(self):
+        few = median_interval(np.array([1.0, 2.0, 3.0]), np.arange(3), 0.95, unit="")
+        assert (few.value, few.low) == (2.0, None)
+        assert few.reason
 
 
 class TestContrasts:
@@ -144,6 +177,35 @@ class TestContrasts:
     def test_class_contrast_of_many_classes_takes_the_nearest_rank_up(self):
         shifts = np.arange(101.0)[None]
         assert class_contrast(shifts, 100)[0] == 100 - 89
+
+    def test_the_rival_of_the_split_contrast_is_chosen_on_the_other_half(self):
+        shifts = np.zeros((4, 3))
+        shifts[:, 0] = 1.0
+        shifts[[0, 2], 1] = 0.5  # class b leads among the even groups, class c among the odd ones
+        shifts[[1, 3], 2] = 0.5
+        np.testing.assert_array_equal(split_class_contrast(shifts, 0, np.arange(4)), [1, 1, 1, 1])
+        np.testing.assert_array_equal(class_contrast(shifts, 0), [1, 0.5, 1, 0.5])
+
+    @pytest.mark.parametrize(("n", "classes"), [(30, 10), (100, 10), (30, 100)])
+    def test_the_upper_bound_holds_although_the_rival_is_the_luckiest_of_equals(self, n, classes):
+        random = np.random.default_rng(n)
+        missed = 0
+        for _ in range(2000):
+            shifts = random.normal(0, 1.0, (n, classes))
+            shifts[:, 2] += 1
+            contrasts = (class_contrast(shifts, 2), split_class_contrast(shifts, 2, np.arange(n)))
+            bounds = [mean_interval(rows, np.arange(n), 0.95, unit="", score=None).high for rows in contrasts]
+            missed += max(bounds) < 1
+        assert missed / 2000 <= RULE.alpha
+
+    def test_theta_takes_the_higher_of_both_upper_bounds(self):
+        evidence = planted_evidence(1.0, n=80)
+        images = evidence.insertion.images
+        rows = ~images.has[:, 2]
+        shift, groups = evidence.insertion.shift[rows], images.groups[rows]
+        contrasts = (class_contrast(shift, 2), split_class_contrast(shift, 2, groups))
+        bounds = [mean_interval(values, groups, 0.95, unit="", score=None).high for values in contrasts]
+        assert judge(evidence, 2, RULE).measurements["class_contrast"].high == max(bounds)
 
     def test_the_least_of_two_effects_exceeds_a_margin_only_where_both_do(self):
         both = least(effect(2, 1.5, 2.5), effect(1, 0.2, 1.8))
@@ -260,7 +322,50 @@ class TestJudge:
         evidence = removal_evidence(2.0)
         falls = {**evidence.removals.fall, "blur": evidence.removals.fall["blur"] - 2}
         evidence = replace(evidence, removals=replace(evidence.removals, fall=falls))
-        assert judge(evidence, 2, RULE).verdict == "no_evidence"
+        assert judge(evidence, 2, RULE).verdict == "inconclusive"
+
+    def test_removal_that_contradicts_insertion_leaves_the_matter_open(self):
+        evidence = replace(planted_evidence(0.0, n=600), removals=removal_evidence(4.0).removals)
+        finding = judge(evidence, 2, RULE)
+        assert finding.verdict == "inconclusive"
+        assert "position and appearance" in finding.reason
+
+    def test_a_model_that_cannot_tell_the_class_proves_nothing(self):
+        evidence = planted_evidence(0.0, n=600)
+        blind = replace(evidence.insertion.images, scores=np.random.default_rng(0).normal(size=(600, 10)))
+        finding = judge(replace(evidence, insertion=replace(evidence.insertion, images=blind)), 2, RULE)
+        assert finding.verdict == "inconclusive"
+        assert "fed as it expects" in finding.reason
+
+    def test_recognition_is_the_gap_between_images_of_the_class_and_others(self):
+        evidence = planted_evidence(0.0, n=400)
+        images = evidence.insertion.images
+        has, scores = images.has[:, 2], images.scores[:, 2]
+        found = judge(evidence, 2, RULE).measurements["recognition"]
+        assert found.value == pytest.approx(scores[has].mean() - scores[~has].mean())
+        error = np.sqrt(scores[has].var() / has.sum() + scores[~has].var() / (~has).sum())
+        assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.02)
+
+    def test_suppression_alone_cannot_end_in_no_evidence(self):
+        evidence = planted_evidence(0.0, n=600)
+        only = replace(evidence.insertion.images, has=np.arange(10)[None] == np.full((600, 1), 2))
+        finding = judge(replace(evidence, insertion=replace(evidence.insertion, images=only)), 2, RULE)
+        assert finding.verdict == "inconclusive"
+        assert "promotion was not tested" in finding.reason
+
+    def test_without_a_single_control_theta_is_not_measured(self):
+        evidence = planted_evidence(3.0)
+        finding = judge(replace(evidence, insertion=replace(evidence.insertion, controls={})), 2, RULE)
+        assert finding.verdict == "not_applicable"
+        assert "innocent pictures" in finding.reason
+
+    def test_an_effect_that_controls_share_is_said_even_where_nothing_is_relied_on(self):
+        evidence = planted_evidence(3.0, n=600)
+        controls = dict.fromkeys(("one", "two", "three"), evidence.insertion.shift)
+        evidence = replace(evidence, insertion=replace(evidence.insertion, controls=controls))
+        finding = judge(evidence, 2, RULE)
+        assert finding.verdict == "no_evidence"
+        assert any("rely on something simpler" in note for note in finding.notes)
 
     def test_nothing_to_test_is_not_applicable(self):
         finding = judge(Evidence("mark", CLASSES, False, None, None), 2, RULE)
@@ -274,6 +379,13 @@ class TestScan:
         assert (finding.verdict, finding.target) == ("relies", "c")
         assert finding.scanned[0].target == "c"
         assert len(finding.scanned) == 10
+
+    def test_says_which_classes_are_promoted_and_which_suppressed(self):
+        evidence = planted_evidence(3.0, n=600)
+        shift = evidence.insertion.shift.copy()
+        shift[evidence.insertion.images.has[:, 5], 5] -= 6
+        finding = judge(replace(evidence, insertion=replace(evidence.insertion, shift=shift)), None, RULE)
+        assert "it promotes c; it suppresses f" in finding.reason
 
     def test_bounds_are_wider_than_those_of_a_named_target(self):
         theta = judge(planted_evidence(3.0), None, RULE).measurements["theta"]
@@ -295,6 +407,15 @@ class TestSeverity:
     def test_follows_its_thresholds(self, harm, severity):
         measured = Measurement(harm, None, None, None, 1, 1, "share", None)
         assert judge_severity("relies", [None, measured]) == severity
+
+    def test_of_suppression_counts_lost_predictions_even_without_labels(self):
+        evidence = planted_evidence(0.0, n=600, fall=6.0)
+        images = replace(evidence.insertion.images, labelled=np.zeros(600, bool))
+        nothing = np.zeros((600, 10), bool)
+        finding = judge(
+            replace(evidence, insertion=replace(evidence.insertion, images=images, predicted=nothing)), 2, RULE
+        )
+        assert (finding.direction, finding.severity) == ("suppresses", "high")
 
     def test_is_none_without_reliance(self):
         assert judge_severity("inconclusive", [effect(1, 1, 1)]) == "none"
