@@ -211,6 +211,8 @@ def _print_verdicts(result: AuditResult) -> None:
         direction = f" ({finding.direction})" if finding.direction else ""
         severity = f", severity {finding.severity}" if finding.severity != "none" else ""
         target = finding.target or "-"
+        if finding.scanned and finding.verdict != "relies":
+            target = "every class"
         click.echo(f"{finding.artefact} -> {target}: {finding.verdict}{direction}{severity}")
         click.echo(f"  {finding.reason}")
     if not result.findings:

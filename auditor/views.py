@@ -300,6 +300,7 @@ _MEANINGS = {
     "class_contrast": "insertion lift minus that of the other classes (90th percentile)",
     "insertion_lift": "how much inserting the artefact raises the score of the target",
     "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
+    "recognition": "how much higher images of the target score than others: the run is in doubt where they hardly do",
     "theta_standardised": "theta in standard deviations of the target's score",
     "probability_change": "how much inserting it raises the probability of the target",
     "flip_rate": "images not predicted as the target that become it",
@@ -311,6 +312,7 @@ _MEANINGS = {
     "suppression": "how much inserting the artefact lowers the target on its own images",
     "suppression_control_contrast": "that fall minus the median control's",
     "suppression_class_contrast": "that fall minus that of the other classes",
+    "suppression_flip_rate": "images of the target, predicted as such, that no longer are with the artefact",
     "class_accuracy_without": "images of the target class, as they came",
     "class_accuracy_with": "the same images with the artefact inserted",
     "class_accuracy_drop": "what inserting it costs the target class",
@@ -325,12 +327,12 @@ _MEANINGS = {
 _TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Insertion", (
         "theta", "control_contrast", "class_contrast", "insertion_lift", "lead_over_strongest_control",
-        "theta_standardised", "probability_change", "flip_rate", "accuracy_without", "accuracy_with",
+        "theta_standardised", "recognition", "probability_change", "flip_rate", "accuracy_without", "accuracy_with",
         "accuracy_drop", "worst_group_accuracy",
     )),
     ("Suppression", (
         "theta_suppression", "suppression_control_contrast", "suppression_class_contrast", "suppression",
-        "class_accuracy_without", "class_accuracy_with", "class_accuracy_drop",
+        "suppression_flip_rate", "class_accuracy_without", "class_accuracy_with", "class_accuracy_drop",
     )),
     ("Removal", (
         "removal_drop", "removal_flip_rate", "carriers_accuracy_with", "carriers_accuracy_without",
