@@ -220,7 +220,10 @@ def _scan(evidence: Evidence, rule: Rule) -> Finding:
         return replace(top, reason=f"{top.reason} Of {count} classes scanned {said}.", scanned=scanned, notes=notes)
     reason = top.reason
     if top.verdict == "no_evidence":
-        reason = f"For none of {count} classes is there evidence of reliance on {evidence.artefact}: {decision.why}."
+        reason = (
+            f"For none of {count} classes is there evidence of reliance on {evidence.artefact}. The strongest is "
+            f"{top.target}: {decision.why}."
+        )
     elif top.verdict == "inconclusive":
         still_open = [entry.target for entry in scanned if entry.verdict == "inconclusive"]
         reason = f"Not settled for {_listed(still_open)}, of {count} classes scanned. {top.reason}"
@@ -301,7 +304,9 @@ def _sentence(evidence: Evidence, target: int, decision: Decision, basis: Basis 
     if decision.verdict == "no_evidence":
         return f"No evidence that the score of {target_name} relies on {name}: {why}."
     if decision.verdict == "inconclusive":
-        return f"Not settled whether the score of {target_name} relies on {name}: {why}."
+        return (
+            f"Not settled whether the score of {target_name} relies on {name}: {why}{'' if why.endswith('?') else '.'}"
+        )
     return f"{name} could not be tested on {target_name}: {why}."
 
 
