@@ -154,7 +154,7 @@ def plot_accuracy(classes: Sequence[ClassAccuracy], name: str) -> str:
 
     def draw(axes: Axes) -> None:
         _draw_intervals(axes, [(entry.name, entry.accuracy) for entry in classes], _BLUE)
-        axes.set_xlim(0, 1.02)
+        axes.set_xlim(-0.02, 1.02)
         axes.set_xlabel("accuracy on the images as they came")
 
     return _svg(draw, name, height=0.55 + 0.28 * len(classes))

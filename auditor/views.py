@@ -128,12 +128,12 @@ def _view_finding(
 def _view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str, Any]:
     entries = [entry for entry in result.region_scores if entry.artefact == finding.artefact]
     scored = [entry for entry in entries if entry.scores]
-    lifts = [(entry.method, entry.scores["lift"]) for entry in scored]
+    lifts = [(_method(entry.method), entry.scores["lift"]) for entry in scored]
     return {
         "finding": finding,
         "rows": [
             {
-                "method": entry.method,
+                "method": _method(entry.method),
                 "scores": [_figure(name, entry.scores[name]) for name in REGION_SCORES] if entry.scores else [],
                 "notes": entry.notes,
             }
@@ -149,8 +149,8 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores]) -> s
     """One sentence on whether the maps point where the interventions do."""
     if not scored:
         return "No map could be scored in this region."
-    over = [e.method for e in scored if (e.scores["excess lift"].low or 0) > 0]
-    under = [e.method for e in scored if e.method not in over]
+    over = [_method(e.method) for e in scored if (e.scores["excess lift"].low or 0) > 0]
+    under = [_method(e.method) for e in scored if _method(e.method) not in over]
     told = f"{len(over)} of {len(scored)} maps hold clearly more in the region than an edge filter does"
     listed = f" ({', '.join(over)})" if over and under else ""
     if finding.verdict == "relies":
@@ -174,7 +174,7 @@ def _view_gallery(result: AuditResult, arrays: Arrays) -> list[dict[str, Any]]:
         maps = []
         for kept in exemplar.maps:
             layer = figures.heat_layer(arrays[kept.array])
-            maps.append({"method": kept.method, "layer": layer, "scale": f"{layer.scale:.3g}"})
+            maps.append({"method": _method(kept.method), "layer": layer, "scale": f"{layer.scale:.3g}"})
         shown.append(
             {
                 "exemplar": exemplar,
@@ -272,6 +272,12 @@ def _named(name: str, measured: Measurement) -> Figure:
 def _label(name: str) -> str:
     base, _, fill = name.partition(".")
     return base.replace("_", " ") + (f", {fill}" if fill else "")
+
+
+def _method(name: str) -> str:
+    """A method as one says it; the layer or baseline in brackets keeps its name."""
+    method, bracket, variant = name.partition(" (")
+    return method.replace("_", " ") + bracket + variant
 
 
 def _box(record: ArtefactRecord | None) -> str | None:
