@@ -277,7 +277,7 @@ def _label(name: str) -> str:
 def _method(name: str) -> str:
     """A method as one says it; the layer or baseline in brackets keeps its name."""
     method, bracket, variant = name.partition(" (")
-    return method.replace("_", " ") + bracket + variant
+    return _METHOD_NAMES.get(method, method.replace("_", " ")) + bracket + variant
 
 
 def _box(record: ArtefactRecord | None) -> str | None:
@@ -293,6 +293,8 @@ def _signed(value: float | None, digits: int = 2) -> str:
     text = f"{value:+.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
+
+_METHOD_NAMES = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradients": "Integrated Gradients"}
 
 _SIGNED = {"log-odds", "SD of the score", "probability", "difference of ratios"}
 
