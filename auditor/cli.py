@@ -54,7 +54,7 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     """Audit the model that CONFIG describes and write the report."""
     settings = _read(config, overrides)
     if output is None:
-        reports = settings.path(settings.report.output)
+        reports = Path(os.path.normpath(settings.path(settings.report.output)))
         _refuse_unwritable(reports, f"{settings.place('report', 'output')}: report.output")
     else:
         reports = output
