@@ -37,17 +37,7 @@ from tests.bad_worlds import (
     with_lambda,
     without_derivative,
 )
-from tests.small_world import Command, Ending, World, build_world, run_command
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return build_world(tmp_path)
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return lambda *words: run_command(monkeypatch, capsys, *words)
+from tests.small_world import Command, Ending, World, build_world
 
 
 @pytest.mark.parametrize(

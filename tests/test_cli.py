@@ -19,7 +19,7 @@ from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.history import load_arrays, load_result
 from auditor.options import describe_options
 from auditor.records import result_schema
-from tests.small_world import Command, World, build_world, run_command
+from tests.small_world import Command, World, build_world
 
 WITHOUT_TENSORFLOW = (
     "import sys; sys.argv = ['auditor', *sys.argv[1:]]\n"
@@ -30,16 +30,6 @@ WITHOUT_TENSORFLOW = (
     "    heavy = {'tensorflow', 'keras', 'tf_explain'} & set(sys.modules)\n"
     "    assert not heavy, heavy\n"
 )
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return build_world(tmp_path)
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return lambda *words: run_command(monkeypatch, capsys, *words)
 
 
 @pytest.mark.parametrize(("model", "code", "verdict"), [("shortcut", 1, "relies"), ("honest", 0, "no_evidence")])

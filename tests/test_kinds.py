@@ -24,11 +24,6 @@ target = "boat"
 
 
 @pytest.fixture
-def world(tmp_path) -> World:
-    return build_world(tmp_path)
-
-
-@pytest.fixture
 def honest(tmp_path) -> World:
     return build_world(tmp_path, "honest")
 
