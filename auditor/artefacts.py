@@ -111,6 +111,8 @@ class Artefact:
     present: str
     controls: dict[str, Overlay]
     """Innocent content given by the user."""
+    variants: dict[str, Overlay]
+    """Content like the artefact given by the user."""
     where: str = ""
     """What errors about `present` name as their place."""
 
@@ -281,33 +283,43 @@ def _build(config: AuditConfig, index: int, entry: ArtefactConfig, frame: Frame,
         if isinstance(made, MaskFolder):
             if entry.present == "none":
                 raise OptionError("present", "got 'none', but masks say where images carry the artefact; wanted 'all'")
-            if entry.controls:
-                raise OptionError("controls", "masks have no appearance to compare with; leave controls out")
-        stems = [Path(name).stem for name in entry.controls]
-        controls = {
-            stem if stems.count(stem) == 1 else name: _control(config, name, made, entry.kind, options, frame)
-            for stem, name in zip(stems, entry.controls, strict=True)
-        }
+            if entry.controls or entry.variants:
+                key = "controls" if entry.controls else "variants"
+                raise OptionError(key, f"masks have no appearance to compare with; leave {key} out")
+        controls = _alternatives(config, "controls", entry.controls, made, entry.kind, options, frame)
+        variants = _alternatives(config, "variants", entry.variants, made, entry.kind, options, frame)
     except OptionError as fault:
         raise config.fault((*path, *([fault.option] if fault.option else [])), fault.message) from None
     where = f"{config.place(*path, 'present')}: {dotted((*path, 'present'))}: "
-    return Artefact(entry.name, entry.kind, made, target, entry.present, controls, where)
+    return Artefact(entry.name, entry.kind, made, target, entry.present, controls, variants, where)
 
 
-def _control(
-    config: AuditConfig, name: str, artefact: Appearance, kind: str, options: dict[str, Any], frame: Frame
-) -> Overlay:
-    """A user's innocent picture, put just where the artefact is."""
-    assert isinstance(artefact, Overlay)
-    file = config.path(name)
-    try:
-        if kind == "overlay":
-            return overlay(frame, **{**options, "image": file})
-        left, top, right, _ = artefact.box
-        return overlay(frame, image=file, position=(left, top), scale=right - left, opacity=artefact.opacity)
-    except OptionError as fault:
-        message = fault.message if fault.option == "image" else f"{name}: {fault.message}"
-        raise OptionError("controls", message) from None
+def _alternatives(
+    config: AuditConfig,
+    key: str,
+    names: tuple[str, ...],
+    artefact: Appearance,
+    kind: str,
+    options: dict[str, Any],
+    frame: Frame,
+) -> dict[str, Overlay]:
+    """The user's pictures under an option `key`, each put just where the artefact is."""
+    stems = [Path(name).stem for name in names]
+    placed = {}
+    for stem, name in zip(stems, names, strict=True):
+        assert isinstance(artefact, Overlay)
+        file = config.path(name)
+        try:
+            if kind == "overlay":
+                picture = overlay(frame, **{**options, "image": file})
+            else:
+                left, top, right, _ = artefact.box
+                picture = overlay(frame, image=file, position=(left, top), scale=right - left, opacity=artefact.opacity)
+        except OptionError as fault:
+            message = fault.message if fault.option == "image" else f"{name}: {fault.message}"
+            raise OptionError(key, message) from None
+        placed[stem if stems.count(stem) == 1 else name] = picture
+    return placed
 
 
 def _from_user(kind: str, function: Callable[..., Any], frame: Frame, options: dict[str, Any]) -> Overlay:

@@ -84,6 +84,8 @@ class ArtefactConfig(_Section):
     """Which images carry it already: `none`, `all`, `class:NAME`, or a boolean array of the npz."""
     controls: tuple[_Name, ...] = ()
     """Pictures of innocent content, put where the artefact is; they enter the verdict."""
+    variants: tuple[_Name, ...] = ()
+    """Pictures like the artefact, put where it is: they say how general a shortcut is and never decide."""
 
     @property
     def options(self) -> dict[str, Any]:

@@ -94,7 +94,9 @@ class _Trial:
         if isinstance(overlay, Overlay):
             controls, self.notes = make_controls(overlay, self.artefact.controls, self.seed)
             self.edits |= {("control", name): edit for name, edit in controls.items()}
-            self.edits |= {("variant", name): edit for name, edit in make_variants(overlay).items()}
+            self.edits |= {
+                ("variant", name): edit for name, edit in make_variants(overlay, self.artefact.variants).items()
+            }
             self.edits |= {("dose", dose): edit for dose, edit in make_doses(overlay).items()}
         self.free: list[_Scored] = []
         self.inserted: list[_Scored] = []

@@ -86,8 +86,8 @@ def make_controls(overlay: Overlay, given: dict[str, Overlay], seed: int) -> tup
     return edits, notes
 
 
-def make_variants(overlay: Overlay) -> dict[str, Edit]:
-    """The artefact changed in one way: they tell how general a shortcut is and never decide."""
+def make_variants(overlay: Overlay, given: dict[str, Overlay]) -> dict[str, Edit]:
+    """The artefact changed in one way, and what the user gave: they tell how general a shortcut is and never decide."""
     variants = {
         "mirrored": _in_box(overlay, lambda part: part[:, ::-1]),
         "upside down": _in_box(overlay, lambda part: part[::-1]),
@@ -96,6 +96,7 @@ def make_variants(overlay: Overlay) -> dict[str, Edit]:
     moved = _moved(overlay)
     if moved is not None:
         variants["moved"] = moved
+    variants |= given
     return {
         name: partial(insert, overlay=variant) for name, variant in variants.items() if not _is_alike(variant, overlay)
     }

@@ -27,7 +27,7 @@ def overlay() -> Overlay:
 
 def observe(classifier, images, overlay, carriers, labels=None, batch_size=7, groups=None, target=None):
     dataset = memory_dataset(classifier, images, labels, groups)
-    artefact = Artefact("mark", "overlay", overlay, target, "none", {})
+    artefact = Artefact("mark", "overlay", overlay, target, "none", {}, {})
     seen = survey(
         classifier,
         dataset,

@@ -201,21 +201,21 @@ class TestVariants:
         overlay = patch()
         black = np.zeros((1, *FRAME), np.float32)
         left, top, right, bottom = overlay.box
-        mirrored = make_variants(overlay)["mirrored"](black)[0, top:bottom, left:right]
+        mirrored = make_variants(overlay, {})["mirrored"](black)[0, top:bottom, left:right]
         np.testing.assert_array_equal(mirrored[:, ::-1], insert(black, overlay)[0, top:bottom, left:right])
 
     def test_the_moved_artefact_is_the_same_elsewhere(self):
         overlay = patch()
         black = np.zeros((1, *FRAME), np.float32)
-        moved = make_variants(overlay)["moved"](black)
+        moved = make_variants(overlay, {})["moved"](black)
         np.testing.assert_allclose(moved.sum(), insert(black, overlay).sum(), rtol=1e-6)
         assert not (moved[0, ..., 0].astype(bool) & overlay.mask).any()
 
     def test_a_central_artefact_has_no_other_place(self):
-        assert "moved" not in make_variants(patch(corner=(6, 7)))
+        assert "moved" not in make_variants(patch(corner=(6, 7)), {})
 
     def test_a_symmetric_artefact_has_no_mirror_image(self):
-        assert set(make_variants(square())) == {"half opacity", "moved"}
+        assert set(make_variants(square(), {})) == {"half opacity", "moved"}
 
 
 class TestText:
