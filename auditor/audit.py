@@ -180,7 +180,7 @@ def _methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dict[str
         if not is_on:
             status, reason = "off", "switched off in the configuration"
         elif name == "grad_cam" and not classifier.feature_layers:
-            status, reason = "not_applicable", "the model has no convolutional feature maps"
+            status, reason = "not_applicable", classifier.why_no_features
         else:
             running[name] = options
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}

@@ -37,7 +37,8 @@ class ModelConfig(_Section):
     """The classifier to audit."""
 
     source: _Name
-    """A `.keras` or `.h5` file, or `package.module:function` returning a Keras model."""
+    """A `.keras` or `.h5` file, the folder of a SavedModel, `keras.applications:NAME`, or `package.module:function`
+    returning a Keras model."""
     labels: str | tuple[_Name, ...] | None = None
     """A text file with a class name per line, or the names; without it classes are called by their number."""
     preprocess: _Name = "none"
@@ -46,8 +47,13 @@ class ModelConfig(_Section):
     input_range: tuple[float, float] | None = None
     """The pixel range that the model expects, for example [0, 1]; needed where the model does not tell it."""
     output: Literal["auto", "softmax", "binary", "multilabel"] = "auto"
+    weights: _Name | None = None
+    """Of a model of `keras.applications`: a `.weights.h5`, `.h5` or `.keras` file, or `imagenet`, which is fetched."""
+    signature: _Name = "serving_default"
+    """Of a SavedModel: the signature to audit, one image in and the scores of the classes out."""
     trust: bool = False
-    """Load layers that carry Python code (Lambda). Only for a model whose origin you trust."""
+    """Load layers that carry Python code (Lambda), and SavedModels whose operations may reach files, the network or
+    Python. Only for a model whose origin you trust."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 64
 
     @pydantic.field_validator("input_range")

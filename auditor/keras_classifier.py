@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -17,13 +18,16 @@ from auditor.records import ModelRecord
 from auditor.surgery import (
     Calls,
     Head,
+    count_parameters,
     describe_structure,
+    find_batch_size,
     find_feature_layers,
     find_head,
     find_image_shape,
     find_input_range,
     recording,
     settle_output,
+    without_wrapping,
 )
 
 
@@ -65,8 +69,9 @@ class KerasClassifier:
         OptionError
             An unknown input range, a wrong number of names, or an output that is not the model's.
         """
-        self._model = model
-        self._batch_size = batch_size
+        self._model = without_wrapping(model)
+        self._only_batch_size = find_batch_size(model)
+        self._batch_size = self._only_batch_size or batch_size
         self._preprocess = preprocess
         self.image_shape, self._has_channel_axis = find_image_shape(model, image_shape)
         self._input_range = input_range or (0.0, 1.0)
@@ -83,9 +88,10 @@ class KerasClassifier:
             output_units = "1 output unit" if units == 1 else f"{units} output units"
             got = f"got {len(self.classes)} names, wanted {named}"
             raise OptionError("labels", f"{got}: the model has {output_units}")
-        self._layers = find_feature_layers(calls)
+        self._layers, self.why_no_features = find_feature_layers(calls)  # "" where there are some
         self.feature_layers = tuple(self._layers)[:2]
         self._scores_function: Any = None
+        self._reaches_pixels = True
         self._gradient_functions: dict[tuple[str, ...], Any] = {}
 
     @property
@@ -143,6 +149,11 @@ class KerasClassifier:
         results = ([part.numpy() for part in function(batch, aim)] for (batch, _), (aim, _) in pairs)
         with user_code("the model cannot be differentiated"):
             scores, gradient, *rest = _gather(results, len(images))
+        if not self._reaches_pixels:
+            raise ModelError(
+                "no derivative of its scores reaches the pixels: on the way they become whole numbers, or leave "
+                "TensorFlow; it cannot be explained"
+            )
         count = len(layers)
         return Pass(
             _finite(scores, "scores"),
@@ -185,7 +196,7 @@ class KerasClassifier:
             head=self.head,
             output=self.output,
             score=self.score_name,
-            parameters=int(self._model.count_params()),
+            parameters=count_parameters(self._model),
             feature_layers=list(self.feature_layers),
         )
 
@@ -194,7 +205,7 @@ class KerasClassifier:
 
     def _score_tensor(self, images: Any) -> Any:
         with self._head.taken_off():
-            output = self._model(self.to_input(images), training=False)
+            output = self._run(self.to_input(images))
         return self._head.to_scores(tf.cast(output, tf.float32), self.output)
 
     def _trace_gradient(self, layers: tuple[str, ...]) -> Any:
@@ -206,9 +217,13 @@ class KerasClassifier:
                 aim = tf.reduce_sum(tf.gather(scores, targets, batch_dims=1))
             last_output = {id(layer): output for layer, _, output in calls}
             features = [last_output[id(self._layers[name])] for name in layers]
-            zero = tf.UnconnectedGradients.ZERO
-            gradient, *by_features = tape.gradient(aim, [images, *features], unconnected_gradients=zero)
-            return [scores, gradient, *(tf.cast(part, tf.float32) for part in [*features, *by_features])]
+            gradient, *by_features = tape.gradient(aim, [images, *features])
+            self._reaches_pixels = gradient is not None
+            slopes = [
+                tf.zeros_like(part) if slope is None else slope
+                for part, slope in zip([images, *features], [gradient, *by_features], strict=True)
+            ]
+            return [scores, slopes[0], *(tf.cast(part, tf.float32) for part in [*features, *slopes[1:]])]
 
         return tf.function(compute, input_signature=[self._image_spec(), tf.TensorSpec((self._batch_size,), tf.int32)])
 
@@ -221,7 +236,15 @@ class KerasClassifier:
             yield padded, len(part)
 
     def _probe_images(self) -> Floats:
-        return np.random.default_rng(0).random((4, *self.image_shape)).astype(np.float32)
+        count = self._only_batch_size or 4
+        return np.random.default_rng(0).random((count, *self.image_shape)).astype(np.float32)
+
+    def _run(self, inputs: Any) -> Any:
+        """The model's only output, out of whatever structure it comes in."""
+        outputs = tf.nest.flatten(self._model(inputs, training=False))
+        if len(outputs) != 1:
+            raise ModelError(f"the model has {len(outputs)} outputs, wanted one: the scores of the classes")
+        return outputs[0]
 
     def _observe(self) -> Calls:
         """Run the model once and note what each layer was given and gave."""
@@ -231,11 +254,7 @@ class KerasClassifier:
             user_code(f"the model cannot be run on images {self.image_shape}"),
             recording(list(self._model._flatten_layers(include_self=False))) as calls,
         ):
-            output = self._model(inputs, training=False)
-        if isinstance(output, (list, tuple, dict)) and len(output) == 1:
-            output = next(iter(output.values())) if isinstance(output, dict) else output[0]
-        if isinstance(output, (list, tuple, dict)):
-            raise ModelError(f"the model has {len(output)} outputs, wanted one: the scores of the classes")
+            output = self._run(inputs)
         if output.shape.rank != 2:
             raise ModelError(f"the model's output has shape {tuple(output.shape)}, wanted (images, classes)")
         return Calls(calls, inputs, output)
@@ -243,7 +262,7 @@ class KerasClassifier:
     def _is_same_model(self, head: Head, output: Any) -> bool:
         """Whether the model without its head gives the same output once the activation is put back."""
         with head.taken_off():
-            logits = self._model(self.to_input(self._probe_images()), training=False)
+            logits = self._run(self.to_input(self._probe_images()))
         activation = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[head.kind]
         return bool(np.allclose(activation(logits).numpy(), np.asarray(output), atol=1e-4))
 
@@ -254,7 +273,7 @@ def _settle_input_range(
     if declared is None and known is None:
         raise OptionError(
             "input_range",
-            "the model has no Rescaling or Normalization of its own that would tell its pixel range; "
+            "the model shows no Rescaling or Normalization of its own that would tell its pixel range; "
             "declare it, for example input_range = [0, 1]",
         )
     if declared is not None and known is not None and tuple(declared) != known[0]:
@@ -313,7 +332,10 @@ def user_code(what: str) -> Iterator[None]:
 
 
 def first_line(fault: BaseException) -> str:
-    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    text = re.sub(r"\x1b\[\d+m", "", str(fault)).rpartition("Exception encountered: ")[2]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):  # Keras says where, then what
+        del lines[0]
     if not lines:
         return f"{type(fault).__name__}: no message"
     if lines[0] == "in user code:":  # TensorFlow's own account of a trace: the fault itself stands last

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+import json
+import socket
+import sys
+import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 
@@ -17,6 +25,24 @@ from auditor.errors import ModelError, OptionError
 from auditor.keras_classifier import KerasClassifier, first_line
 from auditor.options import is_function_spec, suggest
 from auditor.records import ModelRecord
+from auditor.saved_models import GRAPH_FILE, load_saved_model
+
+APPLICATIONS = "keras.applications:"
+"""How the source of a model that comes with Keras begins."""
+
+_PATIENCE = 10
+"""Seconds without an answer after which weights are no longer waited for."""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model, and what came with it."""
+
+    model: Any
+    sha256: str | None = None
+    """Of the file or folder; None where only the weights themselves can be hashed."""
+    preprocess: Callable[[Any], Any] | None = None
+    """What the model's makers feed it through, a function of pixels in [0, 255]."""
 
 
 def load_classifier(
@@ -39,26 +65,14 @@ def load_classifier(
     section = config.model
     preprocess, input_range = _preprocessing(config)
     classes = _class_names(config)
-    sha256 = None
-    if is_function_spec(section.source):
-        model = _call_user(config, section.source)
-    else:
-        file = config.path(section.source)
-        loader = MODEL_LOADERS.get(file.suffix)
-        if loader is None:
-            wanted = ", ".join([*MODEL_LOADERS, "package.module:function"])
-            raise config.fault(("model", "source"), f"got {section.source!r}, wanted one of: {wanted}")
-        if not file.is_file():
-            raise config.fault(("model", "source"), f"{file}: no such file")
-        model = loader(file, section.trust, config.place("model", "source"))
-        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     try:
+        loaded = _load(config, classes, image_shape)
         classifier = KerasClassifier(
-            model,
+            loaded.model,
             classes=classes,
             image_shape=image_shape,
             input_range=input_range,
-            preprocess=preprocess,
+            preprocess=loaded.preprocess if preprocess is None and input_range is None else preprocess,
             output=section.output,
             batch_size=section.batch_size,
         )
@@ -69,34 +83,194 @@ def load_classifier(
     except OptionError as error:
         raise config.fault(("model", error.option), error.message) from None
     _refuse_unknown_layers(config, classifier.layers)
-    return classifier, classifier.record(section.source, sha256)
+    return classifier, classifier.record(section.source, loaded.sha256)
 
 
-def _load_keras_file(file: Path, trust: bool, where: str) -> Any:
-    if file.suffix == ".keras" and not zipfile.is_zipfile(file):
-        message = "cannot be loaded: it is no zip archive, as .keras files are, or it is cut short"
-        raise ModelError(f"{where}: model.source: {file} {message}")
+def _load(config: AuditConfig, classes: tuple[str, ...] | None, image_shape: tuple[int, int, int] | None) -> _Loaded:
+    section, path = config.model, config.path(config.model.source)
+    is_application = section.source.startswith(APPLICATIONS)
+    if section.weights is not None and not is_application:
+        raise OptionError("weights", f'has an effect only beside source = "{APPLICATIONS}NAME"; leave it out')
+    if "signature" in section.model_fields_set and not path.is_dir():
+        raise OptionError("signature", "has an effect only where source is the folder of a SavedModel; leave it out")
+    if is_application:
+        return _load_application(config, classes, image_shape)
+    if is_function_spec(section.source):
+        return _Loaded(_call_user(config, section.source))
+    if path.is_dir():
+        if not (path / GRAPH_FILE).is_file():
+            raise OptionError("source", f"{path}: no {GRAPH_FILE} there; wanted the folder of a SavedModel")
+        with _failing_as("cannot be loaded, it is damaged or incomplete"):
+            return _Loaded(load_saved_model(path, section.signature, trust=section.trust), _hash_folder(path))
+    loader = MODEL_LOADERS.get(path.suffix)
+    if loader is None:
+        others = ["the folder of a SavedModel", f"{APPLICATIONS}NAME", "package.module:function"]
+        wanted = ", ".join([*MODEL_LOADERS, *others])
+        raise OptionError("source", f"got {section.source!r}, wanted one of: {wanted}")
+    if not path.is_file():
+        raise OptionError("source", f"{path}: no such file")
+    return _Loaded(loader(path, section.trust), _hash_file(path))
+
+
+def _load_keras_archive(file: Path, trust: bool) -> Any:
     try:
-        return keras.models.load_model(file, compile=False, safe_mode=not trust)
+        with zipfile.ZipFile(file) as archive:
+            names, text = archive.namelist(), archive.read("config.json")
+        foreign = sorted(set(_find_foreign_parts(json.loads(text))))
+    except Exception as fault:  # whatever a file that is none makes of its readers
+        what = "it is no archive of Keras, as .keras files are, or it is cut short"
+        raise ModelError(f"cannot be loaded: {what} ({first_line(fault)})") from None
+    outside = [name for name in names if name.startswith("/") or ".." in PurePosixPath(name).parts]
+    if outside:
+        raise ModelError(f"cannot be loaded: it holds a file that would be written outside of it, {outside[0]!r}")
+    if foreign:
+        raise ModelError(
+            f"is made of what is no part of Keras: {', '.join(foreign)}; write a function that imports it and returns "
+            'the model, and name that, source = "package.module:function"'
+        )
+    return _load_keras_file(file, trust)
+
+
+def _find_foreign_parts(config: Any) -> Iterator[str]:
+    """Classes and functions that an architecture names and that neither come with Keras nor were registered."""
+    if isinstance(config, dict):
+        module, name = config.get("module"), config.get("class_name")
+        if isinstance(module, str) and isinstance(name, str):
+            registered = keras.saving.get_registered_object(str(config.get("registered_name")))
+            if module.partition(".")[0] not in _KERAS and registered is None:
+                yield f"{module}.{name}"
+        for value in config.values():
+            yield from _find_foreign_parts(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _find_foreign_parts(value)
+
+
+def _load_hdf5(file: Path, trust: bool) -> Any:
+    if not h5py.is_hdf5(file):
+        raise ModelError(f"cannot be loaded: it is no HDF5 file, as {file.suffix} files are")
+    with _failing_as("cannot be loaded: it is damaged or cut short"), h5py.File(file) as content:
+        has_architecture = "model_config" in content.attrs
+    if not has_architecture:
+        raise ModelError(
+            "holds weights only, not the model that they belong to; write a function that builds it and loads them, "
+            f'or, where it comes with Keras, set source = "{APPLICATIONS}NAME" and weights = "{file.name}"'
+        )
+    return _load_keras_file(file, trust)
+
+
+def _load_keras_file(file: Path, trust: bool) -> Any:
+    try:
+        with _failing_on_fresh_weights():
+            return keras.models.load_model(file, compile=False, safe_mode=not trust)
     except Exception as fault:  # Keras raises whatever its readers raise
         text = str(fault)
         if "safe_mode" in text or ("Lambda" in text and "deserializ" in text):
             raise ModelError(
-                f"{where}: model.source: {file.name} holds a Lambda layer, that is Python code which loading would "
-                "run; if you know where it comes from, set trust = true under [model]"
+                "holds a Lambda layer, that is Python code which loading would run; if you know where it comes from, "
+                "set trust = true under [model]"
             ) from None
-        raise ModelError(f"{where}: model.source: {file} cannot be loaded: {first_line(fault)}") from None
+        raise ModelError(f"cannot be loaded: {first_line(fault)}") from None
+
+
+def _load_application(
+    config: AuditConfig, classes: tuple[str, ...] | None, image_shape: tuple[int, int, int] | None
+) -> _Loaded:
+    """A model that comes with Keras, with weights that do not."""
+    name, weights = config.model.source.removeprefix(APPLICATIONS), config.model.weights
+    known = {name: build for name, build in vars(keras.applications).items() if inspect.isfunction(build)}
+    if name not in known:
+        raise OptionError("source", f"keras.applications has no model {name!r}{suggest(name, sorted(known))}")
+    build, sha256 = known[name], None
+    if weights is None:
+        wanted = 'wanted weights = "FILE.weights.h5", or "imagenet" to fetch them'
+        raise OptionError("weights", f"missing; {wanted}, as random weights are never audited")
+    if weights == "imagenet":
+        model = _fetch_application(build)
+    else:
+        file = config.path(weights)
+        if file.suffix not in MODEL_LOADERS:
+            raise OptionError("weights", f"got {weights!r}, wanted imagenet, or a .weights.h5, .h5 or .keras file")
+        if not file.is_file():
+            raise OptionError("weights", f"{file}: no such file")
+        frame = (*image_shape[:2], 3) if image_shape is not None and config.data.fit == "exact" else None
+        count = 1000 if classes is None else len(classes)
+        with _failing_as("cannot be built"):
+            model = build(weights=None, input_shape=frame, classes=count)
+        _load_weights(model, file, f"{name} with {count} classes")
+        sha256 = _hash_file(file)
+    preprocess = sys.modules[build.__module__].preprocess_input
+    pixels = keras.ops.zeros((1, 1, 1, 3))
+    passes_through = preprocess(pixels) is pixels  # then the model's own first layers do it
+    return _Loaded(model, sha256, None if passes_through else preprocess)
+
+
+def _load_weights(model: Any, file: Path, what: str) -> None:
+    """Load weights, and make sure that no weight of the model is left as it was."""
+    weights = [weight for weight in model.weights if "float" in weight.dtype]
+    for weight in weights:
+        weight.assign(np.full(weight.shape, np.nan))
+    with _failing_as(f"{file.name} does not hold the weights of {what}"), _failing_on_fresh_weights():
+        model.load_weights(file)
+    missing = [weight.path for weight in weights if np.isnan(keras.ops.convert_to_numpy(weight)).all()]
+    if missing:
+        raise ModelError(f"{file.name} does not hold the weights of {what}: {missing[0]} is missing")
+
+
+def _fetch_application(build: Callable[..., Any]) -> Any:
+    is_chatty, patience = keras.config.is_interactive_logging_enabled(), socket.getdefaulttimeout()
+    keras.config.disable_interactive_logging()
+    socket.setdefaulttimeout(_PATIENCE)
+    try:
+        return build(weights="imagenet")
+    except Exception as fault:  # Keras raises plain exceptions
+        raise ModelError(
+            f"the weights 'imagenet' cannot be fetched ({first_line(fault)}); fetch that file elsewhere, and set "
+            'weights = "FILE.h5"'
+        ) from None
+    finally:
+        socket.setdefaulttimeout(patience)
+        if is_chatty:
+            keras.config.enable_interactive_logging()
+
+
+@contextmanager
+def _failing_as(what: str) -> Iterator[None]:
+    """Where readers that are not ours may raise anything."""
+    try:
+        yield
+    except (ModelError, OptionError, MemoryError):
+        raise
+    except Exception as fault:
+        raise ModelError(f"{what}: {first_line(fault)}") from None
+
+
+@contextmanager
+def _failing_on_fresh_weights() -> Iterator[None]:
+    """Keras only warns where a file lacks weights, and keeps the random ones."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="(?s).*freshly-initialized")
+        yield
+
+
+def _hash_file(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _hash_folder(folder: Path) -> str:
+    """Over the lines that `sha256sum` would print of its files, in the order of their names."""
+    files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+    lines = "".join(f"{_hash_file(folder / name)}  {name}\n" for name in files)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def _call_user(config: AuditConfig, spec: str) -> Any:
     function = config.function(("model", "source"), spec)
-    where = config.place("model", "source")
-    try:
+    with _failing_as("failed"):
         model = function()
-    except Exception as fault:  # the user's code may raise anything
-        raise ModelError(f"{where}: model.source: {spec} failed: {first_line(fault)}") from None
     if not isinstance(model, keras.Model):
-        raise ModelError(f"{where}: model.source: {spec} returned {type(model).__name__}, wanted a keras.Model")
+        raise ModelError(f"returned {type(model).__name__}, wanted a keras.Model")
     return model
 
 
@@ -141,7 +315,11 @@ def _class_names(config: AuditConfig) -> tuple[str, ...] | None:
     return names
 
 
-MODEL_LOADERS: dict[str, Callable[[Path, bool, str], Any]] = {
-    ".keras": _load_keras_file,
-    ".h5": _load_keras_file,
+_KERAS = ("keras", "keras_hub", "keras_cv", "keras_nlp", "builtins")
+"""Packages whose parts Keras itself finds; of `builtins` it takes names of its own functions only."""
+
+MODEL_LOADERS: dict[str, Callable[[Path, bool], Any]] = {
+    ".keras": _load_keras_archive,
+    ".h5": _load_hdf5,
+    ".hdf5": _load_hdf5,
 }

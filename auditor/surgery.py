@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from auditor.classifier import Output
 from auditor.errors import ModelError, OptionError
+from auditor.saved_models import SavedFunction
 
 _SMALLEST_PROBABILITY = 1e-12
 
@@ -89,9 +90,11 @@ def find_head(calls: Calls, agrees: Callable[[Head], bool]) -> Head:
     if in_unit_interval and units > 1 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
         return Head("probabilities", None, units, "the model gives probabilities; scores are their logarithms")
     is_linear_layer = activation == "linear" and getattr(final, "kernel", None) is not None
+    is_linear_layer |= isinstance(final, SavedFunction) and final.last_operation in ("MatMul", "Conv2D")
     if in_unit_interval and not is_linear_layer:
         return Head("sigmoid probabilities", None, units, "the model gives probabilities; scores are their log-odds")
-    name = f"layer {final.name!r}" if final is not None else "the output"
+    what = "signature" if isinstance(final, SavedFunction) else "layer"
+    name = f"{what} {final.name!r}" if final is not None else "the output"
     return Head("linear", None, units, f"{name} has no softmax or sigmoid; its values are the scores (logits)")
 
 
@@ -127,8 +130,17 @@ def find_image_shape(model: Any, hint: tuple[int, int, int] | None) -> tuple[tup
     if height is None or width is None or channels is None:
         raise ModelError(f"the model leaves its input open, {shape}, and the data do not settle it")
     if channels not in (1, 3):
-        raise ModelError(f"the model takes {channels} channels, wanted 1 (grey) or 3 (colour), channels last")
+        wanted = "wanted 1 (grey) or 3 (colour), channels last"
+        if height in (1, 3):
+            wanted += "; it seems to take channels first, so give it a Permute((3, 1, 2)) in front"
+        raise ModelError(f"the model takes {channels} channels, {wanted}")
     return (int(height), int(width), int(channels)), has_channel_axis
+
+
+def find_batch_size(model: Any) -> int | None:
+    """The only number of images that the model takes at once; None where it takes any."""
+    inputs = getattr(model, "inputs", None) or []
+    return inputs[0].shape[0] if inputs else None
 
 
 def _built_shape(model: Any) -> tuple[int | None, ...]:
@@ -161,12 +173,14 @@ def _is_same(first: Any, second: Any) -> bool:
     return getattr(first, "shape", None) == second.shape and bool(np.array_equal(np.asarray(first), np.asarray(second)))
 
 
-def find_feature_layers(calls: Calls) -> dict[str, Any]:
-    """Layers with feature maps by name: the two that Grad-CAM takes by default first, then all from last to first.
+def find_feature_layers(calls: Calls) -> tuple[dict[str, Any], str]:
+    """Layers with feature maps by name, and, where there are none, why.
 
-    The usual choice is the last layer at the resolution of the last convolution; the second, the last one at the
-    resolution before that.
+    The two that Grad-CAM takes by default come first, then all from last to first. The usual choice is the last layer
+    at the resolution of the last convolution; the second, the last one at the resolution before that.
     """
+    if any(isinstance(layer, SavedFunction) for layer, _, _ in calls.calls):
+        return {}, "a SavedModel shows no layers"
     maps = [
         (layer, tuple(output.shape))
         for layer, _, output in calls.calls
@@ -176,7 +190,9 @@ def find_feature_layers(calls: Calls) -> dict[str, Any]:
     ]
     convolutions = [at for at, (layer, _) in enumerate(maps) if _is_convolution(layer)]
     if not convolutions:
-        return {}
+        return {}, "the model has no convolutional feature maps"
+    if len(convolutions) == 1 and _embeds_patches(calls, maps[convolutions[0]][0]):
+        return {}, "the model's only convolution cuts the image into patches, which are no feature maps"
     maps = maps[convolutions[0] :]
     sizes: list[tuple[int, int]] = []
     for _, shape in reversed(maps):
@@ -189,7 +205,17 @@ def find_feature_layers(calls: Calls) -> dict[str, Any]:
     ordered = [*usual, *(layer for layer, _ in reversed(maps))]
     unique = list({id(layer): layer for layer in ordered}.values())
     repeated = {name for name, count in Counter(layer.name for layer in unique).items() if count > 1}
-    return {(layer.path if layer.name in repeated else layer.name): layer for layer in unique}
+    return {(layer.path if layer.name in repeated else layer.name): layer for layer in unique}, ""
+
+
+def _embeds_patches(calls: Calls, layer: Any) -> bool:
+    """Whether a convolution looks at patches that do not overlap, and makes tokens of them."""
+    window = tuple(layer.kernel.shape[:2])
+    if max(window) == 1 or tuple(getattr(layer, "strides", ())) != window:
+        return False
+    start = next(at for at, (called, _, _) in enumerate(calls.calls) if called is layer)
+    ranks = [getattr(getattr(output, "shape", None), "rank", None) for _, _, output in calls.calls[start:]]
+    return 3 in ranks
 
 
 def _is_convolution(layer: Any) -> bool:
@@ -233,7 +259,23 @@ def _replaced(layer: Any, call: Any) -> Iterator[None]:
             layer.__dict__["call"] = shadowed
 
 
+def without_wrapping(model: Any) -> Any:
+    """A functional model whose only input and output come in a list or dictionary, without these."""
+    if type(model).__name__ != "Functional" or len(model.inputs) != 1 or len(model.outputs) != 1:
+        return model
+    if model.input is model.inputs[0] and model.output is model.outputs[0]:
+        return model
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
+def count_parameters(model: Any) -> int:
+    saved = [layer for layer in model.layers if isinstance(layer, SavedFunction)]
+    return int(model.count_params()) + sum(layer.parameters for layer in saved)
+
+
 def describe_structure(model: Any) -> str:
+    if any(isinstance(layer, SavedFunction) for layer in model.layers):
+        return "SavedModel"
     kind = {"Functional": "functional", "Sequential": "sequential"}.get(type(model).__name__, "subclassed")
     is_nested = any(isinstance(layer, keras.Model) for layer in model._flatten_layers(include_self=False))
     return f"{kind}, nested" if is_nested else kind

@@ -510,12 +510,12 @@ NAMED: dict[str, Row] = {
     "a model of an unknown kind": (
         text(MODEL, 'source = "model.onnx"\n'),
         "source",
-        "model.source: got 'model.onnx', wanted one of: .keras, .h5, package.module:function",
+        "model.source: got 'model.onnx', wanted one of: .keras, .h5, .hdf5, the folder of a SavedModel,",
     ),
     "a model of no known range": (
         model(lambda keras: classifier_of(keras, rescaled=False)),
         "[model]",
-        "model.input_range: the model has no Rescaling or Normalization of its own",
+        "model.input_range: the model shows no Rescaling or Normalization of its own",
     ),
     "a preprocessing that is none": (
         text(LABELS, LABELS + 'preprocess = "yes"\n'),
@@ -578,17 +578,25 @@ NAMED: dict[str, Row] = {
 }
 
 DAMAGED: dict[str, Row] = {
-    "a damaged model": (cut_in_half("model.keras"), MODEL, "model.keras cannot be loaded: "),
-    "a model that is something else": (written("model.keras", b"weights"), MODEL, "model.keras cannot be loaded: "),
+    "a damaged model": (
+        cut_in_half("model.keras"),
+        MODEL,
+        "model.source: model.keras: cannot be loaded: it is no archive of Keras",
+    ),
+    "a model that is something else": (
+        written("model.keras", b"weights"),
+        MODEL,
+        "model.source: model.keras: cannot be loaded: it is no archive of Keras",
+    ),
     "a damaged model of the old kind": (
         both(text(MODEL, 'source = "model.h5"\n'), written("model.h5", b"weights")),
         'source = "model.h5"',
-        "model.h5 cannot be loaded: ",
+        "model.source: model.h5: cannot be loaded: it is no HDF5 file, as .h5 files are",
     ),
     "a model with a Lambda layer": (
         model(with_lambda),
         MODEL,
-        "model.source: model.keras holds a Lambda layer, that is Python code",
+        "model.source: model.keras: holds a Lambda layer, that is Python code",
     ),
     "a model of two inputs": (
         model(with_two_inputs),
@@ -619,12 +627,12 @@ DAMAGED: dict[str, Row] = {
     "a function that returns no model": (
         loader("return 3"),
         "source",
-        "model.source: mine:load returned int, wanted a keras.Model",
+        "model.source: mine:load: returned int, wanted a keras.Model",
     ),
     "a function that raises instead of a model": (
         loader("return {}['weights']"),
         "source",
-        "model.source: mine:load failed: KeyError: 'weights'",
+        "model.source: mine:load: failed: KeyError: 'weights'",
     ),
     "a preprocessing that raises": (
         scale("return pixels['red']"),

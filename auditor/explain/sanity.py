@@ -57,7 +57,7 @@ def _inapplicable(classifier: object) -> str | None:
     if not isinstance(classifier, KerasClassifier):
         return "tf-explain needs a Keras model"
     if classifier.structure != "functional":
-        return f"tf-explain runs on plain functional models, this one is {classifier.structure}"
+        return f"tf-explain runs on plain functional models only (this one: {classifier.structure})"
     if classifier.input_scale is None:
         return "the model is fed through a preprocessing function"
     if classifier.score_name != "logit" or classifier.output == "binary":
