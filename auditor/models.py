@@ -164,13 +164,16 @@ def _load_keras_file(file: Path, trust: bool) -> Any:
         with _failing_on_fresh_weights():
             return keras.models.load_model(file, compile=False, safe_mode=not trust)
     except Exception as fault:  # Keras raises whatever its readers raise
-        text = str(fault)
-        if "safe_mode" in text or ("Lambda" in text and "deserializ" in text):
-            raise ModelError(
-                "holds a Lambda layer, that is Python code which loading would run; if you know where it comes from, "
-                "set trust = true under [model]"
-            ) from None
-        raise ModelError(f"cannot be loaded: {first_line(fault)}") from None
+        said = first_line(fault)
+        if "safe_mode" in str(fault) or ("Lambda" in said and "deserializ" in said):
+            is_lambda = "Lambda" in said or "lambda" in said
+            what = (
+                "a Lambda layer, that is Python code which loading would run"
+                if is_lambda
+                else (f"a layer that loading would let reach beyond the file ({said})")
+            )
+            raise ModelError(f"holds {what}; if you know where it comes from, set trust = true under [model]") from None
+        raise ModelError(f"cannot be loaded: {said}") from None
 
 
 def _load_application(

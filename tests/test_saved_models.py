@@ -21,6 +21,7 @@ from tests.small_world import Command, World, make_model
 SHAPE = (12, 12, 1)
 IMAGES = random_images(5, SHAPE)
 TARGETS = np.array([0, 1, 2, 0, 1])
+ONES = np.ones((144, 3), np.float32)
 FLOATS = tf.TensorSpec((None, *SHAPE), tf.float32, name="pixels")
 
 
@@ -242,7 +243,7 @@ def test_the_hash_is_that_of_all_files_and_changes_with_any(world: World, comman
 class Writing(tf.Module):
     """A model that writes a file when it is run, in the way that a test chooses."""
 
-    def __init__(self, write: Callable[[], object], weights: Any = np.ones((144, 3), np.float32)) -> None:
+    def __init__(self, write: Callable[[], object], weights: Any = ONES) -> None:
         super().__init__()
         self.write = write
         self.weights = tf.Variable(weights)
