@@ -255,7 +255,7 @@ class KerasClassifier:
             recording(list(self._model._flatten_layers(include_self=False))) as calls,
         ):
             output = self._run(inputs)
-        if output.shape.rank != 2:
+        if output.shape.rank != 2 or output.shape[1] == 0:
             raise ModelError(f"the model's output has shape {tuple(output.shape)}, wanted (images, classes)")
         return Calls(calls, inputs, output)
 

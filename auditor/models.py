@@ -76,7 +76,8 @@ def load_classifier(
             output=section.output,
             batch_size=section.batch_size,
         )
-        classifier.scores(np.zeros((1, *classifier.image_shape), np.float32))  # as a graph, too, before the audit
+        image = np.random.default_rng(0).random((1, *classifier.image_shape)).astype(np.float32)
+        classifier.scores(image)  # as a graph, too, before the audit
     except ModelError as error:
         where = config.place("model", "source")
         raise ModelError(f"{where}: model.source: {section.source}: {error}") from None

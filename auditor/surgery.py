@@ -77,6 +77,8 @@ def find_head(calls: Calls, agrees: Callable[[Head], bool]) -> Head:
     activation = getattr(getattr(final, "activation", None), "__name__", None)
     if isinstance(final, keras.layers.Softmax):
         activation = "softmax"
+    if activation == "softmax" and units == 1:
+        raise ModelError("the model's softmax over a single output unit is 1 for every image; was a sigmoid meant?")
     if final is not None and activation in ("softmax", "sigmoid"):
         head = Head(
             activation,
@@ -169,8 +171,12 @@ def find_input_range(calls: Calls) -> tuple[tuple[float, float], str] | None:
     return None
 
 
-def _is_same(first: Any, second: Any) -> bool:
-    return getattr(first, "shape", None) == second.shape and bool(np.array_equal(np.asarray(first), np.asarray(second)))
+def _is_same(given: Any, fed: Any) -> bool:
+    """Whether a layer was given what the model was fed, perhaps in its own precision."""
+    if getattr(given, "shape", None) != fed.shape:
+        return False
+    values = np.asarray(given)
+    return bool(np.array_equal(values, np.asarray(fed).astype(values.dtype)))
 
 
 def find_feature_layers(calls: Calls) -> tuple[dict[str, Any], str]:

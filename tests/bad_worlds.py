@@ -211,6 +211,24 @@ def with_two_outputs(keras: Any) -> Any:
     return keras.Model(given, [keras.layers.Dense(3)(flat), keras.layers.Dense(3)(flat)])
 
 
+def with_nested_outputs(keras: Any) -> Any:
+    given = keras.Input((8, 8, 1))
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(given))
+    return keras.Model(given, {"kind": keras.layers.Dense(3)(flat), "rest": [keras.layers.Dense(2)(flat)] * 2})
+
+
+def with_channels_first(keras: Any) -> Any:
+    given = keras.Input((3, 8, 8))
+    x = keras.layers.Flatten()(keras.layers.Permute((2, 3, 1))(keras.layers.Rescaling(1 / 255)(given)))
+    return keras.Model(given, keras.layers.Dense(3)(x))
+
+
+def with_a_sequence_as_output(keras: Any) -> Any:
+    given = keras.Input((8, 8, 1))
+    x = keras.layers.Reshape((8, 8))(keras.layers.Rescaling(1 / 255)(given))
+    return keras.Model(given, keras.layers.LSTM(3, return_sequences=True)(x))
+
+
 def with_lambda(keras: Any) -> Any:
     given = keras.Input((8, 8, 1))
     x = keras.layers.Lambda(lambda pixels: pixels * 1.0)(keras.layers.Rescaling(1 / 255)(given))
@@ -226,6 +244,13 @@ def with_weights_that_are_no_numbers(keras: Any) -> Any:
     made = make_model()
     made.get_layer("head").set_weights([np.full((64, 3), np.nan, np.float32), np.zeros(3, np.float32)])
     return made
+
+
+def with_scores_that_are_no_numbers_for_dark_images(keras: Any) -> Any:
+    given = keras.Input((8, 8, 1))
+    x = keras.layers.Rescaling(1 / 255)(given)
+    root = keras.ops.sqrt(keras.ops.mean(x, axis=(1, 2, 3)) - 0.3)
+    return keras.Model(given, keras.layers.Dense(3)(keras.layers.Flatten()(x)) + root[:, None])
 
 
 def without_derivative(keras: Any) -> Any:
@@ -512,6 +537,31 @@ NAMED: dict[str, Row] = {
         "source",
         "model.source: got 'model.onnx', wanted one of: .keras, .h5, .hdf5, the folder of a SavedModel,",
     ),
+    "a folder that is no model": (
+        text(MODEL, 'source = "."\n'),
+        "source",
+        "no saved_model.pb there; wanted the folder of a SavedModel",
+    ),
+    "a signature of a file": (
+        text(MODEL, MODEL + 'signature = "serve"\n'),
+        "signature",
+        "model.signature: has an effect only where source is the folder of a SavedModel; leave it out",
+    ),
+    "weights beside a file": (
+        text(MODEL, MODEL + 'weights = "model.weights.h5"\n'),
+        "weights",
+        'model.weights: has an effect only beside source = "keras.applications:NAME"; leave it out',
+    ),
+    "a model that does not come with Keras": (
+        text(MODEL, 'source = "keras.applications:ResNet51"\n'),
+        "source",
+        "model.source: keras.applications has no model 'ResNet51'; did you mean 'ResNet50'?",
+    ),
+    "a model of random weights": (
+        text(MODEL, 'source = "keras.applications:ResNet50"\n'),
+        "[model]",
+        'model.weights: missing; wanted weights = "FILE.weights.h5", or "imagenet" to fetch them',
+    ),
     "a model of no known range": (
         model(lambda keras: classifier_of(keras, rescaled=False)),
         "[model]",
@@ -609,6 +659,21 @@ DAMAGED: dict[str, Row] = {
         MODEL,
         "the model's output has shape (4, 6, 6, 3), wanted (images, classes)",
     ),
+    "a model of outputs in lists and tables": (
+        model(with_nested_outputs),
+        MODEL,
+        "the model has 3 outputs, wanted one",
+    ),
+    "a model that gives a sequence": (
+        model(with_a_sequence_as_output),
+        MODEL,
+        "the model's output has shape (4, 8, 3), wanted (images, classes)",
+    ),
+    "a model of channels first": (
+        model(with_channels_first),
+        MODEL,
+        "the model takes 8 channels, wanted 1 (grey) or 3 (colour), channels last; it seems to take channels first",
+    ),
     "a model of four channels": (
         model(lambda keras: classifier_of(keras, shape=(8, 8, 4))),
         MODEL,
@@ -623,6 +688,11 @@ DAMAGED: dict[str, Row] = {
         model(with_weights_that_are_no_numbers),
         MODEL,
         "the model's scores are not finite (NaN or infinity)",
+    ),
+    "scores that are no numbers for some images": (
+        model(with_scores_that_are_no_numbers_for_dark_images),
+        None,
+        "error: the model's scores are not finite (NaN or infinity) for 27 of 42 images",
     ),
     "a function that returns no model": (
         loader("return 3"),

@@ -1,4 +1,4 @@
-"""One small network in the four shapes that Keras models come in."""
+"""One small network in the four shapes that Keras models come in, and a transformer in two."""
 
 from __future__ import annotations
 
@@ -55,6 +55,32 @@ def in_every_shape(**options: Any) -> dict[str, Any]:
     subclassed = Subclassed(steps)
     subclassed(np.zeros((1, *SHAPE), np.float32))
     return {"functional": functional, "sequential": sequential, "nested": nested, "subclassed": subclassed}
+
+
+def transformer(patches: str, shape: tuple[int, int, int] = SHAPE, classes: int = 3, seed: int = 0) -> Any:
+    """A vision transformer whose patches are embedded by a convolution or by a dense layer."""
+    keras.utils.set_random_seed(seed)
+    layers, ops = keras.layers, keras.ops
+    side, width = 4, 8
+    rows, columns = shape[0] // side, shape[1] // side
+    inputs = keras.Input(shape)
+    x = layers.Rescaling(1 / 255)(inputs)
+    if patches == "convolution":
+        x = layers.Conv2D(width, side, strides=side, name="patches")(x)
+    else:
+        x = layers.Reshape((rows, side, columns, side, shape[2]))(x)
+        x = layers.Permute((1, 3, 2, 4, 5))(x)
+        x = layers.Reshape((rows, columns, side * side * shape[2]))(x)
+        x = layers.Dense(width, name="patches")(x)
+    x = layers.Reshape((rows * columns, width))(x)
+    x = x + layers.Embedding(rows * columns, width)(ops.arange(rows * columns)[None])
+    for _ in range(2):
+        normed = layers.LayerNormalization()(x)
+        x = x + layers.MultiHeadAttention(2, width // 2)(normed, normed)
+        hidden = layers.Dense(2 * width, activation="gelu")(layers.LayerNormalization()(x))
+        x = x + layers.Dense(width)(hidden)
+    x = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(x))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax", name="head")(x))
 
 
 @cache

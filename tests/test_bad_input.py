@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,13 +156,6 @@ def test_a_lambda_layer_is_loaded_where_its_origin_is_trusted(world: World, comm
     assert command("validate", world.config).code == 0
 
 
-def test_a_lambda_layer_in_a_file_of_the_old_kind_is_refused_too(world: World, command: Command) -> None:
-    with warnings.catch_warnings(action="ignore"):
-        with_lambda(keras()).save(world.folder / "model.h5")
-    world.replace(MODEL, 'source = "model.h5"\n')
-    assert_one_error(command("validate", world.config), 3, "holds a Lambda layer", "trust = true")
-
-
 def test_one_corrupt_image_is_skipped_counted_and_named(
     world: World, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +243,16 @@ def test_a_model_that_always_says_the_same_is_inconclusive(world: World, command
     result = world.result()
     assert result.findings[0].measurements["theta"].value == 0
     assert all(value.value is None for entry in result.region_scores for value in entry.scores.values())
+
+
+def test_a_model_at_chance_is_inconclusive(world: World, command: Command) -> None:
+    (world.folder / "honest").mkdir()
+    honest = build_world(world.folder / "honest", "honest")
+    honest.save_images(labels=np.random.default_rng(3).permutation(np.arange(42) % 3))
+    assert command("audit", honest.config, "--quiet").code == 4
+    (finding,) = honest.result().findings
+    assert finding.verdict == "inconclusive"
+    assert "images of boat hardly score higher on boat than others do" in finding.reason
 
 
 def test_a_model_whose_derivatives_are_not_finite_is_told_so(world: World, command: Command) -> None:

@@ -11,7 +11,8 @@ from auditor.artefacts import ARTEFACT_KINDS
 from auditor.audit import run_audit
 from auditor.config import read_config
 from auditor.explain.attribution import ATTRIBUTIONS
-from tests.small_world import CORNER, PATTERN, SIDE, World, build_world, make_data
+from tests.keras_models import transformer
+from tests.small_world import CLASSES, CORNER, PATTERN, SIDE, World, build_world, make_data, make_model
 
 ARTEFACT = """\
 [[artefacts]]
@@ -158,6 +159,94 @@ def test_a_binary_model_has_one_logit_and_no_class_contrast(world):
     statuses = {agreement.method: agreement.status for agreement in result.agreement}
     assert statuses == {"gradient": "not_applicable", "grad_cam": "not_applicable"}
     assert {method.name: method.status for method in result.methods}["grad_cam"] == "not_applicable"
+
+
+def binary_world(world: World, target: str) -> World:
+    """The binary model, of the classes `sound` and `ill`, which takes the mark for `ill`."""
+    world.save_model(binary_model(shortcut=True))
+    (world.folder / "labels.txt").write_text("sound\nill\n")
+    world.save_images(labels=(make_data()["labels"] > 0).astype(int))
+    world.replace('target = "boat"\n', target)
+    return world
+
+
+def test_promoting_one_of_two_classes_is_suppressing_the_other(world, tmp_path):
+    (tmp_path / "other").mkdir()
+    (ill,) = audit(binary_world(world, 'target = "ill"\n')).findings
+    (sound,) = audit(binary_world(build_world(tmp_path / "other"), 'target = "sound"\n')).findings
+    assert (ill.verdict, ill.direction, ill.severity) == ("relies", "promotes", "high")
+    assert (sound.verdict, sound.direction, sound.severity) == ("relies", "suppresses", "high")
+    assert "lowers the score of sound" in sound.reason
+    for name in ("theta", "suppression", "insertion_lift"):
+        twin = {"theta": "theta_suppression", "suppression": "insertion_lift", "insertion_lift": "suppression"}[name]
+        assert sound.measurements[name].value == pytest.approx(ill.measurements[twin].value, rel=1e-5)
+    assert all(finding.measurements["class_contrast"].reason for finding in (ill, sound))
+
+
+def test_a_scan_of_a_binary_model_is_one_finding_on_its_one_logit(world):
+    (finding,) = audit(binary_world(world, "")).findings
+    assert [(entry.target, entry.verdict, entry.direction) for entry in finding.scanned] == [
+        ("ill", "relies", "promotes")
+    ]
+    assert (finding.target, finding.verdict) == ("ill", "relies")
+
+
+def test_images_may_have_several_labels_or_none(world):
+    model = keras.models.load_model(world.folder / "model.keras")
+    model.get_layer("head").activation = keras.activations.sigmoid
+    kernel, bias = model.get_layer("head").get_weights()
+    model.get_layer("head").set_weights([kernel, bias - 3])
+    world.save_model(model)
+    data = make_data()
+    images, labels = data["images"], np.eye(3, dtype=int)[data["labels"]]
+    images[::6, :, 3:6] += 100  # every other cat is with a dog
+    labels[::6, 1] = 1
+    images[1::6] = 20  # and every other dog has gone
+    labels[1::6] = 0
+    world.save_images(images=images, labels=labels)
+    world.replace('target = "boat"\n', "")
+    result = audit(world)
+    (finding,) = result.findings
+    assert (finding.verdict, finding.target, finding.direction) == ("relies", "boat", "promotes")
+    assert {entry.target: entry.verdict for entry in finding.scanned} == {
+        "boat": "relies",
+        "cat": "no_evidence",
+        "dog": "no_evidence",
+    }
+    by_class = {entry.name: entry.images for entry in result.data.classes}
+    assert by_class == {"cat": 14, "dog": 14, "boat": 14}
+
+
+@pytest.mark.parametrize("target", ['target = "boat"\n', ""])
+def test_a_thousand_classes_are_audited_by_name_and_as_a_scan(target, world):
+    world.save_model(make_model(outputs=1000))
+    (world.folder / "labels.txt").write_text("\n".join([*CLASSES, *(f"class {number}" for number in range(3, 1000))]))
+    data = make_data(60)
+    world.save_images(**data)
+    world.replace('target = "boat"\n', target)
+    (finding,) = audit(world).findings
+    assert (finding.verdict, finding.target, finding.direction) == ("relies", "boat", "promotes")
+    assert len(finding.scanned) == (0 if target else 1000)
+    assert [entry.target for entry in finding.scanned if entry.verdict == "relies"] == ([] if target else ["boat"])
+
+
+@pytest.mark.parametrize(
+    ("patches", "reason"),
+    [
+        ("convolution", "the model's only convolution cuts the image into patches, which are no feature maps"),
+        ("dense", "the model has no convolutional feature maps"),
+    ],
+)
+def test_a_transformer_is_audited_without_grad_cam(patches, reason, world):
+    world.save_model(transformer(patches, (SIDE, SIDE, 1)))
+    result = audit(world)
+    assert result.findings[0].measurements["theta"].value is not None
+    methods = {method.name: (method.status, method.reason) for method in result.methods}
+    assert methods.pop("grad_cam") == ("not_applicable", reason)
+    assert set(methods.values()) == {("ok", None)}
+    agreement = {entry.method: entry.status for entry in result.agreement}
+    assert agreement == {"gradient": "ok", "grad_cam": "not_applicable"}
+    assert all(value.value is not None for entry in result.region_scores for value in entry.scores.values())
 
 
 def test_a_multilabel_model_is_measured_by_its_own_logits(world):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from auditor.classifier import log_odds, predicted_classes
 from auditor.errors import ModelError, OptionError
 from auditor.keras_classifier import KerasClassifier
 from tests.closed_form import random_images
-from tests.keras_models import SHAPE, in_every_shape, make_layers
+from tests.keras_models import SHAPE, in_every_shape, make_layers, transformer
 
 IMAGES = random_images(5, SHAPE)
 TARGETS = np.array([0, 1, 2, 0, 1])
@@ -80,6 +82,12 @@ def test_one_sigmoid_unit_is_two_classes_with_opposite_logits():
     np.testing.assert_allclose(both[0], -both[1], atol=1e-7)
 
 
+def test_a_softmax_over_one_unit_is_refused_as_it_says_the_same_of_every_image():
+    model = keras.Sequential([keras.Input(SHAPE), *make_layers(classes=1)])
+    with warnings.catch_warnings(action="ignore"), pytest.raises(ModelError, match="was a sigmoid meant"):
+        KerasClassifier(model)
+
+
 def test_several_sigmoid_units_are_multilabel():
     model = keras.Sequential([keras.Input(SHAPE), *make_layers(classes=4, activation="sigmoid")])
     classifier = KerasClassifier(model)
@@ -142,9 +150,79 @@ def test_a_model_without_an_axis_of_channels_is_fed_without_it():
     assert classifier.differentiate(IMAGES, TARGETS).gradient.shape == IMAGES.shape
 
 
+@pytest.mark.parametrize("wrap", [lambda one: [one], lambda one: {one.name: one}, lambda one: {one.name: [one]}])
+def test_the_only_input_and_output_may_come_in_lists_and_tables(models, wrap):
+    twin = models["functional"]
+    model = keras.Model(wrap(twin.inputs[0]), wrap(twin.outputs[0]))
+    first, second = (KerasClassifier(m).differentiate(IMAGES, TARGETS, ("conv_2",)) for m in (twin, model))
+    np.testing.assert_array_equal(second.scores, first.scores)
+    np.testing.assert_array_equal(second.gradient, first.gradient)
+    np.testing.assert_array_equal(second.feature_gradients["conv_2"], first.feature_gradients["conv_2"])
+
+
+@pytest.mark.parametrize("size", [1, 8])
+def test_a_model_of_one_batch_size_is_run_in_it(size):
+    given = keras.Input(batch_shape=(size, *SHAPE))
+    flat = keras.ops.reshape(given, (size, 144))
+    model = keras.Model(given, keras.layers.Dense(3)(flat))
+    kernel, bias = model.get_weights()
+    classifier = KerasClassifier(model, input_range=(0, 1))
+    np.testing.assert_allclose(classifier.scores(IMAGES), IMAGES.reshape(5, -1) @ kernel + bias, atol=1e-5)
+    expected = kernel[:, TARGETS].T.reshape(IMAGES.shape)
+    np.testing.assert_allclose(classifier.differentiate(IMAGES, TARGETS).gradient, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "linear"])
+@pytest.mark.parametrize(("policy", "accuracy"), [("mixed_float16", 0.02), ("mixed_bfloat16", 0.03), ("float64", 1e-5)])
+def test_models_of_other_precisions_give_the_scores_and_maps_of_their_twin(policy, accuracy, activation):
+    twin = keras.Sequential([keras.Input(SHAPE), *make_layers(activation=activation)])
+    config = twin.get_config()
+    for layer in config["layers"][1:]:
+        layer["config"]["dtype"] = policy
+    model = keras.Sequential.from_config(config)
+    model.set_weights(twin.get_weights())
+    first, second = (KerasClassifier(m, batch_size=5) for m in (twin, model))
+    assert (second.output, second.head) == (first.output, first.head)
+    expected, found = (c.differentiate(IMAGES, TARGETS, c.feature_layers) for c in (first, second))
+    assert found.scores.dtype == found.gradient.dtype == np.float32
+    np.testing.assert_allclose(found.scores, expected.scores, atol=accuracy * np.abs(expected.scores).max())
+    # a rounded value may win another maximum, so single derivatives may differ, but not the map
+    correlation = np.corrcoef(found.gradient.ravel(), expected.gradient.ravel())[0, 1]
+    assert correlation > 1 - accuracy
+
+
+def test_derivatives_that_stop_on_the_way_are_missing_rather_than_zero():
+    given = keras.Input(SHAPE)
+    rounded = keras.ops.cast(keras.ops.cast(given, "uint8"), "float32")
+    classifier = KerasClassifier(
+        keras.Model(given, keras.layers.Dense(3)(keras.layers.Flatten()(rounded))), input_range=(0, 255)
+    )
+    with pytest.raises(ModelError, match="no derivative of its scores reaches the pixels"):
+        classifier.differentiate(IMAGES, TARGETS)
+
+
 def test_a_model_without_convolutions_has_no_feature_layers():
     model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)])
     assert KerasClassifier(model, input_range=(0, 1)).feature_layers == ()
+
+
+@pytest.mark.parametrize(
+    ("patches", "reason"),
+    [
+        ("convolution", "the model's only convolution cuts the image into patches, which are no feature maps"),
+        ("dense", "the model has no convolutional feature maps"),
+    ],
+)
+def test_a_transformer_has_no_feature_layers_however_it_embeds_its_patches(patches, reason):
+    classifier = KerasClassifier(transformer(patches))
+    assert (classifier.feature_layers, classifier.why_no_features) == ((), reason)
+    assert np.abs(classifier.differentiate(IMAGES, TARGETS).gradient).max() > 0
+
+
+def test_a_convolution_over_patches_that_stays_a_map_is_one():
+    layers = [keras.layers.Conv2D(4, 3, strides=3, name="only"), keras.layers.Flatten(), keras.layers.Dense(3)]
+    classifier = KerasClassifier(keras.Sequential([keras.Input(SHAPE), *layers]), input_range=(0, 1))
+    assert classifier.feature_layers == ("only",)
 
 
 def test_an_unknown_layer_is_refused_with_the_list_of_layers(models):
