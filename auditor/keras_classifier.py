@@ -25,9 +25,9 @@ from auditor.surgery import (
     find_head,
     find_image_shape,
     find_input_range,
+    from_one_float_tensor_to_one,
     recording,
     settle_output,
-    without_wrapping,
 )
 
 
@@ -69,7 +69,7 @@ class KerasClassifier:
         OptionError
             An unknown input range, a wrong number of names, or an output that is not the model's.
         """
-        self._model = without_wrapping(model)
+        self._model = from_one_float_tensor_to_one(model)
         self._only_batch_size = find_batch_size(model)
         self._batch_size = self._only_batch_size or batch_size
         self._preprocess = preprocess

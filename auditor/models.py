@@ -83,7 +83,7 @@ def load_classifier(
         raise ModelError(f"{where}: model.source: {section.source}: {error}") from None
     except OptionError as error:
         raise config.fault(("model", error.option), error.message) from None
-    _refuse_unknown_layers(config, classifier.layers)
+    _refuse_unknown_layers(config, classifier)
     return classifier, classifier.record(section.source, loaded.sha256)
 
 
@@ -292,11 +292,12 @@ def _preprocessing(config: AuditConfig) -> tuple[Callable[[Any], Any] | None, tu
     return None, section.input_range
 
 
-def _refuse_unknown_layers(config: AuditConfig, layers: tuple[str, ...]) -> None:
+def _refuse_unknown_layers(config: AuditConfig, classifier: KerasClassifier) -> None:
     """Find out before the audit, not at its end, that Grad-CAM was asked for a layer that is not there."""
     for index, layer in enumerate(config.methods.get("grad_cam", {}).get("layers", ())):
-        if layer not in layers:
-            message = f"{layer!r} is no layer with feature maps{suggest(layer, list(layers))}"
+        if layer not in classifier.layers:
+            why = suggest(layer, list(classifier.layers)) or f": {classifier.why_no_features}"
+            message = f"{layer!r} is no layer with feature maps{why}"
             raise config.fault(("methods", "grad_cam", "layers", index), message)
 
 

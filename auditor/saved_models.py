@@ -193,6 +193,7 @@ _COMPUTING = frozenset(
         *("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VarHandleOp", "VarIsInitializedOp", "VariableShape"),
         *("Case", "If", "StatefulPartitionedCall", "While"),
         *("Assert", "CheckNumerics", "CheckNumericsV2"),
+        *("CudnnRNNBackpropV2", "CudnnRNNBackpropV3", "CudnnRNNV2", "CudnnRNNV3"),
         *("Multinomial", "RandomGamma", "RandomPoissonV2", "RandomShuffle", "RandomStandardNormal", "RandomUniform"),
         *("RandomUniformInt", "RngReadAndSkip", "RngSkip", "StatefulStandardNormalV2", "StatefulTruncatedNormal"),
         *("StatefulUniform", "StatefulUniformInt", "StatelessRandomGetAlg", "TruncatedNormal"),

@@ -265,13 +265,18 @@ def _replaced(layer: Any, call: Any) -> Iterator[None]:
             layer.__dict__["call"] = shadowed
 
 
-def without_wrapping(model: Any) -> Any:
-    """A functional model whose only input and output come in a list or dictionary, without these."""
-    if type(model).__name__ != "Functional" or len(model.inputs) != 1 or len(model.outputs) != 1:
+def from_one_float_tensor_to_one(model: Any) -> Any:
+    """A model whose layers are the same, and whose images come as floats and not in a list or dictionary."""
+    kind = type(model).__name__
+    inputs = (getattr(model, "inputs", None) or []) if kind in ("Functional", "Sequential") else []
+    if len(inputs) != 1 or len(model.outputs) != 1:
         return model
-    if model.input is model.inputs[0] and model.output is model.outputs[0]:
-        return model
-    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    if kind == "Functional" and (model.input is not inputs[0] or model.output is not model.outputs[0]):
+        model = keras.Model(inputs[0], model.outputs[0], name=model.name)
+    if "int" in inputs[0].dtype:  # Keras would round the pixels, and cut the derivative off
+        floats = keras.Input(batch_shape=inputs[0].shape)
+        model = keras.models.clone_model(model, input_tensors=floats, clone_function=lambda layer: layer)
+    return model
 
 
 def count_parameters(model: Any) -> int:

@@ -160,6 +160,24 @@ def test_the_only_input_and_output_may_come_in_lists_and_tables(models, wrap):
     np.testing.assert_array_equal(second.feature_gradients["conv_2"], first.feature_gradients["conv_2"])
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int32"])
+@pytest.mark.parametrize("shape", ["functional", "sequential"])
+def test_a_model_of_whole_numbers_is_fed_with_floats_so_that_it_has_derivatives(models, shape, kind):
+    given = keras.Input(SHAPE, dtype=kind)
+    layers = models["sequential"].layers
+    if shape == "sequential":
+        model = keras.Sequential([given, *layers])
+    else:
+        output = given
+        for layer in layers:
+            output = layer(output)
+        model = keras.Model(given, output)
+    whole = np.round(IMAGES * 255) / np.float32(255)
+    first, second = (KerasClassifier(m).differentiate(whole, TARGETS) for m in (models["functional"], model))
+    np.testing.assert_allclose(second.scores, first.scores, atol=1e-5)
+    np.testing.assert_allclose(second.gradient, first.gradient, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [1, 8])
 def test_a_model_of_one_batch_size_is_run_in_it(size):
     given = keras.Input(batch_shape=(size, *SHAPE))

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from auditor.errors import AuditError, ModelError, OptionError
 from auditor.keras_classifier import KerasClassifier
-from auditor.saved_models import load_saved_model
+from auditor.saved_models import _reaches_out, load_saved_model
 from tests.closed_form import random_images
 from tests.small_world import Command, World, make_model
 
@@ -220,6 +220,22 @@ def test_a_saved_model_is_audited_without_grad_cam_and_comes_to_the_same_verdict
     assert result.model.score == "log-probability"
 
 
+def test_a_layer_to_explain_is_refused_with_the_reason(world: World, command: Command):
+    use_saved_model(world, make_model())
+    world.add('[methods.grad_cam]\nlayers = ["identity"]\n')
+    ending = command("validate", world.config)
+    assert ending.code == 2
+    assert "'identity' is no layer with feature maps: a SavedModel shows no layers" in ending.err
+
+
+def test_the_range_of_its_pixels_must_be_told(world: World, command: Command):
+    use_saved_model(world, make_model())
+    world.replace("input_range = [0, 255]\n", "")
+    ending = command("validate", world.config)
+    assert ending.code == 2
+    assert "model.input_range: the model shows no Rescaling or Normalization of its own" in ending.err
+
+
 def result_in(reports: Path) -> Any:
     from auditor.history import load_result
 
@@ -318,6 +334,24 @@ def test_a_model_that_would_reach_beyond_itself_is_refused_before_it_can(write, 
     with pytest.raises(ModelError, match=rf"would be run: [\w, ]*{operation}.*trust = true"):
         classifier(tmp_path / "model")
     assert list(tmp_path.glob("sprung*")) == []
+
+
+REACHING = """
+    ReadFile WriteFile MatchingFiles SaveV2 RestoreV2 MergeV2Checkpoints LoadAndRemapMatrix ImmutableConst PyFunc
+    PyFuncStateless EagerPyFunc RemoteCall XlaCallModule XlaHostCompute PrintV2 Abort DebugIdentity DebugIdentityV2
+    DebugIdentityV3 DebugNumericSummary WriteSummary FileSystemSetConfiguration InitializeTableFromTextFileV2
+    TFRecordDataset TextLineDatasetV2 LMDBDataset SqlDataset DatasetFromGraph MapDataset IteratorGetNext DecodeProtoV2
+    WholeFileReaderV2 ReaderReadV2 Send Recv CollectiveReduce NotYetKnown
+"""
+COMPUTING = """
+    Conv2D MatMul Softmax FusedBatchNormV3 While TensorListStack ReadVariableOp RngReadAndSkip StatelessRandomUniformV2
+    ImageProjectiveTransformV3 HashTableV2 StatefulPartitionedCall Einsum Erfc DecodeJpeg
+"""
+
+
+def test_what_may_reach_out_is_told_from_what_computes():
+    assert [name for name in REACHING.split() if not _reaches_out(name)] == []
+    assert [name for name in COMPUTING.split() if _reaches_out(name)] == []
 
 
 def test_a_model_that_would_write_while_it_is_loaded_is_refused_unless_it_is_trusted(tmp_path):
