@@ -147,6 +147,7 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         data=_describe_data(config, dataset, seen.images, classifier.classes, rule),
         warnings=[UNCALIBRATED, *_warnings(subject, exhibits.region_scores, failures)],
         provenance=_provenance(config, started, time.monotonic() - clock),
+        preface=config.report.preface,
     )
     return Run(result, rows, exhibits.arrays)
 

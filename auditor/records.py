@@ -284,6 +284,8 @@ class AuditResult:
     data: DataRecord
     warnings: list[str]
     provenance: Provenance
+    preface: str = ""
+    """The user's own words about the audit."""
 
 
 @cache

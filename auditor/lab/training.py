@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import keras
 
-from auditor.errors import ModelError
+from auditor.errors import ConfigError, ModelError
 from auditor.keras_classifier import KerasClassifier
-from auditor.lab.planting import FAMILIES, FRAME, Plant, World, load_world, plant, stamp_all
+from auditor.lab.planting import FAMILIES, FRAME, WORLDS, Plant, World, load_world, plant, stamp_all
+from auditor.options import suggest
 
 Split = Literal["choice", "test"]
 
@@ -53,6 +54,12 @@ class Recipe:
     def planted(self, suspicion: Suspicion) -> Plant | None:
         """What was planted in the family of a suspicion."""
         return next((planted for planted in self.plants if planted.family == suspicion.family), None)
+
+    def describe(self, suspicion: Suspicion) -> str:
+        """World, family, regime, rho, target and seed in a line."""
+        planted = self.planted(suspicion)
+        regime = f"{planted.regime} {planted.rho:g}" if planted else "clean"
+        return f"{self.world}, {suspicion.family}, {regime}, class {suspicion.target}, seed {self.seed}"
 
     def regime(self, suspicion: Suspicion) -> str:
         """`clean`, or the regime of what was planted."""
@@ -172,9 +179,22 @@ def measure_truth(classifier: KerasClassifier, recipe: Recipe, suspicion: Suspic
     )
 
 
-def train_all(folder: Path, wanted: Callable[[Recipe], bool]) -> Iterator[tuple[int, int, Recipe, KerasClassifier]]:
-    """All wanted models, one after the other, with their number and how many there are."""
-    recipes = [recipe for recipe in make_recipes() if wanted(recipe)]
+def train_all(folder: Path, only: str = "") -> Iterator[tuple[int, int, Recipe, KerasClassifier]]:
+    """All models, or those of one world, family or regime, one after the other, with their number and their count.
+
+    Raises
+    ------
+    ConfigError
+        There are none.
+    """
+    recipes = [
+        recipe
+        for recipe in make_recipes()
+        if not only or any(only in (recipe.world, s.family, recipe.regime(s)) for s in recipe.suspicions)
+    ]
+    if not recipes:
+        known = [*WORLDS, *FAMILIES, "clean", "balanced", "confounded", "suppressor"]
+        raise ConfigError(f"--only: got {only!r}{suggest(only, known)}")
     for number, recipe in enumerate(recipes):
         yield number, len(recipes), recipe, train(recipe, folder)
         keras.backend.clear_session()
