@@ -110,7 +110,8 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         batch_size=config.model.batch_size,
         progress=progress,
     )
-    rule = Rule(config.verdict.margin, config.verdict.alpha, config.verdict.min_groups)
+    verdict = config.verdict
+    rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
     findings = _judge(subject, seen, rule)
 
     methods, records = _methods(config, classifier)

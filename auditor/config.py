@@ -113,6 +113,8 @@ class VerdictConfig(_Section):
 
     margin: Annotated[float, Field(gt=0)] = 0.5
     """The smallest effect that matters, in log-odds."""
+    margin_sd: Annotated[float, Field(ge=0)] = 0.1
+    """The same in standard deviations of the score over the images; the larger of both counts."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     min_groups: Annotated[int, Field(ge=2)] = 12
     """Fewer independent groups of images are inconclusive."""

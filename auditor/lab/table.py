@@ -19,7 +19,17 @@ from auditor.errors import AuditError
 from auditor.evidence import survey
 from auditor.intervals import share_interval
 from auditor.lab.planting import FAMILIES, Pictures, nominal_stamp
-from auditor.lab.training import BEHAVIOUR, Recipe, Suspicion, Truth, measure_truth, split_of, train_all, world_of
+from auditor.lab.training import (
+    BEHAVIOUR,
+    Recipe,
+    Suspicion,
+    Truth,
+    measure_truth,
+    name_truth,
+    split_of,
+    train_all,
+    world_of,
+)
 from auditor.observations import Evidence
 from auditor.records import Finding, Measurement, Rule
 from auditor.reliance import judge
@@ -107,7 +117,7 @@ def judge_case(recipe: Recipe, suspicion: Suspicion, truth: Truth, evidence: Evi
         accuracy=round(truth.accuracy, 4),
         turned=round(truth.turned, 4),
         lost=round(truth.lost, 4),
-        truth=_name_truth(recipe.regime(suspicion), truth),
+        truth=name_truth(recipe.regime(suspicion), truth),
         verdict=named.verdict,
         direction=named.direction or "",
         insertion_lift=value(named, "insertion_lift"),
@@ -210,14 +220,6 @@ def _summarise(split: str, cases: list[Case]) -> list[str]:
         + (_count(f"{case.verdict} {case.direction}".strip() for case in by_truth["weak"]).replace("_", " ") or "none")
         + " |",
     ]
-
-
-def _name_truth(regime: str, truth: Truth) -> str:
-    if regime in ("clean", "balanced"):
-        return "innocent"
-    if regime == "suppressor":
-        return "suppresses" if truth.lost >= BEHAVIOUR else "weak"
-    return "promotes" if truth.turned >= BEHAVIOUR else "weak"
 
 
 def _share(hits: list[bool]) -> str:
