@@ -62,7 +62,7 @@ class DataConfig(_Section):
     """The images to audit with."""
 
     source: _Name
-    """An `.npz`, a folder with a folder per class, or `package.module:function`."""
+    """An `.npz`, a `.csv` or `.parquet` manifest, a folder of pictures, or `package.module:function`."""
     limit: Annotated[int, Field(ge=1)] | Literal["all"] = 500
     """Size of the seeded, class-balanced sample, or `all`."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -81,7 +81,8 @@ class ArtefactConfig(_Section):
     kind: _Name
     target: _Name | None = None
     present: _Name = "none"
-    """Which images carry it already: `none`, `all`, `class:NAME`, or a boolean array of the npz."""
+    """Which images carry it already: `none`, `all`, `class:NAME`, or an array of the npz or a column of the manifest
+    that says so of each."""
     controls: tuple[_Name, ...] = ()
     """Pictures of innocent content, put where the artefact is; they enter the verdict."""
     variants: tuple[_Name, ...] = ()

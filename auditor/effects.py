@@ -229,6 +229,8 @@ def measure_recognition(evidence: Evidence, target: int, rule: Rule) -> Measurem
     if insertion is None:
         return missing("nothing was inserted")
     images = insertion.images
+    if not images.labelled.any():  # images of the target are then those predicted as such
+        return missing("the data have no labels")
     scores, has = images.scores[:, target], images.has[:, target]
     if not has.any() or has.all():
         return missing(f"no images with and without {evidence.classes[target]} are free of the artefact")

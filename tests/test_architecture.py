@@ -17,11 +17,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
     {"errors"},
-    {"records", "toml_places", "options"},
+    {"records", "toml_places", "options", "pictures", "manifests"},
     {"config", "classifier", "intervals"},
     {"sources", "history", "surgery", "effects"},
     {"datasets", "keras_classifier"},
-    {"artefacts", "models"},
+    {"masks", "models"},
+    {"artefacts"},
     {"interventions"},
     {"explain.attribution", "explain.regions"},
     {"reliance", "explain.sanity", "figures"},

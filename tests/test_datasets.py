@@ -14,14 +14,8 @@ from PIL import Image
 
 from auditor.datasets import Dataset, to_grey, to_model_image
 from auditor.errors import DataError
-from auditor.sources import (
-    CorruptImageError,
-    FolderSource,
-    FunctionSource,
-    NpzSource,
-    first_image_shape,
-    read_picture,
-)
+from auditor.pictures import CorruptImageError, read_picture
+from auditor.sources import FolderSource, FunctionSource, NpzSource, first_image_shape
 
 CLASSES = ("cat", "dog", "boat")
 RANDOM = np.random.default_rng(0)
@@ -196,7 +190,7 @@ def write_pictures(folder: Path, count: int, corrupt: list[int] | None = None) -
 
 class TestFolders:
     def test_folders_are_classes_and_files_their_images(self, tmp_path: Path) -> None:
-        for name in ("dog/b.png", "dog/a.JPG", "cat/deep/c.png", "cat/note.txt", ".hidden/d.png", "e.png"):
+        for name in ("dog/b.png", "dog/a.JPG", "cat/deep/c.png", "cat/note.txt", ".hidden/d.png", "dog/._b.png"):
             file = tmp_path / name
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.new("L", (8, 8)).save(file, "PNG")
