@@ -66,7 +66,7 @@ class Masks:
             raise OptionError("folder", "missing, and the data have no column 'mask' that would name the masks")
         lost = [file for file in files.values() if not file.is_file()]
         if lost:
-            others = f" (nor do {len(lost) - 1} others)" if len(lost) > 1 else ""
+            others = f" ({len(lost)} in all)" if len(lost) > 1 else ""
             raise OptionError("folder", f"left out, but the mask {lost[0]} that the data name does not exist{others}")
         return replace(self, files=files)
 

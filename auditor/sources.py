@@ -186,9 +186,11 @@ class FolderSource:
         if not loose and not classed:
             raise DataError(f"{where}{folder}: no pictures ({', '.join(sorted(PICTURES))}); {wanted}")
         if loose and classed:
-            got = f"got {len(loose)} pictures directly in it and {len(classed)} in folders"
-            examples = f"{_printable(loose[0].name)}, {_printable(classed[0].relative_to(folder).as_posix())}"
-            raise DataError(f"{where}{folder}: {got} (as {examples}); {wanted}")
+            one, other = _printable(loose[0].name), _printable(classed[0].relative_to(folder).as_posix())
+            got = (
+                f"got pictures both directly in it ({len(loose)}, as {one}) and in folders ({len(classed)}, as {other})"
+            )
+            raise DataError(f"{where}{folder}: {got}; {wanted}")
         self._files = loose or classed
         relative = [file.relative_to(folder) for file in self._files]
         self.ids = [_printable(path.as_posix()) for path in relative]

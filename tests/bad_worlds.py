@@ -437,7 +437,7 @@ NAMED: dict[str, Row] = {
     "presence by no array": (
         text(TARGET, TARGET + 'present = "marked"\n'),
         "present",
-        "artefacts[0].present: got 'marked', which is no array or column of the data; wanted 'none', 'all', 'class:NAME'",
+        "artefacts[0].present: got 'marked', which is no array or column of the data; wanted 'none', 'all',",
     ),
     "presence by an array of numbers": (
         text(TARGET, TARGET + 'present = "groups"\n'),
