@@ -143,20 +143,20 @@ class AuditConfig(_Document):
 
     file: Path
     places: dict[KeyPath, Place] = Field(default_factory=dict, repr=False)
-    overridden: tuple[KeyPath, ...] = ()
-    """Keys whose values came from the command line."""
+    overridden: dict[KeyPath, str] = Field(default_factory=dict, repr=False)
+    """Keys whose values came from the command line, and the option that they came with."""
 
     def path(self, name: str) -> Path:
         """A path of the file, which may be relative to its folder."""
         return self.file.parent / name
 
     def place(self, *path: str | int) -> str:
-        """Where a key stands, as `file:line:column`, or `--set` where it came from the command line."""
+        """Where a key stands, as `file:line:column`, or the option of the command line that it came with."""
         return _where(self.file, self.places, self.overridden, path)
 
     def fault(self, path: KeyPath, message: str) -> ConfigError:
         """An error about the value of one key, with its place."""
-        return ConfigError(f"{self.place(*path)}: {dotted(path)}: {message}")
+        return ConfigError(f"{self.place(*path)}: {dotted(path)}: {message}", path)
 
     def function(self, path: KeyPath, spec: str) -> Function:
         """The user's function that a `package.module:function` value names."""
@@ -198,7 +198,7 @@ def read_config(
         line, column, message = _syntax_fault(text, fault)
         raise ConfigError(f"{file}:{line}:{column}: not TOML: {message}") from None
     places = find_places(text)
-    overridden = tuple(_override(data, item) for item in overrides)
+    overridden = dict.fromkeys((_override(data, item) for item in overrides), "--set")
 
     faults: dict[KeyPath, list[str]] = {}
     config = None
@@ -304,11 +304,11 @@ def _override(data: dict[str, Any], item: str) -> KeyPath:
     return path
 
 
-def _where(file: Path, places: dict[KeyPath, Place], overridden: tuple[KeyPath, ...], path: KeyPath) -> str:
+def _where(file: Path, places: dict[KeyPath, Place], overridden: dict[KeyPath, str], path: KeyPath) -> str:
     """Where the value of a key came from; a key that stands nowhere in the file may have come with an override."""
-    came_with = any(key[: len(path)] == path for key in overridden) and path not in places
-    if came_with or any(path[: len(key)] == key for key in overridden):
-        return "--set"
+    for key, option in overridden.items():
+        if path[: len(key)] == key or (key[: len(path)] == path and path not in places):
+            return option
     line, column = nearest_place(places, path)
     return f"{file}:{line}:{column}"
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
     {"errors"},
-    {"records", "toml_places", "options", "pictures", "manifests"},
+    {"records", "toml_places", "options", "pictures", "manifests", "rendering"},
     {"config", "classifier", "intervals"},
     {"sources", "history", "surgery", "effects"},
     {"datasets", "keras_classifier"},
@@ -27,12 +27,12 @@ FLOORS = [
     {"explain.attribution", "explain.regions"},
     {"reliance", "explain.sanity", "figures"},
     {"evidence", "exhibits", "views"},
-    {"audit", "report"},
+    {"audit", "report", "proposal"},
     {"cli"},
 ]
 """Modules may import only from floors below their own."""
 
-USES_TENSORFLOW = {"surgery", "keras_classifier", "models", "explain.sanity", "exhibits", "audit"}
+USES_TENSORFLOW = {"surgery", "keras_classifier", "models", "explain.sanity", "exhibits", "audit", "proposal"}
 """Modules that may import TensorFlow, themselves or through others."""
 
 
