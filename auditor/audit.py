@@ -16,7 +16,7 @@ import numpy.typing as npt
 from auditor.artefacts import Artefact, Overlay, build_artefacts, find_carriers
 from auditor.config import AuditConfig
 from auditor.datasets import Dataset, open_dataset
-from auditor.effects import Evidence, Population, is_correct
+from auditor.effects import is_correct
 from auditor.errors import AuditError
 from auditor.evidence import Progress, Survey, survey
 from auditor.exhibits import Case, Exhibits, explain_case
@@ -26,6 +26,7 @@ from auditor.intervals import median_interval, share_interval
 from auditor.interventions import insert
 from auditor.keras_classifier import KerasClassifier
 from auditor.models import load_classifier
+from auditor.observations import Evidence, Population
 from auditor.options import bind_options
 from auditor.records import (
     SCHEMA_VERSION,
@@ -41,7 +42,7 @@ from auditor.records import (
     RegionScores,
     Rule,
 )
-from auditor.reliance import judge
+from auditor.reliance import judge_all
 from auditor.sources import first_image_shape, open_source
 
 Bools = npt.NDArray[np.bool_]
@@ -104,12 +105,13 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         subject.artefacts,
         subject.carriers,
         fills=config.interventions.fills,
+        alpha=config.verdict.alpha,
         seed=seed,
         batch_size=config.model.batch_size,
         progress=progress,
     )
     rule = Rule(config.verdict.margin, config.verdict.alpha, config.verdict.min_groups)
-    findings = [_find(subject, number, seen, rule) for number in range(len(subject.artefacts))]
+    findings = _judge(subject, seen, rule)
 
     methods, records = _methods(config, classifier)
     rows = Rows()
@@ -145,6 +147,7 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         data=_describe_data(config, dataset, seen.images, classifier.classes, rule),
         warnings=[UNCALIBRATED, *_warnings(subject, exhibits.region_scores, failures)],
         provenance=_provenance(config, started, time.monotonic() - clock),
+        preface=config.report.preface,
     )
     return Run(result, rows, exhibits.arrays)
 
@@ -159,12 +162,18 @@ def exit_code(findings: list[Finding]) -> int:
     return 0 if verdicts == {"no_evidence"} else 4
 
 
-def _find(subject: Subject, number: int, seen: Survey, rule: Rule) -> Finding:
-    artefact, evidence = subject.artefacts[number], seen.evidence[number]
-    if isinstance(evidence, Evidence):
-        return judge(evidence, artefact.target, rule)
-    target = None if artefact.target is None else subject.classifier.classes[artefact.target]
-    return Finding(artefact.name, target, "error", None, "none", None, None, str(evidence), {})
+def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
+    pairs = list(zip(subject.artefacts, seen.evidence, strict=True))
+    tried = [(evidence, artefact.target) for artefact, evidence in pairs if isinstance(evidence, Evidence)]
+    judged = iter(judge_all(tried, rule))
+    findings = []
+    for artefact, evidence in pairs:
+        if isinstance(evidence, Evidence):
+            findings.append(next(judged))
+        else:
+            target = None if artefact.target is None else subject.classifier.classes[artefact.target]
+            findings.append(Finding(artefact.name, target, "error", None, "none", None, None, str(evidence), {}))
+    return findings
 
 
 def _methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dict[str, dict[str, Any]], list[MethodRecord]]:

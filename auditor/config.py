@@ -125,6 +125,8 @@ class ReportConfig(_Section):
     output: _Name = "reports"
     formats: Annotated[tuple[Literal["html", "pdf"], ...], Field(min_length=1)] = ("html", "pdf")
     title: _Name = "Shortcut audit"
+    preface: str = ""
+    """A paragraph of your own under the title, for example what the model is for."""
 
 
 class _Document(_Section):

@@ -86,6 +86,26 @@ def make_controls(overlay: Overlay, given: dict[str, Overlay], seed: int) -> tup
     return edits, notes
 
 
+def make_draws(overlay: Overlay, count: int, seed: int) -> list[Edit]:
+    """Innocent content drawn at random at the artefact's place: what the strongest of many classes does by chance.
+
+    It is the artefact's ink scrambled in its box; where that equals the artefact (a uniform patch), a patch of noise.
+    """
+    random = np.random.Generator(np.random.Philox(key=np.array([seed, 0xD0], dtype=np.uint64)))
+    is_uniform = _is_alike(_scrambled(overlay, random), overlay)
+    draw = _noise if is_uniform else _scrambled
+    return [partial(insert, overlay=draw(overlay, random)) for _ in range(count)]
+
+
+def paste_middle(images: Floats, donors: Floats, keep_out: Bools) -> Floats:
+    """The middle of other images (n, h, w, c), 70 % of height and width, but for pixels `keep_out` (h, w)."""
+    height, width = images.shape[1:3]
+    top, left = round(0.15 * height), round(0.15 * width)
+    mask = np.zeros((height, width), bool)
+    mask[top : height - top, left : width - left] = True
+    return np.where((mask & ~keep_out)[..., None], donors, images).astype(np.float32)
+
+
 def make_variants(overlay: Overlay, given: dict[str, Overlay]) -> dict[str, Edit]:
     """The artefact changed in one way, and what the user gave: they tell how general a shortcut is and never decide."""
     variants = {
@@ -184,6 +204,10 @@ def _scrambled(overlay: Overlay, random: np.random.Generator) -> Overlay:
     left, top, right, bottom = overlay.box
     order = random.permutation((bottom - top) * (right - left))
     return _in_box(overlay, lambda part: part.reshape(len(order), -1)[order].reshape(part.shape))
+
+
+def _noise(overlay: Overlay, random: np.random.Generator) -> Overlay:
+    return _in_box(overlay, lambda part: part if part.ndim == 2 else random.random(part.shape).astype(np.float32))
 
 
 def _flat(overlay: Overlay) -> Overlay:

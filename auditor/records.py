@@ -39,8 +39,7 @@ class Measurement:
     score: str | None
     """What was measured: `log-odds`, `logit`, `probability`, or null for plain shares."""
     low_adjusted: float | None = None
-    """Bounds corrected for the classes that were scanned, where they differ."""
-    high_adjusted: float | None = None
+    """The lower bound that `relies` is decided on: corrected for the classes and artefacts tried, where it differs."""
     reason: str | None = None
     """Why there is no value, or no interval."""
 
@@ -285,6 +284,8 @@ class AuditResult:
     data: DataRecord
     warnings: list[str]
     provenance: Provenance
+    preface: str = ""
+    """The user's own words about the audit."""
 
 
 @cache

@@ -19,20 +19,23 @@ FLOORS = [
     {"errors"},
     {"records", "toml_places", "options", "pictures", "manifests", "rendering"},
     {"config", "classifier", "intervals"},
-    {"sources", "history", "surgery", "effects"},
-    {"datasets", "keras_classifier"},
+    {"sources", "history", "surgery", "observations"},
+    {"datasets", "keras_classifier", "effects"},
     {"masks", "models"},
     {"artefacts"},
     {"interventions"},
     {"explain.attribution", "explain.regions"},
     {"reliance", "explain.sanity", "figures"},
     {"evidence", "exhibits", "views"},
-    {"audit", "report", "proposal"},
+    {"audit", "report", "proposal", "lab.planting"},
+    {"lab.training"},
     {"cli"},
 ]
 """Modules may import only from floors below their own."""
 
-USES_TENSORFLOW = {"surgery", "keras_classifier", "models", "explain.sanity", "exhibits", "audit", "proposal"}
+USES_TENSORFLOW = {
+    "surgery", "keras_classifier", "models", "explain.sanity", "exhibits", "audit", "proposal", "lab.training",
+}  # fmt: skip
 """Modules that may import TensorFlow, themselves or through others."""
 
 
