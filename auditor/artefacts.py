@@ -21,6 +21,7 @@ from auditor.datasets import Dataset, to_grey
 from auditor.errors import ConfigError, OptionError
 from auditor.masks import Masks
 from auditor.options import bind_options, dotted, suggest
+from auditor.pictures import whole_files_only
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -157,7 +158,7 @@ def overlay(
     `position` is its left and top edge, `scale` its width: whole numbers are pixels, others fractions of the frame.
     """
     try:
-        with Image.open(image) as picture:
+        with whole_files_only(), Image.open(image) as picture:
             if "A" not in picture.getbands() and "transparency" not in picture.info:
                 raise OptionError("image", f"{image}: {picture.mode} without transparency, wanted RGBA")
             rgba = picture.convert("RGBA")

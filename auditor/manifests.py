@@ -142,19 +142,25 @@ def _read_parquet(file: Path, name: str) -> _Table:
     import pyarrow
     import pyarrow.parquet
 
+    faults = (pyarrow.ArrowException, OSError, ValueError, KeyError)
+
     def column(wanted: str) -> list[Any]:
         try:
             with pyarrow.parquet.ParquetFile(file) as opened:
                 return list(opened.read(columns=[wanted]).column(wanted).to_pylist())
-        except (pyarrow.ArrowException, OSError) as fault:
-            raise DataError(f"{name}: column {wanted!r} cannot be read: {fault}") from None
+        except faults as fault:
+            raise DataError(f"{name}: column {wanted!r} cannot be read: {_first_line(fault)}") from None
 
     try:
         with pyarrow.parquet.ParquetFile(file) as opened:
             names = list(opened.schema_arrow.names)
-    except (pyarrow.ArrowException, OSError) as fault:
-        raise DataError(f"{name}: not a readable Parquet file: {fault}") from None
+    except faults as fault:
+        raise DataError(f"{name}: not a readable Parquet file: {_first_line(fault)}") from None
     return _Table(names, column, lambda row: f"{name}: row {row + 1}")
+
+
+def _first_line(fault: Exception) -> str:
+    return next(iter(str(fault).splitlines()), type(fault).__name__)
 
 
 def _text(value: Any) -> str:

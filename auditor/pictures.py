@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image, ImageChops, ImageFile, ImageOps
 
 RawImage = npt.NDArray[Any]
 
@@ -33,7 +34,7 @@ def read_picture(file: Path) -> RawImage:
         The file is missing or no readable picture, or its pixels have no known range.
     """
     try:
-        with Image.open(file) as picture:
+        with whole_files_only(), Image.open(file) as picture:
             is_inverted = _has_inverted_pixels(picture)
             brightest = 4095.0 if _tiff_tag(picture, _BITS) == (12,) else 65535.0
             upright = ImageOps.exif_transpose(picture)
@@ -62,6 +63,17 @@ def stream_pictures(files: Sequence[Path], wanted: Sequence[int]) -> Iterator[tu
             yield position, read_picture(files[position])
         except CorruptImageError as fault:
             yield position, fault
+
+
+@contextmanager
+def whole_files_only() -> Iterator[None]:
+    """Where Pillow refuses truncated files, though a library, as WeasyPrint does, told it to make do with them."""
+    told = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = told
 
 
 def _has_inverted_pixels(picture: Image.Image) -> bool:

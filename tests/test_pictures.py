@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tifffile
-from PIL import Image
+from PIL import Image, ImageFile
 
 from auditor.datasets import to_model_image
 from auditor.pictures import PICTURES, CorruptImageError, read_picture
@@ -210,13 +210,18 @@ class TestFiles:
         with pytest.raises(CorruptImageError, match=r"^no such file$"):
             read_picture(tmp_path / "a.png")
 
+    @pytest.mark.parametrize("lenient", [False, True])
     @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
     @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tiff", "webp"])
-    def test_a_truncated_file_is_corrupt_whatever_its_kind(self, suffix: str, share: float, tmp_path: Path) -> None:
+    def test_a_truncated_file_is_corrupt_whatever_its_kind_and_whatever_another_library_told_pillow(
+        self, suffix: str, share: float, lenient: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
         file = saved(tmp_path, RANDOM.integers(0, 256, (64, 64, 3), dtype=np.uint8), f"a.{suffix}")
         file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
         with pytest.raises(CorruptImageError, match="not a readable picture"):
             read_picture(file)
+        assert lenient == ImageFile.LOAD_TRUNCATED_IMAGES
 
     def test_garbled_files_are_read_or_corrupt_and_never_anything_else(self, tmp_path: Path) -> None:
         random = np.random.default_rng(1)
