@@ -166,8 +166,8 @@ def _names_in(source: Source, classifier: KerasClassifier) -> tuple[str, ...] | 
     if classifier.output == "multilabel" or not all(isinstance(label, str) for label in given):
         return None
     names = sorted({str(label) for label in given})
-    is_same = len(names) == len(classifier.classes) and set(names) != set(classifier.classes)
-    return tuple(names) if is_same else None
+    are_new = len(names) == len(classifier.classes) and set(names) != set(classifier.classes)
+    return tuple(names) if are_new else None
 
 
 def _open(config: AuditConfig, source: Source, classifier: KerasClassifier, limit: int | str) -> Dataset:
