@@ -80,7 +80,7 @@ def open_subject(config: AuditConfig) -> Subject:
         image_shape=classifier.image_shape,
         multilabel=classifier.output == "multilabel",
     )
-    artefacts = build_artefacts(config, classifier.image_shape, classifier.classes)
+    artefacts = build_artefacts(config, classifier.image_shape, classifier.classes, dataset.masks)
     carriers = [find_carriers(artefact, dataset, classifier.classes) for artefact in artefacts]
     next(dataset.batches(1), None)
     return Subject(classifier, model, dataset, artefacts, carriers)
@@ -361,6 +361,8 @@ def _warnings(subject: Subject, scores: list[RegionScores], failures: list[str])
         found.append(f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out.")
     if not subject.artefacts:
         found.append("No artefact is named in the configuration, so there is nothing to decide on.")
+    if not subject.dataset.labelled.any():
+        found.append("The data have no labels: images count as what they are predicted, and accuracy is not measured.")
     for entry in scores:
         found += [f"{entry.artefact}, {entry.method}: {note}" for note in entry.notes if "baseline" in note]
     return found

@@ -29,6 +29,8 @@ Exit codes, the highest that applies:
   4  inconclusive, or nothing was applicable
   0  no evidence of reliance above the margin"""
 
+_NOTHING = "nothing to decide on: the configuration names no artefact"
+
 _CONFIG = click.argument("config", type=click.Path(path_type=Path), default="audit.toml")
 _SET = click.option(
     "--set",
@@ -79,6 +81,32 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
 
 
 @cli.command()
+@click.option("--model", required=True, metavar="MODEL", help="A model file, or package.module:function.")
+@click.option("--data", required=True, metavar="DATA", help="An .npz, manifest or folder, or package.module:function.")
+@click.option("--labels", metavar="FILE", help="A class name per line, in the order of the model's outputs.")
+@click.option("--output", type=click.Path(path_type=Path), default="audit.toml", show_default=True)
+@click.option("--trust", is_flag=True, help="Load Lambda layers, which runs the Python code inside.")
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+def init(model: str, data: str, labels: str | None, output: Path, trust: bool, force: bool) -> None:
+    """Look at a model and its data and write a commented audit.toml for them."""
+    if output.exists() and not (force and output.is_file()):
+        wanted = "a new file, or --force" if output.is_file() else "a file"
+        raise ConfigError(f"--output: {output}: exists already; wanted {wanted}")
+    if not output.parent.is_dir():
+        raise ConfigError(f"--output: {output.parent}: no such folder")
+    _refuse_unwritable(output.parent, "--output")
+    with _quiet_tensorflow():
+        from auditor.proposal import propose_config
+    proposal = propose_config(output, model=model, data=data, labels=labels, trust=trust)
+    with output.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
+        file.write(proposal.text)
+    click.echo(f"{output}: written")
+    for guess in proposal.guesses:
+        click.echo(f"a guess, to be checked: {guess}")
+    click.echo(f"next: name a suspicion in it under [[artefacts]], then `auditor validate {output}`")
+
+
+@cli.command()
 @_CONFIG
 @_SET
 def validate(config: Path, overrides: tuple[str, ...]) -> None:
@@ -96,6 +124,8 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     for artefact, carriers in zip(subject.artefacts, subject.carriers, strict=True):
         target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
         click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {int(carriers.sum())} images")
+    if not subject.artefacts:
+        click.echo(_NOTHING)
 
 
 @cli.command()
@@ -304,7 +334,7 @@ def _print_verdicts(result: AuditResult) -> None:
         click.echo(f"{finding.artefact} -> {target}: {finding.verdict}{direction}{severity}")
         click.echo(f"  {finding.reason}")
     if not result.findings:
-        click.echo("nothing to decide on: the configuration names no artefact")
+        click.echo(_NOTHING)
 
 
 @contextmanager

@@ -31,9 +31,10 @@ from auditor.lab.training import (
     world_of,
 )
 from auditor.observations import Evidence
+from auditor.pictures import CorruptImageError, RawImage
 from auditor.records import Finding, Measurement, Rule
 from auditor.reliance import judge
-from auditor.sources import CorruptImageError, Label, RawImage
+from auditor.sources import Label
 
 
 @dataclass(frozen=True)
@@ -251,6 +252,7 @@ class _Memory:
         self.ids = [f"picture {number}" for number in range(len(pictures.labels))]
         self.labels: list[Label] | None = pictures.labels.tolist()
         self.groups: list[str] | None = None
+        self.masks: list[Path | None] | None = None
 
     def stream(self, wanted: Sequence[int]) -> Any:
         """See `Source.stream`."""
