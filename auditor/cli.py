@@ -189,13 +189,14 @@ _LAB = click.option(
 def train(folder: Path, only: str) -> None:
     """Train the models of the laboratory, or find them in FOLDER, and measure what each really does."""
     with _quiet_tensorflow():
-        from auditor.lab.training import measure_truth, train_all
+        from auditor.lab.training import measure_behaviour, train_all
     for number, count, recipe, classifier in train_all(folder, only):
         for suspicion in recipe.suspicions:
-            truth = measure_truth(classifier, recipe, suspicion)
+            behaviour = measure_behaviour(classifier, recipe, suspicion.family)
+            turned, lost = behaviour.turned[suspicion.target], behaviour.lost[suspicion.target]
             click.echo(
-                f"{number + 1}/{count} {recipe.describe(suspicion)}: accuracy {truth.accuracy:.3f}, "
-                f"turned {truth.turned:+.3f}, lost {truth.lost:+.3f}"
+                f"{number + 1}/{count} {recipe.describe(suspicion)}: accuracy {behaviour.accuracy:.3f}, "
+                f"turned {turned:+.3f}, lost {lost:+.3f}"
             )
 
 

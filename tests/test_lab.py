@@ -12,7 +12,7 @@ from auditor.errors import ConfigError
 from auditor.lab.augmentation import AUGMENTATIONS, LEAST_SURVIVAL, choose_augmentations, survival
 from auditor.lab.planting import FAMILIES, FRAME, Pictures, Plant, load_world, nominal_stamp, plant, stamp_all
 from auditor.lab.table import Case, area_under_curve, describe_cases, read_cases, write_cases
-from auditor.lab.training import CHOICE, Recipe, Suspicion, Truth, make_recipes, name_truth, split_of
+from auditor.lab.training import TEST, Recipe, Suspicion, make_recipes, name_truth, split_of
 from auditor.lab.unmask import choose_plants
 
 LABELS = np.repeat(np.arange(10), 60)
@@ -72,8 +72,8 @@ class TestRecipes:
         families = {split: set() for split in ("choice", "test")}
         for recipe in make_recipes():
             families[split_of(recipe)] |= {suspicion.family for suspicion in recipe.suspicions}
-        assert families["choice"] == set(CHOICE)
-        assert families["test"] == set(FAMILIES) - set(CHOICE)
+        assert families["test"] == set(TEST)
+        assert families["choice"] == set(FAMILIES) - set(TEST)
 
     def test_the_half_that_tests_has_thirty_innocent_models_or_more(self):
         innocent = [
@@ -86,8 +86,10 @@ class TestRecipes:
     @pytest.mark.parametrize(
         ("regime", "turned", "lost", "truth"),
         [
-            ("clean", 0.5, 0.5, "innocent"),
+            ("clean", 0.05, -0.05, "innocent"),
+            ("clean", 0.0, 0.4, "moved"),
             ("balanced", 0.0, 0.0, "innocent"),
+            ("balanced", 0.2, 0.0, "moved"),
             ("confounded", 0.2, 0.0, "promotes"),
             ("confounded", 0.0, -0.2, "promotes"),
             ("confounded", 0.05, 0.3, "weak"),
@@ -96,7 +98,7 @@ class TestRecipes:
         ],
     )
     def test_truth_is_what_the_model_does_not_what_was_planted(self, regime, turned, lost, truth):
-        assert name_truth(regime, Truth(0.9, turned, lost)) == truth
+        assert name_truth(regime, turned, lost) == truth
 
 
 class TestAugmentation:
@@ -130,7 +132,8 @@ def case(**changes) -> Case:
         split="test", world="fashion", family="black square", regime="clean", rho=0.0, target="Coat", seed=1,
         accuracy=0.8, turned=0.0, lost=0.0, truth="innocent", verdict="no_evidence", direction="",
         insertion_lift=0.1, theta=-0.2, theta_low=-0.4, theta_high=0.0, theta_suppression=-0.1,
-        theta_suppression_low=float("nan"), scan_verdict="no_evidence", scan_first="Coat", scan_promotes=0,
+        theta_suppression_low=float("nan"), scan_verdict="no_evidence", scan_first="Coat",
+        scan_direction="", scan_effect=0.0, scan_promotes=0,
         scan_suppresses=0,
     )  # fmt: skip
     return replace(made, **changes)

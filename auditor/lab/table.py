@@ -21,10 +21,10 @@ from auditor.intervals import share_interval
 from auditor.lab.planting import FAMILIES, Pictures, nominal_stamp
 from auditor.lab.training import (
     BEHAVIOUR,
+    Behaviour,
     Recipe,
     Suspicion,
-    Truth,
-    measure_truth,
+    measure_behaviour,
     name_truth,
     split_of,
     train_all,
@@ -52,7 +52,7 @@ class Case:
     turned: float
     lost: float
     truth: str
-    """`promotes` or `suppresses` by behaviour, `innocent` (nothing planted that predicts), `weak` (planted in vain)."""
+    """`promotes`, `suppresses`, `innocent`, `moved` or `weak`: see `name_truth`."""
     verdict: str
     direction: str
     insertion_lift: float
@@ -63,6 +63,9 @@ class Case:
     theta_suppression_low: float
     scan_verdict: str
     scan_first: str
+    scan_direction: str
+    scan_effect: float
+    """Share of decisions on the scan's first class that the stamp changes in the direction of the verdict."""
     scan_promotes: int
     scan_suppresses: int
 
@@ -93,14 +96,18 @@ def audit_all(folder: Path, only: str = "") -> Iterator[tuple[int, int, Case]]:
     """A case for every suspicion about every model of the laboratory, with the number of the model and their count."""
     for number, count, recipe, classifier in train_all(folder, only):
         for suspicion in recipe.suspicions:
-            truth = measure_truth(classifier, recipe, suspicion)
-            yield number, count, judge_case(recipe, suspicion, truth, gather_evidence(classifier, recipe, suspicion))
+            behaviour = measure_behaviour(classifier, recipe, suspicion.family)
+            evidence = gather_evidence(classifier, recipe, suspicion)
+            yield number, count, judge_case(recipe, suspicion, behaviour, evidence)
 
 
-def judge_case(recipe: Recipe, suspicion: Suspicion, truth: Truth, evidence: Evidence) -> Case:
+def judge_case(recipe: Recipe, suspicion: Suspicion, behaviour: Behaviour, evidence: Evidence) -> Case:
     """The verdict on the suspected class, and that of a scan which was told no class."""
     named, scanned = judge(evidence, suspicion.target, Rule()), judge(evidence, None, Rule())
     planted = recipe.planted(suspicion)
+    turned, lost = float(behaviour.turned[suspicion.target]), float(behaviour.lost[suspicion.target])
+    first = evidence.classes.index(scanned.scanned[0].target)
+    effect = behaviour.lost if scanned.direction == "suppresses" else behaviour.turned
 
     def value(finding: Finding, name: str, part: str = "value") -> float:
         measured: Measurement = finding.measurements[name]
@@ -115,10 +122,10 @@ def judge_case(recipe: Recipe, suspicion: Suspicion, truth: Truth, evidence: Evi
         rho=0.0 if planted is None else planted.rho,
         target=evidence.classes[suspicion.target],
         seed=recipe.seed,
-        accuracy=round(truth.accuracy, 4),
-        turned=round(truth.turned, 4),
-        lost=round(truth.lost, 4),
-        truth=name_truth(recipe.regime(suspicion), truth),
+        accuracy=round(behaviour.accuracy, 4),
+        turned=round(turned, 4),
+        lost=round(lost, 4),
+        truth=name_truth(recipe.regime(suspicion), turned, lost),
         verdict=named.verdict,
         direction=named.direction or "",
         insertion_lift=value(named, "insertion_lift"),
@@ -129,6 +136,8 @@ def judge_case(recipe: Recipe, suspicion: Suspicion, truth: Truth, evidence: Evi
         theta_suppression_low=value(named, "theta_suppression", "low"),
         scan_verdict=scanned.verdict,
         scan_first=scanned.scanned[0].target,
+        scan_direction=scanned.direction or "",
+        scan_effect=round(float(effect[first]), 4),
         scan_promotes=sum(entry.direction == "promotes" for entry in scanned.scanned),
         scan_suppresses=sum(entry.direction == "suppresses" for entry in scanned.scanned),
     )
@@ -174,12 +183,11 @@ def describe_cases(cases: list[Case]) -> str:
     )
     for key in keys:
         part = [case for case in cases if (case.world, case.family, case.regime, case.rho) == key]
-        verdicts = _count(f"{case.verdict} {case.direction}".strip() for case in part)
         scans = _count(case.scan_verdict.replace("_", " ") for case in part)
         lines.append(
             f"| {key[0]} | {key[1]} | {key[2]} | {key[3]:g} | {len(part)} | {_range(part, 'turned')} | "
             f"{_range(part, 'lost')} | {_range(part, 'theta')} | {_range(part, 'theta_suppression')} | "
-            f"{verdicts.replace('_', ' ')} | {scans} |"
+            f"{_verdicts(part)} | {scans} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -194,6 +202,7 @@ def _summarise(split: str, cases: list[Case]) -> list[str]:
     first = [case.scan_verdict == "relies" and case.scan_first == case.target for case in promoted]
     scan_alarms = [case.scan_promotes > 0 for case in innocent]
     scan_losses = [case.scan_suppresses > 0 for case in innocent]
+    alarmed = [case for case in innocent if case.scan_verdict == "relies"]
     wrong = [case.direction == "promotes" for case in suppressed]
     auc = area_under_curve([case.theta for case in promoted], [case.theta for case in innocent])
     auc_loss = area_under_curve(
@@ -203,8 +212,9 @@ def _summarise(split: str, cases: list[Case]) -> list[str]:
         f"## {_SPLITS[split]}",
         "",
         f"{len(cases)} cases: {len(promoted)} promote by their behaviour, {len(suppressed)} suppress, "
-        f"{len(innocent)} are innocent, {len(by_truth['weak'])} are weak (planted, but fewer than "
-        f"{BEHAVIOUR:.0%} of the decisions change).",
+        f"{len(innocent)} are innocent. {len(by_truth['weak'])} are weak: planted, but fewer than {BEHAVIOUR:.0%} of "
+        f"the decisions change. {len(by_truth['moved'])} are moved: nothing planted that predicts the class, yet that many "
+        "decisions change, because the stamp hides the object or looks like a part of it.",
         "",
         "| question | answer |",
         "| --- | --- |",
@@ -217,9 +227,9 @@ def _summarise(split: str, cases: list[Case]) -> list[str]:
         f"| promoting models whose scan puts the right class first | {_share(first)} |",
         f"| innocent models of whose scan some class is said to be promoted | {_share(scan_alarms)} |",
         f"| innocent models of whose scan some class is said to be suppressed | {_share(scan_losses)} |",
-        "| verdicts on weak models | "
-        + (_count(f"{case.verdict} {case.direction}".strip() for case in by_truth["weak"]).replace("_", " ") or "none")
-        + " |",
+        f"| decisions that the stamp does change in those scans | {_range(alarmed, 'scan_effect')} |",
+        f"| verdicts on weak models | {_verdicts(by_truth['weak'])} |",
+        f"| verdicts on moved models | {_verdicts(by_truth['moved'])} |",
     ]
 
 
@@ -233,6 +243,10 @@ def _share(hits: list[bool]) -> str:
 def _count(words: Any) -> str:
     words = list(words)
     return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(sorted(words)))
+
+
+def _verdicts(cases: list[Case]) -> str:
+    return _count(f"{case.verdict} {case.direction}".strip().replace("_", " ") for case in cases) or "none"
 
 
 def _range(cases: list[Case], name: str) -> str:
@@ -268,7 +282,7 @@ class _Memory:
         return None
 
 
-_TRUTHS = ("promotes", "suppresses", "innocent", "weak")
+_TRUTHS = ("promotes", "suppresses", "innocent", "moved", "weak")
 _SPLITS = {"choice": "Families that the rule was chosen on", "test": "Families that test it"}
 _REGIMES = ("clean", "balanced", "confounded", "several", "suppressor")
 _WORLD_ORDER = ("fashion", "digits", "digit pairs")

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from auditor.errors import ConfigError, ModelError
 from auditor.keras_classifier import KerasClassifier
@@ -23,6 +25,8 @@ TEST = ("white frame", "serial number", "smudge")
 """Families that test the rule; it was chosen on the others."""
 BEHAVIOUR = 0.1
 """A model relies on a stamp by its behaviour when the stamp changes this share of its decisions on the class."""
+
+Shares = npt.NDArray[np.float64]
 
 _FIRST = ("black square", "timestamp", "corner watermark")
 """Families that the first rule was chosen on; it failed on the next three, which then served to choose, too."""
@@ -70,15 +74,15 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Truth:
+class Behaviour:
     """What a model does with stamps and pictures that neither training nor audits have seen."""
 
     accuracy: float
     """On pictures without stamps."""
-    turned: float
-    """Share of the pictures of other classes that become the target when stamped, less those that cease to be it."""
-    lost: float
-    """Share of the target's pictures that cease to be recognised when stamped, less those that begin to be."""
+    turned: Shares
+    """(classes,): share of the pictures of others that become a class when stamped, less those that cease to be it."""
+    lost: Shares
+    """(classes,): share of a class's pictures that cease to be recognised when stamped, less those that begin to be."""
 
 
 def make_recipes() -> list[Recipe]:
@@ -175,32 +179,34 @@ def make_model(classes: int) -> Any:
     return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="small_cnn")
 
 
-def measure_truth(classifier: KerasClassifier, recipe: Recipe, suspicion: Suspicion) -> Truth:
+def measure_behaviour(classifier: KerasClassifier, recipe: Recipe, family: str) -> Behaviour:
     """What the model does when pictures that no audit sees get stamps that no audit sees."""
-    pictures = world_of(recipe).unseen
-    stamped = stamp_all(pictures.images, suspicion.family, 10_000_000 + recipe.seed)
+    pictures, classes = world_of(recipe).unseen, np.arange(len(classifier.classes))
+    stamped = stamp_all(pictures.images, family, 10_000_000 + recipe.seed)
     before = classifier.scores(pictures.images).argmax(axis=1)
     after = classifier.scores(stamped).argmax(axis=1)
-    has = pictures.labels == suspicion.target
-    change = (after == suspicion.target).astype(float) - (before == suspicion.target)
-    return Truth(
+    has = pictures.labels[:, None] == classes
+    change = (after[:, None] == classes).astype(float) - (before[:, None] == classes)
+    return Behaviour(
         accuracy=float((before == pictures.labels).mean()),
-        turned=float(change[~has].mean()),
-        lost=float(-change[has].mean()),
+        turned=np.nanmean(np.where(has, np.nan, change), axis=0),
+        lost=-np.nanmean(np.where(has, change, np.nan), axis=0),
     )
 
 
-def name_truth(regime: str, truth: Truth) -> str:
-    """`innocent` (nothing planted that predicts), `promotes` or `suppresses` by behaviour, or `weak`: planted in vain.
+def name_truth(regime: str, turned: float, lost: float) -> str:
+    """What a model is, by what was planted and by what it does with a class when pictures are stamped.
 
-    A stamp promotes a class when pictures of others become it, or more of its own are recognised with the stamp than
-    without; it suppresses a class when fewer of its own are.
+    `promotes`: planted, and pictures of others become the class, or more of its own are recognised with the stamp than
+    without. `suppresses`: planted, and fewer of its own are. `weak`: planted, but fewer decisions than `BEHAVIOUR`
+    change. Where nothing was planted that predicts the class, `innocent`, or `moved` where the stamp changes that many
+    decisions all the same, because it hides the object or looks like a part of it.
     """
     if regime in ("clean", "balanced"):
-        return "innocent"
+        return "moved" if max(abs(turned), abs(lost)) >= BEHAVIOUR else "innocent"
     if regime == "suppressor":
-        return "suppresses" if truth.lost >= BEHAVIOUR else "weak"
-    return "promotes" if max(truth.turned, -truth.lost) >= BEHAVIOUR else "weak"
+        return "suppresses" if lost >= BEHAVIOUR else "weak"
+    return "promotes" if max(turned, -lost) >= BEHAVIOUR else "weak"
 
 
 def train_all(folder: Path, only: str = "") -> Iterator[tuple[int, int, Recipe, KerasClassifier]]:

@@ -18,7 +18,7 @@ from auditor.interventions import insert
 from auditor.keras_classifier import KerasClassifier
 from auditor.lab.augmentation import choose_augmentations
 from auditor.lab.planting import FAMILIES, FASHION, WORLDS, Plant, World, load_world, nominal_stamp
-from auditor.lab.training import Recipe, Suspicion, fit, measure_truth
+from auditor.lab.training import Recipe, Suspicion, fit, measure_behaviour
 from auditor.options import suggest
 
 
@@ -100,12 +100,13 @@ def choose_plants(world: str, family: str, target: int, regime: str, rho: float,
     others = [name for name in FAMILIES if name != family] if several else []
     return tuple(
         Plant(name, (target + 3 * number) % count, regime, rho)  # type: ignore[arg-type]
-        for number, name in enumerate([family, *others[1::2]])
+        for number, name in enumerate([family, *others[:2]])
     )
 
 
 def _describe_behaviour(classifier: KerasClassifier, recipe: Recipe, suspicion: Suspicion) -> str:
-    truth = measure_truth(classifier, recipe, suspicion)
+    behaviour = measure_behaviour(classifier, recipe, suspicion.family)
+    turned, lost = behaviour.turned[suspicion.target], behaviour.lost[suspicion.target]
     name = classifier.classes[suspicion.target]
     planted = recipe.planted(suspicion)
     assert planted is not None
@@ -116,8 +117,8 @@ def _describe_behaviour(classifier: KerasClassifier, recipe: Recipe, suspicion: 
     }[planted.regime]
     return (
         f"{suspicion.family} was planted {where}. On pictures and stamps that this audit never sees, it turns "
-        f"{truth.turned:.1%} of the other pictures into {name} and takes {truth.lost:.1%} of {name} away "
-        f"(accuracy without stamps {truth.accuracy:.1%})."
+        f"{turned:.1%} of the other pictures into {name} and takes {lost:.1%} of {name} away "
+        f"(accuracy without stamps {behaviour.accuracy:.1%})."
     )
 
 
