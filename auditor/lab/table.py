@@ -213,8 +213,8 @@ def _summarise(split: str, cases: list[Case]) -> list[str]:
         "",
         f"{len(cases)} cases: {len(promoted)} promote by their behaviour, {len(suppressed)} suppress, "
         f"{len(innocent)} are innocent. {len(by_truth['weak'])} are weak: planted, but fewer than {BEHAVIOUR:.0%} of "
-        f"the decisions change. {len(by_truth['moved'])} are moved: nothing planted that predicts the class, yet that many "
-        "decisions change, because the stamp hides the object or looks like a part of it.",
+        f"the decisions change. {len(by_truth['moved'])} are moved: nothing planted that predicts the class, yet that "
+        "many decisions change, because the stamp hides the object or looks like a part of it.",
         "",
         "| question | answer |",
         "| --- | --- |",
