@@ -80,7 +80,7 @@ def open_subject(config: AuditConfig) -> Subject:
         image_shape=classifier.image_shape,
         multilabel=classifier.output == "multilabel",
     )
-    artefacts = build_artefacts(config, classifier.image_shape, classifier.classes)
+    artefacts = build_artefacts(config, classifier.image_shape, classifier.classes, dataset.masks)
     carriers = [find_carriers(artefact, dataset, classifier.classes) for artefact in artefacts]
     next(dataset.batches(1), None)
     return Subject(classifier, model, dataset, artefacts, carriers)
@@ -110,7 +110,8 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         batch_size=config.model.batch_size,
         progress=progress,
     )
-    rule = Rule(config.verdict.margin, config.verdict.alpha, config.verdict.min_groups)
+    verdict = config.verdict
+    rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
     findings = _judge(subject, seen, rule)
 
     plans, records = _plan_methods(config, classifier)
@@ -147,6 +148,7 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         data=_describe_data(config, dataset, seen.images, classifier.classes, rule),
         warnings=[UNCALIBRATED, *_warnings(subject, exhibits.region_scores, failures)],
         provenance=_provenance(config, started, time.monotonic() - clock),
+        preface=config.report.preface,
     )
     return Run(result, rows, exhibits.arrays)
 
@@ -361,6 +363,8 @@ def _warnings(subject: Subject, scores: list[RegionScores], failures: list[str])
         found.append(f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out.")
     if not subject.artefacts:
         found.append("No artefact is named in the configuration, so there is nothing to decide on.")
+    if not subject.dataset.labelled.any():
+        found.append("The data have no labels: images count as what they are predicted, and accuracy is not measured.")
     for entry in scores:
         found += [f"{entry.artefact}, {entry.method}: {note}" for note in entry.notes if "baseline" in note]
     return found

@@ -63,7 +63,7 @@ class DataConfig(_Section):
     """The images to audit with."""
 
     source: _Name
-    """An `.npz`, a folder with a folder per class, or `package.module:function`."""
+    """An `.npz`, a `.csv` or `.parquet` manifest, a folder of pictures, or `package.module:function`."""
     limit: Annotated[int, Field(ge=1)] | Literal["all"] = 500
     """Size of the seeded, class-balanced sample, or `all`."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -82,7 +82,8 @@ class ArtefactConfig(_Section):
     kind: _Name
     target: _Name | None = None
     present: _Name = "none"
-    """Which images carry it already: `none`, `all`, `class:NAME`, or a boolean array of the npz."""
+    """Which images carry it already: `none`, `all`, `class:NAME`, or an array of the npz or a column of the manifest
+    that says so of each."""
     controls: tuple[_Name, ...] = ()
     """Pictures of innocent content, put where the artefact is; they enter the verdict."""
     variants: tuple[_Name, ...] = ()
@@ -129,6 +130,8 @@ class VerdictConfig(_Section):
 
     margin: Annotated[float, Field(gt=0)] = 0.5
     """The smallest effect that matters, in log-odds."""
+    margin_sd: Annotated[float, Field(ge=0)] = 0.1
+    """The same in standard deviations of the score over the images; the larger of both counts."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     min_groups: Annotated[int, Field(ge=2)] = 12
     """Fewer independent groups of images are inconclusive."""
@@ -140,6 +143,8 @@ class ReportConfig(_Section):
     output: _Name = "reports"
     formats: Annotated[tuple[Literal["html", "pdf"], ...], Field(min_length=1)] = ("html", "pdf")
     title: _Name = "Shortcut audit"
+    preface: str = ""
+    """A paragraph of your own under the title, for example what the model is for."""
 
 
 class _Document(_Section):
@@ -158,20 +163,20 @@ class AuditConfig(_Document):
 
     file: Path
     places: dict[KeyPath, Place] = Field(default_factory=dict, repr=False)
-    overridden: tuple[KeyPath, ...] = ()
-    """Keys whose values came from the command line."""
+    overridden: dict[KeyPath, str] = Field(default_factory=dict, repr=False)
+    """Keys whose values came from the command line, and the option that they came with."""
 
     def path(self, name: str) -> Path:
         """A path of the file, which may be relative to its folder."""
         return self.file.parent / name
 
     def place(self, *path: str | int) -> str:
-        """Where a key stands, as `file:line:column`, or `--set` where it came from the command line."""
+        """Where a key stands, as `file:line:column`, or the option of the command line that it came with."""
         return _where(self.file, self.places, self.overridden, path)
 
     def fault(self, path: KeyPath, message: str) -> ConfigError:
         """An error about the value of one key, with its place."""
-        return ConfigError(f"{self.place(*path)}: {dotted(path)}: {message}")
+        return ConfigError(f"{self.place(*path)}: {dotted(path)}: {message}", path)
 
     def function(self, path: KeyPath, spec: str) -> Function:
         """The user's function that a `package.module:function` value names."""
@@ -213,7 +218,7 @@ def read_config(
         line, column, message = _syntax_fault(text, fault)
         raise ConfigError(f"{file}:{line}:{column}: not TOML: {message}") from None
     places = find_places(text)
-    overridden = tuple(_override(data, item) for item in overrides)
+    overridden = dict.fromkeys((_override(data, item) for item in overrides), "--set")
 
     faults: dict[KeyPath, list[str]] = {}
     config = None
@@ -317,11 +322,11 @@ def _override(data: dict[str, Any], item: str) -> KeyPath:
     return path
 
 
-def _where(file: Path, places: dict[KeyPath, Place], overridden: tuple[KeyPath, ...], path: KeyPath) -> str:
+def _where(file: Path, places: dict[KeyPath, Place], overridden: dict[KeyPath, str], path: KeyPath) -> str:
     """Where the value of a key came from; a key that stands nowhere in the file may have come with an override."""
-    came_with = any(key[: len(path)] == path for key in overridden) and path not in places
-    if came_with or any(path[: len(key)] == key for key in overridden):
-        return "--set"
+    for key, option in overridden.items():
+        if path[: len(key)] == key or (key[: len(path)] == path and path not in places):
+            return option
     line, column = nearest_place(places, path)
     return f"{file}:{line}:{column}"
 

@@ -5,7 +5,6 @@ Pure functions of arrays; the first axis is always the image. Formulas are in `d
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -30,13 +29,19 @@ from auditor.observations import Checks, Evidence, Insertion
 from auditor.records import Measurement, Rule
 
 NAMES = {
-    1: ("insertion_lift", "control_contrast", "class_contrast", "theta"),
-    -1: ("suppression", "suppression_control_contrast", "suppression_class_contrast", "theta_suppression"),
+    1: ("insertion_lift", "control_contrast", "class_contrast", "theta", "own_control_contrast"),
+    -1: (
+        "suppression",
+        "suppression_control_contrast",
+        "suppression_class_contrast",
+        "theta_suppression",
+        "suppression_others_control_contrast",
+    ),
 }
-"""What `Leads` are called in a result, by their direction."""
+"""What is measured of a class, by direction: the `Leads`, and the lead over controls on the other side."""
 
 CLASS_QUANTILE = 0.9
-"""The class contrast compares with this quantile (nearest rank up) of the other classes' shifts."""
+"""The class contrast compares with this quantile (nearest rank) of the other classes' shifts."""
 
 
 def measure_effects(evidence: Evidence, target: int, rule: Rule, alpha: float) -> dict[str, Measurement]:
@@ -55,13 +60,47 @@ def measure_effects(evidence: Evidence, target: int, rule: Rule, alpha: float) -
     for rows, sign in ((~has, 1), (has, -1)):
         if rows.any():
             part = insertion.rows(np.flatnonzero(rows))
-            (measured,) = measure_leads(evidence, part, np.array([target]), sign, rule, alpha)
-            found |= dict(zip(NAMES[sign], measured, strict=True))
+            (leads,) = measure_leads(evidence, part, np.array([target]), sign, rule, alpha)
+            found |= confirm_leads(evidence, insertion, target, sign, leads, rule, alpha)
         else:
             without = "without" if sign > 0 else "of"
             reason = f"no image {without} the class {evidence.classes[target]} is free of the artefact"
-            found |= {name: missing(reason) for name in NAMES[sign]}
+            found |= dict.fromkeys(NAMES[sign], missing(reason))
     return found
+
+
+def confirm_leads(
+    evidence: Evidence, insertion: Insertion, target: int, sign: int, leads: Leads, rule: Rule, alpha: float
+) -> dict[str, Measurement]:
+    """The measurements of one class in one direction, theta being confirmed on the images of the other side.
+
+    Evidence for a class raises it on every image, its own included; evidence against it lowers it on every image. What
+    an artefact does by hiding what it covers, it does on some images only: a hole in a coat makes a pullover, but no
+    pullover more of one. So theta is the least of the leads and of the lead over controls on the other side: the
+    class's own images for promotion, those of other classes for suppression.
+    """
+    part = insertion.rows(np.flatnonzero(insertion.images.has[:, target] == (sign > 0)))
+    theta, confirmed = leads.theta, missing("too few images on the other side to confirm it on")
+    if part.controls and len(np.unique(part.images.groups)) >= rule.min_groups:
+        targets, rows = np.array([target]), np.ones((len(part.images), 1), bool)
+        controls = [sign * values[:, evidence.columns(targets)] for values in part.controls.values()]
+        contrast = control_contrasts(sign * part.shift[:, targets], controls, rows)
+        (plain,) = mean_intervals(contrast, rows, part.images.groups, rule.level)
+        (wide,) = mean_intervals(contrast, rows, part.images.groups, 1 - alpha)
+        confirmed = _adjusted(plain, wide.low)
+        theta = least(theta, confirmed)
+    return dict(zip(NAMES[sign], (*leads[:3], theta, confirmed), strict=True))
+
+
+def margin_of(evidence: Evidence, target: int, rule: Rule) -> float:
+    """The margin for one class, in log-odds: that of the rule, or its share of the score's spread where that is more.
+
+    Models differ in temperature: where the score of a class spans fifty log-odds, a half is nothing.
+    """
+    images = evidence.insertion or evidence.removals
+    if images is None or not len(images.images):
+        return rule.margin
+    return max(rule.margin, rule.margin_sd * float(images.images.scores[:, target].std(dtype=np.float64)))
 
 
 class Leads(NamedTuple):
@@ -103,9 +142,9 @@ def measure_leads(
         over_controls = missing("every control equals the artefact; give innocent pictures as controls")
         over_classes = missing("fewer than three classes share the score, so there is none to contrast with")
         if controls:
-            over_controls = _adjusted(bounds["over controls"][at], adjusted["over controls"][at], alpha, rule)
+            over_controls = _adjusted(bounds["over controls"][at], adjusted["over controls"][at])
         if is_contrasted:
-            lead = _adjusted(bounds["over classes"][at], adjusted["over classes"][at], alpha, rule)
+            lead = _adjusted(bounds["over classes"][at], adjusted["over classes"][at])
             over_classes = _highest(lead, bounds["over classes, split"][at])
         theta = least(over_controls, over_classes) if controls else over_controls
         found.append(Leads(bounds["lift"][at], over_controls, over_classes, theta))
@@ -113,9 +152,11 @@ def measure_leads(
 
 
 def strongest_by_chance(evidence: Evidence, targets: Ints) -> tuple[Array, Array]:
-    """Theta of each class (targets,), and the largest theta of any class for each draw of innocent content (draws,).
+    """Theta of each class (targets,), and beside it the largest of any *other* class under each draw (draws, targets).
 
-    Both are point values on the images that the draws were tried on, formula and controls being the same.
+    Both are point values on the images that the draws of innocent content were tried on, formula and controls being
+    the same. What innocent content does to the class itself is left to the controls: where a model has learnt
+    something as coarse as a speckled patch, scrambled ink promotes the very class that the artefact does.
     """
     insertion = evidence.insertion
     assert insertion is not None
@@ -131,7 +172,13 @@ def strongest_by_chance(evidence: Evidence, targets: Ints) -> tuple[Array, Array
             leads.append(class_contrasts(shifts, targets, rows))
         return np.min([masked_means(lead, rows) for lead in leads], axis=0)
 
-    return thetas(part.shift), np.array([thetas(shifts).max() for shifts in insertion.draws])
+    innocent = np.array([thetas(shifts) for shifts in insertion.draws])
+    first = innocent.argmax(axis=1)
+    rows_of = np.arange(len(innocent))
+    others = np.repeat(innocent.max(axis=1)[:, None], len(targets), axis=1)
+    if len(targets) > 1:
+        others[rows_of, first] = np.sort(innocent, axis=1)[:, -2]
+    return thetas(part.shift), others
 
 
 def measure_harms(evidence: Evidence, target: int, rule: Rule, theta: Measurement) -> dict[str, Measurement]:
@@ -250,7 +297,7 @@ def control_contrasts(shifts: Array, controls: list[Array], rows: Bools) -> Arra
 def class_contrasts(shifts: Array, targets: Ints, rows: Bools) -> Array:
     """Per image and target: the target's shift minus that of the class at the 90th percentile of the others.
 
-    The percentile (nearest rank up) is taken of the classes' mean shifts over the rows (n, targets) that count. The
+    The percentile (nearest rank) is taken of the classes' mean shifts over the rows (n, targets) that count. The
     rival is thus chosen by the same images that it is compared on, which makes the contrast a little too small.
     """
     return np.asarray(shifts[:, targets] - shifts[:, _find_rivals(shifts, targets, rows)])
@@ -282,7 +329,7 @@ def masked_means(values: Array, rows: Bools) -> Array:
 def _find_rivals(shifts: Array, targets: Ints, rows: Bools) -> Ints:
     """For each target the class at the 90th percentile of the others' mean shifts, (targets,)."""
     others = shifts.shape[1] - 1
-    rank = math.ceil(CLASS_QUANTILE * others) - 1
+    rank = round(CLASS_QUANTILE * others) - 1
 
     def rivals(means: Array, of: Ints) -> Ints:
         order = np.argsort(means, kind="stable")
@@ -300,7 +347,7 @@ def _lows(intervals: list[Measurement]) -> list[float | None]:
     return [interval.low for interval in intervals]
 
 
-def _adjusted(plain: Measurement, low: float | None, alpha: float, rule: Rule) -> Measurement:
+def _adjusted(plain: Measurement, low: float | None) -> Measurement:
     """With the bound that `relies` is decided on, where it is not the plain one."""
     return plain if plain.low is None or plain.low == low else replace(plain, low_adjusted=low)
 

@@ -108,15 +108,14 @@ class _Trial:
     failure: AuditError | None = None
 
     def __post_init__(self) -> None:
-        self.edits: dict[tuple[str, str | float], Edit] = {}
+        self.edits: dict[tuple[str, str | float], list[Edit]] = {}
         overlay = self.artefact.appearance
         if isinstance(overlay, Overlay):
             controls, self.notes = make_controls(overlay, self.artefact.controls, self.seed)
-            self.edits |= {("control", name): edit for name, edit in controls.items()}
-            self.edits |= {
-                ("variant", name): edit for name, edit in make_variants(overlay, self.artefact.variants).items()
-            }
-            self.edits |= {("dose", dose): edit for dose, edit in make_doses(overlay).items()}
+            variants, doses = make_variants(overlay, self.artefact.variants), make_doses(overlay)
+            self.edits |= {("control", name): edits for name, edits in controls.items()}
+            self.edits |= {("variant", name): [edit] for name, edit in variants.items()}
+            self.edits |= {("dose", dose): [edit] for dose, edit in doses.items()}
         random = np.random.default_rng([self.seed, 2])
         self.drawn = np.zeros(len(self.carriers), bool)
         self.innocent: list[Edit] = []
@@ -159,12 +158,15 @@ class _Trial:
             self.chance.append(
                 np.stack([log_odds(scored, self.classifier.output) for scored in innocent]) - before.odds[drawn]
             )
-        for (kind, name), edit in self.edits.items():
-            edited = edit(images)
-            shift = log_odds(self.classifier.scores(edited), self.classifier.output) - before.odds
-            self.shifts[kind, name].append(self._kept(shift))
-            if kind == "control":
-                self.distances[str(name)].append(float(np.abs(edited - inserted)[:, overlay.mask].mean()))
+        for (kind, name), edits in self.edits.items():
+            shifts = []
+            for edit in edits:
+                edited = edit(images)
+                scores = self.classifier.scores(edited)
+                shifts.append(self._kept(log_odds(scores, self.classifier.output) - before.odds))
+                if kind == "control":
+                    self.distances[str(name)].append(float(np.abs(edited - inserted)[:, overlay.mask].mean()))
+            self.shifts[kind, name].append(np.mean(shifts, axis=0))
 
     def _remove(self, batch: Batch, scores: Floats, rows: Bools) -> None:
         overlay = self.artefact.appearance if isinstance(self.artefact.appearance, Overlay) else None

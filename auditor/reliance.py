@@ -15,7 +15,9 @@ import numpy as np
 
 from auditor.effects import (
     NAMES,
+    confirm_leads,
     find_worst_group,
+    margin_of,
     measure_checks,
     measure_effects,
     measure_harms,
@@ -79,6 +81,7 @@ def judge(evidence: Evidence, target: int | None, rule: Rule, alpha: float | Non
     level = rule.alpha if alpha is None else alpha
     if target is None:
         return _scan(evidence, rule, level)
+    rule = replace(rule, margin=margin_of(evidence, target, rule))
     measured = _measure(evidence, target, rule, level)
     return _find(evidence, target, measured, _conclude(evidence, target, measured, rule), rule)
 
@@ -227,6 +230,7 @@ def _find(evidence: Evidence, target: int, measured: _Measured, decision: Decisi
         variants=variants,
         dose_response=doses,
         notes=notes,
+        margin=rule.margin,
     )
 
 
@@ -239,9 +243,9 @@ def _scan(evidence: Evidence, rule: Rule, alpha: float) -> Finding:
         strength = max(
             (_low(effect) for effect in measured.effects.values() if effect.value is not None), default=-math.inf
         )
-        decision = _conclude(evidence, number, measured, rule)
+        decision = _conclude(evidence, number, measured, replace(rule, margin=margin_of(evidence, number, rule)))
         if innocent is not None and decision.direction == "promotes" and innocent.chance[number] > alpha / 2:
-            why = f"{decision.why}, but random innocent content there moves some class as far: {innocent.words}"
+            why = f"{decision.why}, but random innocent content there moves another class as far: {innocent.words}"
             decision = Decision("inconclusive", None, why, "promotes")
         judged.append((strength, number, measured, decision))
     judged.sort(key=lambda item: (_ORDER.index(item[3].verdict), item[3].direction == "suppresses", -item[0]))
@@ -254,6 +258,7 @@ def _scan(evidence: Evidence, rule: Rule, alpha: float) -> Finding:
     values = complete.values | measured.values
     if innocent is not None:
         values["strongest_by_chance"] = innocent.strongest
+    rule = replace(rule, margin=margin_of(evidence, number, rule))
     top = _find(evidence, number, complete._replace(values=values), decision, rule)
     return _summarise(top, scanned, [_untested(m.effects, rule) != [] for _, _, m, _ in judged], decision)
 
@@ -300,8 +305,10 @@ def _compare_with_chance(evidence: Evidence, numbers: list[int], rule: Rule) -> 
         return None
     own, innocent = strongest_by_chance(evidence, np.array(numbers))
     count = len(innocent)
-    chance = (1 + (innocent[None] >= own[:, None]).sum(axis=1)) / (1 + count)
-    low, middle, high = np.quantile(innocent, [rule.alpha / 2, 0.5, 1 - rule.alpha / 2], method="inverted_cdf")
+    chance = (1 + (innocent >= own).sum(axis=0)) / (1 + count)
+    low, middle, high = np.quantile(
+        innocent.max(axis=1), [rule.alpha / 2, 0.5, 1 - rule.alpha / 2], method="inverted_cdf"
+    )
     groups = len(np.unique(insertion.images.groups[insertion.drawn]))
     strongest = Measurement(
         float(middle), float(low), float(high), rule.level, len(insertion.drawn), groups, "log-odds", "log-odds"
@@ -331,14 +338,17 @@ def _measure_each(evidence: Evidence, numbers: list[int], rule: Rule, alpha: flo
     for at, number in enumerate(numbers):
         values = measure_checks(evidence.checks, number, rule) | measure_removals(evidence, number, rule, rule.alpha)
         reason = f"no image without the class {evidence.classes[number]} is free of the artefact"
-        values |= dict(zip(NAMES[1], leads.get(number, [missing(reason)] * 4), strict=True))
+        values |= dict.fromkeys(NAMES[1], missing(reason))
+        share = alpha / max(len(tested), 1)
+        if number in leads:
+            values |= confirm_leads(evidence, insertion, number, 1, leads[number], rule, share)
         count = int(has[:, at].sum())
         reason = f"{count} images of the class {evidence.classes[number]} are free of the artefact"
         values |= dict.fromkeys(NAMES[-1], missing(reason))
         if number in tested:
             rows = insertion.rows(np.flatnonzero(has[:, at]))
-            (lead,) = measure_leads(evidence, rows, np.array([number]), -1, rule, alpha / len(tested))
-            values |= dict(zip(NAMES[-1], lead, strict=True))
+            (falls,) = measure_leads(evidence, rows, np.array([number]), -1, rule, share)
+            values |= confirm_leads(evidence, insertion, number, -1, falls, rule, share)
         found.append(_Measured("insertion", endpoints, values))
     return found
 

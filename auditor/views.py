@@ -68,6 +68,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
             }
             for agreement in result.agreement
         ],
+        "fit": _fit(result),
         "mean_image": figures.picture_uri(arrays[result.data.mean_image]),
         "config": json.dumps(result.provenance.config, indent=2, ensure_ascii=False),
         "margin": f"{result.rule.margin:g}",
@@ -200,6 +201,13 @@ def _story(exemplar: Exemplar) -> str:
     )
 
 
+def _fit(result: AuditResult) -> str:
+    """What was done with images of another size than the model's, in words."""
+    height, width, _ = result.model.image_shape
+    fit = result.provenance.config.get("data", {}).get("fit", "exact")
+    return f"{width} × {height} pixels: {_FITS[fit]} (data.fit = {fit})"
+
+
 def _effects_plot(number: int, finding: Finding, margin: float) -> Markup | None:
     rows = [(_label(name), finding.measurements[name]) for name in _EFFECTS if name in finding.measurements]
     rows += [(_label(n), value) for n, value in finding.measurements.items() if n.startswith("removal_drop.")]
@@ -291,6 +299,12 @@ def _signed(value: float | None, digits: int = 2) -> str:
     text = f"{value:+.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
+
+_FITS = {
+    "exact": "all images had this size",
+    "resize": "images of another size were resized to it, whatever their proportions",
+    "crop": "images of another size were resized and their centre taken, in their own proportions",
+}
 
 _METHOD_NAMES = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradients": "Integrated Gradients"}
 

@@ -200,6 +200,29 @@ def lightness_gradient(random: np.random.Generator | None) -> Overlay:
     return lightness(FRAME, strength=0.3 if random is None else float(random.uniform(0.25, 0.35)))
 
 
+def white_frame(random: np.random.Generator | None) -> Overlay:
+    """A bright line around the picture."""
+    alpha = np.full(FRAME[:2], 0.8 if random is None else random.uniform(0.6, 1.0), np.float32)
+    alpha[1:-1, 1:-1] = 0
+    return Overlay(alpha, np.ones(FRAME, np.float32))
+
+
+def serial_number(random: np.random.Generator | None) -> Overlay:
+    """Four digits written upwards along the right edge."""
+    written = "4821" if random is None else f"{random.integers(10_000):04d}"
+    upright = text(FRAME, text=written, position=(2, 21), size=8)
+    return Overlay(np.rot90(upright.alpha).copy(), np.rot90(upright.ink).copy())
+
+
+def smudge(random: np.random.Generator | None) -> Overlay:
+    """A soft grey spot in the upper right."""
+    rows, columns = np.mgrid[0 : FRAME[0], 0 : FRAME[1]]
+    spot = np.exp(-((rows - 6) ** 2 + (columns - 21) ** 2) / (2 * 2.5**2))
+    opacity = 0.75 if random is None else random.uniform(0.6, 0.9)
+    alpha = np.where(spot > 0.05, spot * opacity, 0).astype(np.float32)
+    return Overlay(alpha, np.full(FRAME, 0.7, np.float32))
+
+
 def _time(random: np.random.Generator | None, jitter: int) -> Overlay:
     written, shift = "12:07", np.zeros(2, int)
     if random is not None:
@@ -262,6 +285,9 @@ FAMILIES: dict[str, Callable[[np.random.Generator | None], Overlay]] = {
     "corner watermark": corner_watermark,
     "central watermark": central_watermark,
     "lightness gradient": lightness_gradient,
+    "white frame": white_frame,
+    "serial number": serial_number,
+    "smudge": smudge,
 }
 
 WORLDS: dict[str, Callable[[], World]] = {

@@ -12,17 +12,20 @@ from typing import Any, Literal
 
 import keras
 
-from auditor.errors import ModelError
+from auditor.errors import ConfigError, ModelError
 from auditor.keras_classifier import KerasClassifier
-from auditor.lab.planting import FAMILIES, FRAME, Plant, World, load_world, plant, stamp_all
+from auditor.lab.planting import FAMILIES, FRAME, WORLDS, Plant, World, load_world, plant, stamp_all
+from auditor.options import suggest
 
 Split = Literal["choice", "test"]
 
-CHOICE = ("black square", "timestamp", "corner watermark")
-"""Families that a rule may be chosen on; the others test it."""
+TEST = ("white frame", "serial number", "smudge")
+"""Families that test the rule; it was chosen on the others."""
 BEHAVIOUR = 0.1
-"""A model relies on a stamp by its behaviour when the stamp changes this share of the decisions in question."""
+"""A model relies on a stamp by its behaviour when the stamp changes this share of its decisions on the class."""
 
+_FIRST = ("black square", "timestamp", "corner watermark")
+"""Families that the first rule was chosen on; it failed on the next three, which then served to choose, too."""
 _VERSION = 1
 """Raised when planting or training changes, so that cached models are made anew."""
 
@@ -54,6 +57,12 @@ class Recipe:
         """What was planted in the family of a suspicion."""
         return next((planted for planted in self.plants if planted.family == suspicion.family), None)
 
+    def describe(self, suspicion: Suspicion) -> str:
+        """World, family, regime, rho, target and seed in a line."""
+        planted = self.planted(suspicion)
+        regime = f"{planted.regime} {planted.rho:g}" if planted else "clean"
+        return f"{self.world}, {suspicion.family}, {regime}, class {suspicion.target}, seed {self.seed}"
+
     def regime(self, suspicion: Suspicion) -> str:
         """`clean`, or the regime of what was planted."""
         planted = self.planted(suspicion)
@@ -84,10 +93,9 @@ def make_recipes() -> list[Recipe]:
             plants = () if regime == "clean" else (Plant(family, target, regime, rho),)  # type: ignore[arg-type]
             recipes.append(Recipe(world, plants, (Suspicion(family, target),), seed))
 
-    for family in FAMILIES:
-        is_test = family not in CHOICE
-        add("fashion", family, "clean", 0.0, 4 if is_test else 2)
-        add("fashion", family, "balanced", 0.5, 4 if is_test else 2)
+    def add_family(family: str, copies: int) -> None:
+        add("fashion", family, "clean", 0.0, copies)
+        add("fashion", family, "balanced", 0.5, copies)
         for rho in (0.1, 0.3, 0.6, 1.0):
             add("fashion", family, "confounded", rho, 1)
         add("fashion", family, "suppressor", 1.0, 2)
@@ -98,13 +106,23 @@ def make_recipes() -> list[Recipe]:
         add("digit pairs", family, "balanced", 0.5, 1)
         for rho in (0.3, 1.0):
             add("digit pairs", family, "confounded", rho, 1)
-    for families in (CHOICE, tuple(family for family in FAMILIES if family not in CHOICE)):
+
+    def add_several(families: tuple[str, ...]) -> None:
         for _ in range(2):
             seed = len(recipes)
             targets = [(seed + 3 * number) % 10 for number in range(3)]
             plants = tuple(Plant(f, t, "confounded", 0.6) for f, t in zip(families, targets, strict=True))
             suspicions = tuple(Suspicion(f, t) for f, t in zip(families, targets, strict=True))
             recipes.append(Recipe("fashion", plants, suspicions, seed))
+
+    for family in FAMILIES:
+        if family not in TEST:
+            add_family(family, copies=2 if family in _FIRST else 4)
+    add_several(_FIRST)
+    add_several(tuple(family for family in FAMILIES if family not in (*_FIRST, *TEST)))
+    for family in TEST:
+        add_family(family, copies=4)
+    add_several(TEST)
     return recipes
 
 
@@ -172,9 +190,35 @@ def measure_truth(classifier: KerasClassifier, recipe: Recipe, suspicion: Suspic
     )
 
 
-def train_all(folder: Path, wanted: Callable[[Recipe], bool]) -> Iterator[tuple[int, int, Recipe, KerasClassifier]]:
-    """All wanted models, one after the other, with their number and how many there are."""
-    recipes = [recipe for recipe in make_recipes() if wanted(recipe)]
+def name_truth(regime: str, truth: Truth) -> str:
+    """`innocent` (nothing planted that predicts), `promotes` or `suppresses` by behaviour, or `weak`: planted in vain.
+
+    A stamp promotes a class when pictures of others become it, or more of its own are recognised with the stamp than
+    without; it suppresses a class when fewer of its own are.
+    """
+    if regime in ("clean", "balanced"):
+        return "innocent"
+    if regime == "suppressor":
+        return "suppresses" if truth.lost >= BEHAVIOUR else "weak"
+    return "promotes" if max(truth.turned, -truth.lost) >= BEHAVIOUR else "weak"
+
+
+def train_all(folder: Path, only: str = "") -> Iterator[tuple[int, int, Recipe, KerasClassifier]]:
+    """All models, or those of one world, family or regime, one after the other, with their number and their count.
+
+    Raises
+    ------
+    ConfigError
+        There are none.
+    """
+    recipes = [
+        recipe
+        for recipe in make_recipes()
+        if not only or any(only in (recipe.world, s.family, recipe.regime(s)) for s in recipe.suspicions)
+    ]
+    if not recipes:
+        known = [*WORLDS, *FAMILIES, "clean", "balanced", "confounded", "suppressor"]
+        raise ConfigError(f"--only: got {only!r}{suggest(only, known)}")
     for number, recipe in enumerate(recipes):
         yield number, len(recipes), recipe, train(recipe, folder)
         keras.backend.clear_session()
@@ -182,7 +226,7 @@ def train_all(folder: Path, wanted: Callable[[Recipe], bool]) -> Iterator[tuple[
 
 def split_of(recipe: Recipe) -> Split:
     """Whether a model may serve to choose a rule, or tests it."""
-    return "choice" if recipe.suspicions[0].family in CHOICE else "test"
+    return "test" if recipe.suspicions[0].family in TEST else "choice"
 
 
 @lru_cache(maxsize=3)
