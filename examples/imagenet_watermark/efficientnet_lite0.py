@@ -105,7 +105,8 @@ def _fill(model: keras.Model, weights: dict[str, np.ndarray]) -> None:
             variable.assign(values)
             unused.discard(name)
     if unused:
-        raise WeightsError(f"the checkpoint has weights that the model lacks, such as {min(unused)} ({len(unused)} in all)")
+        example = min(unused)
+        raise WeightsError(f"the checkpoint has weights that the model lacks, such as {example} ({len(unused)} in all)")
 
 
 def _checkpoint_name(layer: str) -> str:
