@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts import Artefact, Overlay, build_artefacts, find_carriers
-from auditor.config import AuditConfig
+from auditor.config import AuditConfig, MethodConfig
 from auditor.datasets import Dataset, open_dataset
 from auditor.effects import is_correct
 from auditor.errors import AuditError
 from auditor.evidence import Progress, Survey, survey
-from auditor.exhibits import Case, Exhibits, explain_case
+from auditor.exhibits import Case, Exhibits, Plan, explain_case
 from auditor.explain.attribution import ALL_ZERO, ATTRIBUTIONS
 from auditor.history import Rows, Run
 from auditor.intervals import median_interval, share_interval
@@ -114,7 +114,7 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
     rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
     findings = _judge(subject, seen, rule)
 
-    methods, records = _methods(config, classifier)
+    plans, records = _plan_methods(config, classifier)
     rows = Rows()
     _note_images(rows, subject, seen.images)
     exhibits = Exhibits(rows=rows)
@@ -124,7 +124,7 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
     for number, case in enumerate(cases):
         progress("explanations", number, len(cases))
         try:
-            explain_case(exhibits, case, classifier, dataset, seen.mean_image, methods, seed=seed, level=rule.level)
+            explain_case(exhibits, case, classifier, dataset, seen.mean_image, plans, seed=seed, level=rule.level)
         except AuditError as failure:  # the verdicts stand without explanations
             failures.append(str(failure))
         progress("explanations", number + 1, len(cases))
@@ -177,25 +177,27 @@ def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
     return findings
 
 
-def _methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dict[str, dict[str, Any]], list[MethodRecord]]:
-    """The methods to run with their options, and a record of every method there is."""
-    running: dict[str, dict[str, Any]] = {}
+def _plan_methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dict[str, Plan], list[MethodRecord]]:
+    """The methods to run, and a record of every method there is."""
+    plans: dict[str, Plan] = {}
     records = []
     for name, function in ATTRIBUTIONS.items():
-        given = dict(config.methods.get(name, {}))
-        is_on = given.pop("enabled", True)
-        options = bind_options(function, given, ("methods", name))
+        section = config.methods.get(name, MethodConfig())
+        options = bind_options(function, section.options, ("methods", name))
         summary, reference = describe_method(function)
         status, reason = "ok", None
-        if not is_on:
+        if not section.enabled:
             status, reason = "off", "switched off in the configuration"
+        elif section.on == "exemplars" and not config.explain.exemplars:
+            status, reason = "off", "for exemplars only, and none are shown"
         elif name == "grad_cam" and not classifier.feature_layers:
             status, reason = "not_applicable", "the model has no convolutional feature maps"
         else:
-            running[name] = options
+            plans[name] = Plan(options, exemplars_only=section.on == "exemplars")
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+        plain |= {"on": section.on} if section.on != "all" else {}
         records.append(MethodRecord(name, status, reason, plain, summary, reference))  # type: ignore[arg-type]
-    return running, records
+    return plans, records
 
 
 def describe_method(function: Any) -> tuple[str, str]:

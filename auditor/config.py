@@ -39,7 +39,8 @@ class ModelConfig(_Section):
     source: _Name
     """A `.keras` or `.h5` file, or `package.module:function` returning a Keras model."""
     labels: str | tuple[_Name, ...] | None = None
-    """A text file with a class name per line, or the names; without it classes are called by their number."""
+    """A text file with a class name per line, the names themselves, or `imagenet` for the 1000 classes of ImageNet-1k;
+    without it classes are called by their number."""
     preprocess: _Name = "none"
     """`package.module:function`, applied to float images in [0, 255]; or `none`, and pixels are fed to the model in the
     range that `input_range` or the model's own Rescaling or Normalization tells."""
@@ -94,6 +95,21 @@ class ArtefactConfig(_Section):
         return dict(self.model_extra or {})
 
 
+class MethodConfig(_Section):
+    """One method of explanation; further keys are its options."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    enabled: bool = True
+    on: Literal["all", "exemplars"] = "all"
+    """All images that are explained, or only those shown with their maps: for methods that take long."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the method."""
+        return dict(self.model_extra or {})
+
+
 class InterventionsConfig(_Section):
     """How artefacts are taken out."""
 
@@ -135,7 +151,7 @@ class _Document(_Section):
     model: ModelConfig
     data: DataConfig
     artefacts: tuple[ArtefactConfig, ...] = ()
-    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    methods: dict[str, MethodConfig] = Field(default_factory=dict)
     interventions: InterventionsConfig = InterventionsConfig()
     explain: ExplainConfig = ExplainConfig()
     verdict: VerdictConfig = VerdictConfig()
@@ -241,10 +257,8 @@ def _option_faults(
         if name not in methods:
             faults.append((path, f"unknown method{suggest(name, list(methods))}"))
         elif isinstance(options, dict):
-            enabled = options.get("enabled", True)
-            if not isinstance(enabled, bool):
-                faults.append(((*path, "enabled"), f"got {enabled!r}, wanted true or false"))
-            faults += find_option_faults(methods[name], {k: v for k, v in options.items() if k != "enabled"}, path)
+            own = {k: v for k, v in options.items() if k not in MethodConfig.model_fields}
+            faults += find_option_faults(methods[name], own, path)
     entries = data.get("artefacts")
     seen: set[str] = set()
     for index, entry in enumerate(entries if isinstance(entries, list) else []):

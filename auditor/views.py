@@ -41,6 +41,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         _view_finding(number, finding, records.get(finding.artefact), result, arrays)
         for number, finding in enumerate(result.findings)
     ]
+    classes = sorted(result.data.classes, key=lambda entry: entry.images == 0)  # those that the labels have come first
     return {
         "result": result,
         "findings": findings,
@@ -48,10 +49,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "region_scores": REGION_SCORES,
         "gallery": _view_gallery(result, arrays),
         "accuracy": _figure("accuracy", result.data.accuracy),
-        "classes": [
-            {"entry": entry, "figure": _figure(entry.name, entry.accuracy)}
-            for entry in result.data.classes[:_MOST_ROWS]
-        ],
+        "classes": [{"entry": entry, "figure": _figure(entry.name, entry.accuracy)} for entry in classes[:_MOST_ROWS]],
         "classes_left_out": max(0, len(result.data.classes) - _MOST_ROWS),
         "accuracy_plot": _accuracy_plot(result),
         "methods": [

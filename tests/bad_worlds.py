@@ -345,7 +345,12 @@ CONFIGURATION: dict[str, Row] = {
     "enabled by a text": (
         more("[methods.gradient]\nenabled = 'no'\n"),
         "enabled",
-        "methods.gradient.enabled: got 'no', wanted true or false",
+        'methods.gradient.enabled: got "no", wanted true or false',
+    ),
+    "a method on images that are no choice": (
+        more("[methods.gradient]\non = 'some'\n"),
+        "on",
+        "methods.gradient.on: got \"some\", wanted 'all' or 'exemplars'",
     ),
     "an unknown layer of Grad-CAM": (
         more("[methods.grad_cam]\nlayers = ['identiti']\n"),

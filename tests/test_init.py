@@ -341,7 +341,7 @@ class TestSettings:
         methods = self.uncommented(command)["methods"]
         assert list(methods) == list(ATTRIBUTIONS)
         for name, function in ATTRIBUTIONS.items():
-            assert set(methods[name]) == {"enabled", *(option for option, _, _ in describe_options(function))}
+            assert set(methods[name]) == {"enabled", "on", *(option for option, _, _ in describe_options(function))}
 
     def test_every_section_of_the_configuration_stands_there(self, here: World, command: Command) -> None:
         from auditor.config import config_schema
