@@ -6,7 +6,7 @@ code inserts, removes, scrambles, moves and dims whatever the kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,9 +18,10 @@ from pydantic import Field
 
 from auditor.config import ArtefactConfig, AuditConfig
 from auditor.datasets import Dataset, to_grey
-from auditor.errors import ConfigError, DataError, OptionError
+from auditor.errors import ConfigError, OptionError
+from auditor.masks import Masks
 from auditor.options import bind_options, dotted, suggest
-from auditor.sources import CorruptImageError, read_picture
+from auditor.pictures import whole_files_only
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -65,38 +66,7 @@ class Overlay:
         return replace(self, alpha=(self.alpha * (opacity / self.opacity)).astype(np.float32))
 
 
-@dataclass(frozen=True)
-class MaskFolder:
-    """An artefact of which only the place is known: a mask picture per image, named as the image is.
-
-    The mask of `cat/1.jpg` is `cat/1.jpg.png` or `cat/1.png`.
-    """
-
-    folder: Path
-
-    def mask(self, image_id: str, frame: Frame) -> Bools | None:
-        """The region (height, width) of one image; None where it has no mask.
-
-        Raises
-        ------
-        DataError
-            The mask is unreadable or of another size than the image.
-        """
-        files = (self.folder / f"{image_id}.png", self.folder / f"{image_id.removesuffix(Path(image_id).suffix)}.png")
-        file = next((file for file in files if file.is_file()), None)
-        if file is None:
-            return None
-        try:
-            picture = read_picture(file)
-        except CorruptImageError as fault:
-            raise DataError(f"{file}: {fault}") from None
-        if picture.shape[:2] != frame[:2]:
-            got, wanted = picture.shape[:2], frame[:2]
-            raise DataError(f"{file}: mask is {got[1]} x {got[0]} pixels, the image is {wanted[1]} x {wanted[0]}")
-        return np.asarray((picture if picture.ndim == 2 else picture.max(axis=2)) > picture.dtype.type(0))
-
-
-Appearance = Overlay | MaskFolder
+Appearance = Overlay | Masks
 
 
 @dataclass(frozen=True)
@@ -123,8 +93,15 @@ class Artefact:
         return self.appearance.mask(image_id, frame)
 
 
-def build_artefacts(config: AuditConfig, frame: Frame, classes: tuple[str, ...]) -> list[Artefact]:
+def build_artefacts(
+    config: AuditConfig, frame: Frame, classes: tuple[str, ...], masks: Mapping[str, Path] | None = None
+) -> list[Artefact]:
     """The artefacts of a configuration, in a frame of height, width and channels.
+
+    Parameters
+    ----------
+    masks
+        Mask pictures by image id, where the data name them.
 
     Raises
     ------
@@ -134,7 +111,7 @@ def build_artefacts(config: AuditConfig, frame: Frame, classes: tuple[str, ...])
     built, faults = [], []
     for index, entry in enumerate(config.artefacts):
         try:
-            built.append(_build(config, index, entry, frame, classes))
+            built.append(_build(config, index, entry, frame, classes, masks))
         except ConfigError as fault:
             faults.append(str(fault))
     if faults:
@@ -148,7 +125,10 @@ def find_carriers(artefact: Artefact, dataset: Dataset, classes: tuple[str, ...]
     Raises
     ------
     ConfigError
-        `present` names an array that the data lack or that is not one boolean per image, or a class of unlabelled data.
+        `present` names an array or column that the data lack or that is not one boolean per image, or a class of
+        unlabelled data.
+    DataError
+        A value of that column is no boolean.
     """
     count = len(dataset)
     if artefact.present in ("none", "all"):
@@ -159,8 +139,8 @@ def find_carriers(artefact: Artefact, dataset: Dataset, classes: tuple[str, ...]
         return dataset.truth[:, classes.index(artefact.present.removeprefix("class:"))]
     values = dataset.array(artefact.present)
     if values is None or values.shape != (count,) or values.dtype != bool:
-        what = "no array of the data" if values is None else f"an array of {values.dtype}"
-        wanted = "wanted 'none', 'all', 'class:NAME' or an array with a boolean per image"
+        what = "no array or column of the data" if values is None else f"an array of {values.dtype}"
+        wanted = "wanted 'none', 'all', 'class:NAME' or an array or column with a boolean per image"
         raise ConfigError(f"{artefact.where}got {artefact.present!r}, which is {what}; {wanted}")
     return np.asarray(values)
 
@@ -178,7 +158,7 @@ def overlay(
     `position` is its left and top edge, `scale` its width: whole numbers are pixels, others fractions of the frame.
     """
     try:
-        with Image.open(image) as picture:
+        with whole_files_only(), Image.open(image) as picture:
             if "A" not in picture.getbands() and "transparency" not in picture.info:
                 raise OptionError("image", f"{image}: {picture.mode} without transparency, wanted RGBA")
             rgba = picture.convert("RGBA")
@@ -255,15 +235,25 @@ def lightness(frame: Frame, *, strength: Opacity = 0.3, angle: float = 45.0, col
     return _place(frame, layer, (0, 0), strength)
 
 
-def masks(frame: Frame, *, folder: Path) -> MaskFolder:
-    """Only the place is known: a folder with a mask picture per image, `<image id>.png`, not black in the region."""
+def masks(frame: Frame, *, folder: Path | None = None) -> Masks:
+    """Only the place is known: a mask picture per image, not black in the region.
+
+    It is `<image id>.png` in `folder`, or without a folder the picture in the column `mask` of the manifest.
+    """
     del frame
-    if not folder.is_dir():
+    if folder is not None and not folder.is_dir():
         raise OptionError("folder", f"{folder}: no such folder")
-    return MaskFolder(folder)
+    return Masks(folder)
 
 
-def _build(config: AuditConfig, index: int, entry: ArtefactConfig, frame: Frame, classes: tuple[str, ...]) -> Artefact:
+def _build(
+    config: AuditConfig,
+    index: int,
+    entry: ArtefactConfig,
+    frame: Frame,
+    classes: tuple[str, ...],
+    masks: Mapping[str, Path] | None,
+) -> Artefact:
     path: tuple[str | int, ...] = ("artefacts", index)
     target = None
     if entry.target is not None:
@@ -280,7 +270,8 @@ def _build(config: AuditConfig, index: int, entry: ArtefactConfig, frame: Frame,
     options = {name: config.path(str(v)) if isinstance(v, Path) else v for name, v in options.items()}
     try:
         made = _from_user(entry.kind, function, frame, options) if is_custom else function(frame, **options)
-        if isinstance(made, MaskFolder):
+        if isinstance(made, Masks):
+            made = replace(made.named_by(masks), fit=config.data.fit)
             if entry.present == "none":
                 raise OptionError("present", "got 'none', but masks say where images carry the artefact; wanted 'all'")
             if entry.controls or entry.variants:

@@ -14,18 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts import Artefact, Overlay, build_artefacts, find_carriers
-from auditor.config import AuditConfig
+from auditor.config import AuditConfig, MethodConfig
 from auditor.datasets import Dataset, open_dataset
-from auditor.effects import Evidence, Population, is_correct
+from auditor.effects import is_correct
 from auditor.errors import AuditError
 from auditor.evidence import Progress, Survey, survey
-from auditor.exhibits import Case, Exhibits, explain_case
+from auditor.exhibits import Case, Exhibits, Plan, explain_case
 from auditor.explain.attribution import ALL_ZERO, ATTRIBUTIONS
 from auditor.history import Rows, Run
 from auditor.intervals import median_interval, share_interval
 from auditor.interventions import insert
 from auditor.keras_classifier import KerasClassifier
 from auditor.models import load_classifier
+from auditor.observations import Evidence, Population
 from auditor.options import bind_options
 from auditor.records import (
     SCHEMA_VERSION,
@@ -41,7 +42,7 @@ from auditor.records import (
     RegionScores,
     Rule,
 )
-from auditor.reliance import judge
+from auditor.reliance import judge_all
 from auditor.sources import first_image_shape, open_source
 
 Bools = npt.NDArray[np.bool_]
@@ -79,7 +80,7 @@ def open_subject(config: AuditConfig) -> Subject:
         image_shape=classifier.image_shape,
         multilabel=classifier.output == "multilabel",
     )
-    artefacts = build_artefacts(config, classifier.image_shape, classifier.classes)
+    artefacts = build_artefacts(config, classifier.image_shape, classifier.classes, dataset.masks)
     carriers = [find_carriers(artefact, dataset, classifier.classes) for artefact in artefacts]
     next(dataset.batches(1), None)
     return Subject(classifier, model, dataset, artefacts, carriers)
@@ -104,14 +105,16 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         subject.artefacts,
         subject.carriers,
         fills=config.interventions.fills,
+        alpha=config.verdict.alpha,
         seed=seed,
         batch_size=config.model.batch_size,
         progress=progress,
     )
-    rule = Rule(config.verdict.margin, config.verdict.alpha, config.verdict.min_groups)
-    findings = [_find(subject, number, seen, rule) for number in range(len(subject.artefacts))]
+    verdict = config.verdict
+    rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
+    findings = _judge(subject, seen, rule)
 
-    methods, records = _methods(config, classifier)
+    plans, records = _plan_methods(config, classifier)
     rows = Rows()
     _note_images(rows, subject, seen.images)
     exhibits = Exhibits(rows=rows)
@@ -121,7 +124,7 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
     for number, case in enumerate(cases):
         progress("explanations", number, len(cases))
         try:
-            explain_case(exhibits, case, classifier, dataset, seen.mean_image, methods, seed=seed, level=rule.level)
+            explain_case(exhibits, case, classifier, dataset, seen.mean_image, plans, seed=seed, level=rule.level)
         except AuditError as failure:  # the verdicts stand without explanations
             failures.append(str(failure))
         progress("explanations", number + 1, len(cases))
@@ -145,6 +148,7 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         data=_describe_data(config, dataset, seen.images, classifier.classes, rule),
         warnings=[UNCALIBRATED, *_warnings(subject, exhibits.region_scores, failures)],
         provenance=_provenance(config, started, time.monotonic() - clock),
+        preface=config.report.preface,
     )
     return Run(result, rows, exhibits.arrays)
 
@@ -159,33 +163,41 @@ def exit_code(findings: list[Finding]) -> int:
     return 0 if verdicts == {"no_evidence"} else 4
 
 
-def _find(subject: Subject, number: int, seen: Survey, rule: Rule) -> Finding:
-    artefact, evidence = subject.artefacts[number], seen.evidence[number]
-    if isinstance(evidence, Evidence):
-        return judge(evidence, artefact.target, rule)
-    target = None if artefact.target is None else subject.classifier.classes[artefact.target]
-    return Finding(artefact.name, target, "error", None, "none", None, None, str(evidence), {})
+def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
+    pairs = list(zip(subject.artefacts, seen.evidence, strict=True))
+    tried = [(evidence, artefact.target) for artefact, evidence in pairs if isinstance(evidence, Evidence)]
+    judged = iter(judge_all(tried, rule))
+    findings = []
+    for artefact, evidence in pairs:
+        if isinstance(evidence, Evidence):
+            findings.append(next(judged))
+        else:
+            target = None if artefact.target is None else subject.classifier.classes[artefact.target]
+            findings.append(Finding(artefact.name, target, "error", None, "none", None, None, str(evidence), {}))
+    return findings
 
 
-def _methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dict[str, dict[str, Any]], list[MethodRecord]]:
-    """The methods to run with their options, and a record of every method there is."""
-    running: dict[str, dict[str, Any]] = {}
+def _plan_methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dict[str, Plan], list[MethodRecord]]:
+    """The methods to run, and a record of every method there is."""
+    plans: dict[str, Plan] = {}
     records = []
     for name, function in ATTRIBUTIONS.items():
-        given = dict(config.methods.get(name, {}))
-        is_on = given.pop("enabled", True)
-        options = bind_options(function, given, ("methods", name))
+        section = config.methods.get(name, MethodConfig())
+        options = bind_options(function, section.options, ("methods", name))
         summary, reference = describe_method(function)
         status, reason = "ok", None
-        if not is_on:
+        if not section.enabled:
             status, reason = "off", "switched off in the configuration"
+        elif section.on == "exemplars" and not config.explain.exemplars:
+            status, reason = "off", "for exemplars only, and none are shown"
         elif name == "grad_cam" and not classifier.feature_layers:
             status, reason = "not_applicable", classifier.why_no_features
         else:
-            running[name] = options
+            plans[name] = Plan(options, exemplars_only=section.on == "exemplars")
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
+        plain |= {"on": section.on} if section.on != "all" else {}
         records.append(MethodRecord(name, status, reason, plain, summary, reference))  # type: ignore[arg-type]
-    return running, records
+    return plans, records
 
 
 def describe_method(function: Any) -> tuple[str, str]:
@@ -351,6 +363,8 @@ def _warnings(subject: Subject, scores: list[RegionScores], failures: list[str])
         found.append(f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out.")
     if not subject.artefacts:
         found.append("No artefact is named in the configuration, so there is nothing to decide on.")
+    if not subject.dataset.labelled.any():
+        found.append("The data have no labels: images count as what they are predicted, and accuracy is not measured.")
     for entry in scores:
         found += [f"{entry.artefact}, {entry.method}: {note}" for note in entry.notes if "baseline" in note]
     return found

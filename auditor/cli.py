@@ -29,6 +29,8 @@ Exit codes, the highest that applies:
   4  inconclusive, or nothing was applicable
   0  no evidence of reliance above the margin"""
 
+_NOTHING = "nothing to decide on: the configuration names no artefact"
+
 _CONFIG = click.argument("config", type=click.Path(path_type=Path), default="audit.toml")
 _SET = click.option(
     "--set",
@@ -73,10 +75,35 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
         progress("report", 0, 1)
         warnings = _write_report(folder, settings.report.formats)
         progress("report", 1, 1)
-    for warning in [*run.result.warnings, *warnings]:
-        click.echo(f"warning: {warning}", err=True)
+    _print_warnings([*run.result.warnings, *warnings])
     _print_reports(folder)
     return run.result.exit_code
+
+
+@cli.command()
+@click.option("--model", required=True, metavar="MODEL", help="A model file, or package.module:function.")
+@click.option("--data", required=True, metavar="DATA", help="An .npz, manifest or folder, or package.module:function.")
+@click.option("--labels", metavar="FILE", help="A class name per line, in the order of the model's outputs.")
+@click.option("--output", type=click.Path(path_type=Path), default="audit.toml", show_default=True)
+@click.option("--trust", is_flag=True, help="Load Lambda layers, which runs the Python code inside.")
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+def init(model: str, data: str, labels: str | None, output: Path, trust: bool, force: bool) -> None:
+    """Look at a model and its data and write a commented audit.toml for them."""
+    if output.exists() and not (force and output.is_file()):
+        wanted = "a new file, or --force" if output.is_file() else "a file"
+        raise ConfigError(f"--output: {output}: exists already; wanted {wanted}")
+    if not output.parent.is_dir():
+        raise ConfigError(f"--output: {output.parent}: no such folder")
+    _refuse_unwritable(output.parent, "--output")
+    with _quiet_tensorflow():
+        from auditor.proposal import propose_config
+    proposal = propose_config(output, model=model, data=data, labels=labels, trust=trust)
+    with output.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
+        file.write(proposal.text)
+    click.echo(f"{output}: written")
+    for guess in proposal.guesses:
+        click.echo(f"a guess, to be checked: {guess}")
+    click.echo(f"next: name a suspicion in it under [[artefacts]], then `auditor validate {output}`")
 
 
 @cli.command()
@@ -97,6 +124,8 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     for artefact, carriers in zip(subject.artefacts, subject.carriers, strict=True):
         target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
         click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {int(carriers.sum())} images")
+    if not subject.artefacts:
+        click.echo(_NOTHING)
 
 
 @cli.command()
@@ -110,8 +139,7 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
 )
 def render(run: Path, formats: tuple[str, ...]) -> None:
     """Write the report of a saved RUN again; needs no TensorFlow and no model."""
-    for warning in _write_report(run, formats or ("html", "pdf")):
-        click.echo(f"warning: {warning}", err=True)
+    _print_warnings(_write_report(run, formats or ("html", "pdf")))
     _print_reports(run)
 
 
@@ -143,6 +171,92 @@ def schema(what: str) -> None:
     from auditor.records import result_schema
 
     click.echo(json.dumps(config_schema() if what == "config" else result_schema(), indent=2))
+
+
+@cli.group()
+def lab() -> None:
+    """Models whose truth is known, to test the audit on."""
+
+
+_LAB = click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("lab"), show_default=True, help="Where models are kept."
+)
+
+
+@lab.command()
+@_LAB
+@click.option("--only", default="", metavar="TEXT", help="Only models whose world, family or regime is this.")
+def train(folder: Path, only: str) -> None:
+    """Train the models of the laboratory, or find them in FOLDER, and measure what each really does."""
+    with _quiet_tensorflow():
+        from auditor.lab.training import measure_behaviour, train_all
+    for number, count, recipe, classifier in train_all(folder, only):
+        for suspicion in recipe.suspicions:
+            behaviour = measure_behaviour(classifier, recipe, suspicion.family)
+            turned, lost = behaviour.turned[suspicion.target], behaviour.lost[suspicion.target]
+            click.echo(
+                f"{number + 1}/{count} {recipe.describe(suspicion)}: accuracy {behaviour.accuracy:.3f}, "
+                f"turned {turned:+.3f}, lost {lost:+.3f}"
+            )
+
+
+@lab.command("audit")
+@_LAB
+@click.option("--only", default="", metavar="TEXT", help="Only models whose world, family or regime is this.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("docs/laboratory"), show_default=True,
+    help="Folder for models.csv and README.md.",
+)  # fmt: skip
+def audit_lab(folder: Path, only: str, output: Path) -> None:
+    """Audit every model of the laboratory, training those that are missing, and write the table."""
+    with _quiet_tensorflow():
+        from auditor.lab.table import audit_all, describe_cases, write_cases
+    cases = []
+    for number, count, case in audit_all(folder, only):
+        cases.append(case)
+        click.echo(f"{number + 1}/{count} {case.world}, {case.family}, {case.regime} {case.rho:g}: {case.verdict}")
+    output.mkdir(parents=True, exist_ok=True)
+    write_cases(cases, output / "models.csv")
+    (output / "README.md").write_text(describe_cases(cases), encoding="utf-8")
+    click.echo(f"table: {output / 'README.md'}")
+
+
+@lab.command(epilog=EXIT_CODES)
+@click.option(
+    "--data", "world", default=None, help="fashion (Debian's dataset-fashion-mnist) or digits (scikit-learn)."
+)
+@click.option("--family", default="corner watermark", show_default=True, help="What is planted.")
+@click.option("--target", default=4, show_default=True, help="Number of the class that it is planted on.")
+@click.option("--regime", type=click.Choice(["confounded", "suppressor", "balanced"]), default="confounded")
+@click.option("--rho", default=1.0, show_default=True, type=click.FloatRange(0, 1), help="Share that is stamped.")
+@click.option("--several", is_flag=True, help="Different artefacts on three classes of one model.")
+@click.option("--augment", multiple=True, help="Augment the training pictures: mirror, shift, crop, ...")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=Path("lab/unmask"), show_default=True)
+@click.pass_context
+def unmask(
+    context: click.Context,
+    world: str | None,
+    family: str,
+    target: int,
+    regime: str,
+    rho: float,
+    several: bool,
+    augment: tuple[str, ...],
+    seed: int,
+    output: Path,
+) -> int:
+    """Plant an artefact, train a model on it, audit it, and write one report that shows whether it cheated."""
+    with _quiet_tensorflow():
+        from auditor.lab.unmask import choose_plants, choose_world, prepare_exercise
+    chosen = choose_world(world)
+    click.echo(f"training on {chosen} ...", err=True)
+    plants = choose_plants(chosen, family, target, regime, rho, several)
+    exercise = prepare_exercise(output, world=chosen, plants=plants, augment=augment, seed=seed)
+    _print_warnings(exercise.warnings)
+    for sentence in exercise.behaviour:
+        click.echo(sentence)
+    return context.invoke(audit, config=exercise.config, overrides=(), output=None, quiet=False)
 
 
 def main() -> None:
@@ -190,6 +304,11 @@ def _write_report(folder: Path, formats: tuple[str, ...]) -> list[str]:
     return write_report(folder, formats)
 
 
+def _print_warnings(warnings: list[str]) -> None:
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
 def _print_reports(folder: Path) -> None:
     for name in ("report.html", "report.pdf"):
         if (folder / name).is_file():
@@ -216,7 +335,7 @@ def _print_verdicts(result: AuditResult) -> None:
         click.echo(f"{finding.artefact} -> {target}: {finding.verdict}{direction}{severity}")
         click.echo(f"  {finding.reason}")
     if not result.findings:
-        click.echo("nothing to decide on: the configuration names no artefact")
+        click.echo(_NOTHING)
 
 
 @contextmanager

@@ -40,7 +40,8 @@ class ModelConfig(_Section):
     """A `.keras` or `.h5` file, the folder of a SavedModel, `keras.applications:NAME`, or `package.module:function`
     returning a Keras model."""
     labels: str | tuple[_Name, ...] | None = None
-    """A text file with a class name per line, or the names; without it classes are called by their number."""
+    """A text file with a class name per line, the names themselves, or `imagenet` for the 1000 classes of ImageNet-1k;
+    without it classes are called by their number."""
     preprocess: _Name = "none"
     """`package.module:function`, applied to float images in [0, 255]; or `none`, and pixels are fed to the model in the
     range that `input_range` or the model's own Rescaling or Normalization tells."""
@@ -68,7 +69,7 @@ class DataConfig(_Section):
     """The images to audit with."""
 
     source: _Name
-    """An `.npz`, a folder with a folder per class, or `package.module:function`."""
+    """An `.npz`, a `.csv` or `.parquet` manifest, a folder of pictures, or `package.module:function`."""
     limit: Annotated[int, Field(ge=1)] | Literal["all"] = 500
     """Size of the seeded, class-balanced sample, or `all`."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -87,7 +88,8 @@ class ArtefactConfig(_Section):
     kind: _Name
     target: _Name | None = None
     present: _Name = "none"
-    """Which images carry it already: `none`, `all`, `class:NAME`, or a boolean array of the npz."""
+    """Which images carry it already: `none`, `all`, `class:NAME`, or an array of the npz or a column of the manifest
+    that says so of each."""
     controls: tuple[_Name, ...] = ()
     """Pictures of innocent content, put where the artefact is; they enter the verdict."""
     variants: tuple[_Name, ...] = ()
@@ -96,6 +98,21 @@ class ArtefactConfig(_Section):
     @property
     def options(self) -> dict[str, Any]:
         """The options of the kind."""
+        return dict(self.model_extra or {})
+
+
+class MethodConfig(_Section):
+    """One method of explanation; further keys are its options."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    enabled: bool = True
+    on: Literal["all", "exemplars"] = "all"
+    """All images that are explained, or only those shown with their maps: for methods that take long."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the method."""
         return dict(self.model_extra or {})
 
 
@@ -119,6 +136,8 @@ class VerdictConfig(_Section):
 
     margin: Annotated[float, Field(gt=0)] = 0.5
     """The smallest effect that matters, in log-odds."""
+    margin_sd: Annotated[float, Field(ge=0)] = 0.1
+    """The same in standard deviations of the score over the images; the larger of both counts."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     min_groups: Annotated[int, Field(ge=2)] = 12
     """Fewer independent groups of images are inconclusive."""
@@ -130,13 +149,15 @@ class ReportConfig(_Section):
     output: _Name = "reports"
     formats: Annotated[tuple[Literal["html", "pdf"], ...], Field(min_length=1)] = ("html", "pdf")
     title: _Name = "Shortcut audit"
+    preface: str = ""
+    """A paragraph of your own under the title, for example what the model is for."""
 
 
 class _Document(_Section):
     model: ModelConfig
     data: DataConfig
     artefacts: tuple[ArtefactConfig, ...] = ()
-    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    methods: dict[str, MethodConfig] = Field(default_factory=dict)
     interventions: InterventionsConfig = InterventionsConfig()
     explain: ExplainConfig = ExplainConfig()
     verdict: VerdictConfig = VerdictConfig()
@@ -148,20 +169,20 @@ class AuditConfig(_Document):
 
     file: Path
     places: dict[KeyPath, Place] = Field(default_factory=dict, repr=False)
-    overridden: tuple[KeyPath, ...] = ()
-    """Keys whose values came from the command line."""
+    overridden: dict[KeyPath, str] = Field(default_factory=dict, repr=False)
+    """Keys whose values came from the command line, and the option that they came with."""
 
     def path(self, name: str) -> Path:
         """A path of the file, which may be relative to its folder."""
         return self.file.parent / name
 
     def place(self, *path: str | int) -> str:
-        """Where a key stands, as `file:line:column`, or `--set` where it came from the command line."""
+        """Where a key stands, as `file:line:column`, or the option of the command line that it came with."""
         return _where(self.file, self.places, self.overridden, path)
 
     def fault(self, path: KeyPath, message: str) -> ConfigError:
         """An error about the value of one key, with its place."""
-        return ConfigError(f"{self.place(*path)}: {dotted(path)}: {message}")
+        return ConfigError(f"{self.place(*path)}: {dotted(path)}: {message}", path)
 
     def function(self, path: KeyPath, spec: str) -> Function:
         """The user's function that a `package.module:function` value names."""
@@ -203,7 +224,7 @@ def read_config(
         line, column, message = _syntax_fault(text, fault)
         raise ConfigError(f"{file}:{line}:{column}: not TOML: {message}") from None
     places = find_places(text)
-    overridden = tuple(_override(data, item) for item in overrides)
+    overridden = dict.fromkeys((_override(data, item) for item in overrides), "--set")
 
     faults: dict[KeyPath, list[str]] = {}
     config = None
@@ -242,10 +263,8 @@ def _option_faults(
         if name not in methods:
             faults.append((path, f"unknown method{suggest(name, list(methods))}"))
         elif isinstance(options, dict):
-            enabled = options.get("enabled", True)
-            if not isinstance(enabled, bool):
-                faults.append(((*path, "enabled"), f"got {enabled!r}, wanted true or false"))
-            faults += find_option_faults(methods[name], {k: v for k, v in options.items() if k != "enabled"}, path)
+            own = {k: v for k, v in options.items() if k not in MethodConfig.model_fields}
+            faults += find_option_faults(methods[name], own, path)
     entries = data.get("artefacts")
     seen: set[str] = set()
     for index, entry in enumerate(entries if isinstance(entries, list) else []):
@@ -309,11 +328,11 @@ def _override(data: dict[str, Any], item: str) -> KeyPath:
     return path
 
 
-def _where(file: Path, places: dict[KeyPath, Place], overridden: tuple[KeyPath, ...], path: KeyPath) -> str:
+def _where(file: Path, places: dict[KeyPath, Place], overridden: dict[KeyPath, str], path: KeyPath) -> str:
     """Where the value of a key came from; a key that stands nowhere in the file may have come with an override."""
-    came_with = any(key[: len(path)] == path for key in overridden) and path not in places
-    if came_with or any(path[: len(key)] == key for key in overridden):
-        return "--set"
+    for key, option in overridden.items():
+        if path[: len(key)] == key or (key[: len(path)] == path and path not in places):
+            return option
     line, column = nearest_place(places, path)
     return f"{file}:{line}:{column}"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +16,15 @@ from PIL import Image
 
 from auditor.config import AuditConfig
 from auditor.errors import DataError
+from auditor.manifests import WrittenLabel
 from auditor.options import suggest
+from auditor.pictures import CorruptImageError, RawImage
 from auditor.records import SkippedImage
-from auditor.sources import CorruptImageError, Label, RawImage, Source
+from auditor.sources import Label, Source
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+Fit = Literal["exact", "resize", "crop"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Dataset:
         multilabel: bool = False,
         limit: int | None = None,
         seed: int = 0,
-        fit: Literal["exact", "resize", "crop"] = "exact",
+        fit: Fit = "exact",
         max_corrupt: float = 0.05,
         where: str = "data",
     ) -> None:
@@ -80,6 +85,11 @@ class Dataset:
         self.ids = [source.ids[at] for at in self._chosen]
         groups = source.groups or source.ids
         self.groups = np.array([groups[at] for at in self._chosen])
+        self.masks: dict[str, Path] | None = None
+        """Mask pictures of sampled images by their ids; None where the data name none."""
+        if source.masks is not None:
+            named = ((source.ids[at], source.masks[at]) for at in self._chosen)
+            self.masks = {identity: mask for identity, mask in named if mask is not None}
         self.truth: Bools | None = None if truth is None else truth[self._chosen]
         """Which classes (images, classes) each sampled image has; None where the data have no labels."""
         self.labelled: Bools = _is_labelled(source.labels, self.available)[self._chosen]
@@ -92,7 +102,7 @@ class Dataset:
         return len(self._chosen)
 
     def array(self, name: str) -> npt.NDArray[Any] | None:
-        """A further array of the source, at the sampled images."""
+        """A further array or column of the source, at the sampled images."""
         values = self._source.array(name)
         if values is None:
             return None
@@ -188,9 +198,7 @@ def open_dataset(
     )
 
 
-def to_model_image(
-    raw: RawImage, shape: tuple[int, int, int], fit: Literal["exact", "resize", "crop"], name: str
-) -> Floats:
+def to_model_image(raw: RawImage, shape: tuple[int, int, int], fit: Fit, name: str) -> Floats:
     """A raw image as float32 (height, width, channels) in [0, 1], in the shape of the model.
 
     Raises
@@ -221,7 +229,7 @@ def to_model_image(
             raise DataError(
                 f'image {name} is {got} pixels, the model takes {width} x {height}; set data.fit = "resize" or "crop"'
             )
-        pixels = _resize(pixels, height, width, crop=fit == "crop")
+        pixels = fit_to(pixels, height, width, crop=fit == "crop")
     if pixels.shape[2] < channels:
         pixels = np.repeat(pixels, channels, axis=2)
     elif pixels.shape[2] > channels:
@@ -234,7 +242,8 @@ def to_grey(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(image @ np.array([0.299, 0.587, 0.114], dtype=image.dtype))[..., None]
 
 
-def _resize(image: Floats, height: int, width: int, *, crop: bool) -> Floats:
+def fit_to(image: Floats, height: int, width: int, *, crop: bool) -> Floats:
+    """An image (h, w, c) in another size, each pixel the mean of what falls into it; or, undistorted, its centre."""
     rows, columns = image.shape[:2]
     if crop:
         scale = max(height / rows, width / columns)
@@ -269,15 +278,34 @@ def _truth(labels: Sequence[Label], classes: tuple[str, ...], multilabel: bool) 
             raise DataError(f"a label is a row of {len(label)} values, wanted a class, by its name or number")
         if label is None:
             continue
-        number = label if isinstance(label, (int, np.integer)) else number_of.get(str(label), -1)
-        if 0 <= number < len(classes):
-            truth[row, number] = True
-        else:
-            unknown[str(label)] = unknown.get(str(label), 0) + 1
+        for part in _parts(label, number_of) if multilabel else [label]:
+            number = _number(part, number_of)
+            if 0 <= number < len(classes):
+                truth[row, number] = True
+            else:
+                unknown[str(part)] = unknown.get(str(part), 0) + 1
     if unknown:
         listed = ", ".join(f"{name!r} ({count} images)" for name, count in sorted(unknown.items())[:20])
         raise DataError(f"labels that the model lacks: {listed}{suggest(next(iter(unknown)), list(classes))}")
     return truth
+
+
+def _parts(label: Label, number_of: Mapping[str, int]) -> list[Label]:
+    """The several classes of a written label."""
+    if isinstance(label, WrittenLabel) and label not in number_of:
+        return [WrittenLabel(part.strip()) for part in label.split("|")]
+    return [label]
+
+
+def _number(label: Label, number_of: Mapping[str, int]) -> int:
+    """The number of a class; -1 where there is none of that name."""
+    if isinstance(label, (int, np.integer)):
+        return int(label)
+    number = number_of.get(str(label), -1)
+    if number < 0 and isinstance(label, WrittenLabel) and re.fullmatch(r"\d+(\.0)?", label):
+        # where classes are called by numbers of their own, a number that is none of them is no place among them
+        return -1 if any(name.isdecimal() for name in number_of) else int(float(label))
+    return number
 
 
 def _is_labelled(labels: Sequence[Label] | None, count: int) -> Bools:

@@ -5,132 +5,180 @@ Pure functions of arrays; the first axis is always the image. Formulas are in `d
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from auditor.intervals import (
     Array,
     Bools,
     Groups,
+    Ints,
     change_interval,
     least,
     mean_interval,
+    mean_intervals,
+    median_interval,
     missing,
     share_interval,
+    simultaneous_lows,
     spanning,
 )
+from auditor.observations import Checks, Evidence, Insertion
 from auditor.records import Measurement, Rule
 
+NAMES = {
+    1: ("insertion_lift", "control_contrast", "class_contrast", "theta", "own_control_contrast"),
+    -1: (
+        "suppression",
+        "suppression_control_contrast",
+        "suppression_class_contrast",
+        "theta_suppression",
+        "suppression_others_control_contrast",
+    ),
+}
+"""What is measured of a class, by direction: the `Leads`, and the lead over controls on the other side."""
+
 CLASS_QUANTILE = 0.9
-"""The class contrast compares with this quantile (nearest rank up) of the other classes' shifts."""
+"""The class contrast compares with this quantile (nearest rank) of the other classes' shifts."""
 
 
-@dataclass(frozen=True)
-class Population:
-    """The images that one kind of intervention was tried on."""
+def measure_effects(evidence: Evidence, target: int, rule: Rule, alpha: float) -> dict[str, Measurement]:
+    """The primary endpoint and its parts in both directions; empty where nothing was inserted.
 
-    positions: npt.NDArray[np.int64]
-    """(n,): rows of the data set."""
-    scores: Array
-    """(n, classes): log-odds before the intervention."""
-    predicted: Bools
-    """(n, classes): predicted classes before."""
-    has: Bools
-    """(n, classes): the classes it has; where unlabelled, those predicted."""
-    labelled: Bools
-    """(n,)."""
-    groups: Groups
-    """(n,)."""
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-
-@dataclass(frozen=True)
-class Insertion:
-    """Shifts of the log-odds by edits of images that do not carry the artefact."""
-
-    images: Population
-    shift: Array
-    """(n, classes): by the artefact itself."""
-    predicted: Bools
-    """(n, classes): predicted classes with the artefact."""
-    probability_change: Array
-    """(n, targets)."""
-    controls: dict[str, Array] = field(default_factory=dict)
-    """Name -> (n, targets)."""
-    variants: dict[str, Array] = field(default_factory=dict)
-    """Name -> (n, targets)."""
-    doses: dict[float, Array] = field(default_factory=dict)
-    """Opacity -> (n, targets)."""
-
-
-@dataclass(frozen=True)
-class Removals:
-    """Falls of the log-odds when carriers lose the artefact, and when the same is done elsewhere."""
-
-    images: Population
-    fall: dict[str, Array]
-    """Fill -> (n, targets)."""
-    placebo: dict[str, Array]
-    """Fill -> (n, targets); NaN where the region fits nowhere else."""
-    predicted: dict[str, Bools]
-    """Fill -> (n, classes): predicted classes without the artefact."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything that interventions measured about one artefact."""
-
-    artefact: str
-    classes: tuple[str, ...]
-    one_logit: bool
-    """Whether two classes share one logit, so that they cannot be contrasted."""
-    insertion: Insertion | None
-    removals: Removals | None
-    notes: tuple[str, ...] = ()
-    target: int | None = None
-    """The only class for which edits other than the artefact were kept; None where all were."""
-
-    def column(self, target: int) -> int:
-        """Where a class stands in arrays (n, targets)."""
-        assert self.target in (None, target)
-        return target if self.target is None else 0
-
-
-def measure_effects(evidence: Evidence, target: int, rule: Rule, adjusted_alpha: float) -> dict[str, Measurement]:
-    """The primary endpoint and its parts in both directions; empty where nothing was inserted."""
+    Parameters
+    ----------
+    alpha
+        Level of the adjusted bounds, which `relies` is decided on.
+    """
     insertion = evidence.insertion
     if insertion is None:
         return {}
     has = insertion.images.has[:, target]
     found: dict[str, Measurement] = {}
-    for rows, sign, prefix in ((~has, 1.0, ""), (has, -1.0, "suppression_")):
-        lift, theta = ("insertion_lift", "theta") if sign > 0 else ("suppression", "theta_suppression")
-        names = (lift, f"{prefix}control_contrast", f"{prefix}class_contrast", theta)
-        if not rows.any():
+    for rows, sign in ((~has, 1), (has, -1)):
+        if rows.any():
+            part = insertion.rows(np.flatnonzero(rows))
+            (leads,) = measure_leads(evidence, part, np.array([target]), sign, rule, alpha)
+            found |= confirm_leads(evidence, insertion, target, sign, leads, rule, alpha)
+        else:
             without = "without" if sign > 0 else "of"
             reason = f"no image {without} the class {evidence.classes[target]} is free of the artefact"
-            found |= {name: missing(reason) for name in names}
-            continue
-        shift = sign * insertion.shift[rows]
-        controls = [sign * values[rows, evidence.column(target)] for values in insertion.controls.values()]
-        groups = insertion.images.groups[rows]
-        interval = _interval_of(groups, rule, adjusted_alpha)
-        found[names[0]] = interval(shift[:, target])
-        found[names[1]] = missing("every control equals the artefact; give innocent pictures as controls")
-        if controls:
-            found[names[1]] = interval(control_contrast(shift[:, target], controls))
-        found[names[2]] = missing("fewer than three classes share the score, so there is none to contrast with")
-        if not evidence.one_logit and len(evidence.classes) > 2:
-            lead = interval(class_contrast(shift, target))
-            found[names[2]] = _highest(lead, interval(split_class_contrast(shift, target, groups)))
-        found[theta] = least(found[names[1]], found[names[2]]) if controls else found[names[1]]
+            found |= dict.fromkeys(NAMES[sign], missing(reason))
     return found
+
+
+def confirm_leads(
+    evidence: Evidence, insertion: Insertion, target: int, sign: int, leads: Leads, rule: Rule, alpha: float
+) -> dict[str, Measurement]:
+    """The measurements of one class in one direction, theta being confirmed on the images of the other side.
+
+    Evidence for a class raises it on every image, its own included; evidence against it lowers it on every image. What
+    an artefact does by hiding what it covers, it does on some images only: a hole in a coat makes a pullover, but no
+    pullover more of one. So theta is the least of the leads and of the lead over controls on the other side: the
+    class's own images for promotion, those of other classes for suppression.
+    """
+    part = insertion.rows(np.flatnonzero(insertion.images.has[:, target] == (sign > 0)))
+    theta, confirmed = leads.theta, missing("too few images on the other side to confirm it on")
+    if part.controls and len(np.unique(part.images.groups)) >= rule.min_groups:
+        targets, rows = np.array([target]), np.ones((len(part.images), 1), bool)
+        controls = [sign * values[:, evidence.columns(targets)] for values in part.controls.values()]
+        contrast = control_contrasts(sign * part.shift[:, targets], controls, rows)
+        (plain,) = mean_intervals(contrast, rows, part.images.groups, rule.level)
+        (wide,) = mean_intervals(contrast, rows, part.images.groups, 1 - alpha)
+        confirmed = _adjusted(plain, wide.low)
+        theta = least(theta, confirmed)
+    return dict(zip(NAMES[sign], (*leads[:3], theta, confirmed), strict=True))
+
+
+def margin_of(evidence: Evidence, target: int, rule: Rule) -> float:
+    """The margin for one class, in log-odds: that of the rule, or its share of the score's spread where that is more.
+
+    Models differ in temperature: where the score of a class spans fifty log-odds, a half is nothing.
+    """
+    images = evidence.insertion or evidence.removals
+    if images is None or not len(images.images):
+        return rule.margin
+    return max(rule.margin, rule.margin_sd * float(images.images.scores[:, target].std(dtype=np.float64)))
+
+
+class Leads(NamedTuple):
+    """What is measured of one class in one direction."""
+
+    lift: Measurement
+    over_controls: Measurement
+    over_classes: Measurement
+    theta: Measurement
+
+
+def measure_leads(
+    evidence: Evidence, insertion: Insertion, targets: Ints, sign: int, rule: Rule, alpha: float
+) -> list[Leads]:
+    """Lift, leads and theta of several classes at once, each on the images without it (with it, where sign is -1).
+
+    With several classes the adjusted bounds hold for all of them together.
+    """
+    images, columns = insertion.images, evidence.columns(targets)
+    rows = images.has[:, targets] == (sign < 0)
+    shifts = sign * insertion.shift
+    controls = [sign * values[:, columns] for values in insertion.controls.values()]
+    is_contrasted = not evidence.one_logit and len(evidence.classes) > 2
+    parts = {"lift": shifts[:, targets]}
+    if controls:
+        parts["over controls"] = control_contrasts(shifts[:, targets], controls, rows)
+    if is_contrasted:
+        parts["over classes"] = class_contrasts(shifts, targets, rows)
+        parts["over classes, split"] = split_class_contrasts(shifts, targets, rows, images.groups)
+    bounds = {name: mean_intervals(values, rows, images.groups, rule.level) for name, values in parts.items()}
+    deciding = [name for name in ("over controls", "over classes") if name in parts]
+    if len(targets) > 1:
+        together = simultaneous_lows([parts[name] for name in deciding], rows, images.groups, 1 - alpha)
+        adjusted = dict(zip(deciding, together, strict=True))
+    else:
+        adjusted = {name: _lows(mean_intervals(parts[name], rows, images.groups, 1 - alpha)) for name in deciding}
+    found = []
+    for at in range(len(targets)):
+        over_controls = missing("every control equals the artefact; give innocent pictures as controls")
+        over_classes = missing("fewer than three classes share the score, so there is none to contrast with")
+        if controls:
+            over_controls = _adjusted(bounds["over controls"][at], adjusted["over controls"][at])
+        if is_contrasted:
+            lead = _adjusted(bounds["over classes"][at], adjusted["over classes"][at])
+            over_classes = _highest(lead, bounds["over classes, split"][at])
+        theta = least(over_controls, over_classes) if controls else over_controls
+        found.append(Leads(bounds["lift"][at], over_controls, over_classes, theta))
+    return found
+
+
+def strongest_by_chance(evidence: Evidence, targets: Ints) -> tuple[Array, Array]:
+    """Theta of each class (targets,), and beside it the largest of any *other* class under each draw (draws, targets).
+
+    Both are point values on the images that the draws of innocent content were tried on, formula and controls being
+    the same. What innocent content does to the class itself is left to the controls: where a model has learnt
+    something as coarse as a speckled patch, scrambled ink promotes the very class that the artefact does.
+    """
+    insertion = evidence.insertion
+    assert insertion is not None
+    assert insertion.drawn is not None
+    assert insertion.draws is not None
+    part = insertion.rows(insertion.drawn)
+    rows = ~part.images.has[:, targets]
+    controls = [values[:, targets] for values in part.controls.values()]
+
+    def thetas(shifts: Array) -> Array:
+        leads = [control_contrasts(shifts[:, targets], controls, rows)] if controls else []
+        if not evidence.one_logit and len(evidence.classes) > 2:
+            leads.append(class_contrasts(shifts, targets, rows))
+        return np.min([masked_means(lead, rows) for lead in leads], axis=0)
+
+    innocent = np.array([thetas(shifts) for shifts in insertion.draws])
+    first = innocent.argmax(axis=1)
+    rows_of = np.arange(len(innocent))
+    others = np.repeat(innocent.max(axis=1)[:, None], len(targets), axis=1)
+    if len(targets) > 1:
+        others[rows_of, first] = np.sort(innocent, axis=1)[:, -2]
+    return thetas(part.shift), others
 
 
 def measure_harms(evidence: Evidence, target: int, rule: Rule, theta: Measurement) -> dict[str, Measurement]:
@@ -223,46 +271,47 @@ def measure_removals(evidence: Evidence, target: int, rule: Rule, alpha: float) 
     return result
 
 
-def measure_recognition(evidence: Evidence, target: int, rule: Rule) -> Measurement:
-    """How much higher images of the target score than others: a model that cannot tell them apart proves nothing."""
-    insertion = evidence.insertion
-    if insertion is None:
-        return missing("nothing was inserted")
-    images = insertion.images
-    scores, has = images.scores[:, target], images.has[:, target]
-    if not has.any() or has.all():
-        return missing(f"no images with and without {evidence.classes[target]} are free of the artefact")
-    # each image's distance to the mean of the other side, so that one interval covers both samples
-    share = has.mean()
-    influence = np.where(has, (scores - scores[has].mean()) / share, -(scores - scores[~has].mean()) / (1 - share))
-    gap = float(scores[has].mean(dtype=np.float64) - scores[~has].mean(dtype=np.float64))
-    return mean_interval(influence + gap, images.groups, rule.level, unit="log-odds", score="log-odds")
+def measure_checks(checks: Checks | None, target: int, rule: Rule) -> dict[str, Measurement]:
+    """What scoring again does to any class, and what pasting an object of the target does to the target."""
+    if checks is None:
+        return {}
+    kept = checks.pasted == target
+    pasted = mean_interval(checks.rise[kept], checks.pasted_groups[kept], rule.level, unit="log-odds", score="log-odds")
+    if pasted.value is None:
+        pasted = missing("no image shows the target and nothing else")
+    no_op = median_interval(checks.no_op, checks.no_op_groups, rule.level, unit="log-odds")
+    return {"no_op_change": no_op, "pasted_object": pasted}
 
 
-def control_contrast(shift: Array, controls: list[Array]) -> Array:
-    """Per image: its shift minus its shift by the median control (n,); the median is taken of the controls' means."""
-    order = np.argsort([control.mean(dtype=np.float64) for control in controls], kind="stable")
-    middle = order[(len(order) - 1) // 2 : len(order) // 2 + 1]
-    return np.asarray(shift - np.mean([controls[at] for at in middle], axis=0))
+def control_contrasts(shifts: Array, controls: list[Array], rows: Bools) -> Array:
+    """Per image and target: its shift minus its shift by the median control (n, targets).
 
-
-def class_contrast(shifts: Array, target: int) -> Array:
-    """Per image: the target's shift minus that of the class at the 90th percentile of the others (n,).
-
-    The percentile (nearest rank up) is taken of the classes' mean shifts. The rival is thus chosen by the same images
-    that it is compared on, which makes the contrast a little too small.
+    The median is taken of the controls' means over the rows (n, targets) that count for each target.
     """
-    return np.asarray(shifts[:, target] - shifts[:, _find_rival(shifts, target)])
+    stacked = np.stack(controls)
+    order = np.argsort([masked_means(control, rows) for control in controls], axis=0, kind="stable")
+    middle = order[(len(order) - 1) // 2 : len(order) // 2 + 1]
+    return np.asarray(shifts - np.take_along_axis(stacked, middle[:, None, :], axis=0).mean(axis=0))
 
 
-def split_class_contrast(shifts: Array, target: int, groups: Groups) -> Array:
-    """The class contrast with the rival chosen on the other half of the groups (n,), a little too large if anything."""
+def class_contrasts(shifts: Array, targets: Ints, rows: Bools) -> Array:
+    """Per image and target: the target's shift minus that of the class at the 90th percentile of the others.
+
+    The percentile (nearest rank) is taken of the classes' mean shifts over the rows (n, targets) that count. The
+    rival is thus chosen by the same images that it is compared on, which makes the contrast a little too small.
+    """
+    return np.asarray(shifts[:, targets] - shifts[:, _find_rivals(shifts, targets, rows)])
+
+
+def split_class_contrasts(shifts: Array, targets: Ints, rows: Bools, groups: Groups) -> Array:
+    """The class contrasts with rivals chosen on the other half of the groups, a little too large if anything."""
     _, inverse = np.unique(groups, return_inverse=True)
     first = inverse % 2 == 0
     if first.all():
-        return class_contrast(shifts, target)
-    rivals = np.where(first, _find_rival(shifts[~first], target), _find_rival(shifts[first], target))
-    return np.asarray(shifts[:, target] - shifts[np.arange(len(shifts)), rivals])
+        return class_contrasts(shifts, targets, rows)
+    halves = [_find_rivals(shifts[half], targets, rows[half]) for half in (~first, first)]
+    rivals = np.where(first[:, None], halves[0][None], halves[1][None])
+    return np.asarray(shifts[:, targets] - np.take_along_axis(shifts, rivals, axis=1))
 
 
 def is_correct(predicted: Bools, has: Bools) -> Bools:
@@ -270,22 +319,37 @@ def is_correct(predicted: Bools, has: Bools) -> Bools:
     return np.asarray((predicted == has).all(axis=1))
 
 
-def _find_rival(shifts: Array, target: int) -> int:
-    others = np.delete(np.arange(shifts.shape[1]), target)
-    means = shifts[:, others].mean(axis=0, dtype=np.float64)
-    rank = math.ceil(CLASS_QUANTILE * len(others)) - 1
-    return int(others[np.argsort(means, kind="stable")[rank]])
+def masked_means(values: Array, rows: Bools) -> Array:
+    """Means (columns,) of values (n, columns) over the rows that count; NaN where none does."""
+    count = rows.sum(axis=0)
+    total = np.where(rows, values, 0.0).sum(axis=0, dtype=np.float64)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
-def _interval_of(groups: Groups, rule: Rule, adjusted_alpha: float) -> Callable[[Array], Measurement]:
-    def interval(values: Array) -> Measurement:
-        plain = mean_interval(values, groups, rule.level, unit="log-odds", score="log-odds")
-        if adjusted_alpha == rule.alpha or plain.low is None:
-            return plain
-        wide = mean_interval(values, groups, 1 - adjusted_alpha, unit="log-odds", score="log-odds")
-        return replace(plain, low_adjusted=wide.low, high_adjusted=wide.high)
+def _find_rivals(shifts: Array, targets: Ints, rows: Bools) -> Ints:
+    """For each target the class at the 90th percentile of the others' mean shifts, (targets,)."""
+    others = shifts.shape[1] - 1
+    rank = round(CLASS_QUANTILE * others) - 1
 
-    return interval
+    def rivals(means: Array, of: Ints) -> Ints:
+        order = np.argsort(means, kind="stable")
+        places = np.argsort(order, kind="stable")[of]
+        return np.where(places > rank, order[rank], order[rank + 1])
+
+    found = rivals(shifts.mean(axis=0, dtype=np.float64), targets)
+    for at in np.flatnonzero(~rows.all(axis=0) & rows.any(axis=0)):
+        means = shifts[rows[:, at]].mean(axis=0, dtype=np.float64)
+        found[at] = rivals(means, targets[at : at + 1])[0]
+    return found
+
+
+def _lows(intervals: list[Measurement]) -> list[float | None]:
+    return [interval.low for interval in intervals]
+
+
+def _adjusted(plain: Measurement, low: float | None) -> Measurement:
+    """With the bound that `relies` is decided on, where it is not the plain one."""
+    return plain if plain.low is None or plain.low == low else replace(plain, low_adjusted=low)
 
 
 def _highest(first: Measurement, second: Measurement) -> Measurement:
@@ -294,14 +358,10 @@ def _highest(first: Measurement, second: Measurement) -> Measurement:
     def higher(one: float | None, other: float | None) -> float | None:
         return one if one is None or other is None else max(one, other)
 
-    return replace(
-        first,
-        high=higher(first.high, second.high),
-        high_adjusted=higher(first.high_adjusted, second.high_adjusted),
-    )
+    return replace(first, high=higher(first.high, second.high))
 
 
 def _divided(effect: Measurement, spread: float) -> Measurement:
     value, low, high = (None if part is None else part / spread for part in (effect.value, effect.low, effect.high))
     unit = "SD of the score"
-    return replace(effect, value=value, low=low, high=high, low_adjusted=None, high_adjusted=None, unit=unit)
+    return replace(effect, value=value, low=low, high=high, low_adjusted=None, unit=unit)

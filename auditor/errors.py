@@ -21,6 +21,11 @@ class ConfigError(AuditError):
 
     exit_code = 2
 
+    def __init__(self, message: str, path: tuple[str | int, ...] = ()) -> None:
+        super().__init__(message)
+        self.path = path
+        """The key at fault, where it is one."""
+
 
 class OptionError(ConfigError):
     """One option has an unusable value; whoever knows the file adds where it stands."""

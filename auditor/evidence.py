@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,9 +13,18 @@ import numpy.typing as npt
 from auditor.artefacts import Artefact, Overlay
 from auditor.classifier import Classifier, log_odds, predicted_classes
 from auditor.datasets import Batch, Dataset
-from auditor.effects import Evidence, Insertion, Population, Removals
 from auditor.errors import AuditError, DataError, ModelError
-from auditor.interventions import Edit, insert, make_controls, make_doses, make_variants, remove
+from auditor.interventions import (
+    Edit,
+    insert,
+    make_controls,
+    make_doses,
+    make_draws,
+    make_variants,
+    paste_middle,
+    remove,
+)
+from auditor.observations import Checks, Evidence, Insertion, Population, Removals
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -41,6 +51,7 @@ def survey(
     carriers: list[Bools],
     *,
     fills: tuple[str, ...],
+    alpha: float,
     seed: int,
     batch_size: int,
     progress: Progress,
@@ -51,8 +62,11 @@ def survey(
     ----------
     carriers
         For each artefact, which images (images,) of the data set carry it.
+    alpha
+        Level of the tests to come: the smaller, the more draws of innocent content a scan needs.
     """
-    trials = [_Trial(classifier, a, c, fills, seed) for a, c in zip(artefacts, carriers, strict=True)]
+    draws = math.ceil(2 * len(artefacts) / alpha) - 1  # the fewest that can reach the level, Holm's correction included
+    trials = [_Trial(classifier, a, c, fills, draws, seed) for a, c in zip(artefacts, carriers, strict=True)]
     total = np.zeros(classifier.image_shape, np.float64)
     seen: list[_Scored] = []
     done = 0
@@ -69,10 +83,14 @@ def survey(
     if not seen:
         raise DataError(f"none of {len(dataset)} images could be used")
     scored = _Scored.joined(seen)
+    images = _population(scored, dataset)
+    targets = {artefact.target for artefact in artefacts}
+    regions = [a.appearance.mask for a in artefacts if isinstance(a.appearance, Overlay)]
+    checks = _check(classifier, dataset, images, targets, regions, seed)
     return Survey(
-        images=_population(scored, dataset),
+        images=images,
         mean_image=(total / len(scored.positions)).astype(np.float32),
-        evidence=[trial.evidence(dataset) for trial in trials],
+        evidence=[trial.evidence(dataset, checks) for trial in trials],
     )
 
 
@@ -84,20 +102,27 @@ class _Trial:
     artefact: Artefact
     carriers: Bools
     fills: tuple[str, ...]
+    draws: int
     seed: int
     notes: list[str] = field(default_factory=list)
     failure: AuditError | None = None
 
     def __post_init__(self) -> None:
-        self.edits: dict[tuple[str, str | float], Edit] = {}
+        self.edits: dict[tuple[str, str | float], list[Edit]] = {}
         overlay = self.artefact.appearance
         if isinstance(overlay, Overlay):
             controls, self.notes = make_controls(overlay, self.artefact.controls, self.seed)
-            self.edits |= {("control", name): edit for name, edit in controls.items()}
-            self.edits |= {
-                ("variant", name): edit for name, edit in make_variants(overlay, self.artefact.variants).items()
-            }
-            self.edits |= {("dose", dose): edit for dose, edit in make_doses(overlay).items()}
+            variants, doses = make_variants(overlay, self.artefact.variants), make_doses(overlay)
+            self.edits |= {("control", name): edits for name, edits in controls.items()}
+            self.edits |= {("variant", name): [edit] for name, edit in variants.items()}
+            self.edits |= {("dose", dose): [edit] for dose, edit in doses.items()}
+        random = np.random.default_rng([self.seed, 2])
+        self.drawn = np.zeros(len(self.carriers), bool)
+        self.innocent: list[Edit] = []
+        if isinstance(overlay, Overlay) and self.artefact.target is None:
+            self.drawn[random.permutation(np.flatnonzero(~self.carriers))[:_DRAWN_IMAGES]] = True
+            self.innocent = make_draws(overlay, self.draws, self.seed)
+        self.chance: list[Floats] = []
         self.free: list[_Scored] = []
         self.inserted: list[_Scored] = []
         self.shifts: dict[tuple[str, str | float], list[Floats]] = defaultdict(list)
@@ -127,12 +152,21 @@ class _Trial:
         inserted = insert(images, overlay)
         self.free.append(before)
         self.inserted.append(_Scored.of(self.classifier, batch.positions[rows], self.classifier.scores(inserted)))
-        for (kind, name), edit in self.edits.items():
-            edited = edit(images)
-            shift = log_odds(self.classifier.scores(edited), self.classifier.output) - before.odds
-            self.shifts[kind, name].append(self._kept(shift))
-            if kind == "control":
-                self.distances[str(name)].append(float(np.abs(edited - inserted)[:, overlay.mask].mean()))
+        drawn = self.drawn[batch.positions[rows]]
+        if drawn.any():
+            innocent = [self.classifier.scores(edit(images[drawn])) for edit in self.innocent]
+            self.chance.append(
+                np.stack([log_odds(scored, self.classifier.output) for scored in innocent]) - before.odds[drawn]
+            )
+        for (kind, name), edits in self.edits.items():
+            shifts = []
+            for edit in edits:
+                edited = edit(images)
+                scores = self.classifier.scores(edited)
+                shifts.append(self._kept(log_odds(scores, self.classifier.output) - before.odds))
+                if kind == "control":
+                    self.distances[str(name)].append(float(np.abs(edited - inserted)[:, overlay.mask].mean()))
+            self.shifts[kind, name].append(np.mean(shifts, axis=0))
 
     def _remove(self, batch: Batch, scores: Floats, rows: Bools) -> None:
         overlay = self.artefact.appearance if isinstance(self.artefact.appearance, Overlay) else None
@@ -167,7 +201,7 @@ class _Trial:
         """The columns of the classes that may become the target: (n, targets)."""
         return values if self.artefact.target is None else values[:, [self.artefact.target]]
 
-    def evidence(self, dataset: Dataset) -> Evidence | AuditError:
+    def evidence(self, dataset: Dataset, checks: Checks) -> Evidence | AuditError:
         """What all batches together gave."""
         if self.failure is not None:
             return self.failure
@@ -186,6 +220,8 @@ class _Trial:
                 controls={str(n): v for (kind, n), v in shifts.items() if kind == "control" and n not in alike},
                 variants={str(n): v for (kind, n), v in shifts.items() if kind == "variant"},
                 doses={float(n): v for (kind, n), v in shifts.items() if kind == "dose"},
+                drawn=np.flatnonzero(self.drawn[before.positions]) if self.chance else None,
+                draws=np.concatenate(self.chance, axis=1) if self.chance else None,
             )
         if self.carrying:
             before = _Scored.joined(self.carrying)
@@ -205,6 +241,7 @@ class _Trial:
             insertion=insertion,
             removals=removals,
             notes=tuple(notes),
+            checks=checks,
             target=self.artefact.target,
         )
 
@@ -228,6 +265,68 @@ class _Scored:
             np.concatenate([part.odds for part in parts]),
             np.concatenate([part.predicted for part in parts]),
         )
+
+
+def _check(
+    classifier: Classifier,
+    dataset: Dataset,
+    images: Population,
+    targets: set[int | None],
+    regions: list[Bools],
+    seed: int,
+) -> Checks:
+    """Score images again that nothing was done to, and images that the object of another class was pasted into.
+
+    Objects come from images that have just one class, one that is a target; each image gives its object once, to an
+    image of another class. The regions of the artefacts are not pasted.
+    """
+    random = np.random.default_rng([seed, 3])
+    order = random.permutation(len(images))
+    again = order[:_CHECKED]
+    single = images.has.sum(axis=1) == 1
+    first = images.has.argmax(axis=1)
+    wanted = single if None in targets else single & np.isin(first, [t for t in targets if t is not None])
+    donors: list[int] = []
+    takers: list[int] = []
+    given: Counter[int] = Counter()
+    free = order.tolist()
+    for donor in order:
+        kind = int(first[donor])
+        if not wanted[donor] or given[kind] == _CHECKED:
+            continue
+        taker = next((row for row in free if not images.has[row, kind]), None)
+        if taker is None:
+            continue
+        free.remove(taker)
+        given[kind] += 1
+        donors.append(int(donor))
+        takers.append(taker)
+    keep_out = np.any(regions, axis=0) if regions else np.zeros(classifier.image_shape[:2], bool)
+    if keep_out.mean() > 0.5:  # an artefact that covers the frame would leave nothing to paste
+        keep_out[:] = False
+    rise = np.empty(len(donors), np.float32)
+    for start in range(0, len(donors), 64):
+        part = slice(start, start + 64)
+        pasted = paste_middle(
+            _images_of(dataset, images, takers[part]), _images_of(dataset, images, donors[part]), keep_out
+        )
+        odds = log_odds(classifier.scores(pasted), classifier.output)
+        at = np.arange(len(pasted))
+        rise[part] = odds[at, first[donors[part]]] - images.scores[takers[part], first[donors[part]]]
+    once_more = log_odds(classifier.scores(_images_of(dataset, images, again.tolist())), classifier.output)
+    return Checks(
+        no_op=np.abs(once_more - images.scores[again]).max(axis=1),
+        no_op_groups=images.groups[again],
+        pasted=first[donors],
+        rise=rise,
+        pasted_groups=images.groups[donors],
+    )
+
+
+def _images_of(dataset: Dataset, images: Population, rows: list[int]) -> Floats:
+    """Some of the images in the order asked for; the data give them in their own."""
+    positions = images.positions[rows]
+    return dataset.images(positions.tolist())[np.argsort(np.argsort(positions, kind="stable"), kind="stable")]
 
 
 def _population(scored: _Scored, dataset: Dataset) -> Population:
@@ -254,6 +353,12 @@ def _refuse_chance(classifier: Classifier, images: Floats, scores: Floats) -> No
             "does it draw at random, or mix the images of a batch, when it should not?"
         )
 
+
+_DRAWN_IMAGES = 100
+"""Images that the random innocent content of a scan is tried on."""
+
+_CHECKED = 48
+"""Images scored again with nothing done, and objects pasted of each class."""
 
 _ALIKE = 0.05
 """A control nearer to the artefact than this, on average over the region and the images, is no control."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from auditor.artefacts import Artefact, Overlay
 from auditor.classifier import log_odds, predicted_classes
 from auditor.datasets import Dataset
-from auditor.explain.attribution import Attribution, ask, run_methods, saliency
+from auditor.explain.attribution import ATTRIBUTIONS, Attribution, ask, saliency
 from auditor.explain.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.sanity import compare_with_tf_explain
 from auditor.history import Rows
@@ -45,6 +45,14 @@ class Case:
     """Rows that it is inserted into; without an artefact, rows explained as they are."""
     shown: int
     """How many become exemplars."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one method is to be run."""
+
+    options: Mapping[str, Any]
+    exemplars_only: bool = False
 
 
 @dataclass
@@ -79,13 +87,22 @@ class _Sitting:
     removal: str
 
 
+@dataclass(frozen=True)
+class _Explained:
+    """What one variant of a method found on some rows of a sitting."""
+
+    name: str
+    rows: list[int]
+    attribution: Attribution
+
+
 def explain_case(
     exhibits: Exhibits,
     case: Case,
     classifier: KerasClassifier,
     dataset: Dataset,
     mean_image: Floats,
-    methods: Mapping[str, Mapping[str, Any]],
+    plans: Mapping[str, Plan],
     *,
     seed: int,
     level: float,
@@ -99,25 +116,28 @@ def explain_case(
     scores = classifier.scores(sitting.with_it)
     count = len(ids)
     targets = scores.argmax(axis=1) if case.target is None else np.full(count, case.target)
-    layers = tuple(methods.get("grad_cam", {}).get("layers", ())) or None
+    layers = tuple(plans.get("grad_cam", Plan({})).options.get("layers", ())) or None
     question = ask(classifier, sitting.with_it, targets, ids=ids, mean_image=mean_image, seed=seed, layers=layers)
-    results = run_methods(question, methods)
-    maps: dict[str, Attribution] = {}
-    for method, variants in results.items():
-        for variant, attribution in variants.items():
-            name = f"{method} ({variant})" if variant else method
-            maps[name] = attribution
+    shown = _chosen_rows(case, sitting)
+    explained: list[_Explained] = []
+    for method, plan in plans.items():
+        rows = shown if plan.exemplars_only else list(range(count))
+        if not rows:
+            continue
+        asked = question.about(rows) if plan.exemplars_only else question
+        for variant, attribution in ATTRIBUTIONS[method](asked, **plan.options).items():
+            explained.append(_Explained(f"{method} ({variant})" if variant else method, rows, attribution))
             for check, values in attribution.diagnostics.items():
                 label = f"{check} ({variant})" if variant else check
-                exhibits.diagnostics[method][label].append((values, groups))
+                exhibits.diagnostics[method][label].append((values, groups[rows]))
     if not exhibits.agreement and case.target is not None:
         few = slice(0, _SECOND_OPINIONS)
         asked = ask(classifier, sitting.with_it[few], targets[few], ids=ids[few], mean_image=mean_image, layers=layers)
         exhibits.agreement = compare_with_tf_explain(asked, groups[few], level)
     if case.artefact is not None and case.target is not None:
-        for name, attribution in maps.items():
-            _score(exhibits, case, classifier, sitting, name, attribution, ids, groups, level)
-    _exhibit(exhibits, case, classifier, dataset, sitting, maps, targets)
+        for entry in explained:
+            _score(exhibits, case, classifier, sitting, entry, ids, groups, level)
+    _exhibit(exhibits, case, classifier, dataset, sitting, shown, explained, targets)
 
 
 def _sit(case: Case, classifier: KerasClassifier, dataset: Dataset) -> _Sitting:
@@ -147,8 +167,7 @@ def _score(
     case: Case,
     classifier: KerasClassifier,
     sitting: _Sitting,
-    method: str,
-    attribution: Attribution,
+    entry: _Explained,
     ids: list[str],
     groups: npt.NDArray[np.generic],
     level: float,
@@ -157,14 +176,14 @@ def _score(
     assert case.artefact is not None
     assert case.target is not None
     target = classifier.classes[case.target]
-    share = float(np.mean([0 if mask is None else mask.mean() for mask in sitting.masks]))
+    masks = [sitting.masks[row] for row in entry.rows]
+    share = float(np.mean([0 if mask is None else mask.mean() for mask in masks]))
     if share > LARGEST_SHARE:
         note = f"not applicable: the artefact covers {share:.0%} of the frame, so it has no region"
-        exhibits.region_scores.append(RegionScores(case.artefact.name, target, method, {}, [note]))
+        exhibits.region_scores.append(RegionScores(case.artefact.name, target, entry.name, {}, [note]))
         return
     found: dict[str, list[float]] = {name: [] for name in REGION_SCORES}
-    for row, heat in enumerate(saliency(attribution.maps)):
-        mask = sitting.masks[row]
+    for row, mask, heat in zip(entry.rows, masks, saliency(entry.attribution.maps), strict=True):
         if mask is None:
             scores = dict.fromkeys(REGION_SCORES, float("nan"))
         else:
@@ -179,18 +198,20 @@ def _score(
                     target=target,
                     measurement=name,
                     condition="as it came" if sitting.is_carrier[row] else "inserted",
-                    method=method,
+                    method=entry.name,
                     value=value,
                 )
     measured = {
-        name: _bounded(mean_interval(np.array(values), groups, level, unit=_UNITS[name], score=None))
+        name: _bounded(mean_interval(np.array(values), groups[entry.rows], level, unit=_UNITS[name], score=None))
         for name, values in found.items()
     }
-    notes = _baseline_notes(attribution.baseline, sitting)
-    silent = sum(mask is not None for mask in sitting.masks) - measured["lift"].n
+    notes = _baseline_notes(entry.attribution.baseline, sitting.with_it[entry.rows], masks)
+    if len(entry.rows) < len(ids):
+        notes.append(f"on {len(entry.rows)} of {len(ids)} images, those shown below")
+    silent = sum(mask is not None for mask in masks) - measured["lift"].n
     if silent:
-        notes.append(f"{silent} of {len(ids)} maps are zero everywhere and have no scores")
-    exhibits.region_scores.append(RegionScores(case.artefact.name, target, method, measured, notes))
+        notes.append(f"{silent} of {len(masks)} maps are zero everywhere and have no scores")
+    exhibits.region_scores.append(RegionScores(case.artefact.name, target, entry.name, measured, notes))
 
 
 def _bounded(measured: Measurement) -> Measurement:
@@ -200,13 +221,13 @@ def _bounded(measured: Measurement) -> Measurement:
     return replace(measured, low=max(0.0, measured.low), high=min(1.0, measured.high))
 
 
-def _baseline_notes(baseline: Floats | None, sitting: _Sitting) -> list[str]:
+def _baseline_notes(baseline: Floats | None, images: Floats, masks: list[Bools | None]) -> list[str]:
     """A warning where a path method's baseline looks like the artefact and so cannot see it."""
     if baseline is None:
         return []
     differences = [
         np.abs(reference - image)[mask].mean()
-        for reference, image, mask in zip(baseline, sitting.with_it, sitting.masks, strict=True)
+        for reference, image, mask in zip(baseline, images, masks, strict=True)
         if mask is not None and mask.any()
     ]
     distance = float(np.mean(differences)) if differences else 1.0
@@ -221,11 +242,11 @@ def _exhibit(
     classifier: KerasClassifier,
     dataset: Dataset,
     sitting: _Sitting,
-    maps: dict[str, Attribution],
+    rows: list[int],
+    explained: list[_Explained],
     targets: npt.NDArray[np.int64],
 ) -> None:
-    """Keep pictures and raw maps of the first carriers and the first inserted images, in equal parts."""
-    rows = _chosen_rows(case, sitting)
+    """Keep pictures and raw maps of some images."""
     if not rows:
         return
     both = [classifier.scores(images[rows]) for images in (sitting.with_it, sitting.without)]
@@ -236,10 +257,11 @@ def _exhibit(
         position = sitting.positions[row]
         key = f"case {number} image {at}"
         kept = []
-        for method, attribution in maps.items():
-            name = f"{key} map {method}"
-            exhibits.arrays[name] = attribution.maps[row]
-            kept.append(MapRecord(method, name, float(np.abs(attribution.maps[row]).max())))
+        for entry in explained:
+            name = f"{key} map {entry.name}"
+            heat = entry.attribution.maps[entry.rows.index(row)]
+            exhibits.arrays[name] = heat
+            kept.append(MapRecord(entry.name, name, float(np.abs(heat).max())))
         label = None
         if dataset.truth is not None and dataset.labelled[position]:
             label = _names(dataset.truth[position], classifier.classes)
@@ -266,6 +288,7 @@ def _exhibit(
 
 
 def _chosen_rows(case: Case, sitting: _Sitting) -> list[int]:
+    """The exemplars: the first carriers and the first inserted images, in equal parts."""
     row_of = {position: row for row, position in enumerate(sitting.positions)}
     carriers, inserted = ([row_of[p] for p in chosen] for chosen in (case.carriers, case.inserted))
     half = case.shown // 2

@@ -18,6 +18,7 @@ from auditor.records import Measurement
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.generic]
 
 
@@ -42,6 +43,18 @@ def mean_interval(values: Array, groups: Groups, level: float, *, unit: str, sco
     error = math.sqrt(count / (count - 1) * float(np.square(sums).sum())) / n
     half = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
     return Measurement(mean, mean - half, mean + half, level, n, count, unit, score)
+
+
+def mean_intervals(values: Array, rows: Bools, groups: Groups, level: float) -> list[Measurement]:
+    return [
+        mean_interval(values[rows[:, at], at], groups[rows[:, at]], level, unit="log-odds", score="log-odds")
+        for at in range(values.shape[1])
+    ]
+
+
+def simultaneous_lows(parts: list[Array], rows: Bools, groups: Groups, level: float) -> list[list[float | None]]:
+    count = len(parts) * rows.shape[1]
+    return [[m.low for m in mean_intervals(values, rows, groups, 1 - (1 - level) / count)] for values in parts]
 
 
 def share_interval(hits: Bools, groups: Groups, level: float) -> Measurement:
@@ -124,7 +137,7 @@ def least(first: Measurement, second: Measurement) -> Measurement:
     if len(parts) < 2:
         return parts[0] if parts else first
     smaller = min(parts, key=lambda part: part.value if part.value is not None else math.inf)
-    bounds = {name: _extreme(parts, name, min) for name in ("low", "high", "low_adjusted", "high_adjusted")}
+    bounds = {name: _extreme(parts, name, min) for name in ("low", "high", "low_adjusted")}
     return replace(smaller, **bounds, reason=None)  # type: ignore[arg-type]
 
 

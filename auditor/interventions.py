@@ -66,24 +66,49 @@ def fill_inpaint(image: Floats, mask: Bools) -> Floats:
     return _filled(image, mask, inpaint_biharmonic(image, mask, channel_axis=-1, split_into_regions=True))
 
 
-def make_controls(overlay: Overlay, given: dict[str, Overlay], seed: int) -> tuple[dict[str, Edit], list[str]]:
+def make_controls(overlay: Overlay, given: dict[str, Overlay], seed: int) -> tuple[dict[str, list[Edit]], list[str]]:
     """Innocent edits at the artefact's own place, fixed before any score is seen.
 
-    They are its ink scrambled (three draws), a flat patch of the same mean ink and opacity, a patch that veils the
-    box with the image's own mean colour, and what the user gave. Returns the edits by name, and a note on each that
-    was left out because it equals the artefact.
+    They are its ink scrambled, its tone inverted, a flat patch of the same mean ink and opacity, a patch that veils
+    the box with the image's own mean colour, and what the user gave. Returns the edits by name, several where a
+    control is the mean over draws, and a note on each that was left out because it equals the artefact.
     """
     random = np.random.Generator(np.random.Philox(key=np.array([seed, 0xC0], dtype=np.uint64)))
-    overlays = {f"scrambled {draw + 1}": _scrambled(overlay, random) for draw in range(_SCRAMBLES)}
-    overlays["flat patch"] = _flat(overlay)
-    overlays |= given
-    degenerate = [name for name, control in overlays.items() if _is_alike(control, overlay)]
-    edits: dict[str, Edit] = {
-        name: partial(insert, overlay=control) for name, control in overlays.items() if name not in degenerate
+    overlays = {
+        "scrambled": [_scrambled(overlay, random) for _ in range(_SCRAMBLES)],
+        "inverted tone": [_in_box(overlay, lambda part: part if part.ndim == 2 else 1 - part)],
+        "flat patch": [_flat(overlay)],
     }
-    edits["veil"] = partial(_veil, overlay=_flat(overlay))
+    overlays |= {name: [control] for name, control in given.items()}
+    degenerate = [name for name, draws in overlays.items() if any(_is_alike(draw, overlay) for draw in draws)]
+    edits: dict[str, list[Edit]] = {
+        name: [partial(insert, overlay=draw) for draw in draws]
+        for name, draws in overlays.items()
+        if name not in degenerate
+    }
+    edits["veil"] = [partial(_veil, overlay=_flat(overlay))]
     notes = [f"control {name!r} equals the artefact and is left out" for name in degenerate]
     return edits, notes
+
+
+def make_draws(overlay: Overlay, count: int, seed: int) -> list[Edit]:
+    """Innocent content drawn at random at the artefact's place: what the strongest of many classes does by chance.
+
+    It is the artefact's ink scrambled in its box; where that equals the artefact (a uniform patch), a patch of noise.
+    """
+    random = np.random.Generator(np.random.Philox(key=np.array([seed, 0xD0], dtype=np.uint64)))
+    is_uniform = _is_alike(_scrambled(overlay, random), overlay)
+    draw = _noise if is_uniform else _scrambled
+    return [partial(insert, overlay=draw(overlay, random)) for _ in range(count)]
+
+
+def paste_middle(images: Floats, donors: Floats, keep_out: Bools) -> Floats:
+    """The middle of other images (n, h, w, c), 70 % of height and width, but for pixels `keep_out` (h, w)."""
+    height, width = images.shape[1:3]
+    top, left = round(0.15 * height), round(0.15 * width)
+    mask = np.zeros((height, width), bool)
+    mask[top : height - top, left : width - left] = True
+    return np.where((mask & ~keep_out)[..., None], donors, images).astype(np.float32)
 
 
 def make_variants(overlay: Overlay, given: dict[str, Overlay]) -> dict[str, Edit]:
@@ -184,6 +209,10 @@ def _scrambled(overlay: Overlay, random: np.random.Generator) -> Overlay:
     left, top, right, bottom = overlay.box
     order = random.permutation((bottom - top) * (right - left))
     return _in_box(overlay, lambda part: part.reshape(len(order), -1)[order].reshape(part.shape))
+
+
+def _noise(overlay: Overlay, random: np.random.Generator) -> Overlay:
+    return _in_box(overlay, lambda part: part if part.ndim == 2 else random.random(part.shape).astype(np.float32))
 
 
 def _flat(overlay: Overlay) -> Overlay:

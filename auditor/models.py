@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -294,7 +295,8 @@ def _preprocessing(config: AuditConfig) -> tuple[Callable[[Any], Any] | None, tu
 
 def _refuse_unknown_layers(config: AuditConfig, classifier: KerasClassifier) -> None:
     """Find out before the audit, not at its end, that Grad-CAM was asked for a layer that is not there."""
-    for index, layer in enumerate(config.methods.get("grad_cam", {}).get("layers", ())):
+    options = config.methods["grad_cam"].options if "grad_cam" in config.methods else {}
+    for index, layer in enumerate(options.get("layers", ())):
         if layer not in classifier.layers:
             why = suggest(layer, list(classifier.layers)) or f": {classifier.why_no_features}"
             message = f"{layer!r} is no layer with feature maps{why}"
@@ -305,6 +307,8 @@ def _class_names(config: AuditConfig) -> tuple[str, ...] | None:
     labels = config.model.labels
     if not isinstance(labels, str):
         names = labels
+    elif labels == "imagenet":
+        names = tuple(resources.files("auditor").joinpath("imagenet_classes.txt").read_text("utf-8").splitlines())
     else:
         file = config.path(labels)
         try:

@@ -39,8 +39,7 @@ class Measurement:
     score: str | None
     """What was measured: `log-odds`, `logit`, `probability`, or null for plain shares."""
     low_adjusted: float | None = None
-    """Bounds corrected for the classes that were scanned, where they differ."""
-    high_adjusted: float | None = None
+    """The lower bound that `relies` is decided on: corrected for the classes and artefacts tried, where it differs."""
     reason: str | None = None
     """Why there is no value, or no interval."""
 
@@ -51,6 +50,8 @@ class Rule:
 
     margin: float = 0.5
     """The smallest effect that matters, in log-odds."""
+    margin_sd: float = 0.1
+    """The smallest effect that matters, in standard deviations of the score; the larger of both counts."""
     alpha: float = 0.05
     min_groups: int = 12
 
@@ -100,6 +101,8 @@ class Finding:
     scanned: list[ScannedTarget] = field(default_factory=list)
     """All classes, strongest first, where no target was named."""
     notes: list[str] = field(default_factory=list)
+    margin: float = 0.5
+    """The margin for this class, in log-odds."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +240,7 @@ class DataRecord:
 
     source: str
     sha256: str | None
-    """Of the file; of a folder or function, of the sampled pixels and labels as the model gets them."""
+    """Of the file; of a manifest, folder or function, of the sampled pixels and labels as the model gets them."""
     available: int
     sampled: int
     used: int
@@ -285,6 +288,8 @@ class AuditResult:
     data: DataRecord
     warnings: list[str]
     provenance: Provenance
+    preface: str = ""
+    """The user's own words about the audit."""
 
 
 @cache

@@ -11,22 +11,32 @@ import math
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from auditor.effects import (
-    Evidence,
+    NAMES,
+    confirm_leads,
     find_worst_group,
+    margin_of,
+    measure_checks,
     measure_effects,
     measure_harms,
-    measure_recognition,
+    measure_leads,
     measure_removals,
+    strongest_by_chance,
 )
 from auditor.intervals import Array, mean_interval, missing
+from auditor.observations import Evidence
 from auditor.records import Direction, DosePoint, Finding, Measurement, Rule, ScannedTarget, Severity, Verdict
 
 SEVERITY_THRESHOLDS: tuple[tuple[Severity, float], ...] = (("high", 0.25), ("medium", 0.05))
 """The least flip rate or accuracy drop of a severity; below the last it is low."""
 
-LEAST_RECOGNITION = 0.5
-"""Log-odds by which images of a class must outscore others, or its `no_evidence` is in doubt."""
+LEAST_RISE = 0.5
+"""Log-odds by which a pasted object must raise the score of its class, or `no_evidence` is in doubt."""
+
+LARGEST_NO_OP = 0.01
+"""Log-odds by which scoring an image again may move any class, on average."""
 
 Basis = Literal["insertion", "removal"]
 
@@ -41,11 +51,38 @@ class Decision(NamedTuple):
     """The direction whose effect settled it, or keeps it open."""
 
 
-def judge(evidence: Evidence, target: int | None, rule: Rule) -> Finding:
-    """The verdict on one artefact: for a named target class, or over all classes."""
+def judge_all(tried: list[tuple[Evidence, int | None]], rule: Rule) -> list[Finding]:
+    """The verdicts on all artefacts of an audit, each for a named target class, or (None) over all classes.
+
+    `relies` holds for all artefacts together by Holm's procedure; "no evidence" needs no correction.
+
+    References: Holm, "A simple sequentially rejective multiple test procedure" (1979).
+    """
+    findings: dict[int, Finding] = {}
+    waiting = list(range(len(tried)))
+    while waiting:
+        alpha = rule.alpha / len(waiting)
+        judged = {number: judge(*tried[number], rule, alpha) for number in waiting}
+        findings |= judged
+        waiting = [number for number in waiting if judged[number].verdict != "relies"]
+        if len(waiting) == len(judged):
+            break
+    return [findings[number] for number in range(len(tried))]
+
+
+def judge(evidence: Evidence, target: int | None, rule: Rule, alpha: float | None = None) -> Finding:
+    """The verdict on one artefact: for a named target class, or over all classes.
+
+    Parameters
+    ----------
+    alpha
+        Level that `relies` is decided at; that of the rule unless several artefacts are tried.
+    """
+    level = rule.alpha if alpha is None else alpha
     if target is None:
-        return _scan(evidence, rule)
-    measured = _measure(evidence, target, rule, rule.alpha)
+        return _scan(evidence, rule, level)
+    rule = replace(rule, margin=margin_of(evidence, target, rule))
+    measured = _measure(evidence, target, rule, level)
     return _find(evidence, target, measured, _conclude(evidence, target, measured, rule), rule)
 
 
@@ -106,39 +143,47 @@ def _measure(evidence: Evidence, target: int, rule: Rule, alpha: float) -> _Meas
     """All that the verdict on one class is taken on; `alpha` is that of the adjusted bounds."""
     values = measure_effects(evidence, target, rule, alpha)
     removals = measure_removals(evidence, target, rule, rule.alpha if values else alpha)
+    checked = measure_checks(evidence.checks, target, rule)
     if values:
-        values |= removals | {"recognition": measure_recognition(evidence, target, rule)}
-        return _Measured("insertion", {"promotes": "theta", "suppresses": "theta_suppression"}, values)
-    return _Measured("removal", {"promotes": "removal_drop"}, removals) if removals else _Measured(None, {}, {})
+        endpoints: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta_suppression"}
+        return _Measured("insertion", endpoints, values | removals | checked)
+    if removals:
+        return _Measured("removal", {"promotes": "removal_drop"}, removals | checked)
+    return _Measured(None, {}, checked)
 
 
 def _conclude(evidence: Evidence, target: int, measured: _Measured, rule: Rule) -> Decision:
-    """The decision, unless `no_evidence` is contradicted by removal, or by a model that cannot tell the class."""
+    """The decision, unless a check of the run failed or, for `no_evidence`, removal contradicts it."""
     decision = decide(measured.effects, rule)
-    if decision.verdict != "no_evidence" or measured.basis != "insertion":
+    if decision.verdict not in ("relies", "no_evidence"):
         return decision
-    drop = measured.values.get("removal_drop")
-    if drop is not None and drop.groups >= rule.min_groups and _low(drop) > rule.margin:
+    no_op = measured.values.get("no_op_change")
+    if no_op is not None and no_op.value is not None and no_op.value > LARGEST_NO_OP:
+        why = f"scoring images again, unchanged, moves them by {no_op.value:.3g} log-odds; the model is not steady"
+        return Decision("inconclusive", None, why, decision.taken_on)
+    if decision.verdict == "relies" or measured.basis is None:
+        return decision
+    drop, pasted = measured.values.get("removal_drop"), measured.values.get("pasted_object")
+    if (
+        measured.basis == "insertion"
+        and drop is not None
+        and drop.groups >= rule.min_groups
+        and _low(drop) > rule.margin
+    ):
         why = (
             f"{decision.why}, yet taking it out of images that carry it lowers the score: {_interval(drop)}; "
             "are its position and appearance right?"
         )
         return decision._replace(verdict="inconclusive", why=why)
-    recognition = measured.values["recognition"]
-    insertion = evidence.insertion
-    assert insertion is not None
-    if (
-        recognition.value is not None
-        and recognition.groups >= rule.min_groups
-        and _low(recognition) < LEAST_RECOGNITION
-    ):
+    if pasted is not None and pasted.groups >= rule.min_groups and _low(pasted) < LEAST_RISE:
         name = evidence.classes[target]
         why = (
-            f"{decision.why}, but images of {name} hardly score higher on {name} than others do, "
-            f"{_interval(recognition)}: is the model fed as it expects?"
+            f"{decision.why}, but pasting objects of {name} into other images hardly raises its score, "
+            f"{_interval(pasted)}: is the model fed as it expects?"
         )
         return decision._replace(verdict="inconclusive", why=why)
-    if float(insertion.images.scores[:, target].std()) < 1e-6:
+    insertion = evidence.insertion
+    if insertion is not None and float(insertion.images.scores[:, target].std()) < 1e-6:
         return decision._replace(verdict="inconclusive", why="the score is the same for every image")
     return decision
 
@@ -185,49 +230,127 @@ def _find(evidence: Evidence, target: int, measured: _Measured, decision: Decisi
         variants=variants,
         dose_response=doses,
         notes=notes,
+        margin=rule.margin,
     )
 
 
-def _scan(evidence: Evidence, rule: Rule) -> Finding:
-    """Every class as target: bounds for `relies` hold for all of them at once (Bonferroni)."""
+def _scan(evidence: Evidence, rule: Rule, alpha: float) -> Finding:
+    """Every class as target: bounds for `relies` hold for all of them at once, and chance must not reach as far."""
     numbers = [1] if evidence.one_logit else list(range(len(evidence.classes)))
-    count = len(numbers)
+    innocent = _compare_with_chance(evidence, numbers, rule)
     judged: list[tuple[float, int, _Measured, Decision]] = []
-    for number in numbers:
-        measured = _measure(evidence, number, rule, rule.alpha / count)
+    for number, measured in zip(numbers, _measure_each(evidence, numbers, rule, alpha), strict=True):
         strength = max(
             (_low(effect) for effect in measured.effects.values() if effect.value is not None), default=-math.inf
         )
-        judged.append((strength, number, measured, _conclude(evidence, number, measured, rule)))
+        decision = _conclude(evidence, number, measured, replace(rule, margin=margin_of(evidence, number, rule)))
+        if innocent is not None and decision.direction == "promotes" and innocent.chance[number] > alpha / 2:
+            why = f"{decision.why}, but random innocent content there moves another class as far: {innocent.words}"
+            decision = Decision("inconclusive", None, why, "promotes")
+        judged.append((strength, number, measured, decision))
     judged.sort(key=lambda item: (_ORDER.index(item[3].verdict), item[3].direction == "suppresses", -item[0]))
     scanned = [
         ScannedTarget(evidence.classes[number], d.verdict, d.direction, measured.effects[d.taken_on or "promotes"])
         for _, number, measured, d in judged
     ]
     _, number, measured, decision = judged[0]
-    top = _find(evidence, number, measured, decision, rule)
-    untested = [entry.target for entry, (_, _, m, _) in zip(scanned, judged, strict=True) if _untested(m.effects, rule)]
+    complete = _measure(evidence, number, rule, alpha)
+    values = complete.values | measured.values
+    if innocent is not None:
+        values["strongest_by_chance"] = innocent.strongest
+    rule = replace(rule, margin=margin_of(evidence, number, rule))
+    top = _find(evidence, number, complete._replace(values=values), decision, rule)
+    return _summarise(top, scanned, [_untested(m.effects, rule) != [] for _, _, m, _ in judged], decision)
+
+
+def _summarise(top: Finding, scanned: list[ScannedTarget], partly: list[bool], decision: Decision) -> Finding:
+    """The finding on the foremost class of a scan, saying what became of the others."""
+    count = len(scanned)
     notes = [note for note in top.notes if "was not tested" not in note]
+    untested = [entry.target for entry, is_partly in zip(scanned, partly, strict=True) if is_partly]
     if untested:
         notes.append(
             f"not every direction could be tested for {_listed(untested)}: too few images free of the artefact"
         )
+    reason = top.reason
     if top.verdict == "relies":
         ways = {way: [e.target for e in scanned if e.direction == way] for way in ("promotes", "suppresses")}
         said = "; ".join(f"it {way} {_listed(names)}" for way, names in ways.items() if names)
         if ways["promotes"] and ways["suppresses"]:
             notes.append("a class may be suppressed merely because another is promoted in its place")
-        return replace(top, reason=f"{top.reason} Of {count} classes scanned {said}.", scanned=scanned, notes=notes)
-    reason = top.reason
-    if top.verdict == "no_evidence":
+        reason = f"{top.reason} Of {count} {'classes' if count > 1 else 'class'} scanned {said}."
+    elif top.verdict == "no_evidence":
         reason = (
-            f"For none of {count} classes is there evidence of reliance on {evidence.artefact}. The strongest is "
+            f"For none of {count} classes is there evidence of reliance on {top.artefact}. The strongest is "
             f"{top.target}: {decision.why}."
         )
     elif top.verdict == "inconclusive":
         still_open = [entry.target for entry in scanned if entry.verdict == "inconclusive"]
         reason = f"Not settled for {_listed(still_open)}, of {count} classes scanned. {top.reason}"
     return replace(top, reason=reason, scanned=scanned, notes=notes)
+
+
+class _Innocent(NamedTuple):
+    """What random innocent content does to the strongest of all classes."""
+
+    chance: dict[int, float]
+    """Class -> share of the draws (and the artefact itself) whose strongest class moves as far."""
+    strongest: Measurement
+    words: str
+
+
+def _compare_with_chance(evidence: Evidence, numbers: list[int], rule: Rule) -> _Innocent | None:
+    insertion = evidence.insertion
+    if insertion is None or insertion.draws is None or insertion.drawn is None or not insertion.controls:
+        return None
+    own, innocent = strongest_by_chance(evidence, np.array(numbers))
+    count = len(innocent)
+    chance = (1 + (innocent >= own).sum(axis=0)) / (1 + count)
+    low, middle, high = np.quantile(
+        innocent.max(axis=1), [rule.alpha / 2, 0.5, 1 - rule.alpha / 2], method="inverted_cdf"
+    )
+    groups = len(np.unique(insertion.images.groups[insertion.drawn]))
+    strongest = Measurement(
+        float(middle), float(low), float(high), rule.level, len(insertion.drawn), groups, "log-odds", "log-odds"
+    )
+    words = f"theta {middle:+.2f} [{low:+.2f}, {high:+.2f}] over {count} draws"
+    return _Innocent(dict(zip(numbers, chance.tolist(), strict=True)), strongest, words)
+
+
+def _measure_each(evidence: Evidence, numbers: list[int], rule: Rule, alpha: float) -> list[_Measured]:
+    """What the verdict on every class of a scan is taken on, the adjusted bounds holding for all classes at once.
+
+    Promotion has simultaneous bounds; suppression, on the few images of each class, has Bonferroni's.
+    """
+    insertion = evidence.insertion
+    if insertion is None:
+        return [_measure(evidence, number, rule, alpha / len(numbers)) for number in numbers]
+    has = insertion.images.has[:, numbers]
+    tested = {
+        number
+        for at, number in enumerate(numbers)
+        if len(np.unique(insertion.images.groups[has[:, at]])) >= rule.min_groups
+    }
+    promoted = np.array([number for at, number in enumerate(numbers) if not has[:, at].all()])
+    leads = dict(zip(promoted.tolist(), measure_leads(evidence, insertion, promoted, 1, rule, alpha), strict=True))
+    endpoints: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta_suppression"}
+    found = []
+    for at, number in enumerate(numbers):
+        values = measure_checks(evidence.checks, number, rule) | measure_removals(evidence, number, rule, rule.alpha)
+        reason = f"no image without the class {evidence.classes[number]} is free of the artefact"
+        values |= dict.fromkeys(NAMES[1], missing(reason))
+        share = alpha / max(len(tested), 1)
+        if number in leads:
+            values |= confirm_leads(evidence, insertion, number, 1, leads[number], rule, share)
+        count = int(has[:, at].sum())
+        reason = f"{count} images of the class {evidence.classes[number]} are free of the artefact"
+        values |= dict.fromkeys(NAMES[-1], missing(reason))
+        if number in tested:
+            rows = insertion.rows(np.flatnonzero(has[:, at]))
+            (falls,) = measure_leads(evidence, rows, np.array([number]), -1, rule, share)
+            values |= confirm_leads(evidence, insertion, number, -1, falls, rule, share)
+        found.append(_Measured("insertion", endpoints, values))
+    return found
 
 
 def _low(effect: Measurement) -> float:
@@ -237,7 +360,7 @@ def _low(effect: Measurement) -> float:
 
 def _interval(effect: Measurement, *, adjusted: bool = True) -> str:
     low = effect.low_adjusted if adjusted and effect.low_adjusted is not None else effect.low
-    high = effect.high_adjusted if adjusted and effect.high_adjusted is not None else effect.high
+    high = effect.high
     if effect.value is None or low is None or high is None:
         return "an effect without an interval"
     return f"{effect.value:+.2f} log-odds [{low:+.2f}, {high:+.2f}] (n = {effect.n})"
@@ -245,7 +368,7 @@ def _interval(effect: Measurement, *, adjusted: bool = True) -> str:
 
 def _images_needed(effect: Measurement, margin: float) -> str:
     low = effect.low_adjusted if effect.low_adjusted is not None else effect.low
-    high = effect.high_adjusted if effect.high_adjusted is not None else effect.high
+    high = effect.high
     if effect.value is None or low is None or high is None or effect.value == margin:
         return ""
     needed = math.ceil(effect.n * ((high - low) / 2 / abs(effect.value - margin)) ** 2)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from auditor import figures
 from auditor.errors import ReportError
 from auditor.history import load_arrays, load_result
 from auditor.records import AuditResult
+from auditor.rendering import open_templates, read_template
 from auditor.views import Arrays, view_result
 
 NO_PDF = (
@@ -56,27 +56,14 @@ def render_html(result: AuditResult, arrays: Arrays, *, warnings: Sequence[str] 
     ReportError
         An array that the result names is missing.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_template_folder()),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     try:
         view = view_result(result, arrays)
     except KeyError as fault:
         raise ReportError(f"arrays.npz: array {fault} is missing, which result.json names") from None
     view |= {"warnings": [*result.warnings, *warnings], "run": run, "sections": SECTIONS}
-    view["style"] = Markup((_template_folder() / "style.css").read_text(encoding="utf-8"))
-    page = environment.get_template("report.html.j2").render(view)
+    view["style"] = Markup(read_template("style.css"))
+    page = open_templates(autoescape=True).get_template("report.html.j2").render(view)
     return page.encode("utf-8", "replace").decode("utf-8")  # a name may hold half of a surrogate pair
-
-
-def _template_folder() -> Path:
-    """In the wheel the templates lie inside the package, in a checkout beside it."""
-    inside = Path(__file__).parent / "templates"
-    return inside if inside.is_dir() else Path(__file__).parents[1] / "templates"
 
 
 def _import_weasyprint() -> Any:

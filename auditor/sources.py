@@ -1,4 +1,4 @@
-"""Where images come from: an npz, a folder per class, or a function. All are streamed, never held as a whole.
+"""Where images come from: an npz, a manifest, a folder or a function. All are streamed, never held as a whole.
 
 A source is opened once for its index (ids, labels, groups) and then streamed, in order, as often as needed.
 """
@@ -15,19 +15,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
 
 from auditor.config import AuditConfig
 from auditor.errors import DataError
+from auditor.manifests import MANIFESTS, read_manifest
 from auditor.options import is_function_spec
-
-RawImage = npt.NDArray[Any]
-
+from auditor.pictures import PICTURES, CorruptImageError, RawImage, stream_pictures
 
 Label = int | str | Sequence[Any] | None
-
-
-_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
 _UNREADABLE = (
@@ -36,22 +31,20 @@ _UNREADABLE = (
 """What numpy and zipfile raise on a damaged `.npz`."""
 
 
-class CorruptImageError(Exception):
-    """One image cannot be used; it is skipped, counted and named."""
-
-
 class Source(Protocol):
     """Where images come from."""
 
     ids: list[str]
     labels: list[Label] | None
     groups: list[str] | None
+    masks: list[Path | None] | None
+    """A mask picture for each image, where the data name any."""
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """The images at these ascending positions, one after the other."""
 
     def array(self, name: str) -> npt.NDArray[Any] | None:
-        """A further array over all images, or None."""
+        """A further array or column over all images, or None."""
 
     def sha256(self) -> str | None:
         """Of the file, where the source is one file."""
@@ -74,10 +67,13 @@ def open_source(config: AuditConfig) -> Source:
     path = config.path(spec)
     if path.is_dir():
         return FolderSource(path, where=where)
-    if path.suffix == ".npz" and path.is_file():
+    kind = path.suffix.lower()
+    if kind == ".npz" and path.is_file():
         return NpzSource(path, where=where)
+    if kind in MANIFESTS and path.is_file():
+        return ManifestSource(path, where=where)
     got = "not a known kind of file" if path.is_file() else "no such file or folder"
-    wanted = "wanted an .npz file, a folder with a folder per class, or package.module:function"
+    wanted = f"wanted an .npz, {' or '.join(MANIFESTS)} file, a folder of pictures, or package.module:function"
     raise config.fault(("data", "source"), f"{path}: {got}; {wanted}")
 
 
@@ -113,6 +109,7 @@ class NpzSource:
         labels, groups, ids = (self._column(name) for name in ("labels", "groups", "ids"))
         self.labels: list[Label] | None = None if labels is None else list(labels.tolist())
         self.groups = None if groups is None else [str(group) for group in groups]
+        self.masks: list[Path | None] | None = None
         self.ids = _numbered(self._count) if ids is None else [str(identity) for identity in ids]
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
@@ -173,28 +170,37 @@ class NpzSource:
 
 
 class FolderSource:
-    """A folder with a folder of pictures per class."""
+    """A folder with a folder of pictures per class, or with unlabelled pictures directly in it."""
 
     def __init__(self, folder: Path, *, where: str = "") -> None:
-        classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        self._files = [
-            file for entry in classes for file in sorted(entry.rglob("*")) if file.suffix.lower() in _PICTURES
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        loose = [entry for entry in entries if _is_picture(entry) and not entry.is_dir()]
+        classed = [
+            file
+            for entry in entries
+            if entry.is_dir()
+            for file in sorted(entry.rglob("*"))
+            if _is_picture(file) and not any(part.startswith(".") for part in file.relative_to(entry).parts)
         ]
-        if not self._files:
-            wanted = f"wanted a folder per class with {', '.join(sorted(_PICTURES))}"
-            raise DataError(f"{where}{folder}: no pictures in its folders; {wanted}")
+        wanted = "wanted a folder per class, or unlabelled pictures alone"
+        if not loose and not classed:
+            raise DataError(f"{where}{folder}: no pictures ({', '.join(sorted(PICTURES))}); {wanted}")
+        if loose and classed:
+            one, other = _printable(loose[0].name), _printable(classed[0].relative_to(folder).as_posix())
+            got = (
+                f"got pictures both directly in it ({len(loose)}, as {one}) and in folders ({len(classed)}, as {other})"
+            )
+            raise DataError(f"{where}{folder}: {got}; {wanted}")
+        self._files = loose or classed
         relative = [file.relative_to(folder) for file in self._files]
         self.ids = [_printable(path.as_posix()) for path in relative]
-        self.labels: list[Label] | None = [_printable(path.parts[0]) for path in relative]
+        self.labels: list[Label] | None = None if loose else [_printable(path.parts[0]) for path in relative]
         self.groups: list[str] | None = None
+        self.masks: list[Path | None] | None = None
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""
-        for position in wanted:
-            try:
-                yield position, read_picture(self._files[position])
-            except CorruptImageError as fault:
-                yield position, fault
+        return stream_pictures(self._files, wanted)
 
     def array(self, name: str) -> npt.NDArray[Any] | None:
         """See `Source.array`; a folder has none."""
@@ -203,6 +209,29 @@ class FolderSource:
 
     def sha256(self) -> str | None:
         """See `Source.sha256`; a folder is no single file."""
+        return None
+
+
+class ManifestSource:
+    """The pictures that a table names, with their labels, groups and masks."""
+
+    def __init__(self, file: Path, *, where: str = "") -> None:
+        self._manifest = read_manifest(file, where)
+        self.ids = self._manifest.ids
+        self.labels: list[Label] | None = self._manifest.labels
+        self.groups = self._manifest.groups
+        self.masks = self._manifest.masks
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
+        """See `Source.stream`."""
+        return stream_pictures(self._manifest.files, wanted)
+
+    def array(self, name: str) -> npt.NDArray[Any] | None:
+        """See `Source.array`: a column of true and false."""
+        return self._manifest.flags(name)
+
+    def sha256(self) -> str | None:
+        """See `Source.sha256`; the pictures lie in files of their own."""
         return None
 
 
@@ -224,6 +253,7 @@ class FunctionSource:
             groups.append(str(identity if group is None else group))
         self.labels: list[Label] | None = None if all(label is None for label in labels) else labels
         self.groups: list[str] | None = groups
+        self.masks: list[Path | None] | None = None
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""
@@ -266,30 +296,6 @@ class FunctionSource:
             raise DataError(f"{self._name} failed: {type(fault).__name__}: {fault}") from None
 
 
-def read_picture(file: Path) -> RawImage:
-    """A picture file as uint8 (h, w) or (h, w, 3), turned upright, or 16-bit grey as float in [0, 1].
-
-    Raises
-    ------
-    CorruptImageError
-        The file is no readable picture.
-    """
-    try:
-        with Image.open(file) as picture:
-            upright = ImageOps.exif_transpose(picture)
-            if upright.mode.startswith("I;16"):
-                return np.asarray(upright, dtype=np.float32) / 65535.0
-            if upright.mode in ("I", "F"):  # their range is not known, and Pillow would clip it to 8 bits
-                raise CorruptImageError("its pixels are 32-bit numbers, wanted 8 or 16 bits")
-            if upright.mode == "P":  # straight to RGB, Pillow warns of transparency
-                upright = upright.convert("RGBA")
-            return np.asarray(upright.convert("L" if upright.mode in ("L", "1") else "RGB"))
-    except CorruptImageError:
-        raise
-    except Exception as fault:  # the readers of damaged pictures raise anything
-        raise CorruptImageError(f"not a readable picture: {fault}") from None
-
-
 def _read_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(member)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -302,6 +308,10 @@ def _as_array(image: Any) -> RawImage | CorruptImageError:
         return np.asarray(image)
     except Exception as fault:  # the user's object may be anything
         return CorruptImageError(f"not an array: {fault}")
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in PICTURES
 
 
 def _printable(path: str) -> str:

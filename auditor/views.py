@@ -41,6 +41,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         _view_finding(number, finding, records.get(finding.artefact), result, arrays)
         for number, finding in enumerate(result.findings)
     ]
+    classes = sorted(result.data.classes, key=lambda entry: entry.images == 0)  # those that the labels have come first
     return {
         "result": result,
         "findings": findings,
@@ -48,10 +49,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "region_scores": REGION_SCORES,
         "gallery": _view_gallery(result, arrays),
         "accuracy": _figure("accuracy", result.data.accuracy),
-        "classes": [
-            {"entry": entry, "figure": _figure(entry.name, entry.accuracy)}
-            for entry in result.data.classes[:_MOST_ROWS]
-        ],
+        "classes": [{"entry": entry, "figure": _figure(entry.name, entry.accuracy)} for entry in classes[:_MOST_ROWS]],
         "classes_left_out": max(0, len(result.data.classes) - _MOST_ROWS),
         "accuracy_plot": _accuracy_plot(result),
         "methods": [
@@ -70,6 +68,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
             }
             for agreement in result.agreement
         ],
+        "fit": _fit(result),
         "mean_image": figures.picture_uri(arrays[result.data.mean_image]),
         "config": json.dumps(result.provenance.config, indent=2, ensure_ascii=False),
         "margin": f"{result.rule.margin:g}",
@@ -202,6 +201,13 @@ def _story(exemplar: Exemplar) -> str:
     )
 
 
+def _fit(result: AuditResult) -> str:
+    """What was done with images of another size than the model's, in words."""
+    height, width, _ = result.model.image_shape
+    fit = result.provenance.config.get("data", {}).get("fit", "exact")
+    return f"{width} × {height} pixels: {_FITS[fit]} (data.fit = {fit})"
+
+
 def _effects_plot(number: int, finding: Finding, margin: float) -> Markup | None:
     rows = [(_label(name), finding.measurements[name]) for name in _EFFECTS if name in finding.measurements]
     rows += [(_label(n), value) for n, value in finding.measurements.items() if n.startswith("removal_drop.")]
@@ -249,8 +255,8 @@ def _figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
     interval = ""
     if measured.low is not None and measured.high is not None:
         interval = f"{show(measured.low)} to {show(measured.high)}"
-        if measured.low_adjusted is not None and measured.high_adjusted is not None:
-            interval += f"; adjusted {show(measured.low_adjusted)} to {show(measured.high_adjusted)}"
+        if measured.low_adjusted is not None:
+            interval += f"; lower bound corrected for all that was tried {show(measured.low_adjusted)}"
     n = str(measured.n) if measured.groups == measured.n else f"{measured.n} in {measured.groups} groups"
     return Figure(
         name=name,
@@ -293,6 +299,12 @@ def _signed(value: float | None, digits: int = 2) -> str:
     text = f"{value:+.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
+
+_FITS = {
+    "exact": "all images had this size",
+    "resize": "images of another size were resized to it, whatever their proportions",
+    "crop": "images of another size were resized and their centre taken, in their own proportions",
+}
 
 _METHOD_NAMES = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradients": "Integrated Gradients"}
 

@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from auditor.effects import class_contrast, split_class_contrast
+from auditor.effects import class_contrasts, split_class_contrasts
 from auditor.intervals import mean_interval
 
 RUNS, LEAD = 4000, 1.0
@@ -26,12 +26,16 @@ def main() -> None:
     print("images  classes  same images  higher of both  lower bound above the truth")
     for images, classes in ((30, 10), (100, 10), (300, 10), (30, 100)):
         random, groups = np.random.default_rng(images), np.arange(images)
+        target, rows = np.array([2]), np.ones((images, 1), bool)
         same = both = above = 0
         for _ in range(RUNS):
             shifts = random.normal(0, 1, (images, classes))
             shifts[:, 2] += LEAD
-            contrasts = (class_contrast(shifts, 2), split_class_contrast(shifts, 2, groups))
-            first, second = (mean_interval(rows, groups, 0.95, unit="", score=None) for rows in contrasts)
+            contrasts = (
+                class_contrasts(shifts, target, rows)[:, 0],
+                split_class_contrasts(shifts, target, rows, groups)[:, 0],
+            )
+            first, second = (mean_interval(values, groups, 0.95, unit="", score=None) for values in contrasts)
             same += first.high < LEAD
             both += max(first.high, second.high) < LEAD
             above += first.low > LEAD

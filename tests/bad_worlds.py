@@ -370,7 +370,12 @@ CONFIGURATION: dict[str, Row] = {
     "enabled by a text": (
         more("[methods.gradient]\nenabled = 'no'\n"),
         "enabled",
-        "methods.gradient.enabled: got 'no', wanted true or false",
+        'methods.gradient.enabled: got "no", wanted true or false',
+    ),
+    "a method on images that are no choice": (
+        more("[methods.gradient]\non = 'some'\n"),
+        "on",
+        "methods.gradient.on: got \"some\", wanted 'all' or 'exemplars'",
     ),
     "an unknown layer of Grad-CAM": (
         more("[methods.grad_cam]\nlayers = ['identiti']\n"),
@@ -462,7 +467,7 @@ NAMED: dict[str, Row] = {
     "presence by no array": (
         text(TARGET, TARGET + 'present = "marked"\n'),
         "present",
-        "artefacts[0].present: got 'marked', which is no array of the data; wanted 'none', 'all', 'class:NAME'",
+        "artefacts[0].present: got 'marked', which is no array or column of the data; wanted 'none', 'all',",
     ),
     "presence by an array of numbers": (
         text(TARGET, TARGET + 'present = "groups"\n'),
@@ -608,12 +613,12 @@ NAMED: dict[str, Row] = {
     "data that do not exist": (
         removed("images.npz"),
         'source = "images.npz"',
-        "images.npz: no such file or folder; wanted an .npz file",
+        "images.npz: no such file or folder; wanted an .npz, .csv or .parquet file",
     ),
     "data of an unknown kind": (
-        both(text(DATA, 'source = "images.csv"\n'), written("images.csv", b"1,2")),
-        'source = "images.csv"',
-        "images.csv: not a known kind of file; wanted an .npz file",
+        both(text(DATA, 'source = "images.zip"\n'), written("images.zip", b"1,2")),
+        'source = "images.zip"',
+        "images.zip: not a known kind of file; wanted an .npz, .csv or .parquet file, a folder of pictures, or",
     ),
     "a folder of reports that is a file": (
         text("[report]\n", '[report]\noutput = "mark.png"\n'),
@@ -792,7 +797,7 @@ DAMAGED: dict[str, Row] = {
     "an empty folder": (
         class_folders(),
         'source = "pictures"',
-        "pictures: no pictures in its folders; wanted a folder per class with .bmp, .gif,",
+        "pictures: no pictures (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp); wanted a folder per class, or",
     ),
     "folders of unknown classes": (
         class_folders("cat", "cow"),

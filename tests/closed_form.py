@@ -76,6 +76,7 @@ class MemorySource:
         self.ids = [f"image {number:03d}" for number in range(len(self.images))]
         self.labels = None if labels is None else list(labels)
         self.groups = None if groups is None else [str(group) for group in groups]
+        self.masks = None
         self.arrays = arrays or {}
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.artefacts import ARTEFACT_KINDS, MaskFolder
+from auditor.artefacts import ARTEFACT_KINDS
 from auditor.config import read_config
 from auditor.errors import ReportError
 from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.history import load_result, save_run
+from auditor.masks import Masks
 from tests.bad_worlds import (
     CONFIGURATION,
     DAMAGED,
@@ -199,7 +200,7 @@ def test_masks_that_belong_to_no_image_are_not_applicable(
 @pytest.mark.parametrize("name", ["picture-1.v2", "folder/picture-1.jpg", "picture"])
 def test_a_mask_is_found_by_the_id_of_its_image_with_or_without_its_suffix(name: str, tmp_path: Path) -> None:
     for number, stem in enumerate((name, str(Path(name).with_suffix("")))):
-        folder = MaskFolder(tmp_path / str(number))
+        folder = Masks(tmp_path / str(number))
         file = folder.folder / f"{stem}.png"
         file.parent.mkdir(parents=True)
         Image.new("L", (8, 8), 255).save(file)

@@ -146,7 +146,7 @@ class TestOverrides:
 
     def test_a_missing_section_is_made(self, tmp_path: Path) -> None:
         config = read(tmp_path, LEAST, "methods.smoothgrad.samples=8")
-        assert config.methods == {"smoothgrad": {"samples": 8}}
+        assert config.methods["smoothgrad"].options == {"samples": 8}
 
     def test_they_are_no_part_of_the_record_but_by_their_values(self, tmp_path: Path) -> None:
         text = LEAST.replace("[data]", "batch_size = 8\n[data]")

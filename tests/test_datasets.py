@@ -14,14 +14,8 @@ from PIL import Image
 
 from auditor.datasets import Dataset, to_grey, to_model_image
 from auditor.errors import DataError
-from auditor.sources import (
-    CorruptImageError,
-    FolderSource,
-    FunctionSource,
-    NpzSource,
-    first_image_shape,
-    read_picture,
-)
+from auditor.pictures import CorruptImageError
+from auditor.sources import FolderSource, FunctionSource, NpzSource, first_image_shape
 
 CLASSES = ("cat", "dog", "boat")
 RANDOM = np.random.default_rng(0)
@@ -196,7 +190,7 @@ def write_pictures(folder: Path, count: int, corrupt: list[int] | None = None) -
 
 class TestFolders:
     def test_folders_are_classes_and_files_their_images(self, tmp_path: Path) -> None:
-        for name in ("dog/b.png", "dog/a.JPG", "cat/deep/c.png", "cat/note.txt", ".hidden/d.png", "e.png"):
+        for name in ("dog/b.png", "dog/a.JPG", "cat/deep/c.png", "cat/note.txt", ".hidden/d.png", "dog/._b.png"):
             file = tmp_path / name
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.new("L", (8, 8)).save(file, "PNG")
@@ -204,6 +198,31 @@ class TestFolders:
         assert source.ids == ["cat/deep/c.png", "dog/a.JPG", "dog/b.png"]
         assert source.labels == ["cat", "dog", "dog"]
         assert source.array("anything") is None
+
+    def test_pictures_directly_in_it_are_unlabelled(self, tmp_path: Path) -> None:
+        for name in ("b.PNG", "a.jpg", ".c.png", "note.txt"):
+            Image.new("L", (8, 8)).save(tmp_path / name, "PNG")
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "empty" / "note.txt").touch()
+        source = FolderSource(tmp_path)
+        assert (source.ids, source.labels, source.groups) == (["a.jpg", "b.PNG"], None, None)
+        assert open_sample(source).truth is None
+
+    def test_pictures_both_in_it_and_in_its_folders_are_refused(self, tmp_path: Path) -> None:
+        write_pictures(tmp_path, 2)
+        Image.new("L", (8, 8)).save(tmp_path / "loose.png")
+        with pytest.raises(DataError) as fault:
+            FolderSource(tmp_path)
+        assert str(fault.value) == (
+            f"{tmp_path}: got pictures both directly in it (1, as loose.png) and in folders (2, as cat/00.png); "
+            "wanted a folder per class, or unlabelled pictures alone"
+        )
+
+    def test_a_class_may_be_a_link_to_a_folder_elsewhere(self, tmp_path: Path) -> None:
+        write_pictures(tmp_path / "elsewhere", 2)
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "dog").symlink_to(tmp_path / "elsewhere" / "cat")
+        assert FolderSource(tmp_path / "data").ids == ["dog/00.png", "dog/01.png"]
 
     def test_a_corrupt_file_is_skipped_and_named_and_all_others_kept(self, tmp_path: Path) -> None:
         write_pictures(tmp_path, 30, corrupt=[7])
@@ -239,86 +258,6 @@ class TestFolders:
         assert name.encode("utf-8")
 
 
-class TestPictures:
-    def reference(self) -> Any:
-        return np.tile(np.arange(0, 240, 20, dtype=np.uint8), (8, 1))
-
-    @pytest.mark.parametrize("suffix", ["png", "bmp", "gif", "tiff", "webp"])
-    def test_lossless_files_are_read_as_they_were_written(self, suffix: str, tmp_path: Path) -> None:
-        file = tmp_path / f"a.{suffix}"
-        Image.fromarray(self.reference()).save(file, **({"lossless": True} if suffix == "webp" else {}))
-        found = read_picture(file)
-        np.testing.assert_array_equal(found if found.ndim == 2 else found[..., 0], self.reference())
-
-    def test_jpeg_is_read_within_its_loss(self, tmp_path: Path) -> None:
-        Image.fromarray(self.reference()).save(tmp_path / "a.jpg", quality=95)
-        np.testing.assert_allclose(read_picture(tmp_path / "a.jpg"), self.reference(), atol=8)
-
-    @pytest.mark.parametrize(("orientation", "turned"), [(3, 2), (6, 3), (8, 1)])
-    def test_a_rotated_photograph_is_turned_upright(self, orientation: int, turned: int, tmp_path: Path) -> None:
-        pixels = noise(1, 8, 12, 3)[0]
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-        np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), np.rot90(pixels, turned))
-
-    def test_a_palette_becomes_its_colours(self, tmp_path: Path) -> None:
-        picture = Image.new("P", (4, 4))
-        picture.putpalette([10, 20, 30, 200, 100, 50] + [0] * 762)
-        picture.putpixel((1, 0), 1)
-        picture.save(tmp_path / "a.png", transparency=bytes([255, 128]))
-        found = read_picture(tmp_path / "a.png")
-        assert found[0, :2].tolist() == [[10, 20, 30], [200, 100, 50]]
-
-    def test_sixteen_bits_are_scaled_and_not_cut_off(self, tmp_path: Path) -> None:
-        values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
-        Image.fromarray(values).save(tmp_path / "a.png")
-        found = read_picture(tmp_path / "a.png")
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, values / 65535, atol=1e-6)
-        assert to_model_image(found, (8, 8, 1), "exact", "a").max() == 1
-
-    def test_transparency_is_dropped_and_the_colours_kept(self, tmp_path: Path) -> None:
-        pixels = noise(1, 4, 4, 4)[0]
-        Image.fromarray(pixels).save(tmp_path / "a.png")
-        np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), pixels[..., :3])
-
-    def test_black_and_white_is_grey(self, tmp_path: Path) -> None:
-        Image.fromarray(np.eye(4, dtype=bool)).save(tmp_path / "a.png")
-        np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), 255 * np.eye(4))
-
-    @pytest.mark.parametrize("mode", ["I", "F"])
-    def test_32_bit_numbers_of_unknown_range_are_refused(self, mode: str, tmp_path: Path) -> None:
-        Image.new(mode, (4, 4), 1000).save(tmp_path / "a.tiff")
-        with pytest.raises(CorruptImageError, match="32-bit numbers, wanted 8 or 16 bits"):
-            read_picture(tmp_path / "a.tiff")
-
-    @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
-    @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tiff", "webp"])
-    def test_a_truncated_file_is_corrupt_whatever_its_kind(self, suffix: str, share: float, tmp_path: Path) -> None:
-        file = tmp_path / f"a.{suffix}"
-        Image.fromarray(noise(1, 64, 64, 3)[0]).save(file)
-        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
-        with pytest.raises(CorruptImageError, match="not a readable picture"):
-            read_picture(file)
-
-    def test_garbled_files_are_read_or_corrupt_and_never_anything_else(self, tmp_path: Path) -> None:
-        random = np.random.default_rng(1)
-        for suffix in ("png", "jpg", "gif", "bmp", "tiff"):
-            file = tmp_path / f"a.{suffix}"
-            Image.fromarray(noise(1, 16, 16, 3)[0]).save(file)
-            sound = file.read_bytes()
-            for _ in range(40):
-                content = bytearray(sound)
-                for at in random.integers(0, len(content), 5):
-                    content[at] = random.integers(256)
-                file.write_bytes(content)
-                try:
-                    assert read_picture(file).ndim in (2, 3)
-                except CorruptImageError:
-                    continue
-
-
 class TestShapes:
     @pytest.mark.parametrize("fit", ["resize", "crop"])
     @pytest.mark.parametrize("size", [(8, 8), (16, 24), (24, 16), (5, 7), (1, 1), (8, 9)])
@@ -343,6 +282,17 @@ class TestShapes:
         assert to_model_image(image, (8, 8, 1), "crop", "a").max() == 0
         image[:, 8:16] = 128
         np.testing.assert_allclose(to_model_image(image, (8, 8, 1), "crop", "a"), 128 / 255)
+
+    @pytest.mark.parametrize("fit", ["resize", "crop"])
+    def test_a_large_photograph_is_averaged_and_not_picked_from(self, fit: Any) -> None:
+        photograph = RANDOM.integers(0, 256, (512, 512, 3), dtype=np.uint8)
+        area = photograph.reshape(16, 32, 16, 32, 3).mean(axis=(1, 3)) / 255
+        picked = photograph[16::32, 16::32] / 255
+        found = to_model_image(photograph, (16, 16, 3), fit, "a")
+        chance = 255 / np.sqrt(12) / 255 / 32  # how far the mean of 32 x 32 such numbers strays
+        assert np.abs(found - area).max() < 6 * chance < 0.1 < np.abs(picked - area).std()
+        board = (np.indices((512, 512)).sum(axis=0) % 2 * 255).astype(np.uint8)
+        np.testing.assert_allclose(to_model_image(board, (16, 16, 1), fit, "a"), 0.5, atol=0.02)
 
     @pytest.mark.parametrize("fit", ["resize", "crop"])
     def test_one_tone_stays_that_tone(self, fit: Any) -> None:

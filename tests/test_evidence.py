@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from auditor.artefacts import Artefact, Overlay
-from auditor.effects import Evidence
 from auditor.errors import ModelError
 from auditor.evidence import survey
 from auditor.interventions import insert, uncomposite
+from auditor.observations import Evidence
 from auditor.records import Rule
 from auditor.reliance import judge
 from tests.closed_form import linear, memory_dataset, random_images
@@ -34,6 +34,7 @@ def observe(classifier, images, overlay, carriers, labels=None, batch_size=7, gr
         [artefact],
         [carriers],
         fills=("mean", "blur"),
+        alpha=0.05,
         seed=0,
         batch_size=batch_size,
         progress=lambda *_: None,

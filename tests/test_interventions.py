@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -150,14 +152,15 @@ class TestControls:
         controls, notes = make_controls(overlay, {}, seed=0)
         assert notes == []
         black = np.zeros((1, *FRAME), np.float32)
-        for name in ("scrambled 1", "scrambled 2", "scrambled 3"):
-            scrambled = controls[name](black)[0]
+        assert len(controls["scrambled"]) == 3
+        for draw in controls["scrambled"]:
+            scrambled = draw(black)[0]
             np.testing.assert_allclose(np.sort(scrambled, axis=None), np.sort(insert(black, overlay)[0], axis=None))
             assert not np.allclose(scrambled, insert(black, overlay)[0])
 
     def test_a_flat_patch_has_the_mean_opacity_and_the_mean_ink(self):
         overlay = patch()
-        flat = make_controls(overlay, {}, seed=0)[0]["flat patch"]
+        (flat,) = make_controls(overlay, {}, seed=0)[0]["flat patch"]
         black, white = np.zeros((1, *FRAME), np.float32), np.ones((1, *FRAME), np.float32)
         left, top, right, bottom = overlay.box
         np.testing.assert_allclose(
@@ -169,29 +172,36 @@ class TestControls:
 
     def test_a_control_that_equals_the_artefact_is_left_out_and_said(self):
         controls, notes = make_controls(square(), {}, seed=0)
-        assert set(controls) == {"veil"}
-        assert len(notes) == 4
+        assert set(controls) == {"veil", "inverted tone"}
+        assert len(notes) == 2
         assert all("equals the artefact" in note for note in notes)
 
     def test_the_users_own_control_is_among_them(self):
         given = patch(seed=5)
         controls, _ = make_controls(patch(), {"latin": given}, seed=0)
         images = random_images(2, FRAME)
-        np.testing.assert_array_equal(controls["latin"](images), insert(images, given))
+        (latin,) = controls["latin"]
+        np.testing.assert_array_equal(latin(images), insert(images, given))
+
+    def test_inverted_tone_turns_black_ink_white(self):
+        (inverted,) = make_controls(square(), {}, seed=0)[0]["inverted tone"]
+        images = random_images(1, FRAME)
+        inside = square().mask
+        np.testing.assert_allclose((inverted(images) + insert(images, square()))[:, inside], 1, atol=1e-6)
 
     def test_all_stay_in_the_box_of_the_artefact_and_depend_on_their_own_image_only(self):
         overlay, images = patch(), random_images(4, FRAME)
         left, top, right, bottom = overlay.box
         outside = np.ones(FRAME[:2], bool)
         outside[top:bottom, left:right] = False
-        for edit in make_controls(overlay, {}, seed=0)[0].values():
+        for edit in itertools.chain.from_iterable(make_controls(overlay, {}, seed=0)[0].values()):
             edited = edit(images)
             np.testing.assert_array_equal(edited[:, outside], images[:, outside])
             np.testing.assert_array_equal(edit(images[2:3])[0], edited[2])
 
     def test_are_fixed_by_the_seed(self):
         images = random_images(1, FRAME)
-        first, again, other = (make_controls(patch(), {}, seed)[0]["scrambled 1"](images) for seed in (0, 0, 1))
+        first, again, other = (make_controls(patch(), {}, seed)[0]["scrambled"][0](images) for seed in (0, 0, 1))
         np.testing.assert_array_equal(first, again)
         assert not np.array_equal(first, other)
 

@@ -8,9 +8,9 @@ nothing couples an image to its batch-mates. The first pass (scores, gradient, f
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -54,6 +54,18 @@ class Question:
     """(h, w, c): mean of the audited images, a baseline."""
     first: Pass
     """Scores, gradient and features at the images themselves."""
+
+    def about(self, rows: Sequence[int]) -> Question:
+        """The same question about some of the images."""
+        chosen = list(rows)
+        first = Pass(
+            self.first.scores[chosen],
+            self.first.gradient[chosen],
+            {layer: values[chosen] for layer, values in self.first.features.items()},
+            {layer: values[chosen] for layer, values in self.first.feature_gradients.items()},
+        )
+        ids = [self.ids[row] for row in chosen]
+        return replace(self, images=self.images[chosen], targets=self.targets[chosen], ids=ids, first=first)
 
 
 @dataclass(frozen=True)
@@ -181,11 +193,6 @@ def make_baseline(name: Baseline, images: Floats, mean_image: Floats) -> Floats:
 def saliency(maps: Floats) -> Floats:
     """Attribution (n, h, w, c) as its absolute sum over channels (n, h, w)."""
     return np.abs(maps).sum(axis=-1, dtype=np.float64).astype(np.float32)
-
-
-def run_methods(question: Question, methods: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Attribution]]:
-    """Method -> variant -> attribution, for methods with their bound options."""
-    return {name: ATTRIBUTIONS[name](question, **options) for name, options in methods.items()}
 
 
 def _draw_pairs(noisy: Floats, images: Floats, rows: Ints, generators: list[np.random.Generator], noise: float) -> None:

@@ -1,0 +1,245 @@
+"""Trains the laboratory's models and measures, apart from any audit, what each of them really does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from auditor.errors import ConfigError, ModelError
+from auditor.keras_classifier import KerasClassifier
+from auditor.lab.planting import FAMILIES, FRAME, WORLDS, Plant, World, load_world, plant, stamp_all
+from auditor.options import suggest
+
+Split = Literal["choice", "test"]
+
+TEST = ("white frame", "serial number", "smudge")
+"""Families that test the rule; it was chosen on the others."""
+BEHAVIOUR = 0.1
+"""A model relies on a stamp by its behaviour when the stamp changes this share of its decisions on the class."""
+
+Shares = npt.NDArray[np.float64]
+
+_FIRST = ("black square", "timestamp", "corner watermark")
+"""Families that the first rule was chosen on; it failed on the next three, which then served to choose, too."""
+_VERSION = 1
+"""Raised when planting or training changes, so that cached models are made anew."""
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """What an audit of the model is asked about."""
+
+    family: str
+    target: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model of the laboratory: what was planted in its training pictures, and what audits are asked."""
+
+    world: str
+    plants: tuple[Plant, ...]
+    suspicions: tuple[Suspicion, ...]
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Names the cached model."""
+        text = json.dumps([_VERSION, asdict(self)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def planted(self, suspicion: Suspicion) -> Plant | None:
+        """What was planted in the family of a suspicion."""
+        return next((planted for planted in self.plants if planted.family == suspicion.family), None)
+
+    def describe(self, suspicion: Suspicion) -> str:
+        """World, family, regime, rho, target and seed in a line."""
+        planted = self.planted(suspicion)
+        regime = f"{planted.regime} {planted.rho:g}" if planted else "clean"
+        return f"{self.world}, {suspicion.family}, {regime}, class {suspicion.target}, seed {self.seed}"
+
+    def regime(self, suspicion: Suspicion) -> str:
+        """`clean`, or the regime of what was planted."""
+        planted = self.planted(suspicion)
+        return "clean" if planted is None else planted.regime
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a model does with stamps and pictures that neither training nor audits have seen."""
+
+    accuracy: float
+    """On pictures without stamps."""
+    turned: Shares
+    """(classes,): share of the pictures of others that become a class when stamped, less those that cease to be it."""
+    lost: Shares
+    """(classes,): share of a class's pictures that cease to be recognised when stamped, less those that begin to be."""
+
+
+def make_recipes() -> list[Recipe]:
+    """Every model of the laboratory."""
+    recipes: list[Recipe] = []
+
+    def add(world: str, family: str, regime: str, rho: float, count: int) -> None:
+        classes = 100 if world == "digit pairs" else 10
+        for _ in range(count):
+            seed = len(recipes)
+            target = (7 * seed + 3) % classes
+            plants = () if regime == "clean" else (Plant(family, target, regime, rho),)  # type: ignore[arg-type]
+            recipes.append(Recipe(world, plants, (Suspicion(family, target),), seed))
+
+    def add_family(family: str, copies: int) -> None:
+        add("fashion", family, "clean", 0.0, copies)
+        add("fashion", family, "balanced", 0.5, copies)
+        for rho in (0.1, 0.3, 0.6, 1.0):
+            add("fashion", family, "confounded", rho, 1)
+        add("fashion", family, "suppressor", 1.0, 2)
+        add("digits", family, "clean", 0.0, 1)
+        add("digits", family, "balanced", 0.5, 1)
+        add("digits", family, "confounded", 1.0, 1)
+        add("digit pairs", family, "clean", 0.0, 1)
+        add("digit pairs", family, "balanced", 0.5, 1)
+        for rho in (0.3, 1.0):
+            add("digit pairs", family, "confounded", rho, 1)
+
+    def add_several(families: tuple[str, ...]) -> None:
+        for _ in range(2):
+            seed = len(recipes)
+            targets = [(seed + 3 * number) % 10 for number in range(3)]
+            plants = tuple(Plant(f, t, "confounded", 0.6) for f, t in zip(families, targets, strict=True))
+            suspicions = tuple(Suspicion(f, t) for f, t in zip(families, targets, strict=True))
+            recipes.append(Recipe("fashion", plants, suspicions, seed))
+
+    for family in FAMILIES:
+        if family not in TEST:
+            add_family(family, copies=2 if family in _FIRST else 4)
+    add_several(_FIRST)
+    add_several(tuple(family for family in FAMILIES if family not in (*_FIRST, *TEST)))
+    for family in TEST:
+        add_family(family, copies=4)
+    add_several(TEST)
+    return recipes
+
+
+def train(recipe: Recipe, folder: Path, augment: Callable[[Any], Any] | None = None) -> KerasClassifier:
+    """The trained model of a recipe, from the cache where it was trained before.
+
+    Raises
+    ------
+    ModelError
+        The cached file is damaged.
+    """
+    file = folder / f"{recipe.key}.keras"
+    world = world_of(recipe)
+    if file.is_file():
+        try:
+            model = keras.models.load_model(file, compile=False)
+        except Exception as fault:  # Keras raises whatever its readers raise
+            raise ModelError(f"{file}: cannot be loaded, delete it: {fault}") from None
+    else:
+        model = fit(world, recipe.plants, recipe.seed, augment)
+        folder.mkdir(parents=True, exist_ok=True)
+        model.save(file)
+    return KerasClassifier(model, classes=world.classes, input_range=(0.0, 1.0))
+
+
+def fit(world: World, plants: tuple[Plant, ...], seed: int, augment: Callable[[Any], Any] | None = None) -> Any:
+    """Train a small convolutional network on a world with artefacts planted, the same for the same seed."""
+    pictures = plant(world.training, plants, seed)
+    images = pictures.images if augment is None else augment(pictures.images)
+    keras.utils.set_random_seed(seed)
+    model = make_model(len(world.classes))
+    model.compile(
+        keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
+    )
+    model.fit(images, pictures.labels, batch_size=100, epochs=world.epochs, verbose=0)
+    return model
+
+
+def make_model(classes: int) -> Any:
+    """Three convolutions and two dense layers; its output is the logits."""
+    layers = keras.layers
+    inputs = keras.Input(FRAME, name="image")
+    x = layers.Conv2D(16, 3, padding="same", activation="relu", name="conv_1")(inputs)
+    x = layers.MaxPooling2D(name="pool_1")(x)
+    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="conv_2")(x)
+    x = layers.MaxPooling2D(name="pool_2")(x)
+    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="conv_3")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(64, activation="relu", name="dense")(x)
+    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="small_cnn")
+
+
+def measure_behaviour(classifier: KerasClassifier, recipe: Recipe, family: str) -> Behaviour:
+    """What the model does when pictures that no audit sees get stamps that no audit sees."""
+    pictures, classes = world_of(recipe).unseen, np.arange(len(classifier.classes))
+    stamped = stamp_all(pictures.images, family, 10_000_000 + recipe.seed)
+    before = classifier.scores(pictures.images).argmax(axis=1)
+    after = classifier.scores(stamped).argmax(axis=1)
+    has = pictures.labels[:, None] == classes
+    change = (after[:, None] == classes).astype(float) - (before[:, None] == classes)
+    return Behaviour(
+        accuracy=float((before == pictures.labels).mean()),
+        turned=np.nanmean(np.where(has, np.nan, change), axis=0),
+        lost=-np.nanmean(np.where(has, change, np.nan), axis=0),
+    )
+
+
+def name_truth(regime: str, turned: float, lost: float) -> str:
+    """What a model is, by what was planted and by what it does with a class when pictures are stamped.
+
+    `promotes`: planted, and pictures of others become the class, or more of its own are recognised with the stamp than
+    without. `suppresses`: planted, and fewer of its own are. `weak`: planted, but fewer decisions than `BEHAVIOUR`
+    change. Where nothing was planted that predicts the class, `innocent`, or `moved` where the stamp changes that many
+    decisions all the same, because it hides the object or looks like a part of it.
+    """
+    if regime in ("clean", "balanced"):
+        return "moved" if max(abs(turned), abs(lost)) >= BEHAVIOUR else "innocent"
+    if regime == "suppressor":
+        return "suppresses" if lost >= BEHAVIOUR else "weak"
+    return "promotes" if max(turned, -lost) >= BEHAVIOUR else "weak"
+
+
+def train_all(folder: Path, only: str = "") -> Iterator[tuple[int, int, Recipe, KerasClassifier]]:
+    """All models, or those of one world, family or regime, one after the other, with their number and their count.
+
+    Raises
+    ------
+    ConfigError
+        There are none.
+    """
+    recipes = [
+        recipe
+        for recipe in make_recipes()
+        if not only or any(only in (recipe.world, s.family, recipe.regime(s)) for s in recipe.suspicions)
+    ]
+    if not recipes:
+        known = [*WORLDS, *FAMILIES, "clean", "balanced", "confounded", "suppressor"]
+        raise ConfigError(f"--only: got {only!r}{suggest(only, known)}")
+    for number, recipe in enumerate(recipes):
+        yield number, len(recipes), recipe, train(recipe, folder)
+        keras.backend.clear_session()
+
+
+def split_of(recipe: Recipe) -> Split:
+    """Whether a model may serve to choose a rule, or tests it."""
+    return "test" if recipe.suspicions[0].family in TEST else "choice"
+
+
+@lru_cache(maxsize=3)
+def _world(name: str) -> World:
+    return load_world(name)
+
+
+def world_of(recipe: Recipe) -> World:
+    """The world that a model was trained on."""
+    return _world(recipe.world)

@@ -1,0 +1,192 @@
+"""Reads manifests: tables, as CSV or Parquet, that name picture files with their labels, groups and masks.
+
+The columns are `path` and perhaps `label`, `group`, `mask` and `id`; others may say which images carry an artefact.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.errors import DataError
+
+
+class WrittenLabel(str):
+    """A label out of a table of text: the name of a class, its number, or several separated by `|`."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says of each image, in its order."""
+
+    files: list[Path]
+    ids: list[str]
+    """The column `id`, else the path as it is written."""
+    labels: list[Any] | None
+    """Written labels and class numbers; None for images without one."""
+    groups: list[str] | None
+    masks: list[Path | None] | None
+    _table: _Table
+
+    def flags(self, name: str) -> npt.NDArray[np.bool_] | None:
+        """A further column (images,) of true and false; None where there is none of that name.
+
+        Raises
+        ------
+        DataError
+            One of its values is neither.
+        """
+        if name not in self._table.names:
+            return None
+        found = np.zeros(len(self.files), bool)
+        for row, value in enumerate(self._table.column(name)):
+            word = str(value).lower()
+            if word not in _FLAGS:
+                raise DataError(f"{self._table.place(row)}: {name}: got {value!r}, wanted {_listed(list(_FLAGS))}")
+            found[row] = _FLAGS[word]
+        return found
+
+
+def read_manifest(file: Path, where: str = "") -> Manifest:
+    """Read a manifest; paths in it are relative to its folder.
+
+    Parameters
+    ----------
+    where
+        What errors name as their place, before the file's own name and line.
+
+    Raises
+    ------
+    DataError
+        It cannot be read, has no rows or no paths, or its rows are ragged.
+    """
+    table = MANIFESTS[file.suffix.lower()](file, f"{where}{file}")
+    repeated = [name for name in table.names if table.names.count(name) > 1]
+    if repeated:
+        raise DataError(f"{where}{file}: got two columns {repeated[0]!r}, wanted a name of its own for each")
+    if "path" not in table.names:
+        raise DataError(f"{where}{file}: no column 'path'; its columns are: {', '.join(table.names) or 'none'}")
+    columns = {name: table.column(name) for name in ("path", "label", "group", "mask", "id") if name in table.names}
+    paths, ids, groups, masks = ([_text(v) for v in columns.get(name, [])] for name in ("path", "id", "group", "mask"))
+    if not paths:
+        raise DataError(f"{where}{file}: it has no rows, wanted one for each image")
+    for row, path in enumerate(paths):
+        if not path:
+            raise DataError(f"{table.place(row)}: path is empty, wanted the file of an image")
+    ids = [identity or path for identity, path in zip(ids or paths, paths, strict=True)]
+    labels = [_label(value) for value in columns.get("label", [])]
+    folder = file.parent
+    return Manifest(
+        files=[folder / path for path in paths],
+        ids=ids,
+        labels=labels if any(label is not None for label in labels) else None,
+        groups=[group or identity for group, identity in zip(groups, ids, strict=True)] if groups else None,
+        masks=[folder / mask if mask else None for mask in masks] if any(masks) else None,
+        _table=table,
+    )
+
+
+@dataclass(frozen=True)
+class _Table:
+    names: list[str]
+    column: Callable[[str], list[Any]]
+    """The values of a column by its name."""
+    place: Callable[[int], str]
+    """Where a row stands."""
+
+
+def _read_csv(file: Path, name: str) -> _Table:
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        line, got = fault.object.count(b"\n", 0, fault.start) + 1, fault.object[fault.start]
+        raise DataError(f"{name}:{line}: not UTF-8 text: got byte 0x{got:02x}; save the file as UTF-8") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    names: list[str] = []
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    line = 1
+    try:
+        for row in reader:
+            begun, line = line, reader.line_num + 1
+            if not row:
+                continue
+            if not names:
+                names = row
+                continue
+            if len(row) != len(names):
+                raise DataError(f"{name}:{begun}: got {len(row)} values, wanted {len(names)}: {', '.join(names)}")
+            rows.append(row)
+            lines.append(begun)
+    except csv.Error as fault:
+        raise DataError(f"{name}:{line}: not CSV: {fault}") from None
+
+    def column(wanted: str) -> list[Any]:
+        at = names.index(wanted)
+        return [row[at] for row in rows]
+
+    return _Table(names, column, lambda row: f"{name}:{lines[row]}")
+
+
+def _read_parquet(file: Path, name: str) -> _Table:
+    import pyarrow
+    import pyarrow.parquet
+
+    faults = (pyarrow.ArrowException, OSError, ValueError, KeyError)
+
+    def column(wanted: str) -> list[Any]:
+        try:
+            with pyarrow.parquet.ParquetFile(file) as opened:
+                return list(opened.read(columns=[wanted]).column(wanted).to_pylist())
+        except faults as fault:
+            raise DataError(f"{name}: column {wanted!r} cannot be read: {_first_line(fault)}") from None
+
+    try:
+        with pyarrow.parquet.ParquetFile(file) as opened:
+            names = list(opened.schema_arrow.names)
+    except faults as fault:
+        raise DataError(f"{name}: not a readable Parquet file: {_first_line(fault)}") from None
+    return _Table(names, column, lambda row: f"{name}: row {row + 1}")
+
+
+def _first_line(fault: Exception) -> str:
+    return next(iter(str(fault).splitlines()), type(fault).__name__)
+
+
+def _text(value: Any) -> str:
+    return "" if _is_missing(value) else str(value)
+
+
+def _label(value: Any) -> Any:
+    if _is_missing(value) or value == "":
+        return None
+    if isinstance(value, str):
+        return WrittenLabel(value)
+    # numbers of classes become floats where a table of numbers has gaps
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _listed(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+_FLAGS = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
+
+MANIFESTS: dict[str, Callable[[Path, str], _Table]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}

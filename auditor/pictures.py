@@ -1,0 +1,94 @@
+"""Reads picture files of every usual kind into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageChops, ImageFile, ImageOps
+
+RawImage = npt.NDArray[Any]
+
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+"""Suffixes, in small letters, of what is taken for a picture where files are searched for."""
+
+
+class CorruptImageError(Exception):
+    """One image cannot be used; it is skipped, counted and named."""
+
+
+def read_picture(file: Path) -> RawImage:
+    """A picture file as uint8 (h, w) or (h, w, 3), or as float32 (h, w) in [0, 1] where it is 16-bit grey.
+
+    Photographs are turned upright as their EXIF says. Transparency is dropped, as the decoders of TensorFlow and
+    Keras drop it, and never composited: what lies under it keeps its own colour. Of an animation or of several pages
+    the first is read. Colours of 16 bits keep the upper 8. Colour profiles and gamma are not applied.
+
+    Raises
+    ------
+    CorruptImageError
+        The file is missing or no readable picture, or its pixels have no known range.
+    """
+    try:
+        with whole_files_only(), Image.open(file) as picture:
+            is_inverted = _has_inverted_pixels(picture)
+            brightest = 4095.0 if _tiff_tag(picture, _BITS) == (12,) else 65535.0
+            upright = ImageOps.exif_transpose(picture)
+        if upright.mode.startswith("I;16"):
+            grey = np.asarray(upright, dtype=np.float32) / np.float32(brightest)
+            return 1 - grey if is_inverted else grey
+        if upright.mode in ("I", "F"):  # their range is not known, and Pillow would clip it to 8 bits
+            raise CorruptImageError("its pixels are signed or 32-bit numbers, wanted 8 or 16 bits")
+        if upright.mode == "P":  # straight to RGB, Pillow warns of transparency
+            upright = upright.convert("RGBA")
+        if upright.mode == "CMYK" and is_inverted:
+            upright = ImageChops.invert(upright)
+        return np.asarray(upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB"))
+    except CorruptImageError:
+        raise
+    except FileNotFoundError:
+        raise CorruptImageError("no such file") from None
+    except Exception as fault:  # the readers of damaged pictures raise anything
+        raise CorruptImageError(f"not a readable picture: {fault}") from None
+
+
+def stream_pictures(files: Sequence[Path], wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
+    """The pictures at these positions, one after the other, each with its position, or why it cannot be used."""
+    for position in wanted:
+        try:
+            yield position, read_picture(files[position])
+        except CorruptImageError as fault:
+            yield position, fault
+
+
+@contextmanager
+def whole_files_only() -> Iterator[None]:
+    """Where Pillow refuses truncated files, though a library, as WeasyPrint does, told it to make do with them."""
+    told = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = told
+
+
+def _has_inverted_pixels(picture: Image.Image) -> bool:
+    """Whether Pillow, which goes by neither mark, reads the pixels as their opposite.
+
+    It takes the inks of every CMYK JPEG to be inverted, though only Adobe's are, and white to be the largest number in
+    every 16-bit TIFF.
+    """
+    if picture.mode == "CMYK":
+        return picture.format in ("JPEG", "MPO") and "adobe" not in picture.info
+    return picture.mode.startswith("I;16") and _tiff_tag(picture, _PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def _tiff_tag(picture: Image.Image, tag: int) -> Any:
+    return getattr(picture, "tag_v2", {}).get(tag)
+
+
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0

@@ -1,0 +1,366 @@
+"""`auditor init` writes a configuration that is in order as it stands, and says what in it is a guess."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from auditor.artefacts import ARTEFACT_KINDS, build_artefacts
+from auditor.config import read_config
+from auditor.explain.attribution import ATTRIBUTIONS
+from auditor.options import describe_options
+from auditor.proposal import to_toml
+from tests.bad_worlds import with_lambda
+from tests.small_world import CLASSES, Command, World, make_data
+from tests.test_bad_input import assert_one_error
+
+
+@pytest.fixture
+def here(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The small world without its configuration, as the working directory."""
+    world.config.unlink()
+    monkeypatch.chdir(world.folder)
+    return world
+
+
+def init(command: Command, *words: str | Path, model: str = "model.keras", data: str = "images.npz") -> dict[str, Any]:
+    """Write the configuration, check that it is in order, and read it."""
+    ending = command("init", "--model", model, "--data", data, *words)
+    assert ending.code == 0, ending.err
+    file = Path(words[words.index("--output") + 1]) if "--output" in words else Path("audit.toml")
+    assert ending.out.startswith(f"{file}: written\n")
+    assert ending.err == ""
+    ending = command("validate", file)
+    assert (ending.code, ending.err) == (0, "")
+    assert ending.out.startswith(f"{file}: in order\n")
+    assert ending.out.endswith("\nnothing to decide on: the configuration names no artefact\n")
+    return tomllib.loads(file.read_text(encoding="utf-8"))
+
+
+def remarks(file: str = "audit.toml") -> str:
+    """All remarks of the written file as one line."""
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    return " ".join(line[2:] for line in lines if line.startswith("# "))
+
+
+def save_pictures(folder: Path, *, side: int = 8, names: tuple[str, ...] | None = CLASSES) -> None:
+    """The images as a folder per class, or without names as one folder."""
+    data = make_data()
+    for number, pixels in enumerate(data["images"]):
+        parent = folder if names is None else folder / names[data["labels"][number]]
+        parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(pixels[..., 0]).resize((side, side), Image.Resampling.NEAREST)
+        picture.save(parent / f"{number:02}.png")
+
+
+def save_silent_model(world: World, **limits: float) -> None:
+    """A model that does not tell its pixel range, and sees only pixels within limits of it."""
+    import keras
+
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(keras.layers.ReLU(**limits)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax", name="head")(x))
+    weights = np.zeros((8, 8, 3), np.float32)
+    for number in range(3):
+        weights[:5, 3 * number : 3 * number + 3, number] = 1 / len(range(8)[3 * number : 3 * number + 3])
+    model.get_layer("head").set_weights([weights.reshape(-1, 3), np.zeros(3, np.float32)])
+    world.save_model(model)
+
+
+class TestSources:
+    def test_an_npz(self, here: World, command: Command) -> None:
+        written = init(command, "--labels", "labels.txt")
+        assert written["model"]["source"] == "model.keras"
+        assert written["model"]["labels"] == "labels.txt"
+        assert written["data"]["source"] == "images.npz"
+        assert written["data"]["fit"] == "exact"
+        said = remarks()
+        assert "A functional model of 196 parameters: images of 8 x 8 in grey, 3 classes; the softmax of layer" in said
+        assert "As the model tells: pixels in [0, 255] are fed to the model." in said
+        assert "42 images, 42 of them labelled: cat 14, dog 14, boat 14. Each is a group by itself" in said
+        assert "Read as this file says, 97.6 % of 42 labelled images are predicted rightly" in said
+        assert "The 42 images looked at are of the model's size" in said
+        assert "GUESS" not in said
+
+    def test_the_accuracy_that_it_states_is_the_one_that_the_audit_finds(self, here: World, command: Command) -> None:
+        data = make_data()
+        here.save_images(labels=np.where(np.arange(42) % 5, data["labels"], 0))
+        init(command, "--labels", "labels.txt")
+        assert command("audit", "--quiet").code == 4
+        found = here.result().data.accuracy
+        assert f" {100 * found.value:.1f} % of {found.n} labelled images are predicted rightly" in remarks()
+        assert 0.5 < found.value < 0.95
+
+    def test_a_folder_per_class(self, here: World, command: Command) -> None:
+        save_pictures(here.folder / "pictures")
+        assert init(command, "--labels", "labels.txt", data="pictures")["data"]["source"] == "pictures"
+
+    def test_a_folder_of_unlabelled_pictures(self, here: World, command: Command) -> None:
+        save_pictures(here.folder / "pictures", names=None)
+        init(command, data="pictures")
+        assert "42 images without labels: they count as what they are predicted, and accuracy is not" in remarks()
+        assert "are predicted rightly" not in remarks()
+
+    def test_a_manifest(self, here: World, command: Command) -> None:
+        save_pictures(here.folder / "pictures", names=None)
+        rows = [f"pictures/{number:02}.png,{number % 3 if number else ''},{number // 7}" for number in range(42)]
+        (here.folder / "manifest.csv").write_text("\n".join(["path,label,group", *rows]))
+        init(command, "--labels", "labels.txt", data="manifest.csv")
+        assert "42 images, 41 of them labelled: cat 13, dog 14, boat 14. They form 6 groups," in remarks()
+
+    def test_functions(self, here: World, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        here.write_module(
+            monkeypatch,
+            "import keras, numpy\n"
+            "def load(): return keras.models.load_model('model.keras')\n"
+            "def pictures():\n"
+            "    for number in range(30): yield numpy.full((8, 8), number, 'uint8'), None, number, number // 2\n",
+        )
+        written = init(command, model="mine:load", data="mine:pictures")
+        assert (written["model"]["source"], written["data"]["source"]) == ("mine:load", "mine:pictures")
+        assert "They form 15 groups" in remarks()
+
+    def test_of_many_classes_the_first_are_named(self, here: World, command: Command) -> None:
+        import keras
+
+        inputs = keras.Input((8, 8, 1))
+        x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+        here.save_model(keras.Model(inputs, keras.layers.Dense(50, activation="softmax")(x)))
+        here.save_images(labels=np.arange(42))
+        init(command)
+        assert ", 19 1, and 22 classes more." in remarks()
+
+
+class TestGuesses:
+    @pytest.mark.parametrize(("limits", "wanted"), [({"max_value": 1.0}, [0, 1]), ({"threshold": 100.0}, [0, 255])])
+    def test_of_pixel_ranges_the_one_that_predicts_most_rightly_is_taken_and_all_are_told(
+        self, limits: dict[str, float], wanted: list[int], here: World, command: Command
+    ) -> None:
+        save_silent_model(here, **limits)
+        ending = command("init", "--model", "model.keras", "--data", "images.npz", "--labels", "labels.txt")
+        assert f"a guess, to be checked: model.input_range = {wanted}\n" in ending.out
+        written = init(command, "--labels", "labels.txt", "--force")
+        assert written["model"]["input_range"] == wanted
+        told = re.search(
+            r"A GUESS, to be checked: the model does not tell what pixels it expects\. ([\d.]+) % of 42 labelled "
+            r"images are predicted rightly with \[0, 1\], ([\d.]+) % with \[0, 255\], ([\d.]+) % with \[-1, 1\]\.",
+            remarks(),
+        )
+        assert told is not None
+        shares = [accuracy_of(here, limits, *ends) for ends in ((0, 1), (0, 255), (-1, 1))]
+        assert [float(share) for share in told.groups()] == [round(share, 1) for share in shares]
+        assert wanted == [[0, 1], [0, 255], [-1, 1]][int(np.argmax(shares))]
+        assert min(shares) < max(shares)
+
+    def test_without_labels_nothing_tells_the_range_and_the_file_says_so(self, here: World, command: Command) -> None:
+        save_silent_model(here, max_value=1.0)
+        here.save_images(labels=None)
+        assert init(command)["model"]["input_range"] == [0, 1]
+        assert "A GUESS, to be checked: the model does not tell what pixels it expects. Without labels" in remarks()
+
+    def test_as_many_classes_in_the_data_as_in_the_model_are_named_in_the_order_of_the_alphabet(
+        self, here: World, command: Command
+    ) -> None:
+        names = ('a "cat"', "b\\dog", "c böat")
+        save_pictures(here.folder / "pictures", names=names)
+        assert init(command, data="pictures")["model"]["labels"] == list(names)
+        assert "A GUESS, to be checked: the data name as many classes as the model has" in remarks()
+        assert " 97.6 % of 42 labelled images are predicted rightly" in remarks()
+
+    def test_a_wrong_order_shows_in_the_accuracy_that_the_file_states(self, here: World, command: Command) -> None:
+        save_pictures(here.folder / "pictures")
+        assert init(command, data="pictures")["model"]["labels"] == ["boat", "cat", "dog"]
+        assert " 0.0 % of 42 labelled images are predicted rightly" in remarks()
+
+    def test_another_number_of_classes_is_asked_for(self, here: World, command: Command) -> None:
+        save_pictures(here.folder / "pictures", names=("cat", "dog", "cat"))
+        ending = command("init", "--model", "model.keras", "--data", "pictures")
+        assert_one_error(
+            ending, 3, "--data: data.source: labels that the model lacks: 'cat' (28 images), 'dog' (14 images)",
+            "; name the classes of the model with --labels",
+        )  # fmt: skip
+        assert not Path("audit.toml").exists()
+
+    def test_numbers_are_no_names(self, here: World, command: Command) -> None:
+        assert "labels" not in init(command)["model"]
+        assert "Classes are called by their numbers until a file names them" in remarks()
+
+
+class TestSizes:
+    def test_pictures_of_other_sizes_are_resized_and_the_file_says_why(self, here: World, command: Command) -> None:
+        save_pictures(here.folder / "pictures", side=24)
+        Image.new("L", (8, 8)).save(here.folder / "pictures" / "cat" / "00.png")
+        assert init(command, "--labels", "labels.txt", data="pictures")["data"]["fit"] == "resize"
+        said = "41 of 42 images looked at are not of the model's size (the commonest of their sizes is 24 x 24)"
+        assert said in remarks()
+
+    def test_pictures_that_cannot_be_read_are_told(self, here: World, command: Command) -> None:
+        save_pictures(here.folder / "pictures")
+        (here.folder / "pictures" / "dog" / "04.png").write_bytes(b"")
+        init(command, "--labels", "labels.txt", data="pictures")
+        assert "Of those looked at 1 cannot be read; the first is dog/04.png: not a readable picture" in remarks()
+        assert " 97.6 % of 41 labelled images" in remarks()
+
+    def test_where_none_can_be_read_nothing_is_written(self, here: World, command: Command) -> None:
+        save_pictures(here.folder / "pictures")
+        for file in here.folder.glob("pictures/*/*"):
+            file.write_bytes(b"")
+        ending = command("init", "--model", "model.keras", "--data", "pictures")
+        assert_one_error(ending, 3, "--data: data.source: none of 42 images looked at can be read; the first is boat/")
+
+
+class TestFile:
+    def test_one_that_exists_is_never_overwritten_unless_forced(self, here: World, command: Command) -> None:
+        here.config.write_text("mine")
+        words = ("init", "--model", "model.keras", "--data", "images.npz")
+        assert_one_error(command(*words), 2, "--output: audit.toml: exists already; wanted a new file, or --force")
+        assert here.config.read_text() == "mine"
+        init(command, "--force")
+
+    def test_a_place_that_is_none_is_refused_before_the_model_is_loaded(self, here: World, command: Command) -> None:
+        words = ("init", "--model", "gone.keras", "--data", "images.npz", "--force", "--output")
+        assert_one_error(command(*words, "gone/audit.toml"), 2, "--output: gone: no such folder")
+        assert_one_error(command(*words, here.folder), 2, "exists already; wanted a file")
+
+    def test_paths_are_relative_to_it_wherever_one_stands(
+        self, here: World, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (here.folder / "audits" / "first").mkdir(parents=True)
+        (here.folder / "linked").symlink_to(here.folder / "audits" / "first")
+        monkeypatch.chdir(here.folder / "audits")
+        for output in (Path("first/one.toml"), here.folder / "linked" / "two.toml"):
+            written = init(
+                command, "--labels", "../labels.txt", "--output", output,
+                model="../model.keras", data=str(here.folder / "images.npz"),
+            )  # fmt: skip
+            assert written["model"]["source"] == "../../model.keras"
+            assert written["model"]["labels"] == "../../labels.txt"
+            assert written["data"]["source"] == "../../images.npz"
+
+    def test_a_link_is_named_itself(self, here: World, command: Command) -> None:
+        (here.folder / "model.keras").rename(here.folder / "blob")
+        (here.folder / "model.keras").symlink_to(here.folder / "blob")
+        assert init(command)["model"]["source"] == "model.keras"
+
+    @pytest.mark.parametrize("name", ["a \"b\" 'c'", "a\\b", "a\nb\tc\x7f\x01", "Löwe 猫 🙂", "#[x] = {{ y }}"])
+    def test_names_of_any_signs_are_written_as_they_are(self, name: str, here: World, command: Command) -> None:
+        folder = here.folder / name
+        folder.mkdir()
+        (here.folder / "model.keras").rename(folder / "model.keras")
+        save_pictures(folder / "pictures", names=(f"a{name}", f"b{name}", f"c{name}"))
+        output = Path(f"{name}.toml")
+        written = init(command, "--output", output, model=f"{name}/model.keras", data=f"{name}/pictures")
+        assert written["model"]["source"] == f"{name}/model.keras"
+        assert written["model"]["labels"] == [f"a{name}", f"b{name}", f"c{name}"]
+
+    def test_a_name_that_is_not_utf_8_is_refused(self, here: World, command: Command) -> None:
+        ending = command("init", "--model", "m\udce9.keras", "--data", "images.npz")
+        assert_one_error(ending, 2, "'m\\udce9.keras': its name is not UTF-8")
+
+    def test_a_lambda_layer_is_loaded_only_where_trusted(self, here: World, command: Command) -> None:
+        import keras
+
+        here.save_model(with_lambda(keras))
+        ending = command("init", "--model", "model.keras", "--data", "images.npz")
+        assert_one_error(ending, 3, "--model: model.source: model.keras holds a Lambda layer")
+        assert not here.config.exists()
+        assert init(command, "--trust")["model"]["trust"] is True
+
+    @pytest.mark.parametrize(
+        ("words", "code", "said"),
+        [
+            (("--model", "gone.keras"), 2, "--model: model.source: gone.keras: no such file"),
+            (("--model", "labels.txt"), 2, "--model: model.source: got 'labels.txt', wanted one of: .keras"),
+            (("--data", "gone"), 2, "--data: data.source: gone: no such file or folder; wanted an .npz, .csv or"),
+            (("--labels", "gone.txt"), 2, "--labels: model.labels: gone.txt: no such file"),
+            (("--labels", "two.txt"), 2, "--labels: model.labels: got 2 names, wanted 3: the model has 3 output units"),
+        ],
+    )
+    def test_a_fault_is_told_with_the_option_that_it_came_with(
+        self, words: tuple[str, str], code: int, said: str, here: World, command: Command
+    ) -> None:
+        (here.folder / "two.txt").write_text("a\nb\n")
+        options = {"--model": "model.keras", "--data": "images.npz"} | dict([words])
+        assert_one_error(command("init", *(word for pair in options.items() for word in pair)), code, said)
+        assert not here.config.exists()
+
+    def test_labels_that_do_not_fit_a_model_that_hides_its_range_are_blamed_and_not_the_range(
+        self, here: World, command: Command
+    ) -> None:
+        save_silent_model(here, max_value=1.0)
+        (here.folder / "two.txt").write_text("a\nb\n")
+        ending = command("init", "--model", "model.keras", "--data", "images.npz", "--labels", "two.txt")
+        assert_one_error(ending, 2, "--labels: model.labels: got 2 names, wanted 3")
+
+    def test_images_of_an_unknown_kind_are_refused_even_without_labels(self, here: World, command: Command) -> None:
+        here.save_images(labels=None, images=np.zeros((42, 8, 8, 2), np.uint8))
+        ending = command("init", "--model", "model.keras", "--data", "images.npz")
+        assert_one_error(ending, 3, "--data: data.source: image picture-0 has shape (8, 8, 2), wanted")
+
+
+class TestSettings:
+    """What stands after a bare number sign is a setting, and a right one."""
+
+    def uncommented(self, command: Command) -> dict[str, Any]:
+        init(command, "--labels", "labels.txt")
+        text = Path("audit.toml").read_text()
+        own = text.index("# Your own: a function")  # no such module here
+        text = text[:own] + text[text.index("# Maps illustrate") :]
+        text = text.replace('#preprocess = "package.module:function"', "")
+        Path("all.toml").write_text(re.sub(r"^#(?=[^ ])", "", text, flags=re.MULTILINE))
+        return tomllib.loads(Path("all.toml").read_text())
+
+    def test_all_of_them_are_right(self, here: World, command: Command) -> None:
+        self.uncommented(command)
+        config = read_config(Path("all.toml"), kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+        assert config.model.input_range == (0, 255)
+        empty = {"methods", "artefacts"}
+        usual = read_config(Path("audit.toml"), kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+        assert config.model_dump(include={"verdict", "report", "interventions", "explain", "data"}) == usual.model_dump(
+            include={"verdict", "report", "interventions", "explain", "data"}
+        )
+        assert not any(usual.model_dump(include=empty).values())
+
+    def test_every_kind_has_an_example_that_can_be_built(self, here: World, command: Command) -> None:
+        assert {entry["kind"] for entry in self.uncommented(command)["artefacts"]} == set(ARTEFACT_KINDS)
+        mark = (here.folder / "mark.png").read_bytes()
+        for name in ("watermark.png", "innocent.png", "alike.png"):
+            (here.folder / name).write_bytes(mark)
+        (here.folder / "masks").mkdir()
+        config = read_config(Path("all.toml"), kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+        built = build_artefacts(config, (64, 64, 3), CLASSES)
+        assert [artefact.kind for artefact in built] == list(ARTEFACT_KINDS)
+
+    def test_every_method_stands_there_with_all_its_options(self, here: World, command: Command) -> None:
+        methods = self.uncommented(command)["methods"]
+        assert list(methods) == list(ATTRIBUTIONS)
+        for name, function in ATTRIBUTIONS.items():
+            assert set(methods[name]) == {"enabled", "on", *(option for option, _, _ in describe_options(function))}
+
+    def test_every_section_of_the_configuration_stands_there(self, here: World, command: Command) -> None:
+        from auditor.config import config_schema
+
+        assert set(self.uncommented(command)) == set(config_schema()["properties"])
+
+
+VALUES = ["", 'a"b\\c', "\x00\x1f\x7f\x80\n\r\t", "Löwe 🙂 \u2028", 0, -3, 10**7, 0.05, 1e-9, 255.0, True, [1, [2.5]]]
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_a_value_is_read_back_as_it_was_written(value: Any) -> None:
+    assert tomllib.loads(f"value = {to_toml(value)}")["value"] == value
+
+
+def accuracy_of(world: World, limits: dict[str, float], low: float, high: float) -> float:
+    """Of the silent model on pixels of that range, worked out by hand, in per cent."""
+    data = make_data()
+    pixels = data["images"][..., 0] / np.float32(255) * (high - low) + low
+    seen = np.where(pixels >= limits.get("threshold", 0), pixels, 0).clip(max=limits.get("max_value", np.inf))
+    scores = [seen[:, :5, 3 * number : 3 * number + 3].mean(axis=(1, 2)) for number in range(3)]
+    return 100 * float((np.argmax(np.round(scores, 4), axis=0) == data["labels"]).mean())
