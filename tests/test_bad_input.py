@@ -253,7 +253,7 @@ def test_a_model_at_chance_is_inconclusive(world: World, command: Command) -> No
     assert command("audit", honest.config, "--quiet").code == 4
     (finding,) = honest.result().findings
     assert finding.verdict == "inconclusive"
-    assert "images of boat hardly score higher on boat than others do" in finding.reason
+    assert "is the model fed as it expects?" in finding.reason
 
 
 def test_a_model_whose_derivatives_are_not_finite_is_told_so(world: World, command: Command) -> None:

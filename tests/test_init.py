@@ -268,7 +268,7 @@ class TestFile:
 
         here.save_model(with_lambda(keras))
         ending = command("init", "--model", "model.keras", "--data", "images.npz")
-        assert_one_error(ending, 3, "--model: model.source: model.keras holds a Lambda layer")
+        assert_one_error(ending, 3, "--model: model.source: model.keras: holds a Lambda layer")
         assert not here.config.exists()
         assert init(command, "--trust")["model"]["trust"] is True
 
