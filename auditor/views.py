@@ -352,8 +352,8 @@ _MEANINGS = {
 _TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Insertion", (
         "theta", "control_contrast", "class_contrast", "own_control_contrast", "insertion_lift",
-        "lead_over_strongest_control", "strongest_by_chance", "theta_standardised", "probability_change", "flip_rate", "accuracy_without", "accuracy_with",
-        "accuracy_drop", "worst_group_accuracy",
+        "lead_over_strongest_control", "strongest_by_chance", "theta_standardised", "probability_change", "flip_rate",
+        "accuracy_without", "accuracy_with", "accuracy_drop", "worst_group_accuracy",
     )),
     ("Suppression", (
         "theta_suppression", "suppression_control_contrast", "suppression_class_contrast",
