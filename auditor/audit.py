@@ -47,7 +47,10 @@ from auditor.sources import first_image_shape, open_source
 
 Bools = npt.NDArray[np.bool_]
 
-UNCALIBRATED = "Thresholds not yet calibrated: margin and class quantile were not tested on models of known truth."
+UNCALIBRATED = (
+    "Not calibrated: the rule was tested on small models of known truth; how often it errs on models like this one is "
+    "not known."
+)
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "tf-explain", "pillow")
 

@@ -395,8 +395,8 @@ def _explained_by_controls(
     moved = controls[name].value or 0.0
     if decision.verdict == "relies" and decision.direction == "promotes" and moved >= lift.value / 2:
         return [
-            f"the control {name!r} alone moves the score by {moved:+.2f} of {lift.value:+.2f} log-odds, so part of "
-            "what the model has learnt is simpler than the artefact itself"
+            f"the control {name!r} alone moves the score by {moved:+.2f} of {lift.value:+.2f} log-odds, so what the "
+            "model has learnt is broader than this very artefact"
         ]
     leads_classes = by_class.low is not None and by_class.low > rule.margin
     if decision.verdict == "no_evidence" and lift.low > rule.margin and leads_classes:

@@ -72,6 +72,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "mean_image": figures.picture_uri(arrays[result.data.mean_image]),
         "config": json.dumps(result.provenance.config, indent=2, ensure_ascii=False),
         "margin": f"{result.rule.margin:g}",
+        "margin_sd": f"{result.rule.margin_sd:g}",
         "severities": [(name, f"{threshold:.0%}") for name, threshold in SEVERITY_THRESHOLDS],
         "skipped": result.data.skipped[:_MOST_ROWS],
         "skipped_left_out": max(0, len(result.data.skipped) - _MOST_ROWS),
@@ -112,7 +113,7 @@ def _view_finding(
         "controls": [_figure(name, value) for name, value in finding.controls.items()],
         "variants": [_figure(name, value) for name, value in finding.variants.items()],
         "fills_disagree": _fills_disagree(finding),
-        "effects_plot": _effects_plot(number, finding, result.rule.margin),
+        "effects_plot": _effects_plot(number, finding),
         "lifts_plot": _lifts_plot(number, finding),
         "dose_plot": Markup(
             figures.plot_doses(finding.dose_response, record.opacity if record else None, f"dose{number}")
@@ -208,11 +209,11 @@ def _fit(result: AuditResult) -> str:
     return f"{width} × {height} pixels: {_FITS[fit]} (data.fit = {fit})"
 
 
-def _effects_plot(number: int, finding: Finding, margin: float) -> Markup | None:
+def _effects_plot(number: int, finding: Finding) -> Markup | None:
     rows = [(_label(name), finding.measurements[name]) for name in _EFFECTS if name in finding.measurements]
     rows += [(_label(n), value) for n, value in finding.measurements.items() if n.startswith("removal_drop.")]
     rows = [(label, value) for label, value in rows if value.value is not None]
-    return Markup(figures.plot_effects(rows, margin, f"effects{number}")) if rows else None
+    return Markup(figures.plot_effects(rows, finding.margin, f"effects{number}")) if rows else None
 
 
 def _lifts_plot(number: int, finding: Finding) -> Markup | None:
@@ -315,12 +316,15 @@ _EFFECTS = ("theta", "control_contrast", "class_contrast", "theta_suppression", 
 
 
 _MEANINGS = {
-    "theta": "the lesser of control contrast and class contrast; this decides",
+    "theta": "the least of the three leads below; this decides",
     "control_contrast": "insertion lift minus that of the median control",
     "class_contrast": "insertion lift minus that of the other classes (90th percentile)",
+    "own_control_contrast": "the control contrast on images of the target itself: evidence for it raises those, too",
     "insertion_lift": "how much inserting the artefact raises the score of the target",
     "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
-    "recognition": "how much higher images of the target score than others: the run is in doubt where they hardly do",
+    "pasted_object": "check: how much pasting the middle of an image of the target into others raises its score",
+    "no_op_change": "check: how much scoring an image again, unchanged, moves any class",
+    "strongest_by_chance": "largest theta of any class that random innocent content reaches: median and range of draws",
     "theta_standardised": "theta in standard deviations of the target's score",
     "probability_change": "how much inserting it raises the probability of the target",
     "flip_rate": "images not predicted as the target that become it",
@@ -328,10 +332,11 @@ _MEANINGS = {
     "accuracy_with": "the same images with the artefact inserted",
     "accuracy_drop": "what inserting it costs",
     "worst_group_accuracy": "the lowest accuracy of any class, with or without the artefact",
-    "theta_suppression": "the lesser of both contrasts below; this decides too",
+    "theta_suppression": "the least of the three leads below; this decides too",
     "suppression": "how much inserting the artefact lowers the target on its own images",
     "suppression_control_contrast": "that fall minus the median control's",
     "suppression_class_contrast": "that fall minus that of the other classes",
+    "suppression_others_control_contrast": "the same over controls on other images: what hides an object spares those",
     "suppression_flip_rate": "images of the target, predicted as such, that no longer are with the artefact",
     "class_accuracy_without": "images of the target class, as they came",
     "class_accuracy_with": "the same images with the artefact inserted",
@@ -346,18 +351,20 @@ _MEANINGS = {
 
 _TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Insertion", (
-        "theta", "control_contrast", "class_contrast", "insertion_lift", "lead_over_strongest_control",
-        "theta_standardised", "recognition", "probability_change", "flip_rate", "accuracy_without", "accuracy_with",
-        "accuracy_drop", "worst_group_accuracy",
+        "theta", "control_contrast", "class_contrast", "own_control_contrast", "insertion_lift",
+        "lead_over_strongest_control", "strongest_by_chance", "theta_standardised", "probability_change", "flip_rate",
+        "accuracy_without", "accuracy_with", "accuracy_drop", "worst_group_accuracy",
     )),
     ("Suppression", (
-        "theta_suppression", "suppression_control_contrast", "suppression_class_contrast", "suppression",
+        "theta_suppression", "suppression_control_contrast", "suppression_class_contrast",
+        "suppression_others_control_contrast", "suppression",
         "suppression_flip_rate", "class_accuracy_without", "class_accuracy_with", "class_accuracy_drop",
     )),
     ("Removal", (
         "removal_drop", "removal_flip_rate", "carriers_accuracy_with", "carriers_accuracy_without",
         "carriers_accuracy_drop",
     )),
+    ("Checks of the run", ("pasted_object", "no_op_change")),
 )  # fmt: skip
 
 

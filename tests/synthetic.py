@@ -154,7 +154,7 @@ def make_result(
             classes=[ClassAccuracy(name, 60, 60, measure(0.9, 0.05, "share", 60)) for name in classes],
             mean_image="mean",
         ),
-        warnings=["Thresholds not yet calibrated: nothing was tested."],
+        warnings=["Not calibrated: nothing was tested."],
         provenance=Provenance(
             started="2026-01-02T03:04:05+00:00",
             seconds=1.5,

@@ -185,4 +185,4 @@ def test_a_method_that_is_switched_off_is_off_and_said_to_be(tmp_path):
 
 def test_thresholds_are_said_to_be_uncalibrated(planted):
     assert not planted.result.calibrated
-    assert "not yet calibrated" in planted.result.warnings[0]
+    assert "Not calibrated" in planted.result.warnings[0]
