@@ -22,7 +22,7 @@ from auditor.intervals import (
     median_interval,
     missing,
     share_interval,
-    simultaneous_lows,
+    simultaneous_bounds,
     spanning,
 )
 from auditor.observations import Checks, Evidence, Insertion
@@ -132,9 +132,12 @@ def measure_leads(
         parts["over classes, split"] = split_class_contrasts(shifts, targets, rows, images.groups)
     bounds = {name: mean_intervals(values, rows, images.groups, rule.level) for name, values in parts.items()}
     deciding = [name for name in ("over controls", "over classes") if name in parts]
-    if len(targets) > 1:
-        together = simultaneous_lows([parts[name] for name in deciding], rows, images.groups, 1 - alpha)
-        adjusted = dict(zip(deciding, together, strict=True))
+    adjusted: dict[str, list[float | None]] = {}
+    if len(targets) > 1 and deciding:
+        columns_of_all = np.concatenate([np.where(rows, parts[name], np.nan) for name in deciding], axis=1)
+        together = simultaneous_bounds(columns_of_all, images.groups, 1 - alpha).lows[0]
+        told = [None if np.isnan(low) else float(low) for low in together]
+        adjusted = {name: told[at * len(targets) : (at + 1) * len(targets)] for at, name in enumerate(deciding)}
     else:
         adjusted = {name: _lows(mean_intervals(parts[name], rows, images.groups, 1 - alpha)) for name in deciding}
     found = []
