@@ -81,7 +81,7 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
 
 
 @cli.command()
-@click.option("--model", required=True, metavar="MODEL", help="A model file, a SavedModel's folder, or package.module:function.")
+@click.option("--model", required=True, metavar="MODEL", help="A model file or SavedModel, or package.module:function.")
 @click.option("--data", required=True, metavar="DATA", help="An .npz, manifest or folder, or package.module:function.")
 @click.option("--labels", metavar="FILE", help="A class name per line, in the order of the model's outputs.")
 @click.option("--output", type=click.Path(path_type=Path), default="audit.toml", show_default=True)
