@@ -81,11 +81,11 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
 
 
 @cli.command()
-@click.option("--model", required=True, metavar="MODEL", help="A model file, or package.module:function.")
+@click.option("--model", required=True, metavar="MODEL", help="A model file or SavedModel, or package.module:function.")
 @click.option("--data", required=True, metavar="DATA", help="An .npz, manifest or folder, or package.module:function.")
 @click.option("--labels", metavar="FILE", help="A class name per line, in the order of the model's outputs.")
 @click.option("--output", type=click.Path(path_type=Path), default="audit.toml", show_default=True)
-@click.option("--trust", is_flag=True, help="Load Lambda layers, which runs the Python code inside.")
+@click.option("--trust", is_flag=True, help="Load what may run code: Lambda layers, some SavedModels.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 def init(model: str, data: str, labels: str | None, output: Path, trust: bool, force: bool) -> None:
     """Look at a model and its data and write a commented audit.toml for them."""
