@@ -134,6 +134,12 @@ def test_the_wheel_holds_every_template(wheel):
         assert f"auditor/templates/{file.relative_to(ROOT / 'templates').as_posix()}" in names
 
 
+def test_the_wheel_holds_the_class_names_of_imagenet_and_their_licence(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "auditor/imagenet_classes.txt" in names
+    assert any(name.endswith("licenses/NOTICE") for name in names)
+
+
 def test_the_wheel_renders_a_report_far_from_the_checkout(wheel, tmp_path):
     from auditor.history import Rows, Run, save_run
     from tests.synthetic import make_arrays, make_result

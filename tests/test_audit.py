@@ -17,6 +17,7 @@ from auditor.config import read_config
 from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.history import load_arrays, load_result, save_run
 from auditor.records import result_from_json, result_schema, result_to_json
+from tests.small_world import World
 
 ROOT = Path(__file__).resolve().parents[1]
 PLANTED, TWIN = ROOT / "audit.toml", ROOT / "examples" / "clean_twin" / "audit.toml"
@@ -181,6 +182,33 @@ def test_a_method_that_is_switched_off_is_off_and_said_to_be(tmp_path):
     result = run(TWIN, "methods.smoothgrad.enabled=false", "data.limit=40").result
     assert {method.name: method.status for method in result.methods}["smoothgrad"] == "off"
     assert not any(entry.method == "smoothgrad" for entry in result.region_scores)
+
+
+class TestAMethodOnExemplarsOnly:
+    ON = "methods.smoothgrad.on=exemplars"
+
+    def test_gives_the_exemplars_the_maps_that_it_gives_them_among_all(self, world: World):
+        few, everywhere = run(world.config, self.ON), run(world.config)
+        assert [e.image for e in few.result.exemplars] == [e.image for e in everywhere.result.exemplars]
+        for exemplar in few.result.exemplars:
+            (kept,) = [kept for kept in exemplar.maps if kept.method == "smoothgrad"]
+            np.testing.assert_allclose(few.arrays[kept.array], everywhere.arrays[kept.array], atol=1e-6)
+
+    def test_is_measured_on_them_alone_and_says_so(self, world: World):
+        result = run(world.config, self.ON).result
+        by_method = {entry.method: entry for entry in result.region_scores}
+        assert by_method["gradient"].scores["lift"].n == 6
+        assert by_method["smoothgrad"].scores["lift"].n == 2
+        assert by_method["smoothgrad"].notes == ["on 2 of 6 images, those shown below"]
+        (record,) = [method for method in result.methods if method.name == "smoothgrad"]
+        assert record.options["on"] == "exemplars"
+        assert record.diagnostics["samples"].n == 2
+
+    def test_is_off_where_none_are_shown(self, world: World):
+        result = run(world.config, self.ON, "explain.exemplars=0").result
+        (record,) = [method for method in result.methods if method.name == "smoothgrad"]
+        assert (record.status, record.reason) == ("off", "for exemplars only, and none are shown")
+        assert not any(entry.method == "smoothgrad" for entry in result.region_scores)
 
 
 def test_thresholds_are_said_to_be_uncalibrated(planted):
