@@ -167,8 +167,8 @@ def read_cases(file: Path) -> list[Case]:
 
 
 def describe_cases(cases: list[Case]) -> str:
-    """The table in words and figures, as Markdown."""
-    lines = []
+    """The page of the table, in words and figures, as Markdown."""
+    lines = [_HEAD]
     for split in ("choice", "test"):
         lines += [*_summarise(split, [case for case in cases if case.split == split]), ""]
     lines += [
@@ -199,6 +199,7 @@ def _summarise(split: str, cases: list[Case]) -> list[str]:
     found = [case.verdict == "relies" and case.direction == "promotes" for case in promoted]
     named = [case.verdict == "relies" and case.direction == "suppresses" for case in suppressed]
     alarms = [case.verdict == "relies" for case in innocent]
+    moved = [case.verdict == "relies" for case in by_truth["moved"]]
     first = [case.scan_verdict == "relies" and case.scan_first == case.target for case in promoted]
     scan_alarms = [case.scan_promotes > 0 for case in innocent]
     scan_losses = [case.scan_suppresses > 0 for case in innocent]
@@ -221,6 +222,7 @@ def _summarise(split: str, cases: list[Case]) -> list[str]:
         f"| area under the curve of theta, promoting against innocent | {auc:.3f} |",
         f"| promoting models that are found | {_share(found)} |",
         f"| innocent models said to rely (false alarms) | {_share(alarms)} |",
+        f"| innocent and moved models together said to rely | {_share(alarms + moved)} |",
         f"| area under the curve of theta for suppression, suppressing against innocent | {auc_loss:.3f} |",
         f"| suppressing models named as such | {_share(named)} |",
         f"| suppressing models said to promote | {_share(wrong)} |",
@@ -281,6 +283,29 @@ class _Memory:
         """See `Source.sha256`."""
         return None
 
+
+_HEAD = """\
+# The laboratory
+
+Models of known truth, and what the audit says of each. This page and `models.csv` beside it are written by
+
+```sh
+auditor lab train    # trains every model once into the folder lab/, the same for the same seed
+auditor lab audit    # audits them all and writes this page
+```
+
+Every model has a seed of its own (a column of `models.csv`), which its planting, training and audit use. In
+three small worlds (Fashion-MNIST, scikit-learn's digits, and pairs of those in a hundred classes) artefacts
+are planted in the training pictures: on a share rho of one class (*confounded*), of all but one
+(*suppressor*), of all alike (*balanced*), of none (*clean*), or different ones on three classes (*several*).
+The stamp is drawn anew for every picture: another time of day, another opacity. The audit is told of one
+stamp and of the class, and sees 300 pictures.
+
+The truth is behaviour, on pictures and stamps that neither training nor audits see. *Turned* is the share of
+pictures of other classes that become the class when stamped, *lost* the share of its own that cease to be
+recognised, each less those that change the other way. Intervals of shares are Wilson's at 95 %. A scan is
+told no class.
+"""
 
 _TRUTHS = ("promotes", "suppresses", "innocent", "moved", "weak")
 _SPLITS = {"choice": "Families that the rule was chosen on", "test": "Families that test it"}
