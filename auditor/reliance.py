@@ -104,15 +104,15 @@ def decide(effects: dict[Direction, Measurement], rule: Rule) -> Decision:
         return Decision("inconclusive", None, why, way)
     way = max(tested, key=lambda key: _low(tested[key]))
     if _low(tested[way]) > rule.margin:
-        why = f"{_WORDS[way]} {_interval(tested[way])} lies above the margin of {rule.margin:g}"
+        why = f"{_WORDS[way]} {_interval(tested[way])} lies above the margin of {rule.margin:.3g}"
         return Decision("relies", way, why, way)
     highs = {key: effect.high if effect.high is not None else math.inf for key, effect in tested.items()}
     way = max(tested, key=lambda key: highs[key])
     if highs[way] >= rule.margin:
-        why = f"{_WORDS[way]} {_interval(tested[way])} spans the margin of {rule.margin:g}"
+        why = f"{_WORDS[way]} {_interval(tested[way])} spans the margin of {rule.margin:.3g}"
         return Decision("inconclusive", None, f"{why}{_images_needed(tested[way], rule.margin)}", way)
     listed = " and ".join(f"{_WORDS[key]} {_interval(tested[key], adjusted=False)}" for key in tested)
-    why = f"{listed} {'lie' if len(tested) > 1 else 'lies'} below the margin of {rule.margin:g}"
+    why = f"{listed} {'lie' if len(tested) > 1 else 'lies'} below the margin of {rule.margin:.3g}"
     if "promotes" not in tested:
         untested = effects["promotes"].reason or "too few independent groups of images"
         return Decision("inconclusive", None, f"{why}, but promotion was not tested: {untested}", way)

@@ -167,7 +167,7 @@ class TestReading:
         assert echo["data"] == {
             "source": "d.npz", "limit": 500, "seed": 0, "fit": "exact", "max_corrupt": 0.05,
         }  # fmt: skip
-        assert echo["verdict"] == {"margin": 0.5, "alpha": 0.05, "min_groups": 12}
+        assert echo["verdict"] == {"margin": 0.5, "margin_sd": 0.1, "alpha": 0.05, "min_groups": 12}
         assert echo["model"]["trust"] is False
         assert set(echo) == {
             "model", "data", "artefacts", "methods", "interventions", "explain", "verdict", "report",

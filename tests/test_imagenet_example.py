@@ -141,7 +141,7 @@ class TestFaultsOfTheModelFunction:
         ending = command("validate", example, "--set", f"model.source={name}:load")
         assert ending.code == 3
         assert len(ending.err.strip().splitlines()) == 1
-        assert ending.err.startswith(f"error: --set: model.source: {name}:load failed: ")
+        assert ending.err.startswith(f"error: --set: model.source: {name}:load: failed: ")
         return ending.err
 
     def test_a_hostile_checkpoint(self, example: Path, command: Command):

@@ -346,7 +346,7 @@ class TestAudits:
         result = world.result()
         (finding,) = result.findings
         predicted_boats = next(entry.predicted for entry in result.data.classes if entry.name == "boat")
-        assert finding.measurements["theta"].n == 42 - predicted_boats
+        assert finding.measurements["insertion_lift"].n == 42 - predicted_boats
         assert finding.measurements["accuracy_drop"].reason == "the data have no labels"
         measured = {name for name, value in finding.measurements.items() if value.value is not None}
         assert not {name for name in measured if "accuracy" in name}
