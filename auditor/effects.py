@@ -77,7 +77,8 @@ def confirm_leads(
     Evidence for a class raises it on every image, its own included; evidence against it lowers it on every image. What
     an artefact does by hiding what it covers, it does on some images only: a hole in a coat makes a pullover, but no
     pullover more of one. So theta is the least of the leads and of the lead over controls on the other side: the
-    class's own images for promotion, those of other classes for suppression.
+    class's own images for promotion, those of other classes for suppression. Its upper bound is that of the leads
+    alone: scores on the other side may be at their ceiling or floor, which must not pass for "no evidence".
     """
     part = insertion.rows(np.flatnonzero(insertion.images.has[:, target] == (sign > 0)))
     theta, confirmed = leads.theta, missing("too few images on the other side to confirm it on")
@@ -88,7 +89,7 @@ def confirm_leads(
         (plain,) = mean_intervals(contrast, rows, part.images.groups, rule.level)
         (wide,) = mean_intervals(contrast, rows, part.images.groups, 1 - alpha)
         confirmed = _adjusted(plain, wide.low)
-        theta = least(theta, confirmed)
+        theta = replace(least(theta, confirmed), high=theta.high)
     return dict(zip(NAMES[sign], (*leads[:3], theta, confirmed), strict=True))
 
 

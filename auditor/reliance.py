@@ -155,6 +155,8 @@ def _measure(evidence: Evidence, target: int, rule: Rule, alpha: float) -> _Meas
 def _conclude(evidence: Evidence, target: int, measured: _Measured, rule: Rule) -> Decision:
     """The decision, unless a check of the run failed or, for `no_evidence`, removal contradicts it."""
     decision = decide(measured.effects, rule)
+    if decision.verdict == "inconclusive" and decision.taken_on and measured.basis == "insertion":
+        return _explain_one_side(decision, decision.taken_on, measured, rule)
     if decision.verdict not in ("relies", "no_evidence"):
         return decision
     no_op = measured.values.get("no_op_change")
@@ -186,6 +188,19 @@ def _conclude(evidence: Evidence, target: int, measured: _Measured, rule: Rule) 
     if insertion is not None and float(insertion.images.scores[:, target].std()) < 1e-6:
         return decision._replace(verdict="inconclusive", why="the score is the same for every image")
     return decision
+
+
+def _explain_one_side(decision: Decision, way: Direction, measured: _Measured, rule: Rule) -> Decision:
+    """An open decision, in other words where the artefact moves the images of one side only beyond the margin."""
+    lead, confirmed = (measured.values[name] for name in _SIDES[way])
+    if lead.low is None or confirmed.high is None or not confirmed.high < rule.margin < lead.low:
+        return decision
+    one, other = ("others", "the class itself") if way == "promotes" else ("the class itself", "others")
+    why = (
+        f"beyond controls it moves images of {one} by {_interval(lead)}, but not those of {other}, "
+        f"{_interval(confirmed)}: it may hide a part of the object, or look like one, rather than be taken for evidence"
+    )
+    return decision._replace(why=why)
 
 
 def _find(evidence: Evidence, target: int, measured: _Measured, decision: Decision, rule: Rule) -> Finding:
@@ -434,6 +449,12 @@ def _sentence(evidence: Evidence, target: int, decision: Decision, basis: Basis 
 
 
 _WORDS: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta for suppression"}
+
+_SIDES: dict[Direction, tuple[str, str]] = {
+    "promotes": ("control_contrast", "own_control_contrast"),
+    "suppresses": ("suppression_control_contrast", "suppression_others_control_contrast"),
+}
+"""The control contrast on the side that a direction is about, and on the other."""
 
 _ORDER: tuple[Verdict, ...] = ("relies", "inconclusive", "no_evidence", "not_applicable", "error")
 
