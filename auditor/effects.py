@@ -89,7 +89,7 @@ def confirm_leads(
         (plain,) = mean_intervals(contrast, rows, part.images.groups, rule.level)
         (wide,) = mean_intervals(contrast, rows, part.images.groups, 1 - alpha)
         confirmed = _adjusted(plain, wide.low)
-        theta = replace(least(theta, confirmed), high=theta.high)
+        theta = replace(least(theta, confirmed), high=theta.high, n=theta.n, groups=theta.groups)
     return dict(zip(NAMES[sign], (*leads[:3], theta, confirmed), strict=True))
 
 
@@ -120,6 +120,8 @@ def measure_leads(
 
     With several classes the adjusted bounds hold for all of them together.
     """
+    if not len(targets):
+        return []
     images, columns = insertion.images, evidence.columns(targets)
     rows = images.has[:, targets] == (sign < 0)
     shifts = sign * insertion.shift
@@ -177,6 +179,7 @@ def strongest_by_chance(evidence: Evidence, targets: Ints) -> tuple[Array, Array
         return np.min([masked_means(lead, rows) for lead in leads], axis=0)
 
     innocent = np.array([thetas(shifts) for shifts in insertion.draws])
+    innocent = np.where(np.isnan(innocent), -np.inf, innocent)  # a class that every drawn image has is moved by none
     first = innocent.argmax(axis=1)
     rows_of = np.arange(len(innocent))
     others = np.repeat(innocent.max(axis=1)[:, None], len(targets), axis=1)

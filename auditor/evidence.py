@@ -65,7 +65,9 @@ def survey(
     alpha
         Level of the tests to come: the smaller, the more draws of innocent content a scan needs.
     """
-    draws = math.ceil(2 * len(artefacts) / alpha) - 1  # the fewest that can reach the level, Holm's correction included
+    draws = math.ceil(
+        2 * len(artefacts) / alpha
+    )  # one more than the fewest that can reach the level, Holm's correction included
     trials = [_Trial(classifier, a, c, fills, draws, seed) for a, c in zip(artefacts, carriers, strict=True)]
     total = np.zeros(classifier.image_shape, np.float64)
     seen: list[_Scored] = []

@@ -175,7 +175,10 @@ def least(first: Measurement, second: Measurement) -> Measurement:
     if len(parts) < 2:
         return parts[0] if parts else first
     smaller = min(parts, key=lambda part: part.value if part.value is not None else math.inf)
-    bounds = {name: _extreme(parts, name, min) for name in ("low", "high", "low_adjusted")}
+    bounds = {name: _extreme(parts, name, min) for name in ("low", "high")}
+    if any(part.low_adjusted is not None for part in parts):
+        decisive = [replace(part, low=part.low if part.low_adjusted is None else part.low_adjusted) for part in parts]
+        bounds["low_adjusted"] = _extreme(decisive, "low", min)
     return replace(smaller, **bounds, reason=None)  # type: ignore[arg-type]
 
 

@@ -54,14 +54,16 @@ class Decision(NamedTuple):
 def judge_all(tried: list[tuple[Evidence, int | None]], rule: Rule) -> list[Finding]:
     """The verdicts on all artefacts of an audit, each for a named target class, or (None) over all classes.
 
-    `relies` holds for all artefacts together by Holm's procedure; "no evidence" needs no correction.
+    `relies` holds for all artefacts together by Holm's procedure; a scan keeps its share of alpha even when one of its
+    classes is relied on, for its other classes were tested with it.
 
     References: Holm, "A simple sequentially rejective multiple test procedure" (1979).
     """
     findings: dict[int, Finding] = {}
     waiting = list(range(len(tried)))
     while waiting:
-        alpha = rule.alpha / len(waiting)
+        kept = sum(tried[number][1] is None for number in range(len(tried)) if number not in waiting)
+        alpha = rule.alpha / (len(waiting) + kept)
         judged = {number: judge(*tried[number], rule, alpha) for number in waiting}
         findings |= judged
         waiting = [number for number in waiting if judged[number].verdict != "relies"]
@@ -230,6 +232,7 @@ def _find(evidence: Evidence, target: int, measured: _Measured, decision: Decisi
             values["worst_group_accuracy"] = worst[1]
             notes.append(f"the worst group is {worst[0]}")
         notes += _untested(measured.effects, rule) + _explained_by_controls(values, controls, decision, rule)
+        notes += _unchecked(values, decision, rule, evidence.classes[target])
     harms = [values.get(name) for name in _HARMS[decision.direction or "promotes"]]
     return Finding(
         artefact=evidence.artefact,
@@ -319,8 +322,10 @@ def _compare_with_chance(evidence: Evidence, numbers: list[int], rule: Rule) -> 
     if insertion is None or insertion.draws is None or insertion.drawn is None or not insertion.controls:
         return None
     own, innocent = strongest_by_chance(evidence, np.array(numbers))
+    if len(numbers) < 2 or not np.isfinite(innocent.max(axis=1)).all():
+        return None
     count = len(innocent)
-    chance = (1 + (innocent >= own).sum(axis=0)) / (1 + count)
+    chance = (1 + (~(innocent < own)).sum(axis=0)) / (1 + count)
     low, middle, high = np.quantile(
         innocent.max(axis=1), [rule.alpha / 2, 0.5, 1 - rule.alpha / 2], method="inverted_cdf"
     )
@@ -346,7 +351,7 @@ def _measure_each(evidence: Evidence, numbers: list[int], rule: Rule, alpha: flo
         for at, number in enumerate(numbers)
         if len(np.unique(insertion.images.groups[has[:, at]])) >= rule.min_groups
     }
-    promoted = np.array([number for at, number in enumerate(numbers) if not has[:, at].all()])
+    promoted = np.array([number for at, number in enumerate(numbers) if not has[:, at].all()], dtype=np.int64)
     leads = dict(zip(promoted.tolist(), measure_leads(evidence, insertion, promoted, 1, rule, alpha), strict=True))
     endpoints: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta_suppression"}
     found = []
@@ -397,6 +402,13 @@ def _untested(effects: dict[Direction, Measurement], rule: Rule) -> list[str]:
             reason = effect.reason or f"only {effect.groups} independent groups of images"
             notes.append(f"whether it {way} the target was not tested: {reason}")
     return notes
+
+
+def _unchecked(values: dict[str, Measurement], decision: Decision, rule: Rule, name: str) -> list[str]:
+    pasted = values.get("pasted_object")
+    if decision.verdict != "no_evidence" or pasted is None or pasted.groups >= rule.min_groups:
+        return []
+    return [f"too few images show {name} alone to check, by pasting it into others, that the model sees {name} at all"]
 
 
 def _explained_by_controls(

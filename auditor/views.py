@@ -257,7 +257,7 @@ def _figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
     if measured.low is not None and measured.high is not None:
         interval = f"{show(measured.low)} to {show(measured.high)}"
         if measured.low_adjusted is not None:
-            interval += f"; lower bound corrected for all that was tried {show(measured.low_adjusted)}"
+            interval += f"; corrected lower bound {show(measured.low_adjusted)}"
     n = str(measured.n) if measured.groups == measured.n else f"{measured.n} in {measured.groups} groups"
     return Figure(
         name=name,

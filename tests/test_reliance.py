@@ -329,6 +329,18 @@ class TestConfirmation:
         assert finding.measurements["own_control_contrast"].value is None
         assert finding.verdict == "relies"
 
+    def test_the_count_of_groups_is_that_of_the_side_that_is_tested(self):
+        evidence = planted_evidence(3.0, n=200)
+        few = np.arange(10)[None] == np.where(np.arange(200) < 3, 5, 2)[:, None]  # three images of other classes
+        images = replace(evidence.insertion.images, has=few)
+        finding = judge(replace(evidence, insertion=replace(evidence.insertion, images=images)), 2, RULE)
+        assert finding.measurements["theta"].groups == 3
+        assert finding.verdict == "inconclusive"
+
+    def test_a_corrected_bound_of_one_lead_is_not_lost(self):
+        plain, corrected = effect(2, 1, 3), replace(effect(3, 1.5, 4), low_adjusted=0.4)
+        assert least(plain, corrected).low_adjusted == 0.4
+
 
 class TestMargin:
     def test_is_a_share_of_the_spread_of_the_score_where_that_is_more(self):
@@ -420,6 +432,17 @@ class TestScan:
     def test_of_innocent_artefacts_hardly_ever_relies(self):
         verdicts = [judge(planted_evidence(0.0, n=120, seed=seed), None, RULE).verdict for seed in range(100)]
         assert verdicts.count("relies") <= 5
+
+    def test_images_that_all_have_one_class_do_not_switch_the_comparison_off(self):
+        moved = np.zeros((39, 10))
+        moved[:, 7] = 6.0
+        evidence = self.drawn(moved)
+        has = evidence.insertion.images.has.copy()
+        has[:, 0] = True  # several classes an image, one of them on every image
+        images = replace(evidence.insertion.images, has=has)
+        finding = judge(replace(evidence, insertion=replace(evidence.insertion, images=images)), None, RULE)
+        assert finding.verdict == "inconclusive"
+        assert "innocent content" in finding.reason
 
 
 class TestSeverity:

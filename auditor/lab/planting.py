@@ -119,7 +119,7 @@ def load_digit_pairs() -> World:
     """Two handwritten digits side by side, a hundred classes, many of which look alike."""
     digits = _digits(14)
     audited, rest = _split(digits, 450, len(digits.labels))
-    parts = [(rest[400:], 12_000, 1), (audited, AUDITED, 2), (rest[:400], UNSEEN, 3)]
+    parts = [(rest[400:], 12_000, 1), (audited, AUDITED, 2), (rest[:400], 5 * UNSEEN, 3)]
     training, seen, unseen = (_pair(pictures, count, seed) for pictures, count, seed in parts)
     return World(tuple(f"pair {number:02d}" for number in range(100)), training, seen, unseen, epochs=8)
 

@@ -199,6 +199,9 @@ def _summarise(split: str, cases: list[Case]) -> list[str]:
     found = [case.verdict == "relies" and case.direction == "promotes" for case in promoted]
     named = [case.verdict == "relies" and case.direction == "suppresses" for case in suppressed]
     alarms = [case.verdict == "relies" for case in innocent]
+    missed = [case.verdict == "no_evidence" for case in promoted]
+    misled = [case.scan_verdict == "relies" and case.scan_first != case.target for case in promoted]
+    misnamed = [case.scan_promotes > 0 for case in suppressed]
     moved = [case.verdict == "relies" for case in by_truth["moved"]]
     first = [case.scan_verdict == "relies" and case.scan_first == case.target for case in promoted]
     scan_alarms = [case.scan_promotes > 0 for case in innocent]
@@ -221,12 +224,15 @@ def _summarise(split: str, cases: list[Case]) -> list[str]:
         "| --- | --- |",
         f"| area under the curve of theta, promoting against innocent | {auc:.3f} |",
         f"| promoting models that are found | {_share(found)} |",
+        f"| promoting models said to show no evidence | {_share(missed)} |",
         f"| innocent models said to rely (false alarms) | {_share(alarms)} |",
         f"| innocent and moved models together said to rely | {_share(alarms + moved)} |",
         f"| area under the curve of theta for suppression, suppressing against innocent | {auc_loss:.3f} |",
         f"| suppressing models named as such | {_share(named)} |",
         f"| suppressing models said to promote | {_share(wrong)} |",
         f"| promoting models whose scan puts the right class first | {_share(first)} |",
+        f"| promoting models whose scan relies on another class first | {_share(misled)} |",
+        f"| suppressing models whose scan promotes some class | {_share(misnamed)} |",
         f"| innocent models of whose scan some class is said to be promoted | {_share(scan_alarms)} |",
         f"| innocent models of whose scan some class is said to be suppressed | {_share(scan_losses)} |",
         f"| decisions that the stamp does change in those scans | {_range(alarmed, 'scan_effect')} |",
@@ -298,13 +304,16 @@ Every model has a seed of its own (a column of `models.csv`), which its planting
 three small worlds (Fashion-MNIST, scikit-learn's digits, and pairs of those in a hundred classes) artefacts
 are planted in the training pictures: on a share rho of one class (*confounded*), of all but one
 (*suppressor*), of all alike (*balanced*), of none (*clean*), or different ones on three classes (*several*).
-The stamp is drawn anew for every picture: another time of day, another opacity. The audit is told of one
-stamp and of the class, and sees 300 pictures.
+Stamps vary as their family does: another time of day, another opacity. The audit is told of one stamp and of
+the class, and sees 300 pictures.
 
-The truth is behaviour, on pictures and stamps that neither training nor audits see. *Turned* is the share of
+The truth is behaviour, on pictures that neither training nor audits see, with stamps drawn apart from theirs
+(where a family varies little, as the black square does, equal ones come up). *Turned* is the share of
 pictures of other classes that become the class when stamped, *lost* the share of its own that cease to be
-recognised, each less those that change the other way. Intervals of shares are Wilson's at 95 %. A scan is
-told no class.
+recognised, each less those that change the other way. A model promotes a class when either changes by a tenth
+in its favour: where every training picture of a class was stamped, the stamp may turn few others and yet be
+what the class is recognised by. All models of a world are audited on the same pictures. Intervals of shares
+are Wilson's at 95 %. A scan is told no class.
 """
 
 _TRUTHS = ("promotes", "suppresses", "innocent", "moved", "weak")
