@@ -436,7 +436,7 @@ class TestScan:
     def test_images_that_all_have_one_class_do_not_switch_the_comparison_off(self):
         moved = np.zeros((39, 10))
         moved[:, 7] = 6.0
-        evidence = self.drawn(moved)
+        evidence = TestChance().drawn(moved)
         has = evidence.insertion.images.has.copy()
         has[:, 0] = True  # several classes an image, one of them on every image
         images = replace(evidence.insertion.images, has=has)
