@@ -344,7 +344,9 @@ def _place(frame: Frame, layer: Floats, position: Position, opacity: float) -> O
     colour = layer[..., :3] if channels == 3 else to_grey(layer[..., :3])
     ink[top:bottom, left:right] = colour
     if not (alpha > 0).any():
-        raise OptionError("", "is transparent everywhere, so there is nothing to insert")
+        raise OptionError("", "the artefact is transparent everywhere, so there is nothing to insert")
+    if (alpha > 0.99).all():
+        raise OptionError("", "the artefact covers the whole frame and is opaque, so nothing of an image is left")
     return Overlay(alpha, ink)
 
 

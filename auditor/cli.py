@@ -190,7 +190,7 @@ def train(folder: Path, only: str) -> None:
     """Train the models of the laboratory, or find them in FOLDER, and measure what each really does."""
     with _quiet_tensorflow():
         from auditor.lab.training import measure_behaviour, train_all
-    for number, count, recipe, classifier in train_all(folder, only):
+    for number, count, recipe, classifier in train_all(folder, only, click.echo):
         for suspicion in recipe.suspicions:
             behaviour = measure_behaviour(classifier, recipe, suspicion.family)
             turned, lost = behaviour.turned[suspicion.target], behaviour.lost[suspicion.target]
@@ -212,7 +212,7 @@ def audit_lab(folder: Path, only: str, output: Path) -> None:
     with _quiet_tensorflow():
         from auditor.lab.table import audit_all, describe_cases, write_cases
     cases = []
-    for number, count, case in audit_all(folder, only):
+    for number, count, case in audit_all(folder, only, click.echo):
         cases.append(case)
         click.echo(f"{number + 1}/{count} {case.world}, {case.family}, {case.regime} {case.rho:g}: {case.verdict}")
     output.mkdir(parents=True, exist_ok=True)

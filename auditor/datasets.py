@@ -164,7 +164,7 @@ class Dataset:
         if share > self._max_corrupt:
             first = next(iter(self.skipped.values()))
             raise DataError(
-                f"{self._where}: {len(self.skipped)} of {len(self)} images cannot be used, more than "
+                f"{self._where}: at least {len(self.skipped)} of {len(self)} images cannot be used, more than "
                 f"data.max_corrupt = {self._max_corrupt:g}; the first is {first.image}: {first.reason}"
             )
 

@@ -25,7 +25,7 @@ from auditor.intervals import (
     simultaneous_bounds,
     spanning,
 )
-from auditor.observations import Checks, Evidence, Insertion
+from auditor.observations import Checks, Evidence, Insertion, Population
 from auditor.records import Measurement, Rule
 
 NAMES = {
@@ -288,6 +288,13 @@ def measure_checks(checks: Checks | None, target: int, rule: Rule) -> dict[str, 
         pasted = missing("no image shows the target and nothing else")
     no_op = median_interval(checks.no_op, checks.no_op_groups, rule.level, unit="log-odds")
     return {"no_op_change": no_op, "pasted_object": pasted}
+
+
+def measure_accuracy(images: Population, rule: Rule) -> Measurement:
+    """Share of the labelled images, as they came, of which some class that they have is predicted."""
+    labelled = images.labelled & images.has.any(axis=1)
+    hits = (images.predicted[labelled] & images.has[labelled]).any(axis=1)
+    return share_interval(np.asarray(hits), images.groups[labelled], rule.level)
 
 
 def control_contrasts(shifts: Array, controls: list[Array], rows: Bools) -> Array:

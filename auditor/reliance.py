@@ -18,6 +18,7 @@ from auditor.effects import (
     confirm_leads,
     find_worst_group,
     margin_of,
+    measure_accuracy,
     measure_checks,
     measure_effects,
     measure_harms,
@@ -34,6 +35,9 @@ SEVERITY_THRESHOLDS: tuple[tuple[Severity, float], ...] = (("high", 0.25), ("med
 
 LEAST_RISE = 0.5
 """Log-odds by which a pasted object must raise the score of its class, or `no_evidence` is in doubt."""
+
+LEAST_ACCURACY = 0.5
+"""Share of the labelled images that a model must be right on, or `no_evidence` is in doubt."""
 
 LARGEST_NO_OP = 0.01
 """Log-odds by which scoring an image again may move any class, on average."""
@@ -189,6 +193,13 @@ def _conclude(evidence: Evidence, target: int, measured: _Measured, rule: Rule) 
     insertion = evidence.insertion
     if insertion is not None and float(insertion.images.scores[:, target].std()) < 1e-6:
         return decision._replace(verdict="inconclusive", why="the score is the same for every image")
+    accuracy = None if insertion is None else measure_accuracy(insertion.images, rule)
+    if accuracy is not None and accuracy.groups >= rule.min_groups and (accuracy.high or 0) < LEAST_ACCURACY:
+        why = (
+            f"{decision.why}, but the model is right on {accuracy.value:.0%} of the labelled images only: are the "
+            "labels in the order of its outputs, and is it fed as it expects?"
+        )
+        return decision._replace(verdict="inconclusive", why=why)
     return decision
 
 
@@ -230,7 +241,7 @@ def _find(evidence: Evidence, target: int, measured: _Measured, decision: Decisi
         worst = find_worst_group(evidence, rule)
         if worst is not None:
             values["worst_group_accuracy"] = worst[1]
-            notes.append(f"the worst group is {worst[0]}")
+            notes.append(f"the class recognised worst is {worst[0]}: {worst[1].value or 0:.0%} of its images")
         notes += _untested(measured.effects, rule) + _explained_by_controls(values, controls, decision, rule)
         notes += _unchecked(values, decision, rule, evidence.classes[target])
     harms = [values.get(name) for name in _HARMS[decision.direction or "promotes"]]
@@ -288,7 +299,7 @@ def _summarise(top: Finding, scanned: list[ScannedTarget], partly: list[bool], d
     untested = [entry.target for entry, is_partly in zip(scanned, partly, strict=True) if is_partly]
     if untested:
         notes.append(
-            f"not every direction could be tested for {_listed(untested)}: too few images free of the artefact"
+            f"not every direction could be tested for {_listed(untested)}: too few groups of such images are free of it"
         )
     reason = top.reason
     if top.verdict == "relies":
@@ -392,7 +403,8 @@ def _images_needed(effect: Measurement, margin: float) -> str:
     if effect.value is None or low is None or high is None or effect.value == margin:
         return ""
     needed = math.ceil(effect.n * ((high - low) / 2 / abs(effect.value - margin)) ** 2)
-    return f"; about {needed} images would settle it if the effect stays" if effect.n < needed < 1_000_000 else ""
+    rounded = round(needed, 1 - len(str(needed)))
+    return f"; about {rounded} images would settle it if the effect stays" if effect.n < rounded <= 20_000 else ""
 
 
 def _untested(effects: dict[Direction, Measurement], rule: Rule) -> list[str]:
@@ -423,7 +435,7 @@ def _explained_by_controls(
     if decision.verdict == "relies" and decision.direction == "promotes" and moved >= lift.value / 2:
         return [
             f"the control {name!r} alone moves the score by {moved:+.2f} of {lift.value:+.2f} log-odds, so what the "
-            "model has learnt is broader than this very artefact"
+            "model has learnt is broader than this very artefact: such content there does as much or nearly so"
         ]
     leads_classes = by_class.low is not None and by_class.low > rule.margin
     if decision.verdict == "no_evidence" and lift.low > rule.margin and leads_classes:
@@ -450,7 +462,7 @@ def _sentence(evidence: Evidence, target: int, decision: Decision, basis: Basis 
         if basis == "removal":
             return f"Taking {name} out lowers the score of {target_name} more than the same edit elsewhere: {why}."
         does = "raises" if decision.direction == "promotes" else "lowers"
-        return f"Inserting {name} {does} the score of {target_name} beyond what controls explain: {why}."
+        return f"Inserting {name} {does} the score of {target_name} more than the median control does: {why}."
     if decision.verdict == "no_evidence":
         return f"No evidence that the score of {target_name} relies on {name}: {why}."
     if decision.verdict == "inconclusive":

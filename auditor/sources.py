@@ -108,9 +108,11 @@ class NpzSource:
         self._count = shape[0]
         labels, groups, ids = (self._column(name) for name in ("labels", "groups", "ids"))
         self.labels: list[Label] | None = None if labels is None else list(labels.tolist())
-        self.groups = None if groups is None else [str(group) for group in groups]
         self.masks: list[Path | None] | None = None
         self.ids = _numbered(self._count) if ids is None else [str(identity) for identity in ids]
+        self.groups = None
+        if groups is not None:  # an image without a group is one by itself
+            self.groups = [str(group) or identity for group, identity in zip(groups, self.ids, strict=True)]
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""

@@ -2,7 +2,7 @@
 
     make pictures
 
-Audits both examples, opens the reports in Chromium (light, dark, phone) and turns the PDF into pages. Needs Debian's
+Audits three examples (some minutes), opens the reports in Chromium (light, dark, phone) and turns the PDF into pages. Needs Debian's
 `chromium` and `poppler-utils`; set CHROMIUM to another browser's path elsewhere.
 """
 
@@ -27,6 +27,8 @@ VIEWS = {
     "dark": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
 }
+KEPT = ("light.png", "artefacts.png", "pdf.png")
+"""What is kept of the reports that are shown beside the first."""
 SECTIONS = ("verdict", "artefacts", "regions", "gallery", "accuracy")
 
 
@@ -90,8 +92,11 @@ def main() -> None:
         page_through(planted / "report.pdf", "report")
         twin = audit(ROOT / "examples" / "clean_twin" / "audit.toml", Path(folder) / "twin")
         photograph(twin / "report.html", "twin")
-        for file in PICTURES.glob("twin.*.png"):
-            if file.name not in ("twin.light.png", "twin.artefacts.png"):
+        imagenet = audit(ROOT / "examples" / "imagenet_watermark" / "audit.toml", Path(folder) / "imagenet")
+        photograph(imagenet / "report.html", "imagenet")
+        page_through(imagenet / "report.pdf", "imagenet")
+        for file in [*PICTURES.glob("twin.*.png"), *PICTURES.glob("imagenet.*.png")]:
+            if file.name.partition(".")[2] not in KEPT:
                 file.unlink()
 
 

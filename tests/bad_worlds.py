@@ -807,7 +807,7 @@ DAMAGED: dict[str, Row] = {
     "too many corrupt pictures": (
         class_folders("cat", "dog", "boat", corrupt=3),
         'source = "pictures"',
-        "3 of 42 images cannot be used, more than data.max_corrupt = 0.05; the first is boat/02.png: not a",
+        "at least 3 of 42 images cannot be used, more than data.max_corrupt = 0.05; the first is boat/02.png: not a",
     ),
     "a source that raises": (
         source("raise OSError('disk')"),

@@ -341,6 +341,13 @@ class TestConfirmation:
         plain, corrected = effect(2, 1, 3), replace(effect(3, 1.5, 4), low_adjusted=0.4)
         assert least(plain, corrected).low_adjusted == 0.4
 
+    def test_nothing_is_said_for_a_model_that_is_mostly_wrong(self):
+        evidence = planted_evidence(0.0, n=600)
+        wrong = replace(evidence.insertion.images, predicted=np.roll(evidence.insertion.images.predicted, 1, axis=1))
+        finding = judge(replace(evidence, insertion=replace(evidence.insertion, images=wrong)), 2, RULE)
+        assert finding.verdict == "inconclusive"
+        assert "order of its outputs" in finding.reason
+
 
 class TestMargin:
     def test_is_a_share_of_the_spread_of_the_score_where_that_is_more(self):

@@ -92,9 +92,11 @@ def gather_evidence(classifier: Classifier, recipe: Recipe, suspicion: Suspicion
     return evidence
 
 
-def audit_all(folder: Path, only: str = "") -> Iterator[tuple[int, int, Case]]:
+def audit_all(
+    folder: Path, only: str = "", told: Callable[[str], None] = lambda sentence: None
+) -> Iterator[tuple[int, int, Case]]:
     """A case for every suspicion about every model of the laboratory, with the number of the model and their count."""
-    for number, count, recipe, classifier in train_all(folder, only):
+    for number, count, recipe, classifier in train_all(folder, only, told):
         for suspicion in recipe.suspicions:
             behaviour = measure_behaviour(classifier, recipe, suspicion.family)
             evidence = gather_evidence(classifier, recipe, suspicion)

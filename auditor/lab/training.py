@@ -209,7 +209,9 @@ def name_truth(regime: str, turned: float, lost: float) -> str:
     return "promotes" if max(turned, -lost) >= BEHAVIOUR else "weak"
 
 
-def train_all(folder: Path, only: str = "") -> Iterator[tuple[int, int, Recipe, KerasClassifier]]:
+def train_all(
+    folder: Path, only: str = "", told: Callable[[str], None] = lambda sentence: None
+) -> Iterator[tuple[int, int, Recipe, KerasClassifier]]:
     """All models, or those of one world, family or regime, one after the other, with their number and their count.
 
     Raises
@@ -225,6 +227,9 @@ def train_all(folder: Path, only: str = "") -> Iterator[tuple[int, int, Recipe, 
     if not recipes:
         known = [*WORLDS, *FAMILIES, "clean", "balanced", "confounded", "suppressor"]
         raise ConfigError(f"--only: got {only!r}{suggest(only, known)}")
+    missing = sum(not (folder / f"{recipe.key}.keras").is_file() for recipe in recipes)
+    if missing:
+        told(f"{missing} of {len(recipes)} models are not in {folder} and are trained first")
     for number, recipe in enumerate(recipes):
         yield number, len(recipes), recipe, train(recipe, folder)
         keras.backend.clear_session()

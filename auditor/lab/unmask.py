@@ -94,6 +94,8 @@ def choose_plants(world: str, family: str, target: int, regime: str, rho: float,
     """
     if family not in FAMILIES:
         raise ConfigError(f"--family: got {family!r}{suggest(family, list(FAMILIES))}")
+    if not 0 <= rho <= 1:  # NaN fails this too
+        raise ConfigError(f"--rho: got {rho}, wanted a share, 0 to 1")
     count = len(load_world(world).classes)
     if not 0 <= target < count:
         raise ConfigError(f"--target: got {target}, wanted the number of a class, 0 to {count - 1}")
@@ -117,8 +119,8 @@ def _describe_behaviour(classifier: KerasClassifier, recipe: Recipe, suspicion: 
     }[planted.regime]
     return (
         f"{suspicion.family} was planted {where}. On pictures and stamps that this audit never sees, it turns "
-        f"{turned:.1%} of the other pictures into {name} and takes {lost:.1%} of {name} away "
-        f"(accuracy without stamps {behaviour.accuracy:.1%})."
+        f"{turned + 0.0:.1%} of the other pictures into {name}, and the share of {name} that is recognised changes by "
+        f"{-lost + 0.0:+.1%} (accuracy without stamps {behaviour.accuracy:.1%})."
     )
 
 
