@@ -291,7 +291,12 @@ def measure_checks(checks: Checks | None, target: int, rule: Rule) -> dict[str, 
 
 
 def measure_accuracy(images: Population, rule: Rule) -> Measurement:
-    """Share of the labelled images, as they came, of which some class that they have is predicted."""
+    """Share of the labelled images, as they came, that the model is right on; of exclusive classes only.
+
+    Where classes are independent, a model that ranks images well may still predict too few of them.
+    """
+    if not (images.predicted.sum(axis=1) == 1).all():
+        return missing("classes are independent", unit="share", score=None)
     labelled = images.labelled & images.has.any(axis=1)
     hits = (images.predicted[labelled] & images.has[labelled]).any(axis=1)
     return share_interval(np.asarray(hits), images.groups[labelled], rule.level)

@@ -442,7 +442,7 @@ NAMED: dict[str, Row] = {
     "an overlay of nothing": (
         picture("mark.png", Image.new("RGBA", (3, 3))),
         "[[artefacts]]",
-        "artefacts[0]: is transparent everywhere",
+        "artefacts[0]: the artefact is transparent everywhere",
     ),
     "text in no colour": (
         artefact("text", "text = 'x'\nsize = 6\ncolour = 'reddish'\n"),
