@@ -2,8 +2,8 @@
 
     make pictures
 
-Audits three examples (some minutes), opens the reports in Chromium (light, dark, phone) and turns PDFs into pages. Needs
-Debian's `chromium` and `poppler-utils`; set CHROMIUM to another browser's path elsewhere.
+Audits three examples (some minutes), opens the reports in Chromium (light, dark, phone) and turns PDFs into pages.
+Needs Debian's `chromium` and `poppler-utils`; set CHROMIUM to another browser's path elsewhere.
 """
 
 from __future__ import annotations
