@@ -22,7 +22,7 @@ def text(words: str) -> bytes:
 
 
 def number(value: int) -> bytes:
-    return b"J" + struct.pack("<i", value)
+    return b"\x8a\x08" + struct.pack("<q", value)
 
 
 def sequence(*parts: bytes) -> bytes:
@@ -159,7 +159,14 @@ def test_a_changed_byte_is_refused_or_changes_numbers_but_ends_in_no_other_fault
 
 @pytest.mark.parametrize(
     ("shape", "strides", "offset"),
-    [((2, 4), (4, 1), 0), ((6,), (2,), 0), ((2,), (1,), 5), ((100_000, 100_000), (0, 0), 0), ((1,), (1,), 6)],
+    [
+        ((2, 4), (4, 1), 0),
+        ((6,), (2,), 0),
+        ((2,), (1,), 5),
+        ((100_000, 100_000), (0, 0), 0),
+        ((1,), (1,), 6),
+        ((0,), (1,), 0),
+    ],
 )
 def test_a_weight_stays_within_its_storage(tmp_path, shape, strides, offset):
     content = checkpoint(table(text("a"), tensor("1", 6, shape, strides, offset)), **{"1": ONE})
@@ -172,6 +179,21 @@ def test_sizes_are_checked_against_the_bytes_there_are(tmp_path):
     honest = MAGIC + PROTOCOL + SYSTEM + table(text("a"), tensor("1", 2**30, (1,), (1,)))
     honest += pickle.dumps(["1"], protocol=2) + struct.pack("<q", 2**30) + bytes(10)
     assert "wants 4294967296 bytes, 10 are left" in refusal(tmp_path, honest)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        tensor("1", 2**62, (1,), (1,)),
+        tensor("1", 6, (1,), (2**62,)),
+        tensor("1", 6, (1,) * 99, (1,) * 99),
+        tensor("1", 6, (-1,), (1,)),
+        tensor("1", 6, (1, 1), (1,)),
+        tensor("1", -6, (1,), (1,)),
+    ],
+)
+def test_sizes_that_no_weight_has_are_refused(tmp_path, described):
+    assert "not described as torch does" in refusal(tmp_path, checkpoint(table(text("a"), described), **{"1": ONE}))
 
 
 def test_other_files_are_told_from_checkpoints(tmp_path):

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_MOST_AXES = 8
 _TABLE = "collections.OrderedDict"
 _TENSOR = "torch._utils._rebuild_tensor_v2"
 _STORAGES = {"torch.FloatStorage": np.dtype("<f4"), "torch.LongStorage": np.dtype("<i8")}
@@ -98,7 +99,7 @@ def _read_storage(file: BytesIO, storage: _Storage) -> npt.NDArray[Any]:
 def _view(name: str, tensor: _Tensor, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     numbers = math.prod(tensor.shape)
     last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
-    if numbers > len(values) or (numbers and last >= len(values)):
+    if not 0 < numbers <= len(values) or last >= len(values):
         raise WeightsError(f"is damaged: {name} reaches beyond the {len(values)} numbers of its storage")
     steps = [step * values.itemsize for step in tensor.strides]
     return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, steps).copy()
@@ -215,10 +216,10 @@ def _make(function: Any, arguments: Any) -> Any:
         raise TypeError("something is called that is no table and no weight")
     storage, offset, shape, strides, *_ = arguments
     sizes = (offset, *shape, *strides)
-    if not (isinstance(storage, _Storage) and all(map(_is_size, sizes)) and len(shape) == len(strides)):
+    if not (isinstance(storage, _Storage) and all(map(_is_size, sizes)) and len(shape) == len(strides) <= _MOST_AXES):
         raise TypeError("a weight is not described as torch does")
     return _Tensor(storage, offset, shape, strides)
 
 
 def _is_size(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < 2**40
