@@ -269,9 +269,8 @@ def _scan(evidence: Evidence, rule: Rule, alpha: float) -> Finding:
     innocent = _compare_with_chance(evidence, numbers, rule)
     judged: list[tuple[float, int, _Measured, Decision]] = []
     for number, measured in zip(numbers, _measure_each(evidence, numbers, rule, alpha), strict=True):
-        strength = max(
-            (_low(effect) for effect in measured.effects.values() if effect.value is not None), default=-math.inf
-        )
+        thetas = (effect.value for effect in measured.effects.values())
+        strength = max((theta for theta in thetas if theta is not None), default=-math.inf)
         decision = _conclude(evidence, number, measured, replace(rule, margin=margin_of(evidence, number, rule)))
         if innocent is not None and decision.direction == "promotes" and innocent.chance[number] > alpha / 2:
             why = f"{decision.why}, but random innocent content there moves another class as far: {innocent.words}"
