@@ -1,7 +1,7 @@
 """What other rules would have made of the laboratory's models: the figures behind the choice of controls and quantile.
 
-    auditor lab train                          # once; about half an hour
-    python benchmarks/rule_choice.py           # the families that the rule was chosen on; about ten minutes
+    auditor lab train                          # once; under an hour
+    python benchmarks/rule_choice.py           # the families that the rule was chosen on; some minutes
     python benchmarks/rule_choice.py test      # the families that test it
 
 For each candidate: the area under the curve of its theta, promoting models against those in which nothing that
