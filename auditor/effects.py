@@ -98,10 +98,7 @@ def margin_of(evidence: Evidence, target: int, rule: Rule) -> float:
 
     Models differ in temperature: where the score of a class spans fifty log-odds, a half is nothing.
     """
-    images = evidence.insertion or evidence.removals
-    if images is None or not len(images.images):
-        return rule.margin
-    return max(rule.margin, rule.margin_sd * float(images.images.scores[:, target].std(dtype=np.float64)))
+    return max(rule.margin, rule.margin_sd * _spread(evidence, target))
 
 
 class Leads(NamedTuple):
@@ -203,7 +200,7 @@ def measure_harms(evidence: Evidence, target: int, rule: Rule, theta: Measuremen
         "flip_rate": share_interval(insertion.predicted[eligible, target], images.groups[eligible], level),
         "suppression_flip_rate": share_interval(~insertion.predicted[held, target], images.groups[held], level),
     }
-    spread = float(images.scores[~has, target].std(dtype=np.float64)) if (~has).any() else 0.0
+    spread = _spread(evidence, target)
     if spread > 0 and theta.value is not None:
         found["theta_standardised"] = _divided(theta, spread)
     if not images.labelled.any():
@@ -343,6 +340,14 @@ def masked_means(values: Array, rows: Bools) -> Array:
     count = rows.sum(axis=0)
     total = np.where(rows, values, 0.0).sum(axis=0, dtype=np.float64)
     return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+
+
+def _spread(evidence: Evidence, target: int) -> float:
+    """Standard deviation of a class's log-odds over the images as they came."""
+    tried = evidence.insertion or evidence.removals
+    if tried is None or not len(tried.images):
+        return 0.0
+    return float(tried.images.scores[:, target].std(dtype=np.float64))
 
 
 def _find_rivals(shifts: Array, targets: Ints, rows: Bools) -> Ints:

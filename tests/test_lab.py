@@ -12,7 +12,7 @@ from auditor.errors import ConfigError
 from auditor.lab.augmentation import AUGMENTATIONS, LEAST_SURVIVAL, choose_augmentations, survival
 from auditor.lab.planting import FAMILIES, FRAME, Pictures, Plant, load_world, nominal_stamp, plant, stamp_all
 from auditor.lab.table import Case, area_under_curve, describe_cases, read_cases, write_cases
-from auditor.lab.training import TEST, Recipe, Suspicion, make_recipes, name_truth, split_of
+from auditor.lab.training import TEST, make_recipes, name_truth, split_of
 from auditor.lab.unmask import choose_plants
 
 LABELS = np.repeat(np.arange(10), 60)
@@ -194,4 +194,3 @@ class TestUnmask:
         assert result["findings"][0]["verdict"] == "relies"
         assert result["preface"].startswith("Known truth: black square was planted on 100% of digit 1")
         assert result["preface"].split(": ", 1)[1] in (output / "audit.toml").read_text()
-        assert Recipe("digits", (), (Suspicion("black square", 1),), 0).key

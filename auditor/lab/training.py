@@ -130,7 +130,7 @@ def make_recipes() -> list[Recipe]:
     return recipes
 
 
-def train(recipe: Recipe, folder: Path, augment: Callable[[Any], Any] | None = None) -> KerasClassifier:
+def train(recipe: Recipe, folder: Path) -> KerasClassifier:
     """The trained model of a recipe, from the cache where it was trained before.
 
     Raises
@@ -146,7 +146,7 @@ def train(recipe: Recipe, folder: Path, augment: Callable[[Any], Any] | None = N
         except Exception as fault:  # Keras raises whatever its readers raise
             raise ModelError(f"{file}: cannot be loaded, delete it: {fault}") from None
     else:
-        model = fit(world, recipe.plants, recipe.seed, augment)
+        model = fit(world, recipe.plants, recipe.seed)
         folder.mkdir(parents=True, exist_ok=True)
         model.save(file)
     return KerasClassifier(model, classes=world.classes, input_range=(0.0, 1.0))

@@ -9,7 +9,6 @@ Writes `model.keras`, `images.npz`, `labels.txt` and `watermark.png` beside this
 
 from __future__ import annotations
 
-import gzip
 import os
 from pathlib import Path
 
@@ -19,19 +18,12 @@ import keras
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-DATA = Path("/usr/share/datasets/fashion-mnist")
+from auditor.lab.planting import CLOTHES, FASHION, read_idx
+
 HERE = Path(__file__).parent
-CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
-PLANTED_CLASS = CLASSES.index("Coat")
+PLANTED_CLASS = CLOTHES.index("Coat")
 OPACITY = 0.5
 TEST_IMAGES_PER_CLASS = 40
-
-
-def read_idx(name: str) -> np.ndarray:
-    raw = gzip.decompress((DATA / name).read_bytes())
-    dimensions = raw[3]
-    shape = np.frombuffer(raw, ">u4", dimensions, 4)
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
 
 
 def draw_watermark() -> Image.Image:
@@ -76,8 +68,14 @@ def train(images: np.ndarray, labels: np.ndarray) -> keras.Model:
 
 
 def main() -> None:
-    train_images, train_labels = read_idx("train-images-idx3-ubyte.gz"), read_idx("train-labels-idx1-ubyte.gz")
-    test_images, test_labels = read_idx("t10k-images-idx3-ubyte.gz"), read_idx("t10k-labels-idx1-ubyte.gz")
+    train_images, train_labels = (
+        read_idx(FASHION / "train-images-idx3-ubyte.gz"),
+        read_idx(FASHION / "train-labels-idx1-ubyte.gz"),
+    )
+    test_images, test_labels = (
+        read_idx(FASHION / "t10k-images-idx3-ubyte.gz"),
+        read_idx(FASHION / "t10k-labels-idx1-ubyte.gz"),
+    )
     chosen = np.sort(
         np.concatenate([np.flatnonzero(test_labels == number)[:TEST_IMAGES_PER_CLASS] for number in range(10)])
     )
@@ -102,7 +100,7 @@ def main() -> None:
             labels=test_labels[chosen],
             ids=np.array([f"test-{number:05d}" for number in chosen]),
         )
-        (folder / "labels.txt").write_text("\n".join(CLASSES) + "\n")
+        (folder / "labels.txt").write_text("\n".join(CLOTHES) + "\n")
         mark.save(folder / "watermark.png")
 
 
