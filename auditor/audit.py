@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import metadata
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from auditor.artefacts import Artefact, Overlay, build_artefacts, find_carriers
 from auditor.config import AuditConfig, MethodConfig
-from auditor.datasets import Dataset, open_dataset
-from auditor.effects import is_correct
 from auditor.errors import AuditError
 from auditor.evidence import Progress, Survey, survey
 from auditor.exhibits import Case, Exhibits, Plan, explain_case
 from auditor.explain.attribution import ALL_ZERO, ATTRIBUTIONS
 from auditor.history import Rows, Run
 from auditor.intervals import median_interval, share_interval
-from auditor.interventions import insert
 from auditor.keras_classifier import KerasClassifier
-from auditor.models import load_classifier
-from auditor.observations import Evidence, Population
+from auditor.observations import Evidence
 from auditor.options import bind_options
 from auditor.records import (
-    SCHEMA_VERSION,
     Agreement,
-    ArtefactRecord,
-    AuditResult,
-    ClassAccuracy,
-    DataRecord,
     Finding,
     MethodRecord,
-    ModelRecord,
-    Provenance,
     RegionScores,
     Rule,
 )
 from auditor.reliance import judge_all
-from auditor.sources import first_image_shape, open_source
+from auditor.result import SCHEMA_VERSION, AuditResult
+from auditor.studies.inquiry import Inquiry, NotApplicableError
+from auditor.studies.table import METHODS, STUDIES
+from auditor.subject import (
+    Subject,
+    describe_artefact,
+    describe_data,
+    describe_run,
+    note_images,
+    note_interventions,
+    open_subject,
+)
 
 Bools = npt.NDArray[np.bool_]
 
@@ -51,42 +48,6 @@ UNCALIBRATED = (
     "Not calibrated: the rule was tested on small models of known truth; how often it errs on models like this one is "
     "not known."
 )
-
-_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "tf-explain", "pillow")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What an audit is about, opened and checked, before anything is measured."""
-
-    classifier: KerasClassifier
-    model: ModelRecord
-    dataset: Dataset
-    artefacts: list[Artefact]
-    carriers: list[Bools]
-
-
-def open_subject(config: AuditConfig) -> Subject:
-    """Open model, data and artefacts, and check all that can be checked without running the audit.
-
-    Raises
-    ------
-    AuditError
-        Whatever is wrong with them.
-    """
-    source = open_source(config)
-    classifier, model = load_classifier(config, first_image_shape(source))
-    dataset = open_dataset(
-        config,
-        source,
-        classes=classifier.classes,
-        image_shape=classifier.image_shape,
-        multilabel=classifier.output == "multilabel",
-    )
-    artefacts = build_artefacts(config, classifier.image_shape, classifier.classes, dataset.masks)
-    carriers = [find_carriers(artefact, dataset, classifier.classes) for artefact in artefacts]
-    next(dataset.batches(1), None)
-    return Subject(classifier, model, dataset, artefacts, carriers)
 
 
 def run_audit(config: AuditConfig, progress: Progress) -> Run:
@@ -102,6 +63,7 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
     progress("loading", 1, 1)
     classifier, dataset = subject.classifier, subject.dataset
     seed = config.data.seed
+    plans, records = _plan_methods(config, classifier)
     seen = survey(
         classifier,
         dataset,
@@ -117,23 +79,39 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
     rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
     findings = _judge(subject, seen, rule)
 
-    plans, records = _plan_methods(config, classifier)
     rows = Rows()
-    _note_images(rows, subject, seen.images)
+    note_images(rows, subject, seen.images)
     exhibits = Exhibits(rows=rows)
     exhibits.keep_picture("mean image", seen.mean_image)
     cases = _cases(subject, findings, seen, config)
     failures = []
+    maps = {name: plan for name, plan in plans.items() if name in ATTRIBUTIONS}
     for number, case in enumerate(cases):
         progress("explanations", number, len(cases))
         try:
-            explain_case(exhibits, case, classifier, dataset, seen.mean_image, plans, seed=seed, level=rule.level)
+            explain_case(exhibits, case, classifier, dataset, seen.mean_image, maps, seed=seed, level=rule.level)
         except AuditError as failure:  # the verdicts stand without explanations
             failures.append(str(failure))
         progress("explanations", number + 1, len(cases))
     for finding, evidence in zip(findings, seen.evidence, strict=True):
         if isinstance(evidence, Evidence):
-            _note_interventions(rows, subject, finding, evidence)
+            note_interventions(rows, subject, finding, evidence)
+    inquiry = Inquiry(
+        classifier=classifier,
+        dataset=dataset,
+        images=seen.images,
+        artefacts=subject.artefacts,
+        findings=findings,
+        mean_image=seen.mean_image,
+        attributions={name: plan.options for name, plan in maps.items()},
+        rows=rows,
+        arrays=exhibits.arrays,
+        seed=seed,
+        level=rule.level,
+        progress=progress,
+    )
+    studies, records, failed = _study(inquiry, plans, records)
+    failures += failed
 
     result = AuditResult(
         schema_version=SCHEMA_VERSION,
@@ -142,16 +120,17 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         rule=rule,
         exit_code=AuditError.exit_code if failures else exit_code(findings),
         findings=findings,
-        artefacts=[_describe(subject, number, exhibits) for number in range(len(subject.artefacts))],
+        artefacts=[describe_artefact(subject, number, exhibits.arrays) for number in range(len(subject.artefacts))],
         region_scores=exhibits.region_scores,
         methods=_with_diagnostics(records, exhibits, failures, rule.level),
         agreement=exhibits.agreement or _no_agreement(),
         exemplars=exhibits.exemplars,
         model=subject.model,
-        data=_describe_data(config, dataset, seen.images, classifier.classes, rule),
+        data=describe_data(config, dataset, seen.images, classifier.classes, rule),
         warnings=[UNCALIBRATED, *_warnings(subject, exhibits.region_scores, failures)],
-        provenance=_provenance(config, started, time.monotonic() - clock),
+        provenance=describe_run(config, started, time.monotonic() - clock),
         preface=config.report.preface,
+        **studies,
     )
     return Run(result, rows, exhibits.arrays)
 
@@ -181,26 +160,54 @@ def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
 
 
 def _plan_methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dict[str, Plan], list[MethodRecord]]:
-    """The methods to run, and a record of every method there is."""
+    """The methods to run, attributions and studies, and a record of every method there is."""
     plans: dict[str, Plan] = {}
     records = []
-    for name, function in ATTRIBUTIONS.items():
+    for name, function in METHODS.items():
         section = config.methods.get(name, MethodConfig())
         options = bind_options(function, section.options, ("methods", name))
         summary, reference = describe_method(function)
+        only_exemplars = section.on == "exemplars"
+        if only_exemplars and name in STUDIES:
+            raise config.fault(("methods", name, "on"), f"{name} chooses its own images; leave it out")
         status, reason = "ok", None
         if not section.enabled:
             status, reason = "off", "switched off in the configuration"
-        elif section.on == "exemplars" and not config.explain.exemplars:
+        elif only_exemplars and not config.explain.exemplars:
             status, reason = "off", "for exemplars only, and none are shown"
         elif name == "grad_cam" and not classifier.feature_layers:
             status, reason = "not_applicable", classifier.why_no_features
         else:
-            plans[name] = Plan(options, exemplars_only=section.on == "exemplars")
+            plans[name] = Plan(options, exemplars_only=only_exemplars)
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
-        plain |= {"on": section.on} if section.on != "all" else {}
+        plain |= {"on": section.on} if only_exemplars else {}
         records.append(MethodRecord(name, status, reason, plain, summary, reference))  # type: ignore[arg-type]
     return plans, records
+
+
+def _study(
+    inquiry: Inquiry, plans: Mapping[str, Plan], records: list[MethodRecord]
+) -> tuple[dict[str, Any], list[MethodRecord], list[str]]:
+    """What each study found, by its name, the records with what became of it, and what failed."""
+    found: dict[str, Any] = {}
+    ended: dict[str, tuple[Literal["not_applicable", "error"], str]] = {}
+    failures = []
+    planned = [name for name in STUDIES if name in plans]
+    for number, name in enumerate(planned):
+        inquiry.progress("studies", number, len(planned))
+        try:
+            found[name] = STUDIES[name](inquiry, **plans[name].options)
+        except NotApplicableError as obstacle:
+            ended[name] = "not_applicable", str(obstacle)
+        except AuditError as failure:  # the verdicts stand without it
+            ended[name] = "error", str(failure)
+            failures.append(f"{name}: {failure}")
+        inquiry.progress("studies", number + 1, len(planned))
+    changed = [
+        replace(record, status=ended[record.name][0], reason=ended[record.name][1]) if record.name in ended else record
+        for record in records
+    ]
+    return found, changed, failures
 
 
 def describe_method(function: Any) -> tuple[str, str]:
@@ -236,101 +243,6 @@ def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: Audi
         taken = carriers[: max(half, wanted - len(inserted))]
         cases.append(Case(artefact, target, taken, inserted[: wanted - len(taken)], shown))
     return cases
-
-
-def _note_images(rows: Rows, subject: Subject, images: Population) -> None:
-    """One row per image: its label, prediction and the score of the prediction."""
-    dataset, classes = subject.dataset, subject.classifier.classes
-    for at, position in enumerate(images.positions):
-        predicted = [classes[number] for number in np.flatnonzero(images.predicted[at])]
-        has = [classes[number] for number in np.flatnonzero(images.has[at])] if images.labelled[at] else []
-        rows.add(
-            image=dataset.ids[position],
-            group=str(dataset.groups[position]),
-            label=", ".join(has) or None,
-            predicted=", ".join(predicted) or None,
-            measurement="score of the prediction",
-            condition="as it came",
-            value=float(images.scores[at].max()),
-        )
-
-
-def _note_interventions(rows: Rows, subject: Subject, finding: Finding, evidence: Evidence) -> None:
-    """One row per image and intervention: how far the target's log-odds moved."""
-    if finding.target is None:
-        return
-    target = subject.classifier.classes.index(finding.target)
-    insertion, removals, at = evidence.insertion, evidence.removals, evidence.column(target)
-    shifts: list[tuple[Population, str, npt.NDArray[Any]]] = []
-    if insertion is not None:
-        images = insertion.images
-        shifts.append((images, "inserted", insertion.shift[:, target]))
-        shifts += [(images, f"control: {name}", values[:, at]) for name, values in insertion.controls.items()]
-        shifts += [(images, f"variant: {name}", values[:, at]) for name, values in insertion.variants.items()]
-        shifts += [(images, f"opacity: {dose:g}", values[:, at]) for dose, values in insertion.doses.items()]
-    if removals is not None:
-        images = removals.images
-        shifts += [(images, f"removed: {name}", -values[:, at]) for name, values in removals.fall.items()]
-        shifts += [(images, f"removed elsewhere: {name}", -values[:, at]) for name, values in removals.placebo.items()]
-    for images, condition, values in shifts:
-        for position, value in zip(images.positions, values, strict=True):
-            rows.add(
-                image=subject.dataset.ids[position],
-                group=str(subject.dataset.groups[position]),
-                artefact=finding.artefact,
-                target=finding.target,
-                measurement="shift of the log-odds",
-                condition=condition,
-                value=float(value) if np.isfinite(value) else None,
-            )
-
-
-def _describe(subject: Subject, number: int, exhibits: Exhibits) -> ArtefactRecord:
-    artefact, carries = subject.artefacts[number], subject.carriers[number]
-    overlay = artefact.appearance if isinstance(artefact.appearance, Overlay) else None
-    picture = None
-    if overlay is not None:
-        grey = np.full((1, *subject.classifier.image_shape), 0.5, np.float32)
-        picture = exhibits.keep_picture(f"artefact {number}", insert(grey, overlay)[0])
-    target = None if artefact.target is None else subject.classifier.classes[artefact.target]
-    return ArtefactRecord(
-        name=artefact.name,
-        kind=artefact.kind,
-        target=target,
-        present=artefact.present,
-        carriers=int(carries.sum()),
-        coverage=None if overlay is None else float(overlay.mask.mean()),
-        box=None if overlay is None else overlay.box,
-        opacity=None if overlay is None else overlay.opacity,
-        picture=picture,
-    )
-
-
-def _describe_data(
-    config: AuditConfig, dataset: Dataset, images: Population, classes: tuple[str, ...], rule: Rule
-) -> DataRecord:
-    correct = is_correct(images.predicted, images.has)
-    labelled = images.labelled
-    by_class = []
-    for number, name in enumerate(classes):
-        rows = images.has[:, number] & labelled
-        if rows.any() or images.predicted[:, number].any():
-            accuracy = share_interval(images.predicted[rows, number], images.groups[rows], rule.level)
-            by_class.append(ClassAccuracy(name, int(rows.sum()), int(images.predicted[:, number].sum()), accuracy))
-    overall = share_interval(correct[labelled], images.groups[labelled], rule.level)
-    return DataRecord(
-        source=config.data.source,
-        sha256=dataset.sha256(),
-        available=dataset.available,
-        sampled=len(dataset),
-        used=len(images),
-        groups=len(np.unique(images.groups)),
-        labelled=bool(labelled.any()),
-        skipped=[dataset.skipped[row] for row in sorted(dataset.skipped)],
-        accuracy=overall if labelled.any() else replace(overall, reason="the data have no labels"),
-        classes=by_class,
-        mean_image="mean image",
-    )
 
 
 def _with_diagnostics(
@@ -371,29 +283,3 @@ def _warnings(subject: Subject, scores: list[RegionScores], failures: list[str])
     for entry in scores:
         found += [f"{entry.artefact}, {entry.method}: {note}" for note in entry.notes if "baseline" in note]
     return found
-
-
-def _provenance(config: AuditConfig, started: datetime, seconds: float) -> Provenance:
-    return Provenance(
-        started=started.isoformat(timespec="seconds"),
-        seconds=round(seconds, 1),
-        auditor=_version("auditor") or "not installed",
-        python=platform.python_version(),
-        platform=f"{platform.system()} {platform.machine()}",
-        packages=_versions(),
-        seed=config.data.seed,
-        config_file=config.file.name,
-        config=config.echo(),
-    )
-
-
-def _versions() -> dict[str, str]:
-    versions: Mapping[str, str | None] = {name: _version(name) for name in _PACKAGES}
-    return {name: version for name, version in versions.items() if version is not None}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -6,7 +6,7 @@ logits where the model has them, else log-probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -33,6 +33,19 @@ class Pass:
     """Layer -> (n, h', w', k): derivative of the target's score by the features."""
 
 
+@dataclass(frozen=True)
+class Linearisation:
+    """A model at n images: its values there, and derivatives of whatever is made of those values."""
+
+    scores: Floats
+    """(n, classes)."""
+    features: Mapping[str, Floats]
+    """Layer -> (n, h', w', k)."""
+    pull_back: Callable[[Floats | None, Mapping[str, Floats]], Floats]
+    """Derivative (n, h, w, c), by the images, of an objective, given its derivative by the scores (n, classes), or
+    None, and by the features of some layers (vector-Jacobian product). It may be called several times."""
+
+
 class Classifier(Protocol):
     """What the audit needs of a model."""
 
@@ -57,6 +70,12 @@ class Classifier(Protocol):
 
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
         """Scores, and the derivatives of each image's own target score, targets (n,), from one pass."""
+
+    def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
+        """Values at images and, after a look at them, derivatives: one forward pass, and one backward per objective."""
+
+    def sized(self, batch_size: int) -> Classifier:
+        """The same classifier, made for calls with that many images: batches are padded to one size."""
 
 
 def log_odds(scores: Floats, output: Output) -> Floats:

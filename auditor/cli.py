@@ -19,7 +19,7 @@ from auditor.errors import AuditError, ConfigError
 if TYPE_CHECKING:
     from auditor.config import AuditConfig
     from auditor.evidence import Progress
-    from auditor.records import AuditResult
+    from auditor.result import AuditResult
 
 EXIT_CODES = """\b
 Exit codes, the highest that applies:
@@ -113,7 +113,7 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     """Check all that can be checked of CONFIG without running the audit."""
     settings = _read(config, overrides)
     with _quiet_tensorflow():
-        from auditor.audit import open_subject
+        from auditor.subject import open_subject
     subject = open_subject(settings)
     height, width, channels = subject.classifier.image_shape
     click.echo(f"{config}: in order")
@@ -147,11 +147,11 @@ def render(run: Path, formats: tuple[str, ...]) -> None:
 def methods() -> None:
     """List the explanation methods and artefact kinds with their options."""
     from auditor.artefacts import ARTEFACT_KINDS
-    from auditor.explain.attribution import ATTRIBUTIONS
     from auditor.options import describe_options
+    from auditor.studies.table import METHODS
 
     for heading, table in (
-        ("Methods, [methods.NAME]", ATTRIBUTIONS),
+        ("Methods, [methods.NAME]", METHODS),
         ("Artefact kinds, [[artefacts]]", ARTEFACT_KINDS),
     ):
         click.echo(heading)
@@ -168,7 +168,7 @@ def methods() -> None:
 def schema(what: str) -> None:
     """Print the JSON schema of audit.toml or of result.json."""
     from auditor.config import config_schema
-    from auditor.records import result_schema
+    from auditor.result import result_schema
 
     click.echo(json.dumps(config_schema() if what == "config" else result_schema(), indent=2))
 
@@ -293,9 +293,9 @@ def _fail(message: str, code: int = 3) -> int:
 def _read(config: Path, overrides: tuple[str, ...]) -> AuditConfig:
     from auditor.artefacts import ARTEFACT_KINDS
     from auditor.config import read_config
-    from auditor.explain.attribution import ATTRIBUTIONS
+    from auditor.studies.table import METHODS
 
-    return read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    return read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
 
 
 def _write_report(folder: Path, formats: tuple[str, ...]) -> list[str]:

@@ -20,6 +20,7 @@ from auditor.history import Rows
 from auditor.intervals import mean_interval
 from auditor.interventions import FILLS, insert, uncomposite
 from auditor.keras_classifier import KerasClassifier
+from auditor.pictures import to_pixels
 from auditor.records import Agreement, Exemplar, MapRecord, Measurement, RegionScores
 
 Floats = npt.NDArray[np.float32]
@@ -71,7 +72,7 @@ class Exhibits:
 
     def keep_picture(self, key: str, image: Floats) -> str:
         """Keep an image in [0, 1] as 8-bit pixels; returns its key."""
-        self.arrays[key] = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+        self.arrays[key] = to_pixels(image)
         return key
 
 

@@ -1,4 +1,4 @@
-"""Arrays to pictures: images, heat layers over them, and plots as SVG. The only module that imports matplotlib.
+"""Arrays to pictures: images, and heat layers over them, as data URIs.
 
 Maps are scaled here and nowhere else, and the scale is returned to be printed beside them.
 """
@@ -7,33 +7,22 @@ from __future__ import annotations
 
 import base64
 import io
-import re
-import warnings
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
-
-from auditor.records import ClassAccuracy, DosePoint, Measurement
 
 Pixels = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
+
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
+"""The colours of all pictures and plots, after Okabe and Ito (2008): distinct to every kind of colour vision."""
 
 _LEAST_SIDE = 168
 """Small images are enlarged to about this many pixels, each pixel a square."""
 
 _PERCENTILE = 99.5
-
-_INK = "#010203"
-"""Stands for the page's own text colour in a plot."""
-
-_BLUE, _ORANGE, _GREEN, _GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"  # Okabe and Ito
 
 
 @dataclass(frozen=True)
@@ -52,7 +41,7 @@ def picture_uri(image: Pixels) -> str:
     shown = _enlarged(image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1))
     buffer = io.BytesIO()
     Image.fromarray(shown).save(buffer, "JPEG", quality=90, subsampling=0)
-    return _data_uri("image/jpeg", buffer.getvalue())
+    return data_uri("image/jpeg", buffer.getvalue())
 
 
 def heat_layer(values: Map) -> HeatLayer:
@@ -69,161 +58,16 @@ def heat_layer(values: Map) -> HeatLayer:
     # a palette takes a third of the bytes of four channels; entry 127 is zero, and transparent
     levels = _enlarged(np.round(127 * share + 127).astype(np.uint8))
     distance = np.minimum(np.abs(np.arange(256) - 127) / 127, 1)
-    palette = [_rgb(_BLUE if level < 127 else _ORANGE) for level in range(256)]
+    palette = [_rgb(BLUE if level < 127 else ORANGE) for level in range(256)]
     layer = Image.frombytes("P", levels.shape[::-1], levels.tobytes())
     layer.putpalette(np.array(palette, np.uint8).tobytes())
     buffer = io.BytesIO()
     layer.save(buffer, "PNG", transparency=np.round(235 * distance**0.7).astype(np.uint8).tobytes(), optimize=True)
-    return HeatLayer(_data_uri("image/png", buffer.getvalue()), scale, is_signed, largest == 0)
+    return HeatLayer(data_uri("image/png", buffer.getvalue()), scale, is_signed, largest == 0)
 
 
-def plot_effects(rows: Sequence[tuple[str, Measurement]], margin: float, name: str) -> str:
-    """Effects with their intervals, and the margin of the verdict as a line."""
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(0, color=_GREY, linewidth=0.8)
-        axes.axvline(margin, color=_ORANGE, linewidth=1.2, linestyle="--")
-        axes.text(margin, -0.75, f"margin {margin:g}", color=_ORANGE, fontsize=8, ha="left", va="bottom")
-        _draw_intervals(axes, rows, _BLUE)
-        axes.set_xlabel("effect on the target, log-odds")
-
-    return _svg(draw, name, height=0.55 + 0.34 * len(rows))
-
-
-def plot_lifts(rows: Sequence[tuple[str, Measurement, str]], name: str) -> str:
-    """Insertion lift of artefact, controls and variants; the third item of a row is its kind."""
-    colours = {"artefact": _ORANGE, "control": _BLUE, "variant": _GREEN}
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(0, color=_GREY, linewidth=0.8)
-        _draw_intervals(axes, [row[:2] for row in rows], [colours[row[2]] for row in rows])
-        axes.set_xlabel("insertion lift of the target, log-odds")
-
-    return _svg(draw, name, height=0.55 + 0.3 * len(rows))
-
-
-def plot_doses(points: Sequence[DosePoint], opacity: float | None, name: str) -> str:
-    """Insertion lift against opacity, with its interval as a band."""
-
-    def draw(axes: Axes) -> None:
-        doses = [point.opacity for point in points]
-        axes.fill_between(
-            doses,
-            [_number(point.lift.low) for point in points],
-            [_number(point.lift.high) for point in points],
-            color=_BLUE,
-            alpha=0.2,
-            linewidth=0,
-        )
-        axes.plot(doses, [_number(point.lift.value) for point in points], color=_BLUE, marker="o", markersize=3.5)
-        axes.axhline(0, color=_GREY, linewidth=0.8)
-        axes.margins(y=0.12)
-        if opacity is not None:
-            axes.axvline(opacity, color=_ORANGE, linewidth=1.2, linestyle="--")
-            side = "right" if opacity > 0.6 else "left"
-            axes.annotate(
-                f"as suspected, {opacity:.2g}",
-                (opacity, 0.15),
-                xycoords=("data", "axes fraction"),
-                xytext=(-4 if side == "right" else 4, 0),
-                textcoords="offset points",
-                color=_ORANGE,
-                fontsize=8,
-                ha=side,
-            )
-        axes.set_xlim(0, 1.02)
-        axes.set_xlabel("opacity of the artefact")
-        axes.set_ylabel("insertion lift, log-odds")
-
-    return _svg(draw, name, height=2.5)
-
-
-def plot_region_lift(rows: Sequence[tuple[str, Measurement]], name: str) -> str:
-    """How many times more attribution lies in the region than an even map would put there."""
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(1, color=_GREY, linewidth=0.8)
-        _draw_intervals(axes, rows, _GREEN)
-        axes.set_xlabel("lift of the region (1 is an even map)")
-
-    return _svg(draw, name, height=0.55 + 0.34 * len(rows))
-
-
-def plot_accuracy(classes: Sequence[ClassAccuracy], name: str) -> str:
-    """Accuracy by class with its Wilson interval."""
-
-    def draw(axes: Axes) -> None:
-        _draw_intervals(axes, [(entry.name, entry.accuracy) for entry in classes], _BLUE)
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_xlabel("accuracy on the images as they came")
-
-    return _svg(draw, name, height=0.55 + 0.28 * len(classes))
-
-
-def font_faces() -> str:
-    """Style sheet with the open fonts that come with matplotlib: without any font at all, pango aborts."""
-    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
-    return "\n".join(
-        f"@font-face {{ font-family: '{family}'; font-weight: {weight}; font-style: {style}; "
-        f"src: url({_data_uri('font/ttf', (folder / file).read_bytes())}) }}"
-        for file, family, weight, style in _FONTS
-    )
-
-
-def _draw_intervals(axes: Axes, rows: Sequence[tuple[str, Measurement]], colours: str | Sequence[str]) -> None:
-    for at, (_, measured) in enumerate(rows):
-        colour = colours if isinstance(colours, str) else colours[at]
-        if measured.value is None:
-            continue
-        if measured.low is not None and measured.high is not None:
-            axes.plot([measured.low, measured.high], [at, at], color=colour, linewidth=2.2, solid_capstyle="butt")
-        axes.plot([measured.value], [at], color=colour, marker="o", markersize=5)
-    axes.set_yticks(range(len(rows)), [_plain(label) for label, _ in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.8)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-
-
-def _svg(draw: Callable[[Axes], None], name: str, *, height: float) -> str:
-    """A plot as inline SVG whose text is text and whose ink is the page's own colour."""
-    settings = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": name,
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
-        "font.size": 9,
-        "text.parse_math": False,
-        "axes.edgecolor": _INK,
-        "axes.labelcolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "text.color": _INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with mpl.rc_context(settings):
-        figure = Figure(figsize=(6.4, height), layout="constrained")
-        axes = figure.add_subplot()
-        draw(axes)
-        buffer = io.StringIO()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a sign that this font lacks is drawn in the reader's own
-            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<style\b.*?</style>", "", svg, flags=re.DOTALL)  # inside a page it would style everything
-    svg = svg.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
-    # a size of its own would overflow narrow pages; the view box keeps the proportions
-    return re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", svg, count=1)
-
-
-def _plain(text: str, longest: int = 34) -> str:
-    """Text for an axis: one line, not too long."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+def data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _enlarged(image: Pixels) -> Pixels:
@@ -233,19 +77,3 @@ def _enlarged(image: Pixels) -> Pixels:
 
 def _rgb(colour: str) -> list[int]:
     return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-_FONTS = (
-    ("DejaVuSans.ttf", "DejaVu Sans", 400, "normal"),
-    ("DejaVuSans-Bold.ttf", "DejaVu Sans", 700, "normal"),
-    ("DejaVuSans-Oblique.ttf", "DejaVu Sans", 400, "italic"),
-    ("DejaVuSansMono.ttf", "DejaVu Sans Mono", 400, "normal"),
-)

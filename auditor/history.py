@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.errors import ReportError
-from auditor.records import AuditResult, result_from_json, result_to_json
+from auditor.result import AuditResult, result_from_json, result_to_json
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 RESULT, ROWS, ARRAYS = "result.json", "rows.parquet", "arrays.npz"
 
@@ -44,7 +46,7 @@ class Run:
 
     result: AuditResult
     rows: Rows
-    arrays: dict[str, npt.NDArray[Any]]
+    arrays: Arrays
 
 
 def save_run(run: Run, reports: Path) -> Path:
@@ -101,7 +103,7 @@ def load_result(folder: Path) -> AuditResult:
     return result_from_json(text, str(file))
 
 
-def load_arrays(folder: Path) -> dict[str, npt.NDArray[Any]]:
+def load_arrays(folder: Path) -> Arrays:
     """Read a run's pictures and maps.
 
     Raises
@@ -120,7 +122,7 @@ def load_arrays(folder: Path) -> dict[str, npt.NDArray[Any]]:
         raise ReportError(f"{file}: damaged: {fault}") from None
 
 
-def _numbered(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+def _numbered(arrays: Arrays) -> Arrays:
     """Arrays under plain names: keys hold user text, which must not become paths inside a zip."""
     return {
         "names": np.array(list(arrays), dtype=np.str_),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from auditor.classifier import Floats, Ints, Output, Pass
+from auditor.batches import cut_batches, gather, join
+from auditor.classifier import Floats, Ints, Linearisation, Output, Pass
 from auditor.errors import ModelError, OptionError
+from auditor.foreign import user_code
 from auditor.records import ModelRecord
 from auditor.surgery import (
     Calls,
@@ -28,6 +29,11 @@ from auditor.surgery import (
     from_one_float_tensor_to_one,
     recording,
     settle_output,
+)
+
+_UNREACHED = (
+    "no derivative of its scores reaches the pixels: on the way they become whole numbers, or leave TensorFlow; "
+    "it cannot be explained"
 )
 
 
@@ -90,9 +96,10 @@ class KerasClassifier:
             raise OptionError("labels", f"{got}: the model has {output_units}")
         self._layers, self.why_no_features = find_feature_layers(calls)  # "" where there are some
         self.feature_layers = tuple(self._layers)[:2]
-        self._scores_function: Any = None
         self._reaches_pixels = True
+        self._scores_function: Any = None
         self._gradient_functions: dict[tuple[str, ...], Any] = {}
+        self._forward_functions: dict[tuple[str, ...], Any] = {}
 
     @property
     def head(self) -> str:
@@ -126,9 +133,9 @@ class KerasClassifier:
             self._scores_function = tf.function(self._score_tensor, input_signature=[self._image_spec()])
         if not len(images):
             return np.empty((0, len(self.classes)), np.float32)
-        results = ([self._scores_function(batch).numpy()] for batch, _ in self._batches(images))
+        results = ([self._scores_function(batch).numpy()] for batch in cut_batches(images, self._batch_size))
         with user_code("the model cannot be run"):
-            (scores,) = _gather(results, len(images))
+            (scores,) = gather(results, len(images))
         return _finite(scores, "scores")
 
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
@@ -139,21 +146,17 @@ class KerasClassifier:
         ModelError
             A layer that the model lacks or that has no feature maps, or derivatives that are not finite.
         """
-        unknown = [layer for layer in layers if layer not in self._layers]
-        if unknown:
-            raise ModelError(f"layer {unknown[0]!r} has no feature maps; layers that have: {', '.join(self._layers)}")
+        self._refuse_unknown(layers)
         if layers not in self._gradient_functions:
             self._gradient_functions[layers] = self._trace_gradient(layers)
         function = self._gradient_functions[layers]
-        pairs = zip(self._batches(images), self._batches(targets.astype(np.int32)), strict=True)
-        results = ([part.numpy() for part in function(batch, aim)] for (batch, _), (aim, _) in pairs)
+        size = self._batch_size
+        pairs = zip(cut_batches(images, size), cut_batches(targets.astype(np.int32), size), strict=True)
+        results = ([part.numpy() for part in function(batch, aim)] for batch, aim in pairs)
         with user_code("the model cannot be differentiated"):
-            scores, gradient, *rest = _gather(results, len(images))
+            scores, gradient, *rest = gather(results, len(images))
         if not self._reaches_pixels:
-            raise ModelError(
-                "no derivative of its scores reaches the pixels: on the way they become whole numbers, or leave "
-                "TensorFlow; it cannot be explained"
-            )
+            raise ModelError(_UNREACHED)
         count = len(layers)
         return Pass(
             _finite(scores, "scores"),
@@ -161,6 +164,50 @@ class KerasClassifier:
             dict(zip(layers, rest[:count], strict=True)),
             {name: _finite(part, "derivatives") for name, part in zip(layers, rest[count:], strict=True)},
         )
+
+    def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
+        """See `Classifier.linearise`; all images are run as one batch.
+
+        Raises
+        ------
+        ModelError
+            As `differentiate` does.
+        """
+        self._refuse_unknown(layers)
+        count, size = len(images), self._batch_size
+        if count > size:
+            return join([self.linearise(images[at : at + size], layers) for at in range(0, count, size)])
+        if layers not in self._forward_functions:
+            self._forward_functions[layers] = self._trace_forward(layers)
+        padded = tf.constant(next(cut_batches(images, size)))
+        with user_code("the model cannot be differentiated"):
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(padded)
+                scores, *features = self._forward_functions[layers](padded)
+            values = [part.numpy()[:count] for part in (scores, *features)]
+        outputs = dict(zip(layers, features, strict=True))
+
+        def pull_back(by_scores: Floats | None, by_features: Mapping[str, Floats]) -> Floats:
+            pairs = [] if by_scores is None else [(scores, by_scores)]
+            pairs += [(outputs[layer], slope) for layer, slope in by_features.items()]
+            slopes = [np.concatenate([s, np.zeros((size - count, *s.shape[1:]), np.float32)]) for _, s in pairs]
+            with user_code("the model cannot be differentiated"):
+                gradient = tape.gradient([output for output, _ in pairs], padded, output_gradients=slopes)
+            if gradient is None:
+                raise ModelError(_UNREACHED)
+            return _finite(gradient.numpy()[:count], "derivatives")
+
+        return Linearisation(_finite(values[0], "scores"), dict(zip(layers, values[1:], strict=True)), pull_back)
+
+    def sized(self, batch_size: int) -> KerasClassifier:
+        """See `Classifier.sized`; a model that takes one number of images only stays as it is."""
+        wanted = self._only_batch_size or batch_size
+        if wanted == self._batch_size:
+            return self
+        other = copy.copy(self)
+        other._batch_size = wanted
+        other._scores_function, other._gradient_functions, other._forward_functions = None, {}, {}
+        return other
 
     @contextmanager
     def as_logits(self) -> Iterator[Any]:
@@ -200,6 +247,11 @@ class KerasClassifier:
             feature_layers=list(self.feature_layers),
         )
 
+    def _refuse_unknown(self, layers: tuple[str, ...]) -> None:
+        unknown = [layer for layer in layers if layer not in self._layers]
+        if unknown:
+            raise ModelError(f"layer {unknown[0]!r} has no feature maps; layers that have: {', '.join(self._layers)}")
+
     def _image_spec(self) -> Any:
         return tf.TensorSpec((self._batch_size, *self.image_shape), tf.float32)
 
@@ -208,15 +260,25 @@ class KerasClassifier:
             output = self._run(self.to_input(images))
         return self._head.to_scores(tf.cast(output, tf.float32), self.output)
 
+    def _score_and_record(self, images: Any, layers: tuple[str, ...]) -> tuple[Any, list[Any]]:
+        with recording([self._layers[name] for name in layers]) as calls:
+            scores = self._score_tensor(images)
+        last_output = {id(layer): output for layer, _, output in calls}
+        return scores, [last_output[id(self._layers[name])] for name in layers]
+
+    def _trace_forward(self, layers: tuple[str, ...]) -> Any:
+        def compute(images: Any) -> list[Any]:
+            scores, features = self._score_and_record(images, layers)
+            return [scores, *(tf.cast(part, tf.float32) for part in features)]
+
+        return tf.function(compute, input_signature=[self._image_spec()])
+
     def _trace_gradient(self, layers: tuple[str, ...]) -> Any:
         def compute(images: Any, targets: Any) -> list[Any]:
             with tf.GradientTape() as tape:
                 tape.watch(images)
-                with recording([self._layers[name] for name in layers]) as calls:
-                    scores = self._score_tensor(images)
+                scores, features = self._score_and_record(images, layers)
                 aim = tf.reduce_sum(tf.gather(scores, targets, batch_dims=1))
-            last_output = {id(layer): output for layer, _, output in calls}
-            features = [last_output[id(self._layers[name])] for name in layers]
             gradient, *by_features = tape.gradient(aim, [images, *features])
             self._reaches_pixels = gradient is not None
             slopes = [
@@ -226,14 +288,6 @@ class KerasClassifier:
             return [scores, slopes[0], *(tf.cast(part, tf.float32) for part in [*features, *slopes[1:]])]
 
         return tf.function(compute, input_signature=[self._image_spec(), tf.TensorSpec((self._batch_size,), tf.int32)])
-
-    def _batches(self, values: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], int]]:
-        size = self._batch_size
-        for start in range(0, len(values), size):
-            part = values[start : start + size]
-            missing = size - len(part)
-            padded = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
-            yield padded, len(part)
 
     def _probe_images(self) -> Floats:
         count = self._only_batch_size or 4
@@ -289,20 +343,6 @@ def _settle_input_range(
     return known[0]
 
 
-def _gather(batches: Iterator[list[npt.NDArray[Any]]], count: int) -> list[Floats]:
-    """Arrays (count, ...) from those of each batch; a batch's own arrays are let go at once, which is faster."""
-    gathered: list[Floats] = []
-    at = 0
-    for parts in batches:
-        if not gathered:
-            gathered = [np.empty((count, *part.shape[1:]), np.float32) for part in parts]
-        for whole, part in zip(gathered, parts, strict=True):
-            rows = whole[at : at + len(part)]
-            rows[:] = part[: len(rows)]
-        at += len(parts[0])
-    return gathered
-
-
 def _hash_weights(model: Any) -> str:
     digest = hashlib.sha256()
     for weight in model.weights:
@@ -316,28 +356,3 @@ def _finite(values: Floats, what: str) -> Floats:
         count = len(values) - int(is_finite.reshape(len(values), -1).all(axis=1).sum())
         raise ModelError(f"the model's {what} are not finite (NaN or infinity) for {count} of {len(values)} images")
     return values
-
-
-@contextmanager
-def user_code(what: str) -> Iterator[None]:
-    """Where the model and its preprocessing run, which are not ours and may raise anything."""
-    try:
-        yield
-    except (ModelError, MemoryError):
-        raise
-    except tf.errors.ResourceExhaustedError as fault:
-        raise MemoryError(first_line(fault)) from None
-    except Exception as fault:
-        raise ModelError(f"{what}: {first_line(fault)}") from None
-
-
-def first_line(fault: BaseException) -> str:
-    text = re.sub(r"\x1b\[\d+m", "", str(fault)).rpartition("Exception encountered: ")[2]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if len(lines) > 1 and lines[0].startswith("Exception encountered when calling"):  # Keras says where, then what
-        del lines[0]
-    if not lines:
-        return f"{type(fault).__name__}: no message"
-    if lines[0] == "in user code:":  # TensorFlow's own account of a trace: the fault itself stands last
-        return lines[-1][:300]
-    return f"{type(fault).__name__}: {lines[0][:300]}"

@@ -23,7 +23,8 @@ import numpy as np
 
 from auditor.config import AuditConfig
 from auditor.errors import ModelError, OptionError
-from auditor.keras_classifier import KerasClassifier, first_line
+from auditor.foreign import first_line
+from auditor.keras_classifier import KerasClassifier
 from auditor.options import is_function_spec, suggest
 from auditor.records import ModelRecord
 from auditor.saved_models import GRAPH_FILE, load_saved_model

@@ -92,3 +92,8 @@ def _tiff_tag(picture: Image.Image, tag: int) -> Any:
 
 
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+
+
+def to_pixels(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """An image in [0, 1] as 8-bit pixels, as runs keep it."""
+    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)

@@ -18,7 +18,6 @@ from auditor.config import AuditConfig, DataConfig, ModelConfig
 from auditor.datasets import Dataset, open_dataset
 from auditor.effects import is_correct
 from auditor.errors import ConfigError, DataError
-from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.keras_classifier import KerasClassifier
 from auditor.models import load_classifier
 from auditor.options import describe_options, is_function_spec
@@ -26,6 +25,7 @@ from auditor.pictures import CorruptImageError
 from auditor.records import ModelRecord
 from auditor.rendering import open_templates
 from auditor.sources import Source, first_image_shape, open_source
+from auditor.studies.table import METHODS
 
 Bools = npt.NDArray[np.bool_]
 Range = tuple[float, float]
@@ -99,7 +99,7 @@ def propose_config(output: Path, *, model: str, data: str, labels: str | None = 
         others=others,
         right=right,
         rights=rights,
-        methods={name: describe_options(function) for name, function in ATTRIBUTIONS.items()},
+        methods={name: describe_options(function) for name, function in METHODS.items()},
     )
     guesses = [] if tells_range else [f"model.input_range = {to_toml(config.model.input_range)}"]
     guesses += [] if names is None else [f"model.labels = {to_toml(names)}"]

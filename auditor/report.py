@@ -10,12 +10,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from auditor import figures
+from auditor import plots
 from auditor.errors import ReportError
-from auditor.history import load_arrays, load_result
-from auditor.records import AuditResult
+from auditor.history import Arrays, load_arrays, load_result
 from auditor.rendering import open_templates, read_template
-from auditor.views import Arrays, view_result
+from auditor.result import AuditResult
+from auditor.views.page import view_result
 
 NO_PDF = (
     "No PDF was written: WeasyPrint or the system library pango is missing. Install it with "
@@ -82,7 +82,7 @@ def _render_pdf(weasyprint: Any, page: str) -> bytes:
 
     fetcher = weasyprint.urls.URLFetcher(allowed_protocols=["data"])
     fonts = FontConfiguration()
-    style = weasyprint.CSS(string=figures.font_faces() + _PDF_FAMILIES, font_config=fonts, url_fetcher=fetcher)
+    style = weasyprint.CSS(string=plots.font_faces() + _PDF_FAMILIES, font_config=fonts, url_fetcher=fetcher)
     document = weasyprint.HTML(string=page, url_fetcher=fetcher)
     data: bytes = document.write_pdf(stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1")
     return data

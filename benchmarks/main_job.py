@@ -37,11 +37,11 @@ def time_verdicts(is_scan: bool) -> list[float]:
     from auditor.audit import open_subject
     from auditor.config import read_config
     from auditor.evidence import survey
-    from auditor.explain.attribution import ATTRIBUTIONS
     from auditor.records import Rule
     from auditor.reliance import judge_all
+    from auditor.studies.table import METHODS
 
-    settings = read_config(ROOT / "audit.toml", ("data.limit=300",), kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    settings = read_config(ROOT / "audit.toml", ("data.limit=300",), kinds=ARTEFACT_KINDS, methods=METHODS)
     subject = open_subject(settings)
     artefacts = [replace(artefact, target=None) for artefact in subject.artefacts] if is_scan else subject.artefacts
     seconds = []

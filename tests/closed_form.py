@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from auditor.classifier import Floats, Ints, Output, Pass
+from auditor.classifier import Floats, Ints, Linearisation, Output, Pass
 from auditor.datasets import Dataset
 
 
@@ -39,6 +39,19 @@ class LinearClassifier:
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
         slopes = self.slopes(images, targets)
         return Pass(self.scores(images), slopes, dict.fromkeys(layers, images), dict.fromkeys(layers, slopes))
+
+    def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
+        count = len(images)
+        jacobian = np.stack([self.slopes(images, np.full(count, c)) for c in range(len(self.weights))], axis=1)
+
+        def pull_back(by_scores: Floats | None, by_features: Mapping[str, Floats]) -> Floats:
+            total = np.zeros_like(images) if by_scores is None else np.einsum("nk,nkhwc->nhwc", by_scores, jacobian)
+            return (total + sum(by_features.values())).astype(np.float32)
+
+        return Linearisation(self.scores(images), dict.fromkeys(layers, images), pull_back)
+
+    def sized(self, batch_size: int) -> LinearClassifier:
+        return self
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from auditor.history import load_result
-from auditor.records import AuditResult
+from auditor.result import AuditResult
 
 SIDE = 8
 CLASSES = ("cat", "dog", "boat")

@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.records import (
-    SCHEMA_VERSION,
     Agreement,
     ArtefactRecord,
-    AuditResult,
     ClassAccuracy,
     DataRecord,
     DosePoint,
@@ -27,6 +25,7 @@ from auditor.records import (
     ScannedTarget,
     SkippedImage,
 )
+from auditor.result import SCHEMA_VERSION, AuditResult
 
 METHODS = ("gradient", "grad_cam (conv)")
 

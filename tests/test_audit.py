@@ -14,9 +14,9 @@ import pytest
 from auditor.artefacts import ARTEFACT_KINDS
 from auditor.audit import run_audit
 from auditor.config import read_config
-from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.history import load_arrays, load_result, save_run
-from auditor.records import result_from_json, result_schema, result_to_json
+from auditor.result import result_from_json, result_schema, result_to_json
+from auditor.studies.table import METHODS
 from tests.small_world import World
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +24,7 @@ PLANTED, TWIN = ROOT / "audit.toml", ROOT / "examples" / "clean_twin" / "audit.t
 
 
 def run(config: Path, *overrides: str):
-    settings = read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    settings = read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
     return run_audit(settings, lambda *_: None)
 
 
@@ -68,7 +68,7 @@ def test_six_images_are_inconclusive():
 
 
 def test_a_scan_finds_the_planted_class_first():
-    settings = read_config(PLANTED, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    settings = read_config(PLANTED, kinds=ARTEFACT_KINDS, methods=METHODS)
     artefact = settings.artefacts[0].model_copy(update={"target": None})
     scan = run_audit(settings.model_copy(update={"artefacts": (artefact,)}), lambda *_: None)
     (finding,) = scan.result.findings

@@ -15,9 +15,9 @@ from PIL import Image
 from auditor.artefacts import ARTEFACT_KINDS
 from auditor.config import read_config
 from auditor.errors import ReportError
-from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.history import load_result, save_run
 from auditor.masks import Masks
+from auditor.studies.table import METHODS
 from tests.bad_worlds import (
     CONFIGURATION,
     DAMAGED,
@@ -356,7 +356,7 @@ def saved_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from auditor.audit import run_audit
 
     world = build_world(tmp_path_factory.mktemp("saved"))
-    settings = read_config(world.config, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    settings = read_config(world.config, kinds=ARTEFACT_KINDS, methods=METHODS)
     return save_run(run_audit(settings, lambda *_: None), world.folder / "reports")
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from auditor.artefacts import ARTEFACT_KINDS
 from auditor.cli import EXIT_CODES, cli
-from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.history import load_arrays, load_result
 from auditor.options import describe_options
-from auditor.records import result_schema
+from auditor.result import result_schema
+from auditor.studies.table import METHODS
 from tests.small_world import Command, World, build_world
 
 WITHOUT_TENSORFLOW = (
@@ -143,7 +143,7 @@ def test_render_writes_the_same_report_again(world: World, command: Command) -> 
 def test_methods_lists_every_method_and_kind_with_every_option_and_default(command: Command) -> None:
     ending = command("methods")
     assert ending.code == 0
-    for name, function in (ATTRIBUTIONS | ARTEFACT_KINDS).items():
+    for name, function in (METHODS | ARTEFACT_KINDS).items():
         start = ending.out.index(f"\n  {name}: ")
         listed = ending.out[start + 1 :].partition("\n\n")[0]
         for option, _, default in describe_options(function):

@@ -15,8 +15,8 @@ from pydantic import Field
 from auditor.artefacts import ARTEFACT_KINDS
 from auditor.config import AuditConfig, config_schema, read_config
 from auditor.errors import ConfigError
-from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.options import bind_options, describe_options, dotted, is_function_spec, suggest
+from auditor.studies.table import METHODS
 from auditor.toml_places import find_places, nearest_place
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,7 +78,7 @@ def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 def read(folder: Path, text: str, *overrides: str) -> AuditConfig:
     file = folder / "audit.toml"
     file.write_text(text, encoding="utf-8")
-    return read_config(file, overrides, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    return read_config(file, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
 
 
 class TestPlaces:
@@ -190,7 +190,7 @@ class TestReading:
     def test_windows_line_endings_do_no_harm(self, tmp_path: Path) -> None:
         file = tmp_path / "audit.toml"
         file.write_bytes(LEAST.replace("\n", "\r\n").encode())
-        config = read_config(file, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+        config = read_config(file, kinds=ARTEFACT_KINDS, methods=METHODS)
         assert config.place("data", "source") == f"{file}:4:1"
 
     def test_paths_are_relative_to_the_file_unless_absolute(self, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ class TestReading:
 
     @pytest.mark.parametrize("file", ["audit.toml", "examples/clean_twin/audit.toml"])
     def test_the_configurations_of_the_repository_are_in_order(self, file: str) -> None:
-        config = read_config(ROOT / file, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+        config = read_config(ROOT / file, kinds=ARTEFACT_KINDS, methods=METHODS)
         for name in (config.model.source, str(config.model.labels), config.data.source):
             assert config.path(name).is_file()
 
@@ -296,7 +296,7 @@ class TestOptions:
         with pytest.raises(ConfigError, match=r"frame: unknown key \(allowed: size\)"):
             bind_options(stamp, {"frame": [1, 1, 1]})
 
-    @pytest.mark.parametrize("function", [*ATTRIBUTIONS.values(), *ARTEFACT_KINDS.values()])
+    @pytest.mark.parametrize("function", [*METHODS.values(), *ARTEFACT_KINDS.values()])
     def test_every_default_is_a_value_that_would_be_accepted(self, function: Any) -> None:
         defaults = {
             name: json.loads(default)

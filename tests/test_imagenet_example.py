@@ -18,9 +18,9 @@ from torch_weights import WeightsError
 
 from auditor.artefacts import ARTEFACT_KINDS
 from auditor.config import read_config
-from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.history import load_result
 from auditor.keras_classifier import KerasClassifier
+from auditor.studies.table import METHODS
 from tests.small_world import Command, World
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "imagenet_watermark"
@@ -175,7 +175,7 @@ class TestFaultsOfTheModelFunction:
 
 @pytest.mark.parametrize("name", ["audit.toml", "scan.toml"])
 def test_the_configurations_are_right(name):
-    config = read_config(EXAMPLE / name, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    config = read_config(EXAMPLE / name, kinds=ARTEFACT_KINDS, methods=METHODS)
     assert all((EXAMPLE / entry.options["image"]).is_file() for entry in config.artefacts)
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 from auditor.artefacts import ARTEFACT_KINDS, build_artefacts
 from auditor.config import read_config
-from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.options import describe_options
 from auditor.proposal import to_toml
+from auditor.studies.table import METHODS
 from tests.bad_worlds import with_lambda
 from tests.small_world import CLASSES, Command, World, make_data
 from tests.test_bad_input import assert_one_error
@@ -318,10 +318,10 @@ class TestSettings:
 
     def test_all_of_them_are_right(self, here: World, command: Command) -> None:
         self.uncommented(command)
-        config = read_config(Path("all.toml"), kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+        config = read_config(Path("all.toml"), kinds=ARTEFACT_KINDS, methods=METHODS)
         assert config.model.input_range == (0, 255)
         empty = {"methods", "artefacts"}
-        usual = read_config(Path("audit.toml"), kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+        usual = read_config(Path("audit.toml"), kinds=ARTEFACT_KINDS, methods=METHODS)
         assert config.model_dump(include={"verdict", "report", "interventions", "explain", "data"}) == usual.model_dump(
             include={"verdict", "report", "interventions", "explain", "data"}
         )
@@ -333,14 +333,14 @@ class TestSettings:
         for name in ("watermark.png", "innocent.png", "alike.png"):
             (here.folder / name).write_bytes(mark)
         (here.folder / "masks").mkdir()
-        config = read_config(Path("all.toml"), kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+        config = read_config(Path("all.toml"), kinds=ARTEFACT_KINDS, methods=METHODS)
         built = build_artefacts(config, (64, 64, 3), CLASSES)
         assert [artefact.kind for artefact in built] == list(ARTEFACT_KINDS)
 
     def test_every_method_stands_there_with_all_its_options(self, here: World, command: Command) -> None:
         methods = self.uncommented(command)["methods"]
-        assert list(methods) == list(ATTRIBUTIONS)
-        for name, function in ATTRIBUTIONS.items():
+        assert list(methods) == list(METHODS)
+        for name, function in METHODS.items():
             assert set(methods[name]) == {"enabled", "on", *(option for option, _, _ in describe_options(function))}
 
     def test_every_section_of_the_configuration_stands_there(self, here: World, command: Command) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from auditor.artefacts import ARTEFACT_KINDS
 from auditor.audit import run_audit
 from auditor.config import read_config
-from auditor.explain.attribution import ATTRIBUTIONS
+from auditor.studies.table import METHODS
 from tests.keras_models import transformer
 from tests.small_world import CLASSES, CORNER, PATTERN, SIDE, World, build_world, make_data, make_model
 
@@ -30,7 +30,7 @@ def honest(tmp_path) -> World:
 
 
 def audit(world: World, *overrides: str):
-    settings = read_config(world.config, overrides, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    settings = read_config(world.config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
     return run_audit(settings, lambda *_: None).result
 
 

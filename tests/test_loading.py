@@ -17,10 +17,10 @@ import pytest
 
 from auditor.artefacts import ARTEFACT_KINDS
 from auditor.config import read_config
-from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.keras_classifier import KerasClassifier
 from auditor.models import load_classifier
 from auditor.records import ModelRecord
+from auditor.studies.table import METHODS
 from tests.bad_worlds import LABELS, MODEL
 from tests.closed_form import random_images
 from tests.small_world import Command, Ending, World, make_model
@@ -31,7 +31,7 @@ IMAGES = random_images(5, (8, 8, 1))
 def load(
     world: World, *overrides: str, image_shape: tuple[int, int, int] | None = (8, 8, 1)
 ) -> tuple[KerasClassifier, ModelRecord]:
-    settings = read_config(world.config, overrides, kinds=ARTEFACT_KINDS, methods=ATTRIBUTIONS)
+    settings = read_config(world.config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
     return load_classifier(settings, image_shape)
 
 

@@ -107,6 +107,31 @@ def test_the_gradient_is_that_of_finite_differences(models):
     assert gradient[at] == pytest.approx(slope, rel=0.05)
 
 
+def test_a_linearisation_gives_the_gradient_of_every_objective_from_one_forward_pass(models):
+    classifier = KerasClassifier(models["functional"], batch_size=4)
+    plain = classifier.differentiate(IMAGES, TARGETS, ("conv_2",))
+    seen = classifier.linearise(IMAGES, ("conv_2",))
+    np.testing.assert_allclose(seen.scores, plain.scores, atol=1e-5)
+    np.testing.assert_allclose(seen.features["conv_2"], plain.features["conv_2"], atol=1e-5)
+    by_target = np.eye(3, dtype=np.float32)[TARGETS]
+    first, again = (seen.pull_back(by_target, {}) for _ in range(2))
+    np.testing.assert_allclose(first, plain.gradient, atol=1e-5)
+    np.testing.assert_array_equal(first, again)
+    by_feature = seen.pull_back(None, {"conv_2": plain.feature_gradients["conv_2"]})
+    np.testing.assert_allclose(by_feature, plain.gradient, atol=1e-5)  # all that the scores know came through conv_2
+    both = seen.pull_back(by_target, {"conv_2": plain.feature_gradients["conv_2"]})
+    np.testing.assert_allclose(both, 2 * plain.gradient, atol=1e-5)
+
+
+def test_a_classifier_of_another_batch_size_is_the_same_model(models):
+    classifier = KerasClassifier(models["functional"], batch_size=4)
+    other = classifier.sized(2)
+    assert other.sized(2) is other
+    np.testing.assert_allclose(other.scores(IMAGES), classifier.scores(IMAGES), atol=1e-5)
+    seen, same = (c.linearise(IMAGES).pull_back(np.ones((5, 3), np.float32), {}) for c in (classifier, other))
+    np.testing.assert_allclose(seen, same, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [1, 3, 64])
 def test_the_batch_size_does_not_matter(models, size):
     expected = KerasClassifier(models["functional"], batch_size=5).scores(IMAGES)

@@ -92,9 +92,7 @@ class TestPage:
     def test_every_picture_says_what_it_shows(self, html):
         pictures = re.findall(r"<img [^>]*>", html)
         assert pictures
-        silent = [picture for picture in pictures if 'alt=""' in picture]
-        assert all('class="under"' in picture for picture in silent)
-        assert all("alt=" in picture for picture in pictures)
+        assert all(re.search(r'alt="[^"]+"', picture) for picture in pictures)
 
     def test_never_calls_a_model_clean(self):
         finding = make_finding(verdict="no_evidence")

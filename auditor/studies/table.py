@@ -1,0 +1,14 @@
+"""All methods by the name of their section in `audit.toml`: attributions explain images, studies the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from auditor.explain.attribution import ATTRIBUTIONS
+
+STUDIES: dict[str, Callable[..., Any]] = {}
+"""Plain functions of an `Inquiry`; their keyword-only parameters are their options. What they return is the field of
+the same name in `AuditResult`."""
+
+METHODS: dict[str, Callable[..., Any]] = {**ATTRIBUTIONS, **STUDIES}

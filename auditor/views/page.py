@@ -1,0 +1,114 @@
+"""All that the templates of a report are given."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from markupsafe import Markup
+
+from auditor import figures, plots
+from auditor.explain.regions import REGION_SCORES
+from auditor.history import Arrays
+from auditor.records import Exemplar
+from auditor.reliance import SEVERITY_THRESHOLDS
+from auditor.result import AuditResult
+from auditor.views.findings import view_finding, view_regions
+from auditor.views.wording import MOST_ROWS, figure, method_name, signed
+
+
+def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
+    records = {record.name: record for record in result.artefacts}
+    findings = [
+        view_finding(number, finding, records.get(finding.artefact), result, arrays)
+        for number, finding in enumerate(result.findings)
+    ]
+    classes = sorted(result.data.classes, key=lambda entry: entry.images == 0)  # those that the labels have come first
+    return {
+        "result": result,
+        "findings": findings,
+        "regions": [view_regions(number, finding, result) for number, finding in enumerate(result.findings)],
+        "region_scores": REGION_SCORES,
+        "gallery": _view_gallery(result, arrays),
+        "accuracy": figure("accuracy", result.data.accuracy),
+        "classes": [{"entry": entry, "figure": figure(entry.name, entry.accuracy)} for entry in classes[:MOST_ROWS]],
+        "classes_left_out": max(0, len(result.data.classes) - MOST_ROWS),
+        "accuracy_plot": _accuracy_plot(result),
+        "methods": [
+            {
+                "record": record,
+                "options": json.dumps(record.options, ensure_ascii=False) if record.options else "none",
+                "checks": [figure(name, value) for name, value in record.diagnostics.items()],
+            }
+            for record in result.methods
+        ],
+        "agreements": [
+            {
+                "record": agreement,
+                "figure": None if agreement.correlation is None else figure("correlation", agreement.correlation, 6),
+                "difference": None if agreement.largest_difference is None else f"{agreement.largest_difference:.1e}",
+            }
+            for agreement in result.agreement
+        ],
+        "fit": _fit(result),
+        "mean_image": figures.picture_uri(arrays[result.data.mean_image]),
+        "config": json.dumps(result.provenance.config, indent=2, ensure_ascii=False),
+        "margin": f"{result.rule.margin:g}",
+        "margin_sd": f"{result.rule.margin_sd:g}",
+        "severities": [(name, f"{threshold:.0%}") for name, threshold in SEVERITY_THRESHOLDS],
+        "skipped": result.data.skipped[:MOST_ROWS],
+        "skipped_left_out": max(0, len(result.data.skipped) - MOST_ROWS),
+    }
+
+
+def _view_gallery(result: AuditResult, arrays: Arrays) -> list[dict[str, Any]]:
+    shown = []
+    for exemplar in result.exemplars:
+        maps = []
+        for kept in exemplar.maps:
+            layer = figures.heat_layer(arrays[kept.array])
+            maps.append({"method": method_name(kept.method), "layer": layer, "scale": f"{layer.scale:.3g}"})
+        shown.append(
+            {
+                "exemplar": exemplar,
+                "with": figures.picture_uri(arrays[exemplar.picture_with]) if exemplar.picture_with else None,
+                "without": figures.picture_uri(arrays[exemplar.picture_without]) if exemplar.picture_without else None,
+                "score_with": signed(exemplar.score_with),
+                "score_without": signed(exemplar.score_without),
+                "story": _story(exemplar),
+                "maps": maps,
+            }
+        )
+    return shown
+
+
+def _story(exemplar: Exemplar) -> str:
+    """What happened to this one image, in a sentence."""
+    if exemplar.score_without is None or exemplar.score_with is None:
+        return f"Explained for {exemplar.target}, which the model predicts."
+    came = "It came with the artefact" if exemplar.carrier else "It came without the artefact"
+    edit = f"taken out by {exemplar.removal}" if exemplar.carrier else "put in"
+    change = exemplar.score_with - exemplar.score_without
+    return (
+        f"{came}, which was {edit}. With it the score of {exemplar.target} is {signed(abs(change))[1:]} log-odds "
+        f"{'higher' if change >= 0 else 'lower'} than without."
+    )
+
+
+def _fit(result: AuditResult) -> str:
+    """What was done with images of another size than the model's, in words."""
+    height, width, _ = result.model.image_shape
+    fit = result.provenance.config.get("data", {}).get("fit", "exact")
+    return f"{width} × {height} pixels: {_FITS[fit]} (data.fit = {fit})"
+
+
+def _accuracy_plot(result: AuditResult) -> Markup | None:
+    classes = [entry for entry in result.data.classes if entry.accuracy.value is not None][:MOST_ROWS]
+    return Markup(plots.plot_accuracy(classes, "accuracy")) if classes else None
+
+
+_FITS = {
+    "exact": "all images had this size",
+    "resize": "images of another size were resized to it, whatever their proportions",
+    "crop": "images of another size were resized and their centre taken, in their own proportions",
+}

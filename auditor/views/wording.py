@@ -1,0 +1,115 @@
+"""Numbers and names as the report writes them: templates do no arithmetic and never see raw numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from auditor.records import Measurement
+
+MOST_ROWS = 40
+"""Longer tables are cut and point to result.json."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measurement as text."""
+
+    name: str
+    meaning: str
+    value: str
+    interval: str
+    level: str
+    n: str
+    unit: str
+    reason: str
+
+
+def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
+    """A measurement as text; a missing one is a dash with its reason."""
+    is_share = measured.unit == "share"
+
+    def show(value: float) -> str:
+        if is_share:
+            return f"{100 * value:.1f} %".replace("-", "\N{MINUS SIGN}")
+        if measured.unit in _SIGNED:
+            return signed(value, 3 if measured.unit == "probability" else digits)
+        return f"{value:.{digits}f}"
+
+    interval = ""
+    if measured.low is not None and measured.high is not None:
+        interval = f"{show(measured.low)} to {show(measured.high)}"
+        if measured.low_adjusted is not None:
+            interval += f"; corrected lower bound {show(measured.low_adjusted)}"
+    n = str(measured.n) if measured.groups == measured.n else f"{measured.n} in {measured.groups} groups"
+    return Figure(
+        name=name,
+        meaning="",
+        value="–" if measured.value is None else show(measured.value),
+        interval=interval or "–",
+        level="" if measured.level is None else f"{100 * measured.level:.4g} %",
+        n=n,
+        unit=measured.unit,
+        reason=measured.reason or "",
+    )
+
+
+def named(name: str, measured: Measurement) -> Figure:
+    """A measurement of a finding, with what it means."""
+    return replace(figure(label(name), measured), meaning=_MEANINGS.get(name, ""))
+
+
+def label(name: str) -> str:
+    base, _, fill = name.partition(".")
+    return base.replace("_", " ") + (f", {fill}" if fill else "")
+
+
+def method_name(name: str) -> str:
+    """A method as one says it; the layer or baseline in brackets keeps its name."""
+    method, bracket, variant = name.partition(" (")
+    return _METHOD_NAMES.get(method, method.replace("_", " ")) + bracket + variant
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+_METHOD_NAMES = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradients": "Integrated Gradients"}
+
+_SIGNED = {"log-odds", "SD of the score", "probability", "difference of ratios"}
+
+
+_MEANINGS = {
+    "theta": "the least of the three leads below; this decides",
+    "control_contrast": "insertion lift minus that of the median control",
+    "class_contrast": "insertion lift minus that of the other classes (90th percentile)",
+    "own_control_contrast": "the control contrast on images of the target itself: evidence for it raises those, too",
+    "insertion_lift": "how much inserting the artefact raises the score of the target",
+    "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
+    "pasted_object": "check: how much pasting the middle of an image of the target into others raises its score",
+    "no_op_change": "check: how much scoring an image again, unchanged, moves any class",
+    "strongest_by_chance": "largest theta of any class that random innocent content reaches: median and range of draws",
+    "theta_standardised": "theta in standard deviations of the target's score",
+    "probability_change": "how much inserting it raises the probability of the target",
+    "flip_rate": "images not predicted as the target that become it",
+    "accuracy_without": "images of other classes, as they came",
+    "accuracy_with": "the same images with the artefact inserted",
+    "accuracy_drop": "what inserting it costs",
+    "worst_group_accuracy": "the lowest accuracy of any class, with or without the artefact",
+    "theta_suppression": "the least of the three leads below; this decides too",
+    "suppression": "how much inserting the artefact lowers the target on its own images",
+    "suppression_control_contrast": "that fall minus the median control's",
+    "suppression_class_contrast": "that fall minus that of the other classes",
+    "suppression_others_control_contrast": "the same over controls on other images: what hides an object spares those",
+    "suppression_flip_rate": "images of the target, predicted as such, that no longer are with the artefact",
+    "class_accuracy_without": "images of the target class, as they came",
+    "class_accuracy_with": "the same images with the artefact inserted",
+    "class_accuracy_drop": "what inserting it costs the target class",
+    "removal_drop": "how much taking the artefact out lowers the target, minus the same edit elsewhere",
+    "removal_flip_rate": "images predicted as the target that no longer are",
+    "carriers_accuracy_with": "images that carry the artefact, as they came",
+    "carriers_accuracy_without": "the same images with the artefact taken out",
+    "carriers_accuracy_drop": "what taking it out costs",
+}
