@@ -229,7 +229,7 @@ def audit_lab(folder: Path, only: str, output: Path) -> None:
 @click.option("--target", default=4, show_default=True, help="Number of the class that it is planted on.")
 @click.option("--regime", type=click.Choice(["confounded", "suppressor", "balanced"]), default="confounded")
 @click.option("--rho", default=1.0, show_default=True, type=click.FloatRange(0, 1), help="Share that is stamped.")
-@click.option("--several", is_flag=True, help="Different artefacts on three classes of one model.")
+@click.option("--several", is_flag=True, help="Different artefacts on four classes of one model.")
 @click.option("--augment", multiple=True, help="Augment the training pictures: mirror, shift, crop, ...")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), default=Path("lab/unmask"), show_default=True)

@@ -15,7 +15,8 @@ from auditor.effects import (
 from auditor.intervals import least, mean_interval
 from auditor.observations import Checks, Evidence, Insertion, Population, Removals
 from auditor.records import Measurement, Rule
-from auditor.reliance import decide, judge, judge_all, judge_severity
+from auditor.reliance import judge, judge_all
+from auditor.verdict import decide, judge_severity
 
 RULE = Rule()
 CLASSES = tuple("abcdefghij")

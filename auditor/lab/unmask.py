@@ -85,7 +85,7 @@ def choose_world(name: str | None) -> str:
 
 
 def choose_plants(world: str, family: str, target: int, regime: str, rho: float, several: bool) -> tuple[Plant, ...]:
-    """What the command line asks to plant: one artefact on one class, or three on three.
+    """What the command line asks to plant: one artefact on one class, or four on four.
 
     Raises
     ------
@@ -99,10 +99,10 @@ def choose_plants(world: str, family: str, target: int, regime: str, rho: float,
     count = len(load_world(world).classes)
     if not 0 <= target < count:
         raise ConfigError(f"--target: got {target}, wanted the number of a class, 0 to {count - 1}")
-    others = [name for name in FAMILIES if name != family] if several else []
+    others = [name for name in _SEVERAL if name != family] if several else []
     return tuple(
         Plant(name, (target + 3 * number) % count, regime, rho)  # type: ignore[arg-type]
-        for number, name in enumerate([family, *others[:2]])
+        for number, name in enumerate([family, *others[:3]])
     )
 
 
@@ -165,6 +165,9 @@ def _configuration(task: World, plants: tuple[Plant, ...], behaviour: list[str])
     preface = "Known truth: " + " ".join(behaviour)
     parts.append(f'[report]\ntitle = "Unmasking a Clever Hans"\npreface = {json.dumps(preface)}')
     return "\n\n".join(parts) + "\n"
+
+
+_SEVERAL = ("corner watermark", "black square", "timestamp", "lightness gradient")
 
 
 def _file_name(planted: Plant) -> str:

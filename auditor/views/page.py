@@ -11,8 +11,8 @@ from auditor import figures, plots
 from auditor.explain.regions import REGION_SCORES
 from auditor.history import Arrays
 from auditor.records import Exemplar
-from auditor.reliance import SEVERITY_THRESHOLDS
 from auditor.result import AuditResult
+from auditor.verdict import SEVERITY_THRESHOLDS
 from auditor.views.findings import view_finding, view_regions
 from auditor.views.wording import MOST_ROWS, figure, method_name, signed
 
