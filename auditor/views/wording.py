@@ -72,7 +72,7 @@ def method_name(name: str) -> str:
 def signed(value: float | None, digits: int = 2) -> str:
     if value is None:
         return "–"
-    text = f"{value:+.{digits}f}"
+    text = f"{round(value, digits) + 0.0:+.{digits}f}"  # plus zero: what rounds to nothing has no sign
     return text.replace("-", "\N{MINUS SIGN}")
 
 
