@@ -34,7 +34,7 @@ def time_verdicts(is_scan: bool) -> list[float]:
     from dataclasses import replace
 
     from auditor.artefacts import ARTEFACT_KINDS
-    from auditor.audit import open_subject
+    from auditor.subject import open_subject
     from auditor.config import read_config
     from auditor.evidence import survey
     from auditor.records import Rule
