@@ -77,7 +77,7 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
         warnings = _write_report(folder, settings.report.formats)
         progress("report", 1, 1)
     print_warnings([*run.result.warnings, *warnings])
-    print_reports(folder)
+    print_reports(folder, settings.report.formats)
     return run.result.exit_code
 
 

@@ -31,7 +31,7 @@ def render(run: Path, formats: tuple[str, ...], pictures: str | None) -> None:
     from auditor.report import write_report
 
     print_warnings(write_report(run, formats or ("html", "pdf"), pictures))  # type: ignore[arg-type]
-    print_reports(run, formats)
+    print_reports(run, formats or ("html", "pdf"))
 
 
 @click.command()
@@ -75,11 +75,11 @@ def print_warnings(warnings: list[str]) -> None:
         click.echo(f"warning: {warning}", err=True)
 
 
-def print_reports(folder: Path, formats: tuple[str, ...] = ()) -> None:
-    """Where the files of a report are, of all formats or of those asked for."""
+def print_reports(folder: Path, formats: tuple[str, ...]) -> None:
+    """Where the files of a report are."""
     from auditor.exports import EXPORTS
 
     files = {"html": "report.html", "pdf": "report.pdf"} | {name: made.file for name, made in EXPORTS.items()}
-    for name in formats or ("html", "pdf", "junit", "sarif", "markdown"):
+    for name in formats:
         if (folder / files[name]).is_file():
             click.echo(f"{files[name]}: {folder / files[name]}")

@@ -41,8 +41,8 @@ def escape(text: str) -> str:
     flat = " ".join(text.split())
     for mark, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         flat = flat.replace(mark, entity)
-    flat = re.sub(r"([\\`*_{}\[\]()#+\-!|~$^=])", r"\\\1", flat)
-    flat = re.sub(r"^(\d+)([.)])", r"\1\\\2", flat)
+    flat = re.sub(r"([\\`*_{}\[\]()#!|~$^])", r"\\\1", flat)
+    flat = re.sub(r"^(\d*)([-+=.)])(?= |$)", r"\1\\\2", flat)  # what would begin a list or a heading
     return _LINKING.sub(rf"\g<0>{_BREAK}", flat)
 
 
@@ -116,6 +116,6 @@ def _fold(title: str, lines: list[str]) -> list[str]:
 _BREAK = "\N{ZERO WIDTH SPACE}"
 
 _LINKING = re.compile(
-    r"@|#(?=\d)|:(?=//|\w)|\b(?:www|mailto|xmpp|GH)(?=[.:\\-])|\b[0-9a-fA-F]{3}(?=[0-9a-fA-F]{4,37}\b)", re.IGNORECASE
+    r"@|#(?=\d)|:(?=//|\w)|\b(?:www|mailto|xmpp|GH)(?=[.:-])|\b[0-9a-fA-F]{3}(?=[0-9a-fA-F]{4,37}\b)", re.IGNORECASE
 )
 """After these GitHub would begin to see a mention, a reference, an address, an emoji or a commit."""
