@@ -103,7 +103,7 @@ def write_sarif(result: AuditResult, *, location: str = "", only_problems: bool 
         "tool": {
             "driver": {
                 "name": "Auditor",
-                "semanticVersion": result.provenance.auditor,
+                "semanticVersion": shown.provenance.auditor,
                 "rules": [_RULE],
             }
         },
@@ -111,7 +111,7 @@ def write_sarif(result: AuditResult, *, location: str = "", only_problems: bool 
         "invocations": [
             {
                 "executionSuccessful": not errors,
-                "startTimeUtc": _utc(result.provenance.started),
+                "startTimeUtc": _utc(shown.provenance.started),
                 "toolExecutionNotifications": [
                     {"level": "error", "message": {"text": _plain(f"{_title(finding)}: {finding.reason}")}}
                     for finding in errors

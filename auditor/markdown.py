@@ -115,7 +115,5 @@ def _fold(title: str, lines: list[str]) -> list[str]:
 
 _BREAK = "\N{ZERO WIDTH SPACE}"
 
-_LINKING = re.compile(
-    r"@|#(?=\d)|:(?=//|\w)|\b(?:www|mailto|xmpp|GH)(?=[.:-])|\b[0-9a-fA-F]{3}(?=[0-9a-fA-F]{4,37}\b)", re.IGNORECASE
-)
+_LINKING = re.compile(r"@|#(?=\d)|:(?=//|\w)|\b(?:www|mailto|xmpp|GH)(?=[.:-])|[0-9a-f]{6}(?=[0-9a-f])", re.IGNORECASE)
 """After these GitHub would begin to see a mention, a reference, an address, an emoji or a commit."""

@@ -84,8 +84,7 @@ def render_html(
         An array that the result names is missing or damaged.
     """
     check_arrays(arrays)
-    configured = result.provenance.config.get("report", {}).get("pictures", "all")
-    chosen: Pictures = pictures or (configured if configured in PICTURE_NOTES else "none")
+    chosen = pictures or _configured_pictures(result)
     result, arrays = show_plainly(*withhold(result, arrays, chosen))
     try:
         view = view_result(result, arrays)
@@ -96,6 +95,12 @@ def render_html(
     view |= {"warnings": [*result.warnings, *warnings], "run": make_visible(run), "sections": SECTIONS}
     view |= {"pictures": PICTURE_NOTES[chosen], "style": Markup(style), "style_hash": f"sha256-{digest}"}
     return open_templates(autoescape=True).get_template("report.html.j2").render(view)
+
+
+def _configured_pictures(result: AuditResult) -> Pictures:
+    section = result.provenance.config.get("report", {})
+    configured = section.get("pictures", "all") if isinstance(section, dict) else None
+    return next((mode for mode in PICTURE_NOTES if mode == configured), "none")
 
 
 def _import_weasyprint() -> Any:
