@@ -173,12 +173,18 @@ def _presentation_attributes(style: re.Match[str]) -> str:
 def _plain(text: str, longest: int = 34) -> str:
     """Text for an axis: one line, not too long."""
     line = " ".join(text.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+    if len(line) <= longest:
+        return line
+    start = line[: longest - 1]
+    return f"{start}…{_ISOLATE_END * (start.count(_ISOLATE) - start.count(_ISOLATE_END))}"
 
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
+
+_ISOLATE, _ISOLATE_END = "\u2068", "\u2069"
+"""Text from right to left stands between these."""
 
 _FONT = re.compile(r"\bfont: *([\d.]+px) ([^;]*)")
 """How matplotlib before 3.11 writes a font: the shorthand is no attribute."""

@@ -183,6 +183,7 @@ _IDS = frozenset({"image", "images"})
 
 _NAMES = _IDS | {
     "artefact", "classes", "foil", "label", "name", "predicted", "predicted_with", "predicted_without", "target",
+    "title",
 }  # fmt: skip
 """Fields that hold names, in every record."""
 
