@@ -44,16 +44,13 @@ def withhold(result: AuditResult, arrays: Arrays, pictures: Pictures) -> tuple[A
 
     In `thumbnails` pictures and maps of the data are reduced. In `none` a placeholder stands for each picture, a map
     keeps its scale alone, and images go by pseudonyms: keyed by the withheld mean image, so they are the same for the
-    same sample, and nobody who lacks it can try out which name belongs to which. Artefacts on plain grey and optimised
-    inputs are no data, and stay.
+    same sample, and nobody who lacks it can try out which name belongs to which. Artefacts on plain grey, and inputs
+    optimised from noise, are no data, and stay.
     """
     if pictures == "all":
         return result, arrays
-    drawn = {record.picture for record in result.artefacts}
-    shown = {
-        key: values if key in drawn or key.startswith(_NO_DATA) else _reduced(values, pictures)
-        for key, values in arrays.items()
-    }
+    made_up = _made_up(result, arrays)
+    shown = {key: values if key in made_up else _reduced(values, pictures) for key, values in arrays.items()}
     if pictures == "thumbnails":
         return result, shown
     mean = arrays.get(result.data.mean_image)
@@ -116,10 +113,21 @@ def _show(text: str, longest: int) -> str:
     return f"{make_visible(text[:longest])}… [{len(text)} characters, {digest}]"
 
 
+def _made_up(result: AuditResult, arrays: Arrays) -> set[str | None]:
+    """Keys of the pictures that show nothing of the data; whatever is not known to be made up is data."""
+    drawn = {record.picture for record in result.artefacts}
+    starts = {record.options.get("start", "noise") for record in result.methods if record.name == _OPTIMA}
+    if starts <= {"noise"}:
+        drawn |= {key for key in arrays if key.startswith(_OPTIMISED) and not _REAL.search(key)}
+    return drawn
+
+
 def _reduced(values: Any, pictures: Pictures) -> Any:
     is_picture = values.dtype == np.uint8
     if not is_picture and not (values.ndim in (2, 3) and np.issubdtype(values.dtype, np.floating)):
         return values
+    if values.ndim == 2:
+        return _reduced(values[..., None], pictures)[..., 0]
     if pictures == "thumbnails":
         return figures.shrink(values, THUMBNAIL)
     if is_picture:
@@ -187,8 +195,11 @@ _NAMES = _IDS | {
 }  # fmt: skip
 """Fields that hold names, in every record."""
 
-_NO_DATA = ("artefact ", "activation ")
-"""How the keys of arrays begin that show an artefact, or an optimised input, and nothing of the data."""
+_OPTIMA, _OPTIMISED = "activation_maximisation", "activation maximisation: "
+"""The study of optimised inputs, and how the keys of its arrays begin ..."""
+
+_REAL = re.compile(r", real \d+$|\bimage to start from$|\bcompared, image$")
+"""... and end, where they show real images, or inputs that started from one."""
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"

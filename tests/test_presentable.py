@@ -31,6 +31,7 @@ from tests.synthetic import METHODS, make_arrays, make_result
 from tests.test_report import Page
 
 PERSON = "Ms Example 1970-01-01.png"
+OPTIMUM = "activation maximisation: Coat, 0"
 DATA = ("with", "without", "mean")
 
 
@@ -43,7 +44,7 @@ def make_large() -> Arrays:
         else random.normal(size=(60, 80, 3)).astype(np.float32)
         for key, values in make_arrays().items()
     }
-    return large | {"activation 0 Coat": large["artefact"][::-1].copy()}
+    return large | {OPTIMUM: large["artefact"][::-1].copy()}
 
 
 def pictures_of(html: str) -> list[np.ndarray]:
@@ -76,8 +77,27 @@ class TestPictures:
         for key in (*DATA, *(f"map {method}" for method in METHODS)):
             assert shown[key].shape == (24, THUMBNAIL, 3)
             assert shown[key].dtype == arrays[key].dtype
-        for key in ("artefact", "activation 0 Coat"):
+        for key in ("artefact", OPTIMUM):
             assert shown[key] is arrays[key]
+
+    @pytest.mark.parametrize("end", ["Coat, real 3", "Coat, image to start from", "compared, image"])
+    def test_real_images_among_optimised_inputs_are_data(self, end):
+        arrays = make_large() | {f"activation maximisation: {end}": make_large()["with"]}
+        shown = withhold(make_result(), arrays, "thumbnails")[1]
+        assert shown[f"activation maximisation: {end}"].shape == (24, THUMBNAIL, 3)
+        assert shown[OPTIMUM] is arrays[OPTIMUM]
+
+    def test_inputs_optimised_from_real_images_are_data(self):
+        result, arrays = make_result(), make_large()
+        study = replace(result.methods[0], name="activation_maximisation", options={"start": "image"})
+        assert withhold(replace(result, methods=[study]), arrays, "thumbnails")[1][OPTIMUM].shape[1] == THUMBNAIL
+
+    @pytest.mark.parametrize("mode", ["thumbnails", "none"])
+    def test_flat_maps_are_reduced_like_others(self, mode):
+        values = make_large()[f"map {METHODS[0]}"][..., 0]
+        shown = withhold(make_result(), {"flat": values}, mode)[1]["flat"]
+        assert shown.ndim == 2
+        assert shown.shape == (24, THUMBNAIL) or np.isnan(shown).sum() == shown.size - 1
 
     def test_a_reduced_pixel_is_the_mean_of_those_that_it_stands_for(self):
         values = np.random.default_rng(0).normal(size=(64, 64, 2)).astype(np.float32)
@@ -89,8 +109,7 @@ class TestPictures:
         """Two runs that differ in all pictures and maps of the data, but for the scales of the maps, look the same."""
         arrays = make_large()
         others = {
-            key: values if key in ("artefact", "activation 0 Coat") else values[::-1, ::-1].copy()
-            for key, values in arrays.items()
+            key: values if key in ("artefact", OPTIMUM) else values[::-1, ::-1].copy() for key, values in arrays.items()
         }
         others["mean"] = arrays["mean"]  # its pixels are the key of the pseudonyms
         assert render_html(personal(), others, pictures="none") == pages["none"]

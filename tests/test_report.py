@@ -198,8 +198,8 @@ class TestFonts:
         assert "U+10FFFD" in warning
         assert "apt-get install fonts-noto" in warning
         assert warning in Page((run / "report.html").read_text()).text
-        text = " ".join(" ".join(page.extract_text().split()) for page in pypdf.PdfReader(run / "report.pdf").pages)
-        assert "U+10FFFD" in text
+        pages = pypdf.PdfReader(run / "report.pdf").pages
+        assert "U+10FFFD" in "".join(page.extract_text() for page in pages).replace("\0", "")  # the halves of UTF-16
 
     def test_a_sign_is_shown_or_named(self, tmp_path):
         signs = "猫😀שقक𒀀"
