@@ -129,7 +129,7 @@ def write_csv(table: Any) -> bytes:
     """Rows as CSV (RFC 4180, UTF-8, a header, empty where nothing is known); numbers are numbers.
 
     A text that a spreadsheet would take for a formula (it begins with = + - @ or a blank before one) has an apostrophe
-    before it, which spreadsheets do not show.
+    before it.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
@@ -198,7 +198,10 @@ def _facts(result: AuditResult, finding: Finding) -> dict[str, Any]:
 
 
 def _fingerprints(result: AuditResult, finding: Finding) -> dict[str, str]:
-    """What the same finding of another run has in common: artefact, class, model and data, never the effect."""
+    """What the same finding of another run has in common, whatever its effect: artefact, class, model and data.
+
+    The class is the configured one: that which moves most in a scan may be another next time.
+    """
     model, data = (record.sha256 or record.source for record in (result.model, result.data))
     configured = next((record.target for record in result.artefacts if record.name == finding.artefact), finding.target)
     identity = json.dumps([finding.artefact, configured, model, data])
