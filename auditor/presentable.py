@@ -144,7 +144,7 @@ def _renaming(result: AuditResult, key: bytes) -> _Change:
         name: f"image {hmac.new(key, name.encode('utf-8', 'replace'), 'sha256').hexdigest()[:8]}" for name in names
     }
     words = set(_named(result, _NAMES - _IDS))
-    telling = [name for name in names - words if len(name) > 4 or not name.isalnum()]
+    telling = [name for name in names - words if len(name) > 4 or not (name.isalpha() or name.isdigit())]
     listed = "|".join(map(re.escape, sorted(telling, key=len, reverse=True)))
     inside = re.compile(rf"(?<!\w)(?:{listed})(?!\w)") if telling else None
 
