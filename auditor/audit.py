@@ -120,7 +120,9 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         rule=rule,
         exit_code=AuditError.exit_code if failures else exit_code(findings),
         findings=findings,
-        artefacts=[describe_artefact(subject, number, exhibits.arrays) for number in range(len(subject.artefacts))],
+        artefacts=[
+            describe_artefact(config, subject, number, exhibits.arrays) for number in range(len(subject.artefacts))
+        ],
         region_scores=exhibits.region_scores,
         methods=_with_diagnostics(records, exhibits, failures, rule.level),
         agreement=exhibits.agreement or _no_agreement(),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.cli_runs import export, print_reports, print_warnings, render
 from auditor.errors import AuditError, ConfigError
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
         progress("report", 0, 1)
         warnings = _write_report(folder, settings.report.formats)
         progress("report", 1, 1)
-    _print_warnings([*run.result.warnings, *warnings])
-    _print_reports(folder)
+    print_warnings([*run.result.warnings, *warnings])
+    print_reports(folder, settings.report.formats)
     return run.result.exit_code
 
 
@@ -126,21 +127,6 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
         click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {int(carriers.sum())} images")
     if not subject.artefacts:
         click.echo(_NOTHING)
-
-
-@cli.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "formats",
-    type=click.Choice(["html", "pdf"]),
-    multiple=True,
-    help="Only this; may be given twice.",
-)
-def render(run: Path, formats: tuple[str, ...]) -> None:
-    """Write the report of a saved RUN again; needs no TensorFlow and no model."""
-    _print_warnings(_write_report(run, formats or ("html", "pdf")))
-    _print_reports(run)
 
 
 @cli.command()
@@ -253,10 +239,14 @@ def unmask(
     click.echo(f"training on {chosen} ...", err=True)
     plants = choose_plants(chosen, family, target, regime, rho, several)
     exercise = prepare_exercise(output, world=chosen, plants=plants, augment=augment, seed=seed)
-    _print_warnings(exercise.warnings)
+    print_warnings(exercise.warnings)
     for sentence in exercise.behaviour:
         click.echo(sentence)
     return context.invoke(audit, config=exercise.config, overrides=(), output=None, quiet=False)
+
+
+cli.add_command(render)
+cli.add_command(export)
 
 
 def main() -> None:
@@ -302,17 +292,6 @@ def _write_report(folder: Path, formats: tuple[str, ...]) -> list[str]:
     from auditor.report import write_report
 
     return write_report(folder, formats)
-
-
-def _print_warnings(warnings: list[str]) -> None:
-    for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
-
-
-def _print_reports(folder: Path) -> None:
-    for name in ("report.html", "report.pdf"):
-        if (folder / name).is_file():
-            click.echo(f"{name}: {folder / name}")
 
 
 def _refuse_unwritable(reports: Path, where: str) -> None:

@@ -26,6 +26,7 @@ from auditor.options import (
 from auditor.toml_places import Place, find_places, nearest_place
 
 _Name = Annotated[str, Field(min_length=1)]
+_Format = Literal["html", "pdf", "junit", "sarif", "markdown"]
 _Fill = Literal["mean", "blur", "inpaint"]
 
 
@@ -147,7 +148,11 @@ class ReportConfig(_Section):
     """Where the report goes and what it is called."""
 
     output: _Name = "reports"
-    formats: Annotated[tuple[Literal["html", "pdf"], ...], Field(min_length=1)] = ("html", "pdf")
+    formats: Annotated[tuple[_Format, ...], Field(min_length=1)] = ("html", "pdf")
+    """`html` and `pdf` are the report; `junit`, `sarif` and `markdown` stand beside it for other tools."""
+    pictures: Literal["all", "thumbnails", "none"] = "all"
+    """How much the page shows of the audited images: all, pictures of at most 32 pixels a side, or none, with
+    pseudonyms for the images."""
     title: _Name = "Shortcut audit"
     preface: str = ""
     """A paragraph of your own under the title, for example what the model is for."""

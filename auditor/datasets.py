@@ -285,7 +285,9 @@ def _truth(labels: Sequence[Label], classes: tuple[str, ...], multilabel: bool) 
             else:
                 unknown[str(part)] = unknown.get(str(part), 0) + 1
     if unknown:
-        listed = ", ".join(f"{name!r} ({count} image{'s' if count > 1 else ''})" for name, count in sorted(unknown.items())[:20])
+        listed = ", ".join(
+            f"{name!r} ({count} image{'s' if count > 1 else ''})" for name, count in sorted(unknown.items())[:20]
+        )
         raise DataError(f"labels that the model lacks: {listed}{suggest(next(iter(unknown)), list(classes))}")
     return truth
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 Pixels = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
@@ -49,12 +50,13 @@ def heat_layer(values: Map) -> HeatLayer:
 
     Signed maps run from blue (against the target) to orange (for it), symmetric about zero; maps without negative
     values from nothing to orange. Opacity grows with the absolute value, so the image shows where the map is silent.
+    A map with pixels that are NaN is withheld: it has the scale of the others, and nothing of it is drawn.
     """
     summed = values.sum(axis=-1, dtype=np.float64)
     is_signed = bool((summed < 0).any())
-    largest = float(np.abs(summed).max())
-    scale = float(np.percentile(np.abs(summed), _PERCENTILE)) or largest
-    share = np.clip(summed / scale, -1, 1) if scale > 0 else np.zeros_like(summed)
+    scale = map_scale(values)
+    is_drawn = scale > 0 and not np.isnan(summed).any()
+    share = np.clip(summed / scale, -1, 1) if is_drawn else np.zeros_like(summed)
     # a palette takes a third of the bytes of four channels; entry 127 is zero, and transparent
     levels = _enlarged(np.round(127 * share + 127).astype(np.uint8))
     distance = np.minimum(np.abs(np.arange(256) - 127) / 127, 1)
@@ -63,7 +65,40 @@ def heat_layer(values: Map) -> HeatLayer:
     layer.putpalette(np.array(palette, np.uint8).tobytes())
     buffer = io.BytesIO()
     layer.save(buffer, "PNG", transparency=np.round(235 * distance**0.7).astype(np.uint8).tobytes(), optimize=True)
-    return HeatLayer(data_uri("image/png", buffer.getvalue()), scale, is_signed, largest == 0)
+    return HeatLayer(data_uri("image/png", buffer.getvalue()), scale, is_signed, scale == 0)
+
+
+def map_scale(values: Map) -> float:
+    """The value of a raw attribution (h, w, c) that is drawn in full colour."""
+    sizes = np.abs(values.sum(axis=-1, dtype=np.float64))
+    known = sizes[~np.isnan(sizes)]
+    return float(np.percentile(known, _PERCENTILE)) or float(known.max())
+
+
+def shrink(values: npt.NDArray[Any], longest: int) -> npt.NDArray[Any]:
+    """A picture or map (h, w, c) of at most so many pixels a side, each the mean of those that it stands for."""
+    factor = longest / max(values.shape[:2])
+    if factor >= 1:
+        return values
+    height, width = (max(1, round(side * factor)) for side in values.shape[:2])
+    channels = [
+        np.asarray(Image.fromarray(values[..., channel]).resize((width, height), Image.Resampling.BOX))
+        for channel in range(values.shape[-1])
+    ]
+    return np.stack(channels, axis=-1)
+
+
+def placeholder(height: int, width: int) -> Pixels:
+    """A picture (h, w, 3) of these proportions that says that one is withheld."""
+    factor = _LEAST_SIDE / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    picture = Image.new("RGB", size, "#e3e6ea")
+    drawing = ImageDraw.Draw(picture)
+    for left in range(-size[1], size[0], 14):
+        drawing.line([(left, size[1]), (left + size[1], 0)], fill="#d3d7dd", width=2)
+    middle = size[0] / 2, size[1] / 2
+    drawing.text(middle, "withheld", fill="#4d5664", font=ImageFont.load_default(26), anchor="mm")
+    return np.asarray(picture)
 
 
 def data_uri(kind: str, data: bytes) -> str:

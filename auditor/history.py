@@ -68,7 +68,9 @@ def save_run(run: Run, reports: Path) -> Path:
         partial.mkdir(parents=True)
         (partial / RESULT).write_text(text, encoding="utf-8")
         types = {column: pa.float64() if column == "value" else pa.string() for column in _COLUMNS}
-        table = pa.table({column: pa.array(run.rows.columns[column], types[column]) for column in _COLUMNS})
+        table = pa.table(
+            {column: pa.array(map(_storable, run.rows.columns[column]), types[column]) for column in _COLUMNS}
+        )
         pq.write_table(table, partial / ROWS, compression="zstd")
         np.savez_compressed(partial / ARRAYS, allow_pickle=False, **_numbered(run.arrays))
         target = reports / name
@@ -120,6 +122,11 @@ def load_arrays(folder: Path) -> Arrays:
         raise ReportError(f"{file}: missing; the run cannot be shown without its pictures") from None
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
         raise ReportError(f"{file}: damaged: {fault}") from None
+
+
+def _storable(value: str | float | None) -> str | float | None:
+    """Halves of surrogate pairs, which names of files may hold and UTF-8 may not, written out."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
 
 
 def _numbered(arrays: Arrays) -> Arrays:

@@ -155,6 +155,7 @@ def _svg(draw: Callable[[Axes], None], name: str, *, height: float) -> str:
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<style\b.*?</style>", "", svg, flags=re.DOTALL)  # inside a page it would style everything
+    svg = re.sub(r'\bstyle="([^"]*)"', _presentation_attributes, svg)
     svg = svg.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
@@ -162,15 +163,31 @@ def _svg(draw: Callable[[Axes], None], name: str, *, height: float) -> str:
     return re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", svg, count=1)
 
 
+def _presentation_attributes(style: re.Match[str]) -> str:
+    """The declarations of a style attribute, which the page's policy forbids, as attributes that it allows."""
+    css = _FONT.sub(r"font-size:\1;font-family:\2", style[1])
+    declarations = (item.partition(":") for item in css.split(";") if item.strip())
+    return " ".join(f'{name.strip()}="{value.strip()}"' for name, _, value in declarations)
+
+
 def _plain(text: str, longest: int = 34) -> str:
     """Text for an axis: one line, not too long."""
     line = " ".join(text.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+    if len(line) <= longest:
+        return line
+    start = line[: longest - 1]
+    return f"{start}…{_ISOLATE_END * (start.count(_ISOLATE) - start.count(_ISOLATE_END))}"
 
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
+
+_ISOLATE, _ISOLATE_END = "\u2068", "\u2069"
+"""Text from right to left stands between these."""
+
+_FONT = re.compile(r"\bfont: *([\d.]+px) ([^;]*)")
+"""How matplotlib before 3.11 writes a font: the shorthand is no attribute."""
 
 _FONTS = (
     ("DejaVuSans.ttf", "DejaVu Sans", 400, "normal"),

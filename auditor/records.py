@@ -114,6 +114,8 @@ class ArtefactRecord:
     picture: str | None
     """Key of the array that shows it on grey."""
     notes: list[str] = field(default_factory=list)
+    line: int | None = None
+    """Where it stands in the configuration file; null where it came with the command line."""
 
 
 @dataclass(frozen=True)

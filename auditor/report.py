@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import base64
+import hashlib
 import warnings as python_warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,14 @@ from markupsafe import Markup
 
 from auditor import plots
 from auditor.errors import ReportError
+from auditor.exports import EXPORTS, export
+from auditor.fonts import describe_missing, watch_fonts
 from auditor.history import Arrays, load_arrays, load_result
+from auditor.presentable import PICTURE_NOTES, Pictures, check_arrays, make_visible, show_plainly, withhold
 from auditor.rendering import open_templates, read_template
 from auditor.result import AuditResult
 from auditor.views.page import view_result
+from auditor.writing import write_files
 
 NO_PDF = (
     "No PDF was written: WeasyPrint or the system library pango is missing. Install it with "
@@ -24,46 +29,78 @@ NO_PDF = (
 )
 
 
-def write_report(folder: Path, formats: Sequence[str]) -> list[str]:
-    """Render the report of a saved run into its folder; returns warnings.
+def write_report(folder: Path, formats: Sequence[str], pictures: Pictures | None = None) -> list[str]:
+    """Render the report of a saved run into its folder, in all formats or none; returns warnings.
+
+    Parameters
+    ----------
+    formats
+        `html`, `pdf`, and those of `EXPORTS`.
+    pictures
+        How much it shows of the audited images; without it, what the configuration of the run says.
 
     Raises
     ------
     ReportError
-        The run is damaged, the folder cannot be written, or `pdf` alone was asked for and cannot be made.
+        The run is damaged, the folder cannot be written, or a PDF cannot be made and no page was asked for.
     """
-    result, arrays = load_result(folder), load_arrays(folder)
-    weasyprint = _import_weasyprint() if "pdf" in formats else None
-    warnings = [NO_PDF] if "pdf" in formats and weasyprint is None else []
-    if warnings and "html" not in formats:
-        raise ReportError(NO_PDF)
-    page = render_html(result, arrays, warnings=warnings, run=folder.name)
-    try:
-        if "html" in formats:
-            _write(folder / "report.html", page.encode("utf-8"))
+    result = load_result(folder)
+    files = {folder / EXPORTS[name].file: export(folder, name) for name in formats if name in EXPORTS}
+    warnings: list[str] = []
+    if {"html", "pdf"} & set(formats):
+        arrays = load_arrays(folder)
+        weasyprint = _import_weasyprint() if "pdf" in formats else None
+        if "pdf" in formats and weasyprint is None:
+            if "html" not in formats:
+                raise ReportError(NO_PDF)
+            warnings.append(NO_PDF)
+        page = render_html(result, arrays, warnings=warnings, run=folder.name, pictures=pictures)
         if weasyprint is not None:
-            _write(folder / "report.pdf", _render_pdf(weasyprint, page))
-    except OSError as fault:
-        raise ReportError(f"{folder}: the report cannot be written: {fault.strerror or fault}") from None
+            data, missing = _render_pdf(weasyprint, page)
+            if missing:
+                warnings.append(describe_missing(missing))
+                page = render_html(result, arrays, warnings=warnings, run=folder.name, pictures=pictures)
+                data, _ = _render_pdf(weasyprint, page)
+            files[folder / "report.pdf"] = data
+        if "html" in formats:
+            files[folder / "report.html"] = page.encode("utf-8")
+    write_files(files)
     return warnings
 
 
-def render_html(result: AuditResult, arrays: Arrays, *, warnings: Sequence[str] = (), run: str = "") -> str:
+def render_html(
+    result: AuditResult,
+    arrays: Arrays,
+    *,
+    warnings: Sequence[str] = (),
+    run: str = "",
+    pictures: Pictures | None = None,
+) -> str:
     """The whole report as one HTML page that needs nothing beside it.
 
     Raises
     ------
     ReportError
-        An array that the result names is missing.
+        An array that the result names is missing or damaged.
     """
+    check_arrays(arrays)
+    chosen = pictures or _configured_pictures(result)
+    result, arrays = show_plainly(*withhold(result, arrays, chosen))
     try:
         view = view_result(result, arrays)
     except KeyError as fault:
         raise ReportError(f"arrays.npz: array {fault} is missing, which result.json names") from None
-    view |= {"warnings": [*result.warnings, *warnings], "run": run, "sections": SECTIONS}
-    view["style"] = Markup(read_template("style.css"))
-    page = open_templates(autoescape=True).get_template("report.html.j2").render(view)
-    return page.encode("utf-8", "replace").decode("utf-8")  # a name may hold half of a surrogate pair
+    style = f"\n{read_template('style.css')}"
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    view |= {"warnings": [*result.warnings, *warnings], "run": make_visible(run), "sections": SECTIONS}
+    view |= {"pictures": PICTURE_NOTES[chosen], "style": Markup(style), "style_hash": f"sha256-{digest}"}
+    return open_templates(autoescape=True).get_template("report.html.j2").render(view)
+
+
+def _configured_pictures(result: AuditResult) -> Pictures:
+    section = result.provenance.config.get("report", {})
+    configured = section.get("pictures", "all") if isinstance(section, dict) else None
+    return next((mode for mode in PICTURE_NOTES if mode == configured), "none")
 
 
 def _import_weasyprint() -> Any:
@@ -76,22 +113,20 @@ def _import_weasyprint() -> Any:
     return weasyprint
 
 
-def _render_pdf(weasyprint: Any, page: str) -> bytes:
-    """PDF of a page with our own fonts: without any font pango ends the process, which no `except` can catch."""
+def _render_pdf(weasyprint: Any, page: str) -> tuple[bytes, set[str]]:
+    """PDF of a page and the signs that no font has, with our own fonts first.
+
+    Without any font pango ends the process, which no `except` can catch.
+    """
     from weasyprint.text.fonts import FontConfiguration
 
     fetcher = weasyprint.urls.URLFetcher(allowed_protocols=["data"])
     fonts = FontConfiguration()
     style = weasyprint.CSS(string=plots.font_faces() + _PDF_FAMILIES, font_config=fonts, url_fetcher=fetcher)
     document = weasyprint.HTML(string=page, url_fetcher=fetcher)
-    data: bytes = document.write_pdf(stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1")
-    return data
-
-
-def _write(file: Path, data: bytes) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, file)
+    with watch_fonts() as missing:
+        data: bytes = document.write_pdf(stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1")
+    return data, missing
 
 
 _PDF_FAMILIES = """

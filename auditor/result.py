@@ -71,9 +71,13 @@ def result_schema() -> dict[str, Any]:
 
 
 def result_to_json(result: AuditResult) -> str:
-    """Text of `result.json`: indented, keys in the order of the records, no NaN."""
+    """Text of `result.json`: indented, keys in the order of the records, no NaN.
+
+    Halves of surrogate pairs, which names of files may hold and no encoding, are escaped.
+    """
     data = _adapter().dump_python(result, mode="json")
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def result_from_json(text: str, where: str) -> AuditResult:
@@ -85,15 +89,27 @@ def result_from_json(text: str, where: str) -> AuditResult:
         The text is no JSON, of another schema version, or does not fit the schema.
     """
     try:
-        data = json.loads(text)
+        data = json.loads(text, parse_constant=_refuse)
     except json.JSONDecodeError as fault:
         raise ReportError(f"{where}:{fault.lineno}:{fault.colno}: not JSON: {fault.msg}") from None
+    except (ValueError, RecursionError) as fault:
+        raise ReportError(f"{where}: not JSON: {fault}") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
-        raise ReportError(f"{where}: schema_version: got {version!r}, wanted {SCHEMA_VERSION}")
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        is_newer = isinstance(version, int) and version > SCHEMA_VERSION
+        newer = "; a newer Auditor wrote it, update this one" if is_newer else ""
+        raise ReportError(f"{where}: schema_version: got {version!r}, wanted {SCHEMA_VERSION}{newer}")
     try:
-        return _adapter().validate_python(data)
+        result = _adapter().validate_python(data)
     except pydantic.ValidationError as fault:
         first = fault.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ReportError(f"{where}: {place}: {first['msg']} ({fault.error_count()} faults)") from None
+    for number, finding in enumerate(result.findings):
+        if finding.endpoint is not None and finding.endpoint not in finding.measurements:
+            raise ReportError(f"{where}: findings.{number}.endpoint: {finding.endpoint!r} is none of its measurements")
+    return result
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")

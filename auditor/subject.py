@@ -65,7 +65,7 @@ def open_subject(config: AuditConfig) -> Subject:
     return Subject(classifier, model, dataset, artefacts, carriers)
 
 
-def describe_artefact(subject: Subject, number: int, arrays: Arrays) -> ArtefactRecord:
+def describe_artefact(config: AuditConfig, subject: Subject, number: int, arrays: Arrays) -> ArtefactRecord:
     artefact, carries = subject.artefacts[number], subject.carriers[number]
     overlay = artefact.appearance if isinstance(artefact.appearance, Overlay) else None
     picture = None
@@ -84,6 +84,7 @@ def describe_artefact(subject: Subject, number: int, arrays: Arrays) -> Artefact
         box=None if overlay is None else overlay.box,
         opacity=None if overlay is None else overlay.opacity,
         picture=picture,
+        line=config.places.get(("artefacts", number), (None, None))[0],
     )
 
 

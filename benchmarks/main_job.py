@@ -34,12 +34,12 @@ def time_verdicts(is_scan: bool) -> list[float]:
     from dataclasses import replace
 
     from auditor.artefacts import ARTEFACT_KINDS
-    from auditor.subject import open_subject
     from auditor.config import read_config
     from auditor.evidence import survey
     from auditor.records import Rule
     from auditor.reliance import judge_all
     from auditor.studies.table import METHODS
+    from auditor.subject import open_subject
 
     settings = read_config(ROOT / "audit.toml", ("data.limit=300",), kinds=ARTEFACT_KINDS, methods=METHODS)
     subject = open_subject(settings)

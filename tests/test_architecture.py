@@ -17,21 +17,21 @@ ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
     {"errors"},
-    {"records", "toml_places", "options", "pictures", "manifests", "rendering", "figures"},
+    {"fonts", "writing", "records", "toml_places", "options", "pictures", "manifests", "rendering", "figures"},
     {"explanations", "config", "classifier", "intervals", "saved_models", "foreign", "plots"},
     {"result", "batches", "sources", "surgery", "observations"},
     {"history", "datasets", "keras_classifier", "effects"},
-    {"masks", "models", "verdict"},
+    {"presentable", "masks", "models", "verdict"},
     {"artefacts"},
     {"interventions"},
     {"explain.attribution", "explain.regions"},
     {"reliance", "explain.sanity", "subject"},
     {"evidence", "exhibits", "studies.inquiry", "views.wording"},
-    {"views.findings"},
-    {"views.page", "studies.table"},
+    {"views.findings", "markdown"},
+    {"views.page", "studies.table", "exports"},
     {"audit", "report", "proposal", "lab.planting"},
     {"lab.training", "lab.augmentation"},
-    {"lab.table", "lab.unmask"},
+    {"lab.table", "lab.unmask", "cli_runs"},
     {"cli"},
 ]
 """Modules may import only from floors below their own."""

@@ -140,6 +140,18 @@ def test_render_writes_the_same_report_again(world: World, command: Command) -> 
     assert report.read_bytes() == first
 
 
+def test_an_audit_writes_what_other_tools_read_beside_its_report(world: World, command: Command) -> None:
+    ending = command("audit", world.config, "--quiet", "--set", 'report.formats=["html", "junit", "sarif", "markdown"]')
+    (run,) = world.runs()
+    assert ending.code == 1
+    for name in ("report.html", "report.junit.xml", "report.sarif", "report.md"):
+        assert f"{name}: {run / name}" in ending.out
+        assert (run / name).is_file()
+    (result,) = json.loads((run / "report.sarif").read_text())["runs"][0]["results"]
+    line = result["locations"][0]["physicalLocation"]["region"]["startLine"]
+    assert world.config.read_text().splitlines()[line - 1] == "[[artefacts]]"
+
+
 def test_methods_lists_every_method_and_kind_with_every_option_and_default(command: Command) -> None:
     ending = command("methods")
     assert ending.code == 0

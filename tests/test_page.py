@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from auditor.report import SECTIONS, render_html
+from auditor.result import AuditResult
 from tests.synthetic import make_arrays, make_result
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -28,10 +30,13 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("page") / "report.html"
-    long_name = "a class with a very long name " * 6 + "x" * 120
-    result = make_result(classes=(long_name, "dog"), artefact="tag-" + "y" * 120)
-    file.write_text(render_html(result, make_arrays()), encoding="utf-8")
+    file.write_text(render_html(make_long(), make_arrays()), encoding="utf-8")
     return file
+
+
+def make_long() -> AuditResult:
+    long_name = "a class with a very long name " * 6 + "x" * 120
+    return make_result(classes=(long_name, "שלום"), artefact="tag-" + "y" * 120)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,38 @@ def test_shows_every_section_without_complaint_or_request(browser, page_file, vi
         assert page.locator(f"#{identifier}").bounding_box()["height"] > 20
     assert complaints == []
     assert [url for url in asked if not url.startswith("data:")] == [page_file.as_uri()]
+
+
+def test_a_style_that_the_policy_does_not_name_has_no_effect(browser, page_file, tmp_path):
+    """The policy holds: what a name would smuggle in changes nothing, and the browser says so."""
+    smuggled = tmp_path / "smuggled.html"
+    page_text = page_file.read_text(encoding="utf-8")
+    smuggled.write_text(
+        page_text.replace("<h1>", "<style>h1 { color: red }</style><h1 style='background: red'>", 1), encoding="utf-8"
+    )
+    page = browser.new_context(**VIEWS["light"]).new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(smuggled.as_uri())
+    shown = page.evaluate("(s => [s.color, s.backgroundColor])(getComputedStyle(document.querySelector('h1')))")
+    assert "rgb(255, 0, 0)" not in shown
+    assert len([text for text in complaints if "Content Security Policy" in text]) == 2
+
+
+def test_plots_look_as_they_do_with_styles_of_their_own(browser, page_file, tmp_path, monkeypatch):
+    """Attributes draw the same pixels as the style attributes of matplotlib, which the policy forbids."""
+    monkeypatch.setattr("auditor.plots._presentation_attributes", lambda style: style[0])
+    styled = tmp_path / "styled.html"
+    text = render_html(make_long(), make_arrays())
+    assert 'style="' in text
+    styled.write_text(re.sub("<meta http-equiv=[^>]*>", "", text), encoding="utf-8")
+    plots = []
+    for file in (page_file, styled):
+        page = browser.new_context(**VIEWS["light"]).new_page()
+        page.goto(file.as_uri())
+        plots.append([plot.screenshot() for plot in page.locator(".plot svg").all()])
+    assert len(plots[0]) >= 5
+    assert plots[0] == plots[1]
 
 
 @pytest.mark.parametrize("view", ["light", "phone"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -15,8 +18,10 @@ import pytest
 from auditor import report
 from auditor.errors import ReportError
 from auditor.figures import heat_layer, picture_uri
-from auditor.history import Rows, Run, save_run
+from auditor.fonts import describe_missing
+from auditor.history import Rows, Run, load_result, save_run
 from auditor.report import SECTIONS, render_html, write_report
+from auditor.result import result_to_json
 from tests.synthetic import absent, make_arrays, make_finding, make_result
 
 HOSTILE = "<script>alert('1')</script> \" ' & $\\frac{1}{0}$ {{ 7 * 7 }} \u202egnp.exe"
@@ -75,6 +80,15 @@ class TestPage:
 
     def test_gives_the_reason_where_there_is_no_number(self, html):
         assert "no image of the class is free of it" in Page(html).text
+
+    def test_has_no_style_but_the_one_that_its_policy_names(self, html):
+        page = Page(html)
+        assert not [tag for tag, name, _ in page.attributes if name == "style"]
+        (style,) = re.findall(r"<style[^>]*>(.*?)</style>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', html)
+        assert f"style-src 'sha256-{digest}'" in policy.replace("&#39;", "'")
+        assert "unsafe" not in policy
 
     def test_has_no_two_elements_of_one_id(self, html):
         ids = Page(html).ids
@@ -136,7 +150,7 @@ class TestPage:
         result = make_result(classes=(HOSTILE, "dog"), artefact=HOSTILE, title=HOSTILE, image=HOSTILE)
         page = Page(render_html(result, make_arrays()))
         assert "script" not in page.tags
-        assert HOSTILE in page.text
+        assert HOSTILE.replace("\u202e", "[U+202E]") in page.text
         assert "{{ 7 * 7 }}" in page.text
 
     def test_names_the_array_that_is_missing(self):
@@ -174,6 +188,43 @@ class TestFigures:
         assert pixels.shape == (168, 168, 3)
         assert abs(int(pixels[5, 5, 0]) - int(pixels[15, 15, 0])) < 10
         assert abs(int(pixels[10, 10, 0]) - int(pixels[10, 31, 0])) > 200
+
+
+class TestFonts:
+    def test_signs_that_no_font_has_are_named_with_what_to_install(self, tmp_path):
+        sign = "\U0010fffd"  # for private use: no font has it
+        run = save_run(Run(make_result(classes=(f"a{sign}b", "dog")), Rows(), make_arrays()), tmp_path)
+        (warning,) = write_report(run, ("html", "pdf"))
+        assert "U+10FFFD" in warning
+        assert "apt-get install fonts-noto" in warning
+        assert warning in Page((run / "report.html").read_text()).text
+        pages = pypdf.PdfReader(run / "report.pdf").pages
+        assert "U+10FFFD" in "".join(page.extract_text() for page in pages).replace("\0", "")  # the halves of UTF-16
+
+    def test_a_sign_is_shown_or_named(self, tmp_path):
+        signs = "猫😀שقक𒀀"
+        run = save_run(Run(make_result(classes=(signs, "dog")), Rows(), make_arrays()), tmp_path)
+        named = set(re.findall(r"U\+([0-9A-F]+)", " ".join(write_report(run, ("pdf",)))))
+        assert named <= {f"{ord(sign):04X}" for sign in signs}
+        shown = set()
+        for page in pypdf.PdfReader(run / "report.pdf").pages:
+            for font in page["/Resources"]["/Font"].values():
+                program = font.get_object()["/DescendantFonts"][0]["/FontDescriptor"]
+                if any(key in program for key in ("/FontFile2", "/FontFile3")):
+                    shown |= set(font.get_object()["/ToUnicode"].get_data().decode("ascii").lower().split())
+        for sign in signs:
+            code = f"<{sign.encode('utf-16-be').hex()}>"
+            assert (code in shown) or (f"{ord(sign):04X}" in named), sign
+
+    @pytest.mark.parametrize(
+        ("sign", "package"),
+        [("猫", "noto-cjk"), ("ひ", "noto-cjk"), ("글", "noto-cjk"), ("😀", "noto-color-emoji"), ("𒀀", "noto-core")],
+    )
+    def test_the_package_is_one_that_has_the_sign(self, sign, package):
+        assert f"apt-get install fonts-{package}`" in describe_missing({sign})
+
+    def test_many_missing_signs_are_counted(self):
+        assert "and 88 more" in describe_missing({chr(0x4E00 + number) for number in range(100)})
 
 
 class TestWriting:
@@ -222,6 +273,97 @@ class TestWriting:
         monkeypatch.delitem(sys.modules, "weasyprint", raising=False)
         monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
         assert report._import_weasyprint() is None
+
+
+class TestFaults:
+    """Where a report cannot be written there is one clear error, and the older report stands as it stood."""
+
+    @pytest.fixture
+    def old(self, tmp_path) -> Path:
+        run = save_run(Run(make_result(), Rows(), make_arrays()), tmp_path)
+        for name in ("report.html", "report.pdf"):
+            (run / name).write_text("an older report")
+        return run
+
+    def check(self, run: Path, said: str) -> None:
+        assert {file.name for file in run.iterdir()} == {
+            "result.json", "rows.parquet", "arrays.npz", "report.html", "report.pdf",
+        }  # fmt: skip
+        for name in ("report.html", "report.pdf"):
+            assert (run / name).read_text() == "an older report"
+        assert len(said.strip().splitlines()) == 1
+
+    def test_a_full_disk(self, old):
+        """The second file is the first that does not fit."""
+        size = len(render_html(make_result(), make_arrays(), run=old.name).encode())
+        code = (
+            "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2);"
+            "sys.argv = ['auditor', 'render', sys.argv[1], '--format', 'markdown', '--format', 'html'];"
+            "from auditor.cli import main; main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(old), str(size - 1)], capture_output=True, text=True
+        )  # fmt: skip
+        assert done.returncode == 3
+        assert done.stderr.startswith(f"error: {old / 'report.html'}: cannot be written: ")
+        self.check(old, done.stderr)
+
+    def test_a_folder_that_may_not_be_written(self, old):
+        if os.geteuid() == 0:
+            for folder in (old, *old.parents):
+                if folder.stat().st_uid == 0 and folder != Path("/"):
+                    folder.chmod(0o755)
+            nobody = 65534
+            os.seteuid(nobody)
+        else:
+            old.chmod(0o555)
+        try:
+            with pytest.raises(ReportError, match=r"report\.\S+: cannot be written: Permission denied") as caught:
+                write_report(old, ("html", "junit"))
+        finally:
+            os.seteuid(os.getuid())
+            old.chmod(0o755)
+        self.check(old, str(caught.value))
+
+    def test_a_folder_in_the_place_of_a_file(self, old):
+        (old / "report.md").mkdir()
+        with pytest.raises(ReportError, match=r"report\.md: cannot be written: it is a folder") as caught:
+            write_report(old, ("html", "markdown"))
+        (old / "report.md").rmdir()
+        self.check(old, str(caught.value))
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("[" * 100_000, "not JSON"),
+            ('{"schema_version": 1, "seconds": NaN}', "NaN is no number of JSON"),
+            ('{"schema_version": 2}', "got 2, wanted 1; a newer Auditor wrote it"),
+            ('{"schema_version": true}', "got True, wanted 1"),
+            ("9" * 10_000, "not JSON"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["html", "junit", "sarif", "markdown"])
+    def test_a_damaged_or_newer_result(self, old, name, text, said):
+        (old / "result.json").write_text(text)
+        with pytest.raises(ReportError, match=said) as caught:
+            write_report(old, (name,))
+        assert "result.json" in str(caught.value)
+        self.check(old, str(caught.value))
+
+    def test_a_finding_without_the_measurement_that_decided_it(self, old):
+        broken = make_result(findings=[make_finding(endpoint="gone")])
+        (old / "result.json").write_text(result_to_json(broken))
+        with pytest.raises(ReportError, match=r"findings\.0\.endpoint: 'gone' is none of its measurements"):
+            write_report(old, ("html",))
+
+    def test_names_that_no_encoding_holds(self, tmp_path):
+        name = os.fsdecode(b"caf\xe9.png")
+        rows = Rows()
+        rows.add(image=name, value=1.0)
+        run = save_run(Run(make_result(image=name), rows, make_arrays() | {name: np.zeros(1)}), tmp_path)
+        assert load_result(run).exemplars[0].image == name
+        write_report(run, ("html", "markdown"))
+        assert "caf[U+DCE9].png" in (run / "report.html").read_text()
 
 
 def test_rendering_needs_no_tensorflow(run):

@@ -12,7 +12,7 @@ from auditor.explain.regions import REGION_SCORES
 from auditor.history import Arrays
 from auditor.records import ArtefactRecord, Finding, RegionScores
 from auditor.result import AuditResult
-from auditor.views.wording import MOST_ROWS, figure, label, method_name, named, signed
+from auditor.views.wording import ADVICE, MOST_ROWS, figure, label, method_name, named, signed
 
 
 def view_finding(
@@ -40,7 +40,7 @@ def view_finding(
         "opacity": None if record is None or record.opacity is None else f"{record.opacity:.2f}",
         "coverage": None if record is None or record.coverage is None else f"{record.coverage:.1%}",
         "picture": figures.picture_uri(arrays[record.picture]) if record is not None and record.picture else None,
-        "advice": _ADVICE[finding.verdict],
+        "advice": ADVICE[finding.verdict],
         "headline": None
         if finding.endpoint is None
         else named(finding.endpoint, finding.measurements[finding.endpoint]),
@@ -159,13 +159,3 @@ _TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
     ("Checks of the run", ("pasted_object", "no_op_change")),
 )  # fmt: skip
-
-
-_ADVICE = {
-    "relies": "Do not sign off on the score as it is: train without this artefact, balance it over the classes, or "
-    "mask it, and audit again.",
-    "no_evidence": "This says nothing of other artefacts, of smaller effects, or of images unlike these.",
-    "inconclusive": "Audit with more images, or more independent groups of them, before deciding.",
-    "not_applicable": "Change the configuration so that some images can be tested.",
-    "error": "Mend the cause and audit again; nothing can be said of this artefact.",
-}

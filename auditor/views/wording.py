@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from auditor.records import Measurement
+from auditor.records import Finding, Measurement, Verdict
 
 MOST_ROWS = 40
 """Longer tables are cut and point to result.json."""
@@ -69,6 +69,13 @@ def method_name(name: str) -> str:
     return _METHOD_NAMES.get(method, method.replace("_", " ")) + bracket + variant
 
 
+def subject(finding: Finding) -> tuple[str, str]:
+    """What a finding is about: the artefact, and its class where it has one."""
+    if finding.scanned and finding.verdict != "relies":
+        return finding.artefact, "every class"
+    return finding.artefact, finding.target or ""
+
+
 def signed(value: float | None, digits: int = 2) -> str:
     if value is None:
         return "–"
@@ -113,3 +120,22 @@ _MEANINGS = {
     "carriers_accuracy_without": "the same images with the artefact taken out",
     "carriers_accuracy_drop": "what taking it out costs",
 }
+
+VERDICTS: dict[Verdict, tuple[str, str]] = {
+    "relies": ("▲", "Relies on it"),
+    "no_evidence": ("○", "No evidence above the margin"),
+    "inconclusive": ("?", "Inconclusive"),
+    "error": ("!", "Error"),
+    "not_applicable": ("–", "Not applicable"),
+}
+"""Sign and words of a verdict."""
+
+ADVICE: dict[Verdict, str] = {
+    "relies": "Do not sign off on the score as it is: train without this artefact, balance it over the classes, or "
+    "mask it, and audit again.",
+    "no_evidence": "This says nothing of other artefacts, of smaller effects, or of images unlike these.",
+    "inconclusive": "Audit with more images, or more independent groups of them, before deciding.",
+    "not_applicable": "Change the configuration so that some images can be tested.",
+    "error": "Mend the cause and audit again; nothing can be said of this artefact.",
+}
+"""What to do after a verdict."""
