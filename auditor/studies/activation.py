@@ -58,7 +58,7 @@ def activation_maximisation(
     optimiser: Literal["adam", "plain"] = "adam",
     rate: Annotated[float, Field(gt=0)] = 0.05,
     l2: Weight = 10.0,
-    total_variation: Weight = 10.0,
+    total_variation: Weight = 5.0,
     blur_every: Annotated[int, Field(ge=0)] = 0,
     jitter: Annotated[int, Field(ge=0)] | None = None,
     scale: Annotated[float, Field(ge=0, lt=0.5)] = 0.05,
@@ -305,7 +305,10 @@ def _measure_looks(bench: Bench, looks: RealLooks, optima: Floats, chosen: Ints)
 
 def _mean(values: Array, level: float, unit: str) -> Measurement:
     score = unit if unit in ("log-odds", "logit", "probability") else None
-    return mean_interval(np.asarray(values, np.float64), np.arange(len(values)), level, unit=unit, score=score)
+    found = mean_interval(np.asarray(values, np.float64), np.arange(len(values)), level, unit=unit, score=score)
+    if unit == "probability" and found.low is not None and found.high is not None:
+        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+    return found
 
 
 def _in_words(way: Way) -> str:

@@ -65,8 +65,10 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats) -> 
     own, others = int(np.flatnonzero(classes == target)[0]), classes != target
     correlation, lead = quality[..., 0], quality[..., 0] - np.median(of_placebos, axis=2)
 
-    def over_restarts(values: Array) -> Measurement:
-        return mean_interval(values, np.arange(restarts), inquiry.level, unit="correlation", score=None)
+    def over_restarts(values: Array, unit: str = "correlation") -> Measurement:
+        return mean_interval(values, np.arange(restarts), inquiry.level, unit=unit, score=None)
+
+    difference = "difference of correlations"
 
     height, width = pattern.values.shape[:2]
     near = np.abs(places - pattern.place).max(axis=2) <= max(1, round(0.25 * min(height, width)))
@@ -99,9 +101,9 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats) -> 
         found=bench.keep(f"found {number}", optima[own, best, row : row + height, column : column + width]),
         measurements={
             "correlation": over_restarts(correlation[own]),
-            "over_classes": over_restarts(correlation[own] - correlation[others].mean(axis=0)),
-            "over_placebos": over_restarts(lead[own]),
-            "over_both": over_restarts(lead[own] - lead[others].mean(axis=0)),
+            "over_classes": over_restarts(correlation[own] - correlation[others].mean(axis=0), difference),
+            "over_placebos": over_restarts(lead[own], difference),
+            "over_both": over_restarts(lead[own] - lead[others].mean(axis=0), difference),
             "own_place": share_interval(near[own], np.arange(restarts), inquiry.level),
             "own_place_others": share_interval(near[others].ravel(), of_class[others].ravel(), inquiry.level),
         },
