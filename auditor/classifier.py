@@ -65,6 +65,10 @@ class Classifier(Protocol):
     def feature_layers(self) -> tuple[str, ...]:
         """Layers fit for Grad-CAM, the usual choice first; empty where the model has no feature maps."""
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All layers with feature maps, those fit for Grad-CAM first."""
+
     def scores(self, images: Floats) -> Floats:
         """Scores (n, classes) of images (n, height, width, channels) in [0, 1]."""
 
@@ -72,7 +76,7 @@ class Classifier(Protocol):
         """Scores, and the derivatives of each image's own target score, targets (n,), from one pass."""
 
     def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
-        """Values at images and, after a look at them, derivatives: one forward pass, and one backward per objective."""
+        """Values at images and, after a look at them, derivatives of any objective that is made of them."""
 
     def sized(self, batch_size: int) -> Classifier:
         """The same classifier, made for calls with that many images: batches are padded to one size."""

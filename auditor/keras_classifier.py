@@ -100,6 +100,7 @@ class KerasClassifier:
         self._scores_function: Any = None
         self._gradient_functions: dict[tuple[str, ...], Any] = {}
         self._forward_functions: dict[tuple[str, ...], Any] = {}
+        self._pull_back_functions: dict[tuple[tuple[str, ...], bool], Any] = {}
 
     @property
     def head(self) -> str:
@@ -166,7 +167,7 @@ class KerasClassifier:
         )
 
     def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
-        """See `Classifier.linearise`; all images are run as one batch.
+        """See `Classifier.linearise`.
 
         Raises
         ------
@@ -179,25 +180,23 @@ class KerasClassifier:
             return join([self.linearise(images[at : at + size], layers) for at in range(0, count, size)])
         if layers not in self._forward_functions:
             self._forward_functions[layers] = self._trace_forward(layers)
-        padded = tf.constant(next(cut_batches(images, size)))
+        batch = next(cut_batches(images, size))
         with user_code("the model cannot be differentiated"):
-            with tf.GradientTape(persistent=True) as tape:
-                tape.watch(padded)
-                scores, *features = self._forward_functions[layers](padded)
-            values = [part.numpy()[:count] for part in (scores, *features)]
-        outputs = dict(zip(layers, features, strict=True))
+            scores, *features = [part.numpy()[:count] for part in self._forward_functions[layers](batch)]
 
         def pull_back(by_scores: Floats | None, by_features: Mapping[str, Floats]) -> Floats:
-            pairs = [] if by_scores is None else [(scores, by_scores)]
-            pairs += [(outputs[layer], slope) for layer, slope in by_features.items()]
-            slopes = [np.concatenate([s, np.zeros((size - count, *s.shape[1:]), np.float32)]) for _, s in pairs]
+            named = tuple(by_features)
+            if (named, by_scores is None) not in self._pull_back_functions:
+                self._pull_back_functions[named, by_scores is None] = self._trace_pull_back(named, by_scores is None)
+            slopes = [*([] if by_scores is None else [by_scores]), *by_features.values()]
+            padded = [np.concatenate([s, np.zeros((size - count, *s.shape[1:]), np.float32)]) for s in slopes]
             with user_code("the model cannot be differentiated"):
-                gradient = tape.gradient([output for output, _ in pairs], padded, output_gradients=slopes)
+                gradient = self._pull_back_functions[named, by_scores is None](batch, padded)
             if gradient is None:
                 raise ModelError(_UNREACHED)
             return _finite(gradient.numpy()[:count], "derivatives")
 
-        return Linearisation(_finite(values[0], "scores"), dict(zip(layers, values[1:], strict=True)), pull_back)
+        return Linearisation(_finite(scores, "scores"), dict(zip(layers, features, strict=True)), pull_back)
 
     def sized(self, batch_size: int) -> KerasClassifier:
         """See `Classifier.sized`; a model that takes one number of images only stays as it is."""
@@ -206,7 +205,8 @@ class KerasClassifier:
             return self
         other = copy.copy(self)
         other._batch_size = wanted
-        other._scores_function, other._gradient_functions, other._forward_functions = None, {}, {}
+        other._scores_function, other._gradient_functions = None, {}
+        other._forward_functions, other._pull_back_functions = {}, {}
         return other
 
     @contextmanager
@@ -272,6 +272,19 @@ class KerasClassifier:
             return [scores, *(tf.cast(part, tf.float32) for part in features)]
 
         return tf.function(compute, input_signature=[self._image_spec()])
+
+    def _trace_pull_back(self, layers: tuple[str, ...], by_features_alone: bool) -> Any:
+        """A pass of its own, forward and backward: kept from an earlier one it would differentiate all weights too."""
+
+        def compute(images: Any, slopes: list[Any]) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                scores, features = self._score_and_record(images, layers)
+            outputs = features if by_features_alone else [scores, *features]
+            pairs = zip(slopes, outputs, strict=True)
+            return tape.gradient(outputs, images, [tf.cast(slope, output.dtype) for slope, output in pairs])
+
+        return tf.function(compute)
 
     def _trace_gradient(self, layers: tuple[str, ...]) -> Any:
         def compute(images: Any, targets: Any) -> list[Any]:

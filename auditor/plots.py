@@ -102,6 +102,44 @@ def plot_accuracy(classes: Sequence[ClassAccuracy], name: str) -> str:
     return _svg(draw, name, height=0.55 + 0.28 * len(classes))
 
 
+def plot_ascent(curves: Sequence[tuple[str, Sequence[tuple[int, Measurement]]]], name: str) -> str:
+    """An objective over the steps of its optimisation: the first curve with its interval, the others in grey."""
+
+    def draw(axes: Axes) -> None:
+        for title, points in reversed(curves):
+            is_first = title == curves[0][0]
+            steps = [step for step, _ in points]
+            values = [_number(measured.value) for _, measured in points]
+            axes.plot(steps, values, color=ORANGE if is_first else GREY, linewidth=1.8 if is_first else 0.8)
+        title, points = curves[0]
+        steps = [step for step, _ in points]
+        lows, highs = ([_number(getattr(measured, end)) for _, measured in points] for end in ("low", "high"))
+        axes.fill_between(steps, lows, highs, color=ORANGE, alpha=0.2, linewidth=0)
+        place = (steps[-1], _number(points[-1][1].value))
+        axes.annotate(_plain(title), place, (4, 0), textcoords="offset points", color=ORANGE, fontsize=8, va="center")
+        axes.set_xscale("symlog", linthresh=10)
+        axes.set_xlim(0, 1.6 * max(steps[-1], 1))
+        ticks = [0, *(step for step in (1, 2, 5, 10, 50, 100, 500, 1000) if step < steps[-1]), steps[-1]]
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("step")
+        axes.set_ylabel("objective")
+
+    return _svg(draw, name, height=2.7)
+
+
+def plot_matches(rows: Sequence[tuple[str, Measurement, str]], name: str) -> str:
+    """Correlation of a pattern with optimal inputs; the third item of a row is its kind."""
+    colours = {"target": ORANGE, "class": BLUE, "placebo": GREEN}
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(0, color=GREY, linewidth=0.8)
+        _draw_intervals(axes, [row[:2] for row in rows], [colours[row[2]] for row in rows])
+        axes.set_xlabel("correlation at the best place")
+
+    return _svg(draw, name, height=0.55 + 0.28 * len(rows))
+
+
 def font_faces() -> str:
     """Style sheet with the open fonts that come with matplotlib: without any font at all, pango aborts."""
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"

@@ -30,6 +30,10 @@ class LinearClassifier:
     def image_shape(self) -> tuple[int, int, int]:
         return self.weights.shape[1:]
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return self.feature_layers
+
     def scores(self, images: Floats) -> Floats:
         return (np.einsum("nhwc,khwc->nk", images, self.weights) + self.bias).astype(np.float32)
 

@@ -107,7 +107,7 @@ def test_the_gradient_is_that_of_finite_differences(models):
     assert gradient[at] == pytest.approx(slope, rel=0.05)
 
 
-def test_a_linearisation_gives_the_gradient_of_every_objective_from_one_forward_pass(models):
+def test_a_linearisation_gives_the_gradient_of_every_objective(models):
     classifier = KerasClassifier(models["functional"], batch_size=4)
     plain = classifier.differentiate(IMAGES, TARGETS, ("conv_2",))
     seen = classifier.linearise(IMAGES, ("conv_2",))

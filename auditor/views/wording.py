@@ -85,7 +85,14 @@ def signed(value: float | None, digits: int = 2) -> str:
 
 _METHOD_NAMES = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradients": "Integrated Gradients"}
 
-_SIGNED = {"log-odds", "SD of the score", "probability", "difference of ratios"}
+_SIGNED = {
+    "log-odds",
+    "SD of the score",
+    "probability",
+    "difference of ratios",
+    "difference of correlations",
+    "feature",
+}
 
 
 _MEANINGS = {
