@@ -44,8 +44,14 @@ def picture_uri(image: Pixels) -> str:
     return data_uri("image/jpeg", buffer.getvalue())
 
 
-def heat_layer(values: Map) -> HeatLayer:
-    """A raw attribution (h, w, c), summed over channels, as transparent PNG.
+def full_scale(*maps: npt.NDArray[np.floating]) -> float:
+    """The value at full colour of maps (h, w, c) drawn on one scale."""
+    absolute = np.abs(np.stack([values.sum(axis=-1, dtype=np.float64) for values in maps]))
+    return float(np.percentile(absolute, _PERCENTILE)) or float(absolute.max())
+
+
+def heat_layer(values: Map, scale: float | None = None) -> HeatLayer:
+    """A raw attribution (h, w, c), summed over channels, as transparent PNG; its own scale unless one is given.
 
     Signed maps run from blue (against the target) to orange (for it), symmetric about zero; maps without negative
     values from nothing to orange. Opacity grows with the absolute value, so the image shows where the map is silent.
@@ -53,7 +59,7 @@ def heat_layer(values: Map) -> HeatLayer:
     summed = values.sum(axis=-1, dtype=np.float64)
     is_signed = bool((summed < 0).any())
     largest = float(np.abs(summed).max())
-    scale = float(np.percentile(np.abs(summed), _PERCENTILE)) or largest
+    scale = full_scale(values) if scale is None else scale
     share = np.clip(summed / scale, -1, 1) if scale > 0 else np.zeros_like(summed)
     # a palette takes a third of the bytes of four channels; entry 127 is zero, and transparent
     levels = _enlarged(np.round(127 * share + 127).astype(np.uint8))
