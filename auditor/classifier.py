@@ -75,6 +75,9 @@ class Classifier(Protocol):
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
         """Scores, and the derivatives of each image's own target score, targets (n,), from one pass."""
 
+    def contrast(self, images: Floats, targets: Ints, foils: Ints, layers: tuple[str, ...] = ()) -> tuple[Pass, Pass]:
+        """What `differentiate` gives for the targets (n,) and for the foils (n,), from one forward pass."""
+
     def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
         """Values at images and, after a look at them, derivatives of any objective that is made of them."""
 

@@ -45,8 +45,8 @@ def picture_uri(image: Pixels) -> str:
     return data_uri("image/jpeg", buffer.getvalue())
 
 
-def heat_layer(values: Map) -> HeatLayer:
-    """A raw attribution (h, w, c), summed over channels, as transparent PNG.
+def heat_layer(values: Map, scale: float | None = None) -> HeatLayer:
+    """A raw attribution (h, w, c), summed over channels, as transparent PNG; its own scale unless one is given.
 
     Signed maps run from blue (against the target) to orange (for it), symmetric about zero; maps without negative
     values from nothing to orange. Opacity grows with the absolute value, so the image shows where the map is silent.
@@ -54,7 +54,7 @@ def heat_layer(values: Map) -> HeatLayer:
     """
     summed = values.sum(axis=-1, dtype=np.float64)
     is_signed = bool((summed < 0).any())
-    scale = map_scale(values)
+    scale = map_scale(values) if scale is None else scale
     is_drawn = scale > 0 and not np.isnan(summed).any()
     share = np.clip(summed / scale, -1, 1) if is_drawn else np.zeros_like(summed)
     # a palette takes a third of the bytes of four channels; entry 127 is zero, and transparent
@@ -68,9 +68,9 @@ def heat_layer(values: Map) -> HeatLayer:
     return HeatLayer(data_uri("image/png", buffer.getvalue()), scale, is_signed, scale == 0)
 
 
-def map_scale(values: Map) -> float:
-    """The value of a raw attribution (h, w, c) that is drawn in full colour."""
-    sizes = np.abs(values.sum(axis=-1, dtype=np.float64))
+def map_scale(*maps: npt.NDArray[np.floating]) -> float:
+    """The value of raw attributions (h, w, c) that is drawn in full colour, so that several compare by colour."""
+    sizes = np.abs(np.stack([values.sum(axis=-1, dtype=np.float64) for values in maps]))
     known = sizes[~np.isnan(sizes)]
     return float(np.percentile(known, _PERCENTILE)) or float(known.max())
 

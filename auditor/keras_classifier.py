@@ -98,7 +98,7 @@ class KerasClassifier:
         self.feature_layers = tuple(self._layers)[:2]
         self._reaches_pixels = True
         self._scores_function: Any = None
-        self._gradient_functions: dict[tuple[str, ...], Any] = {}
+        self._gradient_functions: dict[tuple[int, tuple[str, ...]], Any] = {}
         self._forward_functions: dict[tuple[str, ...], Any] = {}
         self._pull_back_functions: dict[tuple[tuple[str, ...], bool], Any] = {}
 
@@ -147,24 +147,19 @@ class KerasClassifier:
         ModelError
             A layer that the model lacks or that has no feature maps, or derivatives that are not finite.
         """
-        self._refuse_unknown(layers)
-        if layers not in self._gradient_functions:
-            self._gradient_functions[layers] = self._trace_gradient(layers)
-        function = self._gradient_functions[layers]
-        size = self._batch_size
-        pairs = zip(cut_batches(images, size), cut_batches(targets.astype(np.int32), size), strict=True)
-        results = ([part.numpy() for part in function(batch, aim)] for batch, aim in pairs)
-        with user_code("the model cannot be differentiated"):
-            scores, gradient, *rest = gather(results, len(images))
-        if not self._reaches_pixels:
-            raise ModelError(_UNREACHED)
-        count = len(layers)
-        return Pass(
-            _finite(scores, "scores"),
-            _finite(gradient, "derivatives"),
-            dict(zip(layers, rest[:count], strict=True)),
-            {name: _finite(part, "derivatives") for name, part in zip(layers, rest[count:], strict=True)},
-        )
+        (found,) = self._differentiate(images, (targets,), layers)
+        return found
+
+    def contrast(self, images: Floats, targets: Ints, foils: Ints, layers: tuple[str, ...] = ()) -> tuple[Pass, Pass]:
+        """See `Classifier.contrast`.
+
+        Raises
+        ------
+        ModelError
+            As `differentiate` does.
+        """
+        first, second = self._differentiate(images, (targets, foils), layers)
+        return first, second
 
     def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
         """See `Classifier.linearise`.
@@ -286,21 +281,48 @@ class KerasClassifier:
 
         return tf.function(compute)
 
-    def _trace_gradient(self, layers: tuple[str, ...]) -> Any:
-        def compute(images: Any, targets: Any) -> list[Any]:
-            with tf.GradientTape() as tape:
+    def _differentiate(self, images: Floats, aims: tuple[Ints, ...], layers: tuple[str, ...]) -> list[Pass]:
+        """For each of several classes per image, aims (n,), a pass; the forward one is shared."""
+        self._refuse_unknown(layers)
+        key = len(aims), layers
+        if key not in self._gradient_functions:
+            self._gradient_functions[key] = self._trace_gradient(*key)
+        function, size = self._gradient_functions[key], self._batch_size
+        batches = (cut_batches(values, size) for values in (images, *(aim.astype(np.int32) for aim in aims)))
+        results = ([part.numpy() for part in function(*batch)] for batch in zip(*batches, strict=True))
+        with user_code("the model cannot be differentiated"):
+            scores, *rest = gather(results, len(images))
+        if not self._reaches_pixels:
+            raise ModelError(_UNREACHED)
+        _finite(scores, "scores")
+        count = len(layers)
+        features = dict(zip(layers, rest[:count], strict=True))
+        found = []
+        for at in range(count, len(rest), 1 + count):
+            gradient, *slopes = (_finite(part, "derivatives") for part in rest[at : at + 1 + count])
+            found.append(Pass(scores, gradient, features, dict(zip(layers, slopes, strict=True))))
+        return found
+
+    def _trace_gradient(self, count: int, layers: tuple[str, ...]) -> Any:
+        """A function of images and `count` classes of each: scores, features, then the derivatives of each class."""
+
+        def compute(images: Any, *aims: Any) -> list[Any]:
+            with tf.GradientTape(persistent=count > 1) as tape:
                 tape.watch(images)
                 scores, features = self._score_and_record(images, layers)
-                aim = tf.reduce_sum(tf.gather(scores, targets, batch_dims=1))
-            gradient, *by_features = tape.gradient(aim, [images, *features])
-            self._reaches_pixels = gradient is not None
-            slopes = [
-                tf.zeros_like(part) if slope is None else slope
-                for part, slope in zip([images, *features], [gradient, *by_features], strict=True)
-            ]
-            return [scores, slopes[0], *(tf.cast(part, tf.float32) for part in [*features, *slopes[1:]])]
+                sums = [tf.reduce_sum(tf.gather(scores, aim, batch_dims=1)) for aim in aims]
+            slopes = []
+            for each in sums:
+                gradient, *by_features = tape.gradient(each, [images, *features])
+                self._reaches_pixels = gradient is not None
+                slopes += [
+                    tf.zeros_like(part) if slope is None else slope
+                    for part, slope in zip([images, *features], [gradient, *by_features], strict=True)
+                ]
+            return [scores, *(tf.cast(part, tf.float32) for part in [*features, *slopes])]
 
-        return tf.function(compute, input_signature=[self._image_spec(), tf.TensorSpec((self._batch_size,), tf.int32)])
+        aim = tf.TensorSpec((self._batch_size,), tf.int32)
+        return tf.function(compute, input_signature=[self._image_spec(), *[aim] * count])
 
     def _probe_images(self) -> Floats:
         count = self._only_batch_size or 4

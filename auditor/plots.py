@@ -91,6 +91,17 @@ def plot_region_lift(rows: Sequence[tuple[str, Measurement]], name: str) -> str:
     return _svg(draw, name, height=0.55 + 0.34 * len(rows))
 
 
+def plot_mending(rows: Sequence[tuple[str, Measurement, bool]], name: str) -> str:
+    """Shares of errors that are mended; the third item of a row tells a method from a reference."""
+
+    def draw(axes: Axes) -> None:
+        _draw_intervals(axes, [row[:2] for row in rows], [BLUE if row[2] else GREY for row in rows])
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("share of errors mended")
+
+    return _svg(draw, name, height=0.55 + 0.3 * len(rows))
+
+
 def plot_accuracy(classes: Sequence[ClassAccuracy], name: str) -> str:
     """Accuracy by class with its Wilson interval."""
 

@@ -44,6 +44,9 @@ class LinearClassifier:
         slopes = self.slopes(images, targets)
         return Pass(self.scores(images), slopes, dict.fromkeys(layers, images), dict.fromkeys(layers, slopes))
 
+    def contrast(self, images: Floats, targets: Ints, foils: Ints, layers: tuple[str, ...] = ()) -> tuple[Pass, Pass]:
+        return self.differentiate(images, targets, layers), self.differentiate(images, foils, layers)
+
     def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
         count = len(images)
         jacobian = np.stack([self.slopes(images, np.full(count, c)) for c in range(len(self.weights))], axis=1)

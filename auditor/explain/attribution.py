@@ -54,18 +54,46 @@ class Question:
     """(h, w, c): mean of the audited images, a baseline."""
     first: Pass
     """Scores, gradient and features at the images themselves."""
+    foils: Ints | None = None
+    """(n,) classes that the targets are contrasted with; with them every attribution has a `Contrast`."""
+    against: Pass | None = None
+    """As `first`, for the foils."""
+
+    @property
+    def aims(self) -> tuple[Ints, ...]:
+        """The targets, and the foils where there are some: (n,) each."""
+        return (self.targets,) if self.foils is None else (self.targets, self.foils)
+
+    def slopes(self, samples: Floats, rows: Ints) -> tuple[Floats, ...]:
+        """Derivatives of each score aimed at, at samples (m, h, w, c): as many of every row, one row after another."""
+        aims = [np.repeat(aim[rows], len(samples) // len(rows)) for aim in self.aims]
+        if len(aims) == 1:
+            return (self.classifier.differentiate(samples, aims[0]).gradient,)
+        first, second = self.classifier.contrast(samples, aims[0], aims[1])
+        return first.gradient, second.gradient
 
     def about(self, rows: Sequence[int]) -> Question:
         """The same question about some of the images."""
         chosen = list(rows)
-        first = Pass(
-            self.first.scores[chosen],
-            self.first.gradient[chosen],
-            {layer: values[chosen] for layer, values in self.first.features.items()},
-            {layer: values[chosen] for layer, values in self.first.feature_gradients.items()},
+        return replace(
+            self,
+            images=self.images[chosen],
+            targets=self.targets[chosen],
+            ids=[self.ids[row] for row in chosen],
+            first=_rows_of(self.first, chosen),
+            foils=None if self.foils is None else self.foils[chosen],
+            against=None if self.against is None else _rows_of(self.against, chosen),
         )
-        ids = [self.ids[row] for row in chosen]
-        return replace(self, images=self.images[chosen], targets=self.targets[chosen], ids=ids, first=first)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The maps of an attribution's foils, made in the same passes, and of the margins between target and foil."""
+
+    foil: Floats
+    """(n, h, w, c or 1)."""
+    margin: Floats
+    """(n, h, w, c or 1): of the target's score minus the foil's. The difference of both maps, but for Grad-CAM's."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +106,8 @@ class Attribution:
     """Name -> (n,)."""
     baseline: Floats | None = None
     """(n, h, w, c): the reference images of a path method."""
+    contrast: Contrast | None = None
+    """Where the question names foils."""
 
 
 def ask(
@@ -89,11 +119,15 @@ def ask(
     mean_image: Floats,
     seed: int = 0,
     layers: tuple[str, ...] | None = None,
+    foils: Ints | None = None,
 ) -> Question:
     """Run the shared first pass; `layers` are those that Grad-CAM reads, by default the classifier's own choice."""
     chosen = classifier.feature_layers if layers is None else layers
-    first = classifier.differentiate(images, targets, chosen)
-    return Question(classifier, images, targets, ids, seed, mean_image, first)
+    if foils is None:
+        first, against = classifier.differentiate(images, targets, chosen), None
+    else:
+        first, against = classifier.contrast(images, targets, foils, chosen)
+    return Question(classifier, images, targets, ids, seed, mean_image, first, foils, against)
 
 
 def gradient(question: Question) -> dict[str, Attribution]:
@@ -101,8 +135,10 @@ def gradient(question: Question) -> dict[str, Attribution]:
 
     References: Simonyan, Vedaldi, Zisserman, "Deep inside convolutional networks" (2014).
     """
-    slopes = question.first.gradient
-    return {"": Attribution(slopes, {ALL_ZERO: _is_zero(slopes)})}
+    slopes = (
+        [question.first.gradient] if question.against is None else [question.first.gradient, question.against.gradient]
+    )
+    return {"": _attribute(slopes, {ALL_ZERO: _is_zero(slopes[0])})}
 
 
 def grad_cam(question: Question, *, layers: tuple[str, ...] = ()) -> dict[str, Attribution]:
@@ -130,8 +166,8 @@ def smoothgrad(
     shape = images.shape[1:]
     count, pixels = len(images), images[0].size if len(images) else 0
     generators = [keyed_generator(question.seed, "smoothgrad", name) for name in question.ids]
-    total = np.zeros((count, pixels), np.float64)
-    squares = np.zeros((count, pixels), np.float64)
+    total = np.zeros((len(question.aims), count, pixels), np.float64)
+    squares = np.zeros_like(total)
     pairs = np.zeros(count, np.int64)
     error = np.full(count, np.inf)
     active = np.arange(count)
@@ -143,22 +179,21 @@ def smoothgrad(
         for part in chunks:
             noisy = all_noisy[: len(part)]
             _draw_pairs(noisy, images, part, generators, noise)
-            targets = np.repeat(question.targets[part], 2 * width)
-            slopes = question.classifier.differentiate(noisy.reshape(-1, *shape), targets).gradient
-            by_sample = slopes.reshape(len(part), 2, width, pixels)
-            by_pair = np.add(by_sample[:, 0], by_sample[:, 1], out=noisy.reshape(by_sample.shape)[:, 0])
-            total[part] += by_pair.sum(axis=1) / 2
-            squares[part] += np.einsum("nwp,nwp->np", by_pair, by_pair) / 4
+            for aim, slopes in enumerate(question.slopes(noisy.reshape(-1, *shape), part)):
+                by_sample = slopes.reshape(len(part), 2, width, pixels)
+                by_pair = np.add(by_sample[:, 0], by_sample[:, 1], out=noisy.reshape(by_sample.shape)[:, 0])
+                total[aim, part] += by_pair.sum(axis=1) / 2
+                squares[aim, part] += np.einsum("nwp,nwp->np", by_pair, by_pair) / 4
             pairs[part] += width
         n = pairs[active]
         if n[0] > 1:
-            mean = total[active] / n[0]
-            variance = np.maximum(squares[active] / n[0] - mean**2, 0) / (n[0] - 1)
-            scale = np.maximum(np.linalg.norm(mean, axis=1), np.finfo(np.float32).tiny)
-            error[active] = np.sqrt(variance.sum(axis=1)) / scale
+            mean = total[:, active] / n[0]
+            variance = np.maximum(squares[:, active] / n[0] - mean**2, 0) / (n[0] - 1)
+            scale = np.maximum(np.linalg.norm(mean, axis=2), np.finfo(np.float32).tiny)
+            error[active] = (np.sqrt(variance.sum(axis=2)) / scale).max(axis=0)
         active = active[(error[active] > tolerance) & (n < cap)]
-    maps = (total / np.maximum(pairs, 1)[:, None]).astype(np.float32).reshape(images.shape)
-    return {"": Attribution(maps, {"samples": 2.0 * pairs, "relative standard error": error})}
+    maps = (total / np.maximum(pairs, 1)[:, None]).astype(np.float32).reshape(-1, *images.shape)
+    return {"": _attribute(list(maps), {"samples": 2.0 * pairs, "relative standard error": error})}
 
 
 def integrated_gradients(
@@ -210,13 +245,35 @@ def _draw_pairs(noisy: Floats, images: Floats, rows: Ints, generators: list[np.r
         list(pool.map(draw, range(len(rows))))
 
 
+def _attribute(
+    maps: Sequence[Floats], diagnostics: dict[str, npt.NDArray[Any]], baseline: Floats | None = None
+) -> Attribution:
+    """An attribution by a method that is linear in the score, so that of a margin it is the difference of both maps."""
+    contrast = Contrast(maps[1], maps[0] - maps[1]) if len(maps) > 1 else None
+    return Attribution(maps[0], diagnostics, baseline, contrast)
+
+
 def _grad_cam(question: Question, layer: str) -> Attribution:
-    features = question.first.features[layer]
-    weights = question.first.feature_gradients[layer].mean(axis=(1, 2), dtype=np.float64)
-    cam = np.maximum(np.einsum("nhwk,nk->nhw", features.astype(np.float64), weights), 0).astype(np.float32)
+    features = question.first.features[layer].astype(np.float64)
     height, width = question.images.shape[1:3]
-    maps = np.stack([_enlarge(one, height, width) for one in cam])
-    return Attribution(maps[..., None], {ALL_ZERO: _is_zero(cam)})
+
+    def weigh(slopes: Floats) -> Floats:
+        cam = np.maximum(np.einsum("nhwk,nk->nhw", features, slopes.mean(axis=(1, 2), dtype=np.float64)), 0)
+        return np.stack([_enlarge(one, height, width) for one in cam.astype(np.float32)])[..., None]
+
+    slopes, contrast = question.first.feature_gradients[layer], None
+    maps = weigh(slopes)
+    if question.against is not None:
+        foils = question.against.feature_gradients[layer]
+        contrast = Contrast(weigh(foils), weigh(slopes - foils))
+    return Attribution(maps, {ALL_ZERO: _is_zero(maps)}, contrast=contrast)
+
+
+def _rows_of(one: Pass, rows: list[int]) -> Pass:
+    features, slopes = (
+        {layer: values[rows] for layer, values in kept.items()} for kept in (one.features, one.feature_gradients)
+    )
+    return Pass(one.scores[rows], one.gradient[rows], features, slopes)
 
 
 def _is_zero(maps: Floats) -> npt.NDArray[np.float64]:
@@ -233,9 +290,10 @@ def _integrate(question: Question, name: Baseline, nodes: int, most_nodes: int, 
     difference = images - baseline
     shape, pixels = images.shape[1:], images[0].size if len(images) else 0
     rows = np.arange(len(images))
-    at_baseline = question.classifier.scores(baseline)[rows, question.targets].astype(np.float64)
-    change = question.first.scores[rows, question.targets].astype(np.float64) - at_baseline
-    maps = np.zeros(images.shape, np.float64)
+    at_baseline = question.classifier.scores(baseline).astype(np.float64)
+    scores = question.first.scores.astype(np.float64)
+    change = np.stack([scores[rows, aim] - at_baseline[rows, aim] for aim in question.aims])
+    maps = np.zeros((len(change), *images.shape), np.float64)
     residual = np.full(len(images), np.inf)
     used = np.zeros(len(images))
     active = rows
@@ -250,20 +308,19 @@ def _integrate(question: Question, name: Baseline, nodes: int, most_nodes: int, 
             for row, at in enumerate(part):
                 np.multiply(steps, difference[at], out=path[row])
                 path[row] += baseline[at]
-            targets = np.repeat(question.targets[part], nodes)
-            slopes = question.classifier.differentiate(path.reshape(-1, *shape), targets).gradient
-            # einsum, not matmul: BLAS keeps its threads spinning, and TensorFlow then waits for a core
-            mean_slope = np.einsum("s,nsp->np", halves, slopes.reshape(len(part), nodes, pixels))
-            maps[part] = difference[part] * mean_slope.reshape(len(part), *shape).astype(np.float64)
-        total = maps[active].sum(axis=(1, 2, 3))
+            for aim, slopes in enumerate(question.slopes(path.reshape(-1, *shape), part)):
+                # einsum, not matmul: BLAS keeps its threads spinning, and TensorFlow then waits for a core
+                mean_slope = np.einsum("s,nsp->np", halves, slopes.reshape(len(part), nodes, pixels))
+                maps[aim, part] = difference[part] * mean_slope.reshape(len(part), *shape).astype(np.float64)
+        gap = np.abs(maps[:, active].sum(axis=(2, 3, 4)) - change[:, active])
         # a change of score near zero has no meaningful relative residual, so a hundredth of a logit is the least scale
-        residual[active] = np.abs(total - change[active]) / np.maximum(np.abs(change[active]), 0.01)
+        residual[active] = (gap / np.maximum(np.abs(change[:, active]), 0.01)).max(axis=0)
         used[active] = nodes
         if nodes >= most_nodes:
             break
         active = active[residual[active] > tolerance]
         nodes = min(2 * nodes, most_nodes)
-    return Attribution(maps.astype(np.float32), {"nodes": used, "completeness residual": residual}, baseline)
+    return _attribute(list(maps.astype(np.float32)), {"nodes": used, "completeness residual": residual}, baseline)
 
 
 def keyed_generator(seed: int, method: str, image_id: str) -> np.random.Generator:

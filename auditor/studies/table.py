@@ -7,9 +7,11 @@ from typing import Any
 
 from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.studies.activation import activation_maximisation
+from auditor.studies.contrast import contrastive
 
 STUDIES: dict[str, Callable[..., Any]] = {
     "activation_maximisation": activation_maximisation,
+    "contrastive": contrastive,
 }
 """Plain functions of an `Inquiry`; their keyword-only parameters are their options. What they return is the field of
 the same name in `AuditResult`."""

@@ -14,6 +14,7 @@ from auditor.records import Exemplar
 from auditor.result import AuditResult
 from auditor.verdict import SEVERITY_THRESHOLDS
 from auditor.views.activation import view_activation
+from auditor.views.contrast import view_contrast
 from auditor.views.findings import view_finding, view_regions
 from auditor.views.wording import MOST_ROWS, figure, method_name, signed
 
@@ -32,6 +33,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "region_scores": REGION_SCORES,
         "gallery": _view_gallery(result, arrays),
         "activation": view_activation(result, arrays),
+        "contrast": view_contrast(result, arrays),
         "accuracy": figure("accuracy", result.data.accuracy),
         "classes": [{"entry": entry, "figure": figure(entry.name, entry.accuracy)} for entry in classes[:MOST_ROWS]],
         "classes_left_out": max(0, len(result.data.classes) - MOST_ROWS),
