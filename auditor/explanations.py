@@ -7,6 +7,9 @@ from typing import Literal
 
 from auditor.records import Measurement
 
+Status = Literal["passed", "failed", "open"]
+Outcome = Literal["passed", "failed", "open", "not_applicable"]
+
 
 @dataclass(frozen=True)
 class ActivationRecord:
@@ -24,20 +27,32 @@ class ContrastRecord:
 
 
 @dataclass(frozen=True)
+class TrustCriterion:
+    """What a test asks of a method, and what the interval of its figure is held against."""
+
+    name: str
+    question: str
+    figure: str
+    passes: float
+    """Passed where the whole interval lies on the good side of this."""
+    fails: float
+    """Failed where it lies wholly on the bad side of this; else open."""
+    better: Literal["low", "high"]
+    decisive: bool
+    """Whether a method that fails it has failed."""
+
+
+@dataclass(frozen=True)
 class TrustTest:
     """One test of one method of attribution."""
 
     name: str
-    """Key of `TRUST_TESTS`, which says what it asks."""
-    outcome: Literal["passed", "failed", "open", "not_applicable"]
+    """Of one of the record's criteria."""
+    outcome: Outcome
     """Passed and failed only where the whole interval says so, else open."""
-    threshold: float | None
-    """What the interval is held against."""
     measured: Measurement | None
     reason: str | None = None
     """Why it is not applicable."""
-    decisive: bool = False
-    """Whether a method that fails it has failed."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +106,7 @@ class MethodTrust:
     """What the tests say of one method of attribution (one variant of it)."""
 
     method: str
-    status: Literal["passed", "failed", "open"]
+    status: Status
     reason: str
     """Why, in a sentence."""
     images: int
@@ -133,6 +148,7 @@ class TrustRecord:
     """Side in pixels of the cells that are deleted together."""
     fractions: list[float]
     """Shares of the cells that are deleted or inserted."""
+    criteria: list[TrustCriterion]
     why_not_randomised: str | None
     """Why no weights could be drawn anew, where so."""
     methods: list[MethodTrust]

@@ -129,7 +129,7 @@ def smoothgrad(
     images = question.images
     shape = images.shape[1:]
     count, pixels = len(images), images[0].size if len(images) else 0
-    generators = [_generator(question.seed, "smoothgrad", name) for name in question.ids]
+    generators = [keyed_random(question.seed, "smoothgrad", name) for name in question.ids]
     total = np.zeros((count, pixels), np.float64)
     squares = np.zeros((count, pixels), np.float64)
     pairs = np.zeros(count, np.int64)
@@ -266,7 +266,7 @@ def _integrate(question: Question, name: Baseline, nodes: int, most_nodes: int, 
     return Attribution(maps.astype(np.float32), {"nodes": used, "completeness residual": residual}, baseline)
 
 
-def _generator(seed: int, method: str, image_id: str) -> np.random.Generator:
+def keyed_random(seed: int, method: str, image_id: str) -> np.random.Generator:
     """A generator keyed by seed, method and image: the same whatever was drawn before, and for whom."""
     digest = hashlib.sha256(f"{seed}/{method}/{image_id}".encode()).digest()
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(int.from_bytes(digest[:16], "little"))))

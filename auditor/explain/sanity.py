@@ -16,6 +16,8 @@ from skimage.metrics import structural_similarity
 
 from auditor.classifier import Classifier, Floats, Ints, log_odds
 from auditor.explain.attribution import saliency
+from auditor.explanations import Outcome, TrustCriterion
+from auditor.records import Measurement
 
 Doubles = npt.NDArray[np.float64]
 Reading = Literal["absolute", "signed", "positive", "smoothed"]
@@ -57,6 +59,10 @@ class Walk:
         steps = np.diff(FRACTIONS)
         down, up = (((part[:, 1:] + part[:, :-1]) / 2) @ steps for part in (self.deletion, self.insertion))
         return down, up
+
+    def first(self, count: int) -> Walk:
+        """That of the first images."""
+        return Walk(self.deletion[:count], self.insertion[:count])
 
 
 def read_map(maps: Floats, reading: Reading) -> Floats:
@@ -160,6 +166,16 @@ def spread_over_depth(layers: tuple[str, ...], stages: int) -> list[tuple[str, .
     return [layers[:end] for end in ends]
 
 
+def judge(criterion: TrustCriterion, measured: Measurement) -> Outcome:
+    """Passed or failed where the whole interval says so, else open; without an interval nothing is said."""
+    low, high = measured.low, measured.high
+    if low is None or high is None:
+        return "open"
+    if criterion.better == "low":
+        return "passed" if high < criterion.passes else "failed" if low >= criterion.fails else "open"
+    return "passed" if low > criterion.passes else "failed" if high < criterion.fails else "open"
+
+
 def _structure(first: Floats, second: Floats) -> float:
     """SSIM of two maps, each over its own largest value; NaN where the first is zero or a window does not fit."""
     window = min(_WINDOW, *first.shape)
@@ -185,3 +201,59 @@ def _rank_cells(order: Floats, side: int, randoms: list[np.random.Generator]) ->
         place[np.lexsort((random.permutation(count), -means))] = np.arange(count)
         places[at] = place[cells]
     return places, count
+
+
+TRUST_TESTS = {
+    criterion.name: criterion
+    for criterion in (
+        TrustCriterion(
+            "randomised weights",
+            "does the map change when the model forgets what it learnt?",
+            "Spearman with the trained model's map, mean over the stages of the cascade",
+            passes=0.5, fails=0.5, better="low", decisive=True,
+        ),
+        TrustCriterion(
+            "order",
+            "do the pixels that the map ranks first move the score sooner than random ones?",
+            "deletion and insertion together, over a random order, in log-odds",
+            passes=0.0, fails=0.5, better="high", decisive=True,
+        ),
+        TrustCriterion(
+            "deletion",
+            "does deleting those pixels first lower the score sooner?",
+            "area between the curves of a random order and of the map, in log-odds",
+            passes=0.0, fails=0.5, better="high", decisive=False,
+        ),
+        TrustCriterion(
+            "insertion",
+            "does inserting them first raise it sooner?",
+            "area between the curves of the map and of a random order, in log-odds",
+            passes=0.0, fails=0.5, better="high", decisive=False,
+        ),
+        TrustCriterion(
+            "edge filter",
+            "does its order beat that of an edge filter, which knows nothing of the model?",
+            "deletion and insertion together, over an edge filter's order, in log-odds",
+            passes=0.0, fails=0.5, better="high", decisive=False,
+        ),
+        TrustCriterion(
+            "other class",
+            "is the map of another class another map?",
+            "Spearman of the maps of the target and of a random other class",
+            passes=0.5, fails=0.5, better="low", decisive=False,
+        ),
+        TrustCriterion(
+            "small noise",
+            "does the map stay when the image hardly changes?",
+            "Spearman of the maps with and without noise",
+            passes=0.5, fails=0.5, better="high", decisive=False,
+        ),
+        TrustCriterion(
+            "completeness",
+            "do the attributions add up to the change of the score?",
+            "completeness residual, median over images",
+            passes=0.1, fails=0.1, better="low", decisive=False,
+        ),
+    )
+}  # fmt: skip
+"""The tests by name. A correlation of 0.5 is half an order shared; half a log-odds is the verdict's own margin."""

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from auditor.explain.attribution import ATTRIBUTIONS
+from auditor.studies.trust import trust
 
-STUDIES: dict[str, Callable[..., Any]] = {}
+STUDIES: dict[str, Callable[..., Any]] = {
+    "trust": trust,
+}
 """Plain functions of an `Inquiry`; their keyword-only parameters are their options. What they return is the field of
 the same name in `AuditResult`."""
 
