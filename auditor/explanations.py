@@ -141,7 +141,7 @@ class TrustRecord:
     with_artefact: int
     """Images that carry an artefact or had it inserted, explained for its class; others for what is predicted."""
     draws: int
-    """Times that weights were drawn anew; once for costly methods."""
+    """Times that weights were drawn anew at each stage; once for costly methods."""
     noise: float
     """Standard deviation of the noise of the stability test, as a share of the range of pixels."""
     cell: int

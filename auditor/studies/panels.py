@@ -110,12 +110,13 @@ def run_cascade(panel: Panel, trained: dict[str, Attribution]) -> Cascade:
     found: list[Stage] = []
     lifts: dict[str, list[Doubles]] = defaultdict(list)
     steps = spread_over_depth(classifier.weight_layers, panel.stages)
-    for layers in steps:
+    for number, layers in enumerate(steps):
         drawn: dict[str, list[dict[str, Doubles]]] = defaultdict(list)
         shown: dict[str, Floats] = {}
         for draw in range(panel.draws):
             try:
-                with classifier.randomised(layers, panel.inquiry.seed + draw) as random_model:
+                seed = panel.inquiry.seed + 1000 * draw + number  # weights of every stage are drawn apart
+                with classifier.randomised(layers, seed) as random_model:
                     maps = panel.explain(random_model)
             except ModelError as fault:
                 return Cascade(why_not=f"with weights drawn anew down to layer {layers[-1]}, {fault}")

@@ -44,16 +44,16 @@ def trust(
     *,
     images: Count = 16,
     stages: Times = 8,
-    draws: Times = 2,
+    draws: Times = 1,
     noise: Share = 0.01,
     costly_images: Count = 4,
     costly_stages: Times = 3,
 ) -> TrustRecord:
     """Tests that maps must pass to be believed: they follow the model, the class, and what moves the score.
 
-    Weights are drawn anew in so many `stages`, from the head down, and `draws` times; `noise` is the standard deviation
-    in the test of stability. A method that differentiates the model at a million pixels or more for one map is tested
-    on `costly_images` and `costly_stages`, with one draw.
+    Weights are drawn anew in so many `stages`, from the head down, `draws` times at each; `noise` is the standard
+    deviation in the test of stability. A method that differentiates the model at a million pixels or more for one map
+    is tested on `costly_images` and `costly_stages`, with one draw.
 
     References: Adebayo et al., "Sanity checks for saliency maps" (2018); Sixt, Granz, Landgraf, "When explanations
     lie" (2020); Petsiuk, Das, Saenko, "RISE" (2018); Samek et al., "Evaluating the visualization of what a deep neural
