@@ -82,8 +82,8 @@ class ReadingRecord:
     """By how much both together beat the order of an edge filter."""
     fills: dict[str, Measurement]
     """Both together, by what fills the place of a deleted cell."""
-    likeness: Measurement
-    """Spearman's correlation with the absolute map."""
+    likeness: Measurement | None
+    """Spearman's correlation with the absolute map; null for controls."""
     lift: Measurement
     """Of the artefacts' regions, on the images that have one."""
     deletion: list[Measurement]

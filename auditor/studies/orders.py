@@ -14,7 +14,7 @@ from auditor.explain.attribution import keyed_random, make_baseline
 from auditor.explain.regions import edge_map
 from auditor.explain.sanity import Reading, Walk, cell_side, gains, rank_correlations, walk
 from auditor.explanations import ReadingRecord
-from auditor.intervals import mean_interval
+from auditor.intervals import correlation_interval, mean_interval
 from auditor.records import Measurement
 from auditor.studies.inquiry import Inquiry
 from auditor.studies.panels import region_lifts
@@ -47,21 +47,27 @@ class Course:
     def __init__(self, inquiry: Inquiry, sample: Sample) -> None:
         self._inquiry = inquiry
         self._sample = sample
+        self._level = inquiry.level
         self.side = cell_side(*inquiry.classifier.image_shape[:2])
         self._fills = {name: make_baseline(name, sample.images, inquiry.mean_image) for name in _FILLS}
-        noise = [self._draw_maps(number) for number in range(_RANDOM_ORDERS)]
-        self._random = [self._walk(maps) for maps in noise]
-        self.edges = np.stack([edge_map(image) for image in sample.images])
-        self._edge = self._walk(self.edges)
+        self._noise = [self._draw_maps(number) for number in range(_RANDOM_ORDERS)]
+        self._random = [self._walk(maps) for maps in self._noise]
+        self._edges = np.stack([edge_map(image) for image in sample.images])
+        self._edge = self._walk(self._edges)
 
     def score(self, order: Floats) -> Score:
         """How an order of the pixels, by maps (k, h, w) of the first k images, compares."""
         return self._compare(self._walk(order), self._random)
 
-    def score_controls(self) -> dict[str, Score]:
+    def record_controls(self) -> list[ReadingRecord]:
         """The controls themselves: one random order against another, and the edge filter."""
         one, *others = self._random
-        return {"random order": self._compare(one, others), "edge filter": self._compare(self._edge, self._random)}
+        return [
+            record_reading("random order", self._compare(one, others), self._noise[0], None, self._sample, self._level),
+            record_reading(
+                "edge filter", self._compare(self._edge, self._random), self._edges, None, self._sample, self._level
+            ),
+        ]
 
     def _compare(self, walks: dict[Fill, Walk], random: Sequence[dict[Fill, Walk]]) -> Score:
         found, over_edges = [], []
@@ -95,13 +101,13 @@ class Course:
 
 
 def record_reading(
-    name: str, score: Score, heat: Floats, absolute: Floats, sample: Sample, level: float
+    name: str, score: Score, heat: Floats, absolute: Floats | None, sample: Sample, level: float
 ) -> ReadingRecord:
-    """What is kept of one way to read maps: heat (n, h, w), beside the absolute reading of the same maps."""
+    """What is kept of one way to read maps: heat (n, h, w), beside the absolute reading of the same maps, if any."""
     groups = sample.groups[: len(heat)]
 
-    def measure(values: Doubles, unit: str = "log-odds") -> Measurement:
-        return mean_interval(values, groups, level, unit=unit, score="log-odds" if unit == "log-odds" else None)
+    def measure(values: Doubles) -> Measurement:
+        return mean_interval(values, groups, level, unit="log-odds", score="log-odds")
 
     lifts = region_lifts(heat, sample) if (heat >= 0).all() else np.full(len(heat), np.nan)
     return ReadingRecord(
@@ -109,8 +115,8 @@ def record_reading(
         gains={kind: measure(values) for kind, values in score.gains.items()},
         over_edges=measure(score.over_edges),
         fills={fill: measure(values) for fill, values in score.by_fill.items()},
-        likeness=measure(rank_correlations(absolute, heat), "correlation"),
-        lift=measure(lifts, "ratio"),
+        likeness=None if absolute is None else correlation_interval(rank_correlations(absolute, heat), groups, level),
+        lift=mean_interval(lifts, groups, level, unit="ratio", score=None),
         deletion=[measure(column) for column in score.walk.deletion.T],
         insertion=[measure(column) for column in score.walk.insertion.T],
     )

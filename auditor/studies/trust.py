@@ -22,7 +22,7 @@ from auditor.explanations import (
     TrustRecord,
     TrustTest,
 )
-from auditor.intervals import mean_interval, median_interval
+from auditor.intervals import correlation_interval, mean_interval, median_interval
 from auditor.pictures import to_pixels
 from auditor.records import Measurement
 from auditor.studies.inquiry import Inquiry, NotApplicableError
@@ -76,7 +76,6 @@ def trust(
             trained = panel.explain()
             methods += _examine(panel, trained, course, noise, is_costly=panel is costly)
             maps |= {name: attribution.maps for name, attribution in trained.items()}
-    edges = course.edges
     inquiry.arrays["trust image"] = to_pixels(sample.images[0])
     return TrustRecord(
         images=len(sample),
@@ -88,10 +87,7 @@ def trust(
         criteria=list(TRUST_TESTS.values()),
         why_not_randomised=inquiry.classifier.why_no_weights or None,
         methods=methods,
-        controls=[
-            record_reading(name, score, edges, edges, sample, inquiry.level)
-            for name, score in course.score_controls().items()
-        ],
+        controls=course.record_controls(),
         likenesses=_compare_methods(sample, maps, inquiry.level),
         picture="trust image",
         pictured=f"{sample.ids[0]}, for {inquiry.classifier.classes[sample.targets[0]]}",
@@ -157,7 +153,7 @@ def _test(panel: Panel, method: str, name: str, values: Doubles | str) -> TrustT
     if name == "completeness":
         measured = median_interval(values, groups, level, unit="median")
     else:
-        measured = mean_interval(values, groups, level, unit="correlation", score=None)
+        measured = correlation_interval(values, groups, level)
     _note(panel, method, name, values)
     if measured.value is None:
         return TrustTest(name, "not_applicable", None, "its maps are the same everywhere")
@@ -215,14 +211,12 @@ def _figure(test: TrustTest) -> str:
 
 
 def _record_cascade(panel: Panel, method: str, cascade: Cascade) -> list[CascadeStage]:
-    def measure(values: Doubles) -> Measurement:
-        return mean_interval(values, panel.sample.groups, panel.inquiry.level, unit="correlation", score=None)
-
+    groups, level = panel.sample.groups, panel.inquiry.level
     return [
         CascadeStage(
             lowest_layer=stage.layers[-1],
             layers=len(stage.layers),
-            **{kind: measure(values) for kind, values in stage.likeness[method].items()},
+            **{kind: correlation_interval(values, groups, level) for kind, values in stage.likeness[method].items()},
             map=_keep_map(panel, f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
         )
         for stage in cascade.stages
