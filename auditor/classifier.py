@@ -7,6 +7,7 @@ logits where the model has them, else log-probabilities.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -80,6 +81,17 @@ class Classifier(Protocol):
 
     def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
         """Values at images and, after a look at them, derivatives of any objective that is made of them."""
+
+    @property
+    def weight_layers(self) -> tuple[str, ...]:
+        """Layers with weights of their own, from the head down; empty where none can be drawn anew."""
+
+    @property
+    def why_no_weights(self) -> str:
+        """Why there are none; empty where there are some."""
+
+    def randomised(self, layers: tuple[str, ...], seed: int) -> AbstractContextManager[Classifier]:
+        """The model with the weights of these layers permuted, keyed by seed and layer, while the context is open."""
 
     def sized(self, batch_size: int) -> Classifier:
         """The same classifier, made for calls with that many images: batches are padded to one size."""

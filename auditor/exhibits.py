@@ -15,7 +15,7 @@ from auditor.classifier import log_odds, predicted_classes
 from auditor.datasets import Dataset
 from auditor.explain.attribution import ATTRIBUTIONS, Attribution, ask, saliency
 from auditor.explain.regions import LARGEST_SHARE, REGION_SCORES, score_region
-from auditor.explain.sanity import compare_with_tf_explain
+from auditor.explain.second_opinion import compare_with_tf_explain
 from auditor.history import Rows
 from auditor.intervals import mean_interval
 from auditor.interventions import FILLS, insert, uncomposite

@@ -49,6 +49,14 @@ def mean_interval(values: Array, groups: Groups, level: float, *, unit: str, sco
     return Measurement(mean, float(bounds.lows[0, 0]), float(bounds.highs[0, 0]), level, n, count, unit, score)
 
 
+def correlation_interval(values: Array, groups: Groups, level: float) -> Measurement:
+    """Mean of n correlations with the interval of `mean_interval`, which ends where correlations do."""
+    measured = mean_interval(values, groups, level, unit="correlation", score=None)
+    if measured.low is None or measured.high is None:
+        return measured
+    return replace(measured, low=max(-1.0, measured.low), high=min(1.0, measured.high))
+
+
 def mean_bounds(values: Array, groups: Groups, levels: Sequence[float]) -> MeanBounds:
     """Means of the columns of values (n, k), each with intervals that allow for groups and for skewness.
 

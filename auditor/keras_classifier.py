@@ -26,7 +26,9 @@ from auditor.surgery import (
     find_head,
     find_image_shape,
     find_input_range,
+    find_weights,
     from_one_float_tensor_to_one,
+    permuted,
     recording,
     settle_output,
 )
@@ -96,6 +98,7 @@ class KerasClassifier:
             raise OptionError("labels", f"{got}: the model has {output_units}")
         self._layers, self.why_no_features = find_feature_layers(calls)  # "" where there are some
         self.feature_layers = tuple(self._layers)[:2]
+        self._weights, self.why_no_weights = find_weights(calls, self._model)  # "" where there are some
         self._reaches_pixels = True
         self._scores_function: Any = None
         self._gradient_functions: dict[tuple[int, tuple[str, ...]], Any] = {}
@@ -121,6 +124,11 @@ class KerasClassifier:
     def layers(self) -> tuple[str, ...]:
         """All layers with feature maps, those that Grad-CAM takes by default first."""
         return tuple(self._layers)
+
+    @property
+    def weight_layers(self) -> tuple[str, ...]:
+        """See `Classifier.weight_layers`."""
+        return tuple(self._weights)
 
     @property
     def input_scale(self) -> float | None:
@@ -203,6 +211,12 @@ class KerasClassifier:
         other._scores_function, other._gradient_functions = None, {}
         other._forward_functions, other._pull_back_functions = {}, {}
         return other
+
+    @contextmanager
+    def randomised(self, layers: tuple[str, ...], seed: int) -> Iterator[KerasClassifier]:
+        """See `Classifier.randomised`; what has been traced serves on, for weights are variables."""
+        with permuted({name: self._weights[name] for name in layers}, seed):
+            yield self
 
     @contextmanager
     def as_logits(self) -> Iterator[Any]:

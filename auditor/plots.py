@@ -6,11 +6,13 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from auditor.figures import BLUE, GREEN, GREY, ORANGE, data_uri
 from auditor.records import ClassAccuracy, DosePoint, Measurement
@@ -80,12 +82,16 @@ def plot_doses(points: Sequence[DosePoint], opacity: float | None, name: str) ->
     return _svg(draw, name, height=2.5)
 
 
-def plot_region_lift(rows: Sequence[tuple[str, Measurement]], name: str) -> str:
-    """How many times more attribution lies in the region than an even map would put there."""
+def plot_region_lift(rows: Sequence[tuple[str, Measurement, bool]], name: str) -> str:
+    """How many times more attribution lies in the region than an even map would put there; failed methods are grey.
+
+    The third item of a row tells whether the method failed the tests of trust.
+    """
+    named = [(f"\N{BALLOT X} {label}" if failed else label, measured) for label, measured, failed in rows]
 
     def draw(axes: Axes) -> None:
         axes.axvline(1, color=GREY, linewidth=0.8)
-        _draw_intervals(axes, rows, GREEN)
+        _draw_intervals(axes, named, [GREY if failed else GREEN for _, _, failed in rows])
         axes.set_xlabel("lift of the region (1 is an even map)")
 
     return _svg(draw, name, height=0.55 + 0.34 * len(rows))
@@ -100,6 +106,46 @@ def plot_mending(rows: Sequence[tuple[str, Measurement, bool]], name: str) -> st
         axes.set_xlabel("share of errors mended")
 
     return _svg(draw, name, height=0.55 + 0.3 * len(rows))
+
+
+def plot_cascade(rows: Sequence[tuple[str, Sequence[Measurement]]], threshold: float, name: str) -> str:
+    """How much of a map's order is left as layers are randomised from the head down; before that it is all."""
+
+    def draw(axes: Axes) -> None:
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.axhline(threshold, color=ORANGE, linewidth=1.2, linestyle="--")
+        for (label, stages), (colour, style) in zip(rows, cycle(_LINES), strict=False):
+            shares = [at / len(stages) for at in range(len(stages) + 1)]
+            values = [1.0, *(_number(stage.value) for stage in stages)]
+            axes.plot(shares, values, color=colour, linestyle=style, marker="o", markersize=3, label=_plain(label))
+        axes.set_xlabel("share of the stages randomised, from the head down")
+        axes.set_ylabel("Spearman with\nthe trained model")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        _add_legend(axes)
+
+    return _svg(draw, name, height=2.6)
+
+
+def plot_walks(
+    rows: Sequence[tuple[str, Sequence[Measurement]]],
+    controls: Sequence[tuple[str, Sequence[Measurement]]],
+    fractions: Sequence[float],
+    what: str,
+    name: str,
+) -> str:
+    """Mean score of the target as cells are deleted or inserted in the order of each method, and of controls."""
+
+    def draw(axes: Axes) -> None:
+        for (label, points), style in zip(controls, cycle(("--", ":")), strict=False):
+            axes.plot(fractions, _values(points), color=GREY, linestyle=style, linewidth=2, label=_plain(label))
+        for (label, points), (colour, style) in zip(rows, cycle(_LINES), strict=False):
+            axes.plot(fractions, _values(points), color=colour, linestyle=style, label=_plain(label))
+        axes.set_xlabel(f"share of the cells {what}")
+        axes.set_ylabel("score of the target,\nlog-odds")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        _add_legend(axes)
+
+    return _svg(draw, name, height=2.6)
 
 
 def plot_accuracy(classes: Sequence[ClassAccuracy], name: str) -> str:
@@ -175,6 +221,14 @@ def _draw_intervals(axes: Axes, rows: Sequence[tuple[str, Measurement]], colours
     axes.spines["left"].set_visible(False)
 
 
+def _add_legend(axes: Axes) -> None:
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8, labelcolor=_INK)
+
+
+def _values(points: Sequence[Measurement]) -> list[float]:
+    return [_number(point.value) for point in points]
+
+
 def _svg(draw: Callable[[Axes], None], name: str, *, height: float) -> str:
     """A plot as inline SVG whose text is text and whose ink is the page's own colour."""
     settings = {
@@ -237,6 +291,11 @@ _ISOLATE, _ISOLATE_END = "\u2068", "\u2069"
 
 _FONT = re.compile(r"\bfont: *([\d.]+px) ([^;]*)")
 """How matplotlib before 3.11 writes a font: the shorthand is no attribute."""
+
+_LINES = tuple(
+    (colour, style) for style in ("-", "--") for colour in (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
+)
+"""Colours after Okabe and Ito (2008) and styles of lines, for as many methods as there may be."""
 
 _FONTS = (
     ("DejaVuSans.ttf", "DejaVu Sans", 400, "normal"),

@@ -141,6 +141,7 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("gallery", "Images and maps", "sections/gallery.html.j2"),
     ("activation", "What the model looks for", "sections/activation.html.j2"),
     ("contrast", "Errors and contrasts", "sections/contrast.html.j2"),
+    ("trust", "Trust in the explainers", "sections/trust.html.j2"),
     ("accuracy", "Accuracy by class", "sections/accuracy.html.j2"),
     ("methods", "Explanation methods", "sections/methods.html.j2"),
     ("skipped", "What was left out", "sections/skipped.html.j2"),

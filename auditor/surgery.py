@@ -7,7 +7,7 @@ nested, Sequential and subclassed models; building a model on an inner layer's o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -212,6 +212,57 @@ def find_feature_layers(calls: Calls) -> tuple[dict[str, Any], str]:
     unique = list({id(layer): layer for layer in ordered}.values())
     repeated = {name for name, count in Counter(layer.name for layer in unique).items() if count > 1}
     return {(layer.path if layer.name in repeated else layer.name): layer for layer in unique}, ""
+
+
+def find_weights(calls: Calls, model: Any) -> tuple[dict[str, list[Any]], str]:
+    """The weights of each layer by its name, from the head down as the layers were called, and, where none, why.
+
+    A layer's weights are its own, without those of layers inside it; what no called layer holds comes last, under the
+    model's name. What stays the same however it is permuted is left out, and so are the statistics by which a
+    Normalization prepares the pixels.
+    """
+    found: dict[str, list[Any]] = {}
+    layers = list({id(layer): layer for layer, _, _ in reversed(calls.calls)}.values())
+    if any(isinstance(layer, SavedFunction) for layer in layers):
+        return {}, "a SavedModel shows no layers"
+    names = Counter(layer.name for layer in layers)
+    held: set[int] = set()
+    for layer in [*layers, model]:
+        inner = [] if layer is model else layer._flatten_layers(include_self=False)
+        elsewhere = held | {id(weight) for part in inner for weight in part.weights}
+        own = [weight for weight in layer.weights if id(weight) not in elsewhere and _can_be_permuted(weight)]
+        held |= {id(weight) for weight in layer.weights if id(weight) not in elsewhere}
+        if own and not isinstance(layer, keras.layers.Normalization):
+            found[layer.name if names[layer.name] < 2 else layer.path] = own
+    return found, "" if found else "the model has no weights that can be drawn anew"
+
+
+def _can_be_permuted(weight: Any) -> bool:
+    values = weight.numpy()
+    return bool("float" in str(weight.dtype) and values.size > 1 and (values != values.flat[0]).any())
+
+
+@contextmanager
+def permuted(weights: Mapping[str, list[Any]], seed: int) -> Iterator[None]:
+    """Permute the values of each weight of these layers, keyed by seed and layer, for as long as the context is open.
+
+    So each weight keeps its own distribution, whatever it was initialised by, and signals neither vanish nor explode.
+    Vectors of one length that a layer holds, as the scales and statistics of a BatchNormalization, move together.
+    """
+    kept = [(weight, weight.numpy()) for part in weights.values() for weight in part]
+    try:
+        for name, part in weights.items():
+            orders: dict[int, Any] = {}
+            random = np.random.default_rng([seed, *name.encode()])
+            for weight in part:
+                values = weight.numpy()
+                if values.ndim != 1 or len(values) not in orders:
+                    orders[values.size] = random.permutation(values.size)
+                weight.assign(values.ravel()[orders[values.size]].reshape(values.shape))
+        yield
+    finally:
+        for weight, values in kept:
+            weight.assign(values)
 
 
 def _embeds_patches(calls: Calls, layer: Any) -> bool:

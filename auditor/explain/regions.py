@@ -66,8 +66,19 @@ def score_region(saliency: Floats, mask: Bools, image: Floats, clean: Floats) ->
     }
 
 
+def edge_map(image: Floats) -> Floats:
+    """Strength of edges (h, w) in one image (h, w, c): a map that knows nothing of any model."""
+    return sobel(to_grey(image)[..., 0] if image.shape[-1] == 3 else image[..., 0]).astype(np.float32)
+
+
+def lift(saliency: Floats, mask: Bools) -> float:
+    """How many times more of a map (h, w) lies in a region than an even one would put there; NaN of an empty map."""
+    total = float(saliency.sum(dtype=np.float64))
+    return float(saliency[mask].sum(dtype=np.float64)) / total / float(mask.mean()) if total > 0 else float("nan")
+
+
 def _edge_lift(image: Floats, mask: Bools) -> float:
-    edges = sobel(to_grey(image)[..., 0] if image.shape[-1] == 3 else image[..., 0])
+    edges = edge_map(image)
     total = float(edges.sum())
     return float(edges[mask].sum()) / total / float(mask.mean()) if total > 0 else 1.0
 

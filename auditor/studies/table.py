@@ -8,8 +8,10 @@ from typing import Any
 from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.studies.activation import activation_maximisation
 from auditor.studies.contrast import contrastive
+from auditor.studies.trust import trust
 
 STUDIES: dict[str, Callable[..., Any]] = {
+    "trust": trust,
     "activation_maximisation": activation_maximisation,
     "contrastive": contrastive,
 }

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup
 
 from auditor import figures, plots
 from auditor.explain.regions import REGION_SCORES
 from auditor.history import Arrays
-from auditor.records import ArtefactRecord, Finding, RegionScores
+from auditor.records import ArtefactRecord, Finding, Measurement, RegionScores
 from auditor.result import AuditResult
-from auditor.views.wording import ADVICE, MOST_ROWS, figure, label, method_name, named, signed
+from auditor.views.wording import (
+    ADVICE,
+    MOST_ROWS,
+    failed_methods,
+    figure,
+    in_brackets,
+    label,
+    listed,
+    method_name,
+    named,
+    signed,
+)
+
+Pointing = Literal["points", "does not", "random", "failed", "not applicable"]
 
 
 def view_finding(
@@ -64,44 +77,128 @@ def view_finding(
 def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str, Any]:
     entries = [entry for entry in result.region_scores if entry.artefact == finding.artefact]
     scored = [entry for entry in entries if entry.scores]
-    lifts = [(method_name(entry.method), entry.scores["lift"]) for entry in scored]
+    failed = failed_methods(result)
+    lifts = [(method_name(entry.method), entry.scores["lift"], entry.method in failed) for entry in scored]
     return {
         "finding": finding,
         "rows": [
             {
+                "key": entry.method,
                 "method": method_name(entry.method),
                 "scores": [figure(name, entry.scores[name]) for name in REGION_SCORES] if entry.scores else [],
-                "notes": entry.notes,
+                "notes": [*entry.notes, *_random_model_note(entry, result)],
             }
             for entry in entries
         ],
         "plot": Markup(plots.plot_region_lift(lifts, f"lift{number}")) if lifts else None,
-        "comparison": _compare_with_verdict(finding, scored),
+        "comparison": _compare_with_verdict(finding, scored, result),
         "images": max((entry.scores["lift"].n for entry in scored), default=0),
     }
 
 
-def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores]) -> str:
-    """One sentence on whether the maps point where the interventions do."""
+def view_evidence(result: AuditResult) -> dict[str, Any] | None:
+    """Which method points at which artefact, beside what the interventions found."""
+    methods = list(dict.fromkeys(entry.method for entry in result.region_scores))
+    if not methods:
+        return None
+    by_pair = {(entry.method, entry.artefact): entry for entry in result.region_scores}
+    rows = []
+    for method in methods:
+        cells = []
+        for finding in result.findings:
+            entry = by_pair.get((method, finding.artefact))
+            excess = None if entry is None else entry.scores.get("excess lift")
+            cells.append(
+                {
+                    "state": points_at(entry, result),
+                    "figure": ""
+                    if excess is None or excess.value is None
+                    else f"{figure('', excess).value} [{figure('', excess).interval}]",
+                }
+            )
+        rows.append({"key": method, "method": method_name(method), "cells": cells})
+    return {
+        "findings": result.findings,
+        "rows": rows,
+        "answers": [which_method_shows_it(finding, result) for finding in result.findings],
+        "is_tested": result.trust is not None,
+    }
+
+
+def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
+    """Whether a method's maps point at an artefact: more clearly than an edge filter, look-alike places and chance.
+
+    `random` where the same method shows as much on the model with all weights drawn anew.
+    """
+    if entry is None or not entry.scores or entry.scores["lift"].value is None:
+        return "not applicable"
+    if entry.method in failed_methods(result):
+        return "failed"
+    excess, places = entry.scores["excess lift"], entry.scores["placement percentile"]
+    if (excess.low or 0.0) <= 0 or (places.low or 0.0) <= 0.5:
+        return "does not"
+    over = _over_random_model(entry, result)
+    return "random" if over is not None and over.high is not None and over.high <= 0 else "points"
+
+
+def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
+    """Whether the model used the opportunity to cheat, and which method shows it."""
+    about = f"{finding.artefact}, {finding.target}" if finding.target else finding.artefact
+    headline = finding.measurements.get(finding.endpoint or "")
+    told = f", {label(finding.endpoint or '')} {in_brackets(headline)}" if headline is not None else ""
+    used = {
+        "relies": f"yes, the model uses it{told}",
+        "no_evidence": f"no evidence above the margin that the model uses it{told}",
+        "inconclusive": f"the interventions leave open whether the model uses it{told}",
+    }.get(finding.verdict, "whether the model uses it could not be tested")
+    states: dict[Pointing, list[str]] = {}
+    for entry in result.region_scores:
+        if entry.artefact == finding.artefact:
+            states.setdefault(points_at(entry, result), []).append(method_name(entry.method))
+    parts = [f"{words} {listed(states[state])}." for state, words in _POINTING.items() if state in states]
+    if "points" not in states:
+        parts.insert(
+            0, "No map that can be believed points at it." if parts else "No map could be scored in its region."
+        )
+    return f"{about}: {used}. {' '.join(parts)}"
+
+
+def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], result: AuditResult) -> str:
+    """Whether the maps point where the interventions do."""
     if not scored:
         return "No map could be scored in this region."
-    over = [method_name(e.method) for e in scored if (e.scores["excess lift"].low or 0) > 0]
-    under = [method_name(e.method) for e in scored if method_name(e.method) not in over]
-    told = f"{len(over)} of {len(scored)} maps hold clearly more in the region than an edge filter does"
-    listed = f" ({', '.join(over)})" if over and under else ""
+    states = {entry.method: points_at(entry, result) for entry in scored}
+    over = [method_name(name) for name, state in states.items() if state == "points"]
+    under = [method_name(name) for name, state in states.items() if state in ("does not", "random")]
+    failed = [method_name(name) for name, state in states.items() if state == "failed"]
+    told = f"{len(over)} of {len(scored)} maps point at the artefact, more clearly than edges and look-alike places do"
+    told += f" ({listed(over)})" if over and under else ""
+    left_out = f" {listed(failed)} failed the tests of trust, and count for nothing here." if failed else ""
     if finding.verdict == "relies":
         if not under:
-            return f"{told}: here the maps agree with the interventions."
+            return f"{told}: here the maps agree with the interventions.{left_out}"
         return (
-            f"{told}{listed}. Interventions found reliance, yet the other maps ({', '.join(under)}) do not single "
-            "the artefact out: whoever read those alone could have missed the shortcut."
+            f"{told}. Interventions found reliance, yet the other maps ({listed(under)}) do not single the artefact "
+            f"out: whoever read those alone could have missed the shortcut.{left_out}"
         )
     if finding.verdict == "no_evidence" and over:
         return (
-            f"{told}{listed}, though interventions found no evidence of reliance above the margin: "
-            "here the maps show where the model looks, not what its answer depends on."
+            f"{told}, though interventions found no evidence of reliance above the margin: "
+            f"here the maps show where the model looks, not what its answer depends on.{left_out}"
         )
-    return f"{told}{listed}. The interventions decide."
+    return f"{told}. The interventions decide.{left_out}"
+
+
+def _over_random_model(entry: RegionScores, result: AuditResult) -> Measurement | None:
+    """By how much a method's lift exceeds that of the same method on a model that knows nothing, where measured."""
+    methods = result.trust.methods if result.trust is not None else []
+    controls = [control for method in methods if method.method == entry.method for control in method.lifts]
+    return next((one.over_random_model for one in controls if one.artefact == entry.artefact), None)
+
+
+def _random_model_note(entry: RegionScores, result: AuditResult) -> list[str]:
+    over = _over_random_model(entry, result)
+    return [] if over is None else [f"lift over that on a random model: {in_brackets(over)}"]
 
 
 def _effects_plot(number: int, finding: Finding) -> Markup | None:
@@ -138,6 +235,13 @@ def _box(record: ArtefactRecord | None) -> str | None:
     left, top, right, bottom = record.box
     return f"{right - left} × {bottom - top} pixels at left {left}, top {top}"
 
+
+_POINTING: dict[Pointing, str] = {
+    "points": "Shown by",
+    "does not": "Not shown by",
+    "random": "Shown no more than on a model that knows nothing by",
+    "failed": "Not to be believed, for they failed their tests:",
+}
 
 _EFFECTS = ("theta", "control_contrast", "class_contrast", "theta_suppression", "insertion_lift", "removal_drop")
 

@@ -15,8 +15,9 @@ from auditor.result import AuditResult
 from auditor.verdict import SEVERITY_THRESHOLDS
 from auditor.views.activation import view_activation
 from auditor.views.contrast import view_contrast
-from auditor.views.findings import view_finding, view_regions
-from auditor.views.wording import MOST_ROWS, figure, method_name, signed
+from auditor.views.findings import view_evidence, view_finding, view_regions
+from auditor.views.trust import view_trust
+from auditor.views.wording import MOST_ROWS, failed_methods, figure, method_name, signed, why_not
 
 
 def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
@@ -30,7 +31,11 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "result": result,
         "findings": findings,
         "regions": [view_regions(number, finding, result) for number, finding in enumerate(result.findings)],
+        "evidence": view_evidence(result),
         "region_scores": REGION_SCORES,
+        "trust": view_trust(result, arrays),
+        "why_no_trust": why_not(result, "trust"),
+        "failed": failed_methods(result),
         "gallery": _view_gallery(result, arrays),
         "activation": view_activation(result, arrays),
         "contrast": view_contrast(result, arrays),
@@ -71,7 +76,9 @@ def _view_gallery(result: AuditResult, arrays: Arrays) -> list[dict[str, Any]]:
         maps = []
         for kept in exemplar.maps:
             layer = figures.heat_layer(arrays[kept.array])
-            maps.append({"method": method_name(kept.method), "layer": layer, "scale": f"{layer.scale:.3g}"})
+            maps.append(
+                {"key": kept.method, "method": method_name(kept.method), "layer": layer, "scale": f"{layer.scale:.3g}"}
+            )
         shown.append(
             {
                 "exemplar": exemplar,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from auditor.records import Finding, Measurement, Verdict
+from auditor.result import AuditResult
 
 MOST_ROWS = 40
 """Longer tables are cut and point to result.json."""
@@ -33,7 +35,7 @@ def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
             return f"{100 * value:.1f} %".replace("-", "\N{MINUS SIGN}")
         if measured.unit in _SIGNED:
             return signed(value, 3 if measured.unit == "probability" else digits)
-        return f"{value:.{digits}f}"
+        return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
     interval = ""
     if measured.low is not None and measured.high is not None:
@@ -76,6 +78,44 @@ def subject(finding: Finding) -> tuple[str, str]:
     return finding.artefact, finding.target or ""
 
 
+def failed_methods(result: AuditResult) -> dict[str, str]:
+    """Methods (their variants, as maps name them) that failed the tests of trust, and why: to be marked everywhere."""
+    if result.trust is None:
+        return {}
+    found = {}
+    for entry in result.trust.methods:
+        reasons = [
+            f"{_FAILURES[test.name]}: {in_brackets(test.measured)}"
+            for test in entry.tests
+            if test.outcome == "failed" and test.name in _FAILURES and test.measured is not None
+        ]
+        if entry.status == "failed":
+            found[entry.method] = "; ".join(reasons) or entry.reason
+    return found
+
+
+def why_not(result: AuditResult, study: str) -> str:
+    """Why a study did not run, in a sentence."""
+    record = next((record for record in result.methods if record.name == study), None)
+    if record is None:
+        return "The run was made before there was this study."
+    words = {"off": "Not run", "not_applicable": "Not applicable"}.get(record.status, "It could not be completed")
+    return f"{words}: {record.reason}."
+
+
+def in_brackets(measured: Measurement) -> str:
+    """A measurement inside a sentence: value, interval and n."""
+    told = figure("", measured)
+    value = f"{told.value} log-odds" if measured.unit == "log-odds" else told.value
+    return f"{value} [n = {told.n}]" if told.interval == "–" else f"{value} [{told.interval}, n = {told.n}]"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def signed(value: float | None, digits: int = 2) -> str:
     if value is None:
         return "–"
@@ -84,6 +124,11 @@ def signed(value: float | None, digits: int = 2) -> str:
 
 
 _METHOD_NAMES = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradients": "Integrated Gradients"}
+
+_FAILURES = {
+    "randomised weights": "its maps hardly change when the model's weights are drawn anew",
+    "order": "the pixels that it ranks first move the score no sooner than random ones do",
+}
 
 _SIGNED = {
     "log-odds",

@@ -1,0 +1,132 @@
+"""How well the order that a map puts pixels in tells what moves the score, beside random orders and an edge filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.classifier import Floats
+from auditor.explain.attribution import keyed_generator, make_baseline
+from auditor.explain.regions import edge_map
+from auditor.explain.sanity import Reading, Walk, cell_side, gains, rank_correlations, walk
+from auditor.explanations import ReadingRecord
+from auditor.intervals import correlation_interval, mean_interval
+from auditor.records import Measurement
+from auditor.studies.inquiry import Inquiry
+from auditor.studies.panels import region_lifts
+from auditor.studies.sampling import Sample
+
+Doubles = npt.NDArray[np.float64]
+Fill = Literal["mean", "blur"]
+
+_FILLS: tuple[Fill, ...] = ("mean", "blur")
+_RANDOM_ORDERS = 2
+
+
+@dataclass(frozen=True)
+class Score:
+    """What deletion and insertion in one order gave, image by image."""
+
+    gains: dict[str, Doubles]
+    """`deletion`, `insertion` and `together` -> (n,): over random orders, mean of the fills."""
+    over_edges: Doubles
+    """(n,): together, over the order of an edge filter."""
+    by_fill: dict[str, Doubles]
+    """Fill -> (n,): together, over random orders."""
+    walk: Walk
+    """Mean of the fills."""
+
+
+class Course:
+    """A sample's images, and how deletion and insertion go on them in random order and in that of an edge filter."""
+
+    def __init__(self, inquiry: Inquiry, sample: Sample) -> None:
+        self._inquiry = inquiry
+        self._sample = sample
+        self._level = inquiry.level
+        self.side = cell_side(*inquiry.classifier.image_shape[:2])
+        self._fills = {name: make_baseline(name, sample.images, inquiry.mean_image) for name in _FILLS}
+        self._noise = [self._draw_maps(number) for number in range(_RANDOM_ORDERS)]
+        self._random = [self._walk(maps) for maps in self._noise]
+        self._edges = np.stack([edge_map(image) for image in sample.images])
+        self._edge = self._walk(self._edges)
+
+    def score(self, order: Floats) -> Score:
+        """How an order of the pixels, by maps (k, h, w) of the first k images, compares."""
+        return self._compare(self._walk(order), self._random)
+
+    def record_controls(self) -> list[ReadingRecord]:
+        """The controls themselves: one random order against another, and the edge filter."""
+        one, *others = self._random
+        return [
+            record_reading("random order", self._compare(one, others), self._noise[0], None, self._sample, self._level),
+            record_reading(
+                "edge filter", self._compare(self._edge, self._random), self._edges, None, self._sample, self._level
+            ),
+        ]
+
+    def _compare(self, walks: dict[Fill, Walk], random: Sequence[dict[Fill, Walk]]) -> Score:
+        found, over_edges = [], []
+        for fill, own in walks.items():
+            count = len(own.deletion)
+            found.append(gains(own, [other[fill].first(count) for other in random]))
+            over_edges.append(gains(own, [self._edge[fill].first(count)])["together"])
+        return Score(
+            {kind: np.mean([one[kind] for one in found], axis=0) for kind in found[0]},
+            np.mean(over_edges, axis=0),
+            {fill: one["together"] for fill, one in zip(walks, found, strict=True)},
+            Walk(
+                np.mean([own.deletion for own in walks.values()], axis=0),
+                np.mean([own.insertion for own in walks.values()], axis=0),
+            ),
+        )
+
+    def _walk(self, order: Floats) -> dict[Fill, Walk]:
+        count, sample = len(order), self._sample.first(len(order))
+        randoms = [keyed_generator(self._inquiry.seed, "ties", name) for name in sample.ids]
+        classifier = self._inquiry.classifier
+        return {
+            name: walk(classifier, sample.images, sample.targets, order, fill[:count], side=self.side, randoms=randoms)
+            for name, fill in self._fills.items()
+        }
+
+    def _draw_maps(self, number: int) -> Floats:
+        shape = self._sample.images.shape[1:3]
+        randoms = (keyed_generator(self._inquiry.seed, f"random order {number}", name) for name in self._sample.ids)
+        return np.stack([random.random(shape, dtype=np.float32) for random in randoms])
+
+
+def record_reading(
+    name: str, score: Score, heat: Floats, absolute: Floats | None, sample: Sample, level: float
+) -> ReadingRecord:
+    """What is kept of one way to read maps: heat (n, h, w), beside the absolute reading of the same maps, if any."""
+    groups = sample.groups[: len(heat)]
+
+    def measure(values: Doubles) -> Measurement:
+        return mean_interval(values, groups, level, unit="log-odds", score="log-odds")
+
+    lifts = region_lifts(heat, sample) if (heat >= 0).all() else np.full(len(heat), np.nan)
+    return ReadingRecord(
+        reading=name,
+        gains={kind: measure(values) for kind, values in score.gains.items()},
+        over_edges=measure(score.over_edges),
+        fills={fill: measure(values) for fill, values in score.by_fill.items()},
+        likeness=None if absolute is None else correlation_interval(rank_correlations(absolute, heat), groups, level),
+        lift=mean_interval(lifts, groups, level, unit="ratio", score=None),
+        deletion=[measure(column) for column in score.walk.deletion.T],
+        insertion=[measure(column) for column in score.walk.insertion.T],
+    )
+
+
+def readings_of(method: str, maps: Floats) -> list[Reading]:
+    """The ways in which a method's maps (n, h, w, c) are read: unsigned ones only in one."""
+    if not (maps.sum(axis=-1) < 0).any():
+        return ["absolute"]
+    return ["absolute", "signed", *(("positive", "smoothed") if method in _READ_IN_EVERY_WAY else ())]
+
+
+_READ_IN_EVERY_WAY = ("gradient", "smoothgrad")

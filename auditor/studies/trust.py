@@ -1,0 +1,299 @@
+"""Which methods of attribution deserve trust on this model: each is put to tests that a good one must pass."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from auditor.classifier import Floats, Ints
+from auditor.explain.attribution import Attribution, keyed_generator
+from auditor.explain.sanity import FRACTIONS, TRUST_TESTS, Reading, judge, rank_correlations, read_map
+from auditor.explanations import (
+    CascadeStage,
+    LiftControl,
+    MapLikeness,
+    MethodTrust,
+    Outcome,
+    Status,
+    TrustRecord,
+    TrustTest,
+)
+from auditor.intervals import correlation_interval, mean_interval, median_interval
+from auditor.pictures import to_pixels
+from auditor.records import Measurement
+from auditor.studies.inquiry import Inquiry, NotApplicableError
+from auditor.studies.orders import Course, Score, readings_of, record_reading
+from auditor.studies.panels import Cascade, Panel, region_lifts, run_cascade
+from auditor.studies.sampling import Sample, draw_sample
+
+Doubles = npt.NDArray[np.float64]
+Count = Annotated[int, Field(ge=2, le=1000)]
+Times = Annotated[int, Field(ge=1, le=100)]
+Share = Annotated[float, Field(gt=0, le=0.1)]
+
+_COMPLETENESS = "completeness residual"
+"""The check of a path method that tells whether its attributions add up."""
+
+
+def trust(
+    inquiry: Inquiry,
+    *,
+    images: Count = 16,
+    stages: Times = 8,
+    draws: Times = 1,
+    noise: Share = 0.01,
+    costly_images: Count = 4,
+    costly_stages: Times = 3,
+) -> TrustRecord:
+    """Tests that maps must pass to be believed: they follow the model, the class, and what moves the score.
+
+    Weights are drawn anew in so many `stages`, from the head down, `draws` times at each; `noise` is the standard
+    deviation in the test of stability. A method that differentiates the model at a million pixels or more for one map
+    is tested on `costly_images` and `costly_stages`, with one draw.
+
+    References: Adebayo et al., "Sanity checks for saliency maps" (2018); Sixt, Granz, Landgraf, "When explanations
+    lie" (2020); Petsiuk, Das, Saenko, "RISE" (2018); Samek et al., "Evaluating the visualization of what a deep neural
+    network has learned" (2017).
+    """
+    if not inquiry.attributions:
+        raise NotApplicableError("no method of attribution is switched on")
+    sample = draw_sample(inquiry, images)
+    if not len(sample):
+        raise NotApplicableError("no image can be used")
+    plans = [(name, Panel(inquiry, sample, [name], stages, draws).is_costly()) for name in inquiry.attributions]
+    usual = Panel(inquiry, sample, [name for name, is_costly in plans if not is_costly], stages, draws)
+    few = sample.first(costly_images)
+    costly = Panel(inquiry, few, [name for name, is_costly in plans if is_costly], costly_stages, 1)
+    course = Course(inquiry, sample)
+    methods: list[MethodTrust] = []
+    maps: dict[str, Floats] = {}
+    for panel in (usual, costly):
+        if panel.methods:
+            trained = panel.explain()
+            methods += _examine(panel, trained, course, noise, is_costly=panel is costly)
+            maps |= {name: attribution.maps for name, attribution in trained.items()}
+    inquiry.arrays["trust image"] = to_pixels(sample.images[0])
+    return TrustRecord(
+        images=len(sample),
+        with_artefact=sum(number is not None for number in sample.artefacts),
+        draws=draws,
+        noise=noise,
+        cell=course.side,
+        fractions=list(FRACTIONS),
+        criteria=list(TRUST_TESTS.values()),
+        why_not_randomised=inquiry.classifier.why_no_weights or None,
+        methods=methods,
+        controls=course.record_controls(),
+        likenesses=_compare_methods(sample, maps, inquiry.level),
+        picture="trust image",
+        pictured=f"{sample.ids[0]}, for {inquiry.classifier.classes[sample.targets[0]]}",
+    )
+
+
+def _examine(
+    panel: Panel, trained: dict[str, Attribution], course: Course, noise: float, *, is_costly: bool
+) -> list[MethodTrust]:
+    """Put every method of a panel to all tests."""
+    inquiry, sample = panel.inquiry, panel.sample
+    cascade = run_cascade(panel, trained)
+    foils, why_no_foil = _other_classes(inquiry, sample)
+    others = panel.explain(targets=foils) if why_no_foil is None else {}
+    noisy = panel.explain(images=sample.images + noise * _draw_noise(inquiry, sample))
+    found = []
+    for name, attribution in trained.items():
+        maps = attribution.maps
+        signed = read_map(maps, "signed")
+        values: dict[str, Doubles | str] = {
+            "randomised weights": cascade.why_not
+            or np.mean([stage.likeness[name]["signed"] for stage in cascade.stages], axis=0),
+            "other class": why_no_foil or rank_correlations(signed, read_map(others[name].maps, "signed")),
+            "small noise": rank_correlations(signed, read_map(noisy[name].maps, "signed")),
+            "completeness": attribution.diagnostics.get(_COMPLETENESS, "its maps are not said to add up to anything"),
+        }
+        scores = {
+            reading: course.score(read_map(maps, reading)) for reading in readings_of(name.partition(" (")[0], maps)
+        }
+        tests = [_test(panel, name, key, value) for key, value in values.items()]
+        ordered, best = _test_orders(panel, name, scores)
+        tests = sorted([*tests, *ordered], key=lambda test: list(TRUST_TESTS).index(test.name))
+        status, reason = _conclude(tests)
+        found.append(
+            MethodTrust(
+                method=name,
+                status=status,
+                reason=reason,
+                images=len(sample),
+                is_costly=is_costly,
+                best_reading=best,
+                signed_minus_absolute=_difference(scores, sample, inquiry.level),
+                tests=tests,
+                cascade=_record_cascade(panel, name, cascade),
+                readings=[
+                    record_reading(
+                        reading, score, read_map(maps, reading), read_map(maps, "absolute"), sample, inquiry.level
+                    )
+                    for reading, score in scores.items()
+                ],
+                lifts=_control_lifts(panel, name, maps, cascade),
+                trained_map=_keep_map(panel, f"trust map {name}", signed[0][..., None]),
+            )
+        )
+    return found
+
+
+def _test(panel: Panel, method: str, name: str, values: Doubles | str) -> TrustTest:
+    """One test by its figures of each image (n,), or why it is not applicable."""
+    if isinstance(values, str):
+        return TrustTest(name, "not_applicable", None, values)
+    groups, level = panel.sample.groups, panel.inquiry.level
+    if name == "completeness":
+        measured = median_interval(values, groups, level, unit="median")
+    else:
+        measured = correlation_interval(values, groups, level)
+    _note(panel, method, name, values)
+    if measured.value is None:
+        return TrustTest(name, "not_applicable", None, "its maps are the same everywhere")
+    return TrustTest(name, judge(TRUST_TESTS[name], measured), measured)
+
+
+def _test_orders(panel: Panel, method: str, scores: dict[Reading, Score]) -> tuple[list[TrustTest], str | None]:
+    """The tests of deletion and insertion on the better of two readings, whose intervals share the level's misses."""
+    groups = panel.sample.groups
+    rivals = [reading for reading in ("absolute", "signed") if reading in scores]
+    level = 1 - (1 - panel.inquiry.level) / len(rivals)
+
+    def measure(values: Doubles) -> Measurement:
+        return mean_interval(values, groups, level, unit="log-odds", score="log-odds")
+
+    together = {reading: measure(scores[reading].gains["together"]) for reading in rivals}
+    outcomes = {reading: judge(TRUST_TESTS["order"], measured) for reading, measured in together.items()}
+    best = max(rivals, key=lambda reading: (outcomes[reading] == "passed", together[reading].value or 0.0))
+    outcome = outcomes[best]
+    if outcome == "failed" and "open" in outcomes.values():
+        outcome = "open"
+    tests = [TrustTest("order", outcome, together[best])]
+    for name, values in (
+        ("deletion", scores[best].gains["deletion"]),
+        ("insertion", scores[best].gains["insertion"]),
+        ("edge filter", scores[best].over_edges),
+    ):
+        measured = measure(values)
+        tests.append(TrustTest(name, judge(TRUST_TESTS[name], measured), measured))
+        _note(panel, method, name, values, best)
+    _note(panel, method, "order", scores[best].gains["together"], best)
+    return tests, best if outcome == "passed" else None
+
+
+def _conclude(tests: list[TrustTest]) -> tuple[Status, str]:
+    """What the decisive tests of a method say together, and why in a sentence."""
+    decisive = [test for test in tests if TRUST_TESTS[test.name].decisive]
+    worst_first: tuple[tuple[Status, set[Outcome]], ...] = (
+        ("failed", {"failed"}),
+        ("open", {"open", "not_applicable"}),
+    )
+    for status, outcomes in worst_first:
+        told = [f"{test.name} {_figure(test)}" for test in decisive if test.outcome in outcomes]
+        if told:
+            return status, f"{status}: {', '.join(told)}"
+    return "passed", f"passed: {', '.join(test.name for test in decisive)}"
+
+
+def _figure(test: TrustTest) -> str:
+    if test.measured is None or test.measured.value is None:
+        return f"({test.reason})"
+    if test.measured.low is None or test.measured.high is None:
+        return f"{test.measured.value:.2f} ({test.measured.reason})"
+    return f"{test.measured.value:.2f} [{test.measured.low:.2f}, {test.measured.high:.2f}]"
+
+
+def _record_cascade(panel: Panel, method: str, cascade: Cascade) -> list[CascadeStage]:
+    groups, level = panel.sample.groups, panel.inquiry.level
+    return [
+        CascadeStage(
+            lowest_layer=stage.layers[-1],
+            layers=len(stage.layers),
+            **{kind: correlation_interval(values, groups, level) for kind, values in stage.likeness[method].items()},
+            map=_keep_map(panel, f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
+        )
+        for stage in cascade.stages
+    ]
+
+
+def _control_lifts(panel: Panel, method: str, maps: Floats, cascade: Cascade) -> list[LiftControl]:
+    """Lift of each artefact's region, and how much of it a model that knows nothing does not show."""
+    inquiry, sample = panel.inquiry, panel.sample
+    if cascade.why_not is not None:
+        return []
+    lifts = region_lifts(read_map(maps, "absolute"), sample)
+    over = lifts - cascade.lifts[method]
+    found = []
+    for number, artefact in enumerate(inquiry.artefacts):
+        rows = np.array([own == number for own in sample.artefacts]) & np.isfinite(over)
+        if rows.any():
+            first, second = (
+                mean_interval(values[rows], sample.groups[rows], inquiry.level, unit=unit, score=None)
+                for values, unit in ((lifts, "ratio"), (over, "difference of ratios"))
+            )
+            found.append(LiftControl(artefact.name, first, second))
+    return found
+
+
+def _compare_methods(sample: Sample, maps: dict[str, Floats], level: float) -> list[MapLikeness]:
+    """Every two methods on the images that both were tested on."""
+    found = []
+    for first, second in combinations(maps, 2):
+        count = min(len(maps[first]), len(maps[second]))
+        pair = (read_map(maps[name][:count], "absolute") for name in (first, second))
+        values = rank_correlations(*pair)
+        found.append(
+            MapLikeness(first, second, median_interval(values, sample.groups[:count], level, unit="correlation"))
+        )
+    return found
+
+
+def _difference(scores: dict[Reading, Score], sample: Sample, level: float) -> Measurement | None:
+    if "signed" not in scores:
+        return None
+    paired = scores["signed"].gains["together"] - scores["absolute"].gains["together"]
+    return mean_interval(paired, sample.groups, level, unit="log-odds", score="log-odds")
+
+
+def _other_classes(inquiry: Inquiry, sample: Sample) -> tuple[Ints, str | None]:
+    """For each image a random class that is not explained, or why there is none."""
+    count = len(inquiry.classifier.classes)
+    if inquiry.classifier.output == "binary" or count < 2:
+        return sample.targets, "there is no other class: two share one logit"
+    steps = [keyed_generator(inquiry.seed, "other class", name).integers(1, count) for name in sample.ids]
+    return (sample.targets + np.array(steps)) % count, None
+
+
+def _draw_noise(inquiry: Inquiry, sample: Sample) -> Floats:
+    shape = sample.images.shape[1:]
+    drawn = (keyed_generator(inquiry.seed, "small noise", name) for name in sample.ids)
+    return np.stack([random.standard_normal(shape, dtype=np.float32) for random in drawn])
+
+
+def _keep_map(panel: Panel, key: str, values: Floats) -> str:
+    panel.inquiry.arrays[key] = values.astype(np.float32)
+    return key
+
+
+def _note(panel: Panel, method: str, test: str, values: Doubles, reading: str | None = None) -> None:
+    """Keep a test's figures image by image, where they are known."""
+    for at, value in enumerate(values):
+        if np.isfinite(value):
+            number = panel.sample.artefacts[at]
+            panel.inquiry.rows.add(
+                image=panel.sample.ids[at],
+                group=str(panel.sample.groups[at]),
+                artefact=None if number is None else panel.inquiry.artefacts[number].name,
+                target=panel.inquiry.classifier.classes[panel.sample.targets[at]],
+                measurement=f"trust: {test}",
+                condition=reading,
+                method=method,
+                value=float(value),
+            )
