@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from auditor.explain.attribution import ATTRIBUTIONS
+from auditor.studies.counterfactual import study_counterfactuals
 
-STUDIES: dict[str, Callable[..., Any]] = {}
+STUDIES: dict[str, Callable[..., Any]] = {"counterfactual": study_counterfactuals}
 """Plain functions of an `Inquiry`; their keyword-only parameters are their options. What they return is the field of
 the same name in `AuditResult`."""
 
