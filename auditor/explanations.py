@@ -47,7 +47,7 @@ class ChangeSet:
     """Why these images: `errors`, `pair`, `away` (from an artefact's target) or `towards` (it)."""
     artefact: str | None
     wanted: str
-    """What they shall say, in words."""
+    """Where they are led, in words: `towards Coat`, `away from Coat`, `towards a random class`."""
     control: bool
     """Whether the aim is a random class, to compare with."""
     confined: str | None
@@ -56,9 +56,9 @@ class ChangeSet:
     measurements: dict[str, Measurement]
     """Success rate and share of adversarial changes, and medians over the changes that were found."""
     regions: dict[str, Measurement]
-    """Artefact -> mean share of the change's energy in its region."""
+    """Artefact -> share of the change's energy in its region, the median."""
     leads: dict[str, Measurement]
-    """Artefact -> that share minus the same of the same images towards a random class."""
+    """Artefact -> that share minus the same of the same image towards a random class, the median."""
     shown: list[ChangedImage] = field(default_factory=list)
 
 

@@ -104,6 +104,7 @@ SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("artefacts", "Interventions", "sections/artefacts.html.j2"),
     ("regions", "Where the maps look", "sections/regions.html.j2"),
     ("gallery", "Images and maps", "sections/gallery.html.j2"),
+    ("counterfactual", "The least change that changes the answer", "sections/counterfactual.html.j2"),
     ("accuracy", "Accuracy by class", "sections/accuracy.html.j2"),
     ("methods", "Explanation methods", "sections/methods.html.j2"),
     ("skipped", "What was left out", "sections/skipped.html.j2"),

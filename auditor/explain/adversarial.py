@@ -109,14 +109,15 @@ def high_frequency_share(values: Floats) -> Doubles:
 
 
 def _spread(energies: Doubles) -> Doubles:
+    """See `Traits.spread`."""
     rows, columns = (np.arange(size) * min(_CELLS, size) // size for size in energies.shape[1:])
-    cells = np.zeros((len(energies), rows[-1] + 1, columns[-1] + 1))
-    np.add.at(cells, (slice(None), rows[:, None], columns[None]), energies)
-    area = np.zeros(cells.shape[1:])
-    np.add.at(area, (rows[:, None], columns[None]), 1 / energies[0].size if len(energies) else 0)
-    flat = cells.reshape(len(cells), -1)
-    order = np.argsort(-flat, axis=1, kind="stable")
-    held = np.cumsum(np.take_along_axis(flat, order, axis=1), axis=1)
-    before = held - np.take_along_axis(flat, order, axis=1)
-    is_needed = before < _MOST_ENERGY * held[:, -1:]
-    return (area.ravel()[order] * is_needed).sum(axis=1)
+    cell = rows[:, None] * (columns[-1] + 1) + columns[None]
+    count = int(cell.max()) + 1
+    area = np.bincount(cell.ravel(), minlength=count) / cell.size
+    found = np.zeros(len(energies))
+    for at, heat in enumerate(energies):
+        held = np.bincount(cell.ravel(), heat.ravel(), count)
+        order = np.argsort(-held, kind="stable")
+        before = np.cumsum(held[order]) - held[order]
+        found[at] = area[order][before < _MOST_ENERGY * held.sum()].sum()
+    return found

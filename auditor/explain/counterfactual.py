@@ -123,8 +123,12 @@ def find_counterfactuals(
         parts.append(_polish(task, *_descend(task, steps)))
     if not parts:
         return Counterfactuals(images, np.zeros(0, bool), np.zeros(0), 0)
-    joined = [np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "found", "margins")]
-    return Counterfactuals(*joined, passes=sum(part.passes for part in parts))
+    return Counterfactuals(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.found for part in parts]),
+        np.concatenate([part.margins for part in parts]),
+        sum(part.passes for part in parts),
+    )
 
 
 def margins(scores: Floats, aim: Aim, output: Output) -> tuple[Doubles, Floats]:
@@ -190,7 +194,9 @@ class _Kept:
 
     def offer(self, rows: Ints, changes: Floats, margins: Doubles, costs: Doubles, confidence: float) -> None:
         reached = margins >= confidence
-        cheaper = np.where(reached, costs < self.costs[rows], np.isinf(self.costs[rows]) & (margins > self.margins[rows]))
+        cheaper = np.where(
+            reached, costs < self.costs[rows], np.isinf(self.costs[rows]) & (margins > self.margins[rows])
+        )
         better = rows[cheaper]
         self.changes[better] = changes[cheaper]
         self.margins[better] = margins[cheaper]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -11,19 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from auditor.artefacts import Artefact, Overlay, find_carriers
+from auditor.artefacts import Artefact
 from auditor.classifier import Floats, Ints, predicted_classes
 from auditor.errors import OptionError
 from auditor.explain import adversarial
 from auditor.explain.adversarial import energy, find_traits, high_frequency_share
-from auditor.explain.counterfactual import Aim, Cost, Counterfactuals, Norm, away_from, find_counterfactuals, towards
+from auditor.explain.counterfactual import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.regions import LARGEST_SHARE
 from auditor.explanations import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
-from auditor.intervals import mean_interval, median_interval, missing, share_interval
-from auditor.interventions import insert
-from auditor.options import suggest
+from auditor.intervals import median_interval, missing, share_interval
 from auditor.pictures import to_pixels
 from auditor.records import Measurement
+from auditor.studies.aims import NAME, Desk, Question
 from auditor.studies.inquiry import Inquiry, NotApplicableError
 
 Bools = npt.NDArray[np.bool_]
@@ -31,13 +29,9 @@ Doubles = npt.NDArray[np.float64]
 Count = Annotated[int, Field(ge=0, le=1024)]
 Price = Annotated[float, Field(ge=0, le=100)]
 
-NAME = "counterfactual"
-
 _AFFORDABLE = 600_000
 """Numbers of all images of one aim together, where the number of images is left open."""
-_FEWEST, _USUAL = 4, 16
-_CANDIDATES = 256
-"""Images that an artefact is inserted into, in search of some that then are predicted as its target."""
+_FEWEST, _USUAL = 6, 16
 _TOUCHED = 1 / 510
 """Half a step of 8-bit colour: a pixel that moves less is unchanged."""
 _PAIRS = 200
@@ -68,7 +62,7 @@ def study_counterfactuals(
         raise OptionError("l1", f"methods.{NAME}: got l1 = 0 and l2 = 0, so every change would be free")
     held = int(np.prod(inquiry.classifier.image_shape))
     affordable = int(np.clip(_AFFORDABLE // held, _FEWEST, _USUAL))
-    desk = _Desk(inquiry, affordable if images is None else images, affordable if errors is None else errors)
+    desk = Desk(inquiry, affordable if images is None else images, affordable if errors is None else errors)
     desk.ask_about_errors()
     desk.ask_about_pairs(pairs)
     for number, artefact in enumerate(inquiry.artefacts):
@@ -86,182 +80,6 @@ def study_counterfactuals(
 
 
 @dataclass(frozen=True)
-class _Question:
-    """Images, and what they shall be made to say."""
-
-    reason: str
-    artefact: str | None
-    wanted: str
-    control: bool
-    confined: str | None
-    positions: Ints
-    images: Floats
-    aim: Aim
-    within: Bools | None = None
-
-
-class _Desk:
-    """Chooses images and aims; keeps what could not be asked as notes."""
-
-    def __init__(self, inquiry: Inquiry, images: int, errors: int) -> None:
-        self.inquiry = inquiry
-        self.wanted, self.errors = images, errors
-        self.questions: list[_Question] = []
-        self.notes: list[str] = []
-        ids = [inquiry.dataset.ids[at] for at in inquiry.images.positions]
-        keys = [hashlib.sha256(f"{inquiry.seed}/{NAME}/{name}".encode()).digest() for name in ids]
-        self.order = np.array(sorted(range(len(ids)), key=keys.__getitem__), np.int64)
-        """Rows of the population, in a seeded order that knows nothing of the order of the images."""
-        self.frame = inquiry.classifier.image_shape
-
-    def ask_about_errors(self) -> None:
-        """Images that the model gets wrong, towards what they are."""
-        population = self.inquiry.images
-        if not population.labelled.any():
-            self.notes.append("the data have no labels, so no image counts as misclassified")
-            return
-        is_wrong = population.labelled & (population.predicted != population.has).any(axis=1)
-        rows = self._chosen(is_wrong, self.errors)
-        if not len(rows):
-            self.notes.append("the model gets no labelled image wrong, so there is no error to correct")
-            return
-        aims = [_correction(population.has[row], population.predicted[row]) for row in rows]
-        classes, away = np.array([aim[0] for aim in aims]), np.array([aim[1] for aim in aims])
-        aim = replace(towards(classes), away=away)
-        self._ask("errors", None, "the true class", rows, self._images(rows), aim)
-
-    def ask_about_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Images predicted as the first class of a pair, towards the second."""
-        names = list(self.inquiry.classifier.classes)
-        for pair in pairs:
-            for name in pair:
-                if name not in names:
-                    message = f"got {name!r}, which is no class of the model{suggest(name, names)}"
-                    raise OptionError("pairs", f"methods.{NAME}: {message}")
-            first, second = (names.index(name) for name in pair)
-            population = self.inquiry.images
-            rows = self._chosen(population.predicted[:, first] & ~population.predicted[:, second], self.wanted)
-            if len(rows):
-                aim = towards(np.full(len(rows), second))
-                self._ask("pair", None, f"{pair[0]} into {pair[1]}", rows, self._images(rows), aim)
-            else:
-                self.notes.append(f"no image is predicted as {pair[0]} and not as {pair[1]}")
-
-    def ask_about_artefact(self, artefact: Artefact, target: int | None) -> None:
-        """Images with the artefact away from its target, and images without it towards that."""
-        if target is None:
-            self.notes.append(f"{artefact.name}: it was tested for no class, so there is no direction to take")
-            return
-        name = self.inquiry.classifier.classes[target]
-        population = self.inquiry.images
-        carries = find_carriers(artefact, self.inquiry.dataset, self.inquiry.classifier.classes)[population.positions]
-        rows, images = self._with_artefact(artefact, target, carries)
-        if len(rows):
-            aim = away_from(np.full(len(rows), target))
-            self._ask("away", artefact, f"anything but {name}", rows, images, aim, target)
-        else:
-            self.notes.append(f"{artefact.name}: no image with it is predicted as {name}, so none can be led away from it")
-        free = ~carries & ~population.has[:, target] & ~population.predicted[:, target]
-        rows = self._chosen(free, self.wanted)
-        if len(rows):
-            aim = towards(np.full(len(rows), target))
-            self._ask("towards", artefact, name, rows, self._images(rows), aim, target)
-        else:
-            self.notes.append(f"{artefact.name}: no image without it is something else than {name}")
-
-    def _ask(
-        self,
-        reason: str,
-        artefact: Artefact | None,
-        wanted: str,
-        rows: Ints,
-        images: Floats,
-        aim: Aim,
-        target: int | None = None,
-    ) -> None:
-        """The question itself, the same towards a random class, and with an artefact confined to its region."""
-        positions = self.inquiry.images.positions[rows]
-        name = None if artefact is None else artefact.name
-        question = _Question(reason, name, wanted, False, None, positions, images, aim)
-        self.questions.append(question)
-        others = self._random_classes(rows, aim, target)
-        possible = np.flatnonzero(others >= 0)
-        if len(possible):
-            at_random = towards(others[possible])
-            self.questions.append(
-                replace(
-                    question,
-                    wanted="a random class",
-                    control=True,
-                    positions=positions[possible],
-                    images=images[possible],
-                    aim=at_random,
-                )
-            )
-        elif self.inquiry.classifier.output == "binary":
-            if (note := "with two classes there is no random third one to compare with") not in self.notes:
-                self.notes.append(note)
-        if artefact is None:
-            return
-        regions = [artefact.region(self.inquiry.dataset.ids[at], self.frame) for at in positions]
-        known = np.array([at for at, mask in enumerate(regions) if mask is not None and mask.any()], np.int64)
-        masks = np.array([regions[at] for at in known], bool).reshape(len(known), *self.frame[:2])
-        if len(known) and masks.mean() > LARGEST_SHARE:
-            note = (
-                f"{artefact.name}: it covers {masks.mean():.0%} of the frame, so it has no region that a change could "
-                "lie in or be confined to"
-            )
-            if note not in self.notes:
-                self.notes.append(note)
-            return
-        if len(known):
-            part = replace(question, positions=positions[known], images=images[known], aim=aim.about(known))
-            self.questions.append(replace(part, confined="region", within=masks))
-            self.questions.append(replace(part, confined="elsewhere", within=~masks))
-
-    def _with_artefact(self, artefact: Artefact, target: int, carries: Bools) -> tuple[Ints, Floats]:
-        """Rows of images that are predicted as the target with the artefact: carriers, then some it is inserted into."""
-        population, classifier = self.inquiry.images, self.inquiry.classifier
-        rows = self._chosen(carries & population.predicted[:, target], self.wanted)
-        images = self._images(rows)
-        if len(rows) == self.wanted or not isinstance(artefact.appearance, Overlay):
-            return rows, images
-        candidates = self._chosen(~carries & ~population.has[:, target], _CANDIDATES)
-        inserted = insert(self._images(candidates), artefact.appearance)
-        becomes = predicted_classes(classifier.scores(inserted), classifier.output)[:, target]
-        taken = np.flatnonzero(becomes)[: self.wanted - len(rows)]
-        return np.concatenate([rows, candidates[taken]]), np.concatenate([images, inserted[taken]])
-
-    def _chosen(self, which: Bools, count: int) -> Ints:
-        """Rows of the population, at most `count`, in the seeded order."""
-        return self.order[which[self.order]][:count]
-
-    def _images(self, rows: Ints) -> Floats:
-        """Images in the order of the rows."""
-        positions = self.inquiry.images.positions[rows]
-        order = np.argsort(positions)
-        images = np.empty((len(rows), *self.frame), np.float32)
-        images[order] = self.inquiry.dataset.images(positions.tolist())
-        return images
-
-    def _random_classes(self, rows: Ints, aim: Aim, target: int | None) -> Ints:
-        """For each row a class, drawn by seed and image, that it neither has nor is predicted nor aims at; -1: none."""
-        population, dataset = self.inquiry.images, self.inquiry.dataset
-        drawn = np.full(len(rows), -1)
-        for at, row in enumerate(rows):
-            taken = population.predicted[row] | population.has[row]
-            taken[aim.classes[at]] = True
-            if target is not None:
-                taken[target] = True
-            free = np.flatnonzero(~taken)
-            if len(free):
-                name = dataset.ids[population.positions[row]]
-                digest = hashlib.sha256(f"{self.inquiry.seed}/{NAME} control/{name}".encode()).digest()
-                drawn[at] = free[int.from_bytes(digest[:8], "little") % len(free)]
-        return drawn
-
-
-@dataclass(frozen=True)
 class _Answer:
     """What was found for a question, image by image."""
 
@@ -272,7 +90,7 @@ class _Answer:
     """Artefact -> (n,): share of the energy in its region."""
 
 
-def _answer(desk: _Desk, cost: Cost, confidence: float, steps: int, shown: int) -> CounterfactualRecord:
+def _answer(desk: Desk, cost: Cost, confidence: float, steps: int, shown: int) -> CounterfactualRecord:
     inquiry = desk.inquiry
     images = np.concatenate([question.images for question in desk.questions])
     everywhere = np.ones(images.shape[1:3], bool)
@@ -340,7 +158,7 @@ def _answer(desk: _Desk, cost: Cost, confidence: float, steps: int, shown: int) 
 
 def _summarise(
     inquiry: Inquiry,
-    question: _Question,
+    question: Question,
     answer: _Answer,
     control: tuple[Ints, Mapping[str, Doubles]] | None,
     shown: list[ChangedImage],
@@ -361,7 +179,7 @@ def _summarise(
         measured["best margin"] = replace(
             median_interval(best, groups[~found], level, unit="log-odds"), score="margin of scores"
         )
-    regions = {name: _share(values, groups, level) for name, values in answer.shares.items()}
+    regions = {name: median_interval(values, groups, level, unit="share") for name, values in answer.shares.items()}
     leads = {}
     if control is not None:
         place = {position: at for at, position in enumerate(control[0].tolist())}
@@ -369,7 +187,7 @@ def _summarise(
         mine, theirs = ([pair[side] for pair in both] for side in (0, 1))
         for name, values in answer.shares.items():
             lead = values[mine] - control[1][name][theirs]
-            leads[name] = mean_interval(lead, groups[mine], level, unit="share", score=None)
+            leads[name] = median_interval(lead, groups[mine], level, unit="share")
     return ChangeSet(
         reason=question.reason,
         artefact=question.artefact,
@@ -397,7 +215,10 @@ def _region_shares(
             continue
         areas[name] = float(np.mean(known))
         inside = np.array(
-            [np.nan if mask is None or not mask.any() else heat[mask].sum() for heat, mask in zip(energies, masks, strict=True)]
+            [
+                np.nan if mask is None or not mask.any() else heat[mask].sum()
+                for heat, mask in zip(energies, masks, strict=True)
+            ]
         )
         shares[name] = np.divide(inside, totals, out=np.full(len(ids), np.nan), where=totals > 0)
     return shares, areas
@@ -406,7 +227,7 @@ def _region_shares(
 def _show(
     inquiry: Inquiry,
     number: int,
-    question: _Question,
+    question: Question,
     answer: _Answer,
     said: Bools,
     says: Bools,
@@ -444,7 +265,7 @@ def _show(
         )
 
 
-def _note_rows(inquiry: Inquiry, question: _Question, answer: _Answer) -> None:
+def _note_rows(inquiry: Inquiry, question: Question, answer: _Answer) -> None:
     condition = f"{question.reason}, {question.confined or 'everywhere'}{', random class' if question.control else ''}"
     columns = {"success": answer.found.found.astype(np.float64), "margin": answer.found.margins} | answer.values
     columns |= {f"share in {name}": values for name, values in answer.shares.items()}
@@ -463,29 +284,16 @@ def _note_rows(inquiry: Inquiry, question: _Question, answer: _Answer) -> None:
                 )
 
 
-def _real_differences(desk: _Desk) -> Measurement:
+def _real_differences(desk: Desk) -> Measurement:
     """Share of high frequencies in differences between images that are predicted differently."""
     population = desk.inquiry.images
     rows = desk.order[: 2 * min(_PAIRS, len(desk.order) // 2)]
     first, second = rows[::2], rows[1::2]
     differ = (population.predicted[first] != population.predicted[second]).any(axis=1)
     first, second = first[differ], second[differ]
-    shares = high_frequency_share(desk._images(first) - desk._images(second))
+    shares = high_frequency_share(desk.read(first) - desk.read(second))
     groups = desk.inquiry.dataset.groups[population.positions[first]]
     return median_interval(shares, groups, desk.inquiry.level, unit="share")
-
-
-def _share(values: Doubles, groups: npt.NDArray[np.generic], level: float) -> Measurement:
-    measured = mean_interval(values, groups, level, unit="share", score=None)
-    if measured.low is None or measured.high is None:
-        return measured
-    return replace(measured, low=max(0.0, measured.low), high=min(1.0, measured.high))
-
-
-def _correction(has: Bools, predicted: Bools) -> tuple[int, bool]:
-    """What an error lacks: a class towards which to go, or else one to be left."""
-    lacking = np.flatnonzero(has & ~predicted)
-    return (int(lacking[0]), False) if len(lacking) else (int(np.flatnonzero(predicted & ~has)[0]), True)
 
 
 def _names(flags: Bools, classes: tuple[str, ...]) -> str:

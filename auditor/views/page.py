@@ -13,6 +13,7 @@ from auditor.history import Arrays
 from auditor.records import Exemplar
 from auditor.reliance import SEVERITY_THRESHOLDS
 from auditor.result import AuditResult
+from auditor.views.counterfactual import view_counterfactual, why_no_counterfactual
 from auditor.views.findings import view_finding, view_regions
 from auditor.views.wording import MOST_ROWS, figure, method_name, signed
 
@@ -30,6 +31,8 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "regions": [view_regions(number, finding, result) for number, finding in enumerate(result.findings)],
         "region_scores": REGION_SCORES,
         "gallery": _view_gallery(result, arrays),
+        "counterfactual": view_counterfactual(result, arrays),
+        "counterfactual_missing": why_no_counterfactual(result),
         "accuracy": figure("accuracy", result.data.accuracy),
         "classes": [{"entry": entry, "figure": figure(entry.name, entry.accuracy)} for entry in classes[:MOST_ROWS]],
         "classes_left_out": max(0, len(result.data.classes) - MOST_ROWS),
