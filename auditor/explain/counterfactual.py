@@ -291,7 +291,7 @@ def _solve_linear(task: _Task, slopes: Floats, needed: Doubles) -> Floats:
 
 
 def _multipliers(task: _Task, slopes: Floats, needed: Doubles) -> Doubles:
-    """The multiplier (n,) with which the family of cheapest changes rises just as far as needed, or nearly all it can."""
+    """Multipliers (n,) with which the cheapest changes rise just as far as needed, or nearly as far as they can."""
 
     def rise(multipliers: Doubles) -> Doubles:
         return (slopes * _family(task, slopes, multipliers)).reshape(len(slopes), -1).sum(axis=1, dtype=np.float64)

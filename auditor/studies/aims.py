@@ -142,28 +142,27 @@ class Desk:
                 )
             )
         elif self.inquiry.classifier.output == "binary":
-            if (note := "with two classes there is no random third one to compare with") not in self.notes:
-                self.notes.append(note)
+            self._note("with two classes there is no random third one to compare with")
         if artefact is None:
             return
         regions = [artefact.region(self.inquiry.dataset.ids[at], self.frame) for at in positions]
         known = np.array([at for at, mask in enumerate(regions) if mask is not None and mask.any()], np.int64)
         masks = np.array([regions[at] for at in known], bool).reshape(len(known), *self.frame[:2])
         if len(known) and masks.mean() > LARGEST_SHARE:
-            note = (
-                f"{artefact.name}: it covers {masks.mean():.0%} of the frame, so it has no region that a change could "
-                "lie in or be confined to"
-            )
-            if note not in self.notes:
-                self.notes.append(note)
+            share = f"{masks.mean():.0%} of the frame"
+            self._note(f"{artefact.name}: it covers {share}, so it has no region that a change could lie in")
             return
         if len(known):
             part = replace(question, positions=positions[known], images=images[known], aim=aim.about(known))
             self.questions.append(replace(part, confined="region", within=masks))
             self.questions.append(replace(part, confined="elsewhere", within=~masks))
 
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
     def _with_artefact(self, artefact: Artefact, target: int, carries: Bools) -> tuple[Ints, Floats]:
-        """Rows of images that are predicted as the target with the artefact: carriers, then some it is inserted into."""
+        """Rows of images predicted as the target with the artefact: carriers, then some that it is inserted into."""
         population, classifier = self.inquiry.images, self.inquiry.classifier
         rows = self.chosen(carries & population.predicted[:, target], self.wanted)
         images = self.read(rows)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from auditor.artefacts import Artefact
-from auditor.classifier import Floats, Ints, predicted_classes
+from auditor.classifier import Ints, predicted_classes
 from auditor.errors import OptionError
 from auditor.explain import adversarial
 from auditor.explain.adversarial import energy, find_traits, high_frequency_share
