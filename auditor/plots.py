@@ -197,6 +197,19 @@ def plot_matches(rows: Sequence[tuple[str, Measurement, str]], name: str) -> str
     return _svg(draw, name, height=0.55 + 0.28 * len(rows))
 
 
+def plot_change_shares(rows: Sequence[tuple[str, Measurement, bool]], area: float, name: str) -> str:
+    """Share of a change's energy in a region, towards what was wanted and (last item of a row) at random."""
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(area, color=GREY, linewidth=1.2, linestyle="--")
+        axes.text(area + 0.01, -0.75, f"its area, {area:.1%}", color=GREY, fontsize=8, ha="left", va="bottom")
+        _draw_intervals(axes, [row[:2] for row in rows], [GREY if row[2] else ORANGE for row in rows])
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("share of the change's energy in the region")
+
+    return _svg(draw, name, height=0.65 + 0.34 * len(rows))
+
+
 def font_faces() -> str:
     """Style sheet with the open fonts that come with matplotlib: without any font at all, pango aborts."""
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"

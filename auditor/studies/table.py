@@ -8,11 +8,13 @@ from typing import Any
 from auditor.explain.attribution import ATTRIBUTIONS
 from auditor.studies.activation import activation_maximisation
 from auditor.studies.contrast import contrastive
+from auditor.studies.counterfactual import study_counterfactuals
 from auditor.studies.trust import trust
 
 STUDIES: dict[str, Callable[..., Any]] = {
     "trust": trust,
     "activation_maximisation": activation_maximisation,
+    "counterfactual": study_counterfactuals,
     "contrastive": contrastive,
 }
 """Plain functions of an `Inquiry`; their keyword-only parameters are their options. What they return is the field of
