@@ -1,26 +1,29 @@
-"""The runs in a folder of reports: each a folder with `result.json`, `rows.parquet` and `arrays.npz`."""
+"""The runs in a folder of reports: each a folder with `result.json`, `rows.parquet`, `arrays.npz` and their hashes."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pydantic
 
 from auditor.errors import ReportError
 from auditor.result import AuditResult, result_from_json, result_to_json
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-RESULT, ROWS, ARRAYS = "result.json", "rows.parquet", "arrays.npz"
+RESULT, ROWS, ARRAYS, HASHES = "result.json", "rows.parquet", "arrays.npz", "hashes.json"
 
 _COLUMNS = (
     "image", "group", "label", "predicted", "artefact", "target", "measurement", "condition", "method", "value",
@@ -49,6 +52,18 @@ class Run:
     arrays: Arrays
 
 
+@dataclass(frozen=True)
+class Hashes:
+    """What the files of a run were when they were written."""
+
+    files: dict[str, str]
+    """SHA-256 by name of the file."""
+    run: str = ""
+    """Name of the run as its report shows it; empty where there is no report yet."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of all that drew the report: another version may draw it otherwise."""
+
+
 def save_run(run: Run, reports: Path) -> Path:
     """Write a run into a new folder below `reports`, whole or not at all; returns the folder.
 
@@ -71,6 +86,7 @@ def save_run(run: Run, reports: Path) -> Path:
         table = pa.table({column: pa.array(run.rows.columns[column], types[column]) for column in _COLUMNS})
         pq.write_table(table, partial / ROWS, compression="zstd")
         np.savez_compressed(partial / ARRAYS, allow_pickle=False, **_numbered(run.arrays))
+        _write_hashes(partial, Hashes({file: hash_file(partial / file) for file in (RESULT, ROWS, ARRAYS)}))
         target = reports / name
         for attempt in range(1, 1000):
             with contextlib.suppress(FileExistsError):
@@ -120,6 +136,50 @@ def load_arrays(folder: Path) -> Arrays:
         raise ReportError(f"{file}: missing; the run cannot be shown without its pictures") from None
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
         raise ReportError(f"{file}: damaged: {fault}") from None
+
+
+def load_hashes(folder: Path) -> Hashes | None:
+    """Read what a run's files were when they were written; None where nobody wrote it down.
+
+    Raises
+    ------
+    ReportError
+        The record is damaged.
+    """
+    file = folder / HASHES
+    try:
+        return pydantic.TypeAdapter(Hashes).validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, pydantic.ValidationError) as fault:
+        raise ReportError(f"{file}: damaged: {str(fault).splitlines()[0]}") from None
+
+
+def record_report(folder: Path, names: Iterable[str], versions: Mapping[str, str]) -> None:
+    """Add the hashes of a new report to a run's; those of its evidence stay as they were first written."""
+    known = load_hashes(folder) or Hashes({})
+    files = known.files | {name: hash_file(folder / name) for name in names}
+    _write_hashes(folder, Hashes(files, folder.absolute().name, dict(versions)))
+
+
+def hash_file(file: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all: whoever reads meanwhile sees the old one."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_hashes(folder: Path, hashes: Hashes) -> None:
+    write_whole(folder / HASHES, (json.dumps(asdict(hashes), indent=2) + "\n").encode())
 
 
 def _numbered(arrays: Arrays) -> Arrays:

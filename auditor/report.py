@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import platform
 import warnings as python_warnings
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from markupsafe import Markup
 
 from auditor import plots
 from auditor.errors import ReportError
-from auditor.history import Arrays, load_arrays, load_result
+from auditor.history import Arrays, load_arrays, load_result, record_report, write_whole
 from auditor.rendering import open_templates, read_template
 from auditor.result import AuditResult
 from auditor.views.page import view_result
@@ -37,14 +39,20 @@ def write_report(folder: Path, formats: Sequence[str]) -> list[str]:
     warnings = [NO_PDF] if "pdf" in formats and weasyprint is None else []
     if warnings and "html" not in formats:
         raise ReportError(NO_PDF)
-    page = render_html(result, arrays, warnings=warnings, run=folder.name)
+    page = render_html(result, arrays, warnings=warnings, run=folder.absolute().name)
+    written = {}
+    if "html" in formats:
+        written["report.html"] = page.encode("utf-8")
+    if weasyprint is not None:
+        written["report.pdf"] = _render_pdf(weasyprint, page)
     try:
-        if "html" in formats:
-            _write(folder / "report.html", page.encode("utf-8"))
-        if weasyprint is not None:
-            _write(folder / "report.pdf", _render_pdf(weasyprint, page))
+        for name, data in written.items():
+            write_whole(folder / name, data)
+        record_report(folder, written, renderer_versions())
     except OSError as fault:
         raise ReportError(f"{folder}: the report cannot be written: {fault.strerror or fault}") from None
+    except ReportError as fault:
+        warnings.append(f"{fault}; the hashes of the report are not recorded")
     return warnings
 
 
@@ -64,6 +72,21 @@ def render_html(result: AuditResult, arrays: Arrays, *, warnings: Sequence[str] 
     view["style"] = Markup(read_template("style.css"))
     page = open_templates(autoescape=True).get_template("report.html.j2").render(view)
     return page.encode("utf-8", "replace").decode("utf-8")  # a name may hold half of a surrogate pair
+
+
+def render_pdf(page: str) -> bytes | None:
+    """The PDF of a page; None where WeasyPrint is missing."""
+    weasyprint = _import_weasyprint()
+    return None if weasyprint is None else _render_pdf(weasyprint, page)
+
+
+def renderer_versions() -> dict[str, str]:
+    """Versions of all that a report's bytes depend on beside its run."""
+    versions = {"python": platform.python_version()}
+    for package in _RENDERERS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
 
 
 def _import_weasyprint() -> Any:
@@ -88,11 +111,7 @@ def _render_pdf(weasyprint: Any, page: str) -> bytes:
     return data
 
 
-def _write(file: Path, data: bytes) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, file)
-
+_RENDERERS = ("auditor", "jinja2", "markupsafe", "matplotlib", "numpy", "pillow", "weasyprint", "pydyf", "fonttools")
 
 _PDF_FAMILIES = """
 html, svg text { font-family: 'DejaVu Sans' !important }
