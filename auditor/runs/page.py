@@ -56,8 +56,7 @@ def render_index(listing: Listing) -> str:
     data = _numbered(entry.data for entry in listing.entries)
     series = _find_series(listing.entries)
     trends = [_view_series(key, audits, models, data) for key, audits in series[:_MOST_TRENDS]]
-    style, script = (Markup(read_template(name)) for name in ("style.css", "index.js"))
-    style += Markup(read_template("index.css"))
+    style, script = _read_assets()
     counts = Counter(outcome.verdict for entry in listing.entries for outcome in entry.outcomes)
     view = {
         "rows": [_view_row(entry, listing.reports[entry.id], models, data) for entry in listing.entries],
@@ -71,20 +70,18 @@ def render_index(listing: Listing) -> str:
         "trends_left_out": len(series) - len(trends),
         "most_points": MOST_POINTS,
         "faults": [shorten(fault, 400) for fault in listing.faults],
-        "style": style,
-        "script": script,
-        "policy": content_policy(style, script),
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": index_policy(),
     }
     page = open_templates(autoescape=True).get_template("index.html.j2").render(view)
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def content_policy(style: str, script: str) -> str:
-    """What a browser may do with the page: show its pictures, its own style, run its own script, and nothing else."""
-    return (
-        f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
+def index_policy() -> str:
+    """What a browser may do with the page: use its own style, run its own script, and nothing else."""
+    style, script = (_source(text) for text in _read_assets())
+    return f"default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:
@@ -105,6 +102,10 @@ def say_effect(outcome: Outcome) -> str:
     if outcome.low is not None and outcome.high is not None:
         interval = f" [{signed(outcome.low)}, {signed(outcome.high)}]"
     return signed(outcome.value) + interval
+
+
+def _read_assets() -> tuple[str, str]:
+    return read_template("style.css") + read_template("index.css"), read_template("index.js")
 
 
 def _source(text: str) -> str:
