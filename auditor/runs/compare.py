@@ -191,16 +191,16 @@ def _flatten(path: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _plot(number: int, change: Change) -> Markup | None:
     sides = (("before", change.before), ("after", change.after))
-    rows = [(name, measured) for name, finding in sides if (measured := _endpoint(finding)) and measured.value is not None]
+    rows = [
+        (name, measured) for name, finding in sides if (measured := _endpoint(finding)) and measured.value is not None
+    ]
     if not rows:
         return None
     margin = (change.after or change.before).margin  # type: ignore[union-attr]
     return Markup(plots.plot_effects(rows, margin, f"change{number}"))
 
 
-def _view_pairs(
-    results: tuple[AuditResult, AuditResult], arrays: tuple[Arrays, Arrays]
-) -> list[dict[str, Any]]:
+def _view_pairs(results: tuple[AuditResult, AuditResult], arrays: tuple[Arrays, Arrays]) -> list[dict[str, Any]]:
     """Images that both runs explained for the same artefact and target, each with the maps that either has of it."""
     old = {_question(exemplar): exemplar for exemplar in results[0].exemplars}
     shown = []

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from auditor.errors import ReportError
 from auditor.history import write_whole
+from auditor.records import Verdict
 from auditor.rendering import open_templates, read_template
 from auditor.runs.index import INDEX, Entry, Listing, Outcome, add_lines, locked, moment, read_runs
 from auditor.runs.trends import MOST_POINTS, Point, draw_trend
@@ -24,7 +25,7 @@ PAGE = "index.html"
 _TRENDS_OPEN, _MOST_TRENDS = 6, 120
 _LONGEST = 90
 
-_VERDICTS = ("relies", "inconclusive", "no_evidence", "not_applicable", "error")
+_VERDICTS: tuple[Verdict, ...] = ("relies", "inconclusive", "no_evidence", "not_applicable", "error")
 
 Series = list[tuple[Entry, Outcome]]
 """The audits of one artefact and target on one model and data, oldest first."""

@@ -38,7 +38,9 @@ def plan_removal(reports: Path, listing: Listing, *, keep: int | None, older_tha
         A run's folder cannot be read.
     """
     assert keep is not None or older_than is not None
-    remove, kept, spared = [], [], []
+    remove: list[Entry] = []
+    kept: list[Entry] = []
+    spared = []
     for number, entry in enumerate(listing.entries):
         is_beyond = keep is None or number >= keep
         is_old = older_than is None or moment(entry.started) < now - timedelta(days=older_than)

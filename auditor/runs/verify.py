@@ -86,11 +86,7 @@ def _draw_again(folder: Path, hashes: Hashes) -> list[Check]:
         return [Check(f"{name}, drawn again", "not compared", str(fault)) for name in drawn]
     checks = []
     for name in drawn:
-        again: list[bytes | None]
-        if name == "report.html":
-            again = [page.encode() for page in pages]
-        else:
-            again = [render_pdf(pages[0])]
+        again = [page.encode() for page in pages] if name == "report.html" else [render_pdf(pages[0])]
         what, wanted = f"{name}, drawn again", hashes.files[name]
         if None in again:
             checks.append(Check(what, "not compared", "WeasyPrint or pango is missing"))
