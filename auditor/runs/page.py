@@ -168,10 +168,7 @@ def _view_series(
     first, (entry, last) = audits[0][0], audits[-1]
     relied = next((entry for entry, outcome in audits if outcome.verdict == "relies"), None)
     history = f"{len(audits)} audits since {first.started[:10]}"
-    if relied is None:
-        history += "; reliance never found"
-    else:
-        history += f"; reliance first found {relied.started[:10]}"
+    first_seen = f"reliance first found on {relied.started[:10]}" if relied else "reliance never found"
     points = [
         Point(
             day=entry.started[:10],
@@ -195,9 +192,10 @@ def _view_series(
         "d": data[source],
         "verdict": last.verdict,
         "v": " ".join({outcome.verdict: None for _, outcome in audits}),
-        "latest": f"{effect} {last.unit}" if effect else "no effect measured",
-        "details": f"n = {last.n}, margin {last.margin:.3g}" if effect else "",
+        "latest": effect or "not measured",
+        "details": f"latest: {last.unit}, n = {last.n}, margin {last.margin:.3g}" if effect else "latest: not measured",
         "id": entry.id,
         "history": history,
-        "plot": draw_trend(points, last.margin, f"{said}; {history}"),
+        "first_seen": first_seen,
+        "plot": draw_trend(points, last.margin, f"{said}; {history}; {first_seen}"),
     }

@@ -80,13 +80,16 @@ def _draw_again(folder: Path, hashes: Hashes) -> list[Check]:
         return []
     try:
         result, arrays = load_result(folder), load_arrays(folder)
+        page = render_html(result, arrays, run=hashes.run)
         # a page says so where its PDF could not be made
-        pages = [render_html(result, arrays, run=hashes.run, warnings=warnings) for warnings in ([], [NO_PDF])]
+        pages = (
+            [page] if "report.pdf" in drawn else [page, render_html(result, arrays, run=hashes.run, warnings=[NO_PDF])]
+        )
     except ReportError as fault:
         return [Check(f"{name}, drawn again", "not compared", str(fault)) for name in drawn]
     checks = []
     for name in drawn:
-        again = [page.encode() for page in pages] if name == "report.html" else [render_pdf(pages[0])]
+        again = [page.encode() for page in pages] if name == "report.html" else [render_pdf(page)]
         what, wanted = f"{name}, drawn again", hashes.files[name]
         if None in again:
             checks.append(Check(what, "not compared", "WeasyPrint or pango is missing"))
