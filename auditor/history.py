@@ -116,7 +116,10 @@ def load_result(folder: Path) -> AuditResult:
         raise ReportError(f"{folder}: no {RESULT} there; wanted the folder of a saved run") from None
     except (OSError, UnicodeDecodeError) as fault:
         raise ReportError(f"{file}: cannot be read: {fault}") from None
-    return result_from_json(text, str(file))
+    try:
+        return result_from_json(text, str(file))
+    except (RecursionError, ValueError) as fault:  # nesting or a number that no reader of JSON takes
+        raise ReportError(f"{file}: damaged: {fault}") from None
 
 
 def load_arrays(folder: Path) -> Arrays:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -181,6 +182,8 @@ class TestFolders:
         add_run(tmp_path, "good")
         add_run(tmp_path, "bad name")
         add_run(tmp_path, "damaged").joinpath("result.json").write_text('{"schema_version":')
+        add_run(tmp_path, "deep").joinpath("result.json").write_text("[" * 100_000)
+        add_run(tmp_path, "long").joinpath("result.json").write_text("9" * 10_000)
         newer = add_run(tmp_path, "newer") / "result.json"
         newer.write_text(newer.read_text().replace('"schema_version": 1', '"schema_version": 2'))
         (tmp_path / "linked").symlink_to(tmp_path / "good")
@@ -188,10 +191,17 @@ class TestFolders:
         (tmp_path / "README.md").touch()
         listing = refresh_index(tmp_path)
         assert [entry.id for entry in listing.entries] == ["good"]
-        assert len(listing.faults) == 4
-        for said in ("bad name", "result.json:1:19: not JSON", "got 2, wanted 1", "linked: a symbolic link"):
+        assert len(listing.faults) == 6
+        for said in (
+            "bad name",
+            "result.json:1:19: not JSON",
+            "got 2, wanted 1",
+            "linked: a symbolic link",
+            "deep",
+            "long",
+        ):
             assert any(said in fault for fault in listing.faults), said
-        assert (tmp_path / PAGE).read_text().count("Left out: ") == 4
+        assert (tmp_path / PAGE).read_text().count("Left out: ") == 6
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
     def test_a_folder_that_cannot_be_written_is_one_clear_error(self, tmp_path):
@@ -231,9 +241,9 @@ class TestPage:
     def test_five_thousand_runs_are_all_there(self):
         entries = make_history(5000)
         html = render_index(Listing(entries[::-1], reports={entry.id: [] for entry in entries}))
-        assert html.count("<tr id=") == 5000
-        assert all(f'href="{entry.id}/result.json"' in html for entry in entries)
-        assert html.index(entries[-1].id) < html.index(entries[0].id)
+        newest_first = [entry.id for entry in reversed(entries)]
+        assert re.findall(r'<tr id="run-([^"]*)"', html) == newest_first
+        assert re.findall(r'href="([^"/]*)/result.json"', html) == newest_first
 
     def test_is_the_same_twice(self):
         entries = make_history(20)
@@ -303,8 +313,6 @@ class TestPage:
         assert card.count("<title>") == 10
 
     def test_a_plot_keeps_every_mark_inside_its_frame(self):
-        import re
-
         finding = make_finding(measurements={"theta": measure(-1e6, 5e5)}, margin=0.5)
         entries = [enter_run(f"run-{n}", make_result(findings=[finding]), 1) for n in range(3)]
         html = render_index(Listing(entries, reports={entry.id: [] for entry in entries}))

@@ -192,9 +192,9 @@ class TestVerify:
         run = save(tmp_path / "reports")
         write_report(run, ("html", "pdf"))
         moved = run.rename(tmp_path / "moved")
-        assert set(self.states(moved).values()) == {"as written"}
-        assert len(self.states(moved)) == 7
-        assert command("verify", moved).code == 0
+        ending = command("verify", moved)
+        assert ending.code == 0
+        assert [line.partition(": ")[2] for line in ending.out.splitlines()] == ["as written"] * 7
 
     @pytest.mark.parametrize("name", ["result.json", "rows.parquet", "arrays.npz", "report.html"])
     def test_a_changed_byte_is_found(self, name: str, command: Command, tmp_path: Path):
@@ -203,7 +203,6 @@ class TestVerify:
         data = bytearray((run / name).read_bytes())
         data[len(data) // 2] ^= 1
         (run / name).write_bytes(bytes(data))
-        assert self.states(run)[name] == "differs"
         ending = command("verify", run)
         assert ending.code == 1
         assert re.search(rf"^{re.escape(name)}: differs \(SHA-256 is \w+…, was \w+…\)$", ending.out, re.MULTILINE)

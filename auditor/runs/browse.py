@@ -163,8 +163,8 @@ def open_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as fault:
-        reason = getattr(fault, "strerror", None) or fault
+    except OSError as fault:  # whose own text repeats the address
+        reason = os.strerror(fault.errno) if fault.errno and fault.errno > 0 else fault.strerror
         raise ConfigError(f"--host {host} --port {port}: cannot be opened: {reason}; try another --port") from None
 
 
@@ -181,7 +181,7 @@ def serve(app: Any, listening: socket.socket) -> None:
     except ImportError:
         raise ReportError(NEEDS) from None
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, lifespan="off", ws="none"
+        app, log_level="error", access_log=False, server_header=False, proxy_headers=False, lifespan="off", ws="none"
     )
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])

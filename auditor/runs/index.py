@@ -7,6 +7,7 @@ with a torn line, is read from its `result.json` and added; a line whose folder 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import math
 import os
@@ -149,8 +150,6 @@ def locked(reports: Path) -> Iterator[None]:
     ReportError
         The folder cannot be written, or another process holds on to it.
     """
-    import fcntl
-
     file = reports / INDEX
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
