@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -78,7 +78,7 @@ def save_run(run: Run, reports: Path) -> Path:
     text = result_to_json(run.result)
     stamp = run.result.provenance.started[:19].replace(":", "").replace("-", "")
     name = f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    partial = reports / f".{name}.partial"
+    partial = reports / f".{name}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
         (partial / RESULT).write_text(text, encoding="utf-8")
@@ -89,10 +89,13 @@ def save_run(run: Run, reports: Path) -> Path:
         _write_hashes(partial, Hashes({file: hash_file(partial / file) for file in (RESULT, ROWS, ARRAYS)}))
         target = reports / name
         for attempt in range(1, 1000):
-            with contextlib.suppress(FileExistsError):
+            try:
                 if not target.exists():
                     os.rename(partial, target)
                     return target
+            except OSError as fault:  # another process may have been quicker
+                if fault.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
             target = reports / f"{name}-{attempt}"
         raise ReportError(f"{reports}: no free name for run {name}")
     except OSError as fault:

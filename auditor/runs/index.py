@@ -177,10 +177,10 @@ def enter_run(name: str, result: AuditResult, size: int) -> Entry:
     return Entry(
         id=name,
         started=result.provenance.started,
-        title=result.title,
-        model=result.model.source,
+        title=_whole(result.title),
+        model=_whole(result.model.source),
         model_sha256=result.model.sha256,
-        data=result.data.source,
+        data=_whole(result.data.source),
         data_sha256=result.data.sha256,
         exit_code=result.exit_code,
         outcomes=[_outcome(finding) for finding in result.findings],
@@ -199,9 +199,10 @@ def moment(started: str) -> datetime:
 
 def _outcome(finding: Finding) -> Outcome:
     endpoint = finding.measurements.get(finding.endpoint or "")
+    is_open = finding.scanned and finding.verdict != "relies"
     return Outcome(
-        artefact=finding.artefact,
-        target=None if finding.scanned and finding.verdict != "relies" else finding.target,
+        artefact=_whole(finding.artefact),
+        target=None if is_open or finding.target is None else _whole(finding.target),
         scanned=bool(finding.scanned),
         verdict=finding.verdict,
         direction=finding.direction,
@@ -214,6 +215,11 @@ def _outcome(finding: Finding) -> Outcome:
         unit=endpoint.unit if endpoint else "",
         margin=_finite(finding.margin) or 0.0,
     )
+
+
+def _whole(text: str) -> str:
+    """Text without halves of surrogate pairs, which no reader of JSON lines takes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _finite(value: float | None) -> float | None:
