@@ -145,12 +145,8 @@ def _judge(before: Finding | None, after: Finding | None) -> tuple[Course, str]:
         return "not comparable", f"decided on {names[0]} before, on {names[1]} after"
     if (old.unit, old.score) != (new.unit, new.score):
         return "not comparable", f"measured in {old.score or old.unit} before, in {new.score or new.unit} after"
-    if None in (old.low, old.high, new.low, new.high):
+    if old.low is None or old.high is None or new.low is None or new.high is None:
         return "not comparable", "an interval is missing"
-    assert old.low is not None
-    assert old.high is not None
-    assert new.low is not None
-    assert new.high is not None
     if new.low > old.high:
         return "grew", "the intervals do not overlap"
     if new.high < old.low:
@@ -191,12 +187,11 @@ def _flatten(path: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _plot(number: int, change: Change) -> Markup | None:
     sides = (("before", change.before), ("after", change.after))
-    rows = [
-        (name, measured) for name, finding in sides if (measured := _endpoint(finding)) and measured.value is not None
-    ]
+    known = [(name, finding, _endpoint(finding)) for name, finding in sides if finding is not None]
+    rows = [(name, measured) for name, _, measured in known if measured is not None and measured.value is not None]
     if not rows:
         return None
-    margin = (change.after or change.before).margin  # type: ignore[union-attr]
+    margin = known[-1][1].margin
     return Markup(plots.plot_effects(rows, margin, f"change{number}"))
 
 
