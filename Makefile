@@ -33,6 +33,7 @@ lint: $(INSTALLED)
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/history.py
 
 pictures: $(INSTALLED)
 	$(BIN)/python docs/make_pictures.py

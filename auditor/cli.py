@@ -7,19 +7,17 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli_runs import export, print_reports, print_warnings, render
+from auditor.cli_runs import RUN_COMMANDS, renew_index
 from auditor.errors import AuditError, ConfigError
+from auditor.terminal import print_reports, print_warnings, quiet_tensorflow, show_progress
 
 if TYPE_CHECKING:
     from auditor.config import AuditConfig
-    from auditor.evidence import Progress
     from auditor.result import AuditResult
 
 EXIT_CODES = """\b
@@ -62,9 +60,9 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     else:
         reports = output
         _refuse_unwritable(reports, "--output")
-    with _progress(quiet) as progress:
+    with show_progress(quiet) as progress:
         progress("loading", 0, 1)
-        with _quiet_tensorflow():
+        with quiet_tensorflow():
             from auditor.audit import run_audit
         from auditor.history import save_run
 
@@ -72,11 +70,14 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     _print_verdicts(run.result)  # first of all: whatever fails from here on, what was found has been said
     folder = save_run(run, reports)
     click.echo(f"result.json: {folder / 'result.json'}")
-    with _progress(quiet) as progress:
-        progress("report", 0, 1)
-        warnings = _write_report(folder, settings.report.formats)
-        progress("report", 1, 1)
-    print_warnings([*run.result.warnings, *warnings])
+    try:
+        with show_progress(quiet) as progress:
+            progress("report", 0, 1)
+            warnings = _write_report(folder, settings.report.formats)
+            progress("report", 1, 1)
+    finally:  # the run stands, with its report or without
+        warnings_of_index = renew_index(reports)
+    print_warnings([*run.result.warnings, *warnings, *warnings_of_index])
     print_reports(folder, settings.report.formats)
     return run.result.exit_code
 
@@ -96,7 +97,7 @@ def init(model: str, data: str, labels: str | None, output: Path, trust: bool, f
     if not output.parent.is_dir():
         raise ConfigError(f"--output: {output.parent}: no such folder")
     _refuse_unwritable(output.parent, "--output")
-    with _quiet_tensorflow():
+    with quiet_tensorflow():
         from auditor.proposal import propose_config
     proposal = propose_config(output, model=model, data=data, labels=labels, trust=trust)
     with output.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
@@ -113,7 +114,7 @@ def init(model: str, data: str, labels: str | None, output: Path, trust: bool, f
 def validate(config: Path, overrides: tuple[str, ...]) -> None:
     """Check all that can be checked of CONFIG without running the audit."""
     settings = _read(config, overrides)
-    with _quiet_tensorflow():
+    with quiet_tensorflow():
         from auditor.subject import open_subject
     subject = open_subject(settings)
     height, width, channels = subject.classifier.image_shape
@@ -127,6 +128,10 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
         click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {int(carriers.sum())} images")
     if not subject.artefacts:
         click.echo(_NOTHING)
+
+
+for command in RUN_COMMANDS:
+    cli.add_command(command)
 
 
 @cli.command()
@@ -174,7 +179,7 @@ _LAB = click.option(
 @click.option("--only", default="", metavar="TEXT", help="Only models whose world, family or regime is this.")
 def train(folder: Path, only: str) -> None:
     """Train the models of the laboratory, or find them in FOLDER, and measure what each really does."""
-    with _quiet_tensorflow():
+    with quiet_tensorflow():
         from auditor.lab.training import measure_behaviour, train_all
     for number, count, recipe, classifier in train_all(folder, only, click.echo):
         for suspicion in recipe.suspicions:
@@ -195,7 +200,7 @@ def train(folder: Path, only: str) -> None:
 )  # fmt: skip
 def audit_lab(folder: Path, only: str, output: Path) -> None:
     """Audit every model of the laboratory, training those that are missing, and write the table."""
-    with _quiet_tensorflow():
+    with quiet_tensorflow():
         from auditor.lab.table import audit_all, describe_cases, write_cases
     cases = []
     for number, count, case in audit_all(folder, only, click.echo):
@@ -233,7 +238,7 @@ def unmask(
     output: Path,
 ) -> int:
     """Plant an artefact, train a model on it, audit it, and write one report that shows whether it cheated."""
-    with _quiet_tensorflow():
+    with quiet_tensorflow():
         from auditor.lab.unmask import choose_plants, choose_world, prepare_exercise
     chosen = choose_world(world)
     click.echo(f"training on {chosen} ...", err=True)
@@ -243,10 +248,6 @@ def unmask(
     for sentence in exercise.behaviour:
         click.echo(sentence)
     return context.invoke(audit, config=exercise.config, overrides=(), output=None, quiet=False)
-
-
-cli.add_command(render)
-cli.add_command(export)
 
 
 def main() -> None:
@@ -315,58 +316,6 @@ def _print_verdicts(result: AuditResult) -> None:
         click.echo(f"  {finding.reason}")
     if not result.findings:
         click.echo(_NOTHING)
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    """A bar with the time left on a terminal, a plain line per stage elsewhere."""
-    if quiet:
-        yield lambda stage, done, total: None
-    elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        columns: list[Any] = [
-            TextColumn("{task.description:14}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        ]
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            tasks: dict[str, Any] = {}
-
-            def show(stage: str, done: int, total: int) -> None:
-                if stage not in tasks:
-                    tasks[stage] = bar.add_task(stage, total=total)
-                bar.update(tasks[stage], completed=done, total=total)
-
-            yield show
-    else:
-        seen: set[tuple[str, bool]] = set()
-
-        def say(stage: str, done: int, total: int) -> None:
-            key = (stage, done >= total)
-            if key not in seen:
-                seen.add(key)
-                click.echo(f"{stage}: {'done' if done >= total else 'started'}", err=True)
-
-        yield say
-
-
-@contextmanager
-def _quiet_tensorflow() -> Iterator[None]:
-    """Keep the chatter that TensorFlow's libraries write to the terminal while they load out of it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,30 @@
-"""The runs in a folder of reports: each a folder with `result.json`, `rows.parquet` and `arrays.npz`."""
+"""The runs in a folder of reports: each a folder with `result.json`, `rows.parquet`, `arrays.npz` and their hashes."""
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import hashlib
+import json
 import os
 import shutil
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pydantic
 
 from auditor.errors import ReportError
 from auditor.result import AuditResult, result_from_json, result_to_json
+from auditor.writing import write_files
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-RESULT, ROWS, ARRAYS = "result.json", "rows.parquet", "arrays.npz"
+RESULT, ROWS, ARRAYS, HASHES = "result.json", "rows.parquet", "arrays.npz", "hashes.json"
 
 _COLUMNS = (
     "image", "group", "label", "predicted", "artefact", "target", "measurement", "condition", "method", "value",
@@ -49,6 +53,20 @@ class Run:
     arrays: Arrays
 
 
+@dataclass(frozen=True)
+class Hashes:
+    """What the files of a run were when they were written."""
+
+    files: dict[str, str]
+    """SHA-256 by name of the file."""
+    run: str = ""
+    """Name of the run as its report shows it; empty where there is no report yet."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of all that drew the report: another version may draw it otherwise."""
+    pictures: str = ""
+    """How much the report shows of the audited images."""
+
+
 def save_run(run: Run, reports: Path) -> Path:
     """Write a run into a new folder below `reports`, whole or not at all; returns the folder.
 
@@ -63,7 +81,7 @@ def save_run(run: Run, reports: Path) -> Path:
     text = result_to_json(run.result)
     stamp = run.result.provenance.started[:19].replace(":", "").replace("-", "")
     name = f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    partial = reports / f".{name}.partial"
+    partial = reports / f".{name}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
         (partial / RESULT).write_text(text, encoding="utf-8")
@@ -73,12 +91,16 @@ def save_run(run: Run, reports: Path) -> Path:
         )
         pq.write_table(table, partial / ROWS, compression="zstd")
         np.savez_compressed(partial / ARRAYS, allow_pickle=False, **_numbered(run.arrays))
+        _write_hashes(partial, Hashes({file: hash_file(partial / file) for file in (RESULT, ROWS, ARRAYS)}))
         target = reports / name
         for attempt in range(1, 1000):
-            with contextlib.suppress(FileExistsError):
+            try:
                 if not target.exists():
                     os.rename(partial, target)
                     return target
+            except OSError as fault:  # another process may have been quicker
+                if fault.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
             target = reports / f"{name}-{attempt}"
         raise ReportError(f"{reports}: no free name for run {name}")
     except OSError as fault:
@@ -102,7 +124,10 @@ def load_result(folder: Path) -> AuditResult:
         raise ReportError(f"{folder}: no {RESULT} there; wanted the folder of a saved run") from None
     except (OSError, UnicodeDecodeError) as fault:
         raise ReportError(f"{file}: cannot be read: {fault}") from None
-    return result_from_json(text, str(file))
+    try:
+        return result_from_json(text, str(file))
+    except (RecursionError, ValueError) as fault:  # nesting or a number that no reader of JSON takes
+        raise ReportError(f"{file}: damaged: {fault}") from None
 
 
 def load_arrays(folder: Path) -> Arrays:
@@ -124,6 +149,36 @@ def load_arrays(folder: Path) -> Arrays:
         raise ReportError(f"{file}: damaged: {fault}") from None
 
 
+def load_hashes(folder: Path) -> Hashes | None:
+    """Read what a run's files were when they were written; None where nobody wrote it down.
+
+    Raises
+    ------
+    ReportError
+        The record is damaged.
+    """
+    file = folder / HASHES
+    try:
+        return pydantic.TypeAdapter(Hashes).validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, pydantic.ValidationError) as fault:
+        raise ReportError(f"{file}: damaged: {str(fault).splitlines()[0]}") from None
+
+
+def record_report(folder: Path, names: Iterable[str], versions: Mapping[str, str], pictures: str) -> None:
+    """Add the hashes of a new report to a run's; those of its evidence stay as they were first written."""
+    known = load_hashes(folder) or Hashes({})
+    files = known.files | {name: hash_file(folder / name) for name in names}
+    _write_hashes(folder, Hashes(files, folder.absolute().name, dict(versions), pictures))
+
+
+def hash_file(file: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
 def _storable(value: str | float | None) -> str | float | None:
     """Halves of surrogate pairs, which names of files may hold and UTF-8 may not, written out."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
@@ -135,3 +190,7 @@ def _numbered(arrays: Arrays) -> Arrays:
         "names": np.array(list(arrays), dtype=np.str_),
         **{f"a{n}": a for n, a in enumerate(arrays.values())},
     }
+
+
+def _write_hashes(folder: Path, hashes: Hashes) -> None:
+    write_files({folder / HASHES: (json.dumps(asdict(hashes), indent=2) + "\n").encode()})

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import platform
 import warnings as python_warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,7 @@ from auditor import plots
 from auditor.errors import ReportError
 from auditor.exports import EXPORTS, export
 from auditor.fonts import describe_missing, watch_fonts
-from auditor.history import Arrays, load_arrays, load_result
+from auditor.history import Arrays, load_arrays, load_result, record_report
 from auditor.presentable import PICTURE_NOTES, Pictures, check_arrays, make_visible, show_plainly, withhold
 from auditor.rendering import open_templates, read_template
 from auditor.result import AuditResult
@@ -27,6 +31,14 @@ NO_PDF = (
     "`pip install 'auditor[pdf]'` and, on Debian, `apt-get install libpango-1.0-0 libpangoft2-1.0-0`, "
     "or on macOS `brew install pango`."
 )
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A report that is not written yet."""
+
+    files: dict[str, bytes]
+    warnings: list[str]
 
 
 def write_report(folder: Path, formats: Sequence[str], pictures: Pictures | None = None) -> list[str]:
@@ -44,28 +56,46 @@ def write_report(folder: Path, formats: Sequence[str], pictures: Pictures | None
     ReportError
         The run is damaged, the folder cannot be written, or a PDF cannot be made and no page was asked for.
     """
-    result = load_result(folder)
-    files = {folder / EXPORTS[name].file: export(folder, name) for name in formats if name in EXPORTS}
-    warnings: list[str] = []
+    chosen = pictures or _configured_pictures(load_result(folder))
+    drawing = draw_report(folder, formats, chosen, run=folder.absolute().name)
+    write_files({folder / name: data for name, data in drawing.files.items()})
+    try:
+        record_report(folder, drawing.files, renderer_versions(), chosen)
+    except ReportError as fault:
+        return [*drawing.warnings, f"{fault}; the hashes of the report are not recorded"]
+    return drawing.warnings
+
+
+def draw_report(
+    folder: Path, formats: Sequence[str], pictures: Pictures, *, run: str, warnings: Sequence[str] = ()
+) -> Drawing:
+    """The report of a saved run, by names of files, in all formats.
+
+    Raises
+    ------
+    ReportError
+        The run is damaged, or a PDF cannot be made and no page was asked for.
+    """
+    files = {EXPORTS[name].file: export(folder, name) for name in formats if name in EXPORTS}
+    told = list(warnings)
     if {"html", "pdf"} & set(formats):
-        arrays = load_arrays(folder)
+        result, arrays = load_result(folder), load_arrays(folder)
         weasyprint = _import_weasyprint() if "pdf" in formats else None
         if "pdf" in formats and weasyprint is None:
             if "html" not in formats:
                 raise ReportError(NO_PDF)
-            warnings.append(NO_PDF)
-        page = render_html(result, arrays, warnings=warnings, run=folder.name, pictures=pictures)
+            told.append(NO_PDF)
+        page = render_html(result, arrays, warnings=told, run=run, pictures=pictures)
         if weasyprint is not None:
             data, missing = _render_pdf(weasyprint, page)
             if missing:
-                warnings.append(describe_missing(missing))
-                page = render_html(result, arrays, warnings=warnings, run=folder.name, pictures=pictures)
+                told.append(describe_missing(missing))
+                page = render_html(result, arrays, warnings=told, run=run, pictures=pictures)
                 data, _ = _render_pdf(weasyprint, page)
-            files[folder / "report.pdf"] = data
+            files["report.pdf"] = data
         if "html" in formats:
-            files[folder / "report.html"] = page.encode("utf-8")
-    write_files(files)
-    return warnings
+            files["report.html"] = page.encode("utf-8")
+    return Drawing(files, told)
 
 
 def render_html(
@@ -103,6 +133,15 @@ def _configured_pictures(result: AuditResult) -> Pictures:
     return next((mode for mode in PICTURE_NOTES if mode == configured), "none")
 
 
+def renderer_versions() -> dict[str, str]:
+    """Versions of all that a report's bytes depend on beside its run."""
+    versions = {"python": platform.python_version()}
+    for package in _RENDERERS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
+
+
 def _import_weasyprint() -> Any:
     try:
         with python_warnings.catch_warnings():
@@ -128,6 +167,8 @@ def _render_pdf(weasyprint: Any, page: str) -> tuple[bytes, set[str]]:
         data: bytes = document.write_pdf(stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1")
     return data, missing
 
+
+_RENDERERS = ("auditor", "jinja2", "markupsafe", "matplotlib", "numpy", "pillow", "weasyprint", "pydyf", "fonttools")
 
 _PDF_FAMILIES = """
 html, svg text { font-family: 'DejaVu Sans' !important }

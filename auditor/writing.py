@@ -17,7 +17,7 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     ReportError
         One of them cannot be written: then none is, and nothing is left behind.
     """
-    partial = {file: file.with_name(f".{file.name}.partial") for file in files}
+    partial = {file: file.with_name(f".{file.name}.{os.getpid()}.partial") for file in files}
     at = Path()
     try:
         for at, data in files.items():

@@ -86,9 +86,9 @@ class World:
         (self.folder / "mine.py").write_text(text, encoding="utf-8")
 
     def runs(self) -> list[Path]:
-        """Everything that audits left in the folder of reports."""
+        """Every folder, finished or not, that audits left in the folder of reports."""
         reports = self.folder / "reports"
-        return sorted(reports.iterdir()) if reports.is_dir() else []
+        return sorted(item for item in reports.iterdir() if item.is_dir()) if reports.is_dir() else []
 
     def result(self) -> AuditResult:
         """The result of the only run."""

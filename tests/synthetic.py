@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from auditor.records import (
     SkippedImage,
 )
 from auditor.result import SCHEMA_VERSION, AuditResult
+from auditor.runs.index import Entry, Outcome
 
 METHODS = ("gradient", "grad_cam (conv)")
 
@@ -174,3 +176,47 @@ def make_arrays() -> dict[str, npt.NDArray[Any]]:
         name: random.integers(0, 256, (8, 8, 1)).astype(np.uint8) for name in ("with", "without", "artefact", "mean")
     }
     return pictures | {f"map {name}": random.normal(size=(8, 8, 1)).astype(np.float32) for name in METHODS}
+
+
+def make_history(count: int, *, size: int = 1) -> list[Entry]:
+    """Lines of an index: audits of three models on two sets of data, a day apart, whose effects come and go."""
+    random = np.random.default_rng(0)
+    entries = []
+    for number in range(count):
+        day = datetime(2026, 1, 1, 3, 4, 5, tzinfo=UTC) + timedelta(hours=7 * number)
+        outcomes = []
+        for artefact, target in (("watermark", "cat"), ("white frame", "dog"), ("hospital tag", None)):
+            value = 2 * float(np.sin(number / 9 + len(artefact))) + float(random.normal(0, 0.1))
+            verdict = "relies" if value > 0.9 else "no_evidence" if value < 0.1 else "inconclusive"
+            outcomes.append(
+                Outcome(
+                    artefact=artefact,
+                    target=target,
+                    scanned=target is None,
+                    verdict=verdict,
+                    direction="promotes" if verdict == "relies" else None,
+                    severity="medium" if verdict == "relies" else "none",
+                    endpoint="theta",
+                    value=value,
+                    low=value - 0.4,
+                    high=value + 0.4,
+                    n=120,
+                    unit="log-odds",
+                    margin=0.5,
+                )
+            )
+        entries.append(
+            Entry(
+                id=f"{day:%Y%m%dT%H%M%S}-{number:08x}",
+                started=day.isoformat(),
+                title=f"audit {number}",
+                model=f"models/network {number % 3}.keras",
+                model_sha256=f"{number // 30:064x}",
+                data=f"data/images {number % 2}.npz",
+                data_sha256="1" * 64,
+                exit_code=1 if any(outcome.verdict == "relies" for outcome in outcomes) else 0,
+                outcomes=outcomes,
+                size=size,
+            )
+        )
+    return entries

@@ -71,15 +71,6 @@ def view_counterfactual(result: AuditResult, arrays: Arrays) -> dict[str, Any] |
     }
 
 
-def why_no_counterfactual(result: AuditResult) -> str:
-    """Why the study did not run, in a sentence."""
-    method = next((method for method in result.methods if method.name == "counterfactual"), None)
-    if method is None:
-        return "This run has no study of least changes."
-    status = method.status.replace("_", " ")
-    return f"The study of least changes did not run ({status}): {method.reason or 'no reason is known'}."
-
-
 def _what_changed(entry: ChangeSet) -> tuple[str, str]:
     """An aim, and what the optimisation had to change for it."""
     success = figure("success", entry.measurements["success"])

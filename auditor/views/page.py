@@ -15,7 +15,7 @@ from auditor.result import AuditResult
 from auditor.verdict import SEVERITY_THRESHOLDS
 from auditor.views.activation import view_activation
 from auditor.views.contrast import view_contrast
-from auditor.views.counterfactual import view_counterfactual, why_no_counterfactual
+from auditor.views.counterfactual import view_counterfactual
 from auditor.views.findings import view_evidence, view_finding, view_regions
 from auditor.views.trust import view_trust
 from auditor.views.wording import MOST_ROWS, failed_methods, figure, method_name, signed, why_not
@@ -41,7 +41,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "activation": view_activation(result, arrays),
         "contrast": view_contrast(result, arrays),
         "counterfactual": view_counterfactual(result, arrays),
-        "counterfactual_missing": why_no_counterfactual(result),
+        "counterfactual_missing": why_not(result, "counterfactual"),
         "accuracy": figure("accuracy", result.data.accuracy),
         "classes": [{"entry": entry, "figure": figure(entry.name, entry.accuracy)} for entry in classes[:MOST_ROWS]],
         "classes_left_out": max(0, len(result.data.classes) - MOST_ROWS),
