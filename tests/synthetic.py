@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from auditor.explanations import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.records import (
     Agreement,
     ArtefactRecord,
@@ -69,6 +71,31 @@ def make_finding(artefact: str = "tag", target: str = "cat", verdict: str = "rel
         "notes": ["whether it suppresses the target was not tested: no images"],
     }
     return Finding(**(fields | changes))
+
+
+def make_counterfactual(classes: tuple[str, ...], artefact: str, image: str) -> CounterfactualRecord:
+    """One set for every reason, goal and place; only the first has a picture."""
+    measured = {name: measure(0.25, 0.125, "share", 16) for name in ("success", "adversarial", "changed pixels")}
+    measured |= {name: measure(0.375, 0.125, "share", 16) for name in ("high frequencies", "survival", "spread")}
+    measured |= {name: measure(0.5, 0.125, "range of pixels", 16) for name in ("L1", "L2", "L-infinity", "RMS")}
+    shares, leads = {artefact: measure(0.875, 0.0625, "share", 16)}, {artefact: measure(0.5, 0.125, "share", 16)}
+    shown = ChangedImage(
+        image, classes[1], classes[1], classes[0], classes[0], True, 0.125, False, 0.0625, 1.5, 0.25,
+        "with", "without", "difference",
+    )  # fmt: skip
+    sets = []
+    for reason, wanted in (("errors", "the true class"), ("pair", classes[0]), ("away", "it"), ("towards", classes[0])):
+        about = artefact if reason in ("away", "towards") else None
+        led = f"away from {wanted}" if reason == "away" else f"towards {wanted}"
+        aim = ChangeSet(reason, about, led, False, None, 16, measured, shares, leads, [] if sets else [shown])
+        sets += [aim, replace(aim, wanted="towards a random class", control=True, leads={}, shown=[])]
+        if about:
+            gone = {"success": measure(0.0, 0.125, "share", 16), "best margin": measure(-2.5)}
+            empty = {name: absent("no change was found") for name in measured}
+            sets.append(replace(aim, confined="region", leads={}, shown=[]))
+            sets.append(replace(aim, confined="elsewhere", measurements=empty | gone, regions={}, leads={}, shown=[]))
+    rule = AdversarialRule(8 / 255, 1 / 255, 0.7, 0.2, 1.0)
+    return CounterfactualRecord(sets, {artefact: 0.0625}, rule, measure(0.125, 0.0625, "share"), 1234, ["a note"])
 
 
 def make_result(
@@ -167,6 +194,7 @@ def make_result(
             config_file="audit.toml",
             config=config,
         ),
+        counterfactual=make_counterfactual(classes, artefact, image),
     )
 
 
@@ -175,7 +203,8 @@ def make_arrays() -> dict[str, npt.NDArray[Any]]:
     pictures = {
         name: random.integers(0, 256, (8, 8, 1)).astype(np.uint8) for name in ("with", "without", "artefact", "mean")
     }
-    return pictures | {f"map {name}": random.normal(size=(8, 8, 1)).astype(np.float32) for name in METHODS}
+    maps = [*(f"map {name}" for name in METHODS), "difference"]
+    return pictures | {name: random.normal(size=(8, 8, 1)).astype(np.float32) for name in maps}
 
 
 def make_history(count: int, *, size: int = 1) -> list[Entry]:

@@ -339,3 +339,162 @@ class TestRule:
         survival = find_traits(classifier, images, found.images, aim).survival
         width = 3.0  # of the blob; a Gaussian of one pixel leaves sum(b * blurred b) / sum(b * b) of it
         np.testing.assert_allclose(survival, width**2 / (width**2 + 0.5), atol=0.01)
+
+
+CORNER = np.zeros((8, 8), bool)
+CORNER[5:, 5:] = True
+
+
+def inquire(
+    *,
+    labels: bool = True,
+    output: str = "softmax",
+    count: int = 30,
+    whole_frame: bool = False,
+    order: np.ndarray | None = None,
+    wrong: bool = True,
+) -> Inquiry:
+    """Three classes, bright in a third of their columns each; the third one also reacts to a mark in the corner."""
+    weights = np.zeros((3, 8, 8, 1), np.float32)
+    for number in range(3):
+        weights[number, :5, 3 * number : 3 * number + 3] = 0.3
+    weights[2][CORNER] = 2.0
+    classifier = LinearClassifier(weights, np.array([-1.5, -1.5, -4.5], np.float32), output, ())
+    images = 0.1 + 0.1 * random_images(count, (8, 8, 1), 7)
+    truth = np.arange(count) % 3
+    for number, label in enumerate(truth):
+        images[number, :, 3 * label : 3 * label + 3] += 0.4
+    images[truth == 2, 5:, 5:] += 0.1
+    said = classifier.scores(images).argmax(axis=1)
+    given = np.where(np.arange(count) < 4, (said + 1) % 3, said) if wrong else said
+    order = np.arange(count) if order is None else order
+    source = MemorySource(images[order], given[order].tolist() if labels else None)
+    source.ids = [f"image {number:03d}" for number in order]
+    dataset = Dataset(source, classes=classifier.classes, image_shape=(8, 8, 1), multilabel=output == "multilabel")
+    scores = classifier.scores(images[order])
+    predicted = predicted_classes(scores, output)
+    has = predicted if dataset.truth is None else dataset.truth
+    population = Population(
+        np.arange(count), log_odds(scores, output), predicted, has, dataset.labelled, dataset.groups
+    )
+    region = np.ones((8, 8), bool) if whole_frame else CORNER
+    overlay = Overlay(np.where(region, 0.5, 0).astype(np.float32), np.ones((8, 8, 1), np.float32))
+    mark = Artefact("mark", "overlay", overlay, 2, "none", {}, {})
+    finding = Finding("mark", "class 2", "relies", "promotes", "high", "insertion", "theta", "it moves", {})
+    return Inquiry(
+        classifier,
+        dataset,
+        population,
+        [mark],
+        [finding],
+        images.mean(axis=0),
+        {},
+        Rows(),
+        {},
+        0,
+        0.95,
+        lambda *_: None,
+    )
+
+
+class TestStudy:
+    def test_asks_about_errors_and_both_directions_with_controls_and_confined(self):
+        record = study_counterfactuals(inquire())
+        asked = {(entry.reason, entry.control, entry.confined) for entry in record.sets}
+        both = {(way, *rest) for way in ("away", "towards") for rest in [(False, None), (True, None)]}
+        confined = {(way, False, place) for way in ("away", "towards") for place in ("region", "elsewhere")}
+        assert asked == {("errors", False, None), ("errors", True, None)} | both | confined
+
+    def test_finds_the_mark_in_both_directions_and_not_on_the_way_to_a_random_class(self):
+        record = study_counterfactuals(inquire())
+        for way in ("away", "towards"):
+            (entry,) = (e for e in record.sets if e.reason == way and not e.control and not e.confined)
+            assert entry.measurements["success"].value == 1
+            assert entry.regions["mark"].low > 0.9 > record.areas["mark"]
+            assert entry.images == entry.measurements["L2"].n
+        (control,) = (e for e in record.sets if e.reason == "towards" and e.control)
+        assert control.regions["mark"].high < 0.1
+
+    def test_confined_changes_lie_where_they_may_and_those_that_fail_are_told_with_their_margin(self):
+        record = study_counterfactuals(inquire())
+        for way in ("away", "towards"):
+            places = {e.confined: e for e in record.sets if e.reason == way and not e.control}
+            assert places["region"].measurements["success"].value == 1
+            assert places["region"].regions["mark"].low == 1
+            outside = places["elsewhere"]  # where the weights cannot make up for the mark
+            assert outside.images == places["region"].images
+            assert outside.measurements["success"].value == 0
+            assert outside.measurements["best margin"].value < 0
+            assert outside.regions["mark"].value is None
+
+    def test_knows_nothing_of_the_order_of_the_images(self):
+        order = np.random.default_rng(3).permutation(30)
+        first, second = (
+            study_counterfactuals(inquire(), images=5),
+            study_counterfactuals(inquire(order=order), images=5),
+        )
+        assert [[shown.image for shown in e.shown] for e in first.sets] == [
+            [shown.image for shown in e.shown] for e in second.sets
+        ]
+        for one, other in zip(first.sets, second.sets, strict=True):
+            assert one.measurements["L2"].value == pytest.approx(other.measurements["L2"].value, abs=1e-4)
+
+    def test_keeps_the_pictures_and_rows_that_it_names(self):
+        inquiry = inquire()
+        record = study_counterfactuals(inquiry, shown=2)
+        shown = [image for entry in record.sets for image in entry.shown]
+        assert shown
+        for image in shown:
+            change = inquiry.arrays[image.difference]
+            assert change.dtype == np.float32
+            assert inquiry.arrays[image.picture_before].dtype == np.uint8
+            assert float(np.abs(change).max()) == pytest.approx(image.largest)
+            assert image.before != image.after
+        (entry,) = (e for e in record.sets if e.reason == "away" and not e.control and not e.confined)
+        columns = inquiry.rows.columns
+        shares = [
+            value
+            for name, condition, value in zip(
+                columns["measurement"], columns["condition"], columns["value"], strict=True
+            )
+            if name == "share in mark" and condition == "away, everywhere"
+        ]
+        assert np.median(shares) == pytest.approx(entry.regions["mark"].value)
+
+    def test_leads_images_of_one_class_to_another_where_asked(self):
+        record = study_counterfactuals(inquire(), pairs=(("class 0", "class 1"),))
+        (entry,) = (e for e in record.sets if e.reason == "pair" and not e.control)
+        assert entry.measurements["success"].value == 1
+        assert {image.before for image in entry.shown} == {"class 0"}
+        assert {image.after for image in entry.shown} == {"class 1"}
+
+    def test_refuses_a_class_that_the_model_lacks(self):
+        with pytest.raises(OptionError, match="'class 9', which is no class of the model"):
+            study_counterfactuals(inquire(), pairs=(("class 0", "class 9"),))
+
+    def test_refuses_changes_that_are_free(self):
+        with pytest.raises(OptionError, match="every change would be free"):
+            study_counterfactuals(inquire(), l1=0, l2=0)
+
+    def test_says_that_there_are_no_labels_or_no_errors(self):
+        without = study_counterfactuals(inquire(labels=False))
+        assert any("no labels" in note for note in without.notes)
+        assert not any(entry.reason == "errors" for entry in without.sets)
+        right = study_counterfactuals(inquire(wrong=False))
+        assert any("no labelled image wrong" in note for note in right.notes)
+
+    def test_an_artefact_of_the_whole_frame_has_no_region_and_it_says_so(self):
+        record = study_counterfactuals(inquire(whole_frame=True))
+        assert record.areas == {}
+        assert all(entry.regions == {} and entry.confined is None for entry in record.sets)
+        assert any("100% of the frame" in note for note in record.notes)
+
+    def test_works_where_classes_do_not_exclude_each_other(self):
+        record = study_counterfactuals(inquire(output="multilabel"))
+        (entry,) = (e for e in record.sets if e.reason == "errors" and not e.control)
+        assert entry.measurements["success"].value == 1
+
+    def test_is_not_applicable_where_nothing_can_be_asked(self):
+        inquiry = replace(inquire(labels=False), artefacts=[], findings=[])
+        with pytest.raises(NotApplicableError, match="no labels"):
+            study_counterfactuals(inquiry)

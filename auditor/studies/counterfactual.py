@@ -13,8 +13,16 @@ from pydantic import Field
 from auditor.artefacts import Artefact
 from auditor.classifier import Ints, predicted_classes
 from auditor.errors import OptionError
-from auditor.explain import adversarial
-from auditor.explain.adversarial import energy, find_traits, high_frequency_share
+from auditor.explain.adversarial import (
+    IN_PLACE,
+    SURVIVES,
+    VISIBLE,
+    VISIBLE_RMS,
+    blur_of,
+    energy,
+    find_traits,
+    high_frequency_share,
+)
 from auditor.explain.counterfactual import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.regions import LARGEST_SHARE
 from auditor.explanations import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
@@ -143,13 +151,7 @@ def _answer(desk: Desk, cost: Cost, confidence: float, steps: int, shown: int) -
     return CounterfactualRecord(
         sets=sets,
         areas=areas,
-        rule=AdversarialRule(
-            adversarial.VISIBLE,
-            adversarial.VISIBLE_RMS,
-            adversarial.SURVIVES,
-            adversarial.IN_PLACE,
-            adversarial.blur_of(desk.frame[:2]),
-        ),
+        rule=AdversarialRule(VISIBLE, VISIBLE_RMS, SURVIVES, IN_PLACE, blur_of(desk.frame[:2])),
         real_high_frequency=_real_differences(desk),
         passes=found.passes,
         notes=desk.notes,

@@ -74,7 +74,7 @@ def view_counterfactual(result: AuditResult, arrays: Arrays) -> dict[str, Any] |
 def _what_changed(entry: ChangeSet) -> tuple[str, str]:
     """An aim, and what the optimisation had to change for it."""
     success = figure("success", entry.measurements["success"])
-    text = f"found for {success.value} of {success.n} images ({_bounds(success.interval)})"
+    text = f"found for {_counted(entry.measurements['success'])} images ({_bounds(success.interval)})"
     pixels, largest = (entry.measurements[name] for name in ("changed pixels", "L-infinity"))
     if pixels.value is not None:
         text += (
@@ -91,7 +91,7 @@ def _whether_meaningful(entry: ChangeSet) -> tuple[str, str]:
     """An aim, and whether its changes explain anything by the rule."""
     measured = entry.measurements["adversarial"]
     calls = figure("", measured)
-    told = f"{calls.value} of {calls.n} changes ({_bounds(calls.interval)}) are adversarial by the rule"
+    told = f"{_counted(measured)} changes ({calls.value}, {_bounds(calls.interval)}) are adversarial by the rule"
     if (measured.value or 0) >= 0.5:
         verdict = "they show that the answer is fragile, not what it rests on."
     else:
@@ -132,7 +132,8 @@ def _about_errors(record: CounterfactualRecord) -> str:
             "these images lie near the border to the truth" if ratio < 0.5 else "the truth is hardly nearer than others"
         )
         told.append(
-            f"The median way to the truth is {ratio:.0%} as long (L2) as that of the same images to a random class: {near}."
+            f"The median way to the truth is {ratio:.0%} as long (L2) as that of the same images to a random class: "
+            f"{near}."
         )
     told += [_about_region(name, share, entry, record.areas[name]) for name, share in entry.regions.items()]
     calls = entry.measurements["adversarial"]
@@ -140,8 +141,8 @@ def _about_errors(record: CounterfactualRecord) -> str:
         told.append("No change towards the truth was found, so nothing can be learnt from these.")
     elif calls.value >= 0.5:
         told.append(
-            f"As {figure('', calls).value} of the changes are adversarial, they teach that these errors are near calls, "
-            "and little of why they were made."
+            f"As {_counted(calls)} of these changes are adversarial, they teach that the errors are near calls, and "
+            "little of why they were made."
         )
     else:
         told.append("The changes below that are not adversarial show what the model missed of the true class.")
@@ -154,7 +155,10 @@ def _about_region(name: str, share: Measurement, entry: ChangeSet, area: float) 
         return ""
     lead = entry.leads.get(name)
     shown = figure("", share)
-    text = f"{shown.value} of the median change ({_bounds(shown.interval)}) lies where {name} is or would be, {area:.1%} of the frame"
+    text = (
+        f"{shown.value} of the change (median; {_bounds(shown.interval)}) lies where {name} is or would be, "
+        f"{area:.1%} of the frame"
+    )
     if lead is None or lead.value is None:
         return f"{text}."
     singled = _is_above(share, area) and _is_above(lead, 0)
@@ -190,9 +194,10 @@ def _agreement(name: str, entries: list[ChangeSet], area: float | None, finding:
         if entry.control or entry.confined or share is None or share.value is None:
             continue
         shown = figure("", share)
+        way = f"To {'leave' if entry.reason == 'away' else 'become'} {target}"
         text = (
-            f"To {'leave' if entry.reason == 'away' else 'become'} {target}, the optimisation spends {shown.value} of its "
-            f"change (median; {_bounds(shown.interval)}, n = {shown.n}) inside the region, which is {area:.1%} of the frame"
+            f"{way}, the optimisation spends {shown.value} of its change (median; {_bounds(shown.interval)}, "
+            f"n = {shown.n}) inside the region, which is {area:.1%} of the frame"
         )
         singled[entry.reason] = _is_above(share, area)
         if lead is not None and lead.value is not None:
@@ -229,9 +234,10 @@ def _about_confined(entries: list[ChangeSet]) -> str | None:
         parts = []
         for place, words in (("region", "in the region alone"), ("elsewhere", "outside it alone")):
             if place in places:
-                success, length = (figure("", places[place].measurements[key]) for key in ("success", "L2"))
+                measured = places[place].measurements
+                length = figure("", measured["L2"])
                 cost = "" if length.value == "–" else f", median length (L2) {length.value}"
-                parts.append(f"{words} for {success.value} of {success.n} images{cost}")
+                parts.append(f"{words} for {_counted(measured['success'])} images{cost}")
         if parts:
             told.append(f"{way}, a change succeeds {'; '.join(parts)}.")
     return " ".join(told) or None
@@ -298,6 +304,11 @@ def _capital(text: str) -> str:
 
 def _bounds(interval: str) -> str:
     return "too few for an interval" if interval == "–" else interval
+
+
+def _counted(share: Measurement) -> str:
+    """A share as a count: `14 of 16`."""
+    return f"{round((share.value or 0) * share.n)} of {share.n}"
 
 
 def _is_above(measured: Measurement, bound: float) -> bool:
