@@ -471,6 +471,8 @@ class ReadingRecord:
     reading: str
     gains: dict[str, Measurement]
     """By how much deletion, insertion and both together beat a random order, in mean log-odds over the way."""
+    over_absolute: Measurement | None
+    """By how much both together beat the absolute reading of the same maps; null for itself and for controls."""
     over_edges: Measurement
     """By how much both together beat the order of an edge filter."""
     fills: dict[str, Measurement]
@@ -507,8 +509,6 @@ class MethodTrust:
     """Whether it was tested on fewer images, stages and draws for its cost."""
     best_reading: str | None
     """The reading whose order beats a random one by most, where one does."""
-    signed_minus_absolute: Measurement | None
-    """By how much the signed order is better than the absolute one; null for maps without negative values."""
     tests: list[TrustTest]
     cascade: list[CascadeStage]
     readings: list[ReadingRecord]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from auditor.classifier import Floats
 from auditor.explain.attribution import keyed_generator, make_baseline
 from auditor.explain.regions import edge_map
-from auditor.explain.sanity import Reading, Walk, cell_side, gains, rank_correlations, walk
+from auditor.explain.sanity import Reading, Walk, cell_side, gains, rank_correlations, read_map, walk
 from auditor.explanations import ReadingRecord
 from auditor.intervals import correlation_interval, mean_interval
 from auditor.records import Measurement
@@ -47,7 +47,6 @@ class Course:
     def __init__(self, inquiry: Inquiry, sample: Sample) -> None:
         self._inquiry = inquiry
         self._sample = sample
-        self._level = inquiry.level
         self.side = cell_side(*inquiry.classifier.image_shape[:2])
         self._fills = {name: make_baseline(name, sample.images, inquiry.mean_image) for name in _FILLS}
         self._noise = [self._draw_maps(number) for number in range(_RANDOM_ORDERS)]
@@ -62,11 +61,11 @@ class Course:
     def record_controls(self) -> list[ReadingRecord]:
         """The controls themselves: one random order against another, and the edge filter."""
         one, *others = self._random
+        scores = self._compare(one, others), self._compare(self._edge, self._random)
+        maps = {"random order": self._noise[0], "edge filter": self._edges}
         return [
-            record_reading("random order", self._compare(one, others), self._noise[0], None, self._sample, self._level),
-            record_reading(
-                "edge filter", self._compare(self._edge, self._random), self._edges, None, self._sample, self._level
-            ),
+            _record(name, score, heat, None, self._sample, self._inquiry.level)
+            for (name, heat), score in zip(maps.items(), scores, strict=True)
         ]
 
     def _compare(self, walks: dict[Fill, Walk], random: Sequence[dict[Fill, Walk]]) -> Score:
@@ -100,22 +99,35 @@ class Course:
         return np.stack([random.random(shape, dtype=np.float32) for random in randoms])
 
 
-def record_reading(
-    name: str, score: Score, heat: Floats, absolute: Floats | None, sample: Sample, level: float
+def record_readings(maps: Floats, scores: dict[Reading, Score], sample: Sample, level: float) -> list[ReadingRecord]:
+    """What is kept of each way to read maps (n, h, w, c), beside the absolute one."""
+    absolute = read_map(maps, "absolute"), scores["absolute"]
+    return [
+        _record(reading, score, read_map(maps, reading), absolute, sample, level) for reading, score in scores.items()
+    ]
+
+
+def _record(
+    name: str, score: Score, heat: Floats, absolute: tuple[Floats, Score] | None, sample: Sample, level: float
 ) -> ReadingRecord:
-    """What is kept of one way to read maps: heat (n, h, w), beside the absolute reading of the same maps, if any."""
-    groups = sample.groups[: len(heat)]
+    groups = sample.groups
 
     def measure(values: Doubles) -> Measurement:
         return mean_interval(values, groups, level, unit="log-odds", score="log-odds")
 
+    likeness = over_absolute = None
+    if absolute is not None:
+        likeness = correlation_interval(rank_correlations(absolute[0], heat), groups, level)
+        if name != "absolute":
+            over_absolute = measure(score.gains["together"] - absolute[1].gains["together"])
     lifts = region_lifts(heat, sample) if (heat >= 0).all() else np.full(len(heat), np.nan)
     return ReadingRecord(
         reading=name,
         gains={kind: measure(values) for kind, values in score.gains.items()},
+        over_absolute=over_absolute,
         over_edges=measure(score.over_edges),
         fills={fill: measure(values) for fill, values in score.by_fill.items()},
-        likeness=None if absolute is None else correlation_interval(rank_correlations(absolute, heat), groups, level),
+        likeness=likeness,
         lift=mean_interval(lifts, groups, level, unit="ratio", score=None),
         deletion=[measure(column) for column in score.walk.deletion.T],
         insertion=[measure(column) for column in score.walk.insertion.T],

@@ -26,7 +26,7 @@ from auditor.intervals import correlation_interval, mean_interval, median_interv
 from auditor.pictures import to_pixels
 from auditor.records import Measurement
 from auditor.studies.inquiry import Inquiry, NotApplicableError
-from auditor.studies.orders import Course, Score, readings_of, record_reading
+from auditor.studies.orders import Course, Score, readings_of, record_readings
 from auditor.studies.panels import Cascade, Panel, region_lifts, run_cascade
 from auditor.studies.sampling import Sample, draw_sample
 
@@ -112,7 +112,7 @@ def _examine(
             or np.mean([stage.likeness[name]["signed"] for stage in cascade.stages], axis=0),
             "other class": why_no_foil or rank_correlations(signed, read_map(others[name].maps, "signed")),
             "small noise": rank_correlations(signed, read_map(noisy[name].maps, "signed")),
-            "completeness": attribution.diagnostics.get(_COMPLETENESS, "its maps are not said to add up to anything"),
+            "completeness": attribution.diagnostics.get(_COMPLETENESS, "such maps are not said to add up to anything"),
         }
         scores = {
             reading: course.score(read_map(maps, reading)) for reading in readings_of(name.partition(" (")[0], maps)
@@ -129,15 +129,9 @@ def _examine(
                 images=len(sample),
                 is_costly=is_costly,
                 best_reading=best,
-                signed_minus_absolute=_difference(scores, sample, inquiry.level),
                 tests=tests,
                 cascade=_record_cascade(panel, name, cascade),
-                readings=[
-                    record_reading(
-                        reading, score, read_map(maps, reading), read_map(maps, "absolute"), sample, inquiry.level
-                    )
-                    for reading, score in scores.items()
-                ],
+                readings=record_readings(maps, scores, sample, inquiry.level),
                 lifts=_control_lifts(panel, name, maps, cascade),
                 trained_map=_keep_map(panel, f"trust map {name}", signed[0][..., None]),
             )
@@ -253,13 +247,6 @@ def _compare_methods(sample: Sample, maps: dict[str, Floats], level: float) -> l
             MapLikeness(first, second, median_interval(values, sample.groups[:count], level, unit="correlation"))
         )
     return found
-
-
-def _difference(scores: dict[Reading, Score], sample: Sample, level: float) -> Measurement | None:
-    if "signed" not in scores:
-        return None
-    paired = scores["signed"].gains["together"] - scores["absolute"].gains["together"]
-    return mean_interval(paired, sample.groups, level, unit="log-odds", score="log-odds")
 
 
 def _other_classes(inquiry: Inquiry, sample: Sample) -> tuple[Ints, str | None]:

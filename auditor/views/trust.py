@@ -26,15 +26,14 @@ def view_trust(result: AuditResult, arrays: Arrays) -> dict[str, Any] | None:
     if record is None:
         return None
     criteria = [criterion for criterion in record.criteria if _is_applied(record, criterion.name)]
-    unused = [criterion.name for criterion in record.criteria if criterion not in criteria]
     return {
         "sample": _describe_sample(record),
         "verdict": _say_who_deserves_trust(record),
         "criteria": [_view_criterion(criterion) for criterion in criteria],
-        "unused": f"Not applicable to any method here: {listed(unused)}." if unused else None,
+        "unused": _say_what_was_not_tested(record),
         "rows": [_view_method(entry, criteria) for entry in record.methods],
         "sense": _say_whether_it_makes_sense(record),
-        "signs": [_say_signed_or_absolute(entry) for entry in record.methods if entry.signed_minus_absolute],
+        "signs": [_say_signed_or_absolute(entry) for entry in record.methods if _reading(entry, "signed")],
         "smoothing": [_say_smoothed_or_not(entry) for entry in record.methods if _reading(entry, "smoothed")],
         "shortcut": [which_method_shows_it(finding, result) for finding in result.findings],
         "readings": [
@@ -125,24 +124,33 @@ def _say_whether_it_makes_sense(record: TrustRecord) -> str:
 
 
 def _say_signed_or_absolute(entry: MethodTrust) -> dict[str, str]:
-    measured = entry.signed_minus_absolute
+    """Which of the two orders finds sooner what moves the score."""
+    signs, strengths = _reading(entry, "signed"), _reading(entry, "absolute")
+    assert signs is not None
+    assert strengths is not None
+    measured = signs.over_absolute
     assert measured is not None
-    name = method_name(entry.method)
-    both = [
-        f"the {reading} one by {in_brackets(part.gains['together'])}"
-        for reading in ("signed", "absolute")
-        if (part := _reading(entry, reading)) is not None
-    ]
-    rest = f"Over a random order they gain, {listed(both)}.{_say_what_stays(entry)}"
     if measured.low is not None and measured.low > 0:
+        head = "signed"
         told = f"Its signs tell what speaks for the target: the signed order is better by {in_brackets(measured)}."
-        return {"head": f"{name}: signed.", "text": f"{told} {rest}"}
-    if measured.high is not None and measured.high < 0:
+    elif measured.high is not None and measured.high < 0:
+        head = "absolute"
         better = in_brackets(_reversed(measured))
         told = f"Its signs do not tell what speaks for the target: the absolute order is better by {better}."
-        return {"head": f"{name}: absolute.", "text": f"{told} {rest}"}
-    told = f"The signed order is not clearly better or worse, by {in_brackets(measured)}."
-    return {"head": f"{name}: open.", "text": f"{told} {rest}"}
+    else:
+        head = "open"
+        told = f"The signed order is not clearly better or worse: {in_brackets(measured)}."
+    gained = " and ".join(
+        f"the {part.reading} one gains {in_brackets(part.gains['together'])}" for part in (signs, strengths)
+    )
+    stays = ""
+    if entry.cascade:
+        last = entry.cascade[-1]
+        stays = (
+            f" On a model that knows nothing the absolute map still correlates by {signed(last.absolute.value)} with "
+            f"the trained model's, the signed one by {signed(last.signed.value)}."
+        )
+    return {"head": f"{method_name(entry.method)}: {head}.", "text": f"{told} Over a random order {gained}.{stays}"}
 
 
 def _reversed(measured: Measurement) -> Measurement:
@@ -151,60 +159,40 @@ def _reversed(measured: Measurement) -> Measurement:
     return replace(measured, value=value, low=low, high=high)
 
 
-def _say_what_stays(entry: MethodTrust) -> str:
-    """What an absolute map keeps where the model knows nothing: that much of it is the picture's own."""
-    if not entry.cascade:
-        return ""
-    last = entry.cascade[-1]
-    return (
-        f" On a model that knows nothing the absolute map still correlates by {signed(last.absolute.value)} with the "
-        f"trained model's, the signed one by {signed(last.signed.value)}: that much is the picture's own."
-    )
-
-
 def _say_smoothed_or_not(entry: MethodTrust) -> dict[str, str]:
+    """Whether smoothing helps to find what moves the score, and what it changes."""
     raw, smoothed = _reading(entry, "absolute"), _reading(entry, "smoothed")
     assert raw is not None
     assert smoothed is not None
+    gain, likeness = smoothed.over_absolute, smoothed.likeness
+    assert gain is not None
+    assert likeness is not None
+    is_better, is_worse = (gain.low or 0.0) > 0, (gain.high or 0.0) < 0
+    head = "smoothed" if is_better else "raw" if is_worse else "no clear difference"
     lifts = ""
     if raw.lift.value is not None and smoothed.lift.value is not None:
         before, after = (figure("", part.lift).value for part in (raw, smoothed))
-        lifts = f", and the lift of the artefact's region from {before} to {after}"
+        lifts = f"; the lift of the artefact's region goes from {before} to {after}"
     before, after = (in_brackets(part.gains["deletion"]) for part in (raw, smoothed))
     told = (
-        f"Smoothing changes the ranking of the pixels to {in_brackets(_known(smoothed.likeness))} (Spearman with the raw "
-        f"map) and moves the gain of deletion from {before} to {after}{lifts}."
+        f"The smoothed order is better by {in_brackets(gain)}, deletion alone goes from {before} to {after}{lifts}. "
+        f"It is another map, though: its ranking of the pixels correlates by {in_brackets(likeness)} with the raw one."
     )
-    return {"head": f"{method_name(entry.method)}: {_smoothing_word(raw, smoothed)}.", "text": told}
-
-
-def _smoothing_word(raw: ReadingRecord, smoothed: ReadingRecord) -> str:
-    """Whether the interval of either reading shuts the other's gain out."""
-    one, other = raw.gains["deletion"], smoothed.gains["deletion"]
-    if None in (one.low, one.high, other.value):
-        return "open"
-    assert one.low is not None
-    assert one.high is not None
-    assert other.value is not None
-    return "smoothed" if other.value > one.high else "raw" if other.value < one.low else "no clear difference"
-
-
-def _known(measured: Measurement | None) -> Measurement:
-    assert measured is not None
-    return measured
+    return {"head": f"{method_name(entry.method)}: {head}.", "text": told}
 
 
 def _view_criterion(criterion: TrustCriterion) -> dict[str, str]:
+    sides = ("under", "over") if criterion.better == "low" else ("over", "under")
     if criterion.passes == criterion.fails:
-        sides = ("under", "over") if criterion.better == "low" else ("over", "under")
         rule = f"passed {sides[0]} {criterion.passes:g}, failed {sides[1]} it"
     else:
-        rule = f"passed over {criterion.passes:g}, failed under {criterion.fails:g}"
+        rule = f"passed {sides[0]} {criterion.passes:g}, failed {sides[1]} {criterion.fails:g}"
     return {
         "name": criterion.name,
         "question": criterion.question,
         "figure": criterion.figure,
         "rule": rule,
+        "wanted": f"wanted {sides[0]} {criterion.passes:g}",
         "decisive": "decides" if criterion.decisive else "",
     }
 
@@ -221,13 +209,18 @@ def _view_method(entry: MethodTrust, criteria: list[TrustCriterion]) -> dict[str
     }
 
 
-def _view_test(test: TrustTest) -> dict[str, str]:
-    told = figure(test.name, test.measured) if test.measured is not None else None
-    return {
-        "outcome": test.outcome,
-        "value": "–" if told is None else told.value,
-        "interval": test.reason or "" if told is None else told.reason or told.interval,
-    }
+def _view_test(test: TrustTest) -> dict[str, Any]:
+    return {"outcome": test.outcome, "figure": None if test.measured is None else figure(test.name, test.measured)}
+
+
+def _say_what_was_not_tested(record: TrustRecord) -> list[str]:
+    """Which tests were not applicable to which methods, and why."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for entry in record.methods:
+        for test in entry.tests:
+            if test.outcome == "not_applicable":
+                found.setdefault((test.name, test.reason or ""), []).append(method_name(entry.method))
+    return [f"{name}: not applicable to {listed(methods)}, for {why}." for (name, why), methods in found.items()]
 
 
 def _view_reading(record: ReadingRecord) -> dict[str, Any]:
