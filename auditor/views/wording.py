@@ -33,7 +33,7 @@ def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
             return f"{100 * value:.1f} %".replace("-", "\N{MINUS SIGN}")
         if measured.unit in _SIGNED:
             return signed(value, 3 if measured.unit == "probability" else digits)
-        return f"{value:.{digits}f}"
+        return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
     interval = ""
     if measured.low is not None and measured.high is not None:
