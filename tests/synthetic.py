@@ -9,7 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auditor.explanations import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
+from auditor.explanations import (
+    AdversarialRule,
+    ChangedImage,
+    ChangeSet,
+    ContrastExemplar,
+    ContrastGroup,
+    ContrastIntervention,
+    ContrastLikeness,
+    ContrastMaps,
+    ContrastMending,
+    ContrastRecord,
+    ContrastShare,
+    ContrastSuspect,
+    CounterfactualRecord,
+)
 from auditor.records import (
     Agreement,
     ArtefactRecord,
@@ -96,6 +110,66 @@ def make_counterfactual(classes: tuple[str, ...], artefact: str, image: str) -> 
             sets.append(replace(aim, confined="elsewhere", measurements=empty | gone, regions={}, leads={}, shown=[]))
     rule = AdversarialRule(8 / 255, 1 / 255, 0.7, 0.2, 1.0)
     return CounterfactualRecord(sets, {artefact: 0.0625}, rule, measure(0.125, 0.0625, "share"), 1234, ["a note"])
+
+
+def make_contrast(
+    artefact: str = "tag", classes: tuple[str, ...] = ("cat", "dog"), image: str = "image-1"
+) -> ContrastRecord:
+    def share(value: float, n: int = 20) -> Measurement:
+        return measure(value, 0.125, "share", n)
+
+    label, predicted = classes[1], classes[0]
+    keys = [f"contrast map {what}" for what in ("predicted", "true", "margin")]
+    leads = {"over_random": share(0.625), "over_edges": share(0.5), "over_predicted": share(0.25)}
+    lost = {"over_random": share(-0.375), "over_edges": share(-0.5), "over_predicted": share(0.0)}
+    return ContrastRecord(
+        errors=24,
+        measured=20,
+        share=0.05,
+        fills=["mean", "blur"],
+        likeness=[
+            ContrastLikeness(
+                method, measure(0.25, 0.125, "rank correlation"), measure(0.5, 0.125, "SSIM"), share(0.125)
+            )
+            for method in METHODS
+        ],
+        regions=[
+            ContrastShare(artefact, method, errors, share(0.5), share(0.25), 0.125)
+            for method in METHODS
+            for errors in ("those that came with it", "those made by inserting it")
+        ],
+        interventions=[
+            ContrastIntervention(
+                artefact=artefact,
+                target=predicted,
+                removals={"exact": share(0.75)},
+                placebos={"exact": share(0.125)},
+                removal_lead=share(0.625),
+                mended_by_insertion=share(0.25),
+                broken=share(0.375, 80),
+                broken_by_controls=share(0.125, 80),
+                broken_lead=share(0.25, 80),
+                towards={predicted: 30},
+                notes=["control 'flat patch' equals the artefact and is left out"],
+            )
+        ],
+        suspects=[
+            ContrastSuspect(image, label, predicted, artefact, 4.25, True, False),
+            ContrastSuspect("image-2", label, predicted, artefact, 0.5, False, None),
+        ],
+        groups=[ContrastGroup(label, predicted, 24, measure(1.75), 20, 15)],
+        mending=[
+            ContrastMending(METHODS[0], share(0.875), measure(3.25), {"mean": share(0.875)}, **leads),
+            ContrastMending(METHODS[1], share(0.125), measure(-0.25), {"mean": share(0.125)}, **lost),
+            ContrastMending("random pixels", share(0.25), measure(0.125), {"mean": share(0.25)}),
+            ContrastMending("edges", share(0.375), measure(0.25), {"mean": share(0.375)}),
+        ],
+        exemplars=[
+            ContrastExemplar(image, label, predicted, 1.5, "with", inserted, [ContrastMaps(METHODS[0], *keys)])
+            for inserted in (None, artefact)
+        ],
+        notes=["4 errors are left out"],
+    )
 
 
 def make_result(
@@ -195,6 +269,7 @@ def make_result(
             config=config,
         ),
         counterfactual=make_counterfactual(classes, artefact, image),
+        contrastive=make_contrast(artefact, classes, image),
     )
 
 
@@ -204,6 +279,7 @@ def make_arrays() -> dict[str, npt.NDArray[Any]]:
         name: random.integers(0, 256, (8, 8, 1)).astype(np.uint8) for name in ("with", "without", "artefact", "mean")
     }
     maps = [*(f"map {name}" for name in METHODS), "difference"]
+    maps += [f"contrast map {what}" for what in ("predicted", "true", "margin")]
     return pictures | {name: random.normal(size=(8, 8, 1)).astype(np.float32) for name in maps}
 
 

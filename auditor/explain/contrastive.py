@@ -32,7 +32,7 @@ class Likeness:
     spearman: float
     """Rank correlation of the saliency of all pixels: do they dwell on the same places?"""
     ssim: float
-    """Structural similarity of the signed maps: do they say the same there?"""
+    """Structural similarity of the signed maps as they are drawn: do they say the same there?"""
     overlap: float
     """Intersection over union of the strongest pixels."""
 
@@ -41,7 +41,8 @@ def compare_maps(first: Floats, second: Floats, share: float) -> Likeness:
     """Compare two maps (h, w, c); the strongest pixels are this share of the frame.
 
     For SSIM both maps are summed over channels and divided by one number, the 99.5th percentile of their absolute
-    values together, then clipped to [-1, 1]: a map that is weaker everywhere stays weaker.
+    values together, clipped to [-1, 1] and moved to [0, 1]: a map that is weaker everywhere stays weaker, and zero is
+    the middle grey, for SSIM is made for tones and takes two changes of sign for none.
 
     References: Adebayo et al., "Sanity checks for saliency maps" (2018); Wang et al. (2004) for SSIM.
     """
@@ -53,8 +54,8 @@ def compare_maps(first: Floats, second: Floats, share: float) -> Likeness:
     absolute = np.abs(signed)
     scale = float(np.percentile(absolute, _CLIPPED)) or float(absolute.max())
     side = min(7, *first.shape[:2])
-    scaled = np.clip(signed / max(scale, np.finfo(np.float64).tiny), -1, 1)
-    ssim = structural_similarity(scaled[0], scaled[1], data_range=2.0, win_size=side - 1 + side % 2)
+    scaled = (np.clip(signed / max(scale, np.finfo(np.float64).tiny), -1, 1) + 1) / 2
+    ssim = structural_similarity(scaled[0], scaled[1], data_range=1.0, win_size=side - 1 + side % 2)
     count = max(1, round(share * strengths[0].size))
     tops = [np.argsort(-one, axis=None, kind="stable")[:count] for one in strengths]
     common = len(np.intersect1d(tops[0], tops[1]))

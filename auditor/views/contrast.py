@@ -19,9 +19,9 @@ from auditor.explanations import (
 from auditor.history import Arrays
 from auditor.records import Measurement
 from auditor.result import AuditResult
-from auditor.views.wording import MOST_ROWS, Figure, figure, method_name, signed
+from auditor.views.wording import Figure, figure, method_name, signed
 
-_MOST_SUSPECTS = 12
+_MOST_LISTED = 12
 
 _FEW = 0.1
 """An artefact whose removal mends surely less than this share of the errors is said not to make them."""
@@ -36,7 +36,7 @@ def view_contrast(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         return {"record": None, "why": f"Errors were not explained: {why}."}
     return {
         "record": record,
-        "share": f"{record.share:.0%}",
+        "share": _share(record),
         "fills": ", ".join(record.fills),
         "answers": [
             ("Do the maps of the predicted and of the true class differ?", _differ(record)),
@@ -57,17 +57,17 @@ def view_contrast(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
                 method_name(entry.method),
                 figure("", entry.share),
                 figure("", entry.share_predicted),
-                f"{entry.area:.1%}",
+                f"{100 * entry.area:.1f} %",
             )
             for entry in record.regions
         ],
         "suspects": [
             (entry, f"{entry.score:.2f}", _WORDS[entry.mended], _WORDS[entry.mended_by_placebo])
-            for entry in record.suspects[:_MOST_SUSPECTS]
+            for entry in record.suspects[:_MOST_LISTED]
         ],
-        "suspects_left_out": max(0, len(record.suspects) - _MOST_SUSPECTS),
-        "groups": [(entry, figure("", entry.margin)) for entry in record.groups[:MOST_ROWS]],
-        "groups_left_out": max(0, len(record.groups) - MOST_ROWS),
+        "suspects_left_out": max(0, len(record.suspects) - _MOST_LISTED),
+        "groups": [(entry, figure("", entry.margin)) for entry in record.groups[:_MOST_LISTED]],
+        "groups_left_out": max(0, len(record.groups) - _MOST_LISTED),
         "exemplars": [_exemplar(entry, arrays) for entry in record.exemplars],
     }
 
@@ -82,8 +82,8 @@ def _differ(record: ContrastRecord) -> str:
     most = max(known, key=_value(lambda entry: entry.overlap))
     told = (
         f"In {len(known)} kinds of map on up to {record.measured} errors, the two share between {_told(least.overlap)} "
-        f"({method_name(least.method)}) and {_told(most.overlap)} ({method_name(most.method)}) of their strongest "
-        f"pixels (median; the strongest are {record.share:.0%} of the frame), and the rank correlation of all pixels "
+        f"by {method_name(least.method)} and {_told(most.overlap)} by {method_name(most.method)} of their strongest "
+        f"pixels (median; the strongest are {_share(record)} of the frame), and the rank correlation of all pixels "
         f"runs from {_extreme(known, min)} to {_extreme(known, max)}."
     )
     if len(apart) == len(known):
@@ -101,7 +101,7 @@ def _explain(record: ContrastRecord) -> str:
     best = methods[0]
     fills = "fills" if len(record.fills) > 1 else "fill"
     told = (
-        f"Removing the {record.share:.0%} of pixels that speak most for the wrong class by the margin map of "
+        f"Removing the {_share(record)} of pixels that speak most for the wrong class by the margin map of "
         f"{method_name(best.method)} mends {_told(best.mended)} of {best.mended.n} errors, random pixels "
         f"{_told(random.mended)}, the strongest edges {_told(edges.mended)} (by most of the {fills} "
         f"{_listed(record.fills)})."
@@ -129,7 +129,7 @@ def _choose(record: ContrastRecord) -> str:
     else:
         said = (
             f"{method_name(best.method)}: it mends {_lead(best.over_random)} more of the errors than random pixels and "
-            f"{_lead(best.over_edges)} more than edges, and lowers the margin by {signed(best.fall.value)} log-odds."
+            f"{_lead(best.over_edges)} more than edges, and the margin falls by {figure('', best.fall).value} log-odds."
         )
         others = [method_name(entry.method) for entry in winners[1:]]
         said += f" Better than both references, too: {_listed(others)}." if others else ""
@@ -183,6 +183,15 @@ def _blame_one(record: ContrastRecord, entry: ContrastIntervention) -> str:
         f"{f' (towards {towards})' if towards else ''}, innocent edits {_told(entry.broken_by_controls)}: "
         f"{'it can make errors' if makes else 'no clear sign that it makes errors'}."
     )
+    made = [share for share in record.regions if share.artefact == entry.artefact and "inserting" in share.errors]
+    if made:
+        held = sorted(made, key=lambda share: share.share.value or 0.0)
+        said += (
+            f" Of those errors its doing is known; the margin maps put between {_told(held[0].share)} "
+            f"({method_name(held[0].method)}) and {_told(held[-1].share)} ({method_name(held[-1].method)}) of "
+            f"their weight in its region, which is {100 * held[0].area:.1f} % of the frame "
+            f"(medians, n = {held[-1].share.n})."
+        )
     return said
 
 
@@ -194,10 +203,10 @@ def _exemplar(entry: ContrastExemplar, arrays: Arrays) -> dict[str, Any]:
             for key in (maps.predicted, maps.true, maps.margin)
         )
         pairs = (
-            (f"for {entry.predicted}, predicted", predicted, (predicted, true)),
-            (f"for {entry.label}, true", true, (predicted, true)),
-            ("margin between them", margin, (margin,)),
-            ("difference of both maps", np.abs(predicted - true), (predicted - true,)),
+            (f"predicted: {entry.predicted}", predicted, (predicted, true)),
+            (f"true: {entry.label}", true, (predicted, true)),
+            ("margin", margin, (margin,)),
+            ("difference", np.abs(predicted - true), (predicted - true,)),
         )
         layers = [
             (words, figures.heat_layer(values.astype(np.float32), figures.map_scale(*together)))
@@ -213,10 +222,7 @@ def _exemplar(entry: ContrastExemplar, arrays: Arrays) -> dict[str, Any]:
 
 
 def _mending_row(entry: ContrastMending) -> tuple[str, list[Figure | None]]:
-    parts = (
-        entry.mended, entry.over_random, entry.over_edges, entry.over_predicted, entry.fall, entry.fall_over_random,
-        entry.fall_over_edges,
-    )  # fmt: skip
+    parts = (entry.mended, entry.over_random, entry.over_edges, entry.over_predicted, entry.fall)
     return method_name(entry.method), [None if part is None else figure("", part) for part in parts]
 
 
@@ -254,6 +260,10 @@ def _value(of: Callable[[ContrastLikeness], Measurement]) -> Callable[[ContrastL
 
 def _extreme(entries: Sequence[ContrastLikeness], choose: Callable[[list[float]], float]) -> str:
     return f"{choose([entry.spearman.value for entry in entries if entry.spearman.value is not None]):.2f}"
+
+
+def _share(record: ContrastRecord) -> str:
+    return f"{100 * record.share:.3g} %"
 
 
 def _high(measured: Measurement | None) -> float:

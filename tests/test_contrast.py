@@ -1,0 +1,359 @@
+"""Contrasts of predicted and true class: exact where known, the same in pairs as alone, and errors mended by cause."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auditor.artefacts import Artefact, Overlay
+from auditor.classifier import log_odds, predicted_classes
+from auditor.explain.attribution import ATTRIBUTIONS, ask, integrated_gradients, smoothgrad
+from auditor.explain.contrastive import compare_maps, replace_pixels, share_in_region, strongest_pixels
+from auditor.explanations import ContrastRecord
+from auditor.history import Rows
+from auditor.interventions import insert
+from auditor.keras_classifier import KerasClassifier
+from auditor.observations import Population
+from auditor.studies.contrast import contrastive
+from auditor.studies.error_maps import EDGES, RANDOM
+from auditor.studies.inquiry import Inquiry, NotApplicableError
+from auditor.views.contrast import view_contrast
+from tests.closed_form import ExponentialClassifier, LinearClassifier, linear, memory_dataset, quadratic, random_images
+from tests.keras_models import SHAPE, in_every_shape, small_classifier
+from tests.synthetic import make_arrays, make_finding, make_result
+
+METHODS = sorted(ATTRIBUTIONS)
+OPTIONS = {"smoothgrad": {"samples": 16, "tolerance": 1e-6}, "integrated_gradients": {"nodes": 8, "most_nodes": 8}}
+TARGETS, FOILS = np.array([0, 1, 2, 0, 1, 2]), np.array([1, 2, 0, 2, 0, 1])
+
+
+def question(classifier, images, targets, foils=None, **changes):
+    ids = changes.pop("ids", [f"image {number}" for number in range(len(images))])
+    mean = np.full(images.shape[1:], 0.5, np.float32)
+    foils = None if foils is None else np.asarray(foils)
+    return ask(classifier, images, np.asarray(targets), ids=ids, mean_image=mean, foils=foils, **changes)
+
+
+class TestExactContrast:
+    def test_the_margin_of_a_linear_model_is_the_difference_of_its_weights(self):
+        classifier, images = linear(), random_images(3)
+        found = ATTRIBUTIONS["gradient"](question(classifier, images, [2, 0, 1], [1, 3, 0]))[""]
+        np.testing.assert_array_equal(found.maps, classifier.weights[[2, 0, 1]])
+        np.testing.assert_array_equal(found.contrast.foil, classifier.weights[[1, 3, 0]])
+        np.testing.assert_array_equal(
+            found.contrast.margin, classifier.weights[[2, 0, 1]] - classifier.weights[[1, 3, 0]]
+        )
+
+    def test_integrated_gradients_times_the_difference_to_the_baseline(self):
+        classifier, images = linear(), random_images(3)
+        asked = question(classifier, images, [2, 0, 1], [1, 3, 0])
+        found = integrated_gradients(asked, baselines=("black",), nodes=1)["black"]
+        weights = classifier.weights[[2, 0, 1]] - classifier.weights[[1, 3, 0]]
+        np.testing.assert_allclose(found.contrast.margin, weights * images, atol=1e-5)
+
+    def test_grad_cam_weighs_features_by_the_difference_of_slopes_before_it_rectifies(self):
+        classifier, images = linear(), random_images(3)
+        found = ATTRIBUTIONS["grad_cam"](question(classifier, images, [2, 0, 1], [1, 3, 0]))["pixels"]
+        weights = (classifier.weights[[2, 0, 1]] - classifier.weights[[1, 3, 0]]).mean(axis=(1, 2))
+        expected = np.maximum(np.einsum("nhwc,nc->nhw", images, weights), 0)
+        np.testing.assert_allclose(found.contrast.margin[..., 0], expected, atol=1e-5)
+        assert not np.allclose(found.contrast.margin, found.maps - found.contrast.foil)
+
+    @pytest.mark.parametrize("baseline", ["mean", "blur", "black"])
+    def test_the_margin_sums_to_the_change_of_the_margin(self, baseline):
+        classifier = ExponentialClassifier(linear().weights, linear().bias)
+        asked = question(classifier, random_images(4), [0, 1, 2, 3], [1, 2, 3, 0])
+        found = integrated_gradients(asked, baselines=(baseline,), tolerance=1e-3)[baseline]
+        at, scores, reference = np.arange(4), classifier.scores(asked.images), classifier.scores(found.baseline)
+        change = (scores - reference)[at, asked.targets] - (scores - reference)[at, asked.foils]
+        np.testing.assert_allclose(found.contrast.margin.sum(axis=(1, 2, 3)), change, rtol=1e-2, atol=1e-2)
+
+
+@pytest.fixture(scope="module")
+def classifiers():
+    return {name: KerasClassifier(model, image_shape=SHAPE, batch_size=8) for name, model in in_every_shape().items()}
+
+
+class TestPairedPasses:
+    @pytest.mark.parametrize("shape", ["functional", "sequential", "nested", "subclassed"])
+    @pytest.mark.parametrize("name", METHODS)
+    def test_give_what_two_questions_give(self, classifiers, shape, name):
+        classifier, images = classifiers[shape], random_images(6, SHAPE)
+        options = OPTIONS.get(name, {})
+        paired = ATTRIBUTIONS[name](question(classifier, images, TARGETS, FOILS), **options)
+        first, second = (ATTRIBUTIONS[name](question(classifier, images, aim), **options) for aim in (TARGETS, FOILS))
+        for variant, found in paired.items():
+            scale = float(np.abs(first[variant].maps).max())
+            np.testing.assert_allclose(found.maps, first[variant].maps, atol=1e-5 * scale)
+            np.testing.assert_allclose(found.contrast.foil, second[variant].maps, atol=1e-5 * scale)
+
+    def test_stop_only_when_target_and_foil_are_within_tolerance(self):
+        classifier = ExponentialClassifier(linear().weights, linear().bias)
+        images = random_images(4)
+        paired, first, second = (
+            smoothgrad(question(classifier, images, aim, foil), samples=512, tolerance=0.03)[""].diagnostics
+            for aim, foil in (([0] * 4, [1] * 4), ([0] * 4, None), ([1] * 4, None))
+        )
+        np.testing.assert_array_equal(paired["samples"], np.maximum(first["samples"], second["samples"]))
+        assert (paired["relative standard error"] <= 0.03).all()
+
+    @pytest.mark.parametrize("name", METHODS)
+    def test_depend_on_neither_batch_size_nor_order(self, name):
+        images, ids = random_images(6, SHAPE), [f"image {number}" for number in range(6)]
+        order, options = np.array([4, 0, 5, 2, 1, 3]), OPTIONS.get(name, {})
+        straight = ATTRIBUTIONS[name](question(small_classifier(8), images, TARGETS, FOILS, ids=ids), **options)
+        mixed = ATTRIBUTIONS[name](
+            question(small_classifier(4), images[order], TARGETS[order], FOILS[order], ids=[ids[at] for at in order]),
+            **options,
+        )
+        for variant, found in straight.items():
+            np.testing.assert_allclose(mixed[variant].contrast.margin, found.contrast.margin[order], atol=1e-4)
+
+    def test_a_question_about_some_images_keeps_their_foils(self):
+        asked = question(quadratic(), random_images(4), [0, 1, 2, 3], [1, 2, 3, 0]).about([2, 0])
+        alone = question(quadratic(), random_images(4)[[2, 0]], [2, 0], [3, 1])
+        np.testing.assert_array_equal(asked.foils, alone.foils)
+        np.testing.assert_array_equal(asked.against.gradient, alone.against.gradient)
+
+
+class TestComparison:
+    maps = random_images(2, (12, 12, 3)) - 0.5
+
+    def test_a_map_is_like_itself(self):
+        alike = compare_maps(self.maps[0], self.maps[0], 0.05)
+        np.testing.assert_allclose([alike.spearman, alike.ssim, alike.overlap], 1)
+
+    def test_a_map_and_its_opposite_dwell_on_the_same_places_and_say_the_contrary(self):
+        opposite = compare_maps(self.maps[0], -self.maps[0], 0.05)
+        np.testing.assert_allclose([opposite.spearman, opposite.overlap], 1)
+        assert opposite.ssim < -0.5
+
+    def test_the_order_does_not_matter_and_a_common_factor_neither(self):
+        first = compare_maps(self.maps[0], self.maps[1], 0.05)
+        second = compare_maps(7 * self.maps[1], 7 * self.maps[0], 0.05)
+        np.testing.assert_allclose([first.spearman, first.ssim], [second.spearman, second.ssim], atol=1e-6)
+        assert first.overlap == second.overlap
+
+    def test_the_overlap_counts_the_strongest_pixels(self):
+        first, second = np.full((10, 10, 1), 0.1, np.float32), np.full((10, 10, 1), 0.1, np.float32)
+        first[0, :5], second[0, 2:7] = 1, 1
+        assert compare_maps(first, second, 0.05).overlap == 3 / 7
+
+    def test_a_map_that_is_zero_is_like_none(self):
+        assert np.isnan(compare_maps(np.zeros((8, 8, 1), np.float32), self.maps[0, :8, :8, :1], 0.05).spearman)
+
+    def test_an_even_map_holds_the_share_of_the_frame_in_a_region(self):
+        mask = np.zeros((10, 10), bool)
+        mask[:2, :5] = True
+        values = np.ones((10, 10, 3), np.float32)
+        assert share_in_region(values, mask) == pytest.approx(0.1)
+        values[mask] = -9
+        assert share_in_region(values, mask) == pytest.approx(0.5)
+        assert np.isnan(share_in_region(np.zeros_like(values), mask))
+
+    def test_as_many_pixels_are_strongest_as_asked_for_even_of_a_flat_map(self):
+        masks = [strongest_pixels(np.zeros((9, 9)), 4, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+        assert [mask.sum() for mask in masks] == [4, 4, 4]
+        np.testing.assert_array_equal(masks[0], masks[1])
+        assert (masks[0] != masks[2]).any()
+
+    def test_replacing_touches_masked_pixels_only(self):
+        image = random_images(1, (9, 9, 3))[0]
+        masks = np.random.default_rng(0).random((2, 9, 9)) < 0.2
+        for edited in replace_pixels(image, masks, ("mean", "blur", "inpaint")).values():
+            for mask, one in zip(masks, edited, strict=True):
+                np.testing.assert_array_equal(one[~mask], image[~mask])
+                assert (one[mask] != image[mask]).any()
+
+    def test_inpainting_continues_a_ramp_exactly(self):
+        ramp = np.broadcast_to(np.linspace(0, 1, 9, dtype=np.float32)[None, :, None], (9, 9, 1)).copy()
+        mask = np.zeros((1, 9, 9), bool)
+        mask[0, 3:6, 2:7] = True
+        np.testing.assert_allclose(replace_pixels(ramp, mask, ("inpaint",))["inpaint"][0], ramp, atol=1e-6)
+
+
+SIDE, COUNT = 12, 36
+CORNER = (slice(9, 12), slice(9, 12))
+CLASSES = ("class 0", "class 1", "class 2")
+
+
+def make_classifier(stamp: float = 3.0) -> LinearClassifier:
+    """Class 0 shows as light on the left, class 1 on the right; a light corner speaks for class 2."""
+    weights = np.zeros((3, SIDE, SIDE, 1), np.float32)
+    weights[0, :8, :6] = weights[1, :8, 6:] = 0.5
+    weights[(2, *CORNER)] = stamp
+    return LinearClassifier(weights, np.array([0, 0, -2], np.float32), output="softmax")
+
+
+def make_inquiry(*, stamped: int = 12, labels: bool = True, classifier: LinearClassifier | None = None) -> Inquiry:
+    """Images of the classes 0 and 1, of which the first few carry a stamp and are therefore taken for class 2."""
+    classifier = classifier or make_classifier()
+    random = np.random.default_rng(0)
+    images = random.uniform(0, 0.05, (COUNT, SIDE, SIDE, 1)).astype(np.float32)
+    truth = np.arange(COUNT) % 2
+    for number, label in enumerate(truth):
+        images[number, :8, 6 * label : 6 * label + 6] += random.uniform(0.4, 0.6)
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    alpha[CORNER] = 0.9
+    overlay = Overlay(alpha, np.ones((SIDE, SIDE, 1), np.float32))
+    images[:stamped] = insert(images[:stamped], overlay)
+    dataset = memory_dataset(classifier, images, truth if labels else None)
+    dataset._source.arrays["carries"] = np.arange(COUNT) < stamped
+    scores = classifier.scores(images)
+    predicted = predicted_classes(scores, "softmax")
+    has = predicted if dataset.truth is None else dataset.truth
+    artefact = Artefact("stamp", "overlay", overlay, 2, "carries", {}, {})
+    population = Population(
+        np.arange(COUNT), log_odds(scores, "softmax"), predicted, has, dataset.labelled, dataset.groups
+    )
+    return Inquiry(
+        classifier=classifier,
+        dataset=dataset,
+        images=population,
+        artefacts=[artefact],
+        findings=[make_finding("stamp", "class 2")],
+        mean_image=images.mean(axis=0),
+        attributions={"gradient": {}, "integrated_gradients": {"baselines": ("black",), "nodes": 2}},
+        rows=Rows(),
+        arrays={},
+        seed=0,
+        level=0.95,
+        progress=lambda stage, done, total: None,
+    )
+
+
+@pytest.fixture(scope="module")
+def inquiry() -> Inquiry:
+    return make_inquiry()
+
+
+@pytest.fixture(scope="module")
+def record(inquiry) -> ContrastRecord:
+    return contrastive(inquiry)
+
+
+class TestStudy:
+    def test_errors_made_by_an_artefact_are_mended_by_its_removal_and_by_no_placebo(self, record):
+        (trial,) = record.interventions
+        assert record.errors == record.measured == 12
+        assert trial.removals["exact"].value == 1
+        assert trial.placebos["exact"].value == 0
+        assert trial.removal_lead.low > 0
+
+    def test_inserting_it_makes_such_errors_and_innocent_edits_make_none(self, record):
+        (trial,) = record.interventions
+        assert (trial.broken.value, trial.broken.n) == (1, 24)
+        assert trial.towards == {"class 2": 24}
+        assert trial.broken_by_controls.value < 0.5
+        assert trial.broken_lead.low > 0
+
+    def test_the_margin_lies_in_the_region_more_than_an_even_map_would(self, record):
+        assert {share.errors for share in record.regions} == {
+            "those that came with it",
+            "those made by inserting it",
+        }
+        for share in record.regions:
+            assert share.area == pytest.approx(9 / 144)
+            assert share.share.low > share.area
+
+    def test_the_error_that_it_made_is_ranked_before_one_that_it_carries_by_chance(self):
+        inquiry = make_inquiry(stamped=12)
+        swapped = inquiry.images.has.copy()
+        swapped[0] = [False, False, True]  # this one is of class 2: no error at all
+        swapped[30] = [False, True, False]  # and this one, without stamp, is labelled wrongly
+        images = replace(inquiry.images, has=swapped)
+        record = contrastive(replace(inquiry, images=images))
+        assert all(suspect.mended and suspect.mended_by_placebo is False for suspect in record.suspects)
+        assert [suspect.image for suspect in record.suspects].count("image 030") == 0
+        flags = np.arange(COUNT) < 12
+        flags[30] = True
+        inquiry.dataset._source.arrays["carries"] = flags
+        ranked = contrastive(replace(inquiry, images=images)).suspects
+        assert ranked[-1].image == "image 030"
+        assert ranked[-1].score == 0
+        assert not ranked[-1].mended
+        assert ranked[0].score > 1
+
+    def test_removing_what_speaks_for_the_error_mends_more_than_random_pixels(self, record):
+        for entry in record.mending[:2]:
+            assert entry.mended.value == 1
+            assert entry.over_random.low > 0
+            assert entry.fall_over_random.low > 0
+        assert [entry.method for entry in record.mending[-2:]] == [RANDOM, EDGES]
+
+    def test_groups_count_every_error(self, record):
+        assert sum(group.count for group in record.groups) == 12
+        assert {(group.label, group.predicted) for group in record.groups} == {
+            ("class 0", "class 2"),
+            ("class 1", "class 2"),
+        }
+        assert all(group.mended == group.carriers == group.count for group in record.groups)
+
+    def test_every_picture_and_map_that_the_record_names_is_kept(self, inquiry, record):
+        assert len(record.exemplars) == 8
+        for exemplar in record.exemplars:
+            assert inquiry.arrays[exemplar.picture].dtype == np.uint8
+            for maps in exemplar.maps:
+                for key in (maps.predicted, maps.true, maps.margin):
+                    assert inquiry.arrays[key].shape == (SIDE, SIDE, 1)
+
+    def test_the_same_is_found_twice(self, record):
+        assert contrastive(make_inquiry()) == record
+
+    def test_an_artefact_over_most_of_the_frame_has_no_region_but_is_tried(self):
+        inquiry = make_inquiry()
+        overlay = Overlay(np.full((SIDE, SIDE), 0.5, np.float32), np.ones((SIDE, SIDE, 1), np.float32))
+        inquiry = replace(inquiry, artefacts=[replace(inquiry.artefacts[0], appearance=overlay)])
+        record = contrastive(inquiry)
+        assert record.regions == []
+        assert record.suspects == []
+        assert record.interventions[0].removals["exact"].n == 12
+
+    def test_without_errors_it_says_so(self):
+        with pytest.raises(NotApplicableError, match="none of 36 labelled images is predicted wrongly"):
+            contrastive(make_inquiry(stamped=0))
+
+    def test_without_labels_it_says_so(self):
+        with pytest.raises(NotApplicableError, match="no labels"):
+            contrastive(make_inquiry(labels=False))
+
+    def test_independent_classes_are_contrasted_where_one_is_predicted_in_anothers_place(self):
+        inquiry = make_inquiry()
+        predicted = np.zeros((COUNT, 3), bool)
+        has = predicted.copy()
+        predicted[:, 0] = has[:, 0] = True
+        predicted[0], has[0] = [True, False, False], [False, True, False]
+        predicted[1] = [True, True, False]  # one too many: nothing is missed
+        images = replace(inquiry.images, predicted=predicted, has=has)
+        record = contrastive(replace(inquiry, images=images), exemplars=0)
+        assert record.errors == 1
+        assert record.groups[0].label == "class 1"
+        assert record.groups[0].predicted == "class 0"
+        assert record.notes == ["1 errors without one wrongly predicted and one missed class are left out"]
+
+
+class TestSection:
+    def test_answers_its_questions_from_the_numbers_of_the_run(self):
+        view = view_contrast(make_result(), make_arrays())
+        answers = dict(view["answers"])
+        assert answers["Do the maps of the predicted and of the true class differ?"].startswith("Yes, by every method")
+        assert "gradient: it mends 62 points" in answers["Which method helps most?"]
+        assert "would not have done" in answers["Which method helps most?"]
+        assert "yes, of some" in answers["Was the error the artefact’s doing?"]
+
+    def test_says_plainly_when_no_method_beats_chance(self):
+        result = make_result()
+        record = result.contrastive
+        weak = [
+            replace(entry, over_edges=entry.over_edges and replace(entry.over_edges, low=-0.1))
+            for entry in record.mending
+        ]
+        view = view_contrast(replace(result, contrastive=replace(record, mending=weak)), make_arrays())
+        assert dict(view["answers"])["Which method helps most?"].startswith("None beats random pixels and edges")
+
+    def test_says_why_the_study_did_not_run(self):
+        view = view_contrast(replace(make_result(), contrastive=None), make_arrays())
+        assert view["record"] is None
+        assert "not in this result" in view["why"]
