@@ -30,6 +30,7 @@ from auditor.surgery import (
     from_one_float_tensor_to_one,
     permuted,
     recording,
+    settle_input_range,
     settle_output,
 )
 
@@ -85,7 +86,7 @@ class KerasClassifier:
         self._input_range = input_range or (0.0, 1.0)
         calls = self._observe()
         if preprocess is None:
-            self._input_range = _settle_input_range(input_range, find_input_range(calls))
+            self._input_range = settle_input_range(input_range, find_input_range(calls))
             calls = self._observe()  # again, on pixels that the model expects
         self._head = find_head(calls, lambda head: self._is_same_model(head, calls.output))
         self.output: Output = settle_output(output, self._head)
@@ -368,28 +369,6 @@ class KerasClassifier:
             logits = self._run(self.to_input(self._probe_images()))
         activation = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[head.kind]
         return bool(np.allclose(activation(logits).numpy(), np.asarray(output), atol=1e-4))
-
-
-def _settle_input_range(
-    declared: tuple[float, float] | None, known: tuple[tuple[float, float], str] | None
-) -> tuple[float, float]:
-    if declared is None and known is None:
-        raise OptionError(
-            "input_range",
-            "the model shows no Rescaling or Normalization of its own that would tell its pixel range; "
-            "declare it, for example input_range = [0, 1]",
-        )
-    if declared is not None and known is not None and tuple(declared) != known[0]:
-        got, wanted = (f"[{low:g}, {high:g}]" for low, high in (declared, known[0]))
-        raise OptionError(
-            "input_range",
-            f"got {got}, but the model's own layer {known[1]!r} expects {wanted}; leave it out, or say otherwise "
-            "with a preprocess function",
-        )
-    if declared is not None:
-        return declared
-    assert known is not None
-    return known[0]
 
 
 def _hash_weights(model: Any) -> str:

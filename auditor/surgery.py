@@ -171,6 +171,28 @@ def find_input_range(calls: Calls) -> tuple[tuple[float, float], str] | None:
     return None
 
 
+def settle_input_range(
+    declared: tuple[float, float] | None, known: tuple[tuple[float, float], str] | None
+) -> tuple[float, float]:
+    if declared is None and known is None:
+        raise OptionError(
+            "input_range",
+            "the model shows no Rescaling or Normalization of its own that would tell its pixel range; "
+            "declare it, for example input_range = [0, 1]",
+        )
+    if declared is not None and known is not None and tuple(declared) != known[0]:
+        got, wanted = (f"[{low:g}, {high:g}]" for low, high in (declared, known[0]))
+        raise OptionError(
+            "input_range",
+            f"got {got}, but the model's own layer {known[1]!r} expects {wanted}; leave it out, or say otherwise "
+            "with a preprocess function",
+        )
+    if declared is not None:
+        return declared
+    assert known is not None
+    return known[0]
+
+
 def _is_same(given: Any, fed: Any) -> bool:
     """Whether a layer was given what the model was fed, perhaps in its own precision."""
     if getattr(given, "shape", None) != fed.shape:

@@ -287,7 +287,7 @@ class TestFaults:
 
     def check(self, run: Path, said: str) -> None:
         assert {file.name for file in run.iterdir()} == {
-            "result.json", "rows.parquet", "arrays.npz", "report.html", "report.pdf",
+            "result.json", "rows.parquet", "arrays.npz", "hashes.json", "report.html", "report.pdf",
         }  # fmt: skip
         for name in ("report.html", "report.pdf"):
             assert (run / name).read_text() == "an older report"
