@@ -114,7 +114,8 @@ def find_counterfactuals(
         (n, h, w): where an image may change; everywhere by default.
     """
     price = cost or Cost()
-    size = max(1, _HELD // max(images[0].size, 1)) if len(images) else 1
+    fitting = _HELD // images[0].size if len(images) else 1
+    size = fitting // 8 * 8 or max(1, fitting)  # whole batches
     parts = []
     for start in range(0, len(images), size):
         rows = np.arange(start, min(start + size, len(images)))
@@ -221,7 +222,10 @@ def _descend(task: _Task, steps: int) -> tuple[_Kept, int]:
         since[active] += (since[active] >= 0) | reached
         if step == 0:
             needed = task.confidence - values
-            trade, reach = _first_trade(part, slopes, needed), _TRUST * _lengths(_solve_linear(part, slopes, needed))
+            trade = _multipliers(part, slopes, needed)
+            if task.cost.norm == "l-infinity":
+                trade = np.clip(trade, 1e-3, 1)  # a radius
+            reach = _TRUST * _lengths(_family(part, slopes, trade))
             is_stuck = _lengths(slopes) == 0
             since[reached | is_stuck] = steps
         progress = np.clip(since[active] / max(steps - 1, 1), 0, 1)
@@ -276,13 +280,6 @@ def _shorten(part: _Task, rows: Ints, kept: _Kept) -> None:
         kept.offer(rows, changes, values, part.cost.of(changes), part.confidence)
         reached = values >= part.confidence
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-
-
-def _first_trade(task: _Task, slopes: Floats, needed: Doubles) -> Doubles:
-    """The trade-off that would be right if the model were linear."""
-    if task.cost.norm == "l-infinity":
-        return np.maximum(np.abs(_solve_linear(task, slopes, needed)).reshape(len(slopes), -1).max(axis=1), 1e-3)
-    return _multipliers(task, slopes, needed)
 
 
 def _solve_linear(task: _Task, slopes: Floats, needed: Doubles) -> Floats:
@@ -361,9 +358,9 @@ _STEPS = (0.3, 0.02)
 _TRUST = 0.25
 """The longest move, as a share of the change that would do if the model were linear."""
 _MOMENTUM = 0.5
-_ROUNDS = 3
-_HALVINGS = 12
-_DOUBLINGS, _BISECTIONS = 60, 40
+_ROUNDS = 2
+_HALVINGS = 10
+_DOUBLINGS, _BISECTIONS = 60, 26
 _SLACK = 1e-4
 """By how much a solution of the linear model may miss the margin, to be on its right side in spite of rounding."""
 _LEAST_CURVATURE = 1e-5

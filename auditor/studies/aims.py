@@ -39,6 +39,12 @@ class Question:
     images: Floats
     aim: Aim
     within: Bools | None = None
+    """(n, h, w): where the images may change; None: everywhere."""
+
+    @property
+    def region(self) -> Bools:
+        """(n, h, w): where the images may change."""
+        return np.ones(self.images.shape[:3], bool) if self.within is None else self.within
 
 
 class Desk:

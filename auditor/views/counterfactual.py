@@ -203,6 +203,9 @@ def _agreement(name: str, entries: list[ChangeSet], area: float | None, finding:
         if lead is not None and lead.value is not None:
             text += f"; against the same images led to a random class that is {_points(lead)}"
             singled[entry.reason] &= _is_above(lead, 0)
+        calls = entry.measurements["adversarial"]
+        if (calls.value or 0) >= 0.5:
+            text += f"; as {_counted(calls)} of these changes are adversarial, where they lie says little"
         told.append(f"{text}.")
     if not told:
         return "No change was found in either direction, so there is nothing to compare."
