@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,19 @@ class LinearClassifier:
             return (total + sum(by_features.values())).astype(np.float32)
 
         return Linearisation(self.scores(images), dict.fromkeys(layers, images), pull_back)
+
+    @property
+    def weight_layers(self) -> tuple[str, ...]:
+        return ("weights",)
+
+    @property
+    def why_no_weights(self) -> str:
+        return ""
+
+    @contextmanager
+    def randomised(self, layers: tuple[str, ...], seed: int) -> Iterator[LinearClassifier]:
+        order = np.random.default_rng(seed).permutation(self.weights.size)
+        yield replace(self, weights=self.weights.ravel()[order].reshape(self.weights.shape))
 
     def sized(self, batch_size: int) -> LinearClassifier:
         return self

@@ -23,6 +23,14 @@ from auditor.explanations import (
     ContrastShare,
     ContrastSuspect,
     CounterfactualRecord,
+    CascadeStage,
+    LiftControl,
+    MapLikeness,
+    MethodTrust,
+    ReadingRecord,
+    TrustCriterion,
+    TrustRecord,
+    TrustTest,
 )
 from auditor.records import (
     Agreement,
@@ -45,6 +53,7 @@ from auditor.records import (
 from auditor.result import SCHEMA_VERSION, AuditResult
 from auditor.runs.index import Entry, Outcome
 
+FRACTIONS = [0.0, 0.1, 0.5, 1.0]
 METHODS = ("gradient", "grad_cam (conv)")
 
 
@@ -169,6 +178,75 @@ def make_contrast(
             for inserted in (None, artefact)
         ],
         notes=["4 errors are left out"],
+
+
+def make_trust(artefact: str) -> TrustRecord:
+    """The gradient passes, the other method fails."""
+    criteria = [
+        TrustCriterion("randomised weights", "does it change?", "Spearman", 0.5, 0.5, "low", True),
+        TrustCriterion("order", "does it rank?", "log-odds", 0.0, 0.5, "high", True),
+        TrustCriterion("edge filter", "does it beat edges?", "log-odds", 0.0, 0.5, "high", False),
+        TrustCriterion("completeness", "does it add up?", "residual", 0.1, 0.1, "low", False),
+    ]
+    methods = []
+    for method, kept, status in ((METHODS[0], 0.125, "passed"), (METHODS[1], 0.875, "failed")):
+        tests = [
+            TrustTest("randomised weights", status, measure(kept, 0.1, "correlation", 16)),
+            TrustTest("order", "passed", measure(1.5, n=16)),
+            TrustTest("edge filter", "open", measure(0.1, n=16)),
+            TrustTest("completeness", "not_applicable", None, "such maps add up to nothing"),
+        ]
+        likeness = measure(kept, 0.1, "correlation", 16)
+        stages = [
+            CascadeStage(layer, layers, likeness, likeness, likeness, f"map {method}")
+            for layers, layer in enumerate(("head", "conv"), 1)
+        ]
+        readings = [_make_reading("absolute", None)]
+        if status == "passed":
+            readings += [_make_reading("signed", measure(-2.5, n=16)), _make_reading("smoothed", measure(0.1, n=16))]
+        methods.append(
+            MethodTrust(
+                method=method,
+                status=status,
+                reason=f"{status}: a reason",
+                images=16,
+                is_costly=False,
+                best_reading="absolute",
+                tests=tests,
+                cascade=stages,
+                readings=readings,
+                lifts=[LiftControl(artefact, measure(2.5, unit="ratio"), measure(1.5, unit="difference of ratios"))],
+                trained_map=f"map {method}",
+            )
+        )
+    return TrustRecord(
+        images=16,
+        with_artefact=8,
+        draws=1,
+        noise=0.01,
+        cell=1,
+        fractions=FRACTIONS,
+        criteria=criteria,
+        why_not_randomised=None,
+        methods=methods,
+        controls=[_make_reading("random order", None), _make_reading("edge filter", None)],
+        likenesses=[MapLikeness(*METHODS, measure(0.3, 0.1, "correlation", 16))],
+        picture="with",
+        pictured="image-1, for cat",
+    )
+
+
+def _make_reading(name: str, over_absolute: Measurement | None) -> ReadingRecord:
+    return ReadingRecord(
+        reading=name,
+        gains={kind: measure(1.5, n=16) for kind in ("deletion", "insertion", "together")},
+        over_absolute=over_absolute,
+        over_edges=measure(0.1, n=16),
+        fills={"mean": measure(1.5, n=16), "blur": measure(1.5, n=16)},
+        likeness=measure(0.9, 0.05, "correlation", 16),
+        lift=measure(2.5, unit="ratio", n=8),
+        deletion=[measure(-share, n=16) for share in FRACTIONS],
+        insertion=[measure(share, n=16) for share in FRACTIONS],
     )
 
 
@@ -270,6 +348,7 @@ def make_result(
         ),
         counterfactual=make_counterfactual(classes, artefact, image),
         contrastive=make_contrast(artefact, classes, image),
+        trust=make_trust(artefact),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from auditor.classifier import Floats, Ints
 from auditor.explain.attribution import Attribution, keyed_generator
-from auditor.explain.sanity import FRACTIONS, TRUST_TESTS, Reading, judge, rank_correlations, read_map
+from auditor.explain.sanity import FRACTIONS, Reading, criteria_at_scale, judge, rank_correlations, read_map
 from auditor.explanations import (
     CascadeStage,
     LiftControl,
@@ -19,6 +20,7 @@ from auditor.explanations import (
     MethodTrust,
     Outcome,
     Status,
+    TrustCriterion,
     TrustRecord,
     TrustTest,
 )
@@ -34,6 +36,7 @@ Doubles = npt.NDArray[np.float64]
 Count = Annotated[int, Field(ge=2, le=1000)]
 Times = Annotated[int, Field(ge=1, le=100)]
 Share = Annotated[float, Field(gt=0, le=0.1)]
+Criteria = dict[str, TrustCriterion]
 
 _COMPLETENESS = "completeness residual"
 """The check of a path method that tells whether its attributions add up."""
@@ -64,17 +67,18 @@ def trust(
     sample = draw_sample(inquiry, images)
     if not len(sample):
         raise NotApplicableError("no image can be used")
-    plans = [(name, Panel(inquiry, sample, [name], stages, draws).is_costly()) for name in inquiry.attributions]
-    usual = Panel(inquiry, sample, [name for name, is_costly in plans if not is_costly], stages, draws)
-    few = sample.first(costly_images)
-    costly = Panel(inquiry, few, [name for name, is_costly in plans if is_costly], costly_stages, 1)
+    whole = Panel(inquiry, sample, list(inquiry.attributions), stages, draws)
+    slow = [name for name in whole.methods if replace(whole, methods=[name]).is_costly()]
+    usual = replace(whole, methods=[name for name in whole.methods if name not in slow])
+    costly = Panel(inquiry, sample.first(costly_images), slow, costly_stages, 1)
+    criteria = criteria_at_scale(float(np.median(inquiry.images.scores.std(axis=0))))
     course = Course(inquiry, sample)
     methods: list[MethodTrust] = []
     maps: dict[str, Floats] = {}
     for panel in (usual, costly):
         if panel.methods:
             trained = panel.explain()
-            methods += _examine(panel, trained, course, noise, is_costly=panel is costly)
+            methods += _examine(panel, trained, course, criteria, noise, is_costly=panel is costly)
             maps |= {name: attribution.maps for name, attribution in trained.items()}
     inquiry.arrays["trust image"] = to_pixels(sample.images[0])
     return TrustRecord(
@@ -84,7 +88,7 @@ def trust(
         noise=noise,
         cell=course.side,
         fractions=list(FRACTIONS),
-        criteria=list(TRUST_TESTS.values()),
+        criteria=list(criteria.values()),
         why_not_randomised=inquiry.classifier.why_no_weights or None,
         methods=methods,
         controls=course.record_controls(),
@@ -95,7 +99,7 @@ def trust(
 
 
 def _examine(
-    panel: Panel, trained: dict[str, Attribution], course: Course, noise: float, *, is_costly: bool
+    panel: Panel, trained: dict[str, Attribution], course: Course, criteria: Criteria, noise: float, *, is_costly: bool
 ) -> list[MethodTrust]:
     """Put every method of a panel to all tests."""
     inquiry, sample = panel.inquiry, panel.sample
@@ -117,10 +121,10 @@ def _examine(
         scores = {
             reading: course.score(read_map(maps, reading)) for reading in readings_of(name.partition(" (")[0], maps)
         }
-        tests = [_test(panel, name, key, value) for key, value in values.items()]
-        ordered, best = _test_orders(panel, name, scores)
-        tests = sorted([*tests, *ordered], key=lambda test: list(TRUST_TESTS).index(test.name))
-        status, reason = _conclude(tests)
+        ordered, best = _test_orders(panel, name, scores, criteria)
+        tests = ordered + [_test(panel, name, criteria[key], value) for key, value in values.items()]
+        tests.sort(key=lambda test: list(criteria).index(test.name))
+        status, reason = _conclude(tests, criteria)
         found.append(
             MethodTrust(
                 method=name,
@@ -139,8 +143,9 @@ def _examine(
     return found
 
 
-def _test(panel: Panel, method: str, name: str, values: Doubles | str) -> TrustTest:
+def _test(panel: Panel, method: str, criterion: TrustCriterion, values: Doubles | str) -> TrustTest:
     """One test by its figures of each image (n,), or why it is not applicable."""
+    name = criterion.name
     if isinstance(values, str):
         return TrustTest(name, "not_applicable", None, values)
     groups, level = panel.sample.groups, panel.inquiry.level
@@ -151,10 +156,12 @@ def _test(panel: Panel, method: str, name: str, values: Doubles | str) -> TrustT
     _note(panel, method, name, values)
     if measured.value is None:
         return TrustTest(name, "not_applicable", None, "its maps are the same everywhere")
-    return TrustTest(name, judge(TRUST_TESTS[name], measured), measured)
+    return TrustTest(name, judge(criterion, measured), measured)
 
 
-def _test_orders(panel: Panel, method: str, scores: dict[Reading, Score]) -> tuple[list[TrustTest], str | None]:
+def _test_orders(
+    panel: Panel, method: str, scores: dict[Reading, Score], criteria: Criteria
+) -> tuple[list[TrustTest], str | None]:
     """The tests of deletion and insertion on the better of two readings, whose intervals share the level's misses."""
     groups = panel.sample.groups
     rivals = [reading for reading in ("absolute", "signed") if reading in scores]
@@ -164,7 +171,7 @@ def _test_orders(panel: Panel, method: str, scores: dict[Reading, Score]) -> tup
         return mean_interval(values, groups, level, unit="log-odds", score="log-odds")
 
     together = {reading: measure(scores[reading].gains["together"]) for reading in rivals}
-    outcomes = {reading: judge(TRUST_TESTS["order"], measured) for reading, measured in together.items()}
+    outcomes = {reading: judge(criteria["order"], measured) for reading, measured in together.items()}
     best = max(rivals, key=lambda reading: (outcomes[reading] == "passed", together[reading].value or 0.0))
     outcome = outcomes[best]
     if outcome == "failed" and "open" in outcomes.values():
@@ -176,15 +183,15 @@ def _test_orders(panel: Panel, method: str, scores: dict[Reading, Score]) -> tup
         ("edge filter", scores[best].over_edges),
     ):
         measured = measure(values)
-        tests.append(TrustTest(name, judge(TRUST_TESTS[name], measured), measured))
+        tests.append(TrustTest(name, judge(criteria[name], measured), measured))
         _note(panel, method, name, values, best)
     _note(panel, method, "order", scores[best].gains["together"], best)
     return tests, best if outcome == "passed" else None
 
 
-def _conclude(tests: list[TrustTest]) -> tuple[Status, str]:
+def _conclude(tests: list[TrustTest], criteria: Criteria) -> tuple[Status, str]:
     """What the decisive tests of a method say together, and why in a sentence."""
-    decisive = [test for test in tests if TRUST_TESTS[test.name].decisive]
+    decisive = [test for test in tests if criteria[test.name].decisive]
     worst_first: tuple[tuple[Status, set[Outcome]], ...] = (
         ("failed", {"failed"}),
         ("open", {"open", "not_applicable"}),

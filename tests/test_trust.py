@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auditor.errors import ModelError
+from auditor.explain.attribution import ATTRIBUTIONS, Attribution
+from auditor.explain.sanity import TRUST_TESTS
+from auditor.explanations import TrustRecord
+from auditor.studies import panels
+from auditor.studies.inquiry import NotApplicableError
+from auditor.studies.sampling import draw_sample
+from auditor.studies.trust import trust
+from auditor.views.findings import points_at, which_method_shows_it
+from auditor.views.trust import view_trust
+from auditor.views.wording import failed_methods
+from tests.closed_form import linear, random_images
+from tests.synthetic import make_arrays, make_result, measure
+from tests.trust_doubles import (
+    deep_classifier,
+    edges_posing_as_explainer,
+    make_inquiry,
+    pictures,
+    planted_classifier,
+    planted_images,
+)
+
+CHEAP = {"smoothgrad": {"samples": 8}, "integrated_gradients": {"baselines": ("mean",), "most_nodes": 16}}
+METHODS = {"gradient": {}, "grad_cam": {}, **CHEAP, "guided_backpropagation": {}, "edges": {}}
+
+
+def noise_posing_as_explainer(question):
+    """What depends on the weights, but knows nothing of the score."""
+    seeds = question.first.scores[:, 0].copy().view(np.uint32)
+    shape = question.images.shape[1:]
+    return {"": Attribution(np.stack([np.random.default_rng(s).random(shape) for s in seeds]).astype(np.float32), {})}
+
+
+@pytest.fixture(scope="module")
+def found() -> tuple[TrustRecord, object]:
+    """All methods and three doubles on the model of the example, with one artefact."""
+    classifier, guided = planted_classifier()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ATTRIBUTIONS, "guided_backpropagation", guided)
+        patch.setitem(ATTRIBUTIONS, "edges", edges_posing_as_explainer)
+        patch.setitem(ATTRIBUTIONS, "noise", noise_posing_as_explainer)
+        inquiry = make_inquiry(classifier, planted_images(60), {**METHODS, "noise": {}}, artefacts=(("square", 2),))
+        return trust(inquiry, images=24), inquiry
+
+
+def outcomes(record: TrustRecord, method: str) -> dict[str, str]:
+    (entry,) = [entry for entry in record.methods if entry.method == method]
+    return {test.name: test.outcome for test in entry.tests}
+
+
+def status(record: TrustRecord) -> dict[str, str]:
+    return {entry.method: entry.status for entry in record.methods}
+
+
+class TestTheStudy:
+    def test_sees_through_an_edge_filter_posing_as_explainer(self, found):
+        assert outcomes(found[0], "edges")["randomised weights"] == "failed"
+        assert outcomes(found[0], "edges")["other class"] == "failed"
+        assert status(found[0])["edges"] == "failed"
+
+    def test_sees_through_guided_backpropagation(self, found):
+        assert outcomes(found[0], "guided_backpropagation")["randomised weights"] == "failed"
+        assert status(found[0])["guided_backpropagation"] == "failed"
+
+    @pytest.mark.parametrize("method", ["gradient", "smoothgrad", "integrated_gradients (mean)"])
+    def test_passes_maps_that_follow_the_model(self, found, method):
+        assert outcomes(found[0], method)["randomised weights"] == "passed"
+        assert status(found[0])[method] != "failed"
+
+    def test_does_not_let_noise_pass(self, found):
+        assert outcomes(found[0], "noise")["randomised weights"] == "passed"
+        assert outcomes(found[0], "noise")["small noise"] == "failed"
+        assert status(found[0])["noise"] != "passed"
+
+    def test_gives_back_the_weights_bit_for_bit(self, found):
+        classifier = planted_classifier()[0]
+        for before, after in zip(classifier._model.weights, found[1].classifier._model.weights, strict=True):
+            np.testing.assert_array_equal(before.numpy(), after.numpy())
+
+    def test_measures_everything_with_n_and_interval(self, found):
+        for entry in found[0].methods:
+            assert {test.name for test in entry.tests} == set(TRUST_TESTS)
+            for test in entry.tests:
+                if test.outcome == "not_applicable":
+                    assert test.reason
+                else:
+                    assert test.measured.n == 24 or "grad_cam" in entry.method
+                    assert test.measured.low <= test.measured.value <= test.measured.high
+
+    def test_compares_every_two_methods(self, found):
+        count = len(found[0].methods)
+        assert len(found[0].likenesses) == count * (count - 1) / 2
+
+    def test_tests_path_methods_alone_for_completeness(self, found):
+        tested = {
+            e.method for e in found[0].methods if outcomes(found[0], e.method)["completeness"] != "not_applicable"
+        }
+        assert tested == {"integrated_gradients (mean)"}
+
+    def test_sets_lifts_beside_those_of_a_model_that_knows_nothing(self, found):
+        (edges,) = [entry for entry in found[0].methods if entry.method == "edges"]
+        (control,) = edges.lifts
+        assert control.artefact == "square"
+        assert control.lift.n == 12
+        assert control.over_random_model.value == 0
+
+    def test_notes_every_image_behind_a_figure(self, found):
+        rows = found[1].rows.columns
+        (gradient,) = [entry for entry in found[0].methods if entry.method == "gradient"]
+        for test in gradient.tests:
+            if test.measured is None:
+                continue
+            pairs = zip(rows["measurement"], rows["method"], rows["value"], strict=True)
+            values = [value for name, method, value in pairs if (name, method) == (f"trust: {test.name}", "gradient")]
+            assert len(values) == test.measured.n
+            assert np.mean(values) == pytest.approx(test.measured.value)
+
+    def test_keeps_the_pictures_that_it_names(self, found):
+        record, inquiry = found
+        named = {record.picture, *(entry.trained_map for entry in record.methods)}
+        named |= {stage.map for entry in record.methods for stage in entry.cascade}
+        assert named <= set(inquiry.arrays)
+        assert all(inquiry.arrays[key].shape == (28, 28, 1) for key in named)
+
+    def test_is_the_same_again(self, found):
+        with pytest.MonkeyPatch.context() as patch:
+            classifier, guided = planted_classifier()
+            patch.setitem(ATTRIBUTIONS, "guided_backpropagation", guided)
+            patch.setitem(ATTRIBUTIONS, "edges", edges_posing_as_explainer)
+            again = trust(
+                make_inquiry(classifier, planted_images(60), {"gradient": {}, "edges": {}}, artefacts=(("square", 2),)),
+                images=24,
+            )
+        for entry in again.methods:
+            (before,) = [one for one in found[0].methods if one.method == entry.method]
+            assert entry == before
+
+
+def test_on_a_linear_classifier_the_signed_attributions_are_the_exact_order():
+    classifier, images = linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1))
+    inquiry = make_inquiry(classifier, images, {"gradient": {}, "integrated_gradients": {"baselines": ("mean",)}})
+    record = trust(inquiry, images=20)
+    (_, path) = record.methods
+    assert path.status == "passed"
+    assert path.best_reading == "signed"
+    assert outcomes(record, path.method)["completeness"] == "passed"
+    by_fill = {reading.reading: reading.fills["mean"].value for reading in path.readings}
+    best_of_gradient = max(reading.fills["mean"].value for reading in record.methods[0].readings)
+    assert by_fill["signed"] > best_of_gradient > 0
+
+
+class TestWhatCannotBeTested:
+    def test_weights_that_nobody_can_change_leave_methods_open(self):
+        class Sealed(type(linear())):
+            weight_layers = ()
+            why_no_weights = "a SavedModel shows no layers"
+
+        sealed = linear(shape=(8, 8, 1))
+        object.__setattr__(sealed, "__class__", Sealed)
+        record = trust(make_inquiry(sealed, random_images(20, (8, 8, 1)), {"gradient": {}}))
+        assert record.why_not_randomised == "a SavedModel shows no layers"
+        assert outcomes(record, "gradient")["randomised weights"] == "not_applicable"
+        assert record.methods[0].status in ("open", "failed")
+        assert record.methods[0].cascade == []
+
+    def test_a_random_model_that_breaks_down_is_said_to(self, monkeypatch):
+        classifier = deep_classifier()
+        inquiry = make_inquiry(classifier, pictures(12), {"gradient": {}})
+        before = [weight.numpy() for weight in classifier._model.weights]
+        explain = panels.Panel.explain
+
+        def break_down(panel, model=None, **options):
+            if model is not None:
+                raise ModelError("the model's scores are not finite")
+            return explain(panel, model, **options)
+
+        monkeypatch.setattr(panels.Panel, "explain", break_down)
+        (entry,) = trust(inquiry).methods
+        (test,) = [test for test in entry.tests if test.name == "randomised weights"]
+        assert test.outcome == "not_applicable"
+        assert "not finite" in test.reason
+        for weight, values in zip(classifier._model.weights, before, strict=True):
+            np.testing.assert_array_equal(weight.numpy(), values)
+
+    def test_two_classes_of_one_logit_have_no_other_class(self):
+        two = linear(classes=2, shape=(8, 8, 1), output="binary")
+        record = trust(make_inquiry(two, random_images(20, (8, 8, 1)), {"gradient": {}}))
+        assert outcomes(record, "gradient")["other class"] == "not_applicable"
+
+    def test_without_methods_there_is_nothing_to_test(self):
+        with pytest.raises(NotApplicableError, match="no method of attribution"):
+            trust(make_inquiry(linear(shape=(8, 8, 1)), random_images(20, (8, 8, 1)), {}))
+
+
+def test_a_costly_method_is_tested_on_less_and_said_to_be(monkeypatch):
+    monkeypatch.setattr(panels, "_COSTLY", 300)
+    methods = {"gradient": {}, "smoothgrad": {"samples": 16}}
+    record = trust(make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), methods), costly_images=3)
+    assert [(entry.method, entry.is_costly, entry.images) for entry in record.methods] == [
+        ("gradient", False, 16),
+        ("smoothgrad", True, 3),
+    ]
+
+
+class TestTheSample:
+    classifier = linear(shape=(9, 9, 1))
+    images = random_images(60, (9, 9, 1))
+
+    def test_is_half_with_artefacts_each_in_turn(self):
+        inquiry = make_inquiry(self.classifier, self.images, {}, artefacts=(("one", 0), ("two", 1)))
+        sample = draw_sample(inquiry, 16)
+        assert sample.artefacts[:4] == [0, None, 1, None]
+        assert [sample.artefacts.count(which) for which in (0, 1, None)] == [4, 4, 8]
+        assert len(set(sample.ids)) == 16
+        for target, artefact, mask in zip(sample.targets, sample.artefacts, sample.masks, strict=True):
+            assert artefact is None or target == artefact
+            assert (mask is None) == (artefact is None)
+
+    def test_explains_what_is_predicted_where_there_is_no_artefact(self):
+        sample = draw_sample(make_inquiry(self.classifier, self.images, {}), 10)
+        assert sample.artefacts == [None] * 10
+        np.testing.assert_array_equal(sample.targets, self.classifier.scores(sample.images).argmax(axis=1))
+
+    def test_takes_from_every_group_before_it_takes_from_one_again(self):
+        inquiry = make_inquiry(self.classifier, self.images, {}, artefacts=(("one", 0),))
+        inquiry.dataset.groups[:] = np.array([f"group {number % 12}" for number in range(60)])
+        sample = draw_sample(inquiry, 12)
+        assert len(set(sample.groups)) == 12
+
+
+class TestTheReport:
+    def test_marks_methods_that_failed_and_says_why(self):
+        result = make_result()
+        failed = failed_methods(result)
+        assert set(failed) == {"grad_cam (conv)"}
+        assert "weights are drawn anew" in failed["grad_cam (conv)"]
+
+    def test_no_failed_method_points_at_anything(self):
+        result = make_result()
+        states = {entry.method: points_at(entry, result) for entry in result.region_scores}
+        assert states == {"gradient": "points", "grad_cam (conv)": "failed"}
+        assert "Shown by gradient." in which_method_shows_it(result.findings[0], result)
+
+    def test_a_map_that_is_as_strong_on_a_random_model_does_not_point(self):
+        result = make_result()
+        lifts = [replace(result.trust.methods[0].lifts[0], over_random_model=measure(-0.5, 0.25))]
+        first = replace(result.trust.methods[0], lifts=lifts)
+        changed = replace(result, trust=replace(result.trust, methods=[first, *result.trust.methods[1:]]))
+        assert points_at(changed.region_scores[0], changed) == "random"
+
+    @pytest.mark.parametrize("score", ["excess lift", "placement percentile"])
+    def test_a_map_points_only_where_edges_and_look_alike_places_do_not(self, score):
+        result = make_result()
+        low = measure(0.3, 0.4)
+        entry = replace(result.region_scores[0], scores=result.region_scores[0].scores | {score: low})
+        assert points_at(entry, result) == "does not"
+
+    def test_without_the_study_nothing_is_marked(self):
+        result = replace(make_result(), trust=None)
+        assert failed_methods(result) == {}
+        assert view_trust(result, {}) is None
+
+    def test_answers_in_words(self):
+        view = view_trust(make_result(), make_arrays())
+        assert view["verdict"].startswith("1 of 2 kinds of maps passed what decides: gradient.")
+        assert "Grad-CAM (conv), randomised weights" in view["verdict"]
+        assert view["sense"].startswith("Yes, here it does.")
+        assert view["signs"][0]["head"] == "gradient: absolute."
+        assert view["smoothing"][0]["head"] == "gradient: no clear difference."
