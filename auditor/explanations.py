@@ -308,10 +308,14 @@ class ContrastIntervention:
     """Errors mended by the removal minus by its placebo, image by image: exact where there is one, else the least."""
     mended_by_insertion: Measurement
     """Errors without it that inserting it mends."""
+    mended_by_controls: Measurement
+    """The same by innocent edits: what most of them do."""
+    insertion_lead: Measurement
+    """The former minus the latter, image by image."""
     broken: Measurement
     """Rightly predicted images without it that inserting it makes errors."""
     broken_by_controls: Measurement
-    """The same by innocent edits, their mean."""
+    """The same by innocent edits: what most of them do."""
     broken_lead: Measurement
     """The former minus the latter, image by image."""
     towards: dict[str, int]
@@ -357,7 +361,7 @@ class ContrastMending:
 
     method: str
     mended: Measurement
-    """Mean over the ways to fill them."""
+    """Right after most of the ways to fill them."""
     fall: Measurement
     """How much the margin of the predicted over the true class falls."""
     by_fill: dict[str, Measurement]

@@ -155,6 +155,8 @@ def make_contrast(
                 placebos={"exact": share(0.125)},
                 removal_lead=share(0.625),
                 mended_by_insertion=share(0.25),
+                mended_by_controls=share(0.125),
+                insertion_lead=share(0.125),
                 broken=share(0.375, 80),
                 broken_by_controls=share(0.125, 80),
                 broken_lead=share(0.25, 80),

@@ -231,7 +231,7 @@ def inquiry() -> Inquiry:
 
 @pytest.fixture(scope="module")
 def record(inquiry) -> ContrastRecord:
-    return contrastive(inquiry)
+    return contrastive(inquiry, share=9 / 144)
 
 
 class TestStudy:
@@ -299,8 +299,22 @@ class TestStudy:
                 for key in (maps.predicted, maps.true, maps.margin):
                     assert inquiry.arrays[key].shape == (SIDE, SIDE, 1)
 
+    def test_every_share_is_the_mean_of_its_rows(self, inquiry, record):
+        columns = inquiry.rows.columns
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        (trial,) = record.interventions
+        for condition, share in (("removed: exact", trial.removals["exact"]), ("most controls", None)):
+            values = [row["value"] for row in rows if row["condition"] == condition]
+            assert values
+            if share is not None:
+                assert np.mean(values) == share.value
+        likeness = [
+            row["value"] for row in rows if row["measurement"].startswith("SSIM") and row["method"] == "gradient"
+        ]
+        assert np.median(likeness) == record.likeness[0].ssim.value
+
     def test_the_same_is_found_twice(self, record):
-        assert contrastive(make_inquiry()) == record
+        assert contrastive(make_inquiry(), share=9 / 144) == record
 
     def test_an_artefact_over_most_of_the_frame_has_no_region_but_is_tried(self):
         inquiry = make_inquiry()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -66,12 +67,13 @@ def contrastive(
     maps = explain_errors(inquiry, errors, carries, share=share, fills=fills, shown=exemplars)
     regions, shown = _measure_shares(inquiry, maps, errors, CAME), maps.exemplars
     for number, trial in enumerate(trials):
-        broken = trial.broken.rows(np.arange(min(len(trial.broken), images)))
+        broken = trial.broken.rows(np.arange(min(len(trial.broken), max(1, images // 2))))
         only = [np.full(len(broken), at == number) for at in range(len(trials))]
         name = inquiry.artefacts[number].name
         made = explain_errors(inquiry, broken, only, share=share, shown=min(2, exemplars), inserted=name)
         regions += _measure_shares(inquiry, made, broken, INSERTED)
         shown += made.exemplars
+    _note(inquiry, maps, errors, fills, trials)
     return ContrastRecord(
         errors=len(found.rows),
         measured=len(errors),
@@ -156,6 +158,43 @@ def _try(inquiry: Inquiry, number: int, errors: Cases, right: Cases, fills: tupl
         seed=inquiry.seed,
         level=inquiry.level,
     )
+
+
+def _note(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, fills: tuple[str, ...], trials: list[Trial]) -> None:
+    """A row for every value that a measurement is made of."""
+    classes = inquiry.classifier.classes
+
+    def note(cases: Cases, measurement: str, values: Iterable[float], **more: str) -> None:
+        for row, value in enumerate(values):
+            inquiry.rows.add(
+                image=cases.ids[row],
+                group=str(cases.groups[row]),
+                label=classes[cases.true[row]] if cases is errors else None,
+                predicted=classes[cases.predicted[row]] if cases is errors else None,
+                measurement=measurement,
+                value=float(value) if np.isfinite(value) else None,
+                **more,
+            )
+
+    note(errors, "margin over the true class", maps.margins)
+    for method, entries in maps.likeness.items():
+        for name, words in (("spearman", "rank correlation"), ("ssim", "SSIM"), ("overlap", "strongest pixels shared")):
+            values = [getattr(entry, name) for entry in entries]
+            note(errors, f"{words} of predicted and true map", values, method=method)
+    for (number, method), shares in maps.shares.items():
+        artefact = inquiry.artefacts[number].name
+        note(errors, "share of the margin in the region", [one for one, _ in shares], method=method, artefact=artefact)
+    for method, parts in maps.mended.items():
+        falls = np.concatenate(maps.falls[method])
+        for at, fill in enumerate(fills):
+            mended = np.concatenate(parts)[:, at]
+            condition = f"strongest pixels replaced: {fill}"
+            note(errors, "right prediction", mended, method=method, condition=condition)
+            note(errors, "fall of the margin", falls[:, at], method=method, condition=condition)
+    for trial in trials:
+        for outcome in trial.outcomes:
+            more = {"condition": outcome.condition, "artefact": trial.record.artefact}
+            note(outcome.cases, "right prediction", outcome.right, **more)
 
 
 def _measure_likeness(inquiry: Inquiry, found: ErrorMaps, errors: Cases) -> list[ContrastLikeness]:

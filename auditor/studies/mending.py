@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,10 +50,25 @@ class Cases:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """Which images are right after one edit."""
+
+    condition: str
+    cases: Cases
+    right: Bools
+    """(n,)."""
+
+    def measure(self, level: float, *, broken: bool = False) -> Measurement:
+        """Share of the images that are right, or, where they were so before, that are broken."""
+        return share_interval(self.right ^ broken, self.cases.groups, level)
+
+
+@dataclass(frozen=True)
 class Trial:
     """What taking an artefact out and putting it in did to errors and to right predictions."""
 
     record: ContrastIntervention
+    outcomes: list[Outcome]
     mended: dict[str, bool]
     """Errors that carried it, by id: whether its removal mends them, by every way where none is exact."""
     mended_by_placebo: dict[str, bool]
@@ -74,50 +90,54 @@ def try_artefact(
     level: float,
 ) -> Trial:
     """Take the artefact out of errors that carry it, and put it into errors and right images that do not."""
-    removals, placebos, lead, mended, by_placebo, without_region = _take_out(
-        classifier, artefact, carrying, fills, level
-    )
-    notes = [f"{without_region} errors said to carry it have no region that it could be taken from"]
-    notes = notes if without_region else []
-    nowhere = missing("its appearance is not known, so it cannot be put in", unit="share", score=None)
-    put_in = [nowhere] * 4
-    towards: Counter[str] = Counter()
+    removals, placebos, lost = _take_out(classifier, artefact, carrying, fills)
+    exact = [name for name in removals if name == "exact"]
+    headline = exact or list(removals)
+    lead = missing("no misclassified image that was measured carries it", unit="share", score=None)
+    mended, by_placebo = {}, {}
+    if removals:
+        lead = spanning([_lead(removals[name], placebos[name], level) for name in headline])
+        mended = _by_id([removals[name] for name in headline], all)
+        by_placebo = _by_id([placebos[name] for name in headline], any)
+    if removals and not by_placebo:
+        lead = missing("the region fits nowhere else in the frame, so there is no placebo", unit="share", score=None)
+    notes = [f"{lost} errors said to carry it have no region that it could be taken from"] if lost else []
+    unknown = missing("its appearance is not known, so it cannot be put in", unit="share", score=None)
+    insertions: list[Outcome] = []
+    put_in = [unknown] * 6
+    towards: dict[str, int] = {}
     broken = right.rows(np.zeros(len(right), bool))
-    overlay = artefact.appearance
-    if isinstance(overlay, Overlay):
-        controls, left_out = make_controls(overlay, artefact.controls, seed)
+    if isinstance(artefact.appearance, Overlay):
+        controls, left_out = make_controls(artefact.appearance, artefact.controls, seed)
         notes += left_out
-        mends = _is_right(classifier, insert(free.images, overlay), free)
-        with_it = insert(right.images, overlay)
-        scores = classifier.scores(with_it)
-        predicted = predicted_classes(scores, classifier.output)
-        breaks = ~is_correct(predicted, right.has)
-        by_controls = _majority([_breaks(classifier, edits, right) for edits in controls.values()], len(right))
+        mends, breaks = (_put_in(classifier, artefact.appearance, controls, cases) for cases in (free, right))
+        insertions = [*mends, *breaks]
         put_in = [
-            share_interval(mends, free.groups, level),
-            share_interval(breaks, right.groups, level),
-            share_interval(by_controls, right.groups, level),
-            change_interval(breaks, by_controls, right.groups, level),
+            mends[0].measure(level),
+            mends[1].measure(level),
+            change_interval(mends[0].right, mends[1].right, free.groups, level),
+            breaks[0].measure(level, broken=True),
+            breaks[1].measure(level, broken=True),
+            change_interval(~breaks[0].right, ~breaks[1].right, right.groups, level),
         ]
-        for flags in predicted[breaks]:
-            towards[", ".join(classifier.classes[number] for number in np.flatnonzero(flags)) or "none"] += 1
-        named = breaks & ((predicted & ~right.has).sum(axis=1) == 1) & ((right.has & ~predicted).sum(axis=1) == 1)
-        wrong, missed = (predicted & ~right.has).argmax(axis=1), (right.has & ~predicted).argmax(axis=1)
-        broken = Cases(right.ids, right.groups, with_it, right.has, wrong, missed).rows(named)
+        towards, broken = _follow(classifier, artefact.appearance, right.rows(~breaks[0].right))
     record = ContrastIntervention(
         artefact=artefact.name,
         target=None if target is None else classifier.classes[target],
-        removals=removals,
-        placebos=placebos,
+        removals={name: outcome.measure(level) for name, outcome in removals.items()},
+        placebos={name: outcome.measure(level) for name, outcome in placebos.items()},
         removal_lead=lead,
         mended_by_insertion=put_in[0],
-        broken=put_in[1],
-        broken_by_controls=put_in[2],
-        broken_lead=put_in[3],
-        towards=dict(towards.most_common()),
+        mended_by_controls=put_in[1],
+        insertion_lead=put_in[2],
+        broken=put_in[3],
+        broken_by_controls=put_in[4],
+        broken_lead=put_in[5],
+        towards=towards,
         notes=notes,
     )
-    return Trial(record, mended, by_placebo, broken)
+    outcomes = [*removals.values(), *placebos.values(), *insertions]
+    return Trial(record, outcomes, mended, by_placebo, broken)
 
 
 def replace_strongest(
@@ -145,8 +165,9 @@ def replace_strongest(
 
 
 def _take_out(
-    classifier: Classifier, artefact: Artefact, errors: Cases, fills: tuple[str, ...], level: float
-) -> tuple[dict[str, Measurement], dict[str, Measurement], Measurement, dict[str, bool], dict[str, bool], int]:
+    classifier: Classifier, artefact: Artefact, errors: Cases, fills: tuple[str, ...]
+) -> tuple[dict[str, Outcome], dict[str, Outcome], int]:
+    """Outcomes of every way of removal and of its placebo, and how many errors have no region to take it from."""
     overlay = artefact.appearance if isinstance(artefact.appearance, Overlay) else None
     rows: list[int] = []
     tried: list[dict[str, Removal]] = []
@@ -156,47 +177,52 @@ def _take_out(
             continue
         rows.append(row)
         tried.append(remove(errors.images[row], mask, () if mask.all() else fills, overlay))
-    nobody = missing("no misclassified image that was measured carries it", unit="share", score=None)
-    if not rows:
-        return {}, {}, nobody, {}, {}, len(errors)
-    cases = errors.rows(np.array(rows))
-    names = list(tried[0])
-    headline = ["exact"] if "exact" in names else names
-    removals, placebos, leads = {}, {}, {}
-    mended, elsewhere = np.ones(len(cases), bool), np.zeros(len(cases), bool)
-    possible = np.array([one[names[0]].placebo is not None for one in tried])
-    for name in names:
-        gone = _is_right(classifier, np.stack([one[name].removed for one in tried]), cases)
-        kept = cases.rows(possible)
-        moved = [placebo for one in tried if (placebo := one[name].placebo) is not None]
-        other = _is_right(classifier, np.stack(moved), kept) if moved else np.zeros(0, bool)
-        removals[name] = share_interval(gone, cases.groups, level)
-        placebos[name] = share_interval(other, kept.groups, level)
-        leads[name] = change_interval(gone[possible], other, kept.groups, level)
-        if name in headline:
-            mended &= gone
-            elsewhere[possible] |= other
-    lead = spanning([leads[name] for name in headline])
-    if not possible.any():
-        lead = missing("the region fits nowhere else in the frame, so there is no placebo", unit="share", score=None)
-    by_placebo = {name: bool(was) for name, was, may in zip(cases.ids, elsewhere, possible, strict=True) if may}
-    return (
-        removals,
-        placebos,
-        lead,
-        dict(zip(cases.ids, map(bool, mended), strict=True)),
-        by_placebo,
-        len(errors) - len(rows),
-    )
+    removals, placebos = {}, {}
+    for way in tried[0] if tried else ():
+        cases = errors.rows(np.array(rows))
+        removed = np.stack([one[way].removed for one in tried])
+        removals[way] = Outcome(f"removed: {way}", cases, _is_right(classifier, removed, cases))
+        moved = [(row, placebo) for row, one in enumerate(tried) if (placebo := one[way].placebo) is not None]
+        cases = cases.rows(np.array([row for row, _ in moved], np.int64))
+        elsewhere = np.array([placebo for _, placebo in moved], np.float32)
+        placebos[way] = Outcome(f"removed elsewhere: {way}", cases, _is_right(classifier, elsewhere, cases))
+    return removals, placebos, len(errors) - len(rows)
 
 
-def _breaks(classifier: Classifier, edits: list[Edit], right: Cases) -> Bools:
-    return _majority([~_is_right(classifier, edit(right.images), right) for edit in edits], len(right))
+def _put_in(
+    classifier: Classifier, overlay: Overlay, controls: dict[str, list[Edit]], cases: Cases
+) -> tuple[Outcome, Outcome]:
+    """Outcomes of inserting an artefact, and of innocent edits: what most of them do, each as most of its draws do."""
+    with_it = _is_right(classifier, insert(cases.images, overlay), cases)
+    by_control = [
+        np.mean([_is_right(classifier, edit(cases.images), cases) for edit in edits], axis=0) > 0.5
+        for edits in controls.values()
+    ]
+    innocent = np.mean(by_control, axis=0) >= 0.5
+    return Outcome("inserted", cases, with_it), Outcome("most controls", cases, innocent)
 
 
-def _majority(votes: list[Bools], count: int) -> Bools:
-    """Where more than half of the votes (n,) are yes."""
-    return np.mean(votes, axis=0) > 0.5 if votes else np.zeros(count, bool)
+def _follow(classifier: Classifier, overlay: Overlay, cases: Cases) -> tuple[dict[str, int], Cases]:
+    """What images that an artefact breaks are predicted as, and those with one class in place of another, with it."""
+    with_it = insert(cases.images, overlay)
+    if not len(cases):
+        return {}, cases
+    predicted = predicted_classes(classifier.scores(with_it), classifier.output)
+    names = [", ".join(classifier.classes[at] for at in np.flatnonzero(flags)) or "none" for flags in predicted]
+    extra, missed = predicted & ~cases.has, cases.has & ~predicted
+    broken = Cases(cases.ids, cases.groups, with_it, cases.has, extra.argmax(axis=1), missed.argmax(axis=1))
+    return dict(Counter(names).most_common()), broken.rows((extra.sum(axis=1) == 1) & (missed.sum(axis=1) == 1))
+
+
+def _lead(removal: Outcome, placebo: Outcome, level: float) -> Measurement:
+    """By how much more a removal mends than its placebo, where there is one."""
+    compared = np.isin(removal.cases.ids, placebo.cases.ids)
+    return change_interval(removal.right[compared], placebo.right, placebo.cases.groups, level)
+
+
+def _by_id(outcomes: list[Outcome], decide: Callable[[Iterable[bool]], bool]) -> dict[str, bool]:
+    names = outcomes[0].cases.ids
+    return {name: decide(bool(outcome.right[row]) for outcome in outcomes) for row, name in enumerate(names)}
 
 
 def _is_right(classifier: Classifier, images: Floats, cases: Cases) -> Bools:

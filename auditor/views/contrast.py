@@ -237,6 +237,8 @@ def _intervention_rows(entry: ContrastIntervention) -> list[Figure]:
     rows += [
         figure("errors mended by removal, minus elsewhere", entry.removal_lead),
         figure("errors without it that inserting it mends", entry.mended_by_insertion),
+        figure("errors without it that innocent edits mend", entry.mended_by_controls),
+        figure("mended by inserting it, minus by innocent edits", entry.insertion_lead),
         figure("right predictions that inserting it breaks", entry.broken),
         figure("right predictions that innocent edits break", entry.broken_by_controls),
         figure("broken by it, minus by innocent edits", entry.broken_lead),
