@@ -7,6 +7,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auditor.explanations import (
+    ActivationRecord,
+    ArtefactMatch,
+    ClassOptimum,
+    Comparison,
+    CurvePoint,
+    FeatureOptimum,
+    Looks,
+    Optimum,
+    RealImage,
+    Side,
+    Snapshot,
+)
 from auditor.records import (
     Agreement,
     ArtefactRecord,
@@ -67,6 +80,83 @@ def make_finding(artefact: str = "tag", target: str = "cat", verdict: str = "rel
         "notes": ["whether it suppresses the target was not tested: no images"],
     }
     return Finding(**(fields | changes))
+
+
+def make_activation(classes: tuple[str, ...], artefact: str, image: str) -> ActivationRecord:
+    real = [
+        RealImage(image, classes[1], classes[0], "with", 4.25),
+        RealImage(f"{image}-2", None, "none", "without", 3.5),
+    ]
+    optimum = Optimum("optimum", 21.5, 0.875, classes[0])
+
+    def side(name: str) -> Side:
+        share, ratio = measure(0.75, 0.125, "probability"), measure(1.5, 0.25, "ratio")
+        return Side(name, "optimum", measure(9.5, unit="logit"), measure(7.5), share, ratio, ratio)
+
+    def entry(name: str) -> ClassOptimum:
+        curve = [CurvePoint(step, measure(3.0 * place, 0.5, "objective")) for place, step in enumerate((0, 10, 50, 64))]
+        snapshots = [Snapshot(step, "optimum", float(step)) for step in (0, 10, 64)]
+        share = measure(0.75, 0.125, "probability")
+        return ClassOptimum(name, f"target of {artefact}", optimum, measure(8.5), share, snapshots, curve, real)
+
+    sides = {"start": ("noise", "image"), "objective": ("logit", "probability"), "regularisation": ("noise", "bare")}
+    lead = measure(0.25, 0.125, "difference of correlations", 8)
+    leads = dict.fromkeys(("over_classes", "over_placebos", "over_both", "over_next"), lead)
+    shares = dict.fromkeys(("own_place", "own_place_others"), measure(0.5, 0.25, "share", 8))
+    found = dict.fromkeys(("correlation", "here", "here_others"), measure(0.625, 0.125, "correlation", 8))
+    correlation = found["correlation"]
+    return ActivationRecord(
+        steps=64,
+        restarts=8,
+        objective="logit",
+        start="noise",
+        recipe="frequencies of decorrelated colours, kept valid by a sigmoid",
+        sampled=120,
+        classes=[entry(name) for name in classes],
+        looks=Looks(
+            measure(2.5, 0.5, "ratio", 2),
+            measure(1.0, 0.5, "ratio", 2),
+            measure(0.125, 0.0625, "difference per pixel"),
+            measure(0.0625, 0.03125, "share"),
+            measure(0.875, 0.0625, "share", 16),
+            measure(0.75, 0.125, "probability", 2),
+            measure(0.5, 0.125, "correlation", 2),
+        ),
+        comparisons=[
+            Comparison(
+                topic,  # type: ignore[arg-type]
+                classes[0],
+                "without" if topic == "start" else None,
+                *(side(name) for name in names),
+                measure(-2.25),
+                measure(0.375, 0.125, "correlation", 2),
+            )
+            for topic, names in sides.items()
+        ],
+        features=[
+            FeatureOptimum(
+                f"{artefact} in conv", "direction", artefact, [optimum], real, *[measure(1.5, unit="feature")] * 3
+            ),
+            FeatureOptimum(
+                "conv:3", "channel", None, [optimum, optimum], real, *[measure(1.5, unit="feature")] * 2, None
+            ),
+        ],
+        matches=[
+            ArtefactMatch(
+                artefact,
+                classes[0],
+                "ok",
+                None,
+                "artefact",
+                "optimum",
+                found | leads | shares,
+                dict.fromkeys(classes, correlation),
+                {"scrambled": correlation},
+            ),
+            ArtefactMatch("light", None, "not_applicable", "it covers the whole frame"),
+        ],
+        notes=[f"the direction of {artefact} was optimised on one image"],
+    )
 
 
 def make_result(
@@ -165,12 +255,14 @@ def make_result(
             config_file="audit.toml",
             config=config,
         ),
+        activation_maximisation=make_activation(classes[:12], artefact, image),
     )
 
 
 def make_arrays() -> dict[str, npt.NDArray[Any]]:
     random = np.random.default_rng(0)
     pictures = {
-        name: random.integers(0, 256, (8, 8, 1)).astype(np.uint8) for name in ("with", "without", "artefact", "mean")
+        name: random.integers(0, 256, (8, 8, 1)).astype(np.uint8)
+        for name in ("with", "without", "artefact", "mean", "optimum")
     }
     return pictures | {f"map {name}": random.normal(size=(8, 8, 1)).astype(np.float32) for name in METHODS}
