@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.config import AuditConfig, MethodConfig
-from auditor.errors import AuditError
+from auditor.errors import AuditError, OptionError
 from auditor.evidence import Progress, Survey, survey
 from auditor.exhibits import Case, Exhibits, Plan, explain_case
+from auditor.explain.activation import find_features
 from auditor.explain.attribution import ALL_ZERO, ATTRIBUTIONS
 from auditor.history import Rows, Run
 from auditor.intervals import median_interval, share_interval
@@ -181,10 +182,20 @@ def _plan_methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dic
             status, reason = "not_applicable", classifier.why_no_features
         else:
             plans[name] = Plan(options, exemplars_only=only_exemplars)
+            if name == "activation_maximisation":
+                _refuse_unknown_features(config, classifier, options["features"])
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
         plain |= {"on": section.on} if only_exemplars else {}
         records.append(MethodRecord(name, status, reason, plain, summary, reference))  # type: ignore[arg-type]
     return plans, records
+
+
+def _refuse_unknown_features(config: AuditConfig, classifier: KerasClassifier, features: tuple[str, ...]) -> None:
+    """At once, not after all that is measured first."""
+    try:
+        find_features(classifier, features)
+    except OptionError as fault:
+        raise config.fault(("methods", "activation_maximisation", fault.option), fault.message) from None
 
 
 def _study(

@@ -153,7 +153,8 @@ class ArtefactMatch:
     found: str | None = None
     """Key of the picture of the best match in the target's optima, in a box of that size."""
     measurements: dict[str, Measurement] = field(default_factory=dict)
-    """Largest normalised cross-correlation over all shifts, mean over the restarts, and its leads."""
+    """Largest normalised cross-correlation over all shifts (`correlation`), its leads, the same about the artefact's
+    own place (`here`), and how often the best match lies there (`own_place`); means over the restarts."""
     classes: dict[str, Measurement] = field(default_factory=dict)
     """Class -> correlation of its optima with the artefact; the target stands first."""
     placebos: dict[str, Measurement] = field(default_factory=dict)

@@ -10,9 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.explanations import (
+    ActivationRecord,
     AdversarialRule,
+    ArtefactMatch,
+    CascadeStage,
     ChangedImage,
     ChangeSet,
+    ClassOptimum,
+    Comparison,
     ContrastExemplar,
     ContrastGroup,
     ContrastIntervention,
@@ -23,11 +28,17 @@ from auditor.explanations import (
     ContrastShare,
     ContrastSuspect,
     CounterfactualRecord,
-    CascadeStage,
+    CurvePoint,
+    FeatureOptimum,
     LiftControl,
+    Looks,
     MapLikeness,
     MethodTrust,
+    Optimum,
     ReadingRecord,
+    RealImage,
+    Side,
+    Snapshot,
     TrustCriterion,
     TrustRecord,
     TrustTest,
@@ -180,6 +191,7 @@ def make_contrast(
             for inserted in (None, artefact)
         ],
         notes=["4 errors are left out"],
+    )
 
 
 def make_trust(artefact: str) -> TrustRecord:
@@ -249,6 +261,83 @@ def _make_reading(name: str, over_absolute: Measurement | None) -> ReadingRecord
         lift=measure(2.5, unit="ratio", n=8),
         deletion=[measure(-share, n=16) for share in FRACTIONS],
         insertion=[measure(share, n=16) for share in FRACTIONS],
+    )
+
+
+def make_activation(classes: tuple[str, ...], artefact: str, image: str) -> ActivationRecord:
+    real = [
+        RealImage(image, classes[1], classes[0], "with", 4.25),
+        RealImage(f"{image}-2", None, "none", "without", 3.5),
+    ]
+    optimum = Optimum("optimum", 21.5, 0.875, classes[0])
+
+    def side(name: str) -> Side:
+        share, ratio = measure(0.75, 0.125, "probability"), measure(1.5, 0.25, "ratio")
+        return Side(name, "optimum", measure(9.5, unit="logit"), measure(7.5), share, ratio, ratio)
+
+    def entry(name: str) -> ClassOptimum:
+        curve = [CurvePoint(step, measure(3.0 * place, 0.5, "objective")) for place, step in enumerate((0, 10, 50, 64))]
+        snapshots = [Snapshot(step, "optimum", float(step)) for step in (0, 10, 64)]
+        share = measure(0.75, 0.125, "probability")
+        return ClassOptimum(name, f"target of {artefact}", optimum, measure(8.5), share, snapshots, curve, real)
+
+    sides = {"start": ("noise", "image"), "objective": ("logit", "probability"), "regularisation": ("noise", "bare")}
+    lead = measure(0.25, 0.125, "difference of correlations", 8)
+    leads = dict.fromkeys(("over_classes", "over_placebos", "over_both", "over_next"), lead)
+    shares = dict.fromkeys(("own_place", "own_place_others"), measure(0.5, 0.25, "share", 8))
+    found = dict.fromkeys(("correlation", "here", "here_others"), measure(0.625, 0.125, "correlation", 8))
+    correlation = found["correlation"]
+    return ActivationRecord(
+        steps=64,
+        restarts=8,
+        objective="logit",
+        start="noise",
+        recipe="frequencies of decorrelated colours, kept valid by a sigmoid",
+        sampled=120,
+        classes=[entry(name) for name in classes],
+        looks=Looks(
+            measure(2.5, 0.5, "ratio", 2),
+            measure(1.0, 0.5, "ratio", 2),
+            measure(0.125, 0.0625, "difference per pixel"),
+            measure(0.0625, 0.03125, "share"),
+            measure(0.875, 0.0625, "share", 16),
+            measure(0.75, 0.125, "probability", 2),
+            measure(0.5, 0.125, "correlation", 2),
+        ),
+        comparisons=[
+            Comparison(
+                topic,  # type: ignore[arg-type]
+                classes[0],
+                "without" if topic == "start" else None,
+                *(side(name) for name in names),
+                measure(-2.25),
+                measure(0.375, 0.125, "correlation", 2),
+            )
+            for topic, names in sides.items()
+        ],
+        features=[
+            FeatureOptimum(
+                f"{artefact} in conv", "direction", artefact, [optimum], real, *[measure(1.5, unit="feature")] * 3
+            ),
+            FeatureOptimum(
+                "conv:3", "channel", None, [optimum, optimum], real, *[measure(1.5, unit="feature")] * 2, None
+            ),
+        ],
+        matches=[
+            ArtefactMatch(
+                artefact,
+                classes[0],
+                "ok",
+                None,
+                "artefact",
+                "optimum",
+                found | leads | shares,
+                dict.fromkeys(classes, correlation),
+                {"scrambled": correlation},
+            ),
+            ArtefactMatch("light", None, "not_applicable", "it covers the whole frame"),
+        ],
+        notes=[f"the direction of {artefact} was optimised on one image"],
     )
 
 
@@ -351,13 +440,15 @@ def make_result(
         counterfactual=make_counterfactual(classes, artefact, image),
         contrastive=make_contrast(artefact, classes, image),
         trust=make_trust(artefact),
+        activation_maximisation=make_activation(classes[:12], artefact, image),
     )
 
 
 def make_arrays() -> dict[str, npt.NDArray[Any]]:
     random = np.random.default_rng(0)
     pictures = {
-        name: random.integers(0, 256, (8, 8, 1)).astype(np.uint8) for name in ("with", "without", "artefact", "mean")
+        name: random.integers(0, 256, (8, 8, 1)).astype(np.uint8)
+        for name in ("with", "without", "artefact", "mean", "optimum")
     }
     maps = [*(f"map {name}" for name in METHODS), "difference"]
     maps += [f"contrast map {what}" for what in ("predicted", "true", "margin")]

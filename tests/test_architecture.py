@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 FLOORS = [
-    {"errors", "terminal"},
+    {"errors"},
     {"fonts", "writing", "records", "toml_places", "options", "pictures", "manifests", "rendering", "figures"},
     {"explanations", "config", "classifier", "intervals", "saved_models", "foreign", "plots"},
     {"result", "batches", "sources", "surgery", "observations"},
@@ -34,7 +34,7 @@ FLOORS = [
     {"studies.orders"},
     {"studies.trust", "studies.activation", "studies.counterfactual", "studies.contrast"},
     {"views.page", "studies.table", "exports", "runs.page"},
-    {"audit", "report", "proposal", "lab.planting", "runs.compare", "runs.browse", "runs.prune"},
+    {"audit", "report", "proposal", "lab.planting", "runs.compare", "runs.browse", "runs.prune", "terminal"},
     {"lab.training", "lab.augmentation", "runs.verify"},
     {"lab.table", "lab.unmask", "cli_runs"},
     {"cli"},

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from auditor.classifier import Floats, predicted_classes
+from auditor.artefacts import Artefact, Overlay
+from auditor.classifier import Floats, log_odds, predicted_classes
+from auditor.datasets import Dataset
+from auditor.errors import OptionError
 from auditor.explain.adversarial import find_traits, high_frequency_share
 from auditor.explain.counterfactual import (
     ANY,
@@ -18,7 +21,12 @@ from auditor.explain.counterfactual import (
     margins,
     towards,
 )
-from tests.closed_form import LinearClassifier, linear, quadratic, random_images
+from auditor.history import Rows
+from auditor.observations import Population
+from auditor.records import Finding
+from auditor.studies.counterfactual import study_counterfactuals
+from auditor.studies.inquiry import Inquiry, NotApplicableError
+from tests.closed_form import LinearClassifier, MemorySource, linear, quadratic, random_images
 
 CONFIDENCE = 0.1
 PURE_L2, PURE_L1, LARGEST = Cost(l1=0), Cost(l1=1, l2=0), Cost("l-infinity")

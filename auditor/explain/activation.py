@@ -237,11 +237,11 @@ def random_phases(pattern: Pattern, seed: int, name: str) -> Pattern:
     return Pattern(np.asarray(turned.real), pattern.place)
 
 
-def match_patterns(images: Floats, patterns: Sequence[Pattern]) -> tuple[Array, Ints]:
-    """How well patterns match the best place of images (n, h, w, c).
+def match_patterns(images: Floats, patterns: Sequence[Pattern], reach: int | None = None) -> tuple[Array, Ints]:
+    """How well patterns match the best place of images (n, h, w, c), at most `reach` pixels from their own.
 
-    Returns the largest normalised cross-correlation (n, patterns) over all shifts that keep a pattern in the frame, in
-    [-1, 1], and where it is: row and column (n, patterns, 2) of the pattern's upper left corner.
+    Returns the largest normalised cross-correlation (n, patterns) over all such shifts that keep a pattern in the
+    frame, in [-1, 1], and where it is: row and column (n, patterns, 2) of the pattern's upper left corner.
     """
     frame = images.shape[1:3]
     values = images.astype(np.float64) - images.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
@@ -258,7 +258,12 @@ def match_patterns(images: Floats, patterns: Sequence[Pattern]) -> tuple[Array, 
             spreads[height, width] = _spread_in_windows(values, height, width)
         least = np.sqrt(pattern.values.size) * _FAINT  # where a window has less contrast, nothing matches
         scale = np.maximum(spreads[height, width], least) * np.linalg.norm(pattern.values)
-        quality = np.clip(products / scale, -1, 1).reshape(len(images), -1)
+        quality = np.clip(products / scale, -1, 1)
+        if reach is not None:
+            down, right = np.ogrid[: quality.shape[1], : quality.shape[2]]
+            is_far = np.maximum(np.abs(down - pattern.place[0]), np.abs(right - pattern.place[1])) > reach
+            quality[:, is_far] = -1
+        quality = quality.reshape(len(images), -1)
         at = quality.argmax(axis=1)
         best[:, number] = quality[np.arange(len(images)), at]
         places[:, number] = np.stack(np.divmod(at, products.shape[2]), axis=1)

@@ -114,8 +114,7 @@ def ascend(
     keep, watch
         Steps whose images are kept, and whose objective is measured; 0 is the start, `steps` the end.
     """
-    point = parametrisation.project(parameters)
-    images = parametrisation.to_images(point)
+    point, images = parameters, parametrisation.to_images(parameters)
     worth = np.float32(1) if units is None else units.astype(np.float32)[:, None, None, None]
     views = _Views(images.shape[1:3], recipe, names, seed)
     climb = _Climb(recipe, point)
@@ -130,11 +129,11 @@ def ascend(
         seen = views.look(images, step)
         slopes = views.pull_back(_slopes(classifier, objective, seen), step)
         slopes -= worth * _penalty_slopes(images, recipe, groups)
-        point = parametrisation.project(climb.step(point, parametrisation.pull_back(images, slopes)))
+        point = climb.step(point, parametrisation.pull_back(images, slopes))
         images = parametrisation.to_images(point)
         if recipe.blur_every and (step + 1) % recipe.blur_every == 0:
             blurred = gaussian_filter(images, (0, _BLUR_WIDTH, _BLUR_WIDTH, 0), mode="nearest")
-            point = parametrisation.project(parametrisation.to_parameters(blurred))
+            point = parametrisation.to_parameters(blurred)
             images = parametrisation.to_images(point)
     values = curve[recipe.steps] if recipe.steps in curve else evaluate(classifier, objective, images)
     return Ascent(images, values, snapshots, curve)

@@ -58,15 +58,14 @@ class Parametrisation:
         return self.basis.inverse(np.log(inside) - np.log1p(-inside))
 
     def pull_back(self, images: Floats, slopes: Floats) -> Floats:
-        """Derivatives by the parameters, from images (n, h, w, c) and derivatives by their pixels."""
-        return self.basis.adjoint(slopes if self.constraint == "clip" else slopes * images * (1 - images))
+        """Derivatives by the parameters, from images (n, h, w, c) and derivatives by their pixels.
 
-    def project(self, parameters: Floats) -> Floats:
-        """The parameters whose raw images are valid: clipping moves them, a sigmoid need not."""
+        A clipped pixel passes on only what would bring it back into the range.
+        """
         if self.constraint == "sigmoid":
-            return parameters
-        raw = self.basis.forward(parameters)
-        return parameters if raw.min() >= 0 and raw.max() <= 1 else self.basis.inverse(np.clip(raw, 0, 1))
+            return self.basis.adjoint(slopes * images * (1 - images))
+        outward = ((images <= 0) & (slopes < 0)) | ((images >= 1) & (slopes > 0))
+        return self.basis.adjoint(np.where(outward, np.float32(0), slopes))
 
     def start_grey(self, count: int, shape: tuple[int, int, int]) -> Floats:
         """Parameters of images of middle grey."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -38,7 +39,6 @@ _LARGE = 128 * 128
 
 _SMALL_CAP, _LARGE_CAP = 12, 4
 _SMALL_STEPS, _LARGE_STEPS = 256, 128
-_LARGE_COMPARED = 2
 _FEATURE_RESTARTS = 4
 
 _SNAPSHOTS = (0, 1, 10, 50)
@@ -99,7 +99,6 @@ def activation_maximisation(
     chosen, reasons = _choose_classes(inquiry, most)
     bench, repelling = set_up(inquiry), replace(way, start="noise", recipe=replace(recipe, diversity=diversity))
     looks = look_at(bench.images)
-    compared = chosen[:_LARGE_COMPARED] if is_large else chosen
 
     stages = 5 + len(inquiry.artefacts) + len(wanted)
     done = iter(range(1, stages + 1))
@@ -113,7 +112,7 @@ def activation_maximisation(
     optima = climbed.images.reshape(len(chosen), restarts, *classifier.image_shape)
     found = _record_classes(bench, climbed, chosen, reasons, restarts, steps)
     progress()
-    comparisons = _compare(bench, looks, way, compared, optima[: len(compared), 0], progress)
+    comparisons = _compare(bench, looks, way, chosen, optima[:, 0], progress)
     directions = []
     for number in range(len(inquiry.artefacts)):
         directions.append(find_direction(bench, number, repelling, 1 if is_large else _FEATURE_RESTARTS))
@@ -134,7 +133,7 @@ def activation_maximisation(
         comparisons=comparisons,
         features=[*(direction for direction in directions if direction is not None), *excited],
         matches=[match_artefact(bench, number, chosen, optima) for number in range(len(inquiry.artefacts))],
-        notes=_notes(inquiry, chosen, compared, is_large, directions),
+        notes=_notes(inquiry, chosen, directions),
     )
 
 
@@ -206,10 +205,9 @@ def _record_classes(
 
 
 def _compare(
-    bench: Bench, looks: RealLooks, way: Way, classes: Ints, main: Floats, progress: object
+    bench: Bench, looks: RealLooks, way: Way, classes: Ints, main: Floats, progress: Callable[[], None]
 ) -> list[Comparison]:
     """Noise against image start, logit against probability, regularised against bare pixels: one restart each."""
-    assert callable(progress)
     first = np.zeros(len(classes), np.int64)
     usual = replace(way, start="noise", objective="logit")
     plain = usual.unpenalised()
@@ -324,19 +322,13 @@ def _in_words(way: Way) -> str:
     return ", ".join(parts)
 
 
-def _notes(
-    inquiry: Inquiry, chosen: Ints, compared: Ints, is_large: bool, directions: list[FeatureOptimum | None]
-) -> list[str]:
+def _notes(inquiry: Inquiry, chosen: Ints, directions: list[FeatureOptimum | None]) -> list[str]:
     names = inquiry.classifier.classes
     notes = []
     if len(chosen) < len(names):
         notes.append(
             f"{len(chosen)} of {len(names)} classes were optimised: the targets of the artefacts, then those predicted "
             "most often; `classes` sets how many"
-        )
-    if is_large and len(compared) < len(chosen):
-        notes.append(
-            f"starts, objectives and regularisation are compared on {len(compared)} classes only, for images are large"
         )
     for artefact, direction in zip(inquiry.artefacts, directions, strict=True):
         if direction is None:

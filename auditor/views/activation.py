@@ -104,21 +104,21 @@ def _tell_match(match: ArtefactMatch, finding: Finding | None, record: Activatio
     if match.status != "ok":
         return f"Not applicable: {match.reason}."
     found = match.measurements
-    leads = [found["over_classes"], found["over_both"]]
+    leads = [found["over_classes"], found["over_next"]]
     if all(_is_above(lead, 0) for lead in leads):
-        answer, is_there = "Yes, more than chance explains", True
+        answer, is_there = "Yes, more than any other class does", True
     elif any(_is_below(lead, 0) for lead in leads):
         answer, is_there = "No", False
     else:
         answer, is_there = "That is not clear", False
-    own, others = found["own_place"], found["own_place_others"]
+    count = len(match.classes)
     told = (
-        f"{answer}. Over {record.restarts} restarts the pattern of {match.artefact} matches the optima of {match.target} "
-        f"with a correlation of {_say(found['correlation'])}. That is {_say(leads[0])} more than it matches those of "
-        f"the {len(match.classes) - 1} other classes, {_say(found['over_placebos'])} more than innocent patterns match "
-        f"the same optima, and {_say(leads[1])} beyond both. The best match lies at the artefact’s own place in "
-        f"{figure('', own).value} of the optima of {match.target} (n = {own.n}), and in {figure('', others).value} of "
-        f"those of other classes (n = {others.n})."
+        f"{answer}. Over {record.restarts} restarts the best match of {match.artefact} in the optima of {match.target} "
+        f"has a correlation of {_say(found['correlation'])}, which is {_say(found['over_classes'])} more than in those "
+        f"of the {count - 1} other classes. Beyond what innocent patterns reach in the same optima it leads "
+        f"the class that comes next by {_say(found['over_next'])}; by chance alone, one class in {count} comes first. At the "
+        f"artefact’s own place the correlation is {_say(found['here'])}, and {_say(found['here_others'])} in other "
+        "classes’ optima."
     )
     return f"{told} {_compare_with_verdict(is_there, finding)}"
 
@@ -240,8 +240,8 @@ def _tell_objective(comparison: Comparison, record: ActivationRecord) -> str:
         why = "here they ask for much the same"
     return (
         f"Climbing the probability, the log-odds end {_tell_gain(gain)} than climbing the logit: {why}. The logit ends "
-        f"at {_say(second.logit)} instead of {_say(first.logit)}, the probability at {_say(second.probability)} instead "
-        f"of {_say(first.probability)}, and the two optima of one class correlate by {_say(comparison.correlation)}. "
+        f"at {_say(second.logit)} instead of {_say(first.logit)}, the probability at {_say(second.probability)} "
+        f"instead of {_say(first.probability)}, and the two optima of one class correlate by {_say(comparison.correlation)}. "
         f"{_tell_roughness(comparison, 'for the logit', 'for the probability')} Both without penalties, which a "
         "probability near 1 could not pay for."
     ).replace("different than", "different from")
@@ -250,7 +250,8 @@ def _tell_objective(comparison: Comparison, record: ActivationRecord) -> str:
 def _tell_regularisation(comparison: Comparison, record: ActivationRecord) -> str:
     gain, first, second = comparison.gain, comparison.first, comparison.second
     return (
-        f"Bare pixels that are only clipped end {_tell_gain(gain)} in log-odds. {_tell_roughness(comparison, 'regularised', 'bare')} "
+        f"Bare pixels that are only clipped end {_tell_gain(gain)} in log-odds. "
+        f"{_tell_roughness(comparison, 'regularised', 'bare')} "
         f"Their share of high frequencies is {_say(second.high_frequency)} times that of real images instead of "
         f"{_say(first.high_frequency)}, and the two optima of one class correlate by {_say(comparison.correlation)}. "
         + (
@@ -373,8 +374,11 @@ _LEADS = {
     "over_classes": "more than in other classes’ optima",
     "over_placebos": "more than innocent patterns",
     "over_both": "beyond both",
-    "own_place": "best match at its own place",
-    "own_place_others": "the same in other classes’ optima",
+    "over_next": "beyond the class that comes next",
+    "here": "correlation at its own place",
+    "here_others": "the same in other classes’ optima, mean",
+    "own_place": "restarts whose best match is at its own place",
+    "own_place_others": "the same in other classes’ optima, share",
 }
 
 _LOOKS = {
