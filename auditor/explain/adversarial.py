@@ -32,7 +32,7 @@ VISIBLE = 8 / 255
 VISIBLE_RMS = 1 / 255
 """One step of 8-bit colour."""
 SURVIVES = 0.7
-"""A watermark that was really put in keeps more (`benchmarks/counterfactuals.py`), noise a fifth or less."""
+"""A watermark really put in keeps more in most images (`benchmarks/counterfactuals.py`), noise a fifth or less."""
 IN_PLACE = 0.2
 
 _CELLS = 7
