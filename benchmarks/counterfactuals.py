@@ -5,7 +5,8 @@
 For 16 images in each direction, on the planted model and its clean twin: seconds, their ratio to the same number of
 bare passes (one batched `tf.function` that computes scores and a gradient), success, the median share of the change
 in the watermark, and its L0; then the same by FISTA at 11 fixed trade-offs (bracketing and bisection, 40 steps each),
-which is what the one descent of `find_counterfactuals` replaces.
+which is what the one descent of `find_counterfactuals` replaces. First, how much of the effect of a watermark that was
+really put in survives a blur of the change: what the rule's threshold is held against.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ import tensorflow as tf
 
 from auditor.artefacts import ARTEFACT_KINDS
 from auditor.config import read_config
-from auditor.explain.adversarial import energy
+from auditor.explain.adversarial import SURVIVES, energy, find_traits
 from auditor.explain.counterfactual import Cost, away_from, find_counterfactuals, margins, towards
+from auditor.interventions import insert
 from auditor.studies.table import METHODS
 from auditor.subject import open_subject
 
@@ -99,6 +101,11 @@ def main() -> None:
             "errors towards the truth": (wrong, towards(truth[wrong])),
         }
         bare(images[:IMAGES])
+        if folder == "planted":
+            marked = insert(images[others], subject.artefacts[0].appearance)
+            survival = find_traits(classifier, images[others], marked, towards(np.full(len(others), target))).survival
+            low, median, high = np.percentile(survival, [10, 50, 90])
+            print(f"inserted watermark: {median:.2f} ({low:.2f} to {high:.2f}) survives; threshold {SURVIVES}")
         for name, (rows, aim) in aims.items():
             chosen = images[rows]
             seconds, ratios = [], []

@@ -251,6 +251,17 @@ class TestLaws:
         np.testing.assert_allclose(some.images, whole.images[order], atol=1e-4)
         np.testing.assert_allclose(some.margins, whole.margins[order], atol=1e-4)
 
+    def test_a_keras_model_answers_the_same_in_batches_of_any_size(self):
+        from auditor.keras_classifier import KerasClassifier
+        from tests.small_world import make_data, make_model
+
+        classifier = KerasClassifier(make_model())
+        images = make_data()["images"][:7].astype(np.float32) / 255
+        targets = classifier.scores(images).argmin(axis=1)
+        whole, parts = (find_counterfactuals(classifier.sized(size), images, towards(targets)) for size in (7, 2))
+        assert whole.found.all()
+        np.testing.assert_allclose(whole.images, parts.images, atol=1e-4)
+
     def test_total_variation_makes_changes_smoother(self):
         classifier, images = one_logit((12, 12, 1), seed=3)
         rough, _ = changes_of(classifier, images, PURE_L2)

@@ -205,7 +205,8 @@ def _agreement(name: str, entries: list[ChangeSet], area: float | None, finding:
             singled[entry.reason] &= _is_above(lead, 0)
         calls = entry.measurements["adversarial"]
         if (calls.value or 0) >= 0.5:
-            text += f"; as {_counted(calls)} of these changes are adversarial, where they lie says little"
+            few = "yet they lie there more than at random" if singled[entry.reason] else "so where they lie says little"
+            text += f"; {_counted(calls)} of these changes are adversarial, {few}"
         told.append(f"{text}.")
     if not told:
         return "No change was found in either direction, so there is nothing to compare."
