@@ -29,6 +29,7 @@ def view_trust(result: AuditResult, arrays: Arrays) -> dict[str, Any] | None:
     return {
         "sample": _describe_sample(record),
         "verdict": _say_who_deserves_trust(record),
+        "levels": _describe_levels(result.rule.level),
         "criteria": [_view_criterion(criterion) for criterion in criteria],
         "unused": _say_what_was_not_tested(record),
         "rows": [_view_method(entry, criteria) for entry in record.methods],
@@ -175,10 +176,16 @@ def _say_smoothed_or_not(entry: MethodTrust) -> dict[str, str]:
         lifts = f"; the lift of the artefact's region goes from {before} to {after}"
     before, after = (in_brackets(part.gains["deletion"]) for part in (raw, smoothed))
     told = (
-        f"The smoothed order is better by {in_brackets(gain)}, deletion alone goes from {before} to {after}{lifts}. "
+        f"Smoothing changes what the order gains by {in_brackets(gain)}; deletion alone goes from {before} to "
+        f"{after}{lifts}. "
         f"It is another map, though: its ranking of the pixels correlates by {in_brackets(likeness)} with the raw one."
     )
     return {"head": f"{method_name(entry.method)}: {head}.", "text": told}
+
+
+def _describe_levels(level: float) -> str:
+    usual, shared = (f"{100 * part:.4g} %" for part in (level, (1 + level) / 2))
+    return f"{usual} intervals ({shared} where the better of two readings is tested)"
 
 
 def _view_criterion(criterion: TrustCriterion) -> dict[str, str]:
@@ -189,7 +196,7 @@ def _view_criterion(criterion: TrustCriterion) -> dict[str, str]:
         rule = f"passed {sides[0]} {criterion.passes:g}, failed {sides[1]} {criterion.fails:g}"
     return {
         "name": criterion.name,
-        "question": criterion.question,
+        "question": criterion.question[:1].upper() + criterion.question[1:],
         "figure": criterion.figure,
         "rule": rule,
         "wanted": f"wanted {sides[0]} {criterion.passes:g}",
