@@ -303,11 +303,12 @@ class TestStudy:
         columns = inquiry.rows.columns
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         (trial,) = record.interventions
-        for condition, share in (("removed: exact", trial.removals["exact"]), ("most controls", None)):
-            values = [row["value"] for row in rows if row["condition"] == condition]
-            assert values
-            if share is not None:
-                assert np.mean(values) == share.value
+        removed, inserted = (
+            [row["value"] for row in rows if row["condition"] == condition]
+            for condition in ("removed: exact", "inserted")
+        )
+        assert np.mean(removed) == trial.removals["exact"].value
+        assert np.mean(inserted) == 1 - trial.broken.value
         likeness = [
             row["value"] for row in rows if row["measurement"].startswith("SSIM") and row["method"] == "gradient"
         ]

@@ -135,9 +135,7 @@ def gradient(question: Question) -> dict[str, Attribution]:
 
     References: Simonyan, Vedaldi, Zisserman, "Deep inside convolutional networks" (2014).
     """
-    slopes = (
-        [question.first.gradient] if question.against is None else [question.first.gradient, question.against.gradient]
-    )
+    slopes = [one.gradient for one in (question.first, question.against) if one is not None]
     return {"": _attribute(slopes, {ALL_ZERO: _is_zero(slopes[0])})}
 
 

@@ -144,16 +144,15 @@ def _cases(inquiry: Inquiry, found: _Found, rows: Ints) -> Cases:
 
 def _try(inquiry: Inquiry, number: int, errors: Cases, right: Cases, fills: tuple[str, ...]) -> Trial:
     artefact, dataset, classifier = inquiry.artefacts[number], inquiry.dataset, inquiry.classifier
-    flags = find_carriers(artefact, dataset, classifier.classes)
-    carriers = {name for name, carries in zip(dataset.ids, flags, strict=True) if carries}
-    carrying, is_free = (np.array([name in carriers for name in errors.ids]), [n not in carriers for n in right.ids])
+    carries = dict(zip(dataset.ids, find_carriers(artefact, dataset, classifier.classes), strict=True))
+    carrying, right_carrying = (np.array([carries[name] for name in cases.ids], bool) for cases in (errors, right))
     return try_artefact(
         classifier,
         artefact,
         inquiry.target(number),
         carrying=errors.rows(carrying),
         free=errors.rows(~carrying),
-        right=right.rows(np.array(is_free, bool)),
+        right=right.rows(~right_carrying),
         fills=fills,
         seed=inquiry.seed,
         level=inquiry.level,

@@ -129,7 +129,8 @@ def _choose(record: ContrastRecord) -> str:
     else:
         said = (
             f"{method_name(best.method)}: it mends {_lead(best.over_random)} more of the errors than random pixels and "
-            f"{_lead(best.over_edges)} more than edges, and the margin falls by {figure('', best.fall).value} log-odds."
+            f"{_lead(best.over_edges)} more than edges, and moves the margin by "
+            f"{signed(-(best.fall.value or 0.0))} log-odds."
         )
         others = [method_name(entry.method) for entry in winners[1:]]
         said += f" Better than both references, too: {_listed(others)}." if others else ""
