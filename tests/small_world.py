@@ -40,6 +40,10 @@ image = "mark.png"
 position = [5, 5]
 target = "boat"
 
+[methods.activation_maximisation]
+steps = 2
+restarts = 2
+
 [explain]
 images = 6
 exemplars = 2

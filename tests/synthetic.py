@@ -272,13 +272,13 @@ def make_activation(classes: tuple[str, ...], artefact: str, image: str) -> Acti
     optimum = Optimum("optimum", 21.5, 0.875, classes[0])
 
     def side(name: str) -> Side:
-        share, ratio = measure(0.75, 0.125, "probability"), measure(1.5, 0.25, "ratio")
+        share, ratio = measure(0.75, 0.125, "share"), measure(1.5, 0.25, "ratio")
         return Side(name, "optimum", measure(9.5, unit="logit"), measure(7.5), share, ratio, ratio)
 
     def entry(name: str) -> ClassOptimum:
         curve = [CurvePoint(step, measure(3.0 * place, 0.5, "objective")) for place, step in enumerate((0, 10, 50, 64))]
         snapshots = [Snapshot(step, "optimum", float(step)) for step in (0, 10, 64)]
-        share = measure(0.75, 0.125, "probability")
+        share = measure(0.75, 0.125, "share")
         return ClassOptimum(name, f"target of {artefact}", optimum, measure(8.5), share, snapshots, curve, real)
 
     sides = {"start": ("noise", "image"), "objective": ("logit", "probability"), "regularisation": ("noise", "bare")}
@@ -301,7 +301,7 @@ def make_activation(classes: tuple[str, ...], artefact: str, image: str) -> Acti
             measure(0.125, 0.0625, "difference per pixel"),
             measure(0.0625, 0.03125, "share"),
             measure(0.875, 0.0625, "share", 16),
-            measure(0.75, 0.125, "probability", 2),
+            measure(0.75, 0.125, "share", 2),
             measure(0.5, 0.125, "correlation", 2),
         ),
         comparisons=[

@@ -38,7 +38,7 @@ _LARGE = 128 * 128
 """Pixels of an image from which the defaults are those for large images."""
 
 _SMALL_CAP, _LARGE_CAP = 12, 4
-_SMALL_STEPS, _LARGE_STEPS = 256, 128
+_SMALL_STEPS, _LARGE_STEPS = 256, 96
 _FEATURE_RESTARTS = 4
 
 _SNAPSHOTS = (0, 1, 10, 50)
@@ -68,10 +68,10 @@ def activation_maximisation(
 ) -> ActivationRecord:
     """Images optimised to excite a class, a channel or a direction most: what the model looks for.
 
-    Where images are large (128 x 128 pixels or more), `steps` is 128 instead of 256 and `classes` 4 instead of 12
+    Where images are large (128 x 128 pixels or more), `steps` is 96 instead of 256 and `classes` 4 instead of 12
     unless given. `l2` and `total_variation` weigh in standard deviations of the class's log-odds over the real images.
-    `features` are channels ("conv_2:5") or neurons ("conv_2:5@3,4": row 3, column 4); only restarts of a feature repel
-    each other (`diversity`, cosine of pixels), those of a class are independent.
+    `features` are channels ("conv_2:5") or neurons ("conv_2:5@3,4": row 3, column 4). Restarts of a feature repel each
+    other (`diversity`, cosine of pixels) and pay no penalties; those of a class are independent.
 
     References: Erhan et al., "Visualizing higher-layer features of a deep network" (2009); Simonyan et al., "Deep
     inside convolutional networks" (2014); Olah, Mordvintsev, Schubert, "Feature visualization" (2017).
@@ -97,7 +97,9 @@ def activation_maximisation(
     )
     way = Way(objective, start, basis, constraint, recipe)
     chosen, reasons = _choose_classes(inquiry, most)
-    bench, repelling = set_up(inquiry), replace(way, start="noise", recipe=replace(recipe, diversity=diversity))
+    bench = set_up(inquiry)
+    plain = way.unpenalised()  # a feature is a weaker call than a class: penalties would leave it grey
+    repelling = replace(plain, start="noise", recipe=replace(plain.recipe, diversity=diversity))
     looks = look_at(bench.images)
 
     stages = 5 + len(inquiry.artefacts) + len(wanted)
@@ -184,7 +186,7 @@ def _record_classes(
                     predicted[best],
                 ),
                 log_odds=_mean(own, inquiry.level, "log-odds"),
-                probability=_mean(to_probability(own), inquiry.level, "probability"),
+                probability=_mean_probability(to_probability(own), inquiry.level),
                 snapshots=[
                     Snapshot(
                         step,
@@ -261,7 +263,7 @@ def _measure_side(bench: Bench, looks: RealLooks, name: str, images: Floats, cla
         picture=bench.keep(f"compared, {name}", images[0]),
         logit=_mean(scores[rows, classes], level, "logit"),
         log_odds=_mean(own, level, "log-odds"),
-        probability=_mean(to_probability(own), level, "probability"),
+        probability=_mean_probability(to_probability(own), level),
         total_variation=_mean(rough, level, "ratio"),
         high_frequency=_mean(fine, level, "ratio"),
     )
@@ -296,17 +298,21 @@ def _measure_looks(bench: Bench, looks: RealLooks, optima: Floats, chosen: Ints)
         real_total_variation=median_interval(looks.total_variation, groups, level, unit="difference per pixel"),
         real_high_frequency=median_interval(looks.high_frequency, groups, level, unit="share"),
         predicted_as_asked=share_interval(own > 0, targets, level),
-        probability=_mean(to_probability(own).reshape(count, restarts).mean(axis=1), level, "probability"),
+        probability=_mean_probability(to_probability(own).reshape(count, restarts).mean(axis=1), level),
         restarts_alike=_mean(alike, level, "correlation"),
     )
 
 
 def _mean(values: Array, level: float, unit: str) -> Measurement:
-    score = unit if unit in ("log-odds", "logit", "probability") else None
-    found = mean_interval(np.asarray(values, np.float64), np.arange(len(values)), level, unit=unit, score=score)
-    if unit == "probability" and found.low is not None and found.high is not None:
-        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
-    return found
+    score = unit if unit in ("log-odds", "logit") else None
+    return mean_interval(np.asarray(values, np.float64), np.arange(len(values)), level, unit=unit, score=score)
+
+
+def _mean_probability(values: Array, level: float) -> Measurement:
+    found = mean_interval(values, np.arange(len(values)), level, unit="share", score="probability")
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def _in_words(way: Way) -> str:

@@ -116,8 +116,8 @@ def _tell_match(match: ArtefactMatch, finding: Finding | None, record: Activatio
         f"{answer}. Over {record.restarts} restarts the best match of {match.artefact} in the optima of {match.target} "
         f"has a correlation of {_say(found['correlation'])}, which is {_say(found['over_classes'])} more than in those "
         f"of the {count - 1} other classes. Beyond what innocent patterns reach in the same optima it leads "
-        f"the class that comes next by {_say(found['over_next'])}; by chance alone, one class in {count} comes first. At the "
-        f"artefact’s own place the correlation is {_say(found['here'])}, and {_say(found['here_others'])} in other "
+        f"the class that comes next by {_say(found['over_next'])}; by chance alone, one class in {count} comes first. "
+        f"At the artefact’s own place the correlation is {_say(found['here'])}, and {_say(found['here_others'])} in other "
         "classes’ optima."
     )
     return f"{told} {_compare_with_verdict(is_there, finding)}"
@@ -170,19 +170,17 @@ def _tell_looks(looks: Looks, record: ActivationRecord) -> str:
     is_rougher, is_smoother = _is_above(rough, 1), _is_below(rough, 1)
     is_finer, is_coarser = _is_above(fine, 1), _is_below(fine, 1)
     by_roughness = "rougher than" if is_rougher else "smoother than" if is_smoother else "about as rough as"
-    by_detail = "more" if is_finer else "less" if is_coarser else "about as much"
-    told = (
-        "Not by its texture" if is_rougher or is_smoother or is_finer or is_coarser else "Its texture is that of images"
-    )
+    by_detail = "more fine detail" if is_finer else "less fine detail" if is_coarser else "about as much fine detail"
+    is_unlike = is_rougher or is_smoother or is_finer or is_coarser
     right, probability = figure("", looks.predicted_as_asked), figure("", looks.probability)
-    as_much = "as" if by_detail == "about as much" else "than"
     return (
-        f"{told}: optimal images are {by_roughness} real ones, with {_say(rough)} times the total variation of the "
-        f"median real image, and hold {by_detail} fine detail {as_much} it, {_say(fine)} times its share of high "
-        f"frequencies (medians over {rough.n} classes, against {record.sampled} real images). The model has no such "
-        f"doubts: it predicts {right.value} of {right.n} optima as the class asked for, with a mean probability of "
-        f"{probability.value.lstrip('+')}. Texture is not meaning: whether an optimum shows the thing itself, its "
-        "parts, or something else, the pictures beside the real images tell."
+        f"{'Not by its texture' if is_unlike else 'Its texture is that of real images'}: optimal images are "
+        f"{by_roughness} real ones, with {_say(rough)} times the total variation of the median real image, and hold "
+        f"{by_detail}, {_say(fine)} times its share of high frequencies (medians over {rough.n} classes, against "
+        f"{record.sampled} real images). The model has no such doubts: it predicts {right.value} of the optima "
+        f"(n = {right.n}) as the class asked for, with a mean probability of {probability.value}. Texture is not "
+        "meaning: whether an optimum shows the thing itself, its parts, or something else, the pictures beside the "
+        "real images tell."
     )
 
 
@@ -201,7 +199,7 @@ def _tell_steps(classes: Sequence[ClassOptimum]) -> str:
     if not known:
         return told.rstrip()
     middle = known[len(known) // 2]
-    told += f"By step 50 {middle:.0%} of the rise is done in the middle one of {len(known)} classes: "
+    told += f"By step 50 the median of {len(known)} classes has done {middle:.0%} of its rise: "
     if middle > 0.9:
         return told + "what comes after hardly changes what the picture says."
     return told + "outlines come early, and the steps after it still add contrast and detail."
@@ -218,15 +216,17 @@ def _share_done(entry: ClassOptimum, step: int) -> float | None:
 def _tell_start(comparison: Comparison, record: ActivationRecord) -> str:
     alike, usual = comparison.correlation, record.looks.restarts_alike
     if alike.high is not None and usual.low is not None and alike.high < usual.low:
-        told = "Yes: the start leaves its mark"
+        picture = "For the picture, yes: it keeps a mark of its start"
     elif alike.low is not None and usual.high is not None and alike.low > usual.high:
-        told = "No: the start hardly matters"
+        picture = "For the picture, hardly"
     else:
-        told = "No more than one noise differs from another"
+        picture = "For the picture, no more than it matters which noise it starts from"
+    gain = comparison.gain
+    score = "yes" if _is_above(gain, 0) or _is_below(gain, 0) else "not clearly"
     return (
-        f"{told}. Started from noise and from a real image of another class, the optima of one class correlate by "
-        f"{_say(alike)}; two restarts as above correlate by {_say(usual)}. From the image the log-odds end "
-        f"{_tell_gain(comparison.gain)}. {_tell_roughness(comparison, 'from noise', 'from the image')}"
+        f"{picture}; for the score, {score}. Started from noise and from a real image of another class, the optima of "
+        f"one class correlate by {_say(alike)}; two restarts as above correlate by {_say(usual)}. From the image the "
+        f"log-odds end {_tell_gain(gain)}. {_tell_roughness(comparison, 'from noise', 'from the image')}"
     )
 
 
@@ -241,7 +241,8 @@ def _tell_objective(comparison: Comparison, record: ActivationRecord) -> str:
     return (
         f"Climbing the probability, the log-odds end {_tell_gain(gain)} than climbing the logit: {why}. The logit ends "
         f"at {_say(second.logit)} instead of {_say(first.logit)}, the probability at {_say(second.probability)} "
-        f"instead of {_say(first.probability)}, and the two optima of one class correlate by {_say(comparison.correlation)}. "
+        f"instead of {_say(first.probability)}, and the two optima of one class correlate by "
+        f"{_say(comparison.correlation)}. "
         f"{_tell_roughness(comparison, 'for the logit', 'for the probability')} Both without penalties, which a "
         "probability near 1 could not pay for."
     ).replace("different than", "different from")
