@@ -10,7 +10,10 @@ from typing import Any
 import pydantic
 
 from auditor.errors import ReportError
-from auditor.explanations import ActivationRecord, ContrastRecord, CounterfactualRecord, TrustRecord
+from auditor.explanations.activation import ActivationRecord
+from auditor.explanations.contrast import ContrastRecord
+from auditor.explanations.counterfactual import CounterfactualRecord
+from auditor.explanations.trust import TrustRecord
 from auditor.records import (
     Agreement,
     ArtefactRecord,

@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auditor.explanations import (
+from auditor.explanations.activation import (
     ActivationRecord,
-    AdversarialRule,
     ArtefactMatch,
-    CascadeStage,
-    ChangedImage,
-    ChangeSet,
     ClassOptimum,
     Comparison,
+    CurvePoint,
+    FeatureOptimum,
+    Looks,
+    Optimum,
+    RealImage,
+    Side,
+    Snapshot,
+)
+from auditor.explanations.contrast import (
     ContrastExemplar,
     ContrastGroup,
     ContrastIntervention,
@@ -27,18 +32,14 @@ from auditor.explanations import (
     ContrastRecord,
     ContrastShare,
     ContrastSuspect,
-    CounterfactualRecord,
-    CurvePoint,
-    FeatureOptimum,
+)
+from auditor.explanations.counterfactual import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
+from auditor.explanations.trust import (
+    CascadeStage,
     LiftControl,
-    Looks,
     MapLikeness,
     MethodTrust,
-    Optimum,
     ReadingRecord,
-    RealImage,
-    Side,
-    Snapshot,
     TrustCriterion,
     TrustRecord,
     TrustTest,

@@ -11,7 +11,7 @@ from auditor.artefacts import Artefact, Overlay
 from auditor.classifier import log_odds, predicted_classes
 from auditor.explain.attribution import ATTRIBUTIONS, ask, integrated_gradients, smoothgrad
 from auditor.explain.contrastive import compare_maps, replace_pixels, share_in_region, strongest_pixels
-from auditor.explanations import ContrastRecord
+from auditor.explanations.contrast import ContrastRecord
 from auditor.history import Rows
 from auditor.interventions import insert
 from auditor.keras_classifier import KerasClassifier

@@ -8,7 +8,7 @@ import pytest
 from auditor.errors import ModelError
 from auditor.explain.attribution import ATTRIBUTIONS, Attribution
 from auditor.explain.sanity import TRUST_TESTS
-from auditor.explanations import TrustRecord
+from auditor.explanations.trust import TrustRecord
 from auditor.studies import panels
 from auditor.studies.inquiry import NotApplicableError
 from auditor.studies.sampling import draw_sample

@@ -16,7 +16,7 @@ from skimage.metrics import structural_similarity
 
 from auditor.classifier import Classifier, Floats, Ints, log_odds
 from auditor.explain.attribution import saliency
-from auditor.explanations import Outcome, TrustCriterion
+from auditor.explanations.trust import Outcome, TrustCriterion
 from auditor.records import Measurement
 
 Doubles = npt.NDArray[np.float64]

@@ -14,7 +14,7 @@ from auditor.classifier import Floats, Ints
 from auditor.explain.activation import Feature, correlations, feature_mean, find_features, to_probability
 from auditor.explain.optimise import Ascent, Recipe, mean_cosines
 from auditor.explain.parametrisation import Basis, Constraint
-from auditor.explanations import (
+from auditor.explanations.activation import (
     ActivationRecord,
     ClassOptimum,
     Comparison,

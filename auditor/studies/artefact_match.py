@@ -17,7 +17,7 @@ from auditor.explain.activation import (
     random_phases,
 )
 from auditor.explain.regions import LARGEST_SHARE
-from auditor.explanations import ArtefactMatch, FeatureOptimum
+from auditor.explanations.activation import ArtefactMatch, FeatureOptimum
 from auditor.intervals import mean_interval, share_interval
 from auditor.interventions import insert, make_controls
 from auditor.records import Measurement

@@ -14,7 +14,7 @@ from pydantic import Field
 from auditor.artefacts import find_carriers
 from auditor.effects import is_correct
 from auditor.explain.attribution import keyed_generator
-from auditor.explanations import (
+from auditor.explanations.contrast import (
     ContrastGroup,
     ContrastLikeness,
     ContrastMending,

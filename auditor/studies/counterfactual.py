@@ -25,7 +25,7 @@ from auditor.explain.adversarial import (
 )
 from auditor.explain.counterfactual import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.regions import LARGEST_SHARE
-from auditor.explanations import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
+from auditor.explanations.counterfactual import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.intervals import median_interval, missing, share_interval
 from auditor.pictures import to_pixels
 from auditor.records import Measurement

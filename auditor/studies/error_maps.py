@@ -19,7 +19,7 @@ from auditor.explain.contrastive import (
     strongest_pixels,
 )
 from auditor.explain.regions import LARGEST_SHARE
-from auditor.explanations import ContrastExemplar, ContrastMaps
+from auditor.explanations.contrast import ContrastExemplar, ContrastMaps
 from auditor.pictures import to_pixels
 from auditor.studies.inquiry import Inquiry
 from auditor.studies.mending import Cases, replace_strongest

@@ -13,7 +13,7 @@ from auditor.artefacts import Artefact, Overlay
 from auditor.classifier import Classifier, predicted_classes
 from auditor.effects import is_correct
 from auditor.explain.contrastive import replace_pixels
-from auditor.explanations import ContrastIntervention
+from auditor.explanations.contrast import ContrastIntervention
 from auditor.intervals import change_interval, missing, share_interval, spanning
 from auditor.interventions import Edit, Removal, insert, make_controls, remove
 from auditor.records import Measurement

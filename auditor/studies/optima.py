@@ -21,7 +21,7 @@ from auditor.explain.activation import (
 from auditor.explain.attribution import keyed_generator
 from auditor.explain.optimise import Ascent, Objective, Recipe, ascend, total_variation
 from auditor.explain.parametrisation import Basis, Constraint, colour_covariance, parametrise
-from auditor.explanations import FeatureOptimum, Optimum, RealImage
+from auditor.explanations.activation import FeatureOptimum, Optimum, RealImage
 from auditor.intervals import mean_interval
 from auditor.pictures import to_pixels
 from auditor.records import Measurement

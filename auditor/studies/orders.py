@@ -13,7 +13,7 @@ from auditor.classifier import Floats
 from auditor.explain.attribution import keyed_generator, make_baseline
 from auditor.explain.regions import edge_map
 from auditor.explain.sanity import Reading, Walk, cell_side, gains, rank_correlations, read_map, walk
-from auditor.explanations import ReadingRecord
+from auditor.explanations.trust import ReadingRecord
 from auditor.intervals import correlation_interval, mean_interval
 from auditor.records import Measurement
 from auditor.studies.inquiry import Inquiry

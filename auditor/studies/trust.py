@@ -13,7 +13,7 @@ from pydantic import Field
 from auditor.classifier import Floats, Ints
 from auditor.explain.attribution import Attribution, keyed_generator
 from auditor.explain.sanity import FRACTIONS, Reading, criteria_at_scale, judge, rank_correlations, read_map
-from auditor.explanations import (
+from auditor.explanations.trust import (
     CascadeStage,
     LiftControl,
     MapLikeness,

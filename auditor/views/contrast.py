@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from auditor import figures, plots
-from auditor.explanations import (
+from auditor.explanations.contrast import (
     ContrastExemplar,
     ContrastIntervention,
     ContrastLikeness,

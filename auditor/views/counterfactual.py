@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from auditor import figures, plots
-from auditor.explanations import ChangedImage, ChangeSet, CounterfactualRecord
+from auditor.explanations.counterfactual import ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.history import Arrays
 from auditor.records import Finding, Measurement
 from auditor.result import AuditResult

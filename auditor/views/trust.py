@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from auditor import figures, plots
 from auditor.explain.sanity import READINGS
-from auditor.explanations import MethodTrust, ReadingRecord, TrustCriterion, TrustRecord, TrustTest
+from auditor.explanations.trust import MethodTrust, ReadingRecord, TrustCriterion, TrustRecord, TrustTest
 from auditor.history import Arrays
 from auditor.records import Measurement
 from auditor.result import AuditResult
