@@ -127,21 +127,29 @@ def share_interval(hits: Bools, groups: Groups, level: float) -> Measurement:
 def median_interval(values: Array, groups: Groups, level: float, *, unit: str) -> Measurement:
     """Median of n values with the interval between two order statistics, which needs no distribution.
 
-    Values that are not finite are left out. Images are taken as independent here.
+    Values that are not finite are left out. Where groups hold several values, the share of values below the median
+    has the standard error that its design effect gives it, and the interval is between the quantiles at its bounds.
 
-    References: Conover, "Practical nonparametric statistics" (1999).
+    References: Conover, "Practical nonparametric statistics" (1999); Woodruff, "Confidence intervals for medians and
+    other position measures" (1952) for groups.
     """
     known = np.isfinite(values)
-    ordered, count = np.sort(values[known]), len(np.unique(groups[known]))
+    found, members = values[known], groups[known]
+    ordered, count = np.sort(found), len(np.unique(members))
     n = len(ordered)
     if n == 0:
         return missing("no value is known", unit=unit, score=None)
     median = float(np.median(ordered))
-    rank = int(stats.binom.ppf((1 - level) / 2, n, 0.5))
+    if count == n:
+        rank = int(stats.binom.ppf((1 - level) / 2, n, 0.5))
+    else:
+        below = np.sign(median - found) / 2
+        effect = max(1.0, float(np.square(_group_sums(below, members)).sum() / max(np.square(below).sum(), 0.25)))
+        half = _quantile(level, n, count) * math.sqrt(0.25 * effect / n) if count > 1 else math.inf
+        rank = max(0, math.floor(n * (0.5 - half))) if half < 0.5 else 0
     if rank < 1:
-        return Measurement(
-            median, None, None, None, n, count, unit, None, reason=f"{n} values are too few for an interval"
-        )
+        few = f"{n} values in {count} groups" if count < n else f"{n} values"
+        return Measurement(median, None, None, None, n, count, unit, None, reason=f"{few} are too few for an interval")
     return Measurement(median, float(ordered[rank - 1]), float(ordered[n - rank]), level, n, count, unit, None)
 
 
