@@ -274,3 +274,13 @@ class TestMedianInterval:
         few = median_interval(np.array([1.0, 2.0, 3.0]), np.arange(3), 0.95, unit="")
         assert (few.value, few.low) == (2.0, None)
         assert few.reason
+
+    @pytest.mark.parametrize("shared", [0.0, 0.5, 0.8])
+    def test_covers_the_median_where_the_images_of_a_group_are_alike(self, shared):
+        random, groups = np.random.default_rng(0), np.repeat(np.arange(22), 5)
+        covered = 0
+        for _ in range(1000):
+            values = np.sqrt(shared) * random.normal(size=22)[groups] + np.sqrt(1 - shared) * random.normal(size=110)
+            found = median_interval(values, groups, 0.95, unit="")
+            covered += found.low <= 0 <= found.high
+        assert covered / 1000 > 0.93
