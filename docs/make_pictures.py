@@ -1,9 +1,10 @@
 """Make the pictures of the report that the documentation shows.
 
     make pictures
+    python docs/make_pictures.py report several     # only some
 
-Audits three examples (some minutes), opens the reports in Chromium (light, dark, phone) and turns PDFs into pages.
-Needs Debian's `chromium` and `poppler-utils`; set CHROMIUM to another browser's path elsewhere.
+Audits the examples (a quarter of an hour for all), opens the reports in Chromium (light, dark, phone), turns PDFs into
+pages, and writes the page that shows them all, `docs/screenshots.md`. Needs Debian's `chromium` and `poppler-utils`; set CHROMIUM to another browser's path elsewhere.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from auditor.report import SECTIONS
+
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -27,17 +30,38 @@ VIEWS = {
     "dark": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light"},
 }
-KEPT = ("light.png", "artefacts.png", "pdf.png")
+TALLEST = 2600
+"""Pixels of a section that are kept; the report goes on."""
+
+REPORTS = {
+    "report": ("The root example: a watermark planted on coats", "audit.toml"),
+    "twin": ("Its honest twin", "examples/clean_twin/audit.toml"),
+    "several": ("Four artefacts on four classes of one model (`auditor lab unmask --several`)", None),
+    "imagenet": ("A shortcut that nobody planted", "examples/imagenet_watermark/audit.toml"),
+    "errors": ("Errors of an ImageNet model", "examples/imagenet_watermark/errors.toml"),
+}
+"""What each report is of, and its configuration; the one without is trained first."""
+
+KEPT = {
+    "twin": ("light", "artefacts"),
+    "several": ("light", "regions", "activation", "counterfactual", "contrast"),
+    "imagenet": ("light", "artefacts", "regions", "trust", "activation", "pdf"),
+    "errors": ("contrast",),
+}
 """What is kept of the reports that are shown beside the first."""
-SECTIONS = ("verdict", "artefacts", "regions", "gallery", "accuracy")
+
+NOT_SHOWN = ("methods", "skipped", "provenance", "notes")
+"""Sections of text and tables alone."""
 
 
-def audit(config: Path, folder: Path) -> Path:
-    command = [sys.executable, "-m", "auditor.cli", "audit", str(config), "--output", str(folder), "--quiet"]
-    done = subprocess.run(command, cwd=ROOT, check=False)
+def audit(config: str | None, folder: Path) -> Path:
+    """The folder of a new run."""
+    words = ["audit", config, "--output", str(folder), "--quiet"] if config else ["lab", "unmask", "--several"]
+    words += [] if config else ["--output", str(folder / "exercise")]
+    done = subprocess.run([sys.executable, "-m", "auditor.cli", *words], cwd=ROOT, check=False)
     if done.returncode not in (0, 1, 4):
         raise SystemExit(done.returncode)
-    return next(folder.iterdir())
+    return next(folder.rglob("result.json")).parent
 
 
 def shrink(file: Path) -> None:
@@ -57,11 +81,13 @@ def photograph(page_file: Path, name: str) -> None:
             shrink(target)
         page = browser.new_context(**VIEWS["light"]).new_page()
         page.goto(page_file.as_uri())
-        for section in SECTIONS:
+        for section, _, _ in SECTIONS:
             element = page.query_selector(f"#{section}")
-            if element is not None:
+            if element is not None and section not in NOT_SHOWN:
                 target = PICTURES / f"{name}.{section}.png"
                 element.screenshot(path=target)
+                with Image.open(target) as picture:
+                    picture.crop((0, 0, picture.width, min(TALLEST, picture.height))).save(target)
                 shrink(target)
         browser.close()
 
@@ -82,22 +108,34 @@ def page_through(pdf: Path, name: str) -> None:
     shrink(target)
 
 
+def write_page() -> None:
+    """The page that shows all pictures there are, by report."""
+    titles = {section: title for section, title, _ in SECTIONS}
+    titles |= {"light": "The first page", "dark": "Dark", "phone": "On a phone", "pdf": "The PDF"}
+    parts = ["# What a report looks like\n\nMade by `make pictures`; long sections are cut."]
+    for name, (heading, _) in REPORTS.items():
+        shown = [part for part in titles if (PICTURES / f"{name}.{part}.png").is_file()]
+        if shown:
+            parts.append(f"## {heading}")
+            parts += [
+                f"### {titles[part]}\n\n![{heading}: {titles[part]}](pictures/{name}.{part}.png)" for part in shown
+            ]
+    (ROOT / "docs" / "screenshots.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
-    for file in PICTURES.glob("*.png"):
-        file.unlink()
-    with tempfile.TemporaryDirectory() as folder:
-        planted = audit(ROOT / "audit.toml", Path(folder) / "planted")
-        photograph(planted / "report.html", "report")
-        page_through(planted / "report.pdf", "report")
-        twin = audit(ROOT / "examples" / "clean_twin" / "audit.toml", Path(folder) / "twin")
-        photograph(twin / "report.html", "twin")
-        imagenet = audit(ROOT / "examples" / "imagenet_watermark" / "audit.toml", Path(folder) / "imagenet")
-        photograph(imagenet / "report.html", "imagenet")
-        page_through(imagenet / "report.pdf", "imagenet")
-        for file in [*PICTURES.glob("twin.*.png"), *PICTURES.glob("imagenet.*.png")]:
-            if file.name.partition(".")[2] not in KEPT:
+    for name in sys.argv[1:] or list(REPORTS):
+        for file in PICTURES.glob(f"{name}.*.png"):
+            file.unlink()
+        with tempfile.TemporaryDirectory() as folder:
+            run = audit(REPORTS[name][1], Path(folder))
+            photograph(run / "report.html", name)
+            page_through(run / "report.pdf", name)
+        for file in PICTURES.glob(f"{name}.*.png"):
+            if name in KEPT and file.name.split(".")[1] not in KEPT[name]:
                 file.unlink()
+    write_page()
 
 
 if __name__ == "__main__":
