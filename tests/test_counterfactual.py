@@ -508,6 +508,7 @@ class TestStudy:
         assert not any(entry.reason == "errors" for entry in without.sets)
         right = study_counterfactuals(inquire(wrong=False))
         assert any("no labelled image wrong" in note for note in right.notes)
+        assert study_counterfactuals(inquire(), errors=0).notes == []
 
     def test_an_artefact_of_the_whole_frame_has_no_region_and_it_says_so(self):
         record = study_counterfactuals(inquire(whole_frame=True))

@@ -63,6 +63,8 @@ class Desk:
 
     def ask_about_errors(self) -> None:
         """Images that the model gets wrong, towards what they are."""
+        if not self.errors:
+            return
         population = self.inquiry.images
         if not population.labelled.any():
             self.notes.append("the data have no labels, so no image counts as misclassified")

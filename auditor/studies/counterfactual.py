@@ -40,6 +40,7 @@ Price = Annotated[float, Field(ge=0, le=100)]
 _AFFORDABLE = 600_000
 """Numbers of all images of one aim together, where the number of images is left open."""
 _FEWEST, _USUAL = 6, 16
+_FEWER_STEPS, _STEPS = 24, 60
 _TOUCHED = 1 / 510
 """Half a step of 8-bit colour: a pixel that moves less is unchanged."""
 _PAIRS = 200
@@ -50,7 +51,7 @@ def study_counterfactuals(
     inquiry: Inquiry,
     *,
     errors: Count | None = None,
-    images: Count | None = None,
+    images: Annotated[int, Field(ge=1, le=1024)] | None = None,
     pairs: tuple[tuple[str, str], ...] = (),
     norm: Norm = "elastic net",
     l1: Price = 0.05,
@@ -75,16 +76,16 @@ def study_counterfactuals(
     desk.ask_about_pairs(pairs)
     for number, artefact in enumerate(inquiry.artefacts):
         desk.ask_about_artefact(artefact, inquiry.target(number))
-    if affordable < _USUAL and (images is None or errors is None):
+    if affordable < _USUAL and None in (images, errors, steps):
         desk.notes.append(
-            f"an image has {held} numbers here, so {affordable} images were changed for each aim; "
-            "images = 16 and errors = 16 ask for more"
+            f"an image has {held} numbers here, so where nothing else is asked for {affordable} images are changed for "
+            f"each aim, in {_FEWER_STEPS} steps; images = {_USUAL}, errors = {_USUAL} and steps = {_STEPS} ask for more"
         )
     if not desk.questions:
         raise NotApplicableError("; ".join(desk.notes) or "there is no image whose answer could be changed")
     cost = Cost(norm, l1, l2, variation)
-    quick = 60 if held * _USUAL <= _AFFORDABLE else 24
-    return _answer(desk, cost, confidence, steps or quick, shown)
+    usual_steps = _STEPS if affordable == _USUAL else _FEWER_STEPS
+    return _answer(desk, cost, confidence, steps or usual_steps, shown)
 
 
 @dataclass(frozen=True)
