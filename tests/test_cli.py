@@ -63,7 +63,7 @@ def test_the_printed_schema_is_that_of_results(world: World, command: Command) -
 def test_results_go_to_standard_output_and_all_else_to_standard_error(world: World, command: Command) -> None:
     ending = command("audit", world.config)
     assert ending.code == 1
-    assert all(line.startswith(("loading:", "interventions:", "explanations:", "report:", "warning:"))
+    assert all(line.startswith(("loading:", "interventions:", "explanations:", "studies:", "report:", "warning:"))
                for line in ending.err.splitlines())  # fmt: skip
     assert {"loading", "interventions", "explanations", "report", "warning"} <= set(
         re.findall(r"^\w+", ending.err, re.M)
