@@ -102,8 +102,8 @@ def _explain(record: ContrastRecord) -> str:
     fills = "fills" if len(record.fills) > 1 else "fill"
     told = (
         f"Removing the {_share(record)} of pixels that speak most for the wrong class by the margin map of "
-        f"{method_name(best.method)} mends {_told(best.mended)} of {best.mended.n} errors, random pixels "
-        f"{_told(random.mended)}, the strongest edges {_told(edges.mended)} (by most of the {fills} "
+        f"{method_name(best.method)} mends {_told(best.mended)} of {best.mended.n} errors{_grouped(best.mended)}, "
+        f"random pixels {_told(random.mended)}, the strongest edges {_told(edges.mended)} (by most of the {fills} "
         f"{_listed(record.fills)})."
     )
     winners = [entry for entry in methods if _beats(entry)]
@@ -112,7 +112,7 @@ def _explain(record: ContrastRecord) -> str:
     if winners:
         names = _listed([method_name(entry.method) for entry in winners])
         return f"By {names} yes, by the others not clearly more than pixels chosen without the model. {told}"
-    return f"Not here: no margin map finds pixels whose removal mends clearly more errors than chance. {told}"
+    return f"Not shown: no margin map mends clearly more errors than pixels chosen without the model. {told}"
 
 
 def _choose(record: ContrastRecord) -> str:
@@ -188,7 +188,7 @@ def _blame_one(record: ContrastRecord, entry: ContrastIntervention) -> str:
     if made:
         held = sorted(made, key=lambda share: share.share.value or 0.0)
         said += (
-            f" Of those errors its doing is known; the margin maps put between {_told(held[0].share)} "
+            f" Where inserting it made the error, the margin maps put between {_told(held[0].share)} "
             f"({method_name(held[0].method)}) and {_told(held[-1].share)} ({method_name(held[-1].method)}) of "
             f"their weight in its region, which is {100 * held[0].area:.1f} % of the frame "
             f"(medians, n = {held[-1].share.n})."
@@ -263,6 +263,10 @@ def _value(of: Callable[[ContrastLikeness], Measurement]) -> Callable[[ContrastL
 
 def _extreme(entries: Sequence[ContrastLikeness], choose: Callable[[list[float]], float]) -> str:
     return f"{choose([entry.spearman.value for entry in entries if entry.spearman.value is not None]):.2f}"
+
+
+def _grouped(measured: Measurement) -> str:
+    return "" if measured.groups == measured.n else f" in {measured.groups} groups"
 
 
 def _share(record: ContrastRecord) -> str:
