@@ -117,8 +117,8 @@ def _tell_match(match: ArtefactMatch, finding: Finding | None, record: Activatio
         f"has a correlation of {_say(found['correlation'])}, which is {_say(found['over_classes'])} more than in those "
         f"of the {count - 1} other classes. Beyond what innocent patterns reach in the same optima it leads "
         f"the class that comes next by {_say(found['over_next'])}; by chance alone, one class in {count} comes first. "
-        f"At the artefact’s own place the correlation is {_say(found['here'])}, and {_say(found['here_others'])} in other "
-        "classes’ optima."
+        f"At the artefact’s own place the correlation is {_say(found['here'])}, and {_say(found['here_others'])} in "
+        "other classes’ optima."
     )
     return f"{told} {_compare_with_verdict(is_there, finding)}"
 
