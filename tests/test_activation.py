@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -31,11 +33,13 @@ from auditor.history import Rows
 from auditor.interventions import insert
 from auditor.masks import Masks
 from auditor.observations import Population
-from auditor.records import Finding
+from auditor.records import Finding, MethodRecord
+from auditor.report import render_html
 from auditor.studies.activation import activation_maximisation
 from auditor.studies.inquiry import Inquiry
 from tests.closed_form import LinearClassifier, linear, memory_dataset, quadratic, random_images
 from tests.keras_models import SHAPE, small_classifier
+from tests.synthetic import make_arrays, make_finding, make_result, measure
 
 TARGETS = np.array([0, 1, 2])
 ROWS = np.arange(3)
@@ -410,3 +414,96 @@ class TestStudy:
         record = activation_maximisation(inquire(planted(1.0), [corner_artefact()]), steps=3, restarts=2, **options)
         assert record.restarts == 2
         assert all(np.isfinite(entry.log_odds.value) for entry in record.classes)
+
+
+class TestSection:
+    def told(self, result):
+        html = render_html(result, make_arrays())
+        return " ".join(html[html.index('id="activation"') : html.index('id="accuracy"')].split())
+
+    def with_leads(self, value, verdict):
+        result = make_result(findings=[make_finding("tag", "cat", verdict)])
+        record = result.activation_maximisation
+        lead = measure(value, 0.125, "difference of correlations", 8)
+        match = replace(record.matches[0], measurements=record.matches[0].measurements | dict.fromkeys(LEADS, lead))
+        return self.told(replace(result, activation_maximisation=replace(record, matches=[match])))
+
+    @pytest.mark.parametrize(
+        ("value", "verdict", "answer", "relation"),
+        [
+            (0.25, "relies", "Yes, more than any other class does.", "This agrees with the interventions"),
+            (-0.25, "relies", "No.", "found reliance all the same"),
+            (0.0, "relies", "That is not clear.", "found reliance all the same"),
+            (0.25, "no_evidence", "Yes, more than any other class does.", "need not be what moves its score"),
+            (-0.25, "no_evidence", "No.", "they found no evidence above the margin"),
+            (
+                0.25,
+                "inconclusive",
+                "Yes, more than any other class does.",
+                "the interventions decide, and they left it",
+            ),
+        ],
+    )
+    def test_the_answer_goes_by_the_numbers_and_never_passes_for_a_verdict(self, value, verdict, answer, relation):
+        told = self.with_leads(value, verdict)
+        assert answer in told
+        assert relation in told
+        assert "they never decide" in told
+
+    def test_every_question_has_an_answer(self):
+        told = self.told(make_result())
+        for question in (
+            "Does it show the artefact?",
+            "What does each class look for?",
+            "Does the optimal input look natural?",
+            "How does it change over the steps?",
+            "Does it matter where it starts, from noise or from an image?",
+            "Does it matter what is climbed, the logit or the probability?",
+            "What does regularisation do?",
+            "What do single features look for?",
+        ):
+            assert f"<h3>{question}</h3> <" in told
+        assert "it covers the whole frame" in told
+
+    @pytest.mark.parametrize(
+        ("status", "expected"),
+        [
+            ("off", "Switched off: because."),
+            ("not_applicable", "Not applicable: because."),
+            ("error", "It failed: because."),
+        ],
+    )
+    def test_where_it_did_not_run_the_section_says_why(self, status, expected):
+        method = MethodRecord("activation_maximisation", status, "because", {}, "", "")
+        result = make_result()
+        told = self.told(replace(result, activation_maximisation=None, methods=[*result.methods, method]))
+        assert expected in told
+        assert "<img" not in told
+
+
+LEADS = ("over_classes", "over_placebos", "over_both", "over_next")
+
+
+@pytest.mark.parametrize(
+    ("feature", "message"),
+    [
+        ("nowhere:0", "no layer 'nowhere' has feature maps; layers that have: identity"),
+        ("identity:7", "got channel 7 in 'identity:7', wanted a channel from 0 to 0 of 'identity'"),
+        ("identity", "got 'identity', wanted 'layer:channel' or 'layer:channel@row,column'"),
+    ],
+)
+def test_a_feature_that_does_not_exist_ends_the_audit_at_once_with_its_place(world, command, feature, message):
+    world.replace("restarts = 2", f'restarts = 2\nfeatures = ["{feature}"]')
+    ending = command("audit", world.config)
+    assert ending.code == 2
+    assert message in ending.err
+    assert "audit.toml:18:1: methods.activation_maximisation.features: " in ending.err
+    assert world.runs() == []
+
+
+def test_an_audit_keeps_what_it_found_of_features(world, command):
+    world.replace("restarts = 2", 'restarts = 2\nfeatures = ["identity:0", "identity:0@1,2"]')
+    assert command("audit", world.config, "--quiet").code == 1
+    record = world.result().activation_maximisation
+    assert [feature.kind for feature in record.features] == ["direction", "channel", "neuron"]
+    assert record.steps == 2

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from auditor.classifier import Floats, Ints
+from auditor.classifier import Floats, Ints, predicted_classes
 from auditor.explain.activation import Feature, correlations, feature_mean, find_features, to_probability
 from auditor.explain.optimise import Ascent, Recipe, mean_cosines
 from auditor.explain.parametrisation import Basis, Constraint
@@ -108,11 +108,10 @@ def activation_maximisation(
     def progress() -> None:
         inquiry.progress("optimal inputs", next(done), stages)
 
-    watched = sorted({*_SNAPSHOTS, *_WATCHED, steps})
     targets, starts = np.repeat(chosen, restarts), np.tile(np.arange(restarts), len(chosen))
-    climbed = bench.climb_classes(way, targets, starts, watched)
+    climbed = bench.climb_classes(way, targets, starts, {*_SNAPSHOTS, steps}, {*_WATCHED, steps})
     optima = climbed.images.reshape(len(chosen), restarts, *classifier.image_shape)
-    found = _record_classes(bench, climbed, chosen, reasons, restarts, steps)
+    found = _record_classes(bench, climbed, chosen, reasons, restarts)
     progress()
     comparisons = _compare(bench, looks, way, chosen, optima[:, 0], progress)
     directions = []
@@ -154,7 +153,7 @@ def _choose_classes(inquiry: Inquiry, most: int) -> tuple[Ints, list[str]]:
 
 
 def _record_classes(
-    bench: Bench, climbed: Ascent, chosen: Ints, reasons: list[str], restarts: int, steps: int
+    bench: Bench, climbed: Ascent, chosen: Ints, reasons: list[str], restarts: int
 ) -> list[ClassOptimum]:
     inquiry = bench.inquiry
     names, population = inquiry.classifier.classes, inquiry.images
@@ -193,8 +192,7 @@ def _record_classes(
                         bench.keep(f"{key}, step {step}", climbed.snapshots[step][best]),
                         float(climbed.curve[step][best]),
                     )
-                    for step in sorted({*_SNAPSHOTS, steps})
-                    if step in climbed.snapshots
+                    for step in sorted(climbed.snapshots)
                 ],
                 curve=[
                     CurvePoint(step, _mean(values[rows], inquiry.level, "objective"))
@@ -286,8 +284,9 @@ def _measure_looks(bench: Bench, looks: RealLooks, optima: Floats, chosen: Ints)
     level, count, restarts = bench.inquiry.level, len(chosen), optima.shape[1]
     flat = optima.reshape(-1, *optima.shape[2:])
     rough, fine = (values.reshape(count, restarts).mean(axis=1) for values in looks.ratios(flat))
-    _, odds, _ = bench.score(flat)
+    scores, odds, _ = bench.score(flat)
     targets = np.repeat(chosen, restarts)
+    predicted = predicted_classes(scores, bench.inquiry.classifier.output)
     own = odds[np.arange(len(flat)), targets]
     groups = bench.inquiry.images.groups[bench.at]
     of_class = np.arange(count)
@@ -297,13 +296,13 @@ def _measure_looks(bench: Bench, looks: RealLooks, optima: Floats, chosen: Ints)
         high_frequency=median_interval(fine, of_class, level, unit="ratio"),
         real_total_variation=median_interval(looks.total_variation, groups, level, unit="difference per pixel"),
         real_high_frequency=median_interval(looks.high_frequency, groups, level, unit="share"),
-        predicted_as_asked=share_interval(own > 0, targets, level),
+        predicted_as_asked=share_interval(predicted[np.arange(len(flat)), targets], targets, level),
         probability=_mean_probability(to_probability(own).reshape(count, restarts).mean(axis=1), level),
         restarts_alike=_mean(alike, level, "correlation"),
     )
 
 
-def _mean(values: Array, level: float, unit: str) -> Measurement:
+def _mean(values: npt.NDArray[np.floating], level: float, unit: str) -> Measurement:
     score = unit if unit in ("log-odds", "logit") else None
     return mean_interval(np.asarray(values, np.float64), np.arange(len(values)), level, unit=unit, score=score)
 

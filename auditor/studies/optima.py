@@ -78,8 +78,10 @@ class Bench:
     """(c, c) of the colours of the sample."""
     _sized: dict[int, Classifier] = field(default_factory=dict)
 
-    def climb_classes(self, way: Way, targets: Ints, restarts: Ints, steps: Collection[int] = ()) -> Ascent:
-        """Optima (n, ...) of classes, targets (n,), each from its own start, restarts (n,); `steps` are kept."""
+    def climb_classes(
+        self, way: Way, targets: Ints, restarts: Ints, keep: Collection[int] = (), watch: Collection[int] = ()
+    ) -> Ascent:
+        """Optima (n, ...) of classes, targets (n,), each from its own start, restarts (n,)."""
         inquiry = self.inquiry
         names = [f"{inquiry.classifier.classes[c]}, {r}" for c, r in zip(targets, restarts, strict=True)]
         objectives: dict[str, Callable[[Ints], Objective]] = {
@@ -96,7 +98,8 @@ class Bench:
             way,
             units=np.maximum(worth.std(axis=0)[targets], 1e-3),
             start=start,
-            steps=steps,
+            keep=keep,
+            watch=watch,
         )
 
     def climb(
@@ -107,7 +110,8 @@ class Bench:
         *,
         units: Array,
         start: Floats | None = None,
-        steps: Collection[int] = (),
+        keep: Collection[int] = (),
+        watch: Collection[int] = (),
         are_one_group: bool = False,
     ) -> Ascent:
         """Climb from named starts, in batches of one size; `objective` is that of some of the rows."""
@@ -135,8 +139,8 @@ class Bench:
                     groups=np.zeros(len(rows), np.int64) if are_one_group else None,
                     units=units[rows],
                     seed=inquiry.seed,
-                    keep=steps,
-                    watch=steps,
+                    keep=keep,
+                    watch=watch,
                 )
             )
         return _join(parts)
@@ -157,14 +161,14 @@ class Bench:
             chosen.append(int(random.choice(others if len(others) else len(predicted))))
         return self.images[chosen]
 
-    def score(self, images: Floats) -> tuple[Array, Array, list[str]]:
+    def score(self, images: Floats) -> tuple[Floats, Array, list[str]]:
         """Scores and log-odds (n, classes) of images, and what each is predicted as, in words."""
         classifier = self.inquiry.classifier
         scores = self.sized(min(64, max(1, len(images)))).scores(images)
         predicted = predicted_classes(scores, classifier.output)
         words = [", ".join(classifier.classes[c] for c in np.flatnonzero(row)) or "none" for row in predicted]
         odds = log_odds(scores, classifier.output)
-        return scores.astype(np.float64), odds.astype(np.float64), words
+        return scores, odds.astype(np.float64), words
 
     def mean_features(self, images: Floats, layer: str) -> Array:
         """Means (n, k) over the frame of a layer's features."""

@@ -193,7 +193,7 @@ def _tell_steps(classes: Sequence[ClassOptimum]) -> str:
     if rise <= 0:
         return f"{told}: it did not rise, so these are no optima."
     half = next(step for step, value in values if value - start >= rise / 2)
-    told += f" (mean over {first.curve[0].value.n} restarts), and half of that is done after {half}. "
+    told += f" (mean over {first.curve[0].value.n} restarts), and half of the rise is done after {half}. "
     late = [_share_done(entry, 50) for entry in classes]
     known = sorted(share for share in late if share is not None)
     if not known:
