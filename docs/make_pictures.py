@@ -4,8 +4,8 @@
     python docs/make_pictures.py report several     # only some
 
 Audits the examples (a quarter of an hour for all), opens the reports in Chromium (light, dark, phone), turns PDFs into
-pages, and writes the page that shows them all, `docs/screenshots.md`. Needs Debian's `chromium` and `poppler-utils`; set
-CHROMIUM to another browser's path elsewhere.
+pages, and writes the page that shows them all, `docs/screenshots.md`. Needs Debian's `chromium` and `poppler-utils`;
+set CHROMIUM to another browser's path elsewhere.
 """
 
 from __future__ import annotations
