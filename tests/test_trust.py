@@ -9,7 +9,7 @@ from auditor.errors import ModelError
 from auditor.explain.attribution import ATTRIBUTIONS, Attribution
 from auditor.explain.sanity import TRUST_TESTS
 from auditor.explanations.trust import TrustRecord
-from auditor.studies import panels
+from auditor.studies import optima, panels
 from auditor.studies.inquiry import NotApplicableError
 from auditor.studies.sampling import draw_sample
 from auditor.studies.trust import trust
@@ -234,6 +234,27 @@ class TestTheSample:
         sample = draw_sample(inquiry, 12)
         assert len(set(sample.groups)) == 12
 
+    def test_is_the_same_whatever_the_order_of_the_data_set(self):
+        artefacts = (("one", 0), ("two", 1))
+        inquiry = make_inquiry(self.classifier, self.images, {}, artefacts=artefacts)
+        turned = make_inquiry(self.classifier, self.images[::-1], {}, artefacts=artefacts)
+        turned.dataset.ids[:] = inquiry.dataset.ids[::-1]
+        first, second = draw_sample(inquiry, 16), draw_sample(turned, 16)
+        assert first.ids == second.ids
+        np.testing.assert_array_equal(first.images, second.images)
+
+    @pytest.mark.parametrize("most", [20, 256])
+    def test_of_optima_is_the_same_whatever_the_order_of_the_data_set(self, monkeypatch, most):
+        monkeypatch.setattr(optima, "SAMPLE", most)
+        inquiry = make_inquiry(self.classifier, self.images, {})
+        turned = make_inquiry(self.classifier, self.images[::-1], {})
+        turned.dataset.ids[:] = inquiry.dataset.ids[::-1]
+        benches = [optima.set_up(one) for one in (inquiry, turned)]
+        first, second = ({one.inquiry.dataset.ids[at] for at in one.positions} for one in benches)
+        assert first == second
+        starts = [bench.start_images(np.arange(4), np.arange(4)) for bench in benches]
+        np.testing.assert_array_equal(*starts)
+
 
 class TestTheReport:
     def test_marks_methods_that_failed_and_says_why(self):
@@ -255,6 +276,33 @@ class TestTheReport:
         changed = replace(result, trust=replace(result.trust, methods=[first, *result.trust.methods[1:]]))
         assert points_at(changed.region_scores[0], changed) == "random"
 
+    @pytest.mark.parametrize(
+        ("over", "state"),
+        [
+            (measure(0.0, 0.0), "random"),
+            (measure(-0.25, 0.25), "random"),
+            (measure(0.25, 0.25), "open"),
+            (measure(0.1, 0.25), "open"),
+            (replace(measure(9.0), low=None, high=None), "open"),
+            (measure(0.5, 0.25), "points"),
+        ],
+    )
+    def test_a_map_points_only_where_it_surely_shows_more_than_on_a_random_model(self, over, state):
+        result = make_result()
+        first, *others = result.trust.methods
+        first = replace(first, lifts=[replace(first.lifts[0], over_random_model=over)])
+        changed = replace(result, trust=replace(result.trust, methods=[first, *others]))
+        assert points_at(changed.region_scores[0], changed) == state
+        answer = which_method_shows_it(changed.findings[0], changed)
+        assert ("Left open by gradient." in answer) == (state == "open")
+
+    @pytest.mark.parametrize("score", ["excess lift", "placement percentile"])
+    def test_a_score_without_an_interval_leaves_open_whether_a_map_points(self, score):
+        result = make_result()
+        entry = result.region_scores[0]
+        bare = replace(entry.scores[score], low=None, high=None)
+        assert points_at(replace(entry, scores=entry.scores | {score: bare}), result) == "open"
+
     @pytest.mark.parametrize("score", ["excess lift", "placement percentile"])
     def test_a_map_points_only_where_edges_and_look_alike_places_do_not(self, score):
         result = make_result()
@@ -273,4 +321,5 @@ class TestTheReport:
         assert "Grad-CAM (conv), randomised weights" in view["verdict"]
         assert view["sense"].startswith("Yes, here it does.")
         assert view["signs"][0]["head"] == "gradient: absolute."
+        assert "pairs correlate by 0.5 or more" in view["agreement"]["sentence"]
         assert view["smoothing"][0]["head"] == "gradient: no clear difference."

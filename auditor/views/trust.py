@@ -300,7 +300,7 @@ def _view_agreement(record: TrustRecord) -> dict[str, Any] | None:
         "rows": rows,
         "names": [method_name(name) for name in names],
         "sentence": (
-            f"{agree} of {len(known)} pairs share half of their order or more (Spearman of absolute maps, median over "
+            f"{agree} of {len(known)} pairs correlate by 0.5 or more (Spearman of absolute maps, median over "
             f"images). Closest are {closest}; farthest apart {farthest}. Methods that disagree cannot all show "
             "what the model looks at."
         ),
