@@ -21,6 +21,7 @@ from auditor.explain.sanity import (
     similarities,
     spread_over_depth,
     walk,
+    why_open,
 )
 from auditor.keras_classifier import KerasClassifier
 from tests.closed_form import linear, random_images
@@ -160,10 +161,12 @@ class TestLikeness:
         heat = read_map(self.maps, "absolute")
         np.testing.assert_allclose(rank_correlations(heat, np.exp(heat)), 1)
 
-    def test_is_unknown_for_an_empty_map_and_nothing_where_the_other_is_empty(self):
-        empty = np.zeros_like(self.maps)
-        assert np.isnan(similarities(empty, self.maps)["signed"]).all()
-        np.testing.assert_array_equal(similarities(self.maps, empty)["signed"], 0)
+    @pytest.mark.parametrize("value", [0.0, np.nan])
+    def test_is_unknown_where_either_map_is_empty(self, value):
+        empty = np.full_like(self.maps, value)
+        for pair in ((empty, self.maps), (self.maps, empty)):
+            for kind, values in similarities(*pair).items():
+                assert np.isnan(values).all(), kind
 
 
 class TestReadings:
@@ -280,6 +283,12 @@ class TestCriteria:
 
     def test_say_nothing_without_an_interval(self):
         assert judge(TRUST_TESTS["order"], replace(measure(9.0), low=None, high=None)) == "open"
+
+    @pytest.mark.parametrize(("n", "empty", "outcome"), [(12, 0.25, "passed"), (11, 0.0, "open"), (12, 0.26, "open")])
+    def test_that_decide_need_twelve_groups_and_three_quarters_of_the_maps(self, n, empty, outcome):
+        measured = measure(0.3, 0.1, "correlation", n)
+        assert judge(TRUST_TESTS["randomised weights"], measured, empty) == outcome
+        assert (why_open(TRUST_TESTS["randomised weights"], measured, empty) is None) == (outcome == "passed")
 
     def test_call_no_gain_negligible_that_is_a_tenth_of_the_spread_of_the_scores(self):
         small, large = criteria_at_scale(0.5)["order"], criteria_at_scale(20)["order"]

@@ -9,7 +9,7 @@ from auditor.errors import ModelError
 from auditor.explain.attribution import ATTRIBUTIONS, Attribution
 from auditor.explain.sanity import TRUST_TESTS
 from auditor.explanations.trust import TrustRecord
-from auditor.studies import panels
+from auditor.studies import optima, panels
 from auditor.studies.inquiry import NotApplicableError
 from auditor.studies.sampling import draw_sample
 from auditor.studies.trust import trust
@@ -31,6 +31,13 @@ CHEAP = {"smoothgrad": {"samples": 8}, "integrated_gradients": {"baselines": ("m
 METHODS = {"gradient": {}, "grad_cam": {}, **CHEAP, "guided_backpropagation": {}, "edges": {}}
 
 
+def edges_of_random_sign_posing_as_explainer(question):
+    """Edges of the image; only their signs depend on the weights."""
+    (edges,) = edges_posing_as_explainer(question).values()
+    (noise,) = noise_posing_as_explainer(question).values()
+    return {"": Attribution(np.where(noise.maps[..., :1] < 0.5, -edges.maps, edges.maps), {})}
+
+
 def noise_posing_as_explainer(question):
     """What depends on the weights, but knows nothing of the score."""
     seeds = question.first.scores[:, 0].copy().view(np.uint32)
@@ -40,18 +47,25 @@ def noise_posing_as_explainer(question):
 
 @pytest.fixture(scope="module")
 def found() -> tuple[TrustRecord, object]:
-    """All methods and three doubles on the model of the example, with one artefact."""
+    """All methods and their doubles on the model of the example, with one artefact."""
     classifier, guided = planted_classifier()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ATTRIBUTIONS, "guided_backpropagation", guided)
         patch.setitem(ATTRIBUTIONS, "edges", edges_posing_as_explainer)
         patch.setitem(ATTRIBUTIONS, "noise", noise_posing_as_explainer)
-        inquiry = make_inquiry(classifier, planted_images(60), {**METHODS, "noise": {}}, artefacts=(("square", 2),))
+        patch.setitem(ATTRIBUTIONS, "signed edges", edges_of_random_sign_posing_as_explainer)
+        inquiry = make_inquiry(
+            classifier, planted_images(60), {**METHODS, "noise": {}, "signed edges": {}}, artefacts=(("square", 2),)
+        )
         return trust(inquiry, images=24), inquiry
 
 
 def outcomes(record: TrustRecord, method: str) -> dict[str, str]:
     (entry,) = [entry for entry in record.methods if entry.method == method]
+    return {test.name: test.outcome for test in entry.tests}
+
+
+def outcomes_of(entry) -> dict[str, str]:
     return {test.name: test.outcome for test in entry.tests}
 
 
@@ -65,14 +79,34 @@ class TestTheStudy:
         assert outcomes(found[0], "edges")["other class"] == "failed"
         assert status(found[0])["edges"] == "failed"
 
+    def test_sees_through_edges_whose_signs_alone_depend_on_the_weights(self, found):
+        (entry,) = [entry for entry in found[0].methods if entry.method == "signed edges"]
+        (test,) = [test for test in entry.tests if test.name == "randomised weights"]
+        assert (test.outcome, test.reading, entry.status) == ("failed", "absolute", "failed")
+        assert "randomised weights (absolute)" in entry.reason
+        assert entry.cascade[-1].signed.value < 0.2 < 0.9 < entry.cascade[-1].absolute.value
+
     def test_sees_through_guided_backpropagation(self, found):
         assert outcomes(found[0], "guided_backpropagation")["randomised weights"] == "failed"
         assert status(found[0])["guided_backpropagation"] == "failed"
 
-    @pytest.mark.parametrize("method", ["gradient", "smoothgrad", "integrated_gradients (mean)"])
+    @pytest.mark.parametrize("method", ["gradient", "smoothgrad"])
     def test_passes_maps_that_follow_the_model(self, found, method):
         assert outcomes(found[0], method)["randomised weights"] == "passed"
         assert status(found[0])[method] != "failed"
+
+    def test_sees_that_integrated_gradients_keep_the_pattern_of_the_picture_and_lose_its_signs(self, found):
+        (entry,) = [entry for entry in found[0].methods if entry.method == "integrated_gradients (mean)"]
+        (test,) = [test for test in entry.tests if test.name == "randomised weights"]
+        assert (test.outcome, test.reading, entry.status) == ("failed", "absolute", "failed")
+        assert all(stage.signed.high < 0.5 for stage in entry.cascade[1:])
+
+    def test_decides_the_order_by_the_reading_that_regions_are_scored_by(self, found):
+        for entry in found[0].methods:
+            gains = {reading.reading: reading.gains["together"] for reading in entry.readings}
+            tests = {test.name: test for test in entry.tests}
+            assert tests["order"].reading == "absolute"
+            assert tests["order"].measured.value == gains["absolute"].value
 
     def test_does_not_let_noise_pass(self, found):
         assert outcomes(found[0], "noise")["randomised weights"] == "passed"
@@ -117,8 +151,9 @@ class TestTheStudy:
         for test in gradient.tests:
             if test.measured is None:
                 continue
-            pairs = zip(rows["measurement"], rows["method"], rows["value"], strict=True)
-            values = [value for name, method, value in pairs if (name, method) == (f"trust: {test.name}", "gradient")]
+            wanted = (f"trust: {test.name}", "gradient", test.reading)
+            noted = zip(rows["measurement"], rows["method"], rows["condition"], rows["value"], strict=True)
+            values = [value for *about, value in noted if (about[0], about[1], about[2] or None) == wanted]
             assert len(values) == test.measured.n
             assert np.mean(values) == pytest.approx(test.measured.value)
 
@@ -209,6 +244,44 @@ def test_a_costly_method_is_tested_on_less_and_said_to_be(monkeypatch):
     ]
 
 
+def test_a_costly_method_is_tested_on_enough_small_images_to_decide(monkeypatch):
+    monkeypatch.setattr(panels, "_COSTLY", 300)
+    inquiry = make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), {"smoothgrad": {"samples": 16}})
+    (entry,) = trust(inquiry).methods
+    assert entry.is_costly
+    assert (entry.images, outcomes_of(entry)["randomised weights"]) == (12, "passed")
+
+
+def test_few_images_leave_every_decision_open_and_the_report_says_why():
+    inquiry = make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), {"gradient": {}})
+    record = trust(inquiry, images=8)
+    (entry,) = record.methods
+    assert entry.status == "open"
+    assert {outcomes_of(entry)[name] for name in ("randomised weights", "order")} == {"open"}
+    assert "8 groups of images are under the 12 that a decision needs" in entry.reason
+
+
+def test_maps_that_a_random_model_leaves_empty_count_neither_as_changed_nor_as_unchanged(monkeypatch):
+    """Every third map of random models is zero, and the others are as they were."""
+    known: dict[str, Attribution] = {}
+
+    def explain(question):
+        maps = known.setdefault("", Attribution(random_images(len(question.images), (8, 8, 1), seed=5), {})).maps
+        is_trained = question.classifier is classifier
+        return {"": Attribution(maps if is_trained else maps * (np.arange(len(maps)) % 3 > 0)[:, None, None, None], {})}
+
+    monkeypatch.setitem(ATTRIBUTIONS, "fading", explain)
+    classifier = linear(shape=(8, 8, 1))
+    monkeypatch.setattr(panels.Panel, "is_costly", lambda panel: False)
+    record = trust(make_inquiry(classifier, random_images(40, (8, 8, 1)), {"fading": {}}), images=24)
+    (entry,) = record.methods
+    (test,) = [test for test in entry.tests if test.name == "randomised weights"]
+    assert test.outcome == "open"
+    assert test.reason == "33% of the maps are the same everywhere, or not finite"
+    assert test.measured.value == pytest.approx(1)
+    assert {stage.empty for stage in entry.cascade} == {pytest.approx(1 / 3)}
+
+
 class TestTheSample:
     classifier = linear(shape=(9, 9, 1))
     images = random_images(60, (9, 9, 1))
@@ -234,6 +307,27 @@ class TestTheSample:
         sample = draw_sample(inquiry, 12)
         assert len(set(sample.groups)) == 12
 
+    def test_is_the_same_whatever_the_order_of_the_data_set(self):
+        artefacts = (("one", 0), ("two", 1))
+        inquiry = make_inquiry(self.classifier, self.images, {}, artefacts=artefacts)
+        turned = make_inquiry(self.classifier, self.images[::-1], {}, artefacts=artefacts)
+        turned.dataset.ids[:] = inquiry.dataset.ids[::-1]
+        first, second = draw_sample(inquiry, 16), draw_sample(turned, 16)
+        assert first.ids == second.ids
+        np.testing.assert_array_equal(first.images, second.images)
+
+    @pytest.mark.parametrize("most", [20, 256])
+    def test_of_optima_is_the_same_whatever_the_order_of_the_data_set(self, monkeypatch, most):
+        monkeypatch.setattr(optima, "SAMPLE", most)
+        inquiry = make_inquiry(self.classifier, self.images, {})
+        turned = make_inquiry(self.classifier, self.images[::-1], {})
+        turned.dataset.ids[:] = inquiry.dataset.ids[::-1]
+        benches = [optima.set_up(one) for one in (inquiry, turned)]
+        first, second = ({one.inquiry.dataset.ids[at] for at in one.positions} for one in benches)
+        assert first == second
+        starts = [bench.start_images(np.arange(4), np.arange(4)) for bench in benches]
+        np.testing.assert_array_equal(*starts)
+
 
 class TestTheReport:
     def test_marks_methods_that_failed_and_says_why(self):
@@ -255,6 +349,33 @@ class TestTheReport:
         changed = replace(result, trust=replace(result.trust, methods=[first, *result.trust.methods[1:]]))
         assert points_at(changed.region_scores[0], changed) == "random"
 
+    @pytest.mark.parametrize(
+        ("over", "state"),
+        [
+            (measure(0.0, 0.0), "random"),
+            (measure(-0.25, 0.25), "random"),
+            (measure(0.25, 0.25), "open"),
+            (measure(0.1, 0.25), "open"),
+            (replace(measure(9.0), low=None, high=None), "open"),
+            (measure(0.5, 0.25), "points"),
+        ],
+    )
+    def test_a_map_points_only_where_it_surely_shows_more_than_on_a_random_model(self, over, state):
+        result = make_result()
+        first, *others = result.trust.methods
+        first = replace(first, lifts=[replace(first.lifts[0], over_random_model=over)])
+        changed = replace(result, trust=replace(result.trust, methods=[first, *others]))
+        assert points_at(changed.region_scores[0], changed) == state
+        answer = which_method_shows_it(changed.findings[0], changed)
+        assert ("Left open by gradient." in answer) == (state == "open")
+
+    @pytest.mark.parametrize("score", ["excess lift", "placement percentile"])
+    def test_a_score_without_an_interval_leaves_open_whether_a_map_points(self, score):
+        result = make_result()
+        entry = result.region_scores[0]
+        bare = replace(entry.scores[score], low=None, high=None)
+        assert points_at(replace(entry, scores=entry.scores | {score: bare}), result) == "open"
+
     @pytest.mark.parametrize("score", ["excess lift", "placement percentile"])
     def test_a_map_points_only_where_edges_and_look_alike_places_do_not(self, score):
         result = make_result()
@@ -273,4 +394,5 @@ class TestTheReport:
         assert "Grad-CAM (conv), randomised weights" in view["verdict"]
         assert view["sense"].startswith("Yes, here it does.")
         assert view["signs"][0]["head"] == "gradient: absolute."
+        assert "pairs correlate by 0.5 or more" in view["agreement"]["sentence"]
         assert view["smoothing"][0]["head"] == "gradient: no clear difference."

@@ -34,6 +34,12 @@ _SMOOTHING = 0.02
 _TOGETHER = 16
 """Images whose edits are scored in one call."""
 
+LEAST_GROUPS = 12
+"""Independent groups of images under which a decisive test is left open, as under the verdict's own rule."""
+
+MOST_EMPTY = 0.25
+"""Share of maps that may be the same everywhere, or not finite, before a test says nothing."""
+
 _WINDOW = 7
 """Side of the window of the structural similarity, in pixels."""
 
@@ -79,14 +85,13 @@ def read_map(maps: Floats, reading: Reading) -> Floats:
 def rank_correlations(first: Floats, second: Floats) -> Doubles:
     """Spearman's correlation (n,) of maps (n, ...), pixel by pixel.
 
-    NaN where the first map is constant; 0 where only the second is, for then they share no order.
+    NaN where either is constant or not finite: what has no order has neither kept nor changed it.
     """
     ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
     a, b = (part - part.mean(axis=1, keepdims=True) for part in ranks)
     squares = np.square(a).sum(axis=1), np.square(b).sum(axis=1)
     norm = np.sqrt(squares[0] * squares[1])
-    shared = (a * b).sum(axis=1) / np.where(norm > 0, norm, 1)
-    return np.where(squares[0] > 0, shared, np.nan)
+    return np.where(norm > 0, (a * b).sum(axis=1) / np.where(norm > 0, norm, 1), np.nan)
 
 
 def similarities(first: Floats, second: Floats) -> dict[str, Doubles]:
@@ -178,10 +183,21 @@ def criteria_at_scale(spread: float) -> dict[str, TrustCriterion]:
     }
 
 
-def judge(criterion: TrustCriterion, measured: Measurement) -> Outcome:
-    """Passed or failed where the whole interval says so, else open; without an interval nothing is said."""
+def why_open(criterion: TrustCriterion, measured: Measurement, empty: float = 0.0) -> str | None:
+    """Why a test is left open whatever its figure; `empty` is the share of maps without an order."""
+    if measured.low is None or measured.high is None:
+        return measured.reason or "it has no interval"
+    if empty > MOST_EMPTY:
+        return f"{empty:.0%} of the maps are the same everywhere, or not finite"
+    if criterion.decisive and measured.groups < LEAST_GROUPS:
+        return f"{measured.groups} groups of images are under the {LEAST_GROUPS} that a decision needs"
+    return None
+
+
+def judge(criterion: TrustCriterion, measured: Measurement, empty: float = 0.0) -> Outcome:
+    """Passed or failed where the whole interval says so, else open; where `why_open` has a reason nothing is said."""
     low, high = measured.low, measured.high
-    if low is None or high is None:
+    if low is None or high is None or why_open(criterion, measured, empty) is not None:
         return "open"
     if criterion.better == "low":
         return "passed" if high < criterion.passes else "failed" if low >= criterion.fails else "open"
@@ -189,14 +205,13 @@ def judge(criterion: TrustCriterion, measured: Measurement) -> Outcome:
 
 
 def _structure(first: Floats, second: Floats) -> float:
-    """SSIM of two maps, each over its own largest value; NaN where the first is zero or a window does not fit."""
+    """SSIM of two maps, each over its own largest value; NaN where one is zero or a window does not fit."""
     window = min(_WINDOW, *first.shape)
     window -= 1 - window % 2
     largest, other = float(first.max()), float(second.max())
-    if largest <= 0 or window < 3:
+    if not (largest > 0 and other > 0) or window < 3:
         return float("nan")
-    scaled = first / largest, second / (other if other > 0 else 1.0)
-    return float(structural_similarity(*scaled, win_size=window, data_range=1.0))
+    return float(structural_similarity(first / largest, second / other, win_size=window, data_range=1.0))
 
 
 def _rank_cells(order: Floats, side: int, randoms: list[np.random.Generator]) -> tuple[Ints, int]:
@@ -220,14 +235,16 @@ TRUST_TESTS = {
     for criterion in (
         TrustCriterion(
             "randomised weights",
-            "does the map change when the model forgets what it learnt?",
-            "Spearman with the trained model's map, mean over the stages of the cascade",
+            "does the map change when the model forgets what it learnt, its signs and its absolute pattern alike?",
+            "Spearman with the trained model's map, mean over the stages of the cascade; of the signed and the "
+            "absolute map, the one that changes less",
             passes=0.5, fails=0.5, better="low", decisive=True,
         ),
         TrustCriterion(
             "order",
             "do the pixels that the map ranks first move the score sooner than random ones?",
-            "deletion and insertion together, over a random order, in log-odds",
+            "deletion and insertion together, over a random order, in log-odds; the absolute map passes, as regions "
+            "are scored by it, and only a method whose signed map fails too has failed",
             passes=0.0, fails=0.5, better="high", decisive=True,
         ),
         TrustCriterion(

@@ -38,7 +38,9 @@ class TrustTest:
     """Passed and failed only where the whole interval says so, else open."""
     measured: Measurement | None
     reason: str | None = None
-    """Why it is not applicable."""
+    """Why it is not applicable, or left open whatever its figure."""
+    reading: str | None = None
+    """Of the maps, that the figure is of; null where there is only one."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class CascadeStage:
     """Structural similarity of the absolute maps."""
     map: str | None = None
     """Key of the array with the map of one image at this stage."""
+    empty: float = 0.0
+    """Share of the maps that are the same everywhere or not finite: they count neither as changed nor as unchanged."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from auditor.artefacts import Artefact
-from auditor.classifier import Classifier, Floats
+from auditor.classifier import Classifier, Floats, Ints
 from auditor.datasets import Dataset
+from auditor.explain.attribution import keyed_generator
 from auditor.history import Arrays, Rows
 from auditor.observations import Population
 from auditor.records import Finding
@@ -47,3 +50,9 @@ class Inquiry:
         """The class that an artefact was tested for; None where it was not."""
         name = self.findings[number].target
         return None if name is None else self.classifier.classes.index(name)
+
+    def draw_lots(self, positions: Ints, purpose: str) -> Ints:
+        """Rows of the data set in a random order that depends on their ids alone."""
+        names = [self.dataset.ids[position] for position in positions]
+        lots = [keyed_generator(self.seed, purpose, name).random() for name in names]
+        return positions[np.argsort(lots, kind="stable")]

@@ -153,12 +153,13 @@ class Bench:
     def start_images(self, targets: Ints, restarts: Ints) -> Floats:
         """A real image for each start, drawn by its name from those of the sample not predicted as its class."""
         predicted = self.inquiry.images.predicted[self.at]
+        by_name = np.argsort([self.inquiry.dataset.ids[position] for position in self.positions], kind="stable")
         chosen = []
         for target, restart in zip(targets, restarts, strict=True):
-            others = np.flatnonzero(~predicted[:, target])
+            others = by_name[~predicted[by_name, target]]
             name = f"{self.inquiry.classifier.classes[target]}, {restart}"
             random = keyed_generator(self.inquiry.seed, "activation_maximisation start image", name)
-            chosen.append(int(random.choice(others if len(others) else len(predicted))))
+            chosen.append(int(random.choice(others if len(others) else by_name)))
         return self.images[chosen]
 
     def score(self, images: Floats) -> tuple[Floats, Array, list[str]]:
@@ -253,9 +254,8 @@ class Bench:
 def set_up(inquiry: Inquiry) -> Bench:
     """A seeded sample of the usable images, and their colours."""
     population = inquiry.images
-    random = keyed_generator(inquiry.seed, "activation_maximisation", "sample")
-    count = min(SAMPLE, len(population))
-    at = np.sort(random.permutation(len(population))[:count])
+    chosen = inquiry.draw_lots(population.positions, "activation_maximisation sample")[:SAMPLE]
+    at = np.flatnonzero(np.isin(population.positions, chosen))
     at = at[np.argsort(population.positions[at], kind="stable")]
     positions = population.positions[at]
     images = inquiry.dataset.images(positions.tolist())

@@ -83,9 +83,11 @@ class Stage:
 
     layers: tuple[str, ...]
     likeness: dict[str, dict[str, Doubles]]
-    """Method -> name of a similarity -> (n,), mean of the draws."""
+    """Method -> name of a similarity -> (n,), mean of the draws; NaN where every draw's map is empty."""
     shown: dict[str, Floats]
     """Method -> signed map (h, w, 1) of the first image, of the first draw."""
+    empty: dict[str, float]
+    """Method -> share of the maps that have no order, in the reading where more have none."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +129,23 @@ def run_cascade(panel: Panel, trained: dict[str, Attribution]) -> Cascade:
                 if layers == steps[-1]:
                     lifts[name].append(region_lifts(read_map(attribution.maps, "absolute"), sample))
         likeness = {
-            name: {kind: np.mean([one[kind] for one in parts], axis=0) for kind in parts[0]}
+            name: {kind: mean_of_known([one[kind] for one in parts]) for kind in parts[0]}
             for name, parts in drawn.items()
         }
-        found.append(Stage(layers, likeness, shown))
+        empty = {
+            name: max(float(np.isnan([one[kind] for one in parts]).mean()) for kind in ("signed", "absolute"))
+            for name, parts in drawn.items()
+        }
+        found.append(Stage(layers, likeness, shown, empty))
     return Cascade(found, {name: np.mean(parts, axis=0) for name, parts in lifts.items()})
+
+
+def mean_of_known(parts: list[Doubles]) -> Doubles:
+    """Mean of arrays, each (n,), over those of them that are known; NaN where none is."""
+    stacked = np.stack(parts)
+    known = np.isfinite(stacked)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.where(known, stacked, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 def region_lifts(heat: Floats, sample: Sample) -> Doubles:

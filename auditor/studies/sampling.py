@@ -50,7 +50,7 @@ class _Pool:
 def draw_sample(inquiry: Inquiry, count: int) -> Sample:
     """Up to `count` images: half with an artefact, each artefact in turn, as carriers and insertions in equal parts."""
     dataset, artefacts = inquiry.dataset, inquiry.artefacts
-    order = np.random.default_rng([inquiry.seed, 2]).permutation(inquiry.images.positions)
+    order = inquiry.draw_lots(inquiry.images.positions, "sample of maps")
     carries = [find_carriers(artefact, dataset, inquiry.classifier.classes) for artefact in artefacts]
     carried = np.any(carries, axis=0) if carries else np.zeros(len(dataset), bool)
     plain = _Pool(None, [int(row) for row in order if not carried[row]])

@@ -12,7 +12,16 @@ from pydantic import Field
 
 from auditor.classifier import Floats, Ints
 from auditor.explain.attribution import Attribution, keyed_generator
-from auditor.explain.sanity import FRACTIONS, Reading, criteria_at_scale, judge, rank_correlations, read_map
+from auditor.explain.sanity import (
+    FRACTIONS,
+    LEAST_GROUPS,
+    Reading,
+    criteria_at_scale,
+    judge,
+    rank_correlations,
+    read_map,
+    why_open,
+)
 from auditor.explanations.trust import (
     CascadeStage,
     LiftControl,
@@ -29,7 +38,7 @@ from auditor.pictures import to_pixels
 from auditor.records import Measurement
 from auditor.studies.inquiry import Inquiry, NotApplicableError
 from auditor.studies.orders import Course, Score, readings_of, record_readings
-from auditor.studies.panels import Cascade, Panel, region_lifts, run_cascade
+from auditor.studies.panels import Cascade, Panel, mean_of_known, region_lifts, run_cascade
 from auditor.studies.sampling import Sample, draw_sample
 
 Doubles = npt.NDArray[np.float64]
@@ -37,6 +46,9 @@ Count = Annotated[int, Field(ge=2, le=1000)]
 Times = Annotated[int, Field(ge=1, le=100)]
 Share = Annotated[float, Field(gt=0, le=0.1)]
 Criteria = dict[str, TrustCriterion]
+
+_SMALL = 128 * 128
+"""Pixels of an image up to which a costly method is tested on enough images to decide."""
 
 _COMPLETENESS = "completeness residual"
 """The check of a path method that tells whether its attributions add up."""
@@ -49,14 +61,19 @@ def trust(
     stages: Times = 8,
     draws: Times = 1,
     noise: Share = 0.01,
-    costly_images: Count = 4,
+    costly_images: Count | None = None,
     costly_stages: Times = 3,
 ) -> TrustRecord:
     """Tests that maps must pass to be believed: they follow the model, the class, and what moves the score.
 
     Weights are drawn anew in so many `stages`, from the head down, `draws` times at each; `noise` is the standard
     deviation in the test of stability. A method that differentiates the model at a million pixels or more for one map
-    is tested on `costly_images` and `costly_stages`, with one draw.
+    is tested on `costly_images` (by default 12, and 4 where an image has more than 128 × 128 pixels: too few to decide)
+    and `costly_stages`, with one draw.
+
+    Regions are scored by absolute maps. So weights drawn anew must change signed and absolute maps alike, and the order
+    passes by the absolute map alone; it fails where that of the signed map fails as well, for an exact map of what
+    speaks for the target and against it puts only its signs in the order of the score.
 
     References: Adebayo et al., "Sanity checks for saliency maps" (2018); Sixt, Granz, Landgraf, "When explanations
     lie" (2020); Petsiuk, Das, Saenko, "RISE" (2018); Samek et al., "Evaluating the visualization of what a deep neural
@@ -70,6 +87,9 @@ def trust(
     whole = Panel(inquiry, sample, list(inquiry.attributions), stages, draws)
     slow = [name for name in whole.methods if replace(whole, methods=[name]).is_costly()]
     usual = replace(whole, methods=[name for name in whole.methods if name not in slow])
+    if costly_images is None:
+        height, width, _ = inquiry.classifier.image_shape
+        costly_images = LEAST_GROUPS if height * width <= _SMALL else 4
     costly = Panel(inquiry, sample.first(costly_images), slow, costly_stages, 1)
     criteria = criteria_at_scale(float(np.median(inquiry.images.scores.std(axis=0))))
     course = Course(inquiry, sample)
@@ -112,8 +132,6 @@ def _examine(
         maps = attribution.maps
         signed = read_map(maps, "signed")
         values: dict[str, Doubles | str] = {
-            "randomised weights": cascade.why_not
-            or np.mean([stage.likeness[name]["signed"] for stage in cascade.stages], axis=0),
             "other class": why_no_foil or rank_correlations(signed, read_map(others[name].maps, "signed")),
             "small noise": rank_correlations(signed, read_map(noisy[name].maps, "signed")),
             "completeness": attribution.diagnostics.get(_COMPLETENESS, "such maps are not said to add up to anything"),
@@ -122,7 +140,8 @@ def _examine(
             reading: course.score(read_map(maps, reading)) for reading in readings_of(name.partition(" (")[0], maps)
         }
         ordered, best = _test_orders(panel, name, scores, criteria)
-        tests = ordered + [_test(panel, name, criteria[key], value) for key, value in values.items()]
+        randomised = _test_randomised(panel, name, cascade, list(scores), criteria["randomised weights"])
+        tests = [randomised, *ordered] + [_test(panel, name, criteria[key], value) for key, value in values.items()]
         tests.sort(key=lambda test: list(criteria).index(test.name))
         status, reason = _conclude(tests, criteria)
         found.append(
@@ -156,37 +175,75 @@ def _test(panel: Panel, method: str, criterion: TrustCriterion, values: Doubles 
     _note(panel, method, name, values)
     if measured.value is None:
         return TrustTest(name, "not_applicable", None, "its maps are the same everywhere")
-    return TrustTest(name, judge(criterion, measured), measured)
+    return _judged(criterion, measured, float(np.isnan(values).mean()) if name != "completeness" else 0.0)
+
+
+def _judged(
+    criterion: TrustCriterion, measured: Measurement, empty: float = 0.0, reading: str | None = None
+) -> TrustTest:
+    reason = why_open(criterion, measured, empty)
+    return TrustTest(criterion.name, judge(criterion, measured, empty), measured, reason, reading)
+
+
+def _test_randomised(
+    panel: Panel, method: str, cascade: Cascade, readings: list[Reading], criterion: TrustCriterion
+) -> TrustTest:
+    """The test on the worse of two readings, whose intervals share the level's misses."""
+    if cascade.why_not is not None:
+        return TrustTest(criterion.name, "not_applicable", None, cascade.why_not)
+    rivals, level = _rivals(panel, readings)
+    empty = max(stage.empty[method] for stage in cascade.stages)
+    values = {
+        reading: mean_of_known([stage.likeness[method][reading] for stage in cascade.stages]) for reading in rivals
+    }
+    rated: list[tuple[int, float, TrustTest]] = []
+    for reading, known in values.items():
+        _note(panel, method, criterion.name, known, reading)
+        measured = correlation_interval(known, panel.sample.groups, level)
+        if measured.value is not None:
+            test = _judged(criterion, measured, empty, reading)
+            rated.append((("passed", "open", "failed").index(test.outcome), measured.value, test))
+    if not rated:
+        return TrustTest(criterion.name, "not_applicable", None, "its maps are the same everywhere")
+    return max(rated, key=lambda one: one[:2])[2]
+
+
+def _rivals(panel: Panel, readings: list[Reading]) -> tuple[list[Reading], float]:
+    """The readings that are tested, and the level of each one's interval."""
+    rivals: list[Reading] = [reading for reading in ("absolute", "signed") if reading in readings]
+    return rivals, 1 - (1 - panel.inquiry.level) / len(rivals)
 
 
 def _test_orders(
     panel: Panel, method: str, scores: dict[Reading, Score], criteria: Criteria
 ) -> tuple[list[TrustTest], str | None]:
-    """The tests of deletion and insertion on the better of two readings, whose intervals share the level's misses."""
+    """The tests of deletion and insertion on the absolute reading, and the reading that beats a random order by most.
+
+    The intervals of two readings share the level's misses.
+    """
     groups = panel.sample.groups
-    rivals = [reading for reading in ("absolute", "signed") if reading in scores]
-    level = 1 - (1 - panel.inquiry.level) / len(rivals)
+    rivals, level = _rivals(panel, list(scores))
 
     def measure(values: Doubles) -> Measurement:
         return mean_interval(values, groups, level, unit="log-odds", score="log-odds")
 
     together = {reading: measure(scores[reading].gains["together"]) for reading in rivals}
-    outcomes = {reading: judge(criteria["order"], measured) for reading, measured in together.items()}
-    best = max(rivals, key=lambda reading: (outcomes[reading] == "passed", together[reading].value or 0.0))
-    outcome = outcomes[best]
-    if outcome == "failed" and "open" in outcomes.values():
-        outcome = "open"
-    tests = [TrustTest("order", outcome, together[best])]
+    judged = {reading: _judged(criteria["order"], together[reading], reading="absolute") for reading in rivals}
+    ordered = judged["absolute"]
+    if ordered.outcome == "failed" and any(test.outcome != "failed" for test in judged.values()):
+        ordered = replace(ordered, outcome="open", reason="the order of its signed map has not failed")
+    absolute = scores["absolute"]
+    tests = [ordered]
     for name, values in (
-        ("deletion", scores[best].gains["deletion"]),
-        ("insertion", scores[best].gains["insertion"]),
-        ("edge filter", scores[best].over_edges),
+        ("deletion", absolute.gains["deletion"]),
+        ("insertion", absolute.gains["insertion"]),
+        ("edge filter", absolute.over_edges),
     ):
-        measured = measure(values)
-        tests.append(TrustTest(name, judge(criteria[name], measured), measured))
-        _note(panel, method, name, values, best)
-    _note(panel, method, "order", scores[best].gains["together"], best)
-    return tests, best if outcome == "passed" else None
+        tests.append(_judged(criteria[name], measure(values), reading="absolute"))
+        _note(panel, method, name, values, "absolute")
+    _note(panel, method, "order", absolute.gains["together"], "absolute")
+    better = [reading for reading in rivals if judged[reading].outcome == "passed"]
+    return tests, max(better, key=lambda reading: together[reading].value or 0.0, default=None)
 
 
 def _conclude(tests: list[TrustTest], criteria: Criteria) -> tuple[Status, str]:
@@ -197,10 +254,14 @@ def _conclude(tests: list[TrustTest], criteria: Criteria) -> tuple[Status, str]:
         ("open", {"open", "not_applicable"}),
     )
     for status, outcomes in worst_first:
-        told = [f"{test.name} {_figure(test)}" for test in decisive if test.outcome in outcomes]
+        told = [f"{_named(test)} {_figure(test)}" for test in decisive if test.outcome in outcomes]
         if told:
             return status, f"{status}: {', '.join(told)}"
     return "passed", f"passed: {', '.join(test.name for test in decisive)}"
+
+
+def _named(test: TrustTest) -> str:
+    return f"{test.name} ({test.reading})" if test.reading else test.name
 
 
 def _figure(test: TrustTest) -> str:
@@ -208,7 +269,8 @@ def _figure(test: TrustTest) -> str:
         return f"({test.reason})"
     if test.measured.low is None or test.measured.high is None:
         return f"{test.measured.value:.2f} ({test.measured.reason})"
-    return f"{test.measured.value:.2f} [{test.measured.low:.2f}, {test.measured.high:.2f}]"
+    why = f" ({test.reason})" if test.reason else ""
+    return f"{test.measured.value:.2f} [{test.measured.low:.2f}, {test.measured.high:.2f}]{why}"
 
 
 def _record_cascade(panel: Panel, method: str, cascade: Cascade) -> list[CascadeStage]:
@@ -218,6 +280,7 @@ def _record_cascade(panel: Panel, method: str, cascade: Cascade) -> list[Cascade
             lowest_layer=stage.layers[-1],
             layers=len(stage.layers),
             **{kind: correlation_interval(values, groups, level) for kind, values in stage.likeness[method].items()},
+            empty=stage.empty[method],
             map=_keep_map(panel, f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
         )
         for stage in cascade.stages

@@ -25,7 +25,7 @@ from auditor.views.wording import (
     signed,
 )
 
-Pointing = Literal["points", "does not", "random", "failed", "not applicable"]
+Pointing = Literal["points", "does not", "open", "random", "failed", "not applicable"]
 
 
 def view_finding(
@@ -128,17 +128,22 @@ def view_evidence(result: AuditResult) -> dict[str, Any] | None:
 def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
     """Whether a method's maps point at an artefact: more clearly than an edge filter, look-alike places and chance.
 
-    `random` where the same method shows as much on the model with all weights drawn anew.
+    `random` where the same method surely shows as much on the model with all weights drawn anew; `open` where that or
+    an interval is unsettled.
     """
     if entry is None or not entry.scores or entry.scores["lift"].value is None:
         return "not applicable"
     if entry.method in failed_methods(result):
         return "failed"
     excess, places = entry.scores["excess lift"], entry.scores["placement percentile"]
-    if (excess.low or 0.0) <= 0 or (places.low or 0.0) <= 0.5:
+    if any(one.low is not None and one.low <= bar for one, bar in ((excess, 0.0), (places, 0.5))):
         return "does not"
     over = _over_random_model(entry, result)
-    return "random" if over is not None and over.high is not None and over.high <= 0 else "points"
+    if over is not None and over.high is not None and over.high <= 0:
+        return "random"
+    if excess.low is None or places.low is None or (over is not None and (over.low is None or over.low <= 0)):
+        return "open"
+    return "points"
 
 
 def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
@@ -171,12 +176,16 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], resu
     over = [method_name(name) for name, state in states.items() if state == "points"]
     under = [method_name(name) for name, state in states.items() if state in ("does not", "random")]
     failed = [method_name(name) for name, state in states.items() if state == "failed"]
+    left_open = [method_name(name) for name, state in states.items() if state == "open"]
     told = f"{len(over)} of {len(scored)} maps point at the artefact, more clearly than edges and look-alike places do"
     told += f" ({listed(over)})" if over and under else ""
+    told += f"; {listed(left_open)} left it open" if left_open else ""
     left_out = f" {listed(failed)} failed the tests of trust, and count for nothing here." if failed else ""
     if finding.verdict == "relies":
-        if not under:
+        if not under and not left_open:
             return f"{told}: here the maps agree with the interventions.{left_out}"
+        if not under:
+            return f"{told}. Interventions found reliance.{left_out}"
         return (
             f"{told}. Interventions found reliance, yet the other maps ({listed(under)}) do not single the artefact "
             f"out: whoever read those alone could have missed the shortcut.{left_out}"
@@ -239,6 +248,7 @@ def _box(record: ArtefactRecord | None) -> str | None:
 _POINTING: dict[Pointing, str] = {
     "points": "Shown by",
     "does not": "Not shown by",
+    "open": "Left open by",
     "random": "Shown no more than on a model that knows nothing by",
     "failed": "Not to be believed, for they failed their tests:",
 }

@@ -31,7 +31,8 @@ def view_trust(result: AuditResult, arrays: Arrays) -> dict[str, Any] | None:
         "verdict": _say_who_deserves_trust(record),
         "levels": _describe_levels(result.rule.level),
         "criteria": [_view_criterion(criterion) for criterion in criteria],
-        "unused": _say_what_was_not_tested(record),
+        "unused": _say_what_was_not_tested(record) + _say_what_is_open(record) + _say_what_is_empty(record),
+        "draws": "one draw of weights" if record.draws == 1 else f"the mean of {record.draws} draws of weights",
         "rows": [_view_method(entry, criteria) for entry in record.methods],
         "sense": _say_whether_it_makes_sense(record),
         "signs": [_say_signed_or_absolute(entry) for entry in record.methods if _reading(entry, "signed")],
@@ -96,8 +97,12 @@ def _why(entry: MethodTrust) -> str:
     told = []
     for test in entry.tests:
         if test.outcome in wanted and test.name in _DECISIVE:
-            told.append(f"{test.name} {in_brackets(test.measured) if test.measured else test.reason}")
+            told.append(f"{_named(test)} {in_brackets(test.measured) if test.measured else test.reason}")
     return ", ".join(told)
+
+
+def _named(test: TrustTest) -> str:
+    return f"{test.name} ({test.reading} map)" if test.reading else test.name
 
 
 def _say_whether_it_makes_sense(record: TrustRecord) -> str:
@@ -108,7 +113,9 @@ def _say_whether_it_makes_sense(record: TrustRecord) -> str:
     parts = []
     randomised = tests["randomised weights"]
     if randomised.measured is not None:
-        left = f"with weights drawn anew its order correlates by {in_brackets(randomised.measured)} with what it was"
+        which = f"of the {randomised.reading} map " if randomised.reading else ""
+        kept = in_brackets(randomised.measured)
+        left = f"with weights drawn anew the order {which}correlates by {kept} with what it was"
         parts.append(f"{_MODEL_WORDS[randomised.outcome]}: {left}.")
     else:
         parts.append(f"Whether it follows the model could not be tested: {randomised.reason}.")
@@ -185,7 +192,7 @@ def _say_smoothed_or_not(entry: MethodTrust) -> dict[str, str]:
 
 def _describe_levels(level: float) -> str:
     usual, shared = (f"{100 * part:.4g} %" for part in (level, (1 + level) / 2))
-    return f"{usual} intervals ({shared} where the better of two readings is tested)"
+    return f"{usual} intervals ({shared} where two readings are tested)"
 
 
 def _view_criterion(criterion: TrustCriterion) -> dict[str, str]:
@@ -210,14 +217,18 @@ def _view_method(entry: MethodTrust, criteria: list[TrustCriterion]) -> dict[str
         "key": entry.method,
         "method": method_name(entry.method),
         "status": entry.status,
-        "best": f"read {entry.best_reading}" if entry.best_reading else "",
+        "best": f"best read {entry.best_reading}" if entry.best_reading else "",
         "n": entry.images,
         "cells": [_view_test(tests[criterion.name]) for criterion in criteria],
     }
 
 
 def _view_test(test: TrustTest) -> dict[str, Any]:
-    return {"outcome": test.outcome, "figure": None if test.measured is None else figure(test.name, test.measured)}
+    return {
+        "outcome": test.outcome,
+        "reading": test.reading or "",
+        "figure": None if test.measured is None else figure(test.name, test.measured),
+    }
 
 
 def _say_what_was_not_tested(record: TrustRecord) -> list[str]:
@@ -230,14 +241,39 @@ def _say_what_was_not_tested(record: TrustRecord) -> list[str]:
     return [f"{name}: not applicable to {listed(methods)}, for {why}." for (name, why), methods in found.items()]
 
 
+def _say_what_is_open(record: TrustRecord) -> list[str]:
+    """Which tests were left open whatever their figure, and why."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for entry in record.methods:
+        for test in entry.tests:
+            if test.outcome == "open" and test.reason:
+                found.setdefault((test.name, test.reason), []).append(method_name(entry.method))
+    return [f"{name}: left open for {listed(methods)}, since {why}." for (name, why), methods in found.items()]
+
+
+def _say_what_is_empty(record: TrustRecord) -> list[str]:
+    """What share of the maps of random models has no order."""
+    worst = {entry.method: max((stage.empty for stage in entry.cascade), default=0.0) for entry in record.methods}
+    return [
+        f"{method_name(method)}: up to {share:.0%} of its maps at one stage of random weights are the same everywhere "
+        "or not finite; they count neither as changed nor as unchanged."
+        for method, share in worst.items()
+        if share > 0
+    ]
+
+
 def _view_reading(record: ReadingRecord) -> dict[str, Any]:
     columns = [*(record.gains[kind] for kind in _GAINS), record.over_edges, record.likeness, record.lift]
     return {"name": record.reading, "cells": [None if value is None else figure("", value) for value in columns]}
 
 
 def _plot_cascade(record: TrustRecord) -> Markup | None:
-    rows = [(method_name(entry.method), [stage.signed for stage in entry.cascade]) for entry in record.methods]
-    rows = [(name, stages) for name, stages in rows if stages]
+    rows = []
+    for entry in record.methods:
+        reading = next(test.reading for test in entry.tests if test.name == "randomised weights") or "absolute"
+        stages = [stage.signed if reading == "signed" else stage.absolute for stage in entry.cascade]
+        if stages:
+            rows.append((f"{method_name(entry.method)}, {reading}", stages))
     threshold = next(criterion.passes for criterion in record.criteria if criterion.name == "randomised weights")
     return Markup(plots.plot_cascade(rows, threshold, "cascade")) if rows else None
 
@@ -300,7 +336,7 @@ def _view_agreement(record: TrustRecord) -> dict[str, Any] | None:
         "rows": rows,
         "names": [method_name(name) for name in names],
         "sentence": (
-            f"{agree} of {len(known)} pairs share half of their order or more (Spearman of absolute maps, median over "
+            f"{agree} of {len(known)} pairs correlate by 0.5 or more (Spearman of absolute maps, median over "
             f"images). Closest are {closest}; farthest apart {farthest}. Methods that disagree cannot all show "
             "what the model looks at."
         ),

@@ -85,7 +85,7 @@ def failed_methods(result: AuditResult) -> dict[str, str]:
     found = {}
     for entry in result.trust.methods:
         reasons = [
-            f"{_FAILURES[test.name]}: {in_brackets(test.measured)}"
+            f"{_FAILURES[test.name]}: {in_brackets(test.measured)}" + (f", {test.reading} map" if test.reading else "")
             for test in entry.tests
             if test.outcome == "failed" and test.name in _FAILURES and test.measured is not None
         ]
