@@ -103,8 +103,10 @@ def mean_intervals(values: Array, rows: Bools, groups: Groups, level: float) -> 
     return found
 
 
-def share_interval(hits: Bools, groups: Groups, level: float) -> Measurement:
+def share_interval(hits: Array, groups: Groups, level: float) -> Measurement:
     """Share of n images with a Wilson interval; n is reduced by the design effect of the groups.
+
+    Where each image counts in part, in a share of several tries, the interval is too wide rather than too narrow.
 
     References: Wilson (1927); Kish (1965) for the design effect.
     """
@@ -158,10 +160,10 @@ def missing(reason: str, *, unit: str = "log-odds", score: str | None = "log-odd
     return Measurement(None, None, None, None, n, 0, unit, score, reason=reason)
 
 
-def change_interval(before: Bools, after: Bools, groups: Groups, level: float) -> Measurement:
+def change_interval(before: Array, after: Array, groups: Groups, level: float) -> Measurement:
     """How much less often n images are right after than before, as a difference of paired shares.
 
-    The interval is Wald's with a pair added to each cell that changes, and n reduced by the groups' design effect.
+    Each image is right or not, or in a share of several tries. The interval is Wald's with a pair added to each cell that changes, and n reduced by the groups' design effect.
 
     References: Bonett and Price, "Adjusted Wald confidence interval for a difference of proportions" (2012).
     """
@@ -174,9 +176,9 @@ def change_interval(before: Bools, after: Bools, groups: Groups, level: float) -
     spread = float(np.square(drop - mean).sum())
     effect = max(1.0, float(np.square(sums).sum()) / spread) if spread > 0 else n / len(sums)
     size = n / effect
-    lost, gained = float((drop > 0).sum()) / effect + 1, float((drop < 0).sum()) / effect + 1
-    centre = (lost - gained) / (size + 2)
-    error = math.sqrt(max(lost + gained - (lost - gained) ** 2 / (size + 2), 0)) / (size + 2)
+    total, squares = float(drop.sum()) / effect, float(np.square(drop).sum()) / effect + 2
+    centre = total / (size + 2)
+    error = math.sqrt(max(squares - total**2 / (size + 2), 0)) / (size + 2)
     half = _quantile(level, n, len(sums)) * error
     low, high = max(-1.0, centre - half), min(1.0, centre + half)
     return Measurement(mean, min(low, mean), max(high, mean), level, n, len(sums), "share", None)

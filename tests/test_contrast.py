@@ -11,7 +11,7 @@ from auditor.artefacts import Artefact, Overlay
 from auditor.classifier import log_odds, predicted_classes
 from auditor.explain.attribution import ATTRIBUTIONS, ask, integrated_gradients, smoothgrad
 from auditor.explain.contrastive import compare_maps, replace_pixels, share_in_region, strongest_pixels
-from auditor.explanations.contrast import ContrastRecord
+from auditor.explanations.contrast import ContrastIntervention, ContrastRecord
 from auditor.history import Rows
 from auditor.interventions import insert
 from auditor.keras_classifier import KerasClassifier
@@ -19,6 +19,7 @@ from auditor.observations import Population
 from auditor.studies.contrast import contrastive
 from auditor.studies.error_maps import EDGES, RANDOM
 from auditor.studies.inquiry import Inquiry, NotApplicableError
+from auditor.studies.mending import Cases, try_artefact
 from auditor.views.contrast import view_contrast
 from tests.closed_form import ExponentialClassifier, LinearClassifier, linear, memory_dataset, quadratic, random_images
 from tests.keras_models import SHAPE, in_every_shape, small_classifier
@@ -347,6 +348,41 @@ class TestStudy:
         assert record.groups[0].label == "class 1"
         assert record.groups[0].predicted == "class 0"
         assert record.notes == ["1 errors without one wrongly predicted and one missed class are left out"]
+
+
+class WavyClassifier(LinearClassifier):
+    """Class 1 is on wherever the linear score is near the crest of a wave: any ink breaks some images, none more."""
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        crest = np.sin(super().scores(images)[:, 0]) - 0.5
+        return np.stack([-crest, crest], axis=1).astype(np.float32)
+
+
+def try_random_ink(seed: int) -> ContrastIntervention:
+    """An artefact of random ink, put into images that are predicted rightly."""
+    random = np.random.default_rng(seed)
+    weights = random.normal(size=(2, SIDE, SIDE, 1)).astype(np.float32) * 20
+    classifier = WavyClassifier(weights, np.zeros(2, np.float32), output="softmax")
+    images = random.random((400, SIDE, SIDE, 1)).astype(np.float32)
+    images = images[classifier.scores(images).argmax(axis=1) == 0][:128]
+    at = np.arange(len(images))
+    has = np.broadcast_to(np.array([True, False]), (len(at), 2))
+    right = Cases([str(row) for row in at], at, images, has, np.ones_like(at), np.zeros_like(at))
+    alpha, ink = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE, 1), np.float32)
+    alpha[CORNER], ink[CORNER] = 1, random.random((3, 3, 1))
+    artefact = Artefact("ink", "overlay", Overlay(alpha, ink), None, None, {}, {})
+    none = right.rows(at[:0])
+    return try_artefact(
+        classifier, artefact, None, carrying=none, free=none, right=right, fills=("mean",), seed=seed, level=0.95
+    ).record
+
+
+def test_random_ink_that_breaks_no_more_than_other_random_ink_is_rarely_said_to_make_errors():
+    found = [try_random_ink(seed) for seed in range(16)]
+    assert min(entry.broken.value for entry in found) > 0.15
+    assert sum(entry.broken_lead.low > 0 for entry in found) <= 2
+    for entry in found:
+        assert entry.broken_lead.value == pytest.approx(entry.broken.value - entry.broken_by_controls.value, abs=1e-6)
 
 
 class TestSection:

@@ -263,6 +263,14 @@ class TestChangeInterval:
         alone = change_interval(before, after, np.arange(100), 0.95)
         assert grouped.high - grouped.low > 1.5 * (alone.high - alone.low)
 
+    def test_covers_a_difference_to_a_mean_over_draws(self):
+        random = np.random.default_rng(4)
+        found = [
+            change_interval(random.random(30) < 0.5, (random.random((3, 30)) < 0.5).mean(axis=0), np.arange(30), 0.95)
+            for _ in range(2000)
+        ]
+        assert 0.93 <= np.mean([m.low <= 0 <= m.high for m in found]) <= 0.98
+
 
 class TestMedianInterval:
     def test_covers_the_median_of_a_skewed_distribution(self):

@@ -51,15 +51,15 @@ class ContrastIntervention:
     mended_by_insertion: Measurement
     """Errors without it that inserting it mends."""
     mended_by_controls: Measurement
-    """The same by innocent edits: what most of them do."""
+    """The same by the kind of innocent edit that mends most; of several draws the mean."""
     insertion_lead: Measurement
-    """The former minus the latter, image by image."""
+    """Mended by it minus by each kind of innocent edit, image by image: the least lead; its interval spans all."""
     broken: Measurement
     """Rightly predicted images without it that inserting it makes errors."""
     broken_by_controls: Measurement
-    """The same by innocent edits: what most of them do."""
+    """The same by the kind of innocent edit that breaks most; of several draws the mean."""
     broken_lead: Measurement
-    """The former minus the latter, image by image."""
+    """Broken by it minus by each kind of innocent edit, image by image: the least lead; its interval spans all."""
     towards: dict[str, int]
     """What the broken images are predicted as, the most frequent first."""
     notes: list[str] = field(default_factory=list)

@@ -55,12 +55,12 @@ class Outcome:
 
     condition: str
     cases: Cases
-    right: Bools
-    """(n,)."""
+    right: Floats
+    """(n,): one or zero; of an edit with several draws the share of them."""
 
     def measure(self, level: float, *, broken: bool = False) -> Measurement:
         """Share of the images that are right, or, where they were so before, that are broken."""
-        return share_interval(self.right ^ broken, self.cases.groups, level)
+        return share_interval(1 - self.right if broken else self.right, self.cases.groups, level)
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,8 @@ def try_artefact(
         notes += left_out
         mends, breaks = (_put_in(classifier, artefact.appearance, controls, cases) for cases in (free, right))
         insertions = [*mends, *breaks]
-        put_in = [
-            mends[0].measure(level),
-            mends[1].measure(level),
-            change_interval(mends[0].right, mends[1].right, free.groups, level),
-            breaks[0].measure(level, broken=True),
-            breaks[1].measure(level, broken=True),
-            change_interval(~breaks[0].right, ~breaks[1].right, right.groups, level),
-        ]
-        towards, broken = _follow(classifier, artefact.appearance, right.rows(~breaks[0].right))
+        put_in = [*_compare(mends, level), *_compare(breaks, level, broken=True)]
+        towards, broken = _follow(classifier, artefact.appearance, right.rows(breaks[0].right == 0))
     record = ContrastIntervention(
         artefact=artefact.name,
         target=None if target is None else classifier.classes[target],
@@ -189,17 +182,23 @@ def _take_out(
     return removals, placebos, len(errors) - len(rows)
 
 
-def _put_in(
-    classifier: Classifier, overlay: Overlay, controls: dict[str, list[Edit]], cases: Cases
-) -> tuple[Outcome, Outcome]:
-    """Outcomes of inserting an artefact, and of innocent edits: what most of them do, each as most of its draws do."""
-    with_it = _is_right(classifier, insert(cases.images, overlay), cases)
-    by_control = [
-        np.mean([_is_right(classifier, edit(cases.images), cases) for edit in edits], axis=0) > 0.5
-        for edits in controls.values()
-    ]
-    innocent = np.mean(by_control, axis=0) >= 0.5
-    return Outcome("inserted", cases, with_it), Outcome("most controls", cases, innocent)
+def _put_in(classifier: Classifier, overlay: Overlay, controls: dict[str, list[Edit]], cases: Cases) -> list[Outcome]:
+    """Outcomes of inserting an artefact, and then of every kind of innocent edit: the mean over its draws."""
+    found = [Outcome("inserted", cases, _is_right(classifier, insert(cases.images, overlay), cases))]
+    for name, edits in controls.items():
+        draws = [_is_right(classifier, edit(cases.images), cases) for edit in edits]
+        found.append(Outcome(f"control: {name}", cases, np.mean(draws, axis=0, dtype=np.float32)))
+    return found
+
+
+def _compare(outcomes: list[Outcome], level: float, *, broken: bool = False) -> list[Measurement]:
+    """What inserting an artefact does, what the kind of innocent edit does that does most, and the lead over all."""
+    with_it, *innocent = outcomes
+    did = [one.measure(level, broken=broken) for one in innocent]
+    strongest = max(did, key=lambda one: one.value or 0.0)
+    sign = -1 if broken else 1
+    leads = [change_interval(sign * with_it.right, sign * one.right, one.cases.groups, level) for one in innocent]
+    return [with_it.measure(level, broken=broken), strongest, spanning(leads)]
 
 
 def _follow(classifier: Classifier, overlay: Overlay, cases: Cases) -> tuple[dict[str, int], Cases]:
@@ -225,7 +224,8 @@ def _by_id(outcomes: list[Outcome], decide: Callable[[Iterable[bool]], bool]) ->
     return {name: decide(bool(outcome.right[row]) for outcome in outcomes) for row, name in enumerate(names)}
 
 
-def _is_right(classifier: Classifier, images: Floats, cases: Cases) -> Bools:
+def _is_right(classifier: Classifier, images: Floats, cases: Cases) -> Floats:
     if not len(cases):
-        return np.zeros(0, bool)
-    return is_correct(predicted_classes(classifier.scores(images), classifier.output), cases.has)
+        return np.zeros(0, np.float32)
+    predicted = predicted_classes(classifier.scores(images), classifier.output)
+    return is_correct(predicted, cases.has).astype(np.float32)

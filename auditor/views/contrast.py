@@ -181,7 +181,8 @@ def _blame_one(record: ContrastRecord, entry: ContrastIntervention) -> str:
     makes = (entry.broken_lead.low or 0) > 0
     said += (
         f" Put into {entry.broken.n} images that are predicted rightly, it makes {_told(entry.broken)} of them errors"
-        f"{f' (towards {towards})' if towards else ''}, innocent edits {_told(entry.broken_by_controls)}: "
+        f"{f' (towards {towards})' if towards else ''}, the strongest innocent edit "
+        f"{_told(entry.broken_by_controls)}: "
         f"{'it can make errors' if makes else 'no clear sign that it makes errors'}."
     )
     made = [share for share in record.regions if share.artefact == entry.artefact and "inserting" in share.errors]
@@ -238,11 +239,11 @@ def _intervention_rows(entry: ContrastIntervention) -> list[Figure]:
     rows += [
         figure("errors mended by removal, minus elsewhere", entry.removal_lead),
         figure("errors without it that inserting it mends", entry.mended_by_insertion),
-        figure("errors without it that innocent edits mend", entry.mended_by_controls),
-        figure("mended by inserting it, minus by innocent edits", entry.insertion_lead),
+        figure("errors without it that the strongest innocent edit mends", entry.mended_by_controls),
+        figure("mended by inserting it, minus by every innocent edit", entry.insertion_lead),
         figure("right predictions that inserting it breaks", entry.broken),
-        figure("right predictions that innocent edits break", entry.broken_by_controls),
-        figure("broken by it, minus by innocent edits", entry.broken_lead),
+        figure("right predictions that the strongest innocent edit breaks", entry.broken_by_controls),
+        figure("broken by it, minus by every innocent edit", entry.broken_lead),
     ]
     return rows
 
