@@ -111,7 +111,9 @@ def make_finding(artefact: str = "tag", target: str = "cat", verdict: str = "rel
 def make_counterfactual(classes: tuple[str, ...], artefact: str, image: str) -> CounterfactualRecord:
     """One set for every reason, goal and place; only the first has a picture."""
     measured = {name: measure(0.25, 0.125, "share", 16) for name in ("success", "adversarial", "changed pixels")}
-    measured |= {name: measure(0.375, 0.125, "share", 16) for name in ("high frequencies", "survival", "spread")}
+    measured |= {
+        name: measure(0.375, 0.125, "share", 16) for name in ("high frequencies", "survival", "spread", "block")
+    }
     measured |= {name: measure(0.5, 0.125, "range of pixels", 16) for name in ("L1", "L2", "L-infinity", "RMS")}
     shares, leads = {artefact: measure(0.875, 0.0625, "share", 16)}, {artefact: measure(0.5, 0.125, "share", 16)}
     shown = ChangedImage(
@@ -122,14 +124,26 @@ def make_counterfactual(classes: tuple[str, ...], artefact: str, image: str) -> 
     for reason, wanted in (("errors", "the true class"), ("pair", classes[0]), ("away", "it"), ("towards", classes[0])):
         about = artefact if reason in ("away", "towards") else None
         led = f"away from {wanted}" if reason == "away" else f"towards {wanted}"
-        aim = ChangeSet(reason, about, led, False, None, 16, measured, shares, leads, [] if sets else [shown])
-        sets += [aim, replace(aim, wanted="towards a random class", control=True, leads={}, shown=[])]
+        aim = ChangeSet(
+            reason,
+            about,
+            led,
+            False,
+            None,
+            16,
+            measured,
+            shares,
+            leads,
+            [] if sets else [shown],
+            measure(0.75, 0.125, "ratio", 16),
+        )
+        sets += [aim, replace(aim, wanted="towards a random class", control=True, leads={}, nearness=None, shown=[])]
         if about:
             gone = {"success": measure(0.0, 0.125, "share", 16), "best margin": measure(-2.5)}
             empty = {name: absent("no change was found") for name in measured}
             sets.append(replace(aim, confined="region", leads={}, shown=[]))
             sets.append(replace(aim, confined="elsewhere", measurements=empty | gone, regions={}, leads={}, shown=[]))
-    rule = AdversarialRule(8 / 255, 1 / 255, 0.7, 0.2, 1.0)
+    rule = AdversarialRule(8 / 255, 1 / 255, 0.7, 0.2, 1.0, 0.5, 9)
     return CounterfactualRecord(sets, {artefact: 0.0625}, rule, measure(0.125, 0.0625, "share"), 1234, ["a note"])
 
 

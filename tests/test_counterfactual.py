@@ -11,7 +11,7 @@ from auditor.artefacts import Artefact, Overlay
 from auditor.classifier import Floats, log_odds, predicted_classes
 from auditor.datasets import Dataset
 from auditor.errors import OptionError
-from auditor.explain.adversarial import find_traits, high_frequency_share
+from auditor.explain.adversarial import find_traits, high_frequency_share, moved
 from auditor.explain.counterfactual import (
     ANY,
     Aim,
@@ -23,10 +23,12 @@ from auditor.explain.counterfactual import (
 )
 from auditor.history import Rows
 from auditor.observations import Population
-from auditor.records import Finding
+from auditor.records import Finding, Measurement
 from auditor.studies.counterfactual import study_counterfactuals
 from auditor.studies.inquiry import Inquiry, NotApplicableError
+from auditor.views.counterfactual import view_counterfactual
 from tests.closed_form import LinearClassifier, MemorySource, linear, quadratic, random_images
+from tests.synthetic import make_arrays, make_result
 
 CONFIDENCE = 0.1
 PURE_L2, PURE_L1, LARGEST = Cost(l1=0), Cost(l1=1, l2=0), Cost("l-infinity")
@@ -336,6 +338,41 @@ class TestRule:
         assert found.found.all()
         assert not traits.is_adversarial.any()
 
+    @pytest.mark.parametrize("scale", [0, 20])
+    @pytest.mark.parametrize("cost", [Cost(l1=1), PURE_L1], ids=["elastic net", "l1"])
+    def test_a_few_single_pixels_along_noise_are_called_adversarial_however_few(self, cost, scale):
+        classifier, images = truth(NOISE)
+        far = replace(classifier, bias=classifier.bias + np.array([0, scale], np.float32))
+        aim = towards(np.zeros(6, np.int64))
+        found = find_counterfactuals(far, images, aim, cost=cost)
+        traits = find_traits(far, images, found.images, aim)
+        assert found.found.all()
+        assert (moved(found.images - images).mean(axis=(1, 2)) < 0.05).all()
+        assert traits.is_adversarial.all()
+
+    def test_a_small_mark_on_a_large_frame_is_no_less_visible_than_on_a_small_one(self):
+        for side in (28, 224):
+            weights = np.zeros((side, side))
+            weights[:6, :6] = 1.0
+            images = np.full((1, side, side, 1), 0.5, np.float32)
+            changed = images.copy()
+            changed[0, :6, :6] += 0.1
+            both = np.stack([weights, -weights])[..., None].astype(np.float32)
+            classifier = LinearClassifier(both, np.zeros(2, np.float32), "softmax")
+            traits = find_traits(classifier, images, changed, towards(np.zeros(1, np.int64)))
+            np.testing.assert_allclose(traits.rms, 0.1, atol=1e-6)
+            assert not traits.is_adversarial.any()
+
+    def test_the_block_is_the_touching_pixels_that_hold_most_and_single_pixels_are_none(self):
+        images = np.full((2, SIDE, SIDE, 1), 0.5, np.float32)
+        changed = images.copy()
+        changed[0, 3:6, 3:6] += 0.2
+        changed[0, 20:22, 20:22] += 0.3
+        changed[1, ::5, ::5] += 0.2
+        classifier, _ = truth(NOISE)
+        traits = find_traits(classifier, images, changed, towards(np.zeros(2, np.int64)))
+        np.testing.assert_allclose(traits.block, [0.36 / (0.36 + 0.36), 0], atol=1e-6)
+
     def test_a_change_that_nobody_sees_is_called_adversarial_whatever_its_shape(self):
         classifier, images = truth(BLOB)
         easy = replace(classifier, weights=100 * classifier.weights, bias=np.zeros(2, np.float32))
@@ -525,3 +562,38 @@ class TestStudy:
         inquiry = replace(inquire(labels=False), artefacts=[], findings=[])
         with pytest.raises(NotApplicableError, match="no labels"):
             study_counterfactuals(inquiry)
+
+    def test_how_near_the_truth_is_is_the_median_ratio_of_pairs(self):
+        inquiry = inquire()
+        record = study_counterfactuals(inquiry)
+        (entry,) = (e for e in record.sets if e.reason == "errors" and not e.control)
+        columns = inquiry.rows.columns
+        lengths = {}
+        for name, condition, image, value in zip(
+            columns["measurement"], columns["condition"], columns["image"], columns["value"], strict=True
+        ):
+            if name == "L2":
+                lengths.setdefault(condition, {})[image] = value
+        mine, theirs = lengths["errors, everywhere"], lengths["errors, everywhere, random class"]
+        ratios = [np.log(mine[image] / theirs[image]) for image in mine if image in theirs]
+        assert entry.nearness.n == len(ratios) > 1
+        assert entry.nearness.value == pytest.approx(np.exp(np.median(ratios)))
+        assert entry.nearness.low is None  # of four pairs
+
+    @pytest.mark.parametrize(
+        ("nearness", "said"),
+        [
+            (Measurement(0.3, None, None, None, 1, 1, "ratio", None), "is open"),
+            (Measurement(0.3, 0.1, 1.2, 0.95, 9, 9, "ratio", None), "is open"),
+            (Measurement(0.3, 0.1, 0.6, 0.95, 9, 9, "ratio", None), "lie nearer to the truth"),
+            (Measurement(2.0, 1.5, 3.0, 0.95, 9, 9, "ratio", None), "lie further from the truth"),
+        ],
+    )
+    def test_errors_lie_near_the_truth_only_where_the_interval_says_so(self, nearness, said):
+        result = make_result()
+        entry, *others = result.counterfactual.sets
+        record = replace(result.counterfactual, sets=[replace(entry, nearness=nearness), *others])
+        view = view_counterfactual(replace(result, counterfactual=record), make_arrays())
+        assert said in view["errors"]
+        assert f"median of {nearness.n} image" in view["errors"]
+        assert ("lie nearer" in view["errors"]) == (said == "lie nearer to the truth")

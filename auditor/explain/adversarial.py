@@ -2,15 +2,17 @@
 
 A change is called *adversarial rather than explanatory* where it is
 
-- **invisible**: no pixel moves by `VISIBLE` or more, or the root of the mean square over the frame is under
-  `VISIBLE_RMS`; or
-- **brittle and scattered**: blurred slightly (Gaussian of one pixel, or of a 112th of the longer side), it keeps less
-  than `SURVIVES` of its effect on the margin, and nine tenths of its energy need more than `IN_PLACE` of the frame, in
-  cells of a seventh of each side.
+- **invisible**: no pixel moves by `VISIBLE` or more, or the root of the mean square over the pixels that move at all
+  (by `TOUCHED` or more) is under `VISIBLE_RMS`; or
+- **brittle**: blurred slightly (Gaussian of one pixel, or of a 112th of the longer side), it keeps less than
+  `SURVIVES` of its effect on the margin; unless it stands **in one place**: nine tenths of its energy need no more than
+  `IN_PLACE` of the frame, in cells of a seventh of each side, and one block of pixels that touch, a square of
+  three times the blur or more, holds at least `IN_BLOCK` of it.
 
-A shape that is smooth survives the blur; fine strokes such as those of a watermark do not, but stand in one place.
-What is neither is what optimisation finds where nothing has a meaning. The share of high frequencies is shown beside
-and does not decide, for watermarks have more of them than noise that fools a model. Changes are float32 (n, h, w, c).
+A shape that is smooth survives the blur; fine strokes such as those of a watermark do not, but stand in one place, and
+a few single pixels are no block. What is neither is what optimisation finds where nothing has a meaning. The share of
+high frequencies is shown beside and does not decide, for watermarks have more of them than noise that fools a model.
+Changes are float32 (n, h, w, c).
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, label
 
 from auditor.classifier import Classifier, Floats
 from auditor.explain.counterfactual import Aim, margins
@@ -34,6 +36,9 @@ VISIBLE_RMS = 1 / 255
 SURVIVES = 0.7
 """A watermark really put in keeps more in most images (`benchmarks/counterfactuals.py`), noise a fifth or less."""
 IN_PLACE = 0.2
+IN_BLOCK = 0.5
+TOUCHED = 1 / 510
+"""Half a step of 8-bit colour: a pixel that moves less is unchanged."""
 
 _CELLS = 7
 _MOST_ENERGY = 0.9
@@ -46,10 +51,13 @@ class Traits:
     largest: Doubles
     """L-infinity."""
     rms: Doubles
+    """Over the pixels that move; nought where none does."""
     survival: Doubles
     """Share of the effect on the margin that is left when the change is blurred; NaN where it had none."""
     spread: Doubles
     """Share of the frame, in cells, that holds nine tenths of the energy."""
+    block: Doubles
+    """Share of the energy in the one block of touching pixels that holds most; nought where there is no block."""
 
     @property
     def is_invisible(self) -> Bools:
@@ -58,8 +66,9 @@ class Traits:
 
     @property
     def is_brittle(self) -> Bools:
-        """(n,): loses its effect when blurred, and is scattered."""
-        return (np.nan_to_num(self.survival) < SURVIVES) & (self.spread > IN_PLACE)
+        """(n,): loses its effect when blurred, and does not stand in one place."""
+        is_in_one_place = (self.spread <= IN_PLACE) & (self.block >= IN_BLOCK)
+        return (np.nan_to_num(self.survival) < SURVIVES) & ~is_in_one_place
 
     @property
     def is_adversarial(self) -> Bools:
@@ -80,15 +89,26 @@ def find_traits(classifier: Classifier, images: Floats, changed: Floats, aim: Ai
         survival = np.where(after > before, (left - before) / (after - before), np.nan)
     return Traits(
         largest=np.abs(flat).max(axis=1, initial=0),
-        rms=np.sqrt(np.square(flat).mean(axis=1)),
+        rms=_rms_of_moved(changes),
         survival=survival,
         spread=_spread(energy(changes)),
+        block=_block(changes, least_block(images.shape[1:3])),
     )
+
+
+def moved(changes: Floats) -> Bools:
+    """Pixels (n, h, w) that move by half a step or more in any channel."""
+    return np.asarray(np.abs(changes).max(axis=-1) >= TOUCHED)
 
 
 def blur_of(frame: tuple[int, ...]) -> float:
     """Standard deviation, in pixels, of the slight blur."""
     return max(1.0, max(frame) / 112)
+
+
+def least_block(frame: tuple[int, ...]) -> int:
+    """Fewest pixels that are a block: a square three times as wide as the blur."""
+    return round((3 * blur_of(frame)) ** 2)
 
 
 def energy(changes: Floats) -> Doubles:
@@ -107,6 +127,24 @@ def high_frequency_share(values: Floats) -> Doubles:
     total = spectrum.sum(axis=(1, 2))
     high = spectrum[:, radius > 0.25].sum(axis=1)
     return np.divide(high, total, out=np.full(len(values), np.nan), where=total > 0)
+
+
+def _rms_of_moved(changes: Floats) -> Doubles:
+    is_moved = moved(changes)
+    counts = is_moved.sum(axis=(1, 2)) * changes.shape[-1]
+    sums = np.where(is_moved, energy(changes), 0).sum(axis=(1, 2))
+    return np.sqrt(np.divide(sums, counts, out=np.zeros(len(changes)), where=counts > 0))
+
+
+def _block(changes: Floats, least: int) -> Doubles:
+    """See `Traits.block`; pixels touch at corners too, and fewer than `least` are no block."""
+    found = np.zeros(len(changes))
+    for at, (heat, is_moved) in enumerate(zip(energy(changes), moved(changes), strict=True)):
+        blocks, count = label(is_moved, np.ones((3, 3)))
+        sizes = np.bincount(blocks.ravel(), minlength=count + 1)[1:]
+        held = np.bincount(blocks.ravel(), heat.ravel(), count + 1)[1:]
+        found[at] = np.where(sizes >= least, held, 0).max(initial=0) / max(heat.sum(), 1e-300)
+    return found
 
 
 def _spread(energies: Doubles) -> Doubles:

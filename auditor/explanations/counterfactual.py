@@ -54,6 +54,8 @@ class ChangeSet:
     """Artefact -> share of the change's energy in its region, the median."""
     leads: dict[str, Measurement]
     """Artefact -> that share minus the same of the same image towards a random class, the median."""
+    nearness: Measurement | None = None
+    """Length (L2) of the change as a ratio to that of the same image towards a random class, the median."""
     shown: list[ChangedImage] = field(default_factory=list)
 
 
@@ -64,12 +66,17 @@ class AdversarialRule:
     visible: float
     """Smallest largest change of a pixel that counts as visible."""
     visible_rms: float
+    """The same of the root mean square over the pixels that move."""
     survives: float
-    """Least share of the effect that must survive the blur of a change that is scattered."""
+    """Least share of the effect that must survive the blur of a change that is not in one place."""
     in_place: float
-    """Largest share of the frame that a change may need without being scattered."""
+    """Largest share of the frame that a change in one place may need."""
     blur: float
     """Standard deviation of the blur, in pixels."""
+    in_block: float = 0.0
+    """Least share of the energy that one block of touching pixels holds in a change in one place."""
+    block: int = 1
+    """Fewest pixels that are a block."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from auditor.artefacts import Artefact
 from auditor.classifier import Ints, predicted_classes
 from auditor.errors import OptionError
 from auditor.explain.adversarial import (
+    IN_BLOCK,
     IN_PLACE,
     SURVIVES,
     VISIBLE,
@@ -22,11 +23,13 @@ from auditor.explain.adversarial import (
     energy,
     find_traits,
     high_frequency_share,
+    least_block,
+    moved,
 )
 from auditor.explain.counterfactual import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.regions import LARGEST_SHARE
 from auditor.explanations.counterfactual import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
-from auditor.intervals import median_interval, missing, share_interval
+from auditor.intervals import Groups, median_interval, missing, share_interval
 from auditor.pictures import to_pixels
 from auditor.records import Measurement
 from auditor.studies.aims import NAME, Desk, Question
@@ -41,8 +44,6 @@ _AFFORDABLE = 600_000
 """Numbers of all images of one aim together, where the number of images is left open."""
 _FEWEST, _USUAL = 6, 16
 _FEWER_STEPS, _STEPS = 24, 60
-_TOUCHED = 1 / 510
-"""Half a step of 8-bit colour: a pixel that moves less is unchanged."""
 _PAIRS = 200
 """Pairs of real images whose differences are compared with changes."""
 
@@ -124,7 +125,7 @@ def _answer(desk: Desk, cost: Cost, confidence: float, steps: int, shown: int) -
     changes = found.images - images
     values = {
         "adversarial": traits.is_adversarial.astype(np.float64),
-        "changed pixels": (np.abs(changes).max(axis=-1) > _TOUCHED).mean(axis=(1, 2)),
+        "changed pixels": moved(changes).mean(axis=(1, 2)),
         "L1": np.abs(changes).reshape(len(changes), -1).sum(axis=1, dtype=np.float64),
         "L2": np.sqrt(energy(changes).sum(axis=(1, 2))),
         "L-infinity": traits.largest,
@@ -132,6 +133,7 @@ def _answer(desk: Desk, cost: Cost, confidence: float, steps: int, shown: int) -
         "high frequencies": high_frequency_share(changes),
         "survival": traits.survival,
         "spread": traits.spread,
+        "block": traits.block,
     }
     values = {name: np.where(found.found, column, np.nan) for name, column in values.items()}
     energies = np.where(found.found[:, None, None], energy(changes), np.nan)
@@ -150,7 +152,7 @@ def _answer(desk: Desk, cost: Cost, confidence: float, steps: int, shown: int) -
     for number, (question, answer) in enumerate(zip(desk.questions, answers, strict=True)):
         control = next((at for at in (number + 1,) if at < len(answers) and desk.questions[at].control), None)
         compared = None if question.control or question.confined or control is None else (
-            desk.questions[control].positions, answers[control].shares)  # fmt: skip
+            desk.questions[control].positions, answers[control])  # fmt: skip
         end = int(ends[number])
         rows = slice(end - len(question.images), end)
         pictures = list(_show(inquiry, number, question, answer, said[rows], says[rows], shown))
@@ -159,7 +161,9 @@ def _answer(desk: Desk, cost: Cost, confidence: float, steps: int, shown: int) -
     return CounterfactualRecord(
         sets=sets,
         areas=areas,
-        rule=AdversarialRule(VISIBLE, VISIBLE_RMS, SURVIVES, IN_PLACE, blur_of(desk.frame[:2])),
+        rule=AdversarialRule(
+            VISIBLE, VISIBLE_RMS, SURVIVES, IN_PLACE, blur_of(desk.frame[:2]), IN_BLOCK, least_block(desk.frame[:2])
+        ),
         real_high_frequency=_real_differences(desk),
         passes=found.passes,
         notes=desk.notes,
@@ -170,7 +174,7 @@ def _summarise(
     inquiry: Inquiry,
     question: Question,
     answer: _Answer,
-    control: tuple[Ints, Mapping[str, Doubles]] | None,
+    control: tuple[Ints, _Answer] | None,
     shown: list[ChangedImage],
 ) -> ChangeSet:
     groups, level = inquiry.dataset.groups[question.positions], inquiry.level
@@ -190,14 +194,15 @@ def _summarise(
             median_interval(best, groups[~found], level, unit="log-odds"), score="margin of scores"
         )
     regions = {name: median_interval(values, groups, level, unit="share") for name, values in answer.shares.items()}
-    leads = {}
+    leads, nearness = {}, None
     if control is not None:
         place = {position: at for at, position in enumerate(control[0].tolist())}
         both = [(at, place[position]) for at, position in enumerate(question.positions.tolist()) if position in place]
         mine, theirs = ([pair[side] for pair in both] for side in (0, 1))
         for name, values in answer.shares.items():
-            lead = values[mine] - control[1][name][theirs]
+            lead = values[mine] - control[1].shares[name][theirs]
             leads[name] = median_interval(lead, groups[mine], level, unit="share")
+        nearness = _median_ratio(answer.values["L2"][mine], control[1].values["L2"][theirs], groups[mine], level=level)
     return ChangeSet(
         reason=question.reason,
         artefact=question.artefact,
@@ -208,8 +213,17 @@ def _summarise(
         measurements=measured,
         regions=regions,
         leads=leads,
+        nearness=nearness,
         shown=shown,
     )
+
+
+def _median_ratio(first: Doubles, second: Doubles, groups: Groups, *, level: float) -> Measurement:
+    """Median ratio of pairs, by way of logarithms; pairs that lack a change, or have none, are left out."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        measured = median_interval(np.log(first) - np.log(second), groups, level, unit="ratio")
+    value, low, high = (None if x is None else float(np.exp(x)) for x in (measured.value, measured.low, measured.high))
+    return replace(measured, value=value, low=low, high=high)
 
 
 def _region_shares(
@@ -266,7 +280,7 @@ def _show(
             found=found,
             margin=float(answer.found.margins[at]),
             adversarial=bool(answer.values["adversarial"][at]) if found else None,
-            changed_pixels=float((np.abs(change).max(axis=-1) > _TOUCHED).mean()),
+            changed_pixels=float(moved(inquiry.arrays[f"{key} difference"]).mean()),
             l2=float(np.sqrt(np.square(change).sum())),
             largest=float(np.abs(change).max()),
             picture_before=f"{key} before",
@@ -319,4 +333,5 @@ _UNITS = {
     "high frequencies": "share",
     "survival": "share",
     "spread": "share",
+    "block": "share",
 }

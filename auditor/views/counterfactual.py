@@ -10,6 +10,7 @@ from markupsafe import Markup
 from auditor import figures, plots
 from auditor.explanations.counterfactual import ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.history import Arrays
+from auditor.intervals import missing
 from auditor.records import Finding, Measurement
 from auditor.result import AuditResult
 from auditor.views.wording import figure, signed
@@ -23,11 +24,17 @@ SIZES = {
 }
 TRAITS = {
     "adversarial": "share of the changes found that the rule calls adversarial rather than explanatory",
-    "RMS": "root mean square over the frame; the rule asks whether a change can be seen",
+    "RMS": "root mean square over the pixels that move; the rule asks whether a change can be seen",
     "survival": "share of the effect on the margin that is left when the change is blurred slightly",
     "spread": "share of the frame, in cells of a seventh of each side, that holds nine tenths of the energy",
+    "block": "share of the energy in the one block of touching pixels that holds most",
     "high frequencies": "share of the change's energy above half of Nyquist's frequency (1/4 cycle per pixel)",
 }
+
+_FEWEST_PAIRS = 6
+"""Fewer pairs than these have no interval of their median at 95 %."""
+
+_NOT_MEASURED = missing("not measured when the run was made", unit="share", score=None)
 
 
 def view_counterfactual(result: AuditResult, arrays: Arrays) -> dict[str, Any] | None:
@@ -64,6 +71,8 @@ def view_counterfactual(result: AuditResult, arrays: Arrays) -> dict[str, Any] |
             "rms": f"{rule.visible_rms:.4f} (1/255)",
             "survives": f"{rule.survives:.0%}",
             "in_place": f"{rule.in_place:.0%}",
+            "in_block": f"{rule.in_block:.0%}",
+            "block": f"{rule.block} pixels",
             "blur": "one pixel" if rule.blur == 1 else f"{rule.blur:.3g} pixels",
         },
         "notes": record.notes,
@@ -125,16 +134,8 @@ def _about_errors(record: CounterfactualRecord) -> str:
         )
     entry = entries[0]
     told = []
-    length, at_random = entry.measurements["L2"], entries[-1].measurements["L2"]
-    if entries[-1].control and length.value is not None and at_random.value:
-        ratio = length.value / at_random.value
-        near = (
-            "these images lie near the border to the truth" if ratio < 0.5 else "the truth is hardly nearer than others"
-        )
-        told.append(
-            f"The median way to the truth is {ratio:.0%} as long (L2) as that of the same images to a random class: "
-            f"{near}."
-        )
+    if entry.nearness is not None:
+        told.append(_tell_nearness(entry.nearness))
     told += [_about_region(name, share, entry, record.areas[name]) for name, share in entry.regions.items()]
     calls = entry.measurements["adversarial"]
     if calls.value is None:
@@ -145,8 +146,24 @@ def _about_errors(record: CounterfactualRecord) -> str:
             "little of why they were made."
         )
     else:
-        told.append("The changes below that are not adversarial show what the model missed of the true class.")
+        told.append("The changes below that are not adversarial may show what the model missed of the true class.")
     return " ".join(part for part in told if part)
+
+
+def _tell_nearness(nearness: Measurement) -> str:
+    """Whether errors lie nearer to the truth than to another class, from the ratios of pairs."""
+    pairs = f"{nearness.n} image{'' if nearness.n == 1 else 's'}"
+    if nearness.value is None:
+        return "Whether the truth is nearer than a random class is open: no image was led to both."
+    told = f"The way to the truth is {nearness.value:.0%} as long (L2) as that of the same image to a random class"
+    if nearness.low is None or nearness.high is None or nearness.n < _FEWEST_PAIRS:
+        return f"{told} (median of {pairs}, too few for an interval): whether the truth is nearer is open."
+    told += f" (median of {pairs}; {nearness.low:.0%} to {nearness.high:.0%})"
+    if nearness.high < 1:
+        return f"{told}: these images lie nearer to the truth than to a random class."
+    if nearness.low > 1:
+        return f"{told}: these images lie further from the truth than from a random class."
+    return f"{told}: whether the truth is nearer is open."
 
 
 def _about_region(name: str, share: Measurement, entry: ChangeSet, area: float) -> str:
@@ -252,7 +269,7 @@ def _rows(record: CounterfactualRecord, columns: dict[str, str]) -> list[dict[st
         {
             "title": _title(entry),
             "images": entry.images,
-            "figures": [figure(name, entry.measurements[name], 3) for name in columns],
+            "figures": [figure(name, entry.measurements.get(name, _NOT_MEASURED), 3) for name in columns],
         }
         for entry in record.sets
     ]
