@@ -51,10 +51,23 @@ def mean_interval(values: Array, groups: Groups, level: float, *, unit: str, sco
 
 def correlation_interval(values: Array, groups: Groups, level: float) -> Measurement:
     """Mean of n correlations with the interval of `mean_interval`, which ends where correlations do."""
-    measured = mean_interval(values, groups, level, unit="correlation", score=None)
+    return within(mean_interval(values, groups, level, unit="correlation", score=None), -1, 1)
+
+
+def within(measured: Measurement, least: float, most: float) -> Measurement:
+    """The measurement with an interval that ends where its values do."""
     if measured.low is None or measured.high is None:
         return measured
-    return replace(measured, low=max(-1.0, measured.low), high=min(1.0, measured.high))
+    return replace(measured, low=max(least, measured.low), high=min(most, measured.high))
+
+
+def ratio_interval(values: Array, groups: Groups, level: float) -> Measurement:
+    """Geometric mean of n ratios with the interval of their logarithms, so that both exceed nought."""
+    if np.any(values <= 0):
+        return missing("a ratio is nought, and then the geometric mean says nothing", unit="ratio", score=None)
+    measured = mean_interval(np.log(values), groups, level, unit="ratio", score=None)
+    value, low, high = (None if x is None else math.exp(x) for x in (measured.value, measured.low, measured.high))
+    return replace(measured, value=value, low=low, high=high)
 
 
 def mean_bounds(values: Array, groups: Groups, levels: Sequence[float]) -> MeanBounds:

@@ -134,8 +134,8 @@ def make_counterfactual(classes: tuple[str, ...], artefact: str, image: str) -> 
             measured,
             shares,
             leads,
-            [] if sets else [shown],
-            measure(0.75, 0.125, "ratio", 16),
+            nearness=measure(0.75, 0.125, "ratio", 16),
+            shown=[] if sets else [shown],
         )
         sets += [aim, replace(aim, wanted="towards a random class", control=True, leads={}, nearness=None, shown=[])]
         if about:
@@ -143,7 +143,7 @@ def make_counterfactual(classes: tuple[str, ...], artefact: str, image: str) -> 
             empty = {name: absent("no change was found") for name in measured}
             sets.append(replace(aim, confined="region", leads={}, shown=[]))
             sets.append(replace(aim, confined="elsewhere", measurements=empty | gone, regions={}, leads={}, shown=[]))
-    rule = AdversarialRule(8 / 255, 1 / 255, 0.7, 0.2, 1.0, 0.5, 9)
+    rule = AdversarialRule(8 / 255, 1 / 255, 0.7, 0.2, 1.0, 0.5, 4)
     return CounterfactualRecord(sets, {artefact: 0.0625}, rule, measure(0.125, 0.0625, "share"), 1234, ["a note"])
 
 
@@ -288,7 +288,7 @@ def make_activation(classes: tuple[str, ...], artefact: str, image: str) -> Acti
 
     def side(name: str) -> Side:
         share, ratio = measure(0.75, 0.125, "share"), measure(1.5, 0.25, "ratio")
-        return Side(name, "optimum", measure(9.5, unit="logit"), measure(7.5), share, ratio, ratio)
+        return Side(name, "optimum", measure(9.5, unit="logit"), measure(7.5), share, ratio, ratio, share)
 
     def entry(name: str) -> ClassOptimum:
         curve = [CurvePoint(step, measure(3.0 * place, 0.5, "objective")) for place, step in enumerate((0, 10, 50, 64))]

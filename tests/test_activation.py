@@ -415,6 +415,29 @@ class TestStudy:
         assert record.restarts == 2
         assert all(np.isfinite(entry.log_odds.value) for entry in record.classes)
 
+    def test_optima_count_as_predicted_where_their_class_scores_highest(self):
+        weights = 0.002 * gaussian_filter(linear(classes=5, shape=FRAME).weights, (0, 1, 1, 0))
+        unsure = LinearClassifier(weights, np.zeros(5, np.float32), output="softmax")
+        inquiry = inquire(unsure, [corner_artefact()])
+        record = activation_maximisation(inquiry, steps=30, restarts=2, l2=0.0, total_variation=0.0)
+        said = inquiry.rows.columns["predicted"]
+        asked = inquiry.rows.columns["target"]
+        optima = [
+            at for at, name in enumerate(inquiry.rows.columns["measurement"]) if name == "log-odds of the optimum"
+        ]
+        assert record.looks.probability.high < 0.5
+        assert record.looks.predicted_as_asked.value == np.mean([said[at] == asked[at] for at in optima]) > 0
+
+    def test_no_interval_leaves_what_is_possible(self, study):
+        record, _ = study
+        for each in record.comparisons:
+            assert -1 <= each.correlation.low <= each.correlation.high <= 1
+            for side in (each.first, each.second):
+                assert side.total_variation.low > 0
+                assert side.high_frequency.low > 0
+                assert 0 <= side.fine.low <= side.fine.high <= 1
+        assert "jittered by up to 1 pixel," in record.recipe
+
 
 class TestSection:
     def told(self, result):

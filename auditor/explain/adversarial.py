@@ -7,7 +7,7 @@ A change is called *adversarial rather than explanatory* where it is
 - **brittle**: blurred slightly (Gaussian of one pixel, or of a 112th of the longer side), it keeps less than
   `SURVIVES` of its effect on the margin; unless it stands **in one place**: nine tenths of its energy need no more than
   `IN_PLACE` of the frame, in cells of a seventh of each side, and one block of pixels that touch, a square of
-  three times the blur or more, holds at least `IN_BLOCK` of it.
+  twice the blur or more, holds at least `IN_BLOCK` of it.
 
 A shape that is smooth survives the blur; fine strokes such as those of a watermark do not, but stand in one place, and
 a few single pixels are no block. What is neither is what optimisation finds where nothing has a meaning. The share of
@@ -107,8 +107,8 @@ def blur_of(frame: tuple[int, ...]) -> float:
 
 
 def least_block(frame: tuple[int, ...]) -> int:
-    """Fewest pixels that are a block: a square three times as wide as the blur."""
-    return round((3 * blur_of(frame)) ** 2)
+    """Fewest pixels that are a block: a square twice as wide as the blur."""
+    return round((2 * blur_of(frame)) ** 2)
 
 
 def energy(changes: Floats) -> Doubles:

@@ -102,6 +102,9 @@ class Side:
     total_variation: Measurement
     """As a ratio to the median real image."""
     high_frequency: Measurement
+    """As a ratio to the median real image."""
+    fine: Measurement | None = None
+    """The share of high frequencies itself."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,8 @@ class ArtefactMatch:
     """Class -> correlation of its optima with the artefact; the target stands first."""
     placebos: dict[str, Measurement] = field(default_factory=dict)
     """Placebo -> correlation of the target's optima with it."""
+    next_class: str | None = None
+    """The other class whose optima lead most over the placebos."""
 
 
 @dataclass(frozen=True)

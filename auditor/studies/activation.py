@@ -11,7 +11,14 @@ import numpy.typing as npt
 from pydantic import Field
 
 from auditor.classifier import Floats, Ints, predicted_classes
-from auditor.explain.activation import Feature, correlations, feature_mean, find_features, to_probability
+from auditor.explain.activation import (
+    Feature,
+    correlations,
+    feature_mean,
+    find_features,
+    high_frequency_share,
+    to_probability,
+)
 from auditor.explain.optimise import Ascent, Recipe, mean_cosines
 from auditor.explain.parametrisation import Basis, Constraint
 from auditor.explanations.activation import (
@@ -25,7 +32,14 @@ from auditor.explanations.activation import (
     Side,
     Snapshot,
 )
-from auditor.intervals import mean_interval, median_interval, share_interval
+from auditor.intervals import (
+    correlation_interval,
+    mean_interval,
+    median_interval,
+    ratio_interval,
+    share_interval,
+    within,
+)
 from auditor.records import Measurement
 from auditor.studies.artefact_match import find_direction, match_artefact, why_not
 from auditor.studies.inquiry import Inquiry, NotApplicableError
@@ -111,7 +125,7 @@ def activation_maximisation(
     targets, starts = np.repeat(chosen, restarts), np.tile(np.arange(restarts), len(chosen))
     climbed = bench.climb_classes(way, targets, starts, {*_SNAPSHOTS, steps}, {*_WATCHED, steps})
     optima = climbed.images.reshape(len(chosen), restarts, *classifier.image_shape)
-    found = _record_classes(bench, climbed, chosen, reasons, restarts)
+    found = _record_classes(bench, climbed, chosen, reasons, restarts, objective)
     progress()
     comparisons = _compare(bench, looks, way, chosen, optima[:, 0], progress)
     directions = []
@@ -153,7 +167,12 @@ def _choose_classes(inquiry: Inquiry, most: int) -> tuple[Ints, list[str]]:
 
 
 def _record_classes(
-    bench: Bench, climbed: Ascent, chosen: Ints, reasons: list[str], restarts: int
+    bench: Bench,
+    climbed: Ascent,
+    chosen: Ints,
+    reasons: list[str],
+    restarts: int,
+    objective: ClassObjective,
 ) -> list[ClassOptimum]:
     inquiry = bench.inquiry
     names, population = inquiry.classifier.classes, inquiry.images
@@ -195,7 +214,7 @@ def _record_classes(
                     for step in sorted(climbed.snapshots)
                 ],
                 curve=[
-                    CurvePoint(step, _mean(values[rows], inquiry.level, "objective"))
+                    CurvePoint(step, _mean_objective(values[rows], inquiry.level, objective))
                     for step, values in sorted(climbed.curve.items())
                 ],
                 real=bench.real_images(key, top.tolist(), population.scores[top, number]),
@@ -264,6 +283,7 @@ def _measure_side(bench: Bench, looks: RealLooks, name: str, images: Floats, cla
         probability=_mean_probability(to_probability(own), level),
         total_variation=_mean(rough, level, "ratio"),
         high_frequency=_mean(fine, level, "ratio"),
+        fine=_mean_share(high_frequency_share(images), level),
     )
     return side, own
 
@@ -286,8 +306,9 @@ def _measure_looks(bench: Bench, looks: RealLooks, optima: Floats, chosen: Ints)
     rough, fine = (values.reshape(count, restarts).mean(axis=1) for values in looks.ratios(flat))
     scores, odds, _ = bench.score(flat)
     targets = np.repeat(chosen, restarts)
-    predicted = predicted_classes(scores, bench.inquiry.classifier.output)
-    own = odds[np.arange(len(flat)), targets]
+    rows = np.arange(len(flat))
+    own = odds[rows, targets]
+    is_as_asked = predicted_classes(scores.astype(np.float32), bench.inquiry.classifier.output)[rows, targets]
     groups = bench.inquiry.images.groups[bench.at]
     of_class = np.arange(count)
     alike = mean_cosines(flat, targets).reshape(count, restarts).mean(axis=1)
@@ -296,22 +317,33 @@ def _measure_looks(bench: Bench, looks: RealLooks, optima: Floats, chosen: Ints)
         high_frequency=median_interval(fine, of_class, level, unit="ratio"),
         real_total_variation=median_interval(looks.total_variation, groups, level, unit="difference per pixel"),
         real_high_frequency=median_interval(looks.high_frequency, groups, level, unit="share"),
-        predicted_as_asked=share_interval(predicted[np.arange(len(flat)), targets], targets, level),
+        predicted_as_asked=share_interval(is_as_asked, targets, level),
         probability=_mean_probability(to_probability(own).reshape(count, restarts).mean(axis=1), level),
         restarts_alike=_mean(alike, level, "correlation"),
     )
 
 
-def _mean(values: npt.NDArray[np.floating], level: float, unit: str) -> Measurement:
+def _mean(values: Array, level: float, unit: str) -> Measurement:
+    values, each = np.asarray(values, np.float64), np.arange(len(values))
+    if unit == "correlation":
+        return correlation_interval(values, each, level)
+    if unit == "ratio":
+        return ratio_interval(values, each, level)
     score = unit if unit in ("log-odds", "logit") else None
-    return mean_interval(np.asarray(values, np.float64), np.arange(len(values)), level, unit=unit, score=score)
+    return mean_interval(values, each, level, unit=unit, score=score)
+
+
+def _mean_objective(values: Array, level: float, objective: ClassObjective) -> Measurement:
+    measured = _mean(values, level, "objective")
+    return within(measured, 0, 1) if objective == "probability" else measured
+
+
+def _mean_share(values: Array, level: float, score: str | None = None) -> Measurement:
+    return within(mean_interval(values, np.arange(len(values)), level, unit="share", score=score), 0, 1)
 
 
 def _mean_probability(values: Array, level: float) -> Measurement:
-    found = mean_interval(values, np.arange(len(values)), level, unit="share", score="probability")
-    if found.low is None or found.high is None:
-        return found
-    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+    return _mean_share(values, level, "probability")
 
 
 def _in_words(way: Way) -> str:
@@ -321,7 +353,7 @@ def _in_words(way: Way) -> str:
     parts += [f"L2 penalty {recipe.l2:g}"] if recipe.l2 else []
     parts += [f"total variation penalty {recipe.total_variation:g}"] if recipe.total_variation else []
     parts += [f"blurred every {recipe.blur_every} steps"] if recipe.blur_every else []
-    parts += [f"jittered by up to {recipe.jitter} pixels"] if recipe.jitter else []
+    parts += [f"jittered by up to {recipe.jitter} pixel{'' if recipe.jitter == 1 else 's'}"] if recipe.jitter else []
     parts += [f"scaled by up to {recipe.scale:.0%}"] if recipe.scale else []
     parts += [f"turned by up to {recipe.rotation:g} degrees"] if recipe.rotation else []
     return ", ".join(parts)

@@ -18,7 +18,7 @@ from auditor.explain.activation import (
 )
 from auditor.explain.regions import LARGEST_SHARE
 from auditor.explanations.activation import ArtefactMatch, FeatureOptimum
-from auditor.intervals import mean_interval, share_interval
+from auditor.intervals import mean_interval, share_interval, within
 from auditor.interventions import insert, make_controls
 from auditor.records import Measurement
 from auditor.studies.optima import Bench, Way
@@ -71,7 +71,8 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats) -> 
     correlation, lead = quality[..., 0], quality[..., 0] - np.median(of_placebos, axis=2)
 
     def over_restarts(values: Array, unit: str = "correlation") -> Measurement:
-        return mean_interval(values, np.arange(restarts), inquiry.level, unit=unit, score=None)
+        most = 1 if unit == "correlation" else 2
+        return within(mean_interval(values, np.arange(restarts), inquiry.level, unit=unit, score=None), -most, most)
 
     difference = "difference of correlations"
 
@@ -117,6 +118,7 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats) -> 
         },
         classes={names[classes[at]]: over_restarts(correlation[at]) for at in order},
         placebos={kind: over_restarts(of_placebos[own, :, k]) for k, kind in enumerate(placebos)},
+        next_class=names[classes[rival]],
     )
 
 
