@@ -265,7 +265,10 @@ def _group(
 def _measure_mending(
     inquiry: Inquiry, found: ErrorMaps, errors: Cases, fills: tuple[str, ...]
 ) -> list[ContrastMending]:
-    """Methods, the one that leads most over its placebo and edges first, then references; by most fills is mended."""
+    """Methods, the one that leads most over both its placebo and edges first, then the references.
+
+    An error is mended if it is by most fills.
+    """
     by_fill = {name: np.concatenate(parts) for name, parts in found.mended.items()}
     falls = {name: np.concatenate(parts).mean(axis=1, dtype=np.float64) for name, parts in found.falls.items()}
     mended = {name: votes.mean(axis=1) > 0.5 for name, votes in by_fill.items()}
