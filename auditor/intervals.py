@@ -176,7 +176,8 @@ def missing(reason: str, *, unit: str = "log-odds", score: str | None = "log-odd
 def change_interval(before: Array, after: Array, groups: Groups, level: float) -> Measurement:
     """How much less often n images are right after than before, as a difference of paired shares.
 
-    Each image is right or not, or in a share of several tries. The interval is Wald's with a pair added to each cell that changes, and n reduced by the groups' design effect.
+    Each image is right or not, or in a share of several tries. The interval is Wald's with a pair added to each cell
+    that changes, and n reduced by the groups' design effect.
 
     References: Bonett and Price, "Adjusted Wald confidence interval for a difference of proportions" (2012).
     """

@@ -155,8 +155,8 @@ def make_contrast(
 
     label, predicted = classes[1], classes[0]
     keys = [f"contrast map {what}" for what in ("predicted", "true", "margin")]
-    leads = {"over_random": share(0.625), "over_edges": share(0.5), "over_predicted": share(0.25)}
-    lost = {"over_random": share(-0.375), "over_edges": share(-0.5), "over_predicted": share(0.0)}
+    leads = {"over_elsewhere": share(0.625), "over_edges": share(0.5), "over_predicted": share(0.25)}
+    lost = {"over_elsewhere": share(-0.375), "over_edges": share(-0.5), "over_predicted": share(0.0)}
     return ContrastRecord(
         errors=24,
         measured=20,
@@ -196,8 +196,8 @@ def make_contrast(
         ],
         groups=[ContrastGroup(label, predicted, 24, measure(1.75), 20, 15)],
         mending=[
-            ContrastMending(METHODS[0], share(0.875), measure(3.25), {"mean": share(0.875)}, **leads),
-            ContrastMending(METHODS[1], share(0.125), measure(-0.25), {"mean": share(0.125)}, **lost),
+            ContrastMending(METHODS[0], share(0.875), measure(3.25), {"mean": share(0.875)}, share(0.25), **leads),
+            ContrastMending(METHODS[1], share(0.125), measure(-0.25), {"mean": share(0.125)}, share(0.5), **lost),
             ContrastMending("random pixels", share(0.25), measure(0.125), {"mean": share(0.25)}),
             ContrastMending("edges", share(0.375), measure(0.25), {"mean": share(0.375)}),
         ],

@@ -10,7 +10,7 @@ import pytest
 from auditor.artefacts import Artefact, Overlay
 from auditor.classifier import log_odds, predicted_classes
 from auditor.explain.attribution import ATTRIBUTIONS, ask, integrated_gradients, smoothgrad
-from auditor.explain.contrastive import compare_maps, replace_pixels, share_in_region, strongest_pixels
+from auditor.explain.contrastive import compare_maps, move_elsewhere, replace_pixels, share_in_region, strongest_pixels
 from auditor.explanations.contrast import ContrastIntervention, ContrastRecord
 from auditor.history import Rows
 from auditor.interventions import insert
@@ -123,27 +123,47 @@ class TestComparison:
     maps = random_images(2, (12, 12, 3)) - 0.5
 
     def test_a_map_is_like_itself(self):
-        alike = compare_maps(self.maps[0], self.maps[0], 0.05)
+        alike = compare_maps(self.maps[0], self.maps[0], 0.05, np.random.default_rng(0))
         np.testing.assert_allclose([alike.spearman, alike.ssim, alike.overlap], 1)
 
     def test_a_map_and_its_opposite_dwell_on_the_same_places_and_say_the_contrary(self):
-        opposite = compare_maps(self.maps[0], -self.maps[0], 0.05)
+        opposite = compare_maps(self.maps[0], -self.maps[0], 0.05, np.random.default_rng(0))
         np.testing.assert_allclose([opposite.spearman, opposite.overlap], 1)
         assert opposite.ssim < -0.5
 
     def test_the_order_does_not_matter_and_a_common_factor_neither(self):
-        first = compare_maps(self.maps[0], self.maps[1], 0.05)
-        second = compare_maps(7 * self.maps[1], 7 * self.maps[0], 0.05)
+        first = compare_maps(self.maps[0], self.maps[1], 0.05, np.random.default_rng(0))
+        second = compare_maps(7 * self.maps[1], 7 * self.maps[0], 0.05, np.random.default_rng(0))
         np.testing.assert_allclose([first.spearman, first.ssim], [second.spearman, second.ssim], atol=1e-6)
         assert first.overlap == second.overlap
 
     def test_the_overlap_counts_the_strongest_pixels(self):
         first, second = np.full((10, 10, 1), 0.1, np.float32), np.full((10, 10, 1), 0.1, np.float32)
         first[0, :5], second[0, 2:7] = 1, 1
-        assert compare_maps(first, second, 0.05).overlap == 3 / 7
+        assert compare_maps(first, second, 0.05, np.random.default_rng(0)).overlap == 3 / 7
+
+    def test_pixels_that_are_equally_strong_are_not_taken_for_shared_because_of_their_order(self):
+        first, second = np.zeros((20, 20, 1), np.float32), np.zeros((20, 20, 1), np.float32)
+        first[-1, 0], second[-1, -1] = 1, 1
+        assert compare_maps(first, second, 0.05, np.random.default_rng(0)).overlap < 0.3
+
+    def test_a_mask_is_moved_as_it_is_and_far_by_the_same_lot_to_the_same_place(self):
+        mask = np.zeros((12, 16), bool)
+        mask[1:4, 2:5] = True
+        for seed in range(20):
+            moved, again = (move_elsewhere(mask, np.random.default_rng(seed)) for _ in range(2))
+            np.testing.assert_array_equal(moved, again)
+            assert moved.sum() == mask.sum()
+            assert not (moved & mask).any()
+            assert any(
+                np.array_equal(np.roll(mask, (down, right), (0, 1)), moved)
+                for down in range(3, 10)
+                for right in range(4, 13)
+            )
 
     def test_a_map_that_is_zero_is_like_none(self):
-        assert np.isnan(compare_maps(np.zeros((8, 8, 1), np.float32), self.maps[0, :8, :8, :1], 0.05).spearman)
+        zero = np.zeros((8, 8, 1), np.float32)
+        assert np.isnan(compare_maps(zero, self.maps[0, :8, :8, :1], 0.05, np.random.default_rng(0)).spearman)
 
     def test_an_even_map_holds_the_share_of_the_frame_in_a_region(self):
         mask = np.zeros((10, 10), bool)
@@ -277,11 +297,11 @@ class TestStudy:
         assert not ranked[-1].mended
         assert ranked[0].score > 1
 
-    def test_removing_what_speaks_for_the_error_mends_more_than_random_pixels(self, record):
+    def test_removing_what_speaks_for_the_error_mends_more_than_its_shape_elsewhere(self, record):
         for entry in record.mending[:2]:
             assert entry.mended.value == 1
-            assert entry.over_random.low > 0
-            assert entry.fall_over_random.low > 0
+            assert entry.over_elsewhere.low > 0
+            assert entry.fall_over_elsewhere.low > 0
         assert [entry.method for entry in record.mending[-2:]] == [RANDOM, EDGES]
 
     def test_groups_count_every_error(self, record):
@@ -350,6 +370,67 @@ class TestStudy:
         assert record.notes == ["1 errors without one wrongly predicted and one missed class are left out"]
 
 
+def test_a_binary_model_has_margins_in_log_odds_and_no_likeness_of_its_two_maps():
+    weights = make_classifier().weights[:2]
+    one_logit = LinearClassifier(np.stack([-weights[0], weights[0]]), np.array([1, -1], np.float32), output="binary")
+    inquiry = make_inquiry(classifier=make_classifier())
+    scores = one_logit.scores(inquiry.dataset.images(list(range(COUNT))))
+    predicted = predicted_classes(scores, "binary")
+    has = predicted.copy()
+    has[:5] = ~has[:5]
+    images = replace(inquiry.images, scores=scores, predicted=predicted, has=has)
+    record = contrastive(replace(inquiry, classifier=one_logit, images=images, artefacts=[]))
+    assert record.shares_logit
+    assert record.likeness == []
+    assert record.errors == 5
+    expected = np.abs(scores[:5, 0])
+    shown = {exemplar.image: exemplar.margin for exemplar in record.exemplars}
+    assert list(shown.values()) == pytest.approx([expected[int(name[-3:])] for name in shown])
+    total = sum(group.margin.value * group.count for group in record.groups)
+    assert total == pytest.approx(expected.sum(), rel=1e-5)
+    assert all(entry.over_predicted is None for entry in record.mending)
+
+
+class BlobClassifier(LinearClassifier):
+    """Class 1 gives way to a dark blob, wherever it is, and not to dark dots."""
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        holes = images[..., 0] < 0.5
+        blob = (holes[:, 1:, 1:] & holes[:, :-1, 1:] & holes[:, 1:, :-1] & holes[:, :-1, :-1]).any(axis=(1, 2))
+        on = np.where(blob, -1.0, 1.0)
+        return np.stack([-on, on], axis=1).astype(np.float32)
+
+
+def test_a_blob_that_mends_wherever_it_is_cut_has_no_lead_over_its_own_shape_elsewhere():
+    weights = np.zeros((2, SIDE, SIDE, 1), np.float32)
+    weights[(1, *CORNER)] = 1  # what the gradient blames is a blob
+    classifier = BlobClassifier(weights, np.zeros(2, np.float32), output="softmax")
+    images = np.full((24, SIDE, SIDE, 1), 0.55, np.float32)
+    images[:, ::3, ::3] = 0  # so that the mean colour is dark
+    inquiry = make_inquiry()
+    dataset = memory_dataset(classifier, images, np.zeros(24, int))
+    scores = classifier.scores(images)
+    predicted = predicted_classes(scores, "softmax")
+    assert predicted[:, 1].all()
+    population = Population(
+        np.arange(24), log_odds(scores, "softmax"), predicted, dataset.truth, dataset.labelled, dataset.groups
+    )
+    inquiry = replace(
+        inquiry,
+        classifier=classifier,
+        dataset=dataset,
+        images=population,
+        artefacts=[],
+        attributions={"gradient": {}},
+    )
+    record = contrastive(inquiry, share=9 / 144, fills=("mean",))
+    blob, random_pixels, _ = record.mending
+    assert (blob.mended.value, blob.elsewhere.value) == (1, 1)
+    assert random_pixels.mended.value < 0.5
+    assert blob.over_elsewhere.value == 0
+    assert blob.over_elsewhere.low < 0
+
+
 class WavyClassifier(LinearClassifier):
     """Class 1 is on wherever the linear score is near the crest of a wave: any ink breaks some images, none more."""
 
@@ -390,7 +471,7 @@ class TestSection:
         view = view_contrast(make_result(), make_arrays())
         answers = dict(view["answers"])
         assert answers["Do the maps of the predicted and of the true class differ?"].startswith("Yes, by every method")
-        assert "gradient: it mends 62 points" in answers["Which method helps most?"]
+        assert "gradient: removing what it blames mends 62 points" in answers["Which method helps most?"]
         assert "would not have done" in answers["Which method helps most?"]
         assert "yes, of some" in answers["Was the error the artefact’s doing?"]
 
@@ -402,7 +483,47 @@ class TestSection:
             for entry in record.mending
         ]
         view = view_contrast(replace(result, contrastive=replace(record, mending=weak)), make_arrays())
-        assert dict(view["answers"])["Which method helps most?"].startswith("None beats random pixels and edges")
+        assert dict(view["answers"])["Which method helps most?"].startswith("None clearly mends more errors")
+
+    def test_blames_sensitivity_for_no_map_but_those_of_sensitivity(self):
+        first = dict(view_contrast(make_result(), make_arrays())["answers"])["Which method helps most?"]
+        assert "Removing what Grad-CAM (conv) blames does worse than removing the same shape elsewhere." in first
+        assert "sensitivity" not in first
+        result = make_result()
+        *methods, random, edges = result.contrastive.mending
+        lost = methods[1]
+        entries = [*(replace(lost, method=name) for name in ("gradient", "smoothgrad")), random, edges]
+        record = replace(result.contrastive, mending=entries)
+        view = view_contrast(replace(result, contrastive=record), make_arrays())
+        said = dict(view["answers"])["Which method helps most?"]
+        assert "Removing what gradient and SmoothGrad blame does worse" in said
+        assert "A map of sensitivity (gradient, SmoothGrad) may tell" in said
+
+    def test_says_where_a_fill_is_the_baseline_of_a_method_and_shows_inpainting_alone(self):
+        result = make_result()
+        record = result.contrastive
+        assert view_contrast(result, make_arrays())["helped"] == ""
+        by_fill = dict.fromkeys(("mean", "blur", "inpaint"), record.mending[0].mended)
+        entries = [
+            replace(entry, method=name, by_fill=by_fill)
+            for entry, name in zip(
+                record.mending,
+                ("integrated_gradients (mean)", "integrated_gradients (blur)", RANDOM, EDGES),
+                strict=True,
+            )
+        ]
+        record = replace(record, mending=entries, fills=list(by_fill))
+        view = view_contrast(replace(result, contrastive=record), make_arrays())
+        assert "which is what two of the fills put there (mean and blur)" in view["helped"]
+        assert view["by_inpaint"]
+        assert all(len(row) == 7 for _, row in view["mending"])
+
+    def test_does_not_compare_classes_that_share_one_logit(self):
+        result = make_result()
+        record = replace(result.contrastive, shares_logit=True, likeness=[])
+        answers = dict(view_contrast(replace(result, contrastive=record), make_arrays())["answers"])
+        said = answers["Do the maps of the predicted and of the true class differ?"]
+        assert said.startswith("Not applicable: the two classes share one logit")
 
     def test_says_why_the_study_did_not_run(self):
         view = view_contrast(replace(make_result(), contrastive=None), make_arrays())

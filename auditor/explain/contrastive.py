@@ -37,8 +37,8 @@ class Likeness:
     """Intersection over union of the strongest pixels."""
 
 
-def compare_maps(first: Floats, second: Floats, share: float) -> Likeness:
-    """Compare two maps (h, w, c); the strongest pixels are this share of the frame.
+def compare_maps(first: Floats, second: Floats, share: float, random: np.random.Generator) -> Likeness:
+    """Compare two maps (h, w, c); the strongest pixels are this share of the frame, ties drawn by lot for each map.
 
     For SSIM both maps are summed over channels and divided by one number, the 99.5th percentile of their absolute
     values together, clipped to [-1, 1] and moved to [0, 1]: a map that is weaker everywhere stays weaker, and zero is
@@ -57,8 +57,8 @@ def compare_maps(first: Floats, second: Floats, share: float) -> Likeness:
     scaled = (np.clip(signed / max(scale, np.finfo(np.float64).tiny), -1, 1) + 1) / 2
     ssim = structural_similarity(scaled[0], scaled[1], data_range=1.0, win_size=side - 1 + side % 2)
     count = max(1, round(share * strengths[0].size))
-    tops = [np.argsort(-one, axis=None, kind="stable")[:count] for one in strengths]
-    common = len(np.intersect1d(tops[0], tops[1]))
+    tops = [strongest_pixels(one, count, random) for one in strengths]
+    common = int((tops[0] & tops[1]).sum())
     return Likeness(float(np.corrcoef(*ranks)[0, 1]), float(ssim), common / (2 * count - common))
 
 
@@ -80,6 +80,15 @@ def strongest_pixels(values: npt.NDArray[np.floating], count: int, random: np.ra
     mask = np.zeros(values.size, bool)
     mask[order[:count]] = True
     return mask.reshape(values.shape)
+
+
+def move_elsewhere(mask: Bools, random: np.random.Generator) -> Bools:
+    """A mask (h, w) in another place by lot, around the frame's borders, at least a quarter of either side away.
+
+    It has as many pixels in the same shape, for what a fill does depends on both.
+    """
+    shifts = [int(random.integers(-(-side // 4), side - -(-side // 4) + 1)) for side in mask.shape]
+    return np.roll(mask, shifts, axis=(0, 1))
 
 
 def edges(image: Floats) -> npt.NDArray[np.float64]:

@@ -90,7 +90,7 @@ class ContrastGroup:
     predicted: str
     count: int
     margin: Measurement
-    """Mean score of the predicted class minus that of the true one."""
+    """Mean log-odds of the predicted over the true class."""
     carriers: int
     """Errors among them that carry an artefact which can be removed."""
     mended: int
@@ -107,13 +107,15 @@ class ContrastMending:
     fall: Measurement
     """How much the margin of the predicted over the true class falls."""
     by_fill: dict[str, Measurement]
-    over_random: Measurement | None = None
-    """Errors mended minus those by as many random pixels, image by image; null for the references themselves."""
+    elsewhere: Measurement | None = None
+    """Errors mended by the placebo: the same mask moved to another place; null for the references themselves."""
+    over_elsewhere: Measurement | None = None
+    """Errors mended minus those by the placebo, image by image."""
     over_edges: Measurement | None = None
     """The same against the pixels of the strongest edges."""
     over_predicted: Measurement | None = None
-    """The same against the map of the predicted class alone by the same method."""
-    fall_over_random: Measurement | None = None
+    """The same against the map of the predicted class alone; null too where the two classes share one logit."""
+    fall_over_elsewhere: Measurement | None = None
     fall_over_edges: Measurement | None = None
 
 
@@ -135,7 +137,7 @@ class ContrastExemplar:
     label: str
     predicted: str
     margin: float
-    """Score of the predicted class minus that of the true one."""
+    """Log-odds of the predicted over the true class."""
     picture: str
     inserted: str | None
     """The artefact that was inserted to make the error; null where the image came so."""
@@ -160,6 +162,8 @@ class ContrastRecord:
     """Errors that carry an artefact, those that look most like its doing first."""
     groups: list[ContrastGroup]
     mending: list[ContrastMending]
-    """The method that mends most errors first; then the references, random pixels and edges."""
+    """The method that mends most errors more than its placebo and than edges first; then the references."""
     exemplars: list[ContrastExemplar]
+    shares_logit: bool = False
+    """The model is binary: its classes share one logit, so their maps are opposites and were not compared."""
     notes: list[str] = field(default_factory=list)

@@ -278,7 +278,7 @@ def _measure_side(bench: Bench, looks: RealLooks, name: str, images: Floats, cla
     side = Side(
         name=name,
         picture=bench.keep(f"compared, {name}", images[0]),
-        logit=_mean(scores[rows, classes], level, "logit"),
+        logit=_mean(scores[rows, classes].astype(np.float64), level, "logit"),
         log_odds=_mean(own, level, "log-odds"),
         probability=_mean_probability(to_probability(own), level),
         total_variation=_mean(rough, level, "ratio"),

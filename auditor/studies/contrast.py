@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from auditor.explanations.contrast import (
 )
 from auditor.intervals import change_interval, mean_interval, median_interval, share_interval
 from auditor.records import Measurement
-from auditor.studies.error_maps import EDGES, RANDOM, ErrorMaps, explain_errors, predicted_alone
+from auditor.studies.error_maps import EDGES, RANDOM, ErrorMaps, elsewhere, explain_errors, predicted_alone
 from auditor.studies.inquiry import Inquiry, NotApplicableError
 from auditor.studies.mending import Cases, Trial, try_artefact
 
@@ -86,6 +86,7 @@ def contrastive(
         groups=_group(inquiry, found, errors, maps, trials),
         mending=_measure_mending(inquiry, maps, errors, fills),
         exemplars=shown,
+        shares_logit=inquiry.classifier.output == "binary",
         notes=found.notes,
     )
 
@@ -264,11 +265,15 @@ def _group(
 def _measure_mending(
     inquiry: Inquiry, found: ErrorMaps, errors: Cases, fills: tuple[str, ...]
 ) -> list[ContrastMending]:
-    """Methods, the one that mends most errors first, then the references; an error is mended if it is by most fills."""
+    """Methods, the one that leads most over both its placebo and edges first, then the references.
+
+    An error is mended if it is by most fills.
+    """
     by_fill = {name: np.concatenate(parts) for name, parts in found.mended.items()}
     falls = {name: np.concatenate(parts).mean(axis=1, dtype=np.float64) for name, parts in found.falls.items()}
     mended = {name: votes.mean(axis=1) > 0.5 for name, votes in by_fill.items()}
     methods = [name for name in mended if predicted_alone(name) in mended]
+    has_two_logits = inquiry.classifier.output != "binary"
     groups, level = errors.groups, inquiry.level
     together = 1 - (1 - level) / max(1, len(methods))
 
@@ -288,12 +293,17 @@ def _measure_mending(
                 mended=share_interval(mended[name], groups, level),
                 fall=mean_interval(falls[name], groups, level, unit="log-odds", score="logit"),
                 by_fill={fill: share_interval(by_fill[name][:, at], groups, level) for at, fill in enumerate(fills)},
-                over_random=lead(name, RANDOM) if is_method else None,
+                elsewhere=share_interval(mended[elsewhere(name)], groups, level) if is_method else None,
+                over_elsewhere=lead(name, elsewhere(name)) if is_method else None,
                 over_edges=lead(name, EDGES) if is_method else None,
-                over_predicted=lead(name, predicted_alone(name)) if is_method else None,
-                fall_over_random=fall_lead(name, RANDOM) if is_method else None,
+                over_predicted=lead(name, predicted_alone(name)) if is_method and has_two_logits else None,
+                fall_over_elsewhere=fall_lead(name, elsewhere(name)) if is_method else None,
                 fall_over_edges=fall_lead(name, EDGES) if is_method else None,
             )
         )
-    order = {name: (-float(mended[name].mean()), -float(falls[name].mean())) for name in methods}
-    return sorted(entries, key=lambda entry: order.get(entry.method, (1.0, 0.0)))
+
+    def least_lead(of: dict[str, npt.NDArray[Any]], name: str) -> float:
+        return min(float(of[name].mean() - of[reference].mean()) for reference in (elsewhere(name), EDGES))
+
+    order = {name: (-least_lead(mended, name), -least_lead(falls, name)) for name in methods}
+    return sorted(entries, key=lambda entry: order.get(entry.method, (2.0, 0.0)))

@@ -14,6 +14,7 @@ from auditor.explain.contrastive import (
     Likeness,
     compare_maps,
     edges,
+    move_elsewhere,
     share_in_region,
     speaking_for,
     strongest_pixels,
@@ -22,7 +23,7 @@ from auditor.explain.regions import LARGEST_SHARE
 from auditor.explanations.contrast import ContrastExemplar, ContrastMaps
 from auditor.pictures import to_pixels
 from auditor.studies.inquiry import Inquiry
-from auditor.studies.mending import Cases, replace_strongest
+from auditor.studies.mending import Cases, measure_margins, replace_strongest
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -42,9 +43,9 @@ class ErrorMaps:
     """What was found of each error in turn."""
 
     margins: list[float] = field(default_factory=list)
-    """Score of the predicted class minus that of the true one."""
+    """Of the predicted class over the true one, in log-odds."""
     likeness: dict[str, list[Likeness]] = field(default_factory=lambda: defaultdict(list))
-    """By method."""
+    """By method; none where the two classes share one logit."""
     shares: dict[tuple[int, str], list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
     """By artefact and method: shares of the margin's and of the predicted class's map in the region, NaN without it."""
     lifts: dict[int, list[list[float]]] = field(default_factory=lambda: defaultdict(list))
@@ -97,6 +98,11 @@ def predicted_alone(method: str) -> str:
     return f"{method}, predicted class alone"
 
 
+def elsewhere(method: str) -> str:
+    """Name of the placebo of a choice of pixels: the same mask in another place."""
+    return f"{method}, elsewhere"
+
+
 def _explain(
     inquiry: Inquiry,
     found: ErrorMaps,
@@ -109,8 +115,8 @@ def _explain(
 ) -> None:
     classifier = inquiry.classifier
     question = _ask(inquiry, part)
-    at = np.arange(len(part))
-    margins = question.first.scores[at, part.predicted] - question.first.scores[at, part.true]
+    at, scores = np.arange(len(part)), question.first.scores
+    margins = measure_margins(scores[at, part.predicted], scores[at, part.true], classifier.output)
     found.margins += margins.tolist()
     for number, masks in enumerate(regions):
         found.areas[number] += [np.nan if mask is None else float(mask.mean()) for mask in masks]
@@ -124,10 +130,15 @@ def _explain(
     for method, name, attribution in _attributions(inquiry, question):
         assert attribution.contrast is not None
         foil, margin = attribution.contrast.foil, attribution.contrast.margin
-        found.likeness[name] += [compare_maps(*pair, share) for pair in zip(attribution.maps, foil, strict=True)]
+        if classifier.output != "binary":  # of one logit the two maps are opposites
+            lots = _draw_lots(inquiry, part, f"strongest of both maps {name}")
+            pairs = zip(attribution.maps, foil, lots, strict=True)
+            found.likeness[name] += [compare_maps(first, second, share, lot) for first, second, lot in pairs]
         _measure_in_regions(found, name, attribution.maps, margin, regions)
         if fills:
             chosen[name] = _strongest(inquiry, part, speaking_for(margin), count)
+            lots = _draw_lots(inquiry, part, "elsewhere")
+            chosen[elsewhere(name)] = np.stack([move_elsewhere(*one) for one in zip(chosen[name], lots, strict=True)])
             chosen[predicted_alone(name)] = _strongest(inquiry, part, speaking_for(attribution.maps), count)
         for row in [row for row, maps in kept.items() if method not in maps]:  # of variants the first is shown
             key = f"{_key(part.ids[row], inserted)} {name}"
@@ -192,8 +203,12 @@ def _measure_in_regions(found: ErrorMaps, method: str, maps: Floats, margin: Flo
 
 def _strongest(inquiry: Inquiry, part: Cases, values: npt.NDArray[np.floating], count: int) -> Bools:
     """The strongest pixels of values (n, h, w) as masks; ties are drawn by lot."""
-    lots = [keyed_generator(inquiry.seed, "contrastive pixels", name) for name in part.ids]
+    lots = _draw_lots(inquiry, part, "pixels")
     return np.stack([strongest_pixels(each, count, lot) for each, lot in zip(values, lots, strict=True)])
+
+
+def _draw_lots(inquiry: Inquiry, part: Cases, purpose: str) -> list[np.random.Generator]:
+    return [keyed_generator(inquiry.seed, f"contrastive {purpose}", name) for name in part.ids]
 
 
 def _key(image_id: str, inserted: str | None) -> str:

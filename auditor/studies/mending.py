@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts import Artefact, Overlay
-from auditor.classifier import Classifier, predicted_classes
+from auditor.classifier import Classifier, Output, predicted_classes
 from auditor.effects import is_correct
 from auditor.explain.contrastive import replace_pixels
 from auditor.explanations.contrast import ContrastIntervention
@@ -133,6 +133,14 @@ def try_artefact(
     return Trial(record, outcomes, mended, by_placebo, broken)
 
 
+def measure_margins(predicted: Floats, true: Floats, output: Output) -> Floats:
+    """Log-odds (n,) of the predicted over the true class from the scores (n,) of either.
+
+    They are the difference of the scores; of a binary model, whose two scores are one logit and its negative, half.
+    """
+    return (predicted - true) * np.float32(0.5 if output == "binary" else 1)
+
+
 def replace_strongest(
     classifier: Classifier, errors: Cases, masks: dict[str, Bools], fills: tuple[str, ...], margins: Floats
 ) -> dict[str, tuple[Bools, Floats]]:
@@ -141,7 +149,6 @@ def replace_strongest(
     Returns which are right then (n, fills), and how much their margins (n,) have fallen (n, fills).
     """
     names = list(masks)
-    rows = np.arange(len(names))
     mended = {name: np.zeros((len(errors), len(fills)), bool) for name in names}
     falls = {name: np.zeros((len(errors), len(fills)), np.float32) for name in names}
     for row, image in enumerate(errors.images):
@@ -150,7 +157,7 @@ def replace_strongest(
         has = np.repeat(errors.has[row][None], len(names), axis=0)
         for at, found in enumerate(scores):
             right = is_correct(predicted_classes(found, classifier.output), has)
-            margin = found[rows, errors.predicted[row]] - found[rows, errors.true[row]]
+            margin = measure_margins(found[:, errors.predicted[row]], found[:, errors.true[row]], classifier.output)
             for number, name in enumerate(names):
                 mended[name][row, at] = right[number]
                 falls[name][row, at] = margins[row] - margin[number]

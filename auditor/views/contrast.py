@@ -23,6 +23,8 @@ from auditor.views.wording import Figure, figure, method_name, signed
 
 _MOST_LISTED = 12
 
+_OF_SENSITIVITY = {"gradient", "smoothgrad"}
+
 _FEW = 0.1
 """An artefact whose removal mends surely less than this share of the errors is said not to make them."""
 
@@ -38,6 +40,8 @@ def view_contrast(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "record": record,
         "share": _share(record),
         "fills": ", ".join(record.fills),
+        "by_inpaint": "inpaint" in record.fills,
+        "helped": _say_what_helps(record),
         "answers": [
             ("Do the maps of the predicted and of the true class differ?", _differ(record)),
             ("Does the difference explain the error?", _explain(record)),
@@ -73,6 +77,11 @@ def view_contrast(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
 
 
 def _differ(record: ContrastRecord) -> str:
+    if record.shares_logit:
+        return (
+            "Not applicable: the two classes share one logit, so the map of the one is the negative of the other’s. "
+            "Margins are of that logit: the log-odds of the predicted class."
+        )
     known = [entry for entry in record.likeness if entry.overlap.value is not None]
     if not known:
         return "That is open: no map of an error was made, or all of them are zero."
@@ -98,48 +107,57 @@ def _explain(record: ContrastRecord) -> str:
     methods, random, edges = _parted(record)
     if not methods:
         return "That was not tried: no method of attribution made a map of the margin."
-    best = methods[0]
+    winners = [entry for entry in methods if _beats(entry)]
+    best = (winners or methods)[0]
     fills = "fills" if len(record.fills) > 1 else "fill"
     told = (
         f"Removing the {_share(record)} of pixels that speak most for the wrong class by the margin map of "
         f"{method_name(best.method)} mends {_told(best.mended)} of {best.mended.n} errors{_grouped(best.mended)}, "
-        f"random pixels {_told(random.mended)}, the strongest edges {_told(edges.mended)} (by most of the {fills} "
+        "as many in the same shape "
+        f"elsewhere {'–' if best.elsewhere is None else _told(best.elsewhere)}, the strongest edges "
+        f"{_told(edges.mended)}, scattered random pixels {_told(random.mended)} (by most of the {fills} "
         f"{_listed(record.fills)})."
     )
-    winners = [entry for entry in methods if _beats(entry)]
     if len(winners) == len(methods):
         return f"Yes, by every method that was tried. {told}"
     if winners:
         names = _listed([method_name(entry.method) for entry in winners])
-        return f"By {names} yes, by the others not clearly more than pixels chosen without the model. {told}"
-    return f"Not shown: no margin map mends clearly more errors than pixels chosen without the model. {told}"
+        return f"By {names} yes, by the others not clearly more than pixels chosen without the map. {told}"
+    return f"Not here: no margin map’s pixels mend clearly more errors than their own shape elsewhere and edges. {told}"
 
 
 def _choose(record: ContrastRecord) -> str:
     methods, _, _ = _parted(record)
     if not methods:
         return "None was tried."
-    best, winners = methods[0], [entry for entry in methods if _beats(entry)]
-    worse = [entry for entry in methods if _high(entry.over_random) < 0 or _high(entry.fall_over_random) < 0]
+    winners = [entry for entry in methods if _beats(entry)]
+    best = (winners or methods)[0]
+    worse = [entry for entry in methods if _high(entry.over_elsewhere) < 0 or _high(entry.fall_over_elsewhere) < 0]
     if not winners:
         said = (
-            "None beats random pixels and edges clearly in mending errors. "
-            f"The most are mended by {method_name(best.method)}, {_lead(best.over_random)} over random pixels."
+            "None clearly mends more errors than the same mask elsewhere and than edges. "
+            f"The nearest is {method_name(best.method)}, {_lead(best.over_elsewhere)} over its mask elsewhere and "
+            f"{_lead(best.over_edges)} over edges."
         )
     else:
         said = (
-            f"{method_name(best.method)}: it mends {_lead(best.over_random)} more of the errors than random pixels and "
-            f"{_lead(best.over_edges)} more than edges, and moves the margin by "
-            f"{signed(-(best.fall.value or 0.0))} log-odds."
+            f"{method_name(best.method)}: removing what it blames mends {_lead(best.over_elsewhere)} more of the "
+            f"errors than the same mask elsewhere and {_lead(best.over_edges)} more than edges, and moves the "
+            f"margin by {signed(-(best.fall.value or 0.0))} log-odds."
         )
         others = [method_name(entry.method) for entry in winners[1:]]
         said += f" Better than both references, too: {_listed(others)}." if others else ""
     if worse:
         names = _listed([method_name(entry.method) for entry in worse])
         said += (
-            f" Removing what {names} blames does worse than removing random pixels: a map of sensitivity says where "
-            "more light would speak for the error, not that what is there does."
+            f" Removing what {names} {'blames' if len(worse) == 1 else 'blame'} does worse than removing the same "
+            "shape elsewhere."
         )
+        if any(entry.method in _OF_SENSITIVITY for entry in worse):
+            said += (
+                " A map of sensitivity (gradient, SmoothGrad) may tell where a change would speak for the error, not "
+                "that what is there does."
+            )
     return f"{said} {_predicted_alone(best)}"
 
 
@@ -224,12 +242,14 @@ def _exemplar(entry: ContrastExemplar, arrays: Arrays) -> dict[str, Any]:
 
 
 def _mending_row(entry: ContrastMending) -> tuple[str, list[Figure | None]]:
-    parts = (entry.mended, entry.over_random, entry.over_edges, entry.over_predicted, entry.fall)
+    inpainted = (entry.by_fill["inpaint"],) if "inpaint" in entry.by_fill else ()
+    leads = (entry.elsewhere, entry.over_elsewhere, entry.over_edges, entry.over_predicted)
+    parts = (entry.mended, *inpainted, *leads, entry.fall)
     return method_name(entry.method), [None if part is None else figure("", part) for part in parts]
 
 
 def _mending_plot(record: ContrastRecord) -> Markup | None:
-    rows = [(method_name(entry.method), entry.mended, entry.over_random is not None) for entry in record.mending]
+    rows = [(method_name(entry.method), entry.mended, entry.over_edges is not None) for entry in record.mending]
     return Markup(plots.plot_mending(rows, "mending")) if rows else None
 
 
@@ -255,7 +275,20 @@ def _parted(record: ContrastRecord) -> tuple[list[ContrastMending], ContrastMend
 
 
 def _beats(entry: ContrastMending) -> bool:
-    return all(lead is not None and (lead.low or 0) > 0 for lead in (entry.over_random, entry.over_edges))
+    return all(lead is not None and (lead.low or 0) > 0 for lead in (entry.over_elsewhere, entry.over_edges))
+
+
+def _say_what_helps(record: ContrastRecord) -> str:
+    """Where the baseline of Integrated Gradients is what a fill puts in place of the pixels."""
+    methods = {entry.method for entry in record.mending}
+    shared = [fill for fill in record.fills if f"integrated_gradients ({fill})" in methods]
+    if not shared:
+        return ""
+    puts = "is what one of the fills puts" if len(shared) == 1 else "is what two of the fills put"
+    return (
+        f"Integrated Gradients measures the difference to its baseline, which {puts} there "
+        f"({' and '.join(shared)}): compare it with other methods by inpainting."
+    )
 
 
 def _value(of: Callable[[ContrastLikeness], Measurement]) -> Callable[[ContrastLikeness], float]:
