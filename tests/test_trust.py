@@ -279,7 +279,7 @@ def test_maps_that_a_random_model_leaves_empty_count_neither_as_changed_nor_as_u
     assert test.outcome == "open"
     assert test.reason == "33% of the maps are the same everywhere, or not finite"
     assert test.measured.value == pytest.approx(1)
-    assert {stage.empty for stage in entry.cascade} == {pytest.approx(1 / 3)}
+    assert [stage.empty for stage in entry.cascade] == pytest.approx([1 / 3] * len(entry.cascade))
 
 
 class TestTheSample:
@@ -394,5 +394,6 @@ class TestTheReport:
         assert "Grad-CAM (conv), randomised weights" in view["verdict"]
         assert view["sense"].startswith("Yes, here it does.")
         assert view["signs"][0]["head"] == "gradient: absolute."
+        assert view["draws"] == "one draw of weights"
         assert "pairs correlate by 0.5 or more" in view["agreement"]["sentence"]
         assert view["smoothing"][0]["head"] == "gradient: no clear difference."
