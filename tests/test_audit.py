@@ -16,11 +16,14 @@ from auditor.audit import run_audit
 from auditor.config import read_config
 from auditor.history import load_arrays, load_result, save_run
 from auditor.result import result_from_json, result_schema, result_to_json
-from auditor.studies.table import METHODS
-from tests.small_world import World
+from auditor.studies.table import METHODS, STUDIES
+from tests.small_world import World, build_world
 
 ROOT = Path(__file__).resolve().parents[1]
 PLANTED, TWIN = ROOT / "audit.toml", ROOT / "examples" / "clean_twin" / "audit.toml"
+
+
+WITHOUT_STUDIES = tuple(f"methods.{name}.enabled=false" for name in STUDIES)
 
 
 def run(config: Path, *overrides: str):
@@ -41,7 +44,7 @@ def planted():
 
 @pytest.fixture(scope="module")
 def twin():
-    return run(TWIN)
+    return run(TWIN, *WITHOUT_STUDIES)
 
 
 def test_the_planted_watermark_is_relied_on(planted):
@@ -62,13 +65,13 @@ def test_its_twin_is_not_accused(twin):
 
 
 def test_six_images_are_inconclusive():
-    result = run(PLANTED, "data.limit=6").result
+    result = run(PLANTED, "data.limit=6", *WITHOUT_STUDIES).result
     assert {finding.verdict for finding in result.findings} == {"inconclusive"}
     assert result.exit_code == 4
 
 
 def test_a_scan_finds_the_planted_class_first():
-    settings = read_config(PLANTED, kinds=ARTEFACT_KINDS, methods=METHODS)
+    settings = read_config(PLANTED, WITHOUT_STUDIES, kinds=ARTEFACT_KINDS, methods=METHODS)
     artefact = settings.artefacts[0].model_copy(update={"target": None})
     scan = run_audit(settings.model_copy(update={"artefacts": (artefact,)}), lambda *_: None)
     (finding,) = scan.result.findings
@@ -77,12 +80,32 @@ def test_a_scan_finds_the_planted_class_first():
     assert len(finding.scanned) == 10
 
 
+def test_every_study_runs_on_the_planted_model(planted):
+    ended = {record.name: record.status for record in planted.result.methods}
+    assert {name: ended[name] for name in STUDIES} == dict.fromkeys(STUDIES, "ok")
+    assert all(getattr(planted.result, name) is not None for name in STUDIES)
+
+
+def test_a_study_that_is_switched_off_says_so(twin):
+    for record in twin.result.methods:
+        if record.name in STUDIES:
+            assert (record.status, record.reason) == ("off", "switched off in the configuration")
+            assert getattr(twin.result, record.name) is None
+
+
+def test_every_study_runs_in_the_smallest_world_or_says_why_not(tmp_path):
+    world = build_world(tmp_path, studies=True)
+    ended = {record.name: record for record in run(world.config).result.methods}
+    for name in STUDIES:
+        assert ended[name].status == "ok" or (ended[name].status == "not_applicable" and ended[name].reason)
+
+
 def test_the_same_seed_gives_the_same_result(planted):
     assert without_clock(run(PLANTED).result) == without_clock(planted.result)
 
 
 def test_the_batch_size_changes_no_measurement(planted):
-    other = run(PLANTED, "model.batch_size=24")
+    other = run(PLANTED, "model.batch_size=24", *WITHOUT_STUDIES)
     for first, second in zip(planted.result.findings, other.result.findings, strict=True):
         for name, measured in first.measurements.items():
             for bound in ("value", "low", "high"):
