@@ -25,7 +25,7 @@ from auditor.pictures import CorruptImageError
 from auditor.records import ModelRecord
 from auditor.rendering import open_templates
 from auditor.sources import Source, first_image_shape, open_source
-from auditor.studies.table import METHODS
+from auditor.studies.table import METHODS, STUDIES
 
 Bools = npt.NDArray[np.bool_]
 Range = tuple[float, float]
@@ -100,6 +100,7 @@ def propose_config(output: Path, *, model: str, data: str, labels: str | None = 
         right=right,
         rights=rights,
         methods={name: describe_options(function) for name, function in METHODS.items()},
+        studies=list(STUDIES),
     )
     guesses = [] if tells_range else [f"model.input_range = {to_toml(config.model.input_range)}"]
     guesses += [] if names is None else [f"model.labels = {to_toml(names)}"]

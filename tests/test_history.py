@@ -233,7 +233,7 @@ class TestFolders:
     def test_a_page_that_cannot_be_put_in_place_leaves_no_half_of_it(self, tmp_path):
         add_run(tmp_path, "run-1")
         (tmp_path / PAGE).mkdir()
-        with pytest.raises(ReportError, match="the index cannot be written"):
+        with pytest.raises(ReportError, match="cannot be written: it is a folder"):
             refresh_index(tmp_path)
         assert {item.name for item in tmp_path.iterdir()} == {"run-1", INDEX, PAGE}
 
