@@ -45,6 +45,18 @@ def picture_uri(image: Pixels) -> str:
     return data_uri("image/jpeg", buffer.getvalue())
 
 
+def difference_uri(change: Map) -> tuple[str, float | None]:
+    """A signed difference (h, w, c) about mid-grey, and the factor that makes its largest value black or white.
+
+    One with pixels that are NaN is withheld: a placeholder stands for it, without a factor.
+    """
+    if np.isnan(change).any():
+        return picture_uri(placeholder(*change.shape[:2])), None
+    largest = float(np.abs(change).max())
+    factor = float(f"{0.5 / largest:.2g}") if largest > 0 else 1.0
+    return picture_uri(np.round(255 * np.clip(0.5 + factor * change, 0, 1)).astype(np.uint8)), factor
+
+
 def heat_layer(values: Map, scale: float | None = None) -> HeatLayer:
     """A raw attribution (h, w, c), summed over channels, as transparent PNG; its own scale unless one is given.
 

@@ -369,7 +369,7 @@ CONFIGURATION: dict[str, Row] = {
     ),
     "enabled by a text": (
         more("[methods.gradient]\nenabled = 'no'\n"),
-        "enabled",
+        "enabled = 'no'",
         'methods.gradient.enabled: got "no", wanted true or false',
     ),
     "a method on images that are no choice": (

@@ -89,15 +89,23 @@ class World:
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
         (self.folder / "mine.py").write_text(text, encoding="utf-8")
 
-    def runs(self) -> list[Path]:
-        """Every folder, finished or not, that audits left in the folder of reports."""
-        reports = self.folder / "reports"
-        return sorted(item for item in reports.iterdir() if item.is_dir()) if reports.is_dir() else []
+    def set_study(self, name: str, options: str) -> None:
+        """Switch a study on, with lines of options."""
+        self.replace(f"[methods.{name}]\nenabled = false\n", f"[methods.{name}]\n{options}")
 
-    def result(self) -> AuditResult:
+    def runs(self, reports: str = "reports") -> list[Path]:
+        """Every folder, finished or not, that audits left in a folder of reports."""
+        folder = self.folder / reports
+        return runs_in(folder) if folder.is_dir() else []
+
+    def result(self, reports: str = "reports") -> AuditResult:
         """The result of the only run."""
-        (run,) = self.runs()
+        (run,) = self.runs(reports)
         return load_result(run)
+
+
+def runs_in(reports: Path) -> list[Path]:
+    return sorted(item for item in reports.iterdir() if item.is_dir())
 
 
 def build_world(folder: Path, model: str = "shortcut", *, studies: bool = False) -> World:

@@ -64,6 +64,7 @@ from auditor.records import (
 )
 from auditor.result import SCHEMA_VERSION, AuditResult
 from auditor.runs.index import Entry, Outcome
+from auditor.studies.table import STUDIES
 
 FRACTIONS = [0.0, 0.1, 0.5, 1.0]
 METHODS = ("gradient", "grad_cam (conv)")
@@ -354,6 +355,11 @@ def make_activation(classes: tuple[str, ...], artefact: str, image: str) -> Acti
         ],
         notes=[f"the direction of {artefact} was optimised on one image"],
     )
+
+
+def without_studies(result: AuditResult) -> AuditResult:
+    """The same with the studies left out, which makes a report that is drawn in a tenth of the time."""
+    return replace(result, **dict.fromkeys(STUDIES))
 
 
 def make_result(

@@ -442,7 +442,7 @@ class TestStudy:
 class TestSection:
     def told(self, result):
         html = render_html(result, make_arrays())
-        return " ".join(html[html.index('id="activation"') : html.index('id="accuracy"')].split())
+        return " ".join(html[html.index('id="activation"') : html.index('id="counterfactual"')].split())
 
     def with_leads(self, value, verdict):
         result = make_result(findings=[make_finding("tag", "cat", verdict)])
@@ -456,7 +456,7 @@ class TestSection:
         [
             (0.25, "relies", "Yes, more than any other class does.", "This agrees with the interventions"),
             (-0.25, "relies", "No.", "found reliance all the same"),
-            (0.0, "relies", "That is not clear.", "found reliance all the same"),
+            (0.0, "relies", "That is open.", "The interventions, which decide, found reliance"),
             (0.25, "no_evidence", "Yes, more than any other class does.", "need not be what moves its score"),
             (-0.25, "no_evidence", "No.", "they found no evidence above the margin"),
             (
@@ -516,16 +516,17 @@ LEADS = ("over_classes", "over_placebos", "over_both", "over_next")
     ],
 )
 def test_a_feature_that_does_not_exist_ends_the_audit_at_once_with_its_place(world, command, feature, message):
-    world.replace("restarts = 2", f'restarts = 2\nfeatures = ["{feature}"]')
+    world.set_study("activation_maximisation", f'features = ["{feature}"]\n')
     ending = command("audit", world.config)
     assert ending.code == 2
     assert message in ending.err
-    assert "audit.toml:18:1: methods.activation_maximisation.features: " in ending.err
+    line = world.config.read_text().splitlines().index(f'features = ["{feature}"]') + 1
+    assert f"audit.toml:{line}:1: methods.activation_maximisation.features: " in ending.err
     assert world.runs() == []
 
 
 def test_an_audit_keeps_what_it_found_of_features(world, command):
-    world.replace("restarts = 2", 'restarts = 2\nfeatures = ["identity:0", "identity:0@1,2"]')
+    world.set_study("activation_maximisation", 'steps = 2\nrestarts = 2\nfeatures = ["identity:0", "identity:0@1,2"]\n')
     assert command("audit", world.config, "--quiet").code == 1
     record = world.result().activation_maximisation
     assert [feature.kind for feature in record.features] == ["direction", "channel", "neuron"]

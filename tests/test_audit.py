@@ -93,13 +93,20 @@ def test_a_study_that_is_switched_off_says_so(twin):
             assert getattr(twin.result, record.name) is None
 
 
-def test_every_study_runs_in_the_smallest_world_or_says_why_not(tmp_path):
+def test_every_study_runs_in_the_smallest_world_or_says_why_not_and_twice_the_same(tmp_path):
     world = build_world(tmp_path, studies=True)
-    ended = {record.name: record for record in run(world.config).result.methods}
+    first = run(world.config)
+    ended = {record.name: record for record in first.result.methods}
     for name in STUDIES:
         assert ended[name].status == "ok" or (ended[name].status == "not_applicable" and ended[name].reason)
+    second = run(world.config)
+    assert without_clock(second.result) == without_clock(first.result)
+    assert second.arrays.keys() == first.arrays.keys()
+    for name, values in first.arrays.items():
+        np.testing.assert_array_equal(second.arrays[name], values)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result(planted):
     assert without_clock(run(PLANTED).result) == without_clock(planted.result)
 
@@ -202,7 +209,7 @@ def test_gradient_methods_complete_or_say_by_how_much_they_do_not(planted):
 
 
 def test_a_method_that_is_switched_off_is_off_and_said_to_be(tmp_path):
-    result = run(TWIN, "methods.smoothgrad.enabled=false", "data.limit=40").result
+    result = run(TWIN, "methods.smoothgrad.enabled=false", "data.limit=40", *WITHOUT_STUDIES).result
     assert {method.name: method.status for method in result.methods}["smoothgrad"] == "off"
     assert not any(entry.method == "smoothgrad" for entry in result.region_scores)
 

@@ -19,7 +19,7 @@ from auditor.history import load_arrays, load_result
 from auditor.options import describe_options
 from auditor.result import result_schema
 from auditor.studies.table import METHODS
-from tests.small_world import Command, World, build_world
+from tests.small_world import Command, World, build_world, runs_in
 
 WITHOUT_TENSORFLOW = (
     "import sys; sys.argv = ['auditor', *sys.argv[1:]]\n"
@@ -88,7 +88,7 @@ def test_paths_of_the_configuration_are_those_of_its_folder_and_output_that_of_t
     relative = os.path.relpath(world.config, elsewhere)
     assert command("audit", relative, "--quiet", "--output", "runs").code == 1
     assert world.runs() == []
-    assert len([item for item in (elsewhere / "runs").iterdir() if item.is_dir()]) == 1
+    assert len(runs_in(elsewhere / "runs")) == 1
     assert command("audit", relative, "--quiet").code == 1
     assert len(world.runs()) == 1
 

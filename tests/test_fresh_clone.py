@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_world import runs_in
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -20,6 +22,8 @@ def test_a_fresh_clone_runs_the_main_job(tmp_path):
     done = subprocess.run(["make", "audit"], cwd=clone, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "an artefact is relied on (code 1)" in done.stdout
-    (run,) = [entry for entry in (clone / "reports").iterdir() if entry.is_dir()]
-    assert {"result.json", "rows.parquet", "arrays.npz", "report.html", "report.pdf"} == {f.name for f in run.iterdir()}
+    (run,) = runs_in(clone / "reports")
+    assert {"result.json", "rows.parquet", "arrays.npz", "report.html", "report.pdf", "hashes.json"} == {
+        f.name for f in run.iterdir()
+    }
     assert json.loads((run / "result.json").read_text())["findings"][0]["verdict"] == "relies"

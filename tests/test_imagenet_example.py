@@ -21,7 +21,7 @@ from auditor.config import read_config
 from auditor.history import load_result
 from auditor.keras_classifier import KerasClassifier
 from auditor.studies.table import METHODS
-from tests.small_world import Command, World
+from tests.small_world import Command, World, runs_in
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "imagenet_watermark"
 CLASSES = resources.files("auditor").joinpath("imagenet_classes.txt").read_text("utf-8").splitlines()
@@ -173,7 +173,7 @@ class TestFaultsOfTheModelFunction:
         assert 'pip install "auditor[imagenet]"' in ending.err
 
 
-@pytest.mark.parametrize("name", ["audit.toml", "scan.toml"])
+@pytest.mark.parametrize("name", ["audit.toml", "scan.toml", "errors.toml"])
 def test_the_configurations_are_right(name):
     config = read_config(EXAMPLE / name, kinds=ARTEFACT_KINDS, methods=METHODS)
     assert all((EXAMPLE / entry.options["image"]).is_file() for entry in config.artefacts)
@@ -189,7 +189,7 @@ def test_the_flat_box_has_the_extent_and_the_mean_ink_of_the_watermark():
 class TestTheWholeExample:
     def test_the_watermark_is_relied_on_and_latin_text_and_a_box_are_not(self, tmp_path: Path, command: Command):
         ending = command("audit", EXAMPLE / "audit.toml", "--output", tmp_path)
-        (run,) = tmp_path.iterdir()
+        (run,) = runs_in(tmp_path)
         watermark, *others = load_result(run).findings
         assert ending.code == 1
         assert (watermark.verdict, watermark.direction) == ("relies", "promotes")
@@ -202,6 +202,6 @@ class TestTheWholeExample:
 
     def test_a_scan_finds_the_carton_among_a_thousand_classes(self, tmp_path: Path, command: Command):
         ending = command("audit", EXAMPLE / "scan.toml", "--output", tmp_path)
-        (run,) = tmp_path.iterdir()
+        (run,) = runs_in(tmp_path)
         (finding,) = load_result(run).findings
         assert (ending.code, finding.target) == (1, "carton")

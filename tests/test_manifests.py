@@ -13,7 +13,6 @@ from PIL import Image
 
 from auditor.datasets import Dataset
 from auditor.errors import DataError, OptionError
-from auditor.history import load_result
 from auditor.manifests import read_manifest
 from auditor.masks import Masks
 from auditor.sources import FunctionSource, ManifestSource
@@ -249,8 +248,7 @@ class TestAudits:
         before = world.result()
         write_world(world)
         assert command("audit", world.config, "--quiet", "--output", world.folder / "second").code == 1
-        (run,) = (world.folder / "second").iterdir()
-        after = load_result(run)
+        after = world.result("second")
         assert after.data.groups == 21
         assert after.data.accuracy.value == before.data.accuracy.value
         for name in ("theta", "insertion_lift", "flip_rate"):
@@ -311,7 +309,7 @@ class TestAudits:
             ),
             (lambda rows: rows[0].__setitem__(0, "file"), 3, "no column 'path'; its columns are: file, label, group"),
             (lambda rows: rows[0].__setitem__(5, "mark"), 2, "got 'marked', which is no array or column of the data"),
-            (lambda rows: rows[2].__setitem__(1, "cow"), 3, "labels that the model lacks: 'cow' (1 images)"),
+            (lambda rows: rows[2].__setitem__(1, "cow"), 3, "labels that the model lacks: 'cow' (1 image)"),
         ],
     )
     def test_a_wrong_manifest_gets_one_error(

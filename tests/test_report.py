@@ -22,7 +22,7 @@ from auditor.fonts import describe_missing
 from auditor.history import Rows, Run, load_result, save_run
 from auditor.report import SECTIONS, render_html, write_report
 from auditor.result import result_to_json
-from tests.synthetic import absent, make_arrays, make_finding, make_result
+from tests.synthetic import absent, make_arrays, make_finding, make_result, without_studies
 
 HOSTILE = "<script>alert('1')</script> \" ' & $\\frac{1}{0}$ {{ 7 * 7 }} \u202egnp.exe"
 
@@ -193,7 +193,7 @@ class TestFigures:
 class TestFonts:
     def test_signs_that_no_font_has_are_named_with_what_to_install(self, tmp_path):
         sign = "\U0010fffd"  # for private use: no font has it
-        run = save_run(Run(make_result(classes=(f"a{sign}b", "dog")), Rows(), make_arrays()), tmp_path)
+        run = save_run(Run(without_studies(make_result(classes=(f"a{sign}b", "dog"))), Rows(), make_arrays()), tmp_path)
         (warning,) = write_report(run, ("html", "pdf"))
         assert "U+10FFFD" in warning
         assert "apt-get install fonts-noto" in warning
@@ -203,7 +203,7 @@ class TestFonts:
 
     def test_a_sign_is_shown_or_named(self, tmp_path):
         signs = "猫😀שقक𒀀"
-        run = save_run(Run(make_result(classes=(signs, "dog")), Rows(), make_arrays()), tmp_path)
+        run = save_run(Run(without_studies(make_result(classes=(signs, "dog"))), Rows(), make_arrays()), tmp_path)
         named = set(re.findall(r"U\+([0-9A-F]+)", " ".join(write_report(run, ("pdf",)))))
         assert named <= {f"{ord(sign):04X}" for sign in signs}
         shown = set()
@@ -280,7 +280,7 @@ class TestFaults:
 
     @pytest.fixture
     def old(self, tmp_path) -> Path:
-        run = save_run(Run(make_result(), Rows(), make_arrays()), tmp_path)
+        run = save_run(Run(without_studies(make_result()), Rows(), make_arrays()), tmp_path)
         for name in ("report.html", "report.pdf"):
             (run / name).write_text("an older report")
         return run
@@ -295,7 +295,7 @@ class TestFaults:
 
     def test_a_full_disk(self, old):
         """The second file is the first that does not fit."""
-        size = len(render_html(make_result(), make_arrays(), run=old.name).encode())
+        size = len(render_html(without_studies(make_result()), make_arrays(), run=old.name).encode())
         code = (
             "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2);"
             "sys.argv = ['auditor', 'render', sys.argv[1], '--format', 'markdown', '--format', 'html'];"

@@ -24,7 +24,7 @@ from auditor.runs.index import read_runs
 from auditor.runs.prune import plan_removal, remove_runs
 from auditor.runs.verify import verify_run
 from tests.small_world import Command
-from tests.synthetic import absent, make_arrays, make_finding, make_result, measure
+from tests.synthetic import absent, make_arrays, make_finding, make_result, measure, without_studies
 from tests.test_cli import WITHOUT_TENSORFLOW
 from tests.test_history import HOSTILE, Page, add_run
 
@@ -32,7 +32,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def save(reports: Path, result: AuditResult | None = None, **arrays: Any) -> Path:
-    return save_run(Run(result or make_result(), Rows(), make_arrays() | arrays), reports)
+    return save_run(Run(result or without_studies(make_result()), Rows(), make_arrays() | arrays), reports)
 
 
 def with_effect(value: float, half: float = 0.25, verdict: str = "relies", **changes: Any) -> AuditResult:
@@ -165,7 +165,7 @@ class TestCompare:
         run = save(tmp_path)
         ending = command("compare", run, run, "--output", tmp_path / "gone" / "page.html")
         assert (ending.code, ending.out) == (2, "")
-        assert "page.html: cannot be written: No such file or directory" in ending.err
+        assert ending.err == f"error: --output: {tmp_path / 'gone'}: no such folder\n"
 
     def test_a_run_of_a_newer_schema_is_one_clear_error(self, command: Command, tmp_path: Path):
         run = save(tmp_path)
@@ -173,7 +173,10 @@ class TestCompare:
         (run / "result.json").write_text(json.dumps(data))
         ending = command("compare", run, run)
         assert ending.code == 3
-        assert ending.err == f"error: {run}/result.json: schema_version: got 2, wanted 1\n"
+        assert (
+            ending.err
+            == f"error: {run}/result.json: schema_version: got 2, wanted 1; a newer Auditor wrote it, update this one\n"
+        )
 
     def test_a_run_from_before_the_studies_is_compared_with_one_after(self, command: Command, tmp_path: Path):
         old, new = save(tmp_path / "r"), save(tmp_path / "r")

@@ -208,7 +208,7 @@ def test_a_saved_model_is_audited_without_grad_cam_and_comes_to_the_same_verdict
     ending = command("audit", world.config, "--quiet")
     assert ending.code == 1, ending.err
     result = world.result()
-    twin = result_in(world.folder / "keras")
+    twin = world.result("keras")
     theta, expected = (r.findings[0].measurements["theta"] for r in (result, twin))
     assert theta.value == pytest.approx(expected.value, abs=1e-3)
     methods = {method.name: (method.status, method.reason) for method in result.methods}
@@ -234,13 +234,6 @@ def test_the_range_of_its_pixels_must_be_told(world: World, command: Command):
     ending = command("validate", world.config)
     assert ending.code == 2
     assert "model.input_range: the model shows no Rescaling or Normalization of its own" in ending.err
-
-
-def result_in(reports: Path) -> Any:
-    from auditor.history import load_result
-
-    (run,) = reports.iterdir()
-    return load_result(run)
 
 
 def test_the_hash_is_that_of_all_files_and_changes_with_any(world: World, command: Command):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from auditor import figures, plots
@@ -292,17 +291,14 @@ def _view_shares(record: CounterfactualRecord) -> list[dict[str, Any]]:
 
 
 def _view_image(image: ChangedImage, arrays: Arrays) -> dict[str, Any]:
-    change = arrays[image.difference].astype(np.float64)
-    largest = float(np.abs(change).max())
-    factor = float(f"{0.5 / largest:.2g}") if largest > 0 else 1.0
-    amplified = np.round(255 * np.clip(0.5 + factor * change, 0, 1)).astype(np.uint8)
+    difference, factor = figures.difference_uri(arrays[image.difference])
     call = "no change was found" if image.adversarial is None else "adversarial" if image.adversarial else "explanatory"
     return {
         "image": image,
         "before": figures.picture_uri(arrays[image.picture_before]),
         "after": figures.picture_uri(arrays[image.picture_after]),
-        "difference": figures.picture_uri(amplified),
-        "factor": f"{factor:g}",
+        "difference": difference,
+        "factor": None if factor is None else f"{factor:g}",
         "call": call,
         "margin": signed(image.margin),
         "pixels": f"{image.changed_pixels:.1%}",

@@ -41,10 +41,11 @@ def tell_match(match: ArtefactMatch, finding: Finding | None, record: Activation
     else:
         answer = "That is open"
     count = len(match.classes)
+    others = "the other class" if count == 2 else f"the {count - 1} other classes"
     told = (
         f"{answer}. Over {record.restarts} restarts the best match of {match.artefact} in the optima of {match.target} "
         f"has a correlation of {_say(found['correlation'])}, which is {_say(found['over_classes'])} more than in those "
-        f"of the {count - 1} other classes and {_say(found['over_placebos'])} more than innocent patterns reach in the "
+        f"of {others} and {_say(found['over_placebos'])} more than innocent patterns reach in the "
         f"same optima. Beyond these it leads the class that comes next by "
         f"{_say(found['over_next'])}; by chance alone, one class in {count} comes first. "
         f"At the artefact’s own place the correlation is {_say(found['here'])}, and {_say(found['here_others'])} in "
