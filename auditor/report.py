@@ -160,6 +160,8 @@ def view_page(
         raise ReportError(f"arrays.npz: array {fault} is missing, which result.json names") from None
     view |= {"warnings": result.warnings, "run": make_visible(run), "sections": list(SECTIONS)}
     view |= {"pictures": PICTURE_NOTES[pictures], "picture": own.picture}
+    worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
+    view |= {"cover": worst_first[:_MOST_ON_COVER], "cover_left_out": max(0, len(worst_first) - _MOST_ON_COVER)}
     return view | _style(own, paper=False)
 
 
@@ -216,6 +218,9 @@ def renderer_versions() -> dict[str, str]:
 
 
 _RENDERERS = ("auditor", "jinja2", "markupsafe", "matplotlib", "numpy", "pillow", "weasyprint", "pydyf", "fonttools")
+
+_ON_COVER = ("relies", "error", "inconclusive", "no_evidence", "not_applicable")
+_MOST_ON_COVER = 5
 
 SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("verdict", "Verdict", "sections/verdict.html.j2"),
