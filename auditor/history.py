@@ -172,14 +172,20 @@ def load_hashes(folder: Path) -> Hashes | None:
 
 
 def record_report(
-    folder: Path, names: Iterable[str], versions: Mapping[str, str], pictures: str, own: OwnTemplates
+    folder: Path, names: Iterable[str], versions: Mapping[str, str], pictures: str, own: OwnTemplates | None
 ) -> None:
-    """Add the hashes of a new report to a run's; those of its evidence stay as they were first written."""
+    """Add the hashes of a new report to a run's; those of its evidence stay as they were first written.
+
+    Without templates, those recorded stay: what was written needs none.
+    """
     known = load_hashes(folder) or Hashes({})
     files = known.files | {name: hash_file(folder / name) for name in names}
-    templates = os.path.relpath(own.folder.absolute(), folder.absolute()) if own.files else ""
-    name = folder.absolute().name
-    _write_hashes(folder, Hashes(files, name, dict(versions), pictures, templates.replace(os.sep, "/"), own.digest))
+    templates, digest = known.templates, known.templates_hash
+    if own is not None:
+        templates, digest = "", own.digest
+        if own.files:
+            templates = Path(os.path.relpath(own.folder.resolve(), folder.resolve())).as_posix()
+    _write_hashes(folder, Hashes(files, folder.absolute().name, dict(versions), pictures, templates, digest))
 
 
 def hash_file(file: Path) -> str:

@@ -1,7 +1,7 @@
 """A page to a PDF, drawn by WeasyPrint in a process of its own: whatever happens in there, the audit goes on.
 
-`python -m auditor.pdf` is that process. It is given one request on its standard input, may read nothing but `data:` URLs
-and our own fonts, and answers on its standard output with a line of JSON and the PDF.
+`python -m auditor.pdf` is that process. It is given one request on its standard input, may read nothing but `data:`
+URLs and our own fonts, and answers on its standard output with a line of JSON and the PDF.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _import_weasyprint() -> Any:
 
 
 def _make_fetcher(weasyprint: Any, fonts: Path, refused: list[str]) -> Any:
-    """A fetcher of `data:` URLs and, by a scheme of their own, of our fonts: as data they would take seconds to parse."""
+    """A fetcher of `data:` URLs and, by a scheme of their own, of our fonts: as data they take seconds to parse."""
 
     class Fetcher(weasyprint.urls.URLFetcher):  # type: ignore[misc]
         def fetch(self, url: str, headers: Any = None) -> Any:
@@ -196,7 +196,7 @@ def _relate_attachment(document: Any, pdf: Any) -> None:
     """Say that the attachment holds the data of what is shown (`AFRelationship`, ISO 32000-2, 7.11.3)."""
     import pydyf
 
-    files = [item for item in pdf.objects if isinstance(item, dict) and item.get("Type") == "/Filespec"]
+    files: list[Any] = [item for item in pdf.objects if isinstance(item, dict) and item.get("Type") == "/Filespec"]
     for item in files:
         item["AFRelationship"] = "/Data"
     pdf.catalog["AF"] = pydyf.Array([item.reference for item in files])

@@ -74,7 +74,7 @@ def read_own_templates(folder: Path) -> OwnTemplates:
     """
     if not folder.is_dir():
         raise TemplateError(f"{folder}: no such folder; wanted a folder of templates")
-    files = {}
+    files: dict[str, bytes] = {}
     try:
         for file in _walk(folder):
             name = file.relative_to(folder).as_posix()
@@ -138,7 +138,7 @@ def read_template(name: str) -> str:
 
 
 def _walk(folder: Path) -> list[Path]:
-    """Every file below a folder in the order of names; what is hidden is left out, links to folders are not followed."""
+    """Every file below a folder, by name, but for what is hidden; links to folders are not followed."""
     found: list[Path] = []
     for at, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

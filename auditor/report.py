@@ -27,6 +27,7 @@ from auditor.result import AuditResult, result_to_json
 from auditor.views.page import view_result
 from auditor.writing import write_files
 
+
 @dataclass(frozen=True)
 class Drawing:
     """A report that is not written yet."""
@@ -57,11 +58,12 @@ def write_report(
         A template of the user's cannot be drawn.
     """
     chosen = pictures or _configured_pictures(load_result(folder))
-    templates = known_templates(folder) if own is None else own
+    is_drawn = bool({"html", "pdf"} & set(formats))
+    templates = known_templates(folder) if own is None and is_drawn else own or BUILT_IN
     drawing = draw_report(folder, formats, chosen, run=folder.absolute().name, own=templates)
     write_files({folder / name: data for name, data in drawing.files.items()})
     try:
-        record_report(folder, drawing.files, renderer_versions(), chosen, templates)
+        record_report(folder, drawing.files, renderer_versions(), chosen, templates if is_drawn else None)
     except ReportError as fault:
         return [*drawing.warnings, f"{fault}; the hashes of the report are not recorded"]
     return drawing.warnings
@@ -79,9 +81,11 @@ def known_templates(folder: Path) -> OwnTemplates:
     if hashes is None or not hashes.templates:
         return BUILT_IN
     try:
-        return read_own_templates(Path(os.path.normpath(folder.absolute() / hashes.templates)))
+        return read_own_templates(Path(os.path.normpath(folder.resolve() / hashes.templates)))
     except TemplateError as fault:
-        raise TemplateError(f"{fault}; the report was drawn with it: say --templates FOLDER or --no-templates") from None
+        raise TemplateError(
+            f"{fault}; the report was drawn with it: say --templates FOLDER or --no-templates"
+        ) from None
 
 
 def draw_report(
@@ -103,7 +107,7 @@ def draw_report(
         A template of the user's cannot be drawn.
     """
     files = {EXPORTS[name].file: export(folder, name) for name in formats if name in EXPORTS}
-    told, aside = list(warnings), []
+    told, aside = list(warnings), list[str]()
     if {"html", "pdf"} & set(formats):
         result = load_result(folder)
         page = view_page(result, load_arrays(folder), run=run, pictures=pictures, own=own)
