@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.cli_runs import RUN_COMMANDS, renew_index
-from auditor.errors import AuditError, ConfigError
+from auditor.errors import AuditError, ConfigError, TemplateError
 from auditor.terminal import print_reports, print_warnings, quiet_tensorflow, show_progress
 
 if TYPE_CHECKING:
     from auditor.config import AuditConfig
+    from auditor.rendering import OwnTemplates
     from auditor.result import AuditResult
 
 EXIT_CODES = """\b
@@ -60,6 +61,7 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     else:
         reports = output
         _refuse_unwritable(reports, "--output")
+    own = _read_templates(settings)
     with show_progress(quiet) as progress:
         progress("loading", 0, 1)
         with quiet_tensorflow():
@@ -73,7 +75,7 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     try:
         with show_progress(quiet) as progress:
             progress("report", 0, 1)
-            warnings = _write_report(folder, settings.report.formats)
+            warnings = _write_report(folder, settings.report.formats, own)
             progress("report", 1, 1)
     finally:  # the run stands, with its report or without
         warnings_of_index = renew_index(reports)
@@ -114,6 +116,7 @@ def init(model: str, data: str, labels: str | None, output: Path, trust: bool, f
 def validate(config: Path, overrides: tuple[str, ...]) -> None:
     """Check all that can be checked of CONFIG without running the audit."""
     settings = _read(config, overrides)
+    _read_templates(settings)
     with quiet_tensorflow():
         from auditor.subject import open_subject
     subject = open_subject(settings)
@@ -289,10 +292,22 @@ def _read(config: Path, overrides: tuple[str, ...]) -> AuditConfig:
     return read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
 
 
-def _write_report(folder: Path, formats: tuple[str, ...]) -> list[str]:
+def _read_templates(config: AuditConfig) -> OwnTemplates:
+    """Before the audit: a template that cannot be drawn after it would be a pity."""
+    from auditor.rendering import BUILT_IN, read_own_templates
+
+    if config.report.templates is None:
+        return BUILT_IN
+    try:
+        return read_own_templates(Path(os.path.normpath(config.path(config.report.templates))))
+    except TemplateError as fault:
+        raise config.fault(("report", "templates"), str(fault)) from None
+
+
+def _write_report(folder: Path, formats: tuple[str, ...], own: OwnTemplates) -> list[str]:
     from auditor.report import write_report
 
-    return write_report(folder, formats)
+    return write_report(folder, formats, own=own)
 
 
 def _refuse_unwritable(reports: Path, where: str) -> None:

@@ -34,6 +34,12 @@ Exit codes, the highest that applies:
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path), default="reports")
 _RUN = click.argument("run", type=click.Path(path_type=Path))
+_TEMPLATES = click.option(
+    "--templates",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Templates of your own; else those that the report was drawn with.",
+)
 
 
 @click.command()
@@ -50,12 +56,20 @@ _RUN = click.argument("run", type=click.Path(path_type=Path))
     type=click.Choice(["all", "thumbnails", "none"]),
     help="How much the page shows of the audited images, instead of report.pictures.",
 )
-def render(run: Path, formats: tuple[str, ...], pictures: str | None) -> None:
+@_TEMPLATES
+@click.option("--no-templates", is_flag=True, help="The built-in templates, whatever drew the report before.")
+def render(
+    run: Path, formats: tuple[str, ...], pictures: str | None, templates: Path | None, no_templates: bool
+) -> None:
     """Write the report of a saved RUN again; needs no TensorFlow and no model."""
+    from auditor.rendering import BUILT_IN, read_own_templates
     from auditor.report import write_report
 
+    if templates is not None and no_templates:
+        raise click.UsageError("wanted --templates FOLDER or --no-templates, got both")
+    own = BUILT_IN if no_templates else None if templates is None else read_own_templates(templates)
     wanted = formats or ("html", "pdf")
-    warnings = write_report(run, wanted, pictures)  # type: ignore[arg-type]
+    warnings = write_report(run, wanted, pictures, own)  # type: ignore[arg-type]
     reports = run.absolute().parent
     if (reports / "index.jsonl").is_file():  # else the run lies somewhere that is no folder of runs
         warnings += renew_index(reports)
@@ -162,11 +176,12 @@ def compare(before: Path, after: Path, output: Path | None) -> int:
 
 @click.command(epilog=VERIFY_CODES)
 @_RUN
-def verify(run: Path) -> int:
+@_TEMPLATES
+def verify(run: Path, templates: Path | None) -> int:
     """Check that a saved RUN is as it was written: its files by their hashes, its report by drawing it again."""
     from auditor.runs.verify import exit_code, verify_run
 
-    checks = verify_run(run)
+    checks = verify_run(run, templates)
     for check in checks:
         click.echo(f"{check.what}: {check.state}{f' ({check.reason})' if check.reason else ''}")
     return exit_code(checks)

@@ -156,6 +156,8 @@ class ReportConfig(_Section):
     title: _Name = "Shortcut audit"
     preface: str = ""
     """A paragraph of your own under the title, for example what the model is for."""
+    templates: _Name | None = None
+    """A folder of templates of your own, which go before the built-in ones of the same name; see docs/templates.md."""
 
 
 class _Document(_Section):

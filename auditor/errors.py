@@ -2,6 +2,7 @@
 
     AuditError            exit code
     ├── ConfigError       2   the configuration, or a file it names, is at fault
+    │   └── TemplateError 2   a template of the user's own cannot be drawn
     ├── ModelError        3   the model cannot be loaded, read or explained
     ├── DataError         3   the images, labels or masks cannot be used
     └── ReportError       3   a saved run cannot be read, or its report not be written
@@ -34,6 +35,10 @@ class OptionError(ConfigError):
         super().__init__(f"{option}: {message}" if option else message)
         self.option = option
         self.message = message
+
+
+class TemplateError(ConfigError):
+    """A template of the user's own, or the folder that holds it, cannot be used."""
 
 
 class ModelError(AuditError):

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pydantic
 
 from auditor.errors import ReportError
+from auditor.rendering import OwnTemplates
 from auditor.result import AuditResult, result_from_json, result_to_json
 from auditor.writing import write_files
 
@@ -65,6 +66,10 @@ class Hashes:
     """Of all that drew the report: another version may draw it otherwise."""
     pictures: str = ""
     """How much the report shows of the audited images."""
+    templates: str = ""
+    """The folder of the user's own templates that drew the report, from the run's; empty for the built-in ones ..."""
+    templates_hash: str = ""
+    """... and what they were."""
 
 
 def save_run(run: Run, reports: Path) -> Path:
@@ -166,11 +171,21 @@ def load_hashes(folder: Path) -> Hashes | None:
         raise ReportError(f"{file}: damaged: {str(fault).splitlines()[0]}") from None
 
 
-def record_report(folder: Path, names: Iterable[str], versions: Mapping[str, str], pictures: str) -> None:
-    """Add the hashes of a new report to a run's; those of its evidence stay as they were first written."""
+def record_report(
+    folder: Path, names: Iterable[str], versions: Mapping[str, str], pictures: str, own: OwnTemplates | None
+) -> None:
+    """Add the hashes of a new report to a run's; those of its evidence stay as they were first written.
+
+    Without templates, those recorded stay: what was written needs none.
+    """
     known = load_hashes(folder) or Hashes({})
     files = known.files | {name: hash_file(folder / name) for name in names}
-    _write_hashes(folder, Hashes(files, folder.absolute().name, dict(versions), pictures))
+    templates, digest = known.templates, known.templates_hash
+    if own is not None:
+        templates, digest = "", own.digest
+        if own.files:
+            templates = Path(os.path.relpath(own.folder.resolve(), folder.resolve())).as_posix()
+    _write_hashes(folder, Hashes(files, folder.absolute().name, dict(versions), pictures, templates, digest))
 
 
 def hash_file(file: Path) -> str:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from auditor.figures import BLUE, GREEN, GREY, ORANGE, data_uri
+from auditor.figures import BLUE, GREEN, GREY, ORANGE
 from auditor.records import ClassAccuracy, DosePoint, Measurement
 
 _INK = "#010203"
@@ -210,14 +210,9 @@ def plot_change_shares(rows: Sequence[tuple[str, Measurement, bool]], area: floa
     return _svg(draw, name, height=0.65 + 0.34 * len(rows))
 
 
-def font_faces() -> str:
-    """Style sheet with the open fonts that come with matplotlib: without any font at all, pango aborts."""
-    folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
-    return "\n".join(
-        f"@font-face {{ font-family: '{family}'; font-weight: {weight}; font-style: {style}; "
-        f"src: url({data_uri('font/ttf', (folder / file).read_bytes())}) }}"
-        for file, family, weight, style in _FONTS
-    )
+def font_folder() -> Path:
+    """The folder of the open fonts that come with matplotlib, in which plots are measured."""
+    return Path(mpl.get_data_path()) / "fonts" / "ttf"
 
 
 def _draw_intervals(axes: Axes, rows: Sequence[tuple[str, Measurement]], colours: str | Sequence[str]) -> None:
@@ -309,10 +304,3 @@ _LINES = tuple(
     (colour, style) for style in ("-", "--") for colour in (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
 )
 """Colours after Okabe and Ito (2008) and styles of lines, for as many methods as there may be."""
-
-_FONTS = (
-    ("DejaVuSans.ttf", "DejaVu Sans", 400, "normal"),
-    ("DejaVuSans-Bold.ttf", "DejaVu Sans", 700, "normal"),
-    ("DejaVuSans-Oblique.ttf", "DejaVu Sans", 400, "italic"),
-    ("DejaVuSansMono.ttf", "DejaVu Sans Mono", 400, "normal"),
-)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import os
 import platform
-import warnings as python_warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -16,21 +16,16 @@ from typing import Any
 from markupsafe import Markup
 
 from auditor import plots
-from auditor.errors import ReportError
+from auditor.errors import ReportError, TemplateError
 from auditor.exports import EXPORTS, export
-from auditor.fonts import describe_missing, watch_fonts
-from auditor.history import Arrays, load_arrays, load_result, record_report
+from auditor.fonts import describe_missing
+from auditor.history import RESULT, Arrays, load_arrays, load_hashes, load_result, record_report
+from auditor.pdf import NO_PDF, Pdf, PdfError, Request, render_pdf
 from auditor.presentable import PICTURE_NOTES, Pictures, check_arrays, make_visible, show_plainly, withhold
-from auditor.rendering import open_templates, read_template
-from auditor.result import AuditResult
+from auditor.rendering import BUILT_IN, OwnTemplates, read_own_templates, read_template, render_page
+from auditor.result import AuditResult, result_to_json
 from auditor.views.page import view_result
 from auditor.writing import write_files
-
-NO_PDF = (
-    "No PDF was written: WeasyPrint or the system library pango is missing. Install it with "
-    "`pip install 'auditor[pdf]'` and, on Debian, `apt-get install libpango-1.0-0 libpangoft2-1.0-0`, "
-    "or on macOS `brew install pango`."
-)
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,9 @@ class Drawing:
     warnings: list[str]
 
 
-def write_report(folder: Path, formats: Sequence[str], pictures: Pictures | None = None) -> list[str]:
+def write_report(
+    folder: Path, formats: Sequence[str], pictures: Pictures | None = None, own: OwnTemplates | None = None
+) -> list[str]:
     """Render the report of a saved run into its folder, in all formats or none; returns warnings.
 
     Parameters
@@ -50,24 +47,55 @@ def write_report(folder: Path, formats: Sequence[str], pictures: Pictures | None
         `html`, `pdf`, and those of `EXPORTS`.
     pictures
         How much it shows of the audited images; without it, what the configuration of the run says.
+    own
+        The user's templates; without it, those that the report was drawn with before.
 
     Raises
     ------
     ReportError
         The run is damaged, the folder cannot be written, or a PDF cannot be made and no page was asked for.
+    TemplateError
+        A template of the user's cannot be drawn.
     """
     chosen = pictures or _configured_pictures(load_result(folder))
-    drawing = draw_report(folder, formats, chosen, run=folder.absolute().name)
+    is_drawn = bool({"html", "pdf"} & set(formats))
+    templates = known_templates(folder) if own is None and is_drawn else own or BUILT_IN
+    drawing = draw_report(folder, formats, chosen, run=folder.absolute().name, own=templates)
     write_files({folder / name: data for name, data in drawing.files.items()})
     try:
-        record_report(folder, drawing.files, renderer_versions(), chosen)
+        record_report(folder, drawing.files, renderer_versions(), chosen, templates if is_drawn else None)
     except ReportError as fault:
         return [*drawing.warnings, f"{fault}; the hashes of the report are not recorded"]
     return drawing.warnings
 
 
+def known_templates(folder: Path) -> OwnTemplates:
+    """The templates that the report of a run was drawn with, from where they lay.
+
+    Raises
+    ------
+    TemplateError
+        They are no longer there, or cannot be read.
+    """
+    hashes = load_hashes(folder)
+    if hashes is None or not hashes.templates:
+        return BUILT_IN
+    try:
+        return read_own_templates(Path(os.path.normpath(folder.resolve() / hashes.templates)))
+    except TemplateError as fault:
+        raise TemplateError(
+            f"{fault}; the report was drawn with it: say --templates FOLDER or --no-templates"
+        ) from None
+
+
 def draw_report(
-    folder: Path, formats: Sequence[str], pictures: Pictures, *, run: str, warnings: Sequence[str] = ()
+    folder: Path,
+    formats: Sequence[str],
+    pictures: Pictures,
+    *,
+    run: str,
+    warnings: Sequence[str] = (),
+    own: OwnTemplates = BUILT_IN,
 ) -> Drawing:
     """The report of a saved run, by names of files, in all formats.
 
@@ -75,27 +103,25 @@ def draw_report(
     ------
     ReportError
         The run is damaged, or a PDF cannot be made and no page was asked for.
+    TemplateError
+        A template of the user's cannot be drawn.
     """
     files = {EXPORTS[name].file: export(folder, name) for name in formats if name in EXPORTS}
-    told = list(warnings)
+    told, aside = list(warnings), list[str]()
     if {"html", "pdf"} & set(formats):
-        result, arrays = load_result(folder), load_arrays(folder)
-        weasyprint = _import_weasyprint() if "pdf" in formats else None
-        if "pdf" in formats and weasyprint is None:
-            if "html" not in formats:
-                raise ReportError(NO_PDF)
-            told.append(NO_PDF)
-        page = render_html(result, arrays, warnings=told, run=run, pictures=pictures)
-        if weasyprint is not None:
-            data, missing = _render_pdf(weasyprint, page)
-            if missing:
-                told.append(describe_missing(missing))
-                page = render_html(result, arrays, warnings=told, run=run, pictures=pictures)
-                data, _ = _render_pdf(weasyprint, page)
-            files["report.pdf"] = data
+        result = load_result(folder)
+        page = view_page(result, load_arrays(folder), run=run, pictures=pictures, own=own)
+        if "pdf" in formats:
+            try:
+                files["report.pdf"], new, aside = _draw_pdf(page, told, own, _attachment(folder, result, pictures))
+                told += new
+            except PdfError as fault:
+                if "html" not in formats:
+                    raise
+                (told if str(fault) == NO_PDF else aside).append(str(fault))
         if "html" in formats:
-            files["report.html"] = page.encode("utf-8")
-    return Drawing(files, told)
+            files["report.html"] = _fill(page, told, own).encode("utf-8")
+    return Drawing(files, [*told, *aside])
 
 
 def render_html(
@@ -105,6 +131,7 @@ def render_html(
     warnings: Sequence[str] = (),
     run: str = "",
     pictures: Pictures | None = None,
+    own: OwnTemplates = BUILT_IN,
 ) -> str:
     """The whole report as one HTML page that needs nothing beside it.
 
@@ -112,19 +139,71 @@ def render_html(
     ------
     ReportError
         An array that the result names is missing or damaged.
+    TemplateError
+        A template of the user's cannot be drawn.
+    """
+    page = view_page(result, arrays, run=run, pictures=pictures or _configured_pictures(result), own=own)
+    return _fill(page, warnings, own)
+
+
+def view_page(
+    result: AuditResult, arrays: Arrays, *, run: str, pictures: Pictures, own: OwnTemplates = BUILT_IN
+) -> dict[str, Any]:
+    """All variables that the templates of the report are given; `docs/templates.md` tells what they are.
+
+    Raises
+    ------
+    ReportError
+        An array that the result names is missing or damaged.
     """
     check_arrays(arrays)
-    chosen = pictures or _configured_pictures(result)
-    result, arrays = show_plainly(*withhold(result, arrays, chosen))
+    result, arrays = show_plainly(*withhold(result, arrays, pictures))
     try:
         view = view_result(result, arrays)
     except KeyError as fault:
         raise ReportError(f"arrays.npz: array {fault} is missing, which result.json names") from None
-    style = f"\n{read_template('style.css')}"
+    view |= {"warnings": result.warnings, "run": make_visible(run), "sections": list(SECTIONS)}
+    view |= {"pictures": PICTURE_NOTES[pictures], "picture": own.picture}
+    worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
+    view |= {"cover": worst_first[:_MOST_ON_COVER], "cover_left_out": max(0, len(worst_first) - _MOST_ON_COVER)}
+    return view | _style(own, paper=False)
+
+
+def _fill(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates, *, paper: bool = False) -> str:
+    told = {"warnings": [*page["warnings"], *warnings]}
+    return render_page("report.html.j2", page | told | _style(own, paper=paper), own)
+
+
+def _style(own: OwnTemplates, *, paper: bool) -> dict[str, Any]:
+    """The style sheet, with its hash for the page's policy; on paper with what only WeasyPrint understands."""
+    sheets = ["", read_template("style.css"), read_template("paper.css") if paper else "", own.look]
+    style = "\n".join(sheets)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    view |= {"warnings": [*result.warnings, *warnings], "run": make_visible(run), "sections": SECTIONS}
-    view |= {"pictures": PICTURE_NOTES[chosen], "style": Markup(style), "style_hash": f"sha256-{digest}"}
-    return open_templates(autoescape=True).get_template("report.html.j2").render(view)
+    return {"paper": paper, "style": Markup(style), "style_hash": f"sha256-{digest}"}
+
+
+def _draw_pdf(
+    page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates, attachment: str
+) -> tuple[bytes, list[str], list[str]]:
+    """The PDF, what the report must tell of it, and what only who makes it needs to know."""
+
+    def draw(told: Sequence[str]) -> Pdf:
+        made, fonts = page["result"].provenance.started, str(plots.font_folder())
+        return render_pdf(Request(_fill(page, told, own, paper=True), attachment, made, fonts))
+
+    pdf, told = draw(warnings), []
+    if pdf.missing:
+        told = [describe_missing(set(pdf.missing))]
+        pdf = draw([*warnings, *told])
+    refused = [f"not fetched for the PDF: {make_visible(url)[:200]}; the page must carry it" for url in pdf.refused]
+    return pdf.data, told, refused
+
+
+def _attachment(folder: Path, result: AuditResult, pictures: Pictures) -> str:
+    """The result as the PDF carries it: as it was saved, but for the names of images where those are withheld."""
+    if pictures == "none":
+        return result_to_json(withhold(result, load_arrays(folder), pictures)[0])
+    return (folder / RESULT).read_text(encoding="utf-8")
 
 
 def _configured_pictures(result: AuditResult) -> Pictures:
@@ -142,38 +221,10 @@ def renderer_versions() -> dict[str, str]:
     return versions
 
 
-def _import_weasyprint() -> Any:
-    try:
-        with python_warnings.catch_warnings():
-            python_warnings.simplefilter("ignore", UserWarning)  # where no fonts are configured; we bring our own
-            import weasyprint
-    except (ImportError, OSError):  # OSError: pango is missing
-        return None
-    return weasyprint
-
-
-def _render_pdf(weasyprint: Any, page: str) -> tuple[bytes, set[str]]:
-    """PDF of a page and the signs that no font has, with our own fonts first.
-
-    Without any font pango ends the process, which no `except` can catch.
-    """
-    from weasyprint.text.fonts import FontConfiguration
-
-    fetcher = weasyprint.urls.URLFetcher(allowed_protocols=["data"])
-    fonts = FontConfiguration()
-    style = weasyprint.CSS(string=plots.font_faces() + _PDF_FAMILIES, font_config=fonts, url_fetcher=fetcher)
-    document = weasyprint.HTML(string=page, url_fetcher=fetcher)
-    with watch_fonts() as missing:
-        data: bytes = document.write_pdf(stylesheets=[style], font_config=fonts, pdf_variant="pdf/ua-1")
-    return data, missing
-
-
 _RENDERERS = ("auditor", "jinja2", "markupsafe", "matplotlib", "numpy", "pillow", "weasyprint", "pydyf", "fonttools")
 
-_PDF_FAMILIES = """
-html, svg text { font-family: 'DejaVu Sans' !important }
-code, pre, .hash { font-family: 'DejaVu Sans Mono' !important }
-"""
+_ON_COVER = ("relies", "error", "inconclusive", "no_evidence", "not_applicable")
+_MOST_ON_COVER = 5
 
 SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("verdict", "Verdict", "sections/verdict.html.j2"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -518,3 +519,10 @@ def make_history(count: int, *, size: int = 1) -> list[Entry]:
             )
         )
     return entries
+
+
+def replace_weasyprint(monkeypatch: Any, folder: Path, code: str) -> None:
+    """Have the process that draws PDFs import this module in the place of WeasyPrint."""
+    folder.mkdir(exist_ok=True)
+    (folder / "weasyprint.py").write_text(code)
+    monkeypatch.syspath_prepend(folder)

@@ -34,7 +34,7 @@ FLOORS = [
     {"studies.panels", "studies.artefact_match", "views.activation"},
     {"studies.orders"},
     {"studies.trust", "studies.activation", "studies.counterfactual", "studies.contrast"},
-    {"views.page", "studies.table", "exports", "runs.page"},
+    {"views.page", "studies.table", "pdf", "exports", "runs.page"},
     {"audit", "report", "proposal", "lab.planting", "runs.compare", "runs.browse", "runs.prune", "terminal"},
     {"lab.training", "lab.augmentation", "runs.verify"},
     {"lab.table", "lab.unmask", "cli_runs"},

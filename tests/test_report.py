@@ -15,14 +15,13 @@ import numpy as np
 import pypdf
 import pytest
 
-from auditor import report
 from auditor.errors import ReportError
 from auditor.figures import heat_layer, picture_uri
 from auditor.fonts import describe_missing
 from auditor.history import Rows, Run, load_result, save_run
 from auditor.report import SECTIONS, render_html, write_report
 from auditor.result import result_to_json
-from tests.synthetic import absent, make_arrays, make_finding, make_result, without_studies
+from tests.synthetic import absent, make_arrays, make_finding, make_result, replace_weasyprint, without_studies
 
 HOSTILE = "<script>alert('1')</script> \" ' & $\\frac{1}{0}$ {{ 7 * 7 }} \u202egnp.exe"
 
@@ -252,27 +251,22 @@ class TestWriting:
         ]
         assert {title for _, title, _ in SECTIONS} <= set(titles + nested)
 
-    def test_without_weasyprint_the_page_is_written_with_a_warning(self, run, monkeypatch):
-        monkeypatch.setattr(report, "_import_weasyprint", lambda: None)
+    def test_without_weasyprint_the_page_is_written_with_a_warning(self, run, monkeypatch, tmp_path):
+        replace_weasyprint(monkeypatch, tmp_path, "raise ImportError")
         (warning,) = write_report(run, ("html", "pdf"))
         assert "libpango" in warning
         assert "libpango" in (run / "report.html").read_text()
         assert not (run / "report.pdf").exists()
 
-    def test_without_weasyprint_a_pdf_alone_cannot_be_had(self, run, monkeypatch):
-        monkeypatch.setattr(report, "_import_weasyprint", lambda: None)
+    def test_without_weasyprint_a_pdf_alone_cannot_be_had(self, run, monkeypatch, tmp_path):
+        replace_weasyprint(monkeypatch, tmp_path, "raise ImportError")
         with pytest.raises(ReportError, match="pango"):
             write_report(run, ("pdf",))
 
-    def test_a_missing_library_of_the_system_counts_as_no_weasyprint(self, monkeypatch):
-        class Broken:
-            def find_spec(self, name, path=None, target=None):
-                if name == "weasyprint":
-                    raise OSError("cannot load library 'libpango-1.0-0'")
-
-        monkeypatch.delitem(sys.modules, "weasyprint", raising=False)
-        monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
-        assert report._import_weasyprint() is None
+    def test_a_missing_library_of_the_system_counts_as_no_weasyprint(self, run, monkeypatch, tmp_path):
+        replace_weasyprint(monkeypatch, tmp_path, 'raise OSError("cannot load library libpango-1.0-0")')
+        with pytest.raises(ReportError, match="apt-get install libpango"):
+            write_report(run, ("pdf",))
 
 
 class TestFaults:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from auditor import report
 from auditor.errors import ReportError
 from auditor.history import Rows, Run, save_run
 from auditor.report import write_report
@@ -24,7 +23,7 @@ from auditor.runs.index import read_runs
 from auditor.runs.prune import plan_removal, remove_runs
 from auditor.runs.verify import verify_run
 from tests.small_world import Command
-from tests.synthetic import absent, make_arrays, make_finding, make_result, measure, without_studies
+from tests.synthetic import absent, make_arrays, make_finding, make_result, measure, replace_weasyprint, without_studies
 from tests.test_cli import WITHOUT_TENSORFLOW
 from tests.test_history import HOSTILE, Page, add_run
 
@@ -252,7 +251,7 @@ class TestVerify:
     def test_a_page_that_was_made_without_its_pdf_verifies(self, tmp_path: Path, monkeypatch):
         run = save(tmp_path)
         with monkeypatch.context() as patch:
-            patch.setattr(report, "_import_weasyprint", lambda: None)
+            replace_weasyprint(patch, tmp_path / "none", "raise ImportError")
             write_report(run, ("html", "pdf"))
         assert self.states(run)["report.html, drawn again"] == "as written"
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from auditor.errors import ReportError
+from auditor.errors import ReportError, TemplateError
 from auditor.exports import EXPORTS
 from auditor.history import ARRAYS, HASHES, RESULT, ROWS, Hashes, hash_file, load_hashes
+from auditor.pdf import NO_PDF
 from auditor.presentable import PICTURE_NOTES, Pictures
-from auditor.report import NO_PDF, draw_report, renderer_versions
+from auditor.rendering import BUILT_IN, OwnTemplates, read_own_templates
+from auditor.report import draw_report, known_templates, renderer_versions
 
 State = Literal["as written", "differs", "missing", "not recorded", "not compared"]
 
@@ -33,8 +35,13 @@ class Check:
     reason: str = ""
 
 
-def verify_run(folder: Path) -> list[Check]:
+def verify_run(folder: Path, templates: Path | None = None) -> list[Check]:
     """Compare a run with its hashes, and its reports with what its evidence gives now.
+
+    Parameters
+    ----------
+    templates
+        Where the user's templates lie now that drew the report; without it, where they lay then.
 
     Raises
     ------
@@ -46,7 +53,7 @@ def verify_run(folder: Path) -> list[Check]:
     hashes = load_hashes(folder)
     if hashes is None:
         raise ReportError(f"{folder / HASHES}: missing; nothing says what this run was when it was written")
-    return [*_compare_files(folder, hashes), *_draw_again(folder, hashes)]
+    return [*_compare_files(folder, hashes), *_draw_again(folder, hashes, templates)]
 
 
 def exit_code(checks: list[Check]) -> int:
@@ -76,17 +83,18 @@ def _compare_files(folder: Path, hashes: Hashes) -> list[Check]:
     return checks
 
 
-def _draw_again(folder: Path, hashes: Hashes) -> list[Check]:
+def _draw_again(folder: Path, hashes: Hashes, templates: Path | None) -> list[Check]:
     files = {"html": "report.html", "pdf": "report.pdf"} | {name: made.file for name, made in EXPORTS.items()}
     formats = {name: file for name, file in files.items() if file in hashes.files and file not in (RESULT, ROWS)}
     if not formats:
         return []
     try:
         pictures: Pictures = next((mode for mode in PICTURE_NOTES if mode == hashes.pictures), "none")
-        drawings = [draw_report(folder, list(formats), pictures, run=hashes.run)]
+        own = _same_templates(folder, hashes, templates)
+        drawings = [draw_report(folder, list(formats), pictures, run=hashes.run, own=own)]
         if "pdf" not in formats:  # a page says so where its PDF could not be made
-            drawings.append(draw_report(folder, list(formats), pictures, run=hashes.run, warnings=[NO_PDF]))
-    except ReportError as fault:
+            drawings.append(draw_report(folder, list(formats), pictures, run=hashes.run, warnings=[NO_PDF], own=own))
+    except (ReportError, TemplateError) as fault:
         return [Check(f"{file}, drawn again", "not compared", str(fault)) for file in formats.values()]
     checks = []
     for file in formats.values():
@@ -99,6 +107,17 @@ def _draw_again(folder: Path, hashes: Hashes) -> list[Check]:
         else:
             checks.append(_explain(what, hashes.versions, renderer_versions()))
     return checks
+
+
+def _same_templates(folder: Path, hashes: Hashes, templates: Path | None) -> OwnTemplates:
+    """The templates that drew the report, if they are still what they were."""
+    if not hashes.templates:
+        return BUILT_IN
+    own = known_templates(folder) if templates is None else read_own_templates(templates)
+    if own.digest != hashes.templates_hash:
+        was = f"SHA-256 is {own.digest[:12]}…, was {hashes.templates_hash[:12]}…"
+        raise TemplateError(f"{own.folder}: these templates have changed since: {was}")
+    return own
 
 
 def _explain(what: str, then: dict[str, str], now: dict[str, str]) -> Check:
