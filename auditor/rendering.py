@@ -157,8 +157,9 @@ def _read(file: Path, room: int) -> bytes:
     with file.open("rb") as opened:
         data = opened.read(most + 1)
     if len(data) > most:
-        limit = f"a picture of at most {LARGEST_PICTURE >> 20}" if most < room else f"at most {MOST_BYTES >> 20} in all"
-        raise TemplateError(f"{file}: too large; wanted {limit} MiB")
+        is_picture = most < room
+        limit = f"a picture of at most {LARGEST_PICTURE >> 20} MiB" if is_picture else f"{MOST_BYTES >> 20} MiB in all"
+        raise TemplateError(f"{file}: too large; wanted {limit}")
     return data
 
 
