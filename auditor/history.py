@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pydantic
 
 from auditor.errors import ReportError
+from auditor.packing import is_beside
 from auditor.rendering import OwnTemplates
 from auditor.result import AuditResult, result_from_json, result_to_json
 from auditor.writing import write_files
@@ -179,7 +180,8 @@ def record_report(
     Without templates, those recorded stay: what was written needs none.
     """
     known = load_hashes(folder) or Hashes({})
-    files = known.files | {name: hash_file(folder / name) for name in names}
+    kept = {name: digest for name, digest in known.files.items() if not is_beside(name) or (folder / name).exists()}
+    files = kept | {name: hash_file(folder / name) for name in names}
     templates, digest = known.templates, known.templates_hash
     if own is not None:
         templates, digest = "", own.digest

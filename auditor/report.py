@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from auditor import plots
+from auditor import packing, plots
 from auditor.errors import ReportError, TemplateError
 from auditor.exports import EXPORTS, export
 from auditor.fonts import describe_missing
@@ -25,6 +25,7 @@ from auditor.presentable import PICTURE_NOTES, Pictures, check_arrays, make_visi
 from auditor.rendering import BUILT_IN, OwnTemplates, read_own_templates, read_template, render_page
 from auditor.result import AuditResult, result_to_json
 from auditor.views.page import view_result
+from auditor.views.pointers import point
 from auditor.writing import write_files
 
 
@@ -62,11 +63,27 @@ def write_report(
     templates = known_templates(folder) if own is None and is_drawn else own or BUILT_IN
     drawing = draw_report(folder, formats, chosen, run=folder.absolute().name, own=templates)
     write_files({folder / name: data for name, data in drawing.files.items()})
+    if packing.PAGE in drawing.files:
+        _remove_old_pictures(folder, drawing.files)
     try:
         record_report(folder, drawing.files, renderer_versions(), chosen, templates if is_drawn else None)
     except ReportError as fault:
         return [*drawing.warnings, f"{fault}; the hashes of the report are not recorded"]
     return drawing.warnings
+
+
+def _remove_old_pictures(folder: Path, files: Collection[str]) -> None:
+    """Take away what an earlier page needed: it may show more of the images than this one may."""
+    beside = folder / packing.FOLDER
+    old = [folder / packing.BUNDLE, *beside.glob("*")]
+    try:
+        for file in old:
+            if file.relative_to(folder).as_posix() not in files:
+                file.unlink(missing_ok=True)
+        if beside.is_dir() and not any(beside.iterdir()):
+            beside.rmdir()
+    except OSError as fault:
+        raise ReportError(f"{folder}: pictures of an earlier report cannot be removed: {fault.strerror}") from None
 
 
 def known_templates(folder: Path) -> OwnTemplates:
@@ -120,7 +137,7 @@ def draw_report(
                     raise
                 (told if str(fault) == NO_PDF else aside).append(str(fault))
         if "html" in formats:
-            files["report.html"] = _fill(page, told, own).encode("utf-8")
+            files |= _draw_html(page, told, own)
     return Drawing(files, [*told, *aside])
 
 
@@ -143,7 +160,7 @@ def render_html(
         A template of the user's cannot be drawn.
     """
     page = view_page(result, arrays, run=run, pictures=pictures or _configured_pictures(result), own=own)
-    return _fill(page, warnings, own)
+    return _share_images(_fill(page, warnings, own), own)
 
 
 def view_page(
@@ -157,7 +174,7 @@ def view_page(
         An array that the result names is missing or damaged.
     """
     check_arrays(arrays)
-    result, arrays = show_plainly(*withhold(result, arrays, pictures))
+    result, arrays = show_plainly(*withhold(point(result), arrays, pictures))
     try:
         view = view_result(result, arrays)
     except KeyError as fault:
@@ -174,12 +191,35 @@ def _fill(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates, *, p
     return render_page("report.html.j2", page | told | _style(own, paper=paper), own)
 
 
+def _draw_html(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates) -> dict[str, bytes]:
+    """One file; where that is too large the page, its pictures, and an archive of both."""
+    whole = _fill(page, warnings, own)
+    single = _share_images(whole, own).encode("utf-8")
+    return {packing.PAGE: single} if len(single) <= packing.LARGEST_PAGE else packing.unpack(whole)
+
+
+def _share_images(whole: str, own: OwnTemplates) -> str:
+    """The page with the images under its maps once, in its stylesheet, where it has ours."""
+    style = _style(own, paper=False)
+    sheet = f"<style>{style['style']}</style>"
+    if sheet not in whole:
+        return whole
+    page, rules = packing.share_images(whole)
+    new = f"{style['style']}{rules}"
+    return page.replace(sheet, f"<style>{new}</style>", 1).replace(style["style_hash"], _policy_hash(new), 1)
+
+
 def _style(own: OwnTemplates, *, paper: bool) -> dict[str, Any]:
-    """The style sheet, with its hash for the page's policy; on paper with what only WeasyPrint understands."""
+    """Stylesheet and script with their hashes for the page's policy; on paper with what only WeasyPrint understands."""
     sheets = ["", read_template("style.css"), read_template("paper.css") if paper else "", own.look]
-    style = "\n".join(sheets)
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    return {"paper": paper, "style": Markup(style), "style_hash": f"sha256-{digest}"}
+    style, script = "\n".join(sheets), f"\n{read_template('report.js')}"
+    carried = {"style": Markup(style), "script": Markup(script)}
+    return carried | {"paper": paper, "style_hash": _policy_hash(style), "script_hash": _policy_hash(script)}
+
+
+def _policy_hash(text: str) -> str:
+    """As a page's policy names what it may use (CSP level 3)."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
 
 
 def _draw_pdf(
@@ -229,15 +269,16 @@ _MOST_ON_COVER = 5
 SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("verdict", "Verdict", "sections/verdict.html.j2"),
     ("artefacts", "Interventions", "sections/artefacts.html.j2"),
+    ("evidence", "Evidence across methods", "sections/evidence.html.j2"),
     ("regions", "Where the maps look", "sections/regions.html.j2"),
     ("gallery", "Images and maps", "sections/gallery.html.j2"),
-    ("trust", "Trust in the explainers", "sections/trust.html.j2"),
     ("activation", "What the model looks for", "sections/activation.html.j2"),
-    ("counterfactual", "The least change that changes the answer", "sections/counterfactual.html.j2"),
     ("contrast", "Errors and contrasts", "sections/contrast.html.j2"),
+    ("counterfactual", "The least change that changes the answer", "sections/counterfactual.html.j2"),
+    ("trust", "Trust in the explainers", "sections/trust.html.j2"),
     ("accuracy", "Accuracy by class", "sections/accuracy.html.j2"),
-    ("methods", "Explanation methods", "sections/methods.html.j2"),
     ("skipped", "What was left out", "sections/skipped.html.j2"),
     ("provenance", "Provenance", "sections/provenance.html.j2"),
+    ("methods", "Explanation methods", "sections/methods.html.j2"),
     ("notes", "How the verdict is reached", "sections/notes.html.j2"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,8 +19,11 @@ def write_files(files: Mapping[Path, bytes]) -> None:
         One of them cannot be written: then none is, and nothing is left behind.
     """
     partial = {file: file.with_name(f".{file.name}.{os.getpid()}.partial") for file in files}
+    folders = {file.parent for file in files if not file.parent.exists()}
     at = Path()
     try:
+        for at in folders:
+            at.mkdir()
         for at, data in files.items():
             if at.is_dir():
                 raise ReportError(f"{at}: cannot be written: it is a folder")
@@ -34,6 +38,9 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     finally:
         for file in partial.values():
             _remove(file)
+        for folder in folders:
+            with contextlib.suppress(OSError):  # it is in use, which is what it was made for
+                folder.rmdir()
 
 
 def _remove(file: Path) -> None:

@@ -13,7 +13,7 @@ from auditor.studies import optima, panels
 from auditor.studies.inquiry import NotApplicableError
 from auditor.studies.sampling import draw_sample
 from auditor.studies.trust import trust
-from auditor.views.findings import points_at, which_method_shows_it
+from auditor.views.evidence import points_at, which_method_shows_it
 from auditor.views.trust import view_trust
 from auditor.views.wording import failed_methods
 from tests.closed_form import linear, random_images

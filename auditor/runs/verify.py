@@ -14,6 +14,7 @@ from typing import Literal
 from auditor.errors import ReportError, TemplateError
 from auditor.exports import EXPORTS
 from auditor.history import ARRAYS, HASHES, RESULT, ROWS, Hashes, hash_file, load_hashes
+from auditor.packing import FOLDER, is_beside
 from auditor.pdf import NO_PDF
 from auditor.presentable import PICTURE_NOTES, Pictures
 from auditor.rendering import BUILT_IN, OwnTemplates, read_own_templates
@@ -66,7 +67,7 @@ def _compare_files(folder: Path, hashes: Hashes) -> list[Check]:
     checks = []
     for name in dict.fromkeys((RESULT, ROWS, ARRAYS, *hashes.files, "report.html", "report.pdf")):
         file, wanted = folder / name, hashes.files.get(name)
-        if Path(name).name != name:
+        if Path(name).name != name and not (is_beside(name) and Path(FOLDER, Path(name).name).as_posix() == name):
             raise ReportError(f"{folder / HASHES}: damaged: {name!r} is no name of a file")
         if not file.is_file():
             if wanted is not None or name in (RESULT, ROWS, ARRAYS):
@@ -80,7 +81,14 @@ def _compare_files(folder: Path, hashes: Hashes) -> list[Check]:
                 raise ReportError(f"{file}: cannot be read: {fault.strerror}") from None
             reason = f"SHA-256 is {got[:12]}…, was {wanted[:12]}…"
             checks.append(Check(name, "as written") if got == wanted else Check(name, "differs", reason))
-    return checks
+    return _gather_pictures(checks)
+
+
+def _gather_pictures(checks: list[Check]) -> list[Check]:
+    """The many pictures beside a large page as one, but for those that something is wrong with."""
+    whole = [check for check in checks if check.what.startswith(f"{FOLDER}/") and check.state == "as written"]
+    others = [check for check in checks if check not in whole]
+    return [*others, Check(f"{FOLDER}, {len(whole)} pictures", "as written")] if whole else others
 
 
 def _draw_again(folder: Path, hashes: Hashes, templates: Path | None) -> list[Check]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from markupsafe import Markup
 
 from auditor import figures, plots
 from auditor.explain.regions import REGION_SCORES
 from auditor.history import Arrays
-from auditor.records import ArtefactRecord, Finding, Measurement, RegionScores
+from auditor.records import ArtefactRecord, Finding, RegionScores
 from auditor.result import AuditResult
+from auditor.views.evidence import over_random_model, points_at
 from auditor.views.wording import (
     ADVICE,
     MOST_ROWS,
     failed_methods,
     figure,
+    image_anchors,
     in_brackets,
     label,
     listed,
@@ -24,8 +26,6 @@ from auditor.views.wording import (
     named,
     signed,
 )
-
-Pointing = Literal["points", "does not", "open", "random", "failed", "not applicable"]
 
 
 def view_finding(
@@ -59,6 +59,7 @@ def view_finding(
         else named(finding.endpoint, finding.measurements[finding.endpoint]),
         "flip": named("flip_rate", finding.measurements["flip_rate"]) if "flip_rate" in finding.measurements else None,
         "tables": tables,
+        "images": image_anchors(result).get((finding.artefact, finding.target), ""),
         "controls": [figure(name, value) for name, value in finding.controls.items()],
         "variants": [figure(name, value) for name, value in finding.variants.items()],
         "fills_disagree": _fills_disagree(finding),
@@ -96,78 +97,6 @@ def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str
     }
 
 
-def view_evidence(result: AuditResult) -> dict[str, Any] | None:
-    """Which method points at which artefact, beside what the interventions found."""
-    methods = list(dict.fromkeys(entry.method for entry in result.region_scores))
-    if not methods:
-        return None
-    by_pair = {(entry.method, entry.artefact): entry for entry in result.region_scores}
-    rows = []
-    for method in methods:
-        cells = []
-        for finding in result.findings:
-            entry = by_pair.get((method, finding.artefact))
-            excess = None if entry is None else entry.scores.get("excess lift")
-            cells.append(
-                {
-                    "state": points_at(entry, result),
-                    "figure": ""
-                    if excess is None or excess.value is None
-                    else f"{figure('', excess).value} [{figure('', excess).interval}]",
-                }
-            )
-        rows.append({"key": method, "method": method_name(method), "cells": cells})
-    return {
-        "findings": result.findings,
-        "rows": rows,
-        "answers": [which_method_shows_it(finding, result) for finding in result.findings],
-        "is_tested": result.trust is not None,
-    }
-
-
-def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
-    """Whether a method's maps point at an artefact: more clearly than an edge filter, look-alike places and chance.
-
-    `random` where the same method surely shows as much on the model with all weights drawn anew; `open` where that or
-    an interval is unsettled.
-    """
-    if entry is None or not entry.scores or entry.scores["lift"].value is None:
-        return "not applicable"
-    if entry.method in failed_methods(result):
-        return "failed"
-    excess, places = entry.scores["excess lift"], entry.scores["placement percentile"]
-    if any(one.low is not None and one.low <= bar for one, bar in ((excess, 0.0), (places, 0.5))):
-        return "does not"
-    over = _over_random_model(entry, result)
-    if over is not None and over.high is not None and over.high <= 0:
-        return "random"
-    if excess.low is None or places.low is None or (over is not None and (over.low is None or over.low <= 0)):
-        return "open"
-    return "points"
-
-
-def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
-    """Whether the model used the opportunity to cheat, and which method shows it."""
-    about = f"{finding.artefact}, {finding.target}" if finding.target else finding.artefact
-    headline = finding.measurements.get(finding.endpoint or "")
-    told = f", {label(finding.endpoint or '')} {in_brackets(headline)}" if headline is not None else ""
-    used = {
-        "relies": f"yes, the model uses it{told}",
-        "no_evidence": f"no evidence above the margin that the model uses it{told}",
-        "inconclusive": f"the interventions leave open whether the model uses it{told}",
-    }.get(finding.verdict, "whether the model uses it could not be tested")
-    states: dict[Pointing, list[str]] = {}
-    for entry in result.region_scores:
-        if entry.artefact == finding.artefact:
-            states.setdefault(points_at(entry, result), []).append(method_name(entry.method))
-    parts = [f"{words} {listed(states[state])}." for state, words in _POINTING.items() if state in states]
-    if "points" not in states:
-        parts.insert(
-            0, "No map that can be believed points at it." if parts else "No map could be scored in its region."
-        )
-    return f"{about}: {used}. {' '.join(parts)}"
-
-
 def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], result: AuditResult) -> str:
     """Whether the maps point where the interventions do."""
     if not scored:
@@ -198,15 +127,8 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], resu
     return f"{told}. The interventions decide.{left_out}"
 
 
-def _over_random_model(entry: RegionScores, result: AuditResult) -> Measurement | None:
-    """By how much a method's lift exceeds that of the same method on a model that knows nothing, where measured."""
-    methods = result.trust.methods if result.trust is not None else []
-    controls = [control for method in methods if method.method == entry.method for control in method.lifts]
-    return next((one.over_random_model for one in controls if one.artefact == entry.artefact), None)
-
-
 def _random_model_note(entry: RegionScores, result: AuditResult) -> list[str]:
-    over = _over_random_model(entry, result)
+    over = over_random_model(entry, result)
     return [] if over is None else [f"lift over that on a random model: {in_brackets(over)}"]
 
 
@@ -244,14 +166,6 @@ def _box(record: ArtefactRecord | None) -> str | None:
     left, top, right, bottom = record.box
     return f"{right - left} × {bottom - top} pixels at left {left}, top {top}"
 
-
-_POINTING: dict[Pointing, str] = {
-    "points": "Shown by",
-    "does not": "Not shown by",
-    "open": "Left open by",
-    "random": "Shown no more than on a model that knows nothing by",
-    "failed": "Not to be believed, for they failed their tests:",
-}
 
 _EFFECTS = ("theta", "control_contrast", "class_contrast", "theta_suppression", "insertion_lift", "removal_drop")
 

@@ -25,16 +25,22 @@ _SURE = 0.9
 """From this share of the optima, and this probability, the model has no doubts."""
 
 
+def judge_match(match: ArtefactMatch) -> bool | None:
+    """Whether the optima of the class surely show the artefact, or surely do not; `None` where that is open."""
+    found = match.measurements
+    if _is_at_most(found["over_placebos"], 0) or _is_below(found["over_classes"], 0):
+        return False
+    leads = (found["over_classes"], found["over_next"], found["over_placebos"])
+    return True if all(_is_above(lead, 0) for lead in leads) else None
+
+
 def tell_match(match: ArtefactMatch, finding: Finding | None, record: ActivationRecord) -> str:
     if match.status != "ok":
         return f"Not applicable: {match.reason}."
     found = match.measurements
-    leads = [found["over_classes"], found["over_next"], found["over_placebos"]]
-    is_there: bool | None = None
-    if _is_at_most(found["over_placebos"], 0) or _is_below(found["over_classes"], 0):
-        answer, is_there = "No", False
-    elif all(_is_above(lead, 0) for lead in leads):
-        answer, is_there = "Yes, more than any other class does", True
+    is_there = judge_match(match)
+    if is_there is not None:
+        answer = "Yes, more than any other class does" if is_there else "No"
     elif _is_at_most(found["over_next"], 0):
         following = f" ({match.next_class})" if match.next_class else ""
         answer = f"That is open: not more than in the optima of the class that comes next{following}"

@@ -16,9 +16,19 @@ from auditor.verdict import SEVERITY_THRESHOLDS
 from auditor.views.activation import view_activation
 from auditor.views.contrast import view_contrast
 from auditor.views.counterfactual import view_counterfactual
-from auditor.views.findings import view_evidence, view_finding, view_regions
+from auditor.views.evidence import view_evidence
+from auditor.views.findings import view_finding, view_regions
 from auditor.views.trust import view_trust
-from auditor.views.wording import MOST_ROWS, failed_methods, figure, method_name, signed, why_not
+from auditor.views.wording import (
+    MOST_ROWS,
+    VERDICTS,
+    failed_methods,
+    figure,
+    image_anchors,
+    method_name,
+    signed,
+    why_not,
+)
 
 
 def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
@@ -38,6 +48,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "why_no_trust": why_not(result, "trust"),
         "failed": failed_methods(result),
         "gallery": _view_gallery(result, arrays),
+        "gallery_choices": _gallery_choices(result),
         "activation": view_activation(result, arrays),
         "contrast": view_contrast(result, arrays),
         "counterfactual": view_counterfactual(result, arrays),
@@ -75,7 +86,10 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
 
 def _view_gallery(result: AuditResult, arrays: Arrays) -> list[dict[str, Any]]:
     shown = []
+    anchors = image_anchors(result)
+    verdicts = {(finding.artefact, finding.target): finding.verdict for finding in result.findings}
     for exemplar in result.exemplars:
+        subject = exemplar.artefact, exemplar.target
         maps = []
         for kept in exemplar.maps:
             layer = figures.heat_layer(arrays[kept.array])
@@ -91,9 +105,35 @@ def _view_gallery(result: AuditResult, arrays: Arrays) -> list[dict[str, Any]]:
                 "score_without": signed(exemplar.score_without),
                 "story": _story(exemplar),
                 "maps": maps,
+                "anchor": anchors.pop(subject, None),  # at the first image of each finding
+                "answer": ""
+                if exemplar.label is None
+                else "right"
+                if exemplar.label == exemplar.predicted
+                else "wrong",
+                "verdict": verdicts.get(subject, ""),
             }
         )
     return shown
+
+
+def _gallery_choices(result: AuditResult) -> dict[str, Any]:
+    """What the gallery can be filtered by."""
+    anchors = image_anchors(result)
+    verdicts = {finding.verdict for finding in result.findings if (finding.artefact, finding.target) in anchors}
+    methods = dict.fromkeys(kept.method for exemplar in result.exemplars for kept in exemplar.maps)
+    return {
+        "labels": sorted({exemplar.label for exemplar in result.exemplars if exemplar.label}),
+        "artefacts": sorted({exemplar.artefact for exemplar in result.exemplars if exemplar.artefact}),
+        "verdicts": [(verdict, words) for verdict, (_, words) in VERDICTS.items() if verdict in verdicts],
+        "methods": [(method, method_name(method)) for method in methods],
+    }
+
+
+def _answer(exemplar: Exemplar) -> str:
+    if exemplar.label is None:
+        return ""
+    return "right" if exemplar.label == exemplar.predicted else "wrong"
 
 
 def _story(exemplar: Exemplar) -> str:

@@ -13,7 +13,7 @@ from auditor.explanations.trust import MethodTrust, ReadingRecord, TrustCriterio
 from auditor.history import Arrays
 from auditor.records import Measurement
 from auditor.result import AuditResult
-from auditor.views.findings import which_method_shows_it
+from auditor.views.evidence import which_method_shows_it
 from auditor.views.wording import figure, in_brackets, listed, method_name, signed
 
 _SHOWN_STAGES = 4

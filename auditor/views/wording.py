@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from auditor.records import Finding, Measurement, Verdict
 from auditor.result import AuditResult
+from auditor.views.pointers import pointer_of
 
 MOST_ROWS = 40
 """Longer tables are cut and point to result.json."""
@@ -24,6 +25,8 @@ class Figure:
     n: str
     unit: str
     reason: str
+    pointer: str = ""
+    """Where it stands in `result.json` (a JSON pointer); empty for what was only derived from it."""
 
 
 def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
@@ -52,6 +55,7 @@ def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
         n=n,
         unit=measured.unit,
         reason=measured.reason or "",
+        pointer=pointer_of(measured),
     )
 
 
@@ -76,6 +80,13 @@ def subject(finding: Finding) -> tuple[str, str]:
     if finding.scanned and finding.verdict != "relies":
         return finding.artefact, "every class"
     return finding.artefact, finding.target or ""
+
+
+def image_anchors(result: AuditResult) -> dict[tuple[str, str | None], str]:
+    """Artefact and class -> the place in the gallery where images of that finding begin, if it shows any."""
+    shown = {(exemplar.artefact, exemplar.target) for exemplar in result.exemplars}
+    about = ((finding.artefact, finding.target) for finding in result.findings)
+    return {subject: f"images-{number}" for number, subject in enumerate(about) if subject in shown}
 
 
 def failed_methods(result: AuditResult) -> dict[str, str]:
