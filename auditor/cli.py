@@ -296,7 +296,7 @@ def _read_templates(config: AuditConfig) -> OwnTemplates:
     """Before the audit: a template that cannot be drawn after it would be a pity."""
     from auditor.rendering import BUILT_IN, read_own_templates
 
-    if config.report.templates is None:
+    if not config.report.templates:
         return BUILT_IN
     try:
         return read_own_templates(Path(os.path.normpath(config.path(config.report.templates))))

@@ -156,7 +156,7 @@ class ReportConfig(_Section):
     title: _Name = "Shortcut audit"
     preface: str = ""
     """A paragraph of your own under the title, for example what the model is for."""
-    templates: _Name | None = None
+    templates: str = ""
     """A folder of templates of your own, which go before the built-in ones of the same name; see docs/templates.md."""
 
 

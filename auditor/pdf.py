@@ -129,7 +129,7 @@ def _draw(request: Request) -> Pdf:
     fetcher = _make_fetcher(weasyprint, Path(request.fonts), refused)
     fonts = FontConfiguration()
     style = weasyprint.CSS(string=_FACES + _FAMILIES, font_config=fonts, url_fetcher=fetcher)
-    document = weasyprint.HTML(string=request.page, url_fetcher=fetcher)
+    document = weasyprint.HTML(string=request.page, url_fetcher=fetcher, base_url="about:blank")
     _cut_tables(document.etree_element)
     made = _moment(request.made)
     attachment = weasyprint.Attachment(

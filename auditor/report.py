@@ -94,7 +94,10 @@ def known_templates(folder: Path) -> OwnTemplates:
     TemplateError
         They are no longer there, or cannot be read.
     """
-    hashes = load_hashes(folder)
+    try:
+        hashes = load_hashes(folder)
+    except ReportError:  # where they are damaged nothing says so, and a report can still be drawn
+        return BUILT_IN
     if hashes is None or not hashes.templates:
         return BUILT_IN
     try:

@@ -1,0 +1,348 @@
+"""The PDF: a cover, contents that are right, tags, fonts and the result inside, the same bytes, in a process apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pypdf
+import pytest
+
+from auditor import pdf, plots, report
+from auditor.errors import ReportError
+from auditor.history import Rows, Run, load_result, save_run
+from auditor.pdf import MOST_ROWS, PdfError, Request, render_pdf
+from auditor.presentable import make_visible
+from auditor.rendering import read_own_templates
+from auditor.report import SECTIONS, write_report
+from auditor.result import result_from_json
+from tests.synthetic import make_arrays, make_finding, make_result, replace_weasyprint
+
+MADE = "2026-01-02T03:04:05+00:00"
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\u202etxt.exe",
+    "{{ 7 * 7 }}",
+    "x\x00\x1b[31m",
+    "'\"><img src=x>",
+    "&lt;b&gt;",
+    "%s",
+]
+
+
+def draw(page: str, attachment: str = "{}") -> pypdf.PdfReader:
+    from io import BytesIO
+
+    return pypdf.PdfReader(BytesIO(render_pdf(ask(page, attachment)).data))
+
+
+def ask(page: str, attachment: str = "{}") -> Request:
+    html = f"<!doctype html><html lang=en><title>t</title><body>{page}"
+    return Request(html, attachment, MADE, str(plots.font_folder()))
+
+
+def save(folder: Path, **changes: Any) -> Path:
+    return save_run(Run(make_result(**changes), Rows(), make_arrays()), folder)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = save(tmp_path_factory.mktemp("pdf"))
+    assert write_report(run, ("pdf",)) == []
+    return run
+
+
+@pytest.fixture(scope="module")
+def pages(run: Path) -> list[str]:
+    text = subprocess.run(["pdftotext", "-layout", run / "report.pdf", "-"], capture_output=True, text=True, check=True)
+    return text.stdout.split("\f")[:-1]
+
+
+@pytest.fixture(scope="module")
+def document(run: Path) -> pypdf.PdfReader:
+    return pypdf.PdfReader(run / "report.pdf")
+
+
+def outline(document: pypdf.PdfReader) -> list[tuple[int, str, int]]:
+    """Depth, title and page (from 1) of every entry."""
+
+    def walk(entries: list[Any], depth: int) -> list[tuple[int, str, int]]:
+        found = []
+        for entry in entries:
+            if isinstance(entry, list):
+                found += walk(entry, depth + 1)
+            else:
+                found.append((depth, entry.title, document.get_destination_page_number(entry) + 1))
+        return found
+
+    return walk(document.outline, 1)
+
+
+class TestPages:
+    def test_the_cover_is_one_page_and_says_what_was_found_of_what(self, run, pages):
+        result = make_result()
+        (finding,) = result.findings
+        cover = " ".join(pages[0].split())
+        assert result.title in cover
+        assert "Relies on it" in cover
+        assert finding.reason in cover
+        effect = finding.measurements[finding.endpoint]
+        assert f"{effect.value:+.2f} log-odds {effect.low:+.2f} to {effect.high:+.2f} (95 %), n = {effect.n}" in cover
+        for fact in (result.model.source, result.data.source, "2026-01-02", run.name):
+            assert fact in cover
+        assert not re.search(r"\d+ / \d+", cover)
+
+    def test_the_contents_follow_and_name_the_pages_on_which_sections_begin(self, pages, document):
+        named = re.findall(r"^ *(\S.*?) {2,}(\d+)$", pages[1], re.MULTILINE)
+        begins = {title: page for depth, title, page in outline(document) if depth == 1}
+        assert named == [(title, str(begins[title])) for _, title, _ in SECTIONS]
+        for title, page in begins.items():
+            assert re.search(rf"^ *{re.escape(title)}$", pages[page - 1], re.MULTILINE), title
+        assert min(begins.values()) == 3
+
+    def test_every_page_after_the_cover_has_its_number_and_running_heads(self, pages, document):
+        begins = [(page, title) for depth, title, page in outline(document) if depth == 1]
+        for number, text in enumerate(pages[1:], 2):
+            assert text.split()[-3:] == [str(number), "/", str(len(pages))]
+            head = text.splitlines()[0].split("  ")
+            assert head[0].strip() == make_result().title
+            before = [title for page, title in begins if page < number]
+            assert head[-1].strip() in {*before[-1:], *(title for page, title in begins if page == number), "Contents"}
+
+    def test_the_outline_is_of_sections_and_their_parts(self, document):
+        found = outline(document)
+        assert [title for depth, title, _ in found if depth == 1] == [title for _, title, _ in SECTIONS]
+        assert {depth for depth, _, _ in found} == {1, 2}
+        assert (2, "References") in [(depth, title) for depth, title, _ in found]
+        assert [page for _, _, page in found] == sorted(page for _, _, page in found)
+
+    @pytest.mark.parametrize("names", [HOSTILE, ["a" * 5000] * 9], ids=["hostile", "long"])
+    def test_hostile_names_stay_on_one_cover_as_plain_text(self, names):
+        title = " ".join(names)
+        findings = [make_finding(target=name) for name in names]
+        view = report.view_page(
+            make_result(title=title, classes=("cat", *set(names)), findings=findings),
+            make_arrays(),
+            run="r",
+            pictures="all",
+        )
+        text = report._fill(view, [], report.BUILT_IN, paper=True)
+        cover = text.partition('<section class="cover"')[2].partition("</section>")[0]
+        assert "<script" not in cover
+        assert "\u202e" not in cover
+        sheets = view["style"] + report.read_template("paper.css")
+        drawn = draw(f'<style>{sheets}</style><section class="cover"{cover}</section><nav class="contents">next')
+        assert len(drawn.pages) == 2
+        shown = "".join(drawn.pages[0].extract_text().split())
+        assert f"{len(names) - 5}moreartefactsareunderVerdict" in shown
+        for name in names[:3]:
+            assert "".join(make_visible(name).split())[:20] in shown
+
+    def test_a_run_without_artefacts_says_so_on_its_cover(self):
+        page = report.view_page(make_result(findings=[]), make_arrays(), run="r", pictures="all")
+        assert (
+            "so there is no verdict" in report._fill(page, [], report.BUILT_IN, paper=True).partition("</section>")[0]
+        )
+
+
+class TestDocument:
+    def test_is_tagged_and_says_what_it_is(self, document):
+        root = document.trailer["/Root"]
+        assert root["/MarkInfo"]["/Marked"]
+        assert root["/Lang"] == "en"
+        assert root["/ViewerPreferences"]["/DisplayDocTitle"]
+        assert "pdfuaid" in root["/Metadata"].get_object().get_data().decode()
+        kinds = set()
+        waiting = [root["/StructTreeRoot"]]
+        while waiting:
+            item = waiting.pop().get_object()
+            if isinstance(item, list):
+                waiting += item
+            elif isinstance(item, dict):
+                kinds.add(item.get("/S"))
+                if "/K" in item:
+                    waiting.append(item["/K"])
+        assert {"/H1", "/H2", "/H3", "/P", "/Table", "/TH", "/TD", "/Figure", "/L", "/LI", "/Link"} <= kinds
+
+    def test_has_title_author_subject_and_the_date_of_the_run(self, document, run):
+        told = document.metadata
+        assert told.title == f"{make_result().title} – shortcut audit"
+        assert told.author.startswith("Auditor ")
+        assert run.name in told.subject
+        assert told["/CreationDate"] == "D:20260102030405Z"
+
+    def test_carries_the_result_as_it_was_saved(self, document, run):
+        assert document.attachments == {"result.json": [(run / "result.json").read_bytes()]}
+        names = document.trailer["/Root"]["/Names"]["/EmbeddedFiles"]["/Names"]
+        assert names[1].get_object()["/AFRelationship"] == "/Data"
+        assert document.trailer["/Root"]["/AF"][0].get_object() == names[1].get_object()
+        dates = names[1].get_object()["/EF"]["/F"]["/Params"]
+        assert dates["/CreationDate"] == dates["/ModDate"] == "D:20260102030405Z"
+
+    def test_carries_no_name_of_an_image_where_they_are_withheld(self, tmp_path):
+        run = save(tmp_path, image="a very private name")
+        saved = load_result(run)
+        assert "private" in report._attachment(run, saved, "all")
+        attached = report._attachment(run, saved, "none")
+        assert "private" not in attached
+        assert result_from_json(attached, "attached").title == saved.title
+
+    def test_embeds_every_font(self, document):
+        seen = set()
+        for page in document.pages:
+            for font in page["/Resources"].get("/Font", {}).values():
+                (inner,) = font["/DescendantFonts"]
+                described = inner.get_object()["/FontDescriptor"]
+                assert {"/FontFile2", "/FontFile3"} & set(described)
+                seen.add(described["/FontName"].partition("+")[2])
+        assert {"DejaVu-Sans", "DejaVu-Sans-Bold", "DejaVu-Sans-Mono"} <= seen
+
+    def test_is_the_same_in_another_process_place_and_time(self, run, tmp_path):
+        code = (
+            "import sys; from pathlib import Path; from auditor.report import draw_report; import hashlib;"
+            "made = draw_report(Path(sys.argv[1]), ('pdf',), 'all', run=sys.argv[2]).files['report.pdf'];"
+            "print(hashlib.sha256(made).hexdigest())"
+        )
+        environment = os.environ | {"PYTHONHASHSEED": "7", "TZ": "Pacific/Kiritimati", "LC_ALL": "C"}
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(run), run.name],
+            cwd=tmp_path,
+            env=environment | {"PYTHONPATH": str(Path(report.__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == hashlib.sha256((run / "report.pdf").read_bytes()).hexdigest()
+
+
+class TestLayout:
+    def test_a_long_table_is_cut_and_says_where_the_rest_is(self):
+        rows = "".join(f"<tr><td>row{number}<td>x</tr>" for number in range(MOST_ROWS + 7))
+        text = "".join(page.extract_text() for page in draw(f"<table>{rows}</table>").pages)
+        assert f"row{MOST_ROWS - 1}" in text
+        assert f"row{MOST_ROWS}" not in text
+        assert "7 more rows are in the attached result.json" in text
+
+    def test_a_table_of_the_most_rows_is_whole(self):
+        rows = "".join(f"<tr><td>row{number}</tr>" for number in range(MOST_ROWS))
+        text = "".join(page.extract_text() for page in draw(f"<table>{rows}</table>").pages)
+        assert f"row{MOST_ROWS - 1}" in text
+        assert "more rows" not in text
+
+    def test_no_heading_stands_alone_and_no_figure_is_torn(self):
+        style = report.read_template("style.css") + report.read_template("paper.css")
+        tries = range(8, 44, 4)  # lines above, so that the end of the page falls everywhere around the figure
+        parts = "".join(
+            f"<div class=try>{'<p>line</p>' * lines}<section><h2>heading{lines}</h2><p>below{lines}</p>"
+            f"<figure class=plot><figcaption>caption{lines}</figcaption><svg viewBox='0 0 64 30'><text y=9>top{lines}"
+            f"</text><text y=28>bottom{lines}</text></svg></figure></section></div>"
+            for lines in tries
+        )
+        drawn = draw(f"<style>{style} .try {{ break-before: page }}</style><main>{parts}</main>")
+        texts = [page.extract_text() for page in drawn.pages]
+        broken = 0
+        for lines in tries:
+            words = [f"{word}{lines}" for word in ("heading", "below", "caption", "top", "bottom")]
+            together = [number for number, text in enumerate(texts) if all(word in text for word in words)]
+            assert len(together) == 1, lines
+            broken += texts[together[0]].split().count("line") < lines
+        assert 0 < broken < len(tries)
+
+
+class TestSafety:
+    def failing(self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> str:
+        """The warning of a report whose PDF is drawn by this code; its page is written, and no PDF."""
+        monkeypatch.setattr(report, "_fill", lambda *_, **__: "<p>a page")
+        for old in ("report.html", "report.pdf"):
+            (run / old).unlink(missing_ok=True)
+        replace_weasyprint(monkeypatch, tmp_path / "double", code)
+        with pytest.raises(PdfError) as caught:
+            write_report(run, ("pdf",))
+        (warning,) = write_report(run, ("html", "pdf"))
+        assert (run / "report.html").read_text() == "<p>a page"
+        assert not (run / "report.pdf").exists()
+        assert warning == str(caught.value)
+        return warning
+
+    @pytest.mark.parametrize(
+        ("code", "said"),
+        [
+            ("import os; os.kill(os.getpid(), 9)", "the process that draws it was ended by SIGKILL"),
+            ("import os; os.abort()", "ended by SIGABRT"),
+            ("import os; os._exit(7)", "ended with 7"),
+            ("bytearray(1 << 40)", "more than 4 GiB of memory"),
+            ("raise RuntimeError('torn')", "drawing it failed: RuntimeError: torn"),
+            ("raise ImportError", "apt-get install libpango"),
+            ("raise OSError", "apt-get install libpango"),
+        ],
+    )
+    def test_whatever_ends_the_drawing_the_page_is_written_and_a_warning_says_why(
+        self, tmp_path, monkeypatch, code, said
+    ):
+        assert said in self.failing(save(tmp_path), tmp_path, monkeypatch, code)
+
+    def test_drawing_that_takes_too_long_is_ended(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(pdf, "MOST_SECONDS", 1.5)
+        code = f"import time, pathlib; time.sleep(4); pathlib.Path({str(tmp_path / 'late')!r}).touch()"
+        assert "took more than 1.5 seconds" in self.failing(save(tmp_path), tmp_path, monkeypatch, code)
+        assert not (tmp_path / "late").exists()
+
+    def test_what_libraries_print_is_no_part_of_the_pdf(self, tmp_path, monkeypatch):
+        replace_weasyprint(monkeypatch, tmp_path, "import os; os.write(1, b'noise'); print('noise'); raise ImportError")
+        with pytest.raises(PdfError, match="libpango"):
+            render_pdf(ask("x"))
+
+    def test_modules_of_the_working_directory_are_not_run(self, tmp_path, monkeypatch):
+        (tmp_path / "weasyprint.py").write_text("raise SystemExit('run')")
+        (tmp_path / "json.py").write_text("raise SystemExit('run')")
+        monkeypatch.chdir(tmp_path)
+        assert len(draw("x").pages) == 1
+
+    @pytest.mark.parametrize("address", ["file://{secret}", "http://127.0.0.1:9/a.png", "{secret}", "ftp://a/b"])
+    def test_nothing_but_the_page_is_read(self, tmp_path, address):
+        secret = tmp_path / "secret.svg"
+        secret.write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 99 9"><text y="9">secret</text></svg>')
+        at = address.format(secret=secret)
+        drawn = render_pdf(
+            ask(
+                f'<link rel=stylesheet href="{at}"><style>@import url("{at}"); p {{ background: url("{at}") }}</style>'
+                f'<p>text<img src="{at}" alt=""><object data="{at}"></object><a rel=attachment href="{at}">a</a>'
+                f"<svg><image href='{at}'/></svg>"
+            )
+        )
+        (tmp_path / "a.pdf").write_bytes(drawn.data)
+        document = pypdf.PdfReader(tmp_path / "a.pdf")
+        assert "secret" not in document.pages[0].extract_text()
+        assert set(document.attachments) == {"result.json"}
+        assert at in drawn.refused
+
+    def test_an_address_in_a_template_is_named_in_a_warning(self, tmp_path, monkeypatch):
+        run = save(tmp_path / "reports")
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "report.html.j2").write_text('<p>text<img src="http://127.0.0.1:9/logo.png" alt="">')
+        (warning,) = write_report(run, ("pdf",), own=read_own_templates(tmp_path / "mine"))
+        assert warning == "not fetched for the PDF: http://127.0.0.1:9/logo.png; the page must carry it"
+
+    def test_needs_no_tensorflow_and_no_matplotlib(self):
+        code = (
+            "import sys, io, json; from auditor import pdf; from dataclasses import asdict;"
+            "pdf._draw(pdf.Request(**json.loads(sys.argv[1])));"
+            "print([name for name in ('tensorflow', 'keras', 'matplotlib', 'numpy') if name in sys.modules])"
+        )
+        request = json.dumps(ask("x").__dict__)
+        done = subprocess.run([sys.executable, "-c", code, request], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "[]"
+
+    def test_a_damaged_run_is_told_before_anything_is_drawn(self, tmp_path):
+        run = save(tmp_path)
+        (run / "arrays.npz").write_bytes(b"no archive")
+        with pytest.raises(ReportError, match="arrays"):
+            write_report(run, ("pdf",))
