@@ -2,9 +2,9 @@
 
     python benchmarks/report.py [IMAGES] [--profile]
 
-Saves a run of that many explained images (200 unless told), with the maps of every method, at 224 × 224 × 3 and again at
-28 × 28 × 1, renders each in a process of its own, and opens the page in Chromium. Wall time begins after the imports and
-includes reading the run; the profile shows where it goes.
+Saves a run of that many explained images (200 unless told), with the maps of every method, at 224 × 224 × 3 and again
+at 28 × 28 × 1, renders each in a process of its own, and opens the page in Chromium. Wall time begins after the imports
+and includes reading the run; the profile shows where it goes.
 """
 
 from __future__ import annotations
