@@ -34,6 +34,7 @@ benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/history.py
+	$(BIN)/python benchmarks/report.py
 
 pictures: $(INSTALLED)
 	$(BIN)/python docs/make_pictures.py
