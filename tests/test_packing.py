@@ -1,0 +1,117 @@
+"""Pictures of a page: each once inside it, or in files beside it where the page would be too large."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from auditor import packing
+from auditor.figures import heat_layer, picture_uri
+from auditor.history import Rows, Run, load_hashes, save_run
+from auditor.packing import share_images, unpack
+from auditor.report import render_html, write_report
+from auditor.runs.verify import verify_run
+from tests.synthetic import make_arrays, make_result, without_studies
+from tests.test_page import CHROMIUM, FLAGS
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return save_run(Run(without_studies(make_result()), Rows(), make_arrays()), tmp_path)
+
+
+@pytest.fixture
+def large(run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(packing, "LARGEST_PAGE", 1000)
+    write_report(run, ("html",))
+    return run
+
+
+class TestInside:
+    def test_the_image_under_maps_is_carried_once_however_many_maps_lie_over_it(self):
+        arrays = make_arrays()
+        (exemplar,) = make_result().exemplars
+        many = replace(exemplar, maps=exemplar.maps * 5)
+        page = render_html(replace(without_studies(make_result()), exemplars=[many]), arrays)
+        assert page.count('<span class="under u0"></span>') == len(many.maps)
+        assert page.count(picture_uri(arrays["with"])) == 2  # by itself, and under the maps
+        assert page.count(heat_layer(arrays[many.maps[0].array]).uri) >= 5
+
+    def test_images_that_differ_have_names_that_differ(self):
+        page = "".join(
+            f'<img class="under" src="data:image/jpeg;base64,{text}" alt="">' for text in ("AA==", "BB==", "AA==")
+        )
+        shared, rules = share_images(page)
+        assert re.findall(r"u\d", shared) == ["u0", "u1", "u0"]
+        assert rules.count("background-image") == 2
+
+
+class TestBeside:
+    def test_every_picture_is_a_file_of_its_own_bytes(self, large):
+        page = (large / "report.html").read_text()
+        assert "data:image" not in page
+        named = set(re.findall(r'src="(report_pictures/[^"]+)"', page))
+        assert named == {f"report_pictures/{file.name}" for file in (large / "report_pictures").iterdir()}
+        for name in named:
+            assert hashlib.sha256((large / name).read_bytes()).hexdigest().startswith(Path(name).stem)
+
+    def test_the_archive_holds_the_page_and_its_pictures_and_is_the_same_twice(self, large):
+        data = (large / "report.zip").read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert archive.testzip() is None
+            for name in archive.namelist():
+                assert archive.read(name) == (large / name).read_bytes()
+            assert len(archive.namelist()) == 1 + len(list((large / "report_pictures").iterdir()))
+        write_report(large, ("html",))
+        assert (large / "report.zip").read_bytes() == data
+
+    def test_it_is_verified_and_a_changed_picture_is_found(self, large):
+        checks = {check.what: check.state for check in verify_run(large)}
+        assert set(checks.values()) == {"as written"}
+        picture = next((large / "report_pictures").iterdir())
+        picture.write_bytes(b"another")
+        checks = {check.what: check.state for check in verify_run(large)}
+        assert checks[f"report_pictures/{picture.name}"] == "differs"
+
+    def test_pictures_of_a_page_that_showed_more_do_not_stay(self, large):
+        before = {file.name for file in (large / "report_pictures").iterdir()}
+        write_report(large, ("html",), "none")
+        after = {file.name for file in (large / "report_pictures").iterdir()}
+        shown = {re.sub(r".*;base64,", "", picture_uri(make_arrays()[key])) for key in ("with", "without", "mean")}
+        page = (large / "report.html").read_text()
+        assert after == set(re.findall(r"report_pictures/([^\"]+)", page))
+        assert len(before - after) >= len(shown)
+
+    def test_a_page_that_fits_again_leaves_nothing_beside_it(self, large, monkeypatch):
+        monkeypatch.setattr(packing, "LARGEST_PAGE", 10**8)
+        write_report(large, ("html",))
+        assert not (large / "report_pictures").exists()
+        assert not (large / "report.zip").exists()
+        assert not any("report_pictures" in name or name.endswith(".zip") for name in load_hashes(large).files)
+
+    def test_sizes_are_told_so_that_nothing_moves_when_a_picture_comes(self, large):
+        images = re.findall(r"<img[^>]*>", (large / "report.html").read_text())
+        assert images
+        assert all(re.search(r'loading="lazy" width="\d+" height="\d+"', image) for image in images)
+
+    def test_a_page_without_pictures_has_none_beside_it(self):
+        assert set(unpack("<p>words</p>")) == {"report.html", "report.zip"}
+
+    @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+    def test_a_browser_shows_them_from_the_disk_without_complaint(self, large):
+        with sync_playwright() as playwright:
+            page = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS).new_page()
+            complaints: list[str] = []
+            page.on("console", lambda message: complaints.append(message.text))
+            page.goto((large / "report.html").as_uri())
+            for picture in page.locator("img").all():
+                picture.scroll_into_view_if_needed()
+                picture.evaluate("image => image.decode()")
+            assert complaints == []
