@@ -120,9 +120,9 @@ class TestPictures:
         assert len(pictures_of(bare)) == len(pictures_of(pages["all"]))
         stand_in = picture_uri(placeholder(60, 80))
         made_up = {picture_uri(arrays["artefact"]), picture_uri(arrays[OPTIMUM])}
-        shown = set(re.findall(r"data:image/jpeg[^\"]*", bare))
+        shown = set(re.findall(r"data:image/jpeg[^\")]*", bare))
         assert stand_in in shown
-        assert shown - {stand_in} == made_up & set(re.findall(r"data:image/jpeg[^\"]*", pages["all"]))
+        assert shown - {stand_in} == made_up & set(re.findall(r"data:image/jpeg[^\")]*", pages["all"]))
         assert not any(picture_uri(arrays[key]) in bare for key in DATA)
 
     def test_a_withheld_map_keeps_its_scale_and_draws_nothing(self):
@@ -217,7 +217,7 @@ class TestTexts:
         html = render_html(result, make_arrays(), run=nasty)
         assert not re.search("[\u202a-\u202e\u2066\u2067]", html)
         assert html.count("\u2068") == html.count("\u2069") > 0
-        assert "script" not in Page(html).tags
+        assert Page(html).tags.count("script") == 1  # our own, which the policy names
 
 
 class TestDamage:
