@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[type[Visit]]:
+def visit(browser: Browser) -> Iterator[Callable[[Path, dict[str, int]], Visit]]:
     yield lambda file, view: Visit(browser, file, view)
     for context in browser.contexts:
         context.close()
