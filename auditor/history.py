@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -9,7 +10,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from auditor.rendering import OwnTemplates
 from auditor.result import AuditResult, result_from_json, result_to_json
 from auditor.writing import write_files
 
-Arrays = dict[str, npt.NDArray[Any]]
+Arrays = Mapping[str, npt.NDArray[Any]]
+NewArrays = dict[str, npt.NDArray[Any]]
 
 RESULT, ROWS, ARRAYS, HASHES = "result.json", "rows.parquet", "arrays.npz", "hashes.json"
 
@@ -136,23 +138,52 @@ def load_result(folder: Path) -> AuditResult:
         raise ReportError(f"{file}: damaged: {fault}") from None
 
 
+class SavedArrays(Arrays):
+    """A run's pictures and maps, each read when it is asked for: all of them at once may not fit into memory.
+
+    Raises
+    ------
+    ReportError
+        They are missing or damaged; of one array this is found when it is read.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        with self._told():
+            self._stored = np.load(file, allow_pickle=False)
+            self._keys = {str(name): f"a{number}" for number, name in enumerate(self._stored["names"])}
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        key = self._keys[name]
+        with self._told():
+            values: npt.NDArray[Any] = self._stored[key]
+            return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise ReportError(f"{self._file}: missing; the run cannot be shown without its pictures") from None
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
+            raise ReportError(f"{self._file}: damaged: {fault}") from None
+
+
 def load_arrays(folder: Path) -> Arrays:
-    """Read a run's pictures and maps.
+    """Read a run's pictures and maps, each when it is asked for.
 
     Raises
     ------
     ReportError
         They are missing or damaged.
     """
-    file = folder / ARRAYS
-    try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
-            names = [str(name) for name in stored["names"]]
-            return {name: stored[f"a{number}"] for number, name in enumerate(names)}
-    except FileNotFoundError:
-        raise ReportError(f"{file}: missing; the run cannot be shown without its pictures") from None
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
-        raise ReportError(f"{file}: damaged: {fault}") from None
+    return SavedArrays(folder / ARRAYS)
 
 
 def load_hashes(folder: Path) -> Hashes | None:
@@ -201,7 +232,7 @@ def _storable(value: str | float | None) -> str | float | None:
     return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
 
 
-def _numbered(arrays: Arrays) -> Arrays:
+def _numbered(arrays: Arrays) -> NewArrays:
     """Arrays under plain names: keys hold user text, which must not become paths inside a zip."""
     return {
         "names": np.array(list(arrays), dtype=np.str_),

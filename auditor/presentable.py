@@ -14,6 +14,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from auditor import figures
 from auditor.errors import ReportError
@@ -50,12 +51,12 @@ def withhold(result: AuditResult, arrays: Arrays, pictures: Pictures) -> tuple[A
     if pictures == "all":
         return result, arrays
     made_up = _made_up(result, arrays)
-    shown = {key: values if key in made_up else _reduced(values, pictures) for key, values in arrays.items()}
+    shown = _Changed(arrays, change=lambda key, values: values if key in made_up else _reduced(values, pictures))
     if pictures == "thumbnails":
         return result, shown
     mean = arrays.get(result.data.mean_image)
     rename = _renaming(result, b"" if mean is None else mean.tobytes())
-    return _rewritten(result, rename), {rename(key, ""): values for key, values in shown.items()}
+    return _rewritten(result, rename), _Changed(shown, rename=lambda key: rename(key, ""))
 
 
 def show_plainly(result: AuditResult, arrays: Arrays) -> tuple[AuditResult, Arrays]:
@@ -72,7 +73,7 @@ def show_plainly(result: AuditResult, arrays: Arrays) -> tuple[AuditResult, Arra
             _show(piece, LONGEST_NAME if number % 2 else LONGEST_TEXT) for number, piece in enumerate(pieces)
         )
 
-    return _rewritten(result, change), {change(key, ""): values for key, values in arrays.items()}
+    return _rewritten(result, change), _Changed(arrays, rename=lambda key: change(key, ""))
 
 
 def make_visible(text: str) -> str:
@@ -87,23 +88,50 @@ def make_visible(text: str) -> str:
     return f"\u2068{shown}\u2069" if turns else shown
 
 
-def check_arrays(arrays: Arrays) -> None:
-    """Every array of 8-bit numbers is a picture (h, w, 1 or 3), every other one is finite.
+def checked(arrays: Arrays) -> Arrays:
+    """The same arrays; one that is neither a picture (h, w, 1 or 3) nor finite numbers is refused when it is read.
 
     Raises
     ------
     ReportError
-        One is not: the run is damaged.
+        At the reading of such an array: the run is damaged.
     """
-    for key, values in arrays.items():
-        if values.dtype == np.uint8 and not (values.ndim == 3 and values.shape[-1] in (1, 3) and values.size):
-            wanted = "a picture (height, width, 1 or 3)"
-        elif not np.issubdtype(values.dtype, np.number) or not (values.size and np.isfinite(values).all()):
-            wanted = "finite numbers"
-        else:
-            continue
-        got = f"{values.dtype} {values.shape}"
-        raise ReportError(f"arrays.npz: {make_visible(key)!r}: damaged: got {got}, wanted {wanted}")
+    return _Changed(arrays, change=_checked)
+
+
+class _Changed(Arrays):
+    """Arrays under other names, or with other values, made when they are read."""
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        *,
+        change: Callable[[str, npt.NDArray[Any]], npt.NDArray[Any]] = lambda _, values: values,
+        rename: Callable[[str], str] = lambda key: key,
+    ) -> None:
+        self._arrays, self._change = arrays, change
+        self._keys = {rename(key): key for key in arrays}
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        key = self._keys[name]
+        return self._change(key, self._arrays[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def _checked(key: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.dtype == np.uint8 and not (values.ndim == 3 and values.shape[-1] in (1, 3) and values.size):
+        wanted = "a picture (height, width, 1 or 3)"
+    elif not np.issubdtype(values.dtype, np.number) or not (values.size and np.isfinite(values).all()):
+        wanted = "finite numbers"
+    else:
+        return values
+    got = f"{values.dtype} {values.shape}"
+    raise ReportError(f"arrays.npz: {make_visible(key)!r}: damaged: got {got}, wanted {wanted}")
 
 
 def _show(text: str, longest: int) -> str:

@@ -21,7 +21,7 @@ from auditor.exports import EXPORTS, export
 from auditor.fonts import describe_missing
 from auditor.history import RESULT, Arrays, load_arrays, load_hashes, load_result, record_report
 from auditor.pdf import NO_PDF, Pdf, PdfError, Request, render_pdf
-from auditor.presentable import PICTURE_NOTES, Pictures, check_arrays, make_visible, show_plainly, withhold
+from auditor.presentable import PICTURE_NOTES, Pictures, checked, make_visible, show_plainly, withhold
 from auditor.rendering import BUILT_IN, OwnTemplates, read_own_templates, read_template, render_page
 from auditor.result import AuditResult, result_to_json
 from auditor.views.page import view_result
@@ -176,8 +176,7 @@ def view_page(
     ReportError
         An array that the result names is missing or damaged.
     """
-    check_arrays(arrays)
-    result, arrays = show_plainly(*withhold(point(result), arrays, pictures))
+    result, arrays = show_plainly(*withhold(point(result), checked(arrays), pictures))
     try:
         view = view_result(result, arrays)
     except KeyError as fault:

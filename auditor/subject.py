@@ -16,7 +16,7 @@ from auditor.artefacts import Artefact, Overlay, build_artefacts, find_carriers
 from auditor.config import AuditConfig
 from auditor.datasets import Dataset, open_dataset
 from auditor.effects import is_correct
-from auditor.history import Arrays, Rows
+from auditor.history import NewArrays, Rows
 from auditor.intervals import share_interval
 from auditor.interventions import insert
 from auditor.keras_classifier import KerasClassifier
@@ -65,7 +65,7 @@ def open_subject(config: AuditConfig) -> Subject:
     return Subject(classifier, model, dataset, artefacts, carriers)
 
 
-def describe_artefact(config: AuditConfig, subject: Subject, number: int, arrays: Arrays) -> ArtefactRecord:
+def describe_artefact(config: AuditConfig, subject: Subject, number: int, arrays: NewArrays) -> ArtefactRecord:
     artefact, carries = subject.artefacts[number], subject.carriers[number]
     overlay = artefact.appearance if isinstance(artefact.appearance, Overlay) else None
     picture = None

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from auditor import figures, plots
 from auditor.errors import ReportError
 from auditor.history import Arrays
+from auditor.presentable import checked
 from auditor.records import Exemplar, Finding, Measurement
 from auditor.rendering import open_templates, read_template
 from auditor.result import AuditResult
@@ -91,7 +92,7 @@ def render_comparison(
     """
     changes, differences = compare_results(*results), list_differences(*results)
     try:
-        pairs = _view_pairs(results, arrays)
+        pairs = _view_pairs(results, (checked(arrays[0]), checked(arrays[1])))
     except KeyError as fault:
         raise ReportError(f"arrays.npz: array {fault} is missing, which result.json names") from None
     view = {

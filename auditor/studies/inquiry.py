@@ -12,7 +12,7 @@ from auditor.artefacts import Artefact
 from auditor.classifier import Classifier, Floats, Ints
 from auditor.datasets import Dataset
 from auditor.explain.attribution import keyed_generator
-from auditor.history import Arrays, Rows
+from auditor.history import NewArrays, Rows
 from auditor.observations import Population
 from auditor.records import Finding
 
@@ -38,7 +38,7 @@ class Inquiry:
     """The methods of attribution that are switched on, with their options."""
     rows: Rows
     """Measurements per image."""
-    arrays: Arrays
+    arrays: NewArrays
     """Pictures and maps by key."""
     seed: int
     level: float
