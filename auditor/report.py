@@ -116,14 +116,16 @@ def draw_report(
         page = view_page(result, load_arrays(folder), run=run, pictures=pictures, own=own)
         if "pdf" in formats:
             try:
-                files["report.pdf"], new, aside = _draw_pdf(page, told, own, _attachment(folder, result, pictures))
+                files["report.pdf"], new, aside = _draw_pdf(
+                    page, told, own, choose_attachment(folder, result, pictures)
+                )
                 told += new
             except PdfError as fault:
                 if "html" not in formats:
                     raise
                 (told if str(fault) == NO_PDF else aside).append(str(fault))
         if "html" in formats:
-            files["report.html"] = _fill(page, told, own).encode("utf-8")
+            files["report.html"] = fill_page(page, told, own).encode("utf-8")
     return Drawing(files, [*told, *aside])
 
 
@@ -146,7 +148,7 @@ def render_html(
         A template of the user's cannot be drawn.
     """
     page = view_page(result, arrays, run=run, pictures=pictures or _configured_pictures(result), own=own)
-    return _fill(page, warnings, own)
+    return fill_page(page, warnings, own)
 
 
 def view_page(
@@ -172,7 +174,8 @@ def view_page(
     return view | _style(own, paper=False)
 
 
-def _fill(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates, *, paper: bool = False) -> str:
+def fill_page(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates, *, paper: bool = False) -> str:
+    """The page from its variables and what came up since they were made; on paper, as it goes into the PDF."""
     told = {"warnings": [*page["warnings"], *warnings]}
     return render_page("report.html.j2", page | told | _style(own, paper=paper), own)
 
@@ -192,7 +195,7 @@ def _draw_pdf(
 
     def draw(told: Sequence[str]) -> Pdf:
         made, fonts = page["result"].provenance.started, str(plots.font_folder())
-        return render_pdf(Request(_fill(page, told, own, paper=True), attachment, made, fonts))
+        return render_pdf(Request(fill_page(page, told, own, paper=True), attachment, made, fonts))
 
     pdf, told = draw(warnings), []
     if pdf.missing:
@@ -202,11 +205,11 @@ def _draw_pdf(
     return pdf.data, told, refused
 
 
-def _attachment(folder: Path, result: AuditResult, pictures: Pictures) -> str:
+def choose_attachment(folder: Path, result: AuditResult, pictures: Pictures) -> str:
     """The result as the PDF carries it: as it was saved, but for the names of images where those are withheld."""
     if pictures == "none":
         return result_to_json(withhold(result, load_arrays(folder), pictures)[0])
-    return (folder / RESULT).read_text(encoding="utf-8")
+    return (folder / RESULT).read_bytes().decode("utf-8")
 
 
 def _configured_pictures(result: AuditResult) -> Pictures:

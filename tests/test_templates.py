@@ -32,18 +32,18 @@ PAGE = '{% extends "builtin/report.html.j2" %}\n'
 def quick() -> Iterator[None]:
     """What the result is shown as is prepared once: its plots take seconds, and no template changes them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "view_result", cache_of_one(report.view_result))
+        patch.setattr(report, "view_result", remembering(report.view_result))
         yield
 
 
-def cache_of_one(view: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    known: list[tuple[str, dict[str, Any]]] = []
+def remembering(view: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    known: dict[str, dict[str, Any]] = {}
 
     def cached(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         key = result_to_json(result)
-        if not known or known[0][0] != key:
-            known[:] = [(key, view(result, arrays))]
-        return dict(known[0][1])
+        if key not in known:
+            known[key] = view(result, arrays)
+        return dict(known[key])
 
     return cached
 
