@@ -15,7 +15,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def render_pdf(request: Request) -> Pdf:
     """
     paths = [str(Path(__file__).parents[1]), *filter(None, sys.path)]  # -P: never modules of the working directory
     fixed = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
-    fixed["SOURCE_DATE_EPOCH"] = str(int(_moment(request.made).timestamp()))
+    fixed["SOURCE_DATE_EPOCH"] = str(max(0, int(_moment(request.made).timestamp())))
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "auditor.pdf"],
@@ -212,7 +212,12 @@ def _limit_memory() -> None:
 
 
 def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    """A moment in UTC; one that says nothing of its zone is taken to be."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise PdfError(f"No PDF was written: provenance.started: got {text[:40]!r}, wanted a moment.") from None
 
 
 _SCHEME = "auditor-font"

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ MOST_FILES, MOST_BYTES, LARGEST_PICTURE = 2000, 20 * 2**20, 2 * 2**20
 """How much a folder of templates may hold: files of any kind, bytes that are read, bytes of one picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OwnTemplates:
     """A user's templates, style and pictures as they were read; without files it stands for the built-in look."""
 
@@ -91,6 +92,7 @@ def read_own_templates(folder: Path) -> OwnTemplates:
     return own
 
 
+@lru_cache(maxsize=4)  # page and PDF of one report are made from templates that are compiled once
 def open_templates(*, autoescape: bool, own: OwnTemplates = BUILT_IN) -> jinja2.Environment:
     """The environment that renders templates; what a template names and is not given is an error.
 

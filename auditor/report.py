@@ -133,7 +133,9 @@ def draw_report(
         page = view_page(result, load_arrays(folder), run=run, pictures=pictures, own=own)
         if "pdf" in formats:
             try:
-                files["report.pdf"], new, aside = _draw_pdf(page, told, own, _attachment(folder, result, pictures))
+                files["report.pdf"], new, aside = _draw_pdf(
+                    page, told, own, choose_attachment(folder, result, pictures)
+                )
                 told += new
             except PdfError as fault:
                 if "html" not in formats:
@@ -163,7 +165,7 @@ def render_html(
         A template of the user's cannot be drawn.
     """
     page = view_page(result, arrays, run=run, pictures=pictures or _configured_pictures(result), own=own)
-    return _share_images(_fill(page, warnings, own), own)
+    return _share_images(fill_page(page, warnings, own), own)
 
 
 def view_page(
@@ -188,14 +190,15 @@ def view_page(
     return view | _style(own, paper=False)
 
 
-def _fill(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates, *, paper: bool = False) -> str:
+def fill_page(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates, *, paper: bool = False) -> str:
+    """The page from its variables and what came up since they were made; on paper, as it goes into the PDF."""
     told = {"warnings": [*page["warnings"], *warnings]}
     return render_page("report.html.j2", page | told | _style(own, paper=paper), own)
 
 
 def _draw_html(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates) -> dict[str, bytes]:
     """One file; where that is too large the page, its pictures, and an archive of both."""
-    whole = _fill(page, warnings, own)
+    whole = fill_page(page, warnings, own)
     single = _share_images(whole, own).encode("utf-8")
     return {packing.PAGE: single} if len(single) <= packing.LARGEST_PAGE else packing.unpack(whole)
 
@@ -231,7 +234,7 @@ def _draw_pdf(
 
     def draw(told: Sequence[str]) -> Pdf:
         made, fonts = page["result"].provenance.started, str(plots.font_folder())
-        return render_pdf(Request(_fill(page, told, own, paper=True), attachment, made, fonts))
+        return render_pdf(Request(fill_page(page, told, own, paper=True), attachment, made, fonts))
 
     pdf, told = draw(warnings), []
     if pdf.missing:
@@ -241,11 +244,11 @@ def _draw_pdf(
     return pdf.data, told, refused
 
 
-def _attachment(folder: Path, result: AuditResult, pictures: Pictures) -> str:
+def choose_attachment(folder: Path, result: AuditResult, pictures: Pictures) -> str:
     """The result as the PDF carries it: as it was saved, but for the names of images where those are withheld."""
     if pictures == "none":
         return result_to_json(withhold(result, load_arrays(folder), pictures)[0])
-    return (folder / RESULT).read_text(encoding="utf-8")
+    return (folder / RESULT).read_bytes().decode("utf-8")
 
 
 def _configured_pictures(result: AuditResult) -> Pictures:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from auditor.presentable import make_visible
 from auditor.rendering import read_own_templates
 from auditor.report import SECTIONS, write_report
 from auditor.result import result_from_json
+from auditor.runs.verify import verify_run
 from tests.synthetic import make_arrays, make_finding, make_result, replace_weasyprint
 
 MADE = "2026-01-02T03:04:05+00:00"
@@ -69,6 +71,12 @@ def pages(run: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def document(run: Path) -> pypdf.PdfReader:
     return pypdf.PdfReader(run / "report.pdf")
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take seconds, and no cover has one."""
+    monkeypatch.setattr(plots, "_svg", lambda *_, **__: "")
 
 
 def outline(document: pypdf.PdfReader) -> list[tuple[int, str, int]]:
@@ -125,7 +133,7 @@ class TestPages:
         assert [page for _, _, page in found] == sorted(page for _, _, page in found)
 
     @pytest.mark.parametrize("names", [HOSTILE, ["a" * 5000] * 9], ids=["hostile", "long"])
-    def test_hostile_names_stay_on_one_cover_as_plain_text(self, names):
+    def test_hostile_names_stay_on_one_cover_as_plain_text(self, names, without_plots):
         title = " ".join(names)
         findings = [make_finding(target=name) for name in names]
         view = report.view_page(
@@ -134,7 +142,7 @@ class TestPages:
             run="r",
             pictures="all",
         )
-        text = report._fill(view, [], report.BUILT_IN, paper=True)
+        text = report.fill_page(view, [], report.BUILT_IN, paper=True)
         cover = text.partition('<section class="cover"')[2].partition("</section>")[0]
         assert "<script" not in cover
         assert "\u202e" not in cover
@@ -146,10 +154,11 @@ class TestPages:
         for name in names[:3]:
             assert "".join(make_visible(name).split())[:20] in shown
 
-    def test_a_run_without_artefacts_says_so_on_its_cover(self):
+    def test_a_run_without_artefacts_says_so_on_its_cover(self, without_plots):
         page = report.view_page(make_result(findings=[]), make_arrays(), run="r", pictures="all")
         assert (
-            "so there is no verdict" in report._fill(page, [], report.BUILT_IN, paper=True).partition("</section>")[0]
+            "so there is no verdict"
+            in report.fill_page(page, [], report.BUILT_IN, paper=True).partition("</section>")[0]
         )
 
 
@@ -190,8 +199,8 @@ class TestDocument:
     def test_carries_no_name_of_an_image_where_they_are_withheld(self, tmp_path):
         run = save(tmp_path, image="a very private name")
         saved = load_result(run)
-        assert "private" in report._attachment(run, saved, "all")
-        attached = report._attachment(run, saved, "none")
+        assert "private" in report.choose_attachment(run, saved, "all")
+        attached = report.choose_attachment(run, saved, "none")
         assert "private" not in attached
         assert result_from_json(attached, "attached").title == saved.title
 
@@ -260,7 +269,7 @@ class TestLayout:
 class TestSafety:
     def failing(self, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> str:
         """The warning of a report whose PDF is drawn by this code; its page is written, and no PDF."""
-        monkeypatch.setattr(report, "_fill", lambda *_, **__: "<p>a page")
+        monkeypatch.setattr(report, "fill_page", lambda *_, **__: "<p>a page")
         for old in ("report.html", "report.pdf"):
             (run / old).unlink(missing_ok=True)
         replace_weasyprint(monkeypatch, tmp_path / "double", code)
@@ -340,6 +349,27 @@ class TestSafety:
         request = json.dumps(ask("x").__dict__)
         done = subprocess.run([sys.executable, "-c", code, request], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == "[]"
+
+    def test_a_date_that_is_none_is_one_sentence(self):
+        with pytest.raises(PdfError, match=r"provenance\.started: got 'yesterday', wanted a moment"):
+            render_pdf(replace(ask("x"), made="yesterday"))
+
+    def test_a_date_without_a_zone_does_not_go_by_the_clock_on_the_wall(self, monkeypatch):
+        drawn = []
+        for zone in ("Pacific/Kiritimati", "America/Adak"):
+            monkeypatch.setenv("TZ", zone)
+            drawn.append(render_pdf(replace(ask("x"), made=MADE.partition("+")[0])).data)
+        assert drawn[0] == drawn[1] == render_pdf(ask("x")).data
+
+    def test_verifying_says_why_a_pdf_could_not_be_drawn_again(self, tmp_path, monkeypatch):
+        run = save(tmp_path)
+        monkeypatch.setattr(report, "fill_page", lambda *_, **__: "<p>a page")
+        write_report(run, ("html", "pdf"))
+        replace_weasyprint(monkeypatch, tmp_path / "double", "raise RuntimeError('torn')")
+        states = {check.what: (check.state, check.reason) for check in verify_run(run)}
+        assert states["report.html, drawn again"] == ("as written", "")
+        assert states["report.pdf, drawn again"][0] == "not compared"
+        assert "RuntimeError: torn" in states["report.pdf, drawn again"][1]
 
     def test_a_damaged_run_is_told_before_anything_is_drawn(self, tmp_path):
         run = save(tmp_path)
