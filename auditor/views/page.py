@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, overload
 
 from markupsafe import Markup
 
@@ -30,6 +31,9 @@ from auditor.views.wording import (
     why_not,
 )
 
+MOST_IMAGES_ON_PAPER = 12
+"""So many images a PDF shows with their maps; the page on the screen has them all."""
+
 
 def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
     records = {record.name: record for record in result.artefacts}
@@ -47,8 +51,10 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "trust": view_trust(result, arrays),
         "why_no_trust": why_not(result, "trust"),
         "failed": failed_methods(result),
-        "gallery": _view_gallery(result, arrays),
+        "gallery": Gallery(result, arrays),
         "gallery_choices": _gallery_choices(result),
+        "most_on_paper": MOST_IMAGES_ON_PAPER,
+        "flatten": figures.flatten,
         "activation": view_activation(result, arrays),
         "contrast": view_contrast(result, arrays),
         "counterfactual": view_counterfactual(result, arrays),
@@ -84,37 +90,51 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
     }
 
 
-def _view_gallery(result: AuditResult, arrays: Arrays) -> list[dict[str, Any]]:
-    shown = []
-    anchors = image_anchors(result)
-    verdicts = {(finding.artefact, finding.target): finding.verdict for finding in result.findings}
-    for exemplar in result.exemplars:
-        subject = exemplar.artefact, exemplar.target
+class Gallery(Sequence[dict[str, Any]]):
+    """Images with their maps, each drawn when it is asked for: on paper few of many are."""
+
+    def __init__(self, result: AuditResult, arrays: Arrays) -> None:
+        self._exemplars, self._arrays = result.exemplars, arrays
+        self._verdicts = {(finding.artefact, finding.target): finding.verdict for finding in result.findings}
+        about: list[tuple[str, str | None]] = [(exemplar.artefact, exemplar.target) for exemplar in result.exemplars]
+        self._anchors = {about.index(subject): anchor for subject, anchor in image_anchors(result).items()}
+
+    def __len__(self) -> int:
+        return len(self._exemplars)
+
+    @overload
+    def __getitem__(self, at: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, at: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        numbers = range(len(self))[at]
+        return self._draw(numbers) if isinstance(numbers, int) else [self._draw(number) for number in numbers]
+
+    def _draw(self, number: int) -> dict[str, Any]:
+        exemplar = self._exemplars[number]
         maps = []
         for kept in exemplar.maps:
-            layer = figures.heat_layer(arrays[kept.array])
+            layer = figures.heat_layer(self._arrays[kept.array])
             maps.append(
                 {"key": kept.method, "method": method_name(kept.method), "layer": layer, "scale": f"{layer.scale:.3g}"}
             )
-        shown.append(
-            {
-                "exemplar": exemplar,
-                "with": figures.picture_uri(arrays[exemplar.picture_with]) if exemplar.picture_with else None,
-                "without": figures.picture_uri(arrays[exemplar.picture_without]) if exemplar.picture_without else None,
-                "score_with": signed(exemplar.score_with),
-                "score_without": signed(exemplar.score_without),
-                "story": _story(exemplar),
-                "maps": maps,
-                "anchor": anchors.pop(subject, None),  # at the first image of each finding
-                "answer": ""
-                if exemplar.label is None
-                else "right"
-                if exemplar.label == exemplar.predicted
-                else "wrong",
-                "verdict": verdicts.get(subject, ""),
-            }
-        )
-    return shown
+        return {
+            "exemplar": exemplar,
+            "with": self._picture(exemplar.picture_with),
+            "without": self._picture(exemplar.picture_without),
+            "score_with": signed(exemplar.score_with),
+            "score_without": signed(exemplar.score_without),
+            "story": _story(exemplar),
+            "maps": maps,
+            "anchor": self._anchors.get(number),  # at the first image of each finding
+            "answer": _answer(exemplar),
+            "verdict": self._verdicts.get((exemplar.artefact, exemplar.target), ""),
+        }
+
+    def _picture(self, key: str | None) -> str | None:
+        return figures.picture_uri(self._arrays[key]) if key else None
 
 
 def _gallery_choices(result: AuditResult) -> dict[str, Any]:
