@@ -48,7 +48,8 @@
       }),
     );
     const figures = visible("figure", strip);
-    const title = strip.closest("article, section").querySelector("h3, h4, h2").firstChild.textContent.trim();
+    const heading = strip.closest("article")?.querySelector("h3, h4") || strip.closest("main > section").querySelector("h2");
+    const title = heading.firstChild.textContent.trim();
     viewer.querySelector("output").textContent = `${title}: picture ${figures.indexOf(figure) + 1} of ${figures.length}`;
   };
   const step = (by) => {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from auditor.report import render_html
+from auditor.report import SECTIONS, render_html
 from auditor.result import AuditResult
 from tests.synthetic import make_arrays, make_finding, make_result, without_studies
 from tests.test_page import CHROMIUM, FLAGS, VIEWS
@@ -51,6 +51,17 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, file: Path) -> Iterator[Page]:
+    yield from opened(browser, file)
+
+
+@pytest.fixture
+def complete(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    file = tmp_path / "report.html"
+    file.write_text(render_html(make_result(), make_arrays()), encoding="utf-8")
+    yield from opened(browser, file)
+
+
+def opened(browser: Browser, file: Path) -> Iterator[Page]:
     context = browser.new_context(**VIEWS["light"])
     page = context.new_page()
     complaints: list[str] = []
@@ -158,6 +169,16 @@ class TestViewer:
         assert page.locator("#viewer output").inner_text().startswith("four: ")
         page.get_by_role("button", name="Close").click()
         assert not page.locator("#viewer").is_visible()
+
+    def test_opens_the_pictures_of_every_section(self, complete):
+        sections = [name for name, _, _ in SECTIONS if complete.locator(f"#{name} .enlarge").count()]
+        assert {"gallery", "activation", "contrast", "trust"} <= set(sections)
+        for section in sections:
+            complete.locator(f"#{section} .enlarge").first.click()
+            assert ": picture 1 of " in complete.locator("#viewer output").inner_text()
+            complete.keyboard.press("ArrowRight")
+            complete.keyboard.press("ArrowDown")
+            complete.keyboard.press("Escape")
 
     def test_pictures_are_as_large_as_the_window_allows(self, page):
         button = page.locator("#gallery button.enlarge").nth(2)
