@@ -31,6 +31,7 @@ from auditor.records import (
 )
 from auditor.reliance import judge_all
 from auditor.result import SCHEMA_VERSION, AuditResult
+from auditor.studies.aims import find_pairs
 from auditor.studies.inquiry import Inquiry, NotApplicableError
 from auditor.studies.table import METHODS, STUDIES
 from auditor.subject import (
@@ -182,20 +183,24 @@ def _plan_methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dic
             status, reason = "not_applicable", classifier.why_no_features
         else:
             plans[name] = Plan(options, exemplars_only=only_exemplars)
-            if name == "activation_maximisation":
-                _refuse_unknown_features(config, classifier, options["features"])
+            _refuse_what_the_model_lacks(config, classifier, name, options)
         plain = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
         plain |= {"on": section.on} if only_exemplars else {}
         records.append(MethodRecord(name, status, reason, plain, summary, reference))  # type: ignore[arg-type]
     return plans, records
 
 
-def _refuse_unknown_features(config: AuditConfig, classifier: KerasClassifier, features: tuple[str, ...]) -> None:
+def _refuse_what_the_model_lacks(
+    config: AuditConfig, classifier: KerasClassifier, name: str, options: Mapping[str, Any]
+) -> None:
     """At once, not after all that is measured first."""
     try:
-        find_features(classifier, features)
+        if name == "activation_maximisation":
+            find_features(classifier, options["features"])
+        elif name == "counterfactual":
+            find_pairs(classifier, options["pairs"])
     except OptionError as fault:
-        raise config.fault(("methods", "activation_maximisation", fault.option), fault.message) from None
+        raise config.fault(("methods", name, fault.option), fault.message) from None
 
 
 def _study(

@@ -28,6 +28,7 @@ from auditor.studies.counterfactual import study_counterfactuals
 from auditor.studies.inquiry import Inquiry, NotApplicableError
 from auditor.views.counterfactual import view_counterfactual
 from tests.closed_form import LinearClassifier, MemorySource, linear, quadratic, random_images
+from tests.small_world import Command, World
 from tests.synthetic import make_arrays, make_result
 
 CONFIDENCE = 0.1
@@ -597,3 +598,13 @@ class TestStudy:
         assert said in view["errors"]
         assert f"median of {nearness.n} image" in view["errors"]
         assert ("lie nearer" in view["errors"]) == (said == "lie nearer to the truth")
+
+
+def test_a_class_that_the_model_lacks_ends_the_audit_at_once_with_its_place(world: World, command: Command):
+    world.set_study("counterfactual", 'pairs = [["cat", "baot"]]\n')
+    ending = command("audit", world.config)
+    assert ending.code == 2
+    line = world.config.read_text().splitlines().index('pairs = [["cat", "baot"]]') + 1
+    place = f"audit.toml:{line}:1: methods.counterfactual.pairs: "
+    assert f"{place}got 'baot', which is no class of the model; did you mean 'boat'?" in ending.err
+    assert world.runs() == []

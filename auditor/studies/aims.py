@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts import Artefact, Overlay, find_carriers
-from auditor.classifier import Floats, Ints, predicted_classes
+from auditor.classifier import Classifier, Floats, Ints, predicted_classes
 from auditor.errors import OptionError
 from auditor.explain.counterfactual import Aim, away_from, towards
 from auditor.explain.regions import LARGEST_SHARE
@@ -81,13 +81,7 @@ class Desk:
 
     def ask_about_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Images predicted as the first class of a pair, towards the second."""
-        names = list(self.inquiry.classifier.classes)
-        for pair in pairs:
-            for name in pair:
-                if name not in names:
-                    message = f"got {name!r}, which is no class of the model{suggest(name, names)}"
-                    raise OptionError("pairs", f"methods.{NAME}: {message}")
-            first, second = (names.index(name) for name in pair)
+        for pair, (first, second) in zip(pairs, find_pairs(self.inquiry.classifier, pairs), strict=True):
             population = self.inquiry.images
             rows = self.chosen(population.predicted[:, first] & ~population.predicted[:, second], self.wanted)
             if len(rows):
@@ -215,3 +209,18 @@ def _correction(has: Bools, predicted: Bools) -> tuple[int, bool]:
     """What an error lacks: a class towards which to go, or else one to be left."""
     lacking = np.flatnonzero(has & ~predicted)
     return (int(lacking[0]), False) if len(lacking) else (int(np.flatnonzero(predicted & ~has)[0]), True)
+
+
+def find_pairs(classifier: Classifier, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+    """The numbers of the classes of each pair.
+
+    Raises
+    ------
+    OptionError
+        The model has no class of that name.
+    """
+    names = list(classifier.classes)
+    for name in (name for pair in pairs for name in pair):
+        if name not in names:
+            raise OptionError("pairs", f"got {name!r}, which is no class of the model{suggest(name, names)}")
+    return [(names.index(first), names.index(second)) for first, second in pairs]
