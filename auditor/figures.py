@@ -1,11 +1,10 @@
-"""Arrays to pictures: images, and heat layers over them, as data URIs.
+"""Arrays to pictures: images, and heat layers over them, as what an `<img>` names.
 
 Maps are scaled here and nowhere else, and the scale is returned to be printed beside them.
 """
 
 from __future__ import annotations
 
-import base64
 import io
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+
+from auditor.packing import picture_source, read_source
 
 Pixels = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
@@ -38,11 +39,11 @@ class HeatLayer:
 
 
 def picture_uri(image: Pixels) -> str:
-    """An image (h, w, c) uint8 as JPEG in a data URI; small ones are enlarged without smoothing."""
+    """An image (h, w, c) uint8 as JPEG; small ones are enlarged without smoothing."""
     shown = _enlarged(image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1))
     buffer = io.BytesIO()
     Image.fromarray(shown).save(buffer, "JPEG", quality=90, subsampling=0)
-    return data_uri("image/jpeg", buffer.getvalue())
+    return picture_source("jpeg", buffer.getvalue())
 
 
 def difference_uri(change: Map) -> tuple[str, float | None]:
@@ -75,17 +76,17 @@ def heat_layer(values: Map, scale: float | None = None) -> HeatLayer:
     layer.putpalette(_HEAT_COLOURS)
     buffer = io.BytesIO()
     layer.save(buffer, "PNG", transparency=_HEAT_OPACITIES, compress_level=4)  # more takes longer and saves nothing
-    return HeatLayer(data_uri("image/png", buffer.getvalue()), scale, is_signed, scale == 0)
+    return HeatLayer(picture_source("png", buffer.getvalue()), scale, is_signed, scale == 0)
 
 
 def flatten(under: str, layer: str) -> str:
-    """An image and the heat layer over it, both data URIs, as one JPEG: for paper, where nothing lies over anything."""
-    image, heat = (Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) for uri in (under, layer))
+    """An image and the heat layer over it as one JPEG: for paper, where nothing lies over anything."""
+    image, heat = (Image.open(io.BytesIO(read_source(source))) for source in (under, layer))
     pale = Image.blend(Image.new("L", image.size, 255), image.convert("L"), 0.45).convert("RGBA")
     pale.alpha_composite(heat.convert("RGBA").resize(image.size, Image.Resampling.NEAREST))
     buffer = io.BytesIO()
     pale.convert("RGB").save(buffer, "JPEG", quality=90, subsampling=0)
-    return data_uri("image/jpeg", buffer.getvalue())
+    return picture_source("jpeg", buffer.getvalue())
 
 
 def map_scale(*maps: npt.NDArray[np.floating]) -> float:
@@ -117,10 +118,6 @@ def placeholder(height: int, width: int) -> Pixels:
     middle = size[0] / 2, size[1] / 2
     drawing.text(middle, "withheld", fill="#4d5664", font=ImageFont.load_default(26), anchor="mm")
     return np.asarray(picture)
-
-
-def data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _sum_channels(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

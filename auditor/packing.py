@@ -1,12 +1,18 @@
-"""How a page carries its pictures: inside it, each map's image once; or, where that is too much, in files beside it."""
+"""How a page carries its pictures: inside it, each map's image once; or, where that is too much, in files beside it.
+
+While a page is drawn its pictures may be collected: then it names them, and they wait in a store by their names.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import re
 import zipfile
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import PurePosixPath
 
 from PIL import Image
@@ -18,21 +24,67 @@ PAGE = "report.html"
 FOLDER = "report_pictures"
 BUNDLE = "report.zip"
 
-_UNDER = re.compile(r'<img class="under" src="(data:image/[a-z]+;base64,[A-Za-z0-9+/=]+)" alt="">')
-_PICTURE = re.compile(r'<img( [^>]*?)?src="data:image/(jpeg|png);base64,([A-Za-z0-9+/=]+)"')
+Store = dict[str, bytes]
+
+_COLLECTED: ContextVar[Store | None] = ContextVar("collected", default=None)
+_CARRIED = re.compile(r'src="data:image/(jpeg|png);base64,([A-Za-z0-9+/=]+)"')
+_NAME = rf"{FOLDER}/[0-9a-f]{{20}}\.(?:jpeg|png)"
+_UNDER = re.compile(rf'<img class="under" src="({_NAME})" alt="">')
+_NAMED = re.compile(rf'src="({_NAME})"')
 _POLICY = "img-src data:;"
 
 
-def share_images(page: str) -> tuple[str, str]:
-    """The page with the image under each map named instead of carried, and the style rules that carry each once."""
+@contextlib.contextmanager
+def collecting() -> Iterator[Store]:
+    """Inside it, pictures go into a store, and what names them is the name of a file."""
+    store: Store = {}
+    token = _COLLECTED.set(store)
+    try:
+        yield store
+    finally:
+        _COLLECTED.reset(token)
+
+
+def picture_source(kind: str, data: bytes) -> str:
+    """What an `<img>` of a `jpeg` or `png` names: the picture itself; where pictures are collected, its file."""
+    store = _COLLECTED.get()
+    return _carry(f"{FOLDER}/a.{kind}", data) if store is None else _put(store, kind, data)
+
+
+def read_source(source: str) -> bytes:
+    """The bytes of a picture, from what an `<img>` names."""
+    store = _COLLECTED.get() or {}
+    return store[source] if source in store else base64.b64decode(source.partition(",")[2])
+
+
+def fits(page: str, store: Store) -> bool:
+    """Whether a page with its pictures inside it is small enough."""
+    under = set(_UNDER.findall(page))
+    named = [*_NAMED.findall(_UNDER.sub("", page)), *under]
+    return len(page) + sum(len(store[name]) for name in named) * 4 // 3 <= LARGEST_PAGE
+
+
+def collect(page: str, store: Store) -> str:
+    """The page with the pictures that it still carries named instead, and put into the store."""
+    return _CARRIED.sub(lambda found: f'src="{_put(store, found[1], base64.b64decode(found[2]))}"', page)
+
+
+def share_images(page: str, store: Store) -> tuple[str, str]:
+    """The page with the image under each map left to the style, and the style rules that carry each once."""
     names: dict[str, str] = {}
-    for uri in _UNDER.findall(page):
-        names.setdefault(uri, f"u{len(names)}")
+    for name in _UNDER.findall(page):
+        names.setdefault(name, f"u{len(names)}")
     shared = _UNDER.sub(lambda found: f'<span class="under {names[found[1]]}"></span>', page)
-    return shared, "".join(f".{name}{{background-image:url({uri})}}\n" for uri, name in names.items())
+    rules = (f".{short}{{background-image:url({_carry(name, store[name])})}}\n" for name, short in names.items())
+    return shared, "".join(rules)
 
 
-def unpack(page: str) -> dict[str, bytes]:
+def embed(page: str, store: Store) -> str:
+    """The page with every picture inside it."""
+    return _NAMED.sub(lambda found: f'src="{_carry(found[1], store[found[1]])}"', page)
+
+
+def unpack(page: str, store: Store) -> dict[str, bytes]:
     """A page whose pictures lie in files beside it and are read when they are looked at, and all of it as one archive.
 
     Returns
@@ -40,18 +92,14 @@ def unpack(page: str) -> dict[str, bytes]:
     dict[str, bytes]
         Files by their names in the folder of the page. The same page gives the same bytes.
     """
-    files: dict[str, bytes] = {}
+    sizes = {name: Image.open(io.BytesIO(data)).size for name, data in store.items()}
 
-    def put_beside(found: re.Match[str]) -> str:
-        before, kind, text = found.groups()
-        data = base64.b64decode(text)
-        name = f"{FOLDER}/{hashlib.sha256(data).hexdigest()[:20]}.{kind}"
-        files[name] = data
-        width, height = Image.open(io.BytesIO(data)).size
-        return f'<img{before or " "}loading="lazy" width="{width}" height="{height}" src="{name}"'
+    def wait(found: re.Match[str]) -> str:
+        width, height = sizes[found[1]]
+        return f'loading="lazy" width="{width}" height="{height}" {found[0]}'
 
-    page = _PICTURE.sub(put_beside, page).replace(_POLICY, "img-src data: 'self' file:;", 1)
-    files = {PAGE: page.encode("utf-8")} | files
+    page = _NAMED.sub(wait, page).replace(_POLICY, "img-src data: 'self' file:;", 1)
+    files = {PAGE: page.encode("utf-8")} | store
     return files | {BUNDLE: _bundle(files)}
 
 
@@ -60,13 +108,22 @@ def is_beside(name: str) -> bool:
     return name == BUNDLE or name.startswith(f"{FOLDER}/")
 
 
+def _put(store: Store, kind: str, data: bytes) -> str:
+    name = f"{FOLDER}/{hashlib.sha256(data).hexdigest()[:20]}.{kind}"
+    store[name] = data
+    return name
+
+
+def _carry(name: str, data: bytes) -> str:
+    return f"data:image/{PurePosixPath(name).suffix[1:]};base64,{base64.b64encode(data).decode('ascii')}"
+
+
 def _bundle(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name)  # of 1980: an archive knows no clock
             entry.external_attr = 0o644 << 16
-            is_page = PurePosixPath(name).suffix == ".html"
-            entry.compress_type = zipfile.ZIP_DEFLATED if is_page else zipfile.ZIP_STORED
+            entry.compress_type = zipfile.ZIP_DEFLATED if name == PAGE else zipfile.ZIP_STORED
             archive.writestr(entry, data)
     return buffer.getvalue()

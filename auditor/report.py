@@ -165,7 +165,7 @@ def render_html(
         A template of the user's cannot be drawn.
     """
     page = view_page(result, arrays, run=run, pictures=pictures or _configured_pictures(result), own=own)
-    return _share_images(fill_page(page, warnings, own), own)
+    return _carry_all(*_collect(page, warnings, own), own)
 
 
 def view_page(
@@ -206,20 +206,28 @@ def _missing_arrays_told() -> Iterator[None]:
 
 def _draw_html(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates) -> dict[str, bytes]:
     """One file; where that is too large the page, its pictures, and an archive of both."""
-    whole = fill_page(page, warnings, own)
-    single = _share_images(whole, own).encode("utf-8")
-    return {packing.PAGE: single} if len(single) <= packing.LARGEST_PAGE else packing.unpack(whole)
+    whole, store = _collect(page, warnings, own)
+    if packing.fits(whole, store):
+        return {packing.PAGE: _carry_all(whole, store, own).encode("utf-8")}
+    return packing.unpack(whole, store)
 
 
-def _share_images(whole: str, own: OwnTemplates) -> str:
-    """The page with the images under its maps once, in its stylesheet, where it has ours."""
+def _collect(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates) -> tuple[str, packing.Store]:
+    """The page, which names its pictures, and these."""
+    with packing.collecting() as store:
+        text = fill_page(page, warnings, own)
+    return packing.collect(text, store), store
+
+
+def _carry_all(whole: str, store: packing.Store, own: OwnTemplates) -> str:
+    """The page with its pictures inside; the images under its maps once, in its stylesheet, where it has ours."""
     style = _style(own, paper=False)
     sheet = f"<style>{style['style']}</style>"
-    if sheet not in whole:
-        return whole
-    page, rules = packing.share_images(whole)
-    new = f"{style['style']}{rules}"
-    return page.replace(sheet, f"<style>{new}</style>", 1).replace(style["style_hash"], _policy_hash(new), 1)
+    if sheet in whole:
+        whole, rules = packing.share_images(whole, store)
+        new = f"{style['style']}{rules}"
+        whole = whole.replace(sheet, f"<style>{new}</style>", 1).replace(style["style_hash"], _policy_hash(new), 1)
+    return packing.embed(whole, store)
 
 
 def _style(own: OwnTemplates, *, paper: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 from auditor import packing
 from auditor.figures import heat_layer, picture_uri
 from auditor.history import Rows, Run, load_hashes, save_run
-from auditor.packing import share_images, unpack
+from auditor.packing import collect, collecting, embed, picture_source, share_images, unpack
 from auditor.report import render_html, write_report
 from auditor.runs.verify import verify_run
 from tests.synthetic import make_arrays, make_result, without_studies
@@ -45,12 +45,25 @@ class TestInside:
         assert page.count(heat_layer(arrays[many.maps[0].array]).uri) >= 5
 
     def test_images_that_differ_have_names_that_differ(self):
-        page = "".join(
-            f'<img class="under" src="data:image/jpeg;base64,{text}" alt="">' for text in ("AA==", "BB==", "AA==")
-        )
-        shared, rules = share_images(page)
+        with collecting() as store:
+            names = [picture_source("jpeg", data) for data in (b"one", b"two", b"one")]
+        page = "".join(f'<img class="under" src="{name}" alt="">' for name in names)
+        shared, rules = share_images(page, store)
         assert re.findall(r"u\d", shared) == ["u0", "u1", "u0"]
-        assert rules.count("background-image") == 2
+        assert rules.count("background-image:url(data:image/jpeg;base64,") == 2
+
+    def test_what_is_collected_and_embedded_again_is_the_same_page(self):
+        page = "<p>words</p>" + "".join(f'<img src="{picture_source("png", data)}">' for data in (b"one", b"two"))
+        store = {}
+        named = collect(page, store)
+        assert "base64" not in named
+        assert sorted(store.values()) == [b"one", b"two"]
+        assert embed(named, store) == page
+
+    def test_a_name_that_looks_like_one_of_ours_stays_text(self):
+        name = 'src="report_pictures/00000000000000000000.png"'
+        page = render_html(without_studies(make_result(classes=(name, "dog"))), make_arrays())
+        assert "src=&#34;report_pictures/00000000000000000000.png&#34;" in page
 
 
 class TestBeside:
@@ -102,7 +115,7 @@ class TestBeside:
         assert all(re.search(r'loading="lazy" width="\d+" height="\d+"', image) for image in images)
 
     def test_a_page_without_pictures_has_none_beside_it(self):
-        assert set(unpack("<p>words</p>")) == {"report.html", "report.zip"}
+        assert set(unpack("<p>words</p>", {})) == {"report.html", "report.zip"}
 
     @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
     def test_a_browser_shows_them_from_the_disk_without_complaint(self, large):
