@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -98,7 +99,7 @@ def save_run(run: Run, reports: Path) -> Path:
             {column: pa.array(map(_storable, run.rows.columns[column]), types[column]) for column in _COLUMNS}
         )
         pq.write_table(table, partial / ROWS, compression="zstd")
-        np.savez_compressed(partial / ARRAYS, allow_pickle=False, **_numbered(run.arrays))
+        _write_arrays(partial / ARRAYS, run.arrays)
         _write_hashes(partial, Hashes({file: hash_file(partial / file) for file in (RESULT, ROWS, ARRAYS)}))
         target = reports / name
         for attempt in range(1, 1000):
@@ -232,12 +233,28 @@ def _storable(value: str | float | None) -> str | float | None:
     return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
 
 
-def _numbered(arrays: Arrays) -> NewArrays:
-    """Arrays under plain names: keys hold user text, which must not become paths inside a zip."""
-    return {
-        "names": np.array(list(arrays), dtype=np.str_),
-        **{f"a{n}": a for n, a in enumerate(arrays.values())},
-    }
+def _write_arrays(file: Path, arrays: Arrays) -> None:
+    """As `numpy.savez` does, under plain names: keys hold user text, which must not become paths inside a zip.
+
+    What hardly shrinks is stored as it is: maps are noise to a compressor, and reading them would take three times as
+    long.
+    """
+    names = np.array(list(arrays), dtype=np.str_)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, values in [
+            ("names", names),
+            *((f"a{number}", values) for number, values in enumerate(arrays.values())),
+        ]:
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.asanyarray(values), allow_pickle=False)
+            sample = buffer.getvalue()[:_SAMPLE]
+            shrinks = len(zlib.compress(sample)) < _WORTHWHILE * len(sample)
+            way = zipfile.ZIP_DEFLATED if shrinks else zipfile.ZIP_STORED
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getbuffer(), way)
+
+
+_SAMPLE, _WORTHWHILE = 2**16, 0.7
+"""Bytes of an array that are tried, and how far they must shrink."""
 
 
 def _write_hashes(folder: Path, hashes: Hashes) -> None:

@@ -98,8 +98,9 @@ def unpack(page: str, store: Store) -> dict[str, bytes]:
         width, height = sizes[found[1]]
         return f'loading="lazy" width="{width}" height="{height}" {found[0]}'
 
+    shown = {name: store[name] for name in dict.fromkeys(_NAMED.findall(page))}  # in their order on the page
     page = _NAMED.sub(wait, page).replace(_POLICY, "img-src data: 'self' file:;", 1)
-    files = {PAGE: page.encode("utf-8")} | store
+    files = {PAGE: page.encode("utf-8")} | shown
     return files | {BUNDLE: _bundle(files)}
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, overload
 
 from markupsafe import Markup
@@ -33,6 +36,9 @@ from auditor.views.wording import (
 
 MOST_IMAGES_ON_PAPER = 12
 """So many images a PDF shows with their maps; the page on the screen has them all."""
+
+_AHEAD = 4
+"""Images of the gallery that are drawn before their turn."""
 
 
 def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
@@ -111,6 +117,17 @@ class Gallery(Sequence[dict[str, Any]]):
     def __getitem__(self, at: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
         numbers = range(len(self))[at]
         return self._draw(numbers) if isinstance(numbers, int) else [self._draw(number) for number in numbers]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Drawn a little ahead by two threads: reading, scaling and encoding leave the interpreter to the other."""
+        with ThreadPoolExecutor(2) as hands:
+            drawn: deque[Future[dict[str, Any]]] = deque()
+            for number in range(len(self)):
+                drawn.append(hands.submit(copy_context().run, self._draw, number))
+                if len(drawn) == _AHEAD:
+                    yield drawn.popleft().result()
+            while drawn:
+                yield drawn.popleft().result()
 
     def _draw(self, number: int) -> dict[str, Any]:
         exemplar = self._exemplars[number]
