@@ -2,8 +2,9 @@
 
     make pictures
     python docs/make_pictures.py report several     # only some
+    python docs/make_pictures.py --from FOLDER      # of runs that are there already, as FOLDER/NAME/RUN
 
-Audits the examples (a quarter of an hour for all), opens the reports in Chromium (light, dark, phone), turns PDFs into
+Audits the examples (half an hour for all), opens the reports in Chromium (light, dark, phone), turns PDFs into
 pages, and writes the page that shows them all, `docs/screenshots.md`. Needs Debian's `chromium` and `poppler-utils`;
 set CHROMIUM to another browser's path elsewhere.
 """
@@ -45,11 +46,10 @@ REPORTS = {
 
 KEPT = {
     "twin": ("light", "artefacts"),
-    "several": ("light", "regions", "activation", "counterfactual", "contrast"),
-    "imagenet": ("light", "artefacts", "regions", "trust", "activation", "pdf"),
-    "errors": ("contrast",),
+    "several": ("light", "evidence", "activation", "counterfactual", "contrast"),
+    "errors": ("contrast", "counterfactual"),
 }
-"""What is kept of the reports that are shown beside the first."""
+"""What is kept of the reports that are not shown whole."""
 
 NOT_SHOWN = ("methods", "skipped", "provenance", "notes")
 """Sections of text and tables alone."""
@@ -62,6 +62,10 @@ def audit(config: str | None, folder: Path) -> Path:
     done = subprocess.run([sys.executable, "-m", "auditor.cli", *words], cwd=ROOT, check=False)
     if done.returncode not in (0, 1, 4):
         raise SystemExit(done.returncode)
+    return only_run(folder)
+
+
+def only_run(folder: Path) -> Path:
     return next(folder.rglob("result.json")).parent
 
 
@@ -90,13 +94,16 @@ def photograph(page_file: Path, name: str) -> None:
                 with Image.open(target) as picture:
                     picture.crop((0, 0, picture.width, min(TALLEST, picture.height))).save(target)
                 shrink(target)
+        page.locator("#gallery figure[data-method] .enlarge").first.click()
+        page.screenshot(path=PICTURES / f"{name}.viewer.png")
+        shrink(PICTURES / f"{name}.viewer.png")
         browser.close()
 
 
 def page_through(pdf: Path, name: str) -> None:
     """All pages of the PDF on one sheet."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["pdftoppm", "-r", "45", "-png", str(pdf), f"{folder}/page"], check=True)
+        subprocess.run(["pdftoppm", "-r", "60", "-png", str(pdf), f"{folder}/page"], check=True)
         pages = [Image.open(file).convert("RGB") for file in sorted(Path(folder).glob("page*.png"))]
         across = min(4, len(pages))
         down = -(-len(pages) // across)
@@ -112,7 +119,13 @@ def page_through(pdf: Path, name: str) -> None:
 def write_page() -> None:
     """The page that shows all pictures there are, by report."""
     titles = {section: title for section, title, _ in SECTIONS}
-    titles |= {"light": "The first page", "dark": "Dark", "phone": "On a phone", "pdf": "The PDF"}
+    titles |= {
+        "light": "The first page",
+        "dark": "Dark",
+        "phone": "On a phone",
+        "viewer": "A map in large, beside its image",
+    }
+    titles |= {"pdf": "Every page of the PDF"}
     parts = ["# What a report looks like\n\nMade by `make pictures`; long sections are cut."]
     for name, (heading, _) in REPORTS.items():
         shown = [part for part in titles if (PICTURES / f"{name}.{part}.png").is_file()]
@@ -126,11 +139,13 @@ def write_page() -> None:
 
 def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[1:] or list(REPORTS):
+    words = sys.argv[1:]
+    runs = Path(words[1]).resolve() if words[:1] == ["--from"] else None
+    for name in words[2 if runs else 0 :] or list(REPORTS):
         for file in PICTURES.glob(f"{name}.*.png"):
             file.unlink()
         with tempfile.TemporaryDirectory() as folder:
-            run = audit(REPORTS[name][1], Path(folder))
+            run = audit(REPORTS[name][1], Path(folder)) if runs is None else only_run(runs / name)
             photograph(run / "report.html", name)
             page_through(run / "report.pdf", name)
         for file in PICTURES.glob(f"{name}.*.png"):
