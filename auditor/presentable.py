@@ -54,8 +54,8 @@ def withhold(result: AuditResult, arrays: Arrays, pictures: Pictures) -> tuple[A
     shown = _Changed(arrays, change=lambda key, values: values if key in made_up else _reduced(values, pictures))
     if pictures == "thumbnails":
         return result, shown
-    mean = arrays.get(result.data.mean_image)
-    rename = _renaming(result, b"" if mean is None else mean.tobytes())
+    mean = result.data.mean_image
+    rename = _renaming(result, arrays[mean].tobytes() if mean in arrays else b"")
     return _rewritten(result, rename), _Changed(shown, rename=lambda key: rename(key, ""))
 
 
@@ -100,7 +100,13 @@ def checked(arrays: Arrays) -> Arrays:
 
 
 class _Changed(Arrays):
-    """Arrays under other names, or with other values, made when they are read."""
+    """Arrays under other names, or with other values, made when they are read.
+
+    Raises
+    ------
+    ReportError
+        At the reading of one that is not there: a result names only arrays that were saved with it.
+    """
 
     def __init__(
         self,
@@ -113,8 +119,13 @@ class _Changed(Arrays):
         self._keys = {rename(key): key for key in arrays}
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        if name not in self._keys:
+            raise ReportError(f"arrays.npz: array {name!r} is missing, which result.json names")
         key = self._keys[name]
         return self._change(key, self._arrays[key])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._keys
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)

@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from auditor.errors import TemplateError
+from auditor.errors import ReportError, TemplateError
 
 LOOK = "look.css"
 """The style sheet among a user's templates."""
@@ -125,11 +125,13 @@ def render_page(name: str, view: Mapping[str, Any], own: OwnTemplates) -> str:
     ------
     TemplateError
         A template of the user's fails, whatever it does; the file and line are told.
+    ReportError
+        An array that the page shows is missing or damaged.
     """
     try:
         return open_templates(autoescape=True, own=own).get_template(name).render(view)
     except Exception as fault:
-        if not own.files:
+        if not own.files or isinstance(fault, ReportError):  # the run is at fault, whose pictures are drawn here
             raise
         raise TemplateError(f"{_place(fault, own)}: {_describe(fault)}") from None
 

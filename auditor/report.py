@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 import platform
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -179,8 +179,7 @@ def view_page(
         An array that the result names is missing or damaged.
     """
     result, arrays = show_plainly(*withhold(point(result), checked(arrays), pictures))
-    with _missing_arrays_told():
-        view = view_result(result, arrays)
+    view = view_result(result, arrays)
     view |= {"warnings": result.warnings, "run": make_visible(run), "sections": list(SECTIONS)}
     view |= {"pictures": PICTURE_NOTES[pictures], "picture": own.picture}
     worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
@@ -191,17 +190,7 @@ def view_page(
 def fill_page(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates, *, paper: bool = False) -> str:
     """The page from its variables and what came up since they were made; on paper, as it goes into the PDF."""
     told = {"warnings": [*page["warnings"], *warnings]}
-    with _missing_arrays_told():
-        return render_page("report.html.j2", page | told | _style(own, paper=paper), own)
-
-
-@contextlib.contextmanager
-def _missing_arrays_told() -> Iterator[None]:
-    """Pictures are drawn when a view or a template asks for them, and only then it shows that an array is missing."""
-    try:
-        yield
-    except KeyError as fault:
-        raise ReportError(f"arrays.npz: array {fault} is missing, which result.json names") from None
+    return render_page("report.html.j2", page | told | _style(own, paper=paper), own)
 
 
 def _draw_html(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates) -> dict[str, bytes]:

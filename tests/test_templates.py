@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -21,7 +22,7 @@ from auditor.rendering import BUILT_IN, LARGEST_PICTURE, MOST_BYTES, MOST_FILES,
 from auditor.report import SECTIONS, render_html, view_page, write_report
 from auditor.result import AuditResult, result_to_json
 from auditor.runs.verify import exit_code, verify_run
-from tests.synthetic import make_arrays, make_result
+from tests.synthetic import make_arrays, make_result, without_studies
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "own_templates" / "templates"
@@ -318,3 +319,14 @@ class TestVerifying:
         second = read_own_templates(folder).digest
         (folder / "a.j2").rename(folder / "b.j2")
         assert len({first, second, read_own_templates(folder).digest, BUILT_IN.digest}) == 4
+
+
+@pytest.mark.parametrize("broken", [None, np.full((8, 8, 1), np.nan, np.float32)])
+def test_a_picture_that_is_missing_or_damaged_is_the_fault_of_the_run_and_not_of_the_templates(broken):
+    result, arrays = without_studies(make_result()), make_arrays()
+    key = result.exemplars[0].maps[0].array
+    arrays = {name: values for name, values in arrays.items() if name != key} | (
+        {} if broken is None else {key: broken}
+    )
+    with pytest.raises(ReportError, match=r"^arrays\.npz: .*map gradient"):
+        render_html(result, arrays, own=read_own_templates(EXAMPLE))

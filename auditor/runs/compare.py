@@ -11,7 +11,6 @@ import numpy as np
 from markupsafe import Markup
 
 from auditor import figures, plots
-from auditor.errors import ReportError
 from auditor.history import Arrays
 from auditor.presentable import checked
 from auditor.records import Exemplar, Finding, Measurement
@@ -91,10 +90,7 @@ def render_comparison(
         An array that a result names is missing.
     """
     changes, differences = compare_results(*results), list_differences(*results)
-    try:
-        pairs = _view_pairs(results, (checked(arrays[0]), checked(arrays[1])))
-    except KeyError as fault:
-        raise ReportError(f"arrays.npz: array {fault} is missing, which result.json names") from None
+    pairs = _view_pairs(results, (checked(arrays[0]), checked(arrays[1])))
     view = {
         "sides": list(zip(("before", "after"), runs, results, strict=True)),
         "changes": [
