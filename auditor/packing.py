@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 import zipfile
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -17,6 +17,9 @@ LARGEST_PAGE = 10 * 2**20
 PAGE = "report.html"
 FOLDER = "report_pictures"
 BUNDLE = "report.zip"
+
+_FILE = re.compile(r"[0-9a-f]{20}\.(jpeg|png)")
+"""Name of a picture beside a page."""
 
 _UNDER = re.compile(r'<img class="under" src="(data:image/[a-z]+;base64,[A-Za-z0-9+/=]+)" alt="">')
 _PICTURE = re.compile(r'<img( [^>]*?)?src="data:image/(jpeg|png);base64,([A-Za-z0-9+/=]+)"')
@@ -51,13 +54,26 @@ def unpack(page: str) -> dict[str, bytes]:
         return f'<img{before or " "}loading="lazy" width="{width}" height="{height}" src="{name}"'
 
     page = _PICTURE.sub(put_beside, page).replace(_POLICY, "img-src data: 'self' file:;", 1)
-    files = {PAGE: page.encode("utf-8")} | files
-    return files | {BUNDLE: _bundle(files)}
+    files |= {PAGE: page.encode("utf-8")}  # last: files are put in their places in this order, and it names the others
+    return {BUNDLE: _bundle(files)} | files
 
 
 def is_beside(name: str) -> bool:
     """Whether a file of a run is one that a large page needs beside it, or its archive."""
     return name == BUNDLE or name.startswith(f"{FOLDER}/")
+
+
+def is_pictures(folder: Path) -> bool:
+    """Whether this is the folder of pictures that `unpack` fills, with nothing else in it and no link on the way.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    if folder.name != FOLDER or folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(_FILE.fullmatch(file.name) and file.is_file() and not file.is_symlink() for file in folder.iterdir())
 
 
 def _bundle(files: dict[str, bytes]) -> bytes:

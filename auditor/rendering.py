@@ -17,7 +17,7 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from auditor.errors import TemplateError
+from auditor.errors import ReportError, TemplateError
 
 LOOK = "look.css"
 """The style sheet among a user's templates."""
@@ -128,6 +128,8 @@ def render_page(name: str, view: Mapping[str, Any], own: OwnTemplates) -> str:
     """
     try:
         return open_templates(autoescape=True, own=own).get_template(name).render(view)
+    except ReportError:  # of the run, whose pictures are read while the page is drawn
+        raise
     except Exception as fault:
         if not own.files:
             raise
