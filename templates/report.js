@@ -11,8 +11,10 @@
     for (const slider of document.querySelectorAll("input[type=range]")) slider.value = percent;
   };
   document.addEventListener("input", ({ target }) => target.type === "range" && setOpacity(target.value));
-  const [kept] = document.querySelectorAll("input[type=range]");
-  if (kept.value !== "100") setOpacity(kept.value); // a browser may bring back what was chosen before
+  addEventListener("pageshow", () => {
+    const [kept] = document.querySelectorAll("input[type=range]"); // a browser may bring back what was chosen before
+    if (kept.value !== "100") setOpacity(kept.value);
+  });
 
   if (form) {
     const items = [...document.querySelectorAll("#gallery .exemplar")];
@@ -31,6 +33,7 @@
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("reset", () => setTimeout(() => (setOpacity(100), apply())));
     apply();
+    addEventListener("pageshow", apply);
   }
 
   const pictureOf = (figure) => figure.querySelector(".stack, img");

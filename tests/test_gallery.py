@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from auditor.report import SECTIONS, render_html
 from auditor.result import AuditResult
@@ -99,7 +99,7 @@ class TestFilters:
         assert names(page) == []
         assert page.locator("#none").is_visible()
         page.click("#filters button[type=reset]")
-        page.wait_for_function("document.querySelector('#filters output').textContent === '4 of 4 images'")
+        expect(page.locator("#filters output")).to_have_text("4 of 4 images")
         assert names(page) == ["one", "two", "three", "four"]
         assert not page.locator("#none").is_visible()
 
@@ -153,6 +153,7 @@ class TestOpacity:
         page.select_option("#filters [name=label]", "dog")
         page.goto("about:blank")
         page.go_back()
+        expect(page.locator("#filters output")).to_have_text("2 of 4 images")
         assert page.locator("#opacity").input_value() == "30"
         assert self.opacities(page) == pytest.approx([0.3, 0.835])
         assert names(page) == ["two", "four"]

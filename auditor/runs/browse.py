@@ -87,6 +87,8 @@ def make_app(reports: Path, *, hosts: Callable[[str], bool], token: str | None =
         if path in ("/", f"/{PAGE}"):
             policy = {"Content-Security-Policy": f"{index_policy()}; frame-ancestors 'none'"}
             return Response(render_index(read_runs(reports)), headers=_HEADERS | policy, media_type="text/html")
+        if path == "/favicon.ico":  # browsers ask for it, whatever a page says, and complain where it is missing
+            return Response(status_code=204, headers=_HEADERS)
         start, *parts = path.split("/")
         data = read_file(reports, *parts) if start == "" and len(parts) in (2, 3) else None
         if data is None:
