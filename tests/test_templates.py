@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -199,14 +198,6 @@ class TestFaults:
         assert re.search(said, str(ending.exception))
         assert (run / "report.html").read_text() == "an older report"
         assert (run / "hashes.json").read_text() == hashes
-
-    @pytest.mark.parametrize("key", ["with", "map gradient"])
-    def test_a_damaged_run_is_not_laid_at_their_door(self, run, folder, key):
-        put(folder, "look.css", "p { color: red }")
-        arrays = make_arrays()
-        arrays[key] = np.full((8, 8, 1), np.inf, np.float32)
-        with pytest.raises(ReportError, match=f"arrays.npz: '{key}': damaged"):
-            render_html(make_result(), arrays, own=read_own_templates(folder))
 
     def test_a_folder_that_is_missing_empty_or_too_large(self, folder):
         with pytest.raises(TemplateError, match="gone: no such folder"):

@@ -344,7 +344,11 @@ class TestTheReport:
 
     @pytest.mark.parametrize(
         ("verdict", "about"),
-        [("relies", "tag, cat: yes"), ("no_evidence", "tag: no evidence"), ("error", "tag: whether")],
+        [
+            ("relies", "tag, cat: yes"),
+            ("no_evidence", "tag, every class: no evidence"),
+            ("error", "tag, every class: whether"),
+        ],
     )
     def test_a_scan_that_found_nothing_speaks_of_no_single_class(self, verdict, about):
         result = make_result()
