@@ -144,7 +144,12 @@ def index(folder: Path) -> None:
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Write the comparison, with maps, as an HTML page.")
-def compare(before: Path, after: Path, output: Path | None) -> int:
+@click.option(
+    "--pictures",
+    type=click.Choice(["all", "thumbnails", "none"]),
+    help="How much the page shows of the audited images, instead of what both runs' report.pictures allow.",
+)
+def compare(before: Path, after: Path, output: Path | None, pictures: str | None) -> int:
     """Compare two saved runs: verdicts, effects, circumstances, and the same images' maps."""
     from auditor.history import load_arrays, load_result
     from auditor.runs.compare import compare_results, describe_effect, exit_code, list_differences, render_comparison
@@ -154,7 +159,7 @@ def compare(before: Path, after: Path, output: Path | None) -> int:
     results = load_result(before), load_result(after)
     if output is not None:
         names = before.absolute().name, after.absolute().name
-        page = render_comparison(names, results, (load_arrays(before), load_arrays(after)))
+        page = render_comparison(names, results, (load_arrays(before), load_arrays(after)), pictures)  # type: ignore[arg-type]
         if not output.parent.is_dir():
             raise ConfigError(f"--output: {output.parent}: no such folder")
         write_files({output: page.encode()})

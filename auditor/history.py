@@ -12,7 +12,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 NewArrays = dict[str, npt.NDArray[Any]]
 
 RESULT, ROWS, ARRAYS, HASHES = "result.json", "rows.parquet", "arrays.npz", "hashes.json"
+
+PAGES = ("report.html", "report.pdf")
+"""What a report is read as."""
 
 _COLUMNS = (
     "image", "group", "label", "predicted", "artefact", "target", "measurement", "condition", "method", "value",
@@ -206,20 +209,33 @@ def load_hashes(folder: Path) -> Hashes | None:
 
 def record_report(
     folder: Path, names: Iterable[str], versions: Mapping[str, str], pictures: str, own: OwnTemplates | None
-) -> None:
+) -> list[str]:
     """Add the hashes of a new report to a run's; those of its evidence stay as they were first written.
 
-    Without templates, those recorded stay: what was written needs none.
+    Without templates, the circumstances recorded stay: what was written needs none of them.
+
+    Returns
+    -------
+    list[str]
+        Pages that lie there and were drawn otherwise than the new one: their hashes are no longer known.
     """
     known = load_hashes(folder) or Hashes({})
-    kept = {name: digest for name, digest in known.files.items() if not is_beside(name) or (folder / name).exists()}
-    files = kept | {name: hash_file(folder / name) for name in names}
-    templates, digest = known.templates, known.templates_hash
-    if own is not None:
-        templates, digest = "", own.digest
-        if own.files:
-            templates = Path(os.path.relpath(own.folder.resolve(), folder.resolve())).as_posix()
-    _write_hashes(folder, Hashes(files, folder.absolute().name, dict(versions), pictures, templates, digest))
+    drawn = Hashes({}, folder.absolute().name, dict(versions), pictures)
+    if own is not None and own.files:
+        origin = Path(os.path.relpath(own.folder.resolve(), folder.resolve())).as_posix()
+        drawn = replace(drawn, templates=origin, templates_hash=own.digest)
+    if own is None and known.run:
+        drawn = replace(known, files={})
+    new = {name: hash_file(folder / name) for name in names}
+    is_other = replace(known, files={}) != drawn
+    other = [name for name in PAGES if is_other and name not in new and name in known.files]
+    kept = {
+        name: digest
+        for name, digest in known.files.items()
+        if name not in other and (not is_beside(name) or ((folder / name).exists() and "report.html" not in other))
+    }
+    _write_hashes(folder, replace(drawn, files=kept | new))
+    return [name for name in other if (folder / name).exists()]
 
 
 def hash_file(file: Path) -> str:

@@ -67,7 +67,9 @@ def show_plainly(result: AuditResult, arrays: Arrays) -> tuple[AuditResult, Arra
     names = {name for name in _named(result, _NAMES) if _show(name, LONGEST_NAME) != name}
     parts = re.compile("(" + "|".join(map(re.escape, sorted(names, key=len, reverse=True))) + ")") if names else None
 
-    def change(text: str, _: str) -> str:
+    def change(text: str, place: str) -> str:
+        if place == "pointer":  # it leads into the saved result, which keeps its names as they are
+            return text
         pieces = parts.split(text) if parts else [text]
         return "".join(
             _show(piece, LONGEST_NAME if number % 2 else LONGEST_TEXT) for number, piece in enumerate(pieces)
@@ -86,6 +88,11 @@ def make_visible(text: str) -> str:
     shown = _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
     turns = not shown.isascii() and any(unicodedata.bidirectional(sign) in ("R", "AL", "AN") for sign in shown)
     return f"\u2068{shown}\u2069" if turns else shown
+
+
+def show_short(text: str) -> str:
+    """A text as `show_plainly` shows a name."""
+    return _show(text, LONGEST_NAME)
 
 
 def checked(arrays: Arrays) -> Arrays:

@@ -130,6 +130,8 @@ def render_page(name: str, view: Mapping[str, Any], own: OwnTemplates) -> str:
     """
     try:
         return open_templates(autoescape=True, own=own).get_template(name).render(view)
+    except ReportError:  # of the run, whose pictures are read while the page is drawn
+        raise
     except Exception as fault:
         if not own.files or isinstance(fault, ReportError):  # the run is at fault, whose pictures are drawn here
             raise

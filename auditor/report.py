@@ -58,18 +58,26 @@ def write_report(
     TemplateError
         A template of the user's cannot be drawn.
     """
-    chosen = pictures or _configured_pictures(load_result(folder))
+    chosen = pictures or configured_pictures(load_result(folder))
     is_drawn = bool({"html", "pdf"} & set(formats))
     templates = known_templates(folder) if own is None and is_drawn else own or BUILT_IN
+    beside = folder / packing.FOLDER
+    if beside.is_symlink():  # it may lead to somebody's own pictures, which are neither ours to replace nor to remove
+        raise ReportError(f"{beside}: a symbolic link; wanted a folder, or nothing there")
     drawing = draw_report(folder, formats, chosen, run=folder.absolute().name, own=templates)
     write_files({folder / name: data for name, data in drawing.files.items()})
     if packing.PAGE in drawing.files:
         _remove_old_pictures(folder, drawing.files)
     try:
-        record_report(folder, drawing.files, renderer_versions(), chosen, templates if is_drawn else None)
+        others = record_report(folder, drawing.files, renderer_versions(), chosen, templates if is_drawn else None)
     except ReportError as fault:
         return [*drawing.warnings, f"{fault}; the hashes of the report are not recorded"]
-    return drawing.warnings
+    told = [
+        f"{folder / name}: stays as it was drawn before, with other pictures, templates or versions; "
+        "render or remove it, too"
+        for name in others
+    ]
+    return [*drawing.warnings, *told]
 
 
 def _remove_old_pictures(folder: Path, files: Collection[str]) -> None:
@@ -164,7 +172,7 @@ def render_html(
     TemplateError
         A template of the user's cannot be drawn.
     """
-    page = view_page(result, arrays, run=run, pictures=pictures or _configured_pictures(result), own=own)
+    page = view_page(result, arrays, run=run, pictures=pictures or configured_pictures(result), own=own)
     return _carry_all(*_collect(page, warnings, own), own)
 
 
@@ -215,7 +223,7 @@ def _carry_all(whole: str, store: packing.Store, own: OwnTemplates) -> str:
     if sheet in whole:
         whole, rules = packing.share_images(whole, store)
         new = f"{style['style']}{rules}"
-        whole = whole.replace(sheet, f"<style>{new}</style>", 1).replace(style["style_hash"], _policy_hash(new), 1)
+        whole = whole.replace(sheet, f"<style>{new}</style>", 1).replace(style["style_hash"], policy_hash(new), 1)
     return packing.embed(whole, store)
 
 
@@ -224,10 +232,15 @@ def _style(own: OwnTemplates, *, paper: bool) -> dict[str, Any]:
     sheets = ["", read_template("style.css"), read_template("paper.css") if paper else "", own.look]
     style, script = "\n".join(sheets), f"\n{read_template('report.js')}"
     carried = {"style": Markup(style), "script": Markup(script)}
-    return carried | {"paper": paper, "style_hash": _policy_hash(style), "script_hash": _policy_hash(script)}
+    return carried | {"paper": paper, "style_hash": policy_hash(style), "script_hash": policy_hash(script)}
 
 
-def _policy_hash(text: str) -> str:
+def script_source() -> str:
+    """The one script of a report, as a policy names what may run."""
+    return f"'{_style(BUILT_IN, paper=False)['script_hash']}'"
+
+
+def policy_hash(text: str) -> str:
     """As a page's policy names what it may use (CSP level 3)."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
 
@@ -256,7 +269,8 @@ def choose_attachment(folder: Path, result: AuditResult, pictures: Pictures) -> 
     return (folder / RESULT).read_bytes().decode("utf-8")
 
 
-def _configured_pictures(result: AuditResult) -> Pictures:
+def configured_pictures(result: AuditResult) -> Pictures:
+    """How much of the audited images the configuration of a run lets its report show."""
     section = result.provenance.config.get("report", {})
     configured = section.get("pictures", "all") if isinstance(section, dict) else None
     return next((mode for mode in PICTURE_NOTES if mode == configured), "none")

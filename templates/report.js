@@ -11,6 +11,10 @@
     for (const slider of document.querySelectorAll("input[type=range]")) slider.value = percent;
   };
   document.addEventListener("input", ({ target }) => target.type === "range" && setOpacity(target.value));
+  addEventListener("pageshow", () => {
+    const [kept] = document.querySelectorAll("input[type=range]"); // a browser may bring back what was chosen before
+    if (kept.value !== "100") setOpacity(kept.value);
+  });
 
   if (form) {
     const items = [...document.querySelectorAll("#gallery .exemplar")];
@@ -28,7 +32,8 @@
     form.addEventListener("input", apply);
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("reset", () => setTimeout(() => (setOpacity(100), apply())));
-    apply(); // a browser may bring back what was chosen before
+    apply();
+    addEventListener("pageshow", apply);
   }
 
   const pictureOf = (figure) => figure.querySelector(".stack, img");

@@ -46,8 +46,8 @@ FLOORS = [
     {"studies.orders"},
     {"studies.trust", "studies.activation", "studies.counterfactual", "studies.contrast"},
     {"views.page", "studies.table", "pdf", "exports", "runs.page"},
-    {"audit", "report", "proposal", "lab.planting", "runs.compare", "runs.browse", "runs.prune", "terminal"},
-    {"lab.training", "lab.augmentation", "runs.verify"},
+    {"audit", "report", "proposal", "lab.planting", "runs.prune", "terminal"},
+    {"lab.training", "lab.augmentation", "runs.verify", "runs.compare", "runs.browse"},
     {"lab.table", "lab.unmask", "cli_runs"},
     {"cli"},
 ]

@@ -27,7 +27,7 @@ from auditor.runs.index import Listing
 from auditor.runs.page import render_index
 from auditor.runs.trends import MOST_POINTS
 from tests.small_world import Command
-from tests.synthetic import make_arrays, make_history, make_result
+from tests.synthetic import make_arrays, make_history, make_result, without_studies
 from tests.test_history import HOSTILE
 from tests.test_page import CHROMIUM, FLAGS, VIEWS
 
@@ -38,6 +38,14 @@ def reports(tmp_path_factory) -> Path:
     run = save_run(Run(make_result(), Rows(), make_arrays()), folder)
     write_report(run, ("html",))
     run.rename(folder / "run-1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("auditor.packing.LARGEST_PAGE", 1000)
+        large = save_run(Run(without_studies(make_result()), Rows(), make_arrays()), folder.parent / "made")
+        write_report(large, ("html",))
+    large.rename(folder / "run-large")
+    pictures = folder / "run-large" / "report_pictures"
+    (pictures / "linked.png").symlink_to(folder.parent / "secret.html")
+    (pictures / "secret.html").write_text("secret")
     (folder / "secret.txt").write_text("secret")
     (folder.parent / "secret.html").write_text("secret")
     (folder / "run-1" / "secret.py").write_text("secret")
@@ -129,7 +137,9 @@ class TestServer:
             "/secret.html", "/run-1/../secret.txt", "/run-1/%2e%2e/secret.txt", "/..%2fsecret.html",
             "/%2e%2e/secret.html", "/run-1/..%2f..%2fsecret.html", "//etc/passwd", "/run-1//report.html",
             "/run-1/report.html%00.txt", "/run-1/report.html/", "/run-1\\report.html", "/.hidden/report.html",
-            "/index.jsonl", "/" + "a/" * 5000, "/" + "x" * 5000 + "/report.html",
+            "/index.jsonl", "/run-large/report_pictures/linked.png", "/run-large/report_pictures/secret.html",
+            "/run-large/report_pictures", "/run-large/report_pictures/../../secret.html",
+            "/" + "a/" * 5000, "/" + "x" * 5000 + "/report.html",
         ],
     )  # fmt: skip
     def test_gives_nothing_else(self, path, ask):
@@ -137,6 +147,17 @@ class TestServer:
         assert answer.code == 404
         assert "secret" not in answer.text
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+    def test_gives_the_pictures_beside_a_large_page_and_its_archive(self, reports, ask):
+        page = ask("/run-large/report.html").text
+        names = set(re.findall(r"report_pictures/[0-9a-f]+\.(?:png|jpeg)", page))
+        assert names
+        for name in names:
+            answer = ask(f"/run-large/{name}")
+            assert answer.code == 200
+            assert answer.headers["content-type"] == f"image/{name.rpartition('.')[2]}"
+            assert answer.body == (reports / "run-large" / name).read_bytes()
+        assert ask("/run-large/report.zip").headers["content-type"] == "application/zip"
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
     def test_only_shows(self, method, ask):
@@ -238,9 +259,15 @@ class TestCommand:
             page.on("console", lambda message: complaints.append(message.text))
             page.goto(address)
             assert "token" not in page.url
-            assert page.locator("#shown").inner_text() == "1 of 1 runs"
-            page.get_by_role("link", name="html").click()
-            assert page.locator("#verdict-title").inner_text() == "Verdict"
+            assert page.locator("#shown").inner_text() == "2 of 2 runs"
+            for run in ("run-1", "run-large"):
+                page.locator(f"#run-{run} .files").get_by_role("link", name="html").click()
+                assert page.locator("#verdict-title").inner_text() == "Verdict"
+                page.locator("#gallery .enlarge").first.click()  # so its script runs
+                assert page.locator("#viewer img").first.evaluate(
+                    "image => image.decode().then(() => image.naturalWidth)"
+                )
+                page.go_back()
             assert complaints == []
             port = int(address.partition("127.0.0.1:")[2].partition("/")[0])
             assert raw(port, b"GET /../../secret.html HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % port).startswith(

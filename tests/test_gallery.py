@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from auditor.report import SECTIONS, render_html
 from auditor.result import AuditResult
@@ -99,7 +99,7 @@ class TestFilters:
         assert names(page) == []
         assert page.locator("#none").is_visible()
         page.click("#filters button[type=reset]")
-        page.wait_for_function("document.querySelector('#filters output').textContent === '4 of 4 images'")
+        expect(page.locator("#filters output")).to_have_text("4 of 4 images")
         assert names(page) == ["one", "two", "three", "four"]
         assert not page.locator("#none").is_visible()
 
@@ -109,6 +109,23 @@ class TestFilters:
         page.select_option("#filters [name=method]", "gradient")
         assert maps.count() == every / 2 == 4
         assert page.locator("#gallery figure[data-original]:visible").count() == 4
+
+    def test_stay_as_they_are_on_paper_and_are_not_printed_themselves(self, page):
+        page.select_option("#filters [name=label]", "dog")
+        page.select_option("#filters [name=method]", "gradient")
+        page.emulate_media(media="print")
+        assert names(page) == ["two", "four"]
+        assert page.locator("#gallery figure[data-method]:visible").count() == 2
+        assert not page.locator("#filters").is_visible()
+
+    def test_find_a_class_whatever_blanks_its_name_has(self, browser, tmp_path):
+        result = make_four()
+        (tmp_path / "report.html").write_text(
+            render_html(replace(result, exemplars=[replace(result.exemplars[0], label=" a  cat\n")]), make_arrays())
+        )
+        for page in opened(browser, tmp_path / "report.html"):
+            page.select_option("#filters [name=label]", index=1)
+            assert names(page) == ["one"]
 
     def test_without_a_script_there_are_none_and_all_is_shown(self, browser, file):
         page = browser.new_context(**VIEWS["without JavaScript"]).new_page()
@@ -130,6 +147,16 @@ class TestOpacity:
         assert self.opacities(page) == pytest.approx([0, 1])
         page.locator("#opacity").fill("50")
         assert self.opacities(page) == pytest.approx([0.5, 0.725])
+
+    def test_comes_back_with_the_slider_that_a_browser_brings_back(self, page):
+        page.locator("#opacity").fill("30")
+        page.select_option("#filters [name=label]", "dog")
+        page.goto("about:blank")
+        page.go_back()
+        expect(page.locator("#filters output")).to_have_text("2 of 4 images")
+        assert page.locator("#opacity").input_value() == "30"
+        assert self.opacities(page) == pytest.approx([0.3, 0.835])
+        assert names(page) == ["two", "four"]
 
     def test_answers_to_keys(self, page):
         page.locator("#opacity").focus()

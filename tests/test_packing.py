@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from auditor import packing
+from auditor.errors import ReportError
 from auditor.figures import heat_layer, picture_uri
 from auditor.history import Rows, Run, load_hashes, save_run
 from auditor.packing import collect, collecting, embed, picture_source, share_images, unpack
@@ -108,6 +109,20 @@ class TestBeside:
         assert not (large / "report_pictures").exists()
         assert not (large / "report.zip").exists()
         assert not any("report_pictures" in name or name.endswith(".zip") for name in load_hashes(large).files)
+
+    def test_a_link_in_the_place_of_their_folder_is_refused_and_what_it_leads_to_stays(self, run, tmp_path):
+        own = tmp_path / "holiday" / "beach.png"
+        own.parent.mkdir()
+        own.write_bytes(b"sun")
+        (run / "report_pictures").symlink_to(own.parent)
+        with pytest.raises(ReportError, match="report_pictures: a symbolic link"):
+            write_report(run, ("html",))
+        assert own.read_bytes() == b"sun"
+        assert not (run / "report.html").exists()
+
+    def test_the_page_is_put_in_its_place_last_for_it_names_the_others(self):
+        page = f'<img src="{picture_uri(make_arrays()["with"])}" alt="">'
+        assert list(unpack(page))[-1] == "report.html"
 
     def test_sizes_are_told_so_that_nothing_moves_when_a_picture_comes(self, large):
         images = re.findall(r"<img[^>]*>", (large / "report.html").read_text())

@@ -29,7 +29,7 @@ def read(shown: str) -> float:
     return float(number) / (100 if percent else 1)
 
 
-@pytest.mark.parametrize("artefact", ["tag", "a/b ~ c", '100 % "tag" <b>'])
+@pytest.mark.parametrize("artefact", ["tag", "a/b ~ c", '100 % "tag" <b>', "tag\u202egat", "שלום", "x" * 300])
 def test_every_link_leads_to_the_number_that_it_stands_on(artefact):
     result = make_result(artefact=artefact)
     saved = json.loads(result_to_json(result))

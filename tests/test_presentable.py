@@ -24,6 +24,7 @@ from auditor.presentable import (
     show_plainly,
     withhold,
 )
+from auditor.rendering import read_own_templates
 from auditor.report import render_html, write_report
 from auditor.result import AuditResult
 from tests.small_world import Command
@@ -237,3 +238,10 @@ class TestDamage:
             np.testing.assert_array_equal(known, make_arrays()[key])
         with pytest.raises(ReportError, match=r"arrays\.npz: 'with': damaged: got .*, wanted "):
             render_html(make_result(), make_arrays() | {"with": values})
+
+    @pytest.mark.parametrize("key", ["with", "map gradient"])
+    def test_found_while_a_page_is_drawn_is_not_laid_at_the_door_of_a_users_templates(self, key, tmp_path):
+        (tmp_path / "look.css").write_text("p { color: red }")
+        damaged = make_arrays() | {key: np.full((8, 8, 1), np.inf, np.float32)}
+        with pytest.raises(ReportError, match=rf"arrays\.npz: '{key}': damaged"):
+            render_html(make_result(), damaged, own=read_own_templates(tmp_path))

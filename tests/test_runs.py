@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import json
 import re
 import subprocess
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 from auditor.errors import ReportError
+from auditor.figures import heat_layer, picture_uri
 from auditor.history import Rows, Run, save_run
 from auditor.report import write_report
 from auditor.result import AuditResult
@@ -140,6 +143,33 @@ class TestCompare:
         assert all(link.startswith(("#", "data:image/")) for link in page.links)
         assert "default-src 'none'" in html
 
+    def test_its_policy_allows_its_own_style_alone(self):
+        html = render_comparison(("a", "b"), (make_result(), make_result()), (make_arrays(), make_arrays()))
+        (style,) = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}';" in html
+        assert "unsafe" not in html
+        assert " style=" not in re.sub(r"<svg.*?</svg>", "", html, flags=re.DOTALL)
+
+    @pytest.mark.parametrize("private", [(0,), (1,), (0, 1)])
+    def test_shows_no_more_of_the_images_than_either_run_allows(self, private):
+        results, arrays = (
+            [make_result(), make_result()],
+            (make_arrays(), make_arrays() | {"mean": 255 - make_arrays()["mean"]}),
+        )
+        for number in private:
+            config = results[number].provenance.config | {"report": {"pictures": "none"}}
+            provenance = dataclasses.replace(results[number].provenance, config=config)
+            results[number] = dataclasses.replace(results[number], provenance=provenance)
+        html = render_comparison(("a", "b"), (results[0], results[1]), arrays)
+        assert "image-1" not in html
+        assert picture_uri(arrays[0]["with"]) not in html
+        assert heat_layer(arrays[0]["map gradient"]).uri not in html
+        assert html.count("<br>withheld<br>") == 2  # the image is paired all the same
+        shown = render_comparison(("a", "b"), (results[0], results[1]), arrays, "all")
+        assert "image-1" in shown
+        assert picture_uri(arrays[0]["with"]) in shown
+
     def test_the_command_says_it_writes_it_and_ends_with_its_code(self, command: Command, tmp_path: Path):
         before, after = save(tmp_path / "r", with_effect(1)), save(tmp_path / "r", with_effect(2))
         page = tmp_path / "page.html"
@@ -224,6 +254,24 @@ class TestVerify:
         assert ending.code == 1
         assert "result.json: differs" in ending.out
         assert "report.html, drawn again: as written" in ending.out
+
+    @pytest.mark.parametrize("formats", [("junit",), ("markdown", "sarif")])
+    def test_a_format_without_pictures_changes_nothing_of_how_the_page_was_drawn(self, formats, tmp_path: Path):
+        run = save(tmp_path)
+        write_report(run, ("html",), "none")
+        assert write_report(run, formats) == []
+        assert set(self.states(run).values()) == {"as written"}
+
+    def test_a_page_left_as_another_drew_it_is_told_and_not_called_false(self, tmp_path: Path):
+        run = save(tmp_path)
+        write_report(run, ("html", "pdf"))
+        (told,) = write_report(run, ("html",), "none")
+        assert told.startswith(f"{run}/report.pdf: stays as it was drawn before")
+        states = self.states(run)
+        assert states.pop("report.pdf") == "not recorded"
+        assert set(states.values()) == {"as written"}
+        assert write_report(run, ("html", "pdf"), "none") == []
+        assert set(self.states(run).values()) == {"as written"}
 
     def test_a_report_of_other_evidence_is_found_although_its_hash_was_renewed(self, tmp_path: Path):
         run, other = save(tmp_path), save(tmp_path, make_result(title="another"))
@@ -330,6 +378,19 @@ class TestPrune:
         assert all(file.exists() for file in (*kept, noted, nested))
         assert linked.is_symlink()
         assert (inner / "result.json").exists()
+
+    def test_removes_a_large_report_with_its_pictures_unless_something_else_lies_among_them(
+        self, command: Command, tmp_path: Path, monkeypatch
+    ):
+        monkeypatch.setattr("auditor.packing.LARGEST_PAGE", 1000)
+        runs = [save(tmp_path), save(tmp_path)]
+        for run in runs:
+            write_report(run, ("html",))
+            assert (run / "report.zip").exists()
+        (runs[1] / "report_pictures" / "mine.png").write_bytes(b"mine")
+        ending = command("prune", tmp_path, "--keep", "0", "--yes")
+        assert "holds 'report_pictures', which is no file of a run" in ending.err
+        assert [run.exists() for run in runs] == [False, True]
 
     def test_a_dry_run_says_and_leaves(self, command: Command, tmp_path: Path):
         self.reports(tmp_path)

@@ -342,6 +342,20 @@ class TestTheReport:
         assert states == {"gradient": "points", "grad_cam (conv)": "failed"}
         assert "Shown by gradient." in which_method_shows_it(result.findings[0], result)
 
+    @pytest.mark.parametrize(
+        ("verdict", "about"),
+        [
+            ("relies", "tag, cat: yes"),
+            ("no_evidence", "tag, every class: no evidence"),
+            ("error", "tag, every class: whether"),
+        ],
+    )
+    def test_a_scan_that_found_nothing_speaks_of_no_single_class(self, verdict, about):
+        result = make_result()
+        finding = replace(result.findings[0], verdict=verdict)
+        assert finding.scanned
+        assert which_method_shows_it(finding, result).startswith(about)
+
     def test_a_map_that_is_as_strong_on_a_random_model_does_not_point(self):
         result = make_result()
         lifts = [replace(result.trust.methods[0].lifts[0], over_random_model=measure(-0.5, 0.25))]

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import ConfigError, ReportError
+from auditor.packing import FOLDER
+from auditor.report import script_source
 from auditor.runs.index import is_run_id, read_runs
 from auditor.runs.page import PAGE, index_policy, render_index
 
@@ -30,12 +32,16 @@ _TYPES = {
     ".xml": "text/plain; charset=utf-8",
     ".sarif": "text/plain; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
+    ".zip": "application/zip",
 }
-"""Files of a run that are given out, by their ending."""
+"""Files of a run that are given out, by their ending ..."""
+
+_PICTURES = {".jpeg": "image/jpeg", ".png": "image/png"}
+"""... and those beside a large page."""
 
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; object-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; img-src data: 'self'; style-src 'unsafe-inline'; "
+    "object-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -45,7 +51,7 @@ _HEADERS = {
 
 
 def make_app(reports: Path, *, hosts: Callable[[str], bool], token: str | None = None) -> Any:
-    """The application (ASGI): GET and HEAD of `/` and of `/RUN/FILE`, to whoever names an allowed host and the token.
+    """The application (ASGI): GET and HEAD of `/` and of runs' files, to whoever names an allowed host and the token.
 
     Raises
     ------
@@ -81,11 +87,15 @@ def make_app(reports: Path, *, hosts: Callable[[str], bool], token: str | None =
         if path in ("/", f"/{PAGE}"):
             policy = {"Content-Security-Policy": f"{index_policy()}; frame-ancestors 'none'"}
             return Response(render_index(read_runs(reports)), headers=_HEADERS | policy, media_type="text/html")
-        parts = path.split("/")
-        data = read_file(reports, parts[1], parts[2]) if len(parts) == 3 and parts[0] == "" else None
+        if path == "/favicon.ico":  # browsers ask for it, whatever a page says, and complain where it is missing
+            return Response(status_code=204, headers=_HEADERS)
+        start, *parts = path.split("/")
+        data = read_file(reports, *parts) if start == "" and len(parts) in (2, 3) else None
         if data is None:
             return refuse(404, "There is no such run or file.")
-        return Response(data, headers=_HEADERS | {"Content-Type": _TYPES[os.path.splitext(parts[2])[1]]})
+        kind = (_TYPES | _PICTURES)[os.path.splitext(parts[-1])[1]]
+        policy = {"Content-Security-Policy": f"{_HEADERS['Content-Security-Policy']}; script-src {script_source()}"}
+        return Response(data, headers=_HEADERS | policy | {"Content-Type": kind})
 
     def refuse(code: int, why: str, **headers: str) -> Response:
         return PlainTextResponse(why + "\n", code, headers=_HEADERS | headers)
@@ -101,9 +111,11 @@ def make_app(reports: Path, *, hosts: Callable[[str], bool], token: str | None =
     return Starlette(routes=[Mount("/", app=respond)], exception_handlers={ReportError: fail})
 
 
-def read_file(reports: Path, run: str, name: str) -> bytes | None:
+def read_file(reports: Path, run: str, *names: str) -> bytes | None:
     """A file of a run, or None: names are those of runs and reports, and no link is followed on the way."""
-    if not (is_run_id(run) and is_run_id(name) and os.path.splitext(name)[1] in _TYPES):
+    *inside, name = names
+    types = _PICTURES if inside == [FOLDER] else _TYPES if not inside else {}
+    if not (is_run_id(run) and is_run_id(name) and os.path.splitext(name)[1] in types):
         return None
     with ExitStack() as stack:
 
@@ -113,7 +125,9 @@ def read_file(reports: Path, run: str, name: str) -> bytes | None:
             return descriptor
 
         try:
-            folder = open_in(open_in(None, reports, os.O_DIRECTORY), run, os.O_DIRECTORY | os.O_NOFOLLOW)
+            folder = open_in(None, reports, os.O_DIRECTORY)
+            for step in (run, *inside):
+                folder = open_in(folder, step, os.O_DIRECTORY | os.O_NOFOLLOW)
             file = open_in(folder, name, os.O_NOFOLLOW)
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 return None

@@ -12,9 +12,10 @@ from markupsafe import Markup
 
 from auditor import figures, plots
 from auditor.history import Arrays
-from auditor.presentable import checked
+from auditor.presentable import PICTURE_NOTES, Pictures, checked, withhold
 from auditor.records import Exemplar, Finding, Measurement
 from auditor.rendering import open_templates, read_template
+from auditor.report import configured_pictures, policy_hash
 from auditor.result import AuditResult
 from auditor.runs.page import shorten
 from auditor.views.wording import MOST_ROWS, figure, label, method_name
@@ -80,17 +81,33 @@ def describe_effect(finding: Finding | None) -> str:
 
 
 def render_comparison(
-    runs: tuple[str, str], results: tuple[AuditResult, AuditResult], arrays: tuple[Arrays, Arrays]
+    runs: tuple[str, str],
+    results: tuple[AuditResult, AuditResult],
+    arrays: tuple[Arrays, Arrays],
+    pictures: Pictures | None = None,
 ) -> str:
     """The comparison as one HTML page that needs nothing beside it.
+
+    Parameters
+    ----------
+    pictures
+        How much it shows of the audited images; without it, what the configurations of both runs allow.
 
     Raises
     ------
     ReportError
         An array that a result names is missing.
     """
+    allowed = [configured_pictures(result) for result in results]
+    chosen = pictures or [mode for mode in PICTURE_NOTES if mode in allowed][-1]  # they stand from all to none
+    pairs_of = _pair(*results)  # by names that may be withheld
+    (old, old_arrays), (new, new_arrays) = (
+        withhold(result, checked(held), chosen) for result, held in zip(results, arrays, strict=True)
+    )
+    results, arrays = (old, new), (old_arrays, new_arrays)
+    style = read_template("style.css") + read_template("index.css")
     changes, differences = compare_results(*results), list_differences(*results)
-    pairs = _view_pairs(results, (checked(arrays[0]), checked(arrays[1])))
+    pairs = _view_pairs([(old.exemplars[one], new.exemplars[other]) for one, other in pairs_of], arrays)
     view = {
         "sides": list(zip(("before", "after"), runs, results, strict=True)),
         "changes": [
@@ -107,7 +124,9 @@ def render_comparison(
         "differences_left_out": max(0, len(differences) - MOST_ROWS),
         "pairs": pairs[:MOST_ROWS],
         "unpaired": len(results[1].exemplars) - len(pairs),
-        "style": Markup(read_template("style.css") + read_template("index.css")),
+        "pictures": PICTURE_NOTES[chosen],
+        "style": Markup(style),
+        "style_hash": policy_hash(style),
     }
     page = open_templates(autoescape=True).get_template("compare.html.j2").render(view)
     return page.encode("utf-8", "replace").decode("utf-8")
@@ -192,14 +211,17 @@ def _plot(number: int, change: Change) -> Markup | None:
     return Markup(plots.plot_effects(rows, margin, f"change{number}"))
 
 
-def _view_pairs(results: tuple[AuditResult, AuditResult], arrays: tuple[Arrays, Arrays]) -> list[dict[str, Any]]:
-    """Images that both runs explained for the same artefact and target, each with the maps that either has of it."""
-    old = {_question(exemplar): exemplar for exemplar in results[0].exemplars}
+def _pair(before: AuditResult, after: AuditResult) -> list[tuple[int, int]]:
+    """Numbers of the images that both runs explained for the same artefact and target."""
+    old = {_question(exemplar): number for number, exemplar in enumerate(before.exemplars)}
+    asked = [_question(exemplar) for exemplar in after.exemplars]
+    return [(old[question], number) for number, question in enumerate(asked) if question in old]
+
+
+def _view_pairs(pairs: list[tuple[Exemplar, Exemplar]], arrays: tuple[Arrays, Arrays]) -> list[dict[str, Any]]:
+    """The same images in both runs, each with the maps that either has of it."""
     shown = []
-    for after in results[1].exemplars:
-        before = old.get(_question(after))
-        if before is None:
-            continue
+    for before, after in pairs:
         kept = [{record.method: record for record in exemplar.maps} for exemplar in (before, after)]
         methods = []
         for name in dict.fromkeys([*kept[1], *kept[0]]):
@@ -242,6 +264,8 @@ def _agreement(before: figures.Map | None, after: figures.Map | None) -> str:
         return f"only the {'later' if before is None else 'earlier'} run has it"
     if before.shape != after.shape:
         return "the maps differ in size"
+    if np.isnan(before).any() or np.isnan(after).any():
+        return "withheld"
     old, new = (values.sum(axis=-1, dtype=np.float64).ravel() for values in (before, after))
     if old.std() == 0 or new.std() == 0:
         return "no correlation: a map is the same everywhere"

@@ -12,9 +12,10 @@ from pathlib import Path
 from auditor.errors import ReportError
 from auditor.exports import EXPORTS
 from auditor.history import ARRAYS, HASHES, RESULT, ROWS
+from auditor.packing import BUNDLE, is_pictures
 from auditor.runs.index import Entry, Listing, is_run_id, moment
 
-_OWN = {RESULT, ROWS, ARRAYS, HASHES, "report.html", "report.pdf", *(made.file for made in EXPORTS.values())}
+_OWN = {RESULT, ROWS, ARRAYS, HASHES, "report.html", "report.pdf", BUNDLE, *(made.file for made in EXPORTS.values())}
 """Files of a run, in whatever format its report is."""
 
 
@@ -79,7 +80,11 @@ def remove_runs(reports: Path, entries: Sequence[Entry]) -> None:
 def _foreign_files(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as found:
-            names = [item.name for item in found if not (item.name in _OWN and item.is_file(follow_symlinks=False))]
+            names = [item.name for item in found if not (_is_own(item) or is_pictures(folder / item.name))]
     except OSError as fault:
         raise ReportError(f"{folder}: cannot be read: {fault.strerror}") from None
     return sorted(name.encode("utf-8", "replace").decode() for name in names)
+
+
+def _is_own(item: os.DirEntry[str]) -> bool:
+    return item.name in _OWN and item.is_file(follow_symlinks=False)

@@ -8,7 +8,7 @@ from auditor.explanations.counterfactual import ChangeSet
 from auditor.records import Finding, Measurement, RegionScores
 from auditor.result import AuditResult
 from auditor.views.optima import judge_match
-from auditor.views.wording import failed_methods, figure, in_brackets, label, listed, method_name, why_not
+from auditor.views.wording import failed_methods, figure, in_brackets, label, listed, method_name, subject, why_not
 
 Pointing = Literal["points", "does not", "open", "random", "failed", "adversarial", "not applicable"]
 
@@ -68,7 +68,7 @@ def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
 
 def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
     """Whether the model used the opportunity to cheat, and which method shows it."""
-    about = f"{finding.artefact}, {finding.target}" if finding.target else finding.artefact
+    about = ", ".join(filter(None, subject(finding)))
     headline = finding.measurements.get(finding.endpoint or "")
     told = f", {label(finding.endpoint or '')} {in_brackets(headline)}" if headline is not None else ""
     used = {

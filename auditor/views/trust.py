@@ -324,7 +324,7 @@ def _view_agreement(record: TrustRecord) -> dict[str, Any] | None:
             entry = values.get((first, second)) or values.get((second, first))
             told = None if entry is None else figure("", entry.correlation)
             strength = 0 if entry is None else min(5, max(0, round(5 * (entry.correlation.value or 0.0))))
-            cells.append({"value": "" if told is None else told.value, "strength": strength})
+            cells.append({"figure": told, "strength": strength})
         rows.append({"method": method_name(first), "key": first, "cells": cells})
     known.sort(key=lambda entry: entry.correlation.value or 0.0)
     farthest, closest = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from auditor.presentable import show_short
 from auditor.records import Finding, Measurement, Verdict
 from auditor.result import AuditResult
 from auditor.views.pointers import pointer_of
@@ -27,6 +28,11 @@ class Figure:
     reason: str
     pointer: str = ""
     """Where it stands in `result.json` (a JSON pointer); empty for what was only derived from it."""
+
+    @property
+    def place(self) -> str:
+        """The pointer to be read: with nothing unseen in it, and cut where it is long."""
+        return show_short(self.pointer)
 
 
 def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
