@@ -85,8 +85,13 @@ def embed(page: str, store: Store) -> str:
     return _NAMED.sub(lambda found: f'src="{_carry(found[1], store[found[1]])}"', page)
 
 
-def unpack(page: str, store: Store) -> dict[str, bytes]:
+def unpack(page: str, store: Store, companions: dict[str, bytes]) -> dict[str, bytes]:
     """A page whose pictures lie in files beside it and are read when they are looked at, and all of it as one archive.
+
+    Parameters
+    ----------
+    companions
+        What else goes into the archive, because the page leads to it.
 
     Returns
     -------
@@ -102,7 +107,7 @@ def unpack(page: str, store: Store) -> dict[str, bytes]:
     shown = {name: store[name] for name in dict.fromkeys(_NAMED.findall(page))}  # in their order on the page
     page = _NAMED.sub(wait, page).replace(_POLICY, "img-src data: 'self' file:;", 1)
     files = shown | {PAGE: page.encode("utf-8")}  # last: files are put in their places in this order
-    return {BUNDLE: _bundle(files)} | files
+    return {BUNDLE: _bundle(files | companions)} | files
 
 
 def is_beside(name: str) -> bool:

@@ -139,18 +139,17 @@ def draw_report(
     if {"html", "pdf"} & set(formats):
         result = load_result(folder)
         page = view_page(result, load_arrays(folder), run=run, pictures=pictures, own=own)
+        attachment = choose_attachment(folder, result, pictures)
         if "pdf" in formats:
             try:
-                files["report.pdf"], new, aside = _draw_pdf(
-                    page, told, own, choose_attachment(folder, result, pictures)
-                )
+                files["report.pdf"], new, aside = _draw_pdf(page, told, own, attachment)
                 told += new
             except PdfError as fault:
                 if "html" not in formats:
                     raise
                 (told if str(fault) == NO_PDF else aside).append(str(fault))
         if "html" in formats:
-            files |= _draw_html(page, told, own)
+            files |= _draw_html(page, told, own, attachment)
     return Drawing(files, [*told, *aside])
 
 
@@ -201,12 +200,12 @@ def fill_page(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates, 
     return render_page("report.html.j2", page | told | _style(own, paper=paper), own)
 
 
-def _draw_html(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates) -> dict[str, bytes]:
+def _draw_html(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates, attachment: str) -> dict[str, bytes]:
     """One file; where that is too large the page, its pictures, and an archive of both."""
     whole, store = _collect(page, warnings, own)
     if packing.fits(whole, store):
         return {packing.PAGE: _carry_all(whole, store, own).encode("utf-8")}
-    return packing.unpack(whole, store)
+    return packing.unpack(whole, store, {RESULT: attachment.encode("utf-8")})
 
 
 def _collect(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates) -> tuple[str, packing.Store]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import re
@@ -9,6 +10,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import sync_playwright
 
@@ -21,6 +23,8 @@ from auditor.report import render_html, write_report
 from auditor.runs.verify import verify_run
 from tests.synthetic import make_arrays, make_result, without_studies
 from tests.test_page import CHROMIUM, FLAGS
+
+PIXEL = base64.b64decode(picture_uri(np.zeros((1, 1, 1), np.uint8)).partition(",")[2])
 
 
 @pytest.fixture
@@ -82,7 +86,7 @@ class TestBeside:
             assert archive.testzip() is None
             for name in archive.namelist():
                 assert archive.read(name) == (large / name).read_bytes()
-            assert len(archive.namelist()) == 1 + len(list((large / "report_pictures").iterdir()))
+            assert len(archive.namelist()) == 2 + len(list((large / "report_pictures").iterdir()))
         write_report(large, ("html",))
         assert (large / "report.zip").read_bytes() == data
 
@@ -121,8 +125,9 @@ class TestBeside:
         assert not (run / "report.html").exists()
 
     def test_the_page_is_put_in_its_place_last_for_it_names_the_others(self):
-        page = f'<img src="{picture_uri(make_arrays()["with"])}" alt="">'
-        assert list(unpack(page))[-1] == "report.html"
+        with collecting() as store:
+            page = f'<img src="{picture_source("png", PIXEL)}">'
+        assert list(unpack(page, store, {})) == ["report.zip", *store, "report.html"]
 
     def test_sizes_are_told_so_that_nothing_moves_when_a_picture_comes(self, large):
         images = re.findall(r"<img[^>]*>", (large / "report.html").read_text())
@@ -130,7 +135,7 @@ class TestBeside:
         assert all(re.search(r'loading="lazy" width="\d+" height="\d+"', image) for image in images)
 
     def test_a_page_without_pictures_has_none_beside_it(self):
-        assert set(unpack("<p>words</p>", {})) == {"report.html", "report.zip"}
+        assert set(unpack("<p>words</p>", {}, {})) == {"report.html", "report.zip"}
 
     @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
     def test_a_browser_shows_them_from_the_disk_without_complaint(self, large):

@@ -391,11 +391,16 @@ class TestTheReport:
         assert points_at(replace(entry, scores=entry.scores | {score: bare}), result) == "open"
 
     @pytest.mark.parametrize("score", ["excess lift", "placement percentile"])
-    def test_a_map_points_only_where_edges_and_look_alike_places_do_not(self, score):
+    @pytest.mark.parametrize(("half", "state"), [(0.8, "not clearly"), (0.2, "does not")])
+    def test_a_map_points_only_where_edges_and_look_alike_places_do_not(self, score, half, state):
         result = make_result()
-        low = measure(0.3, 0.4)
+        low = measure(-0.25, half)
         entry = replace(result.region_scores[0], scores=result.region_scores[0].scores | {score: low})
-        assert points_at(entry, result) == "does not"
+        assert points_at(entry, result) == state
+        changed = replace(result, region_scores=[entry])
+        answer = which_method_shows_it(changed.findings[0], changed)
+        assert ("Not clearly shown by gradient." in answer) == (state == "not clearly")
+        assert ("Not shown by gradient." in answer) == (state == "does not")
 
     def test_without_the_study_nothing_is_marked(self):
         result = replace(make_result(), trust=None)

@@ -10,7 +10,7 @@ from auditor.result import AuditResult
 from auditor.views.optima import judge_match
 from auditor.views.wording import failed_methods, figure, in_brackets, label, listed, method_name, subject, why_not
 
-Pointing = Literal["points", "does not", "open", "random", "failed", "adversarial", "not applicable"]
+Pointing = Literal["points", "does not", "not clearly", "open", "random", "failed", "adversarial", "not applicable"]
 
 
 def view_evidence(result: AuditResult) -> dict[str, Any] | None:
@@ -56,8 +56,11 @@ def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
     if entry.method in failed_methods(result):
         return "failed"
     excess, places = entry.scores["excess lift"], entry.scores["placement percentile"]
-    if any(one.low is not None and one.low <= bar for one, bar in ((excess, 0.0), (places, 0.5))):
+    bars = ((excess, 0.0), (places, 0.5))
+    if any(one.high is not None and one.high <= bar for one, bar in bars):
         return "does not"
+    if any(one.low is not None and one.low <= bar for one, bar in bars):
+        return "not clearly"
     over = over_random_model(entry, result)
     if over is not None and over.high is not None and over.high <= 0:
         return "random"
@@ -144,13 +147,13 @@ def _judge_changes(entry: ChangeSet, lead: Measurement, share: Measurement, area
     if (entry.measurements["adversarial"].value or 0.0) >= 0.5:
         return "adversarial"
     state = _by_sign(lead)
-    return "open" if state == "points" and (share.low is None or share.low <= area) else state
+    return "not clearly" if state == "points" and (share.low is None or share.low <= area) else state
 
 
 def _by_sign(lead: Measurement) -> Pointing:
-    if lead.low is None or lead.high is None or lead.low <= 0 < lead.high:
+    if lead.low is None or lead.high is None:
         return "open"
-    return "points" if lead.low > 0 else "does not"
+    return "points" if lead.low > 0 else "does not" if lead.high <= 0 else "not clearly"
 
 
 def _cell(state: Pointing, measured: Measurement | None) -> dict[str, Any]:
@@ -191,6 +194,7 @@ _STUDIES = (
 
 _POINTING: dict[Pointing, str] = {
     "points": "Shown by",
+    "not clearly": "Not clearly shown by",
     "does not": "Not shown by",
     "open": "Left open by",
     "random": "Shown no more than on a model that knows nothing by",

@@ -103,7 +103,7 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], resu
         return "No map could be scored in this region."
     states = {entry.method: points_at(entry, result) for entry in scored}
     over = [method_name(name) for name, state in states.items() if state == "points"]
-    under = [method_name(name) for name, state in states.items() if state in ("does not", "random")]
+    under = [method_name(name) for name, state in states.items() if state in ("does not", "not clearly", "random")]
     failed = [method_name(name) for name, state in states.items() if state == "failed"]
     left_open = [method_name(name) for name, state in states.items() if state == "open"]
     told = f"{len(over)} of {len(scored)} maps point at the artefact, more clearly than edges and look-alike places do"
