@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import os
@@ -24,7 +25,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from auditor.exports import export, load_rows, write_csv
 from auditor.history import load_arrays, load_result
-from auditor.plots import font_faces
+from auditor.plots import font_folder
 from auditor.report import draw_report, render_html
 from auditor.result import result_to_json
 from auditor.runs.compare import render_comparison
@@ -180,6 +181,19 @@ class TestPictures:
         golden.check_picture(name, picture(browser, name, tmp_path))
 
 
+def _faces() -> str:
+    """Style sheet with the fonts that come with matplotlib, for those of machines differ."""
+    return "\n".join(
+        f"@font-face {{ font-family: '{family}'; font-weight: {weight}; "
+        f"src: url(data:font/ttf;base64,{base64.b64encode((font_folder() / file).read_bytes()).decode()}) }}"
+        for file, family, weight in (
+            ("DejaVuSans.ttf", "DejaVu Sans", 400),
+            ("DejaVuSans-Bold.ttf", "DejaVu Sans", 700),
+            ("DejaVuSansMono.ttf", "DejaVu Sans Mono", 400),
+        )
+    )
+
+
 def picture(browser: Browser, name: str, folder: Path, place: str = "") -> bytes:
     """The top of a page, or of a section of it, in the fonts that come with matplotlib: those of machines differ."""
     file = folder / "page.html"
@@ -187,7 +201,7 @@ def picture(browser: Browser, name: str, folder: Path, place: str = "") -> bytes
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, bypass_csp=True)  # for these fonts alone
     page = context.new_page()
     page.goto(file.as_uri())
-    page.add_style_tag(content=font_faces() + _FAMILIES)
+    page.add_style_tag(content=_faces() + _FAMILIES)
     page.evaluate("document.fonts.ready.then(() => null)")
     if place:
         page.evaluate("place => document.getElementById(place).scrollIntoView()", place)
@@ -256,7 +270,7 @@ class TestComparison:
         assert difference.new == '<figure class="polt" tabindex="0">'
 
     def test_one_block_of_other_pixels_is_named_with_its_section(self, planted):
-        arrays = load_arrays(planted)
+        arrays = dict(load_arrays(planted))
         arrays["with"][2, 3] = 255 - arrays["with"][2, 3]
         stored = {f"a{number}": values for number, values in enumerate(arrays.values())}
         np.savez_compressed(planted / "arrays.npz", names=np.array(list(arrays)), **stored)
