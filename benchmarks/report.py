@@ -32,8 +32,7 @@ from auditor.history import Rows, Run, save_run
 from auditor.records import MapRecord
 from auditor.report import write_report
 from tests.synthetic import make_arrays, make_result
-from tests.test_page import CHROMIUM, FLAGS
-from tests.web import first_paint, layout_shift
+from tests.web import CHROMIUM, FLAGS, first_paint, layout_shift
 
 IMAGES, TIMES, MOST_LINES = 200, 3, 45
 FRAMES = ((224, 224, 3), (28, 28, 1))

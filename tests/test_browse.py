@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import sync_playwright
 
 from auditor.history import Rows, Run, save_run
 from auditor.report import write_report
@@ -29,7 +28,7 @@ from auditor.runs.trends import MOST_POINTS
 from tests.small_world import Command
 from tests.synthetic import make_arrays, make_history, make_result, without_studies
 from tests.test_history import HOSTILE
-from tests.test_page import CHROMIUM, FLAGS, VIEWS
+from tests.web import VIEWS, needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +246,7 @@ class TestCommand:
         assert ending.code == 3
         assert ending.err == "error: auditor browse needs Starlette and uvicorn: `pip install 'auditor[browse]'`\n"
 
-    @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+    @needs_browser
     def test_a_browser_walks_from_the_index_to_a_report_and_the_server_ends_when_told(self, reports, browser):
         command = [sys.executable, "-m", "auditor.cli", "browse", str(reports), "--port", "0", "--no-open", "--token"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -282,14 +281,6 @@ class TestCommand:
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
 def index_file(tmp_path_factory) -> Path:
     import dataclasses
 
@@ -302,7 +293,7 @@ def index_file(tmp_path_factory) -> Path:
     return file
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+@needs_browser
 class TestPage:
     @pytest.mark.parametrize("view", VIEWS)
     def test_shows_every_run_without_complaint_request_or_overflow(self, view, browser, index_file):

@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from auditor.report import SECTIONS, render_html
 from auditor.result import AuditResult
 from tests.synthetic import make_arrays, make_finding, make_result, without_studies
-from tests.test_page import CHROMIUM, FLAGS, VIEWS
+from tests.web import VIEWS, needs_browser
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+pytestmark = needs_browser
 
 SHOWN = "#gallery .exemplar:visible h3"
 
@@ -39,14 +39,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("gallery") / "report.html"
     file.write_text(render_html(make_four(), make_arrays()), encoding="utf-8")
     return file
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

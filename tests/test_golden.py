@@ -43,7 +43,7 @@ from tests.golden_forms import (
 )
 from tests.golden_runs import SCRUBBED, freeze
 from tests.synthetic import make_result
-from tests.test_page import CHROMIUM, FLAGS
+from tests.web import CHROMIUM, FLAGS, needs_browser
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
@@ -167,13 +167,13 @@ class TestPictures:
             f"complete/report.pdf.{page}", subprocess.run(command, capture_output=True, check=True).stdout
         )
 
-    @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+    @needs_browser
     @pytest.mark.parametrize("place", ["", "gallery", "trust"])
     def test_the_report_looks_as_before(self, place: str, golden: Golden, browser: Browser, tmp_path: Path):
         name = "complete/report.html"
         golden.check_picture(f"{name}.{place}" if place else name, picture(browser, name, tmp_path, place))
 
-    @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+    @needs_browser
     @pytest.mark.parametrize("name", ["index.html", "comparison.html"])
     def test_a_page_over_several_runs_looks_as_before(
         self, name: str, golden: Golden, browser: Browser, tmp_path: Path

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
 from auditor import packing
 from auditor.errors import ReportError
@@ -22,7 +21,7 @@ from auditor.packing import collect, collecting, embed, picture_source, share_im
 from auditor.report import render_html, write_report
 from auditor.runs.verify import verify_run
 from tests.synthetic import make_arrays, make_result, without_studies
-from tests.test_page import CHROMIUM, FLAGS
+from tests.web import needs_browser
 
 PIXEL = base64.b64decode(picture_uri(np.zeros((1, 1, 1), np.uint8)).partition(",")[2])
 
@@ -137,14 +136,13 @@ class TestBeside:
     def test_a_page_without_pictures_has_none_beside_it(self):
         assert set(unpack("<p>words</p>", {}, {})) == {"report.html", "report.zip"}
 
-    @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
-    def test_a_browser_shows_them_from_the_disk_without_complaint(self, large):
-        with sync_playwright() as playwright:
-            page = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS).new_page()
-            complaints: list[str] = []
-            page.on("console", lambda message: complaints.append(message.text))
-            page.goto((large / "report.html").as_uri())
-            for picture in page.locator("img").all():
-                picture.scroll_into_view_if_needed()
-                picture.evaluate("image => image.decode()")
-            assert complaints == []
+    @needs_browser
+    def test_a_browser_shows_them_from_the_disk_without_complaint(self, large, browser):
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.goto((large / "report.html").as_uri())
+        for picture in page.locator("img").all():
+            picture.scroll_into_view_if_needed()
+            picture.evaluate("image => image.decode()")
+        assert complaints == []

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from auditor.history import Arrays, Rows, Run, save_run
 from auditor.report import render_html
@@ -15,10 +15,9 @@ from auditor.result import AuditResult
 from auditor.runs.compare import render_comparison
 from auditor.runs.page import PAGE, refresh_index
 from tests.synthetic import make_arrays, make_finding, make_result, measure
-from tests.test_page import CHROMIUM, FLAGS
-from tests.web import find_barriers, layout_shift
+from tests.web import find_barriers, layout_shift, needs_browser
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
+pytestmark = needs_browser
 
 PAGES = ("report", "index", "comparison")
 WIDE, TABLET, PHONE = {"width": 1280, "height": 900}, {"width": 800, "height": 900}, {"width": 390, "height": 844}
@@ -36,14 +35,6 @@ HOSTILE = {
     "emoji": "👩🏽\u200d🔬🏴\U000e0067\U000e0062🐈" * 9,
     "Chinese, Japanese, Korean": "肺炎の画像分類器폐렴" * 30,
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 def write_pages(folder: Path, results: tuple[AuditResult, AuditResult], arrays: Arrays) -> dict[str, Path]:
