@@ -442,7 +442,7 @@ class TestStudy:
 class TestSection:
     def told(self, result):
         html = render_html(result, make_arrays())
-        return " ".join(html[html.index('id="activation"') : html.index('id="counterfactual"')].split())
+        return " ".join(html[html.index('id="activation"') : html.index('id="contrast"')].split())
 
     def with_leads(self, value, verdict):
         result = make_result(findings=[make_finding("tag", "cat", verdict)])
