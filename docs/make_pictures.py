@@ -65,6 +65,13 @@ def audit(config: str | None, folder: Path) -> Path:
     return only_run(folder)
 
 
+_LOAD_ALL = """() => Promise.all([...document.images].map((image) => {
+  image.loading = "eager";
+  return image.decode();
+}))"""
+"""Pictures beside a large page wait until they are looked at."""
+
+
 def only_run(folder: Path) -> Path:
     return next(folder.rglob("result.json")).parent
 
@@ -72,7 +79,7 @@ def only_run(folder: Path) -> Path:
 def shrink(file: Path) -> None:
     """A palette is enough for flat pages, and keeps the repository small."""
     with Image.open(file) as picture:
-        picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(file, optimize=True)
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
 
 
 def photograph(page_file: Path, name: str) -> None:
@@ -86,6 +93,7 @@ def photograph(page_file: Path, name: str) -> None:
             shrink(target)
         page = browser.new_context(**VIEWS["light"]).new_page()
         page.goto(page_file.as_uri())
+        page.evaluate(_LOAD_ALL)
         for section, _, _ in SECTIONS:
             element = page.query_selector(f"#{section}")
             if element is not None and section not in NOT_SHOWN:
