@@ -119,10 +119,15 @@ def pdf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         flags = [*FLAGS, "--font-render-hinting=none", "--disable-lcd-text", "--force-color-profile=srgb"]
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        here, made = opened.version.partition(".")[0], GOLDEN / "chromium.txt"
+        if request.config.getoption("--update-golden"):
+            made.write_text(f"{here}\n", encoding="utf-8")
+        elif here != made.read_text(encoding="utf-8").strip():
+            pytest.skip(f"pictures of pages were made with Chromium {made.read_text().strip()}, this is {here}")
         yield opened
         opened.close()
 
