@@ -26,6 +26,9 @@ _LEAST_SIDE = 168
 
 _PERCENTILE = 99.5
 
+_USUAL, _RUNS = -1, 3
+"""Strategies of zlib: the usual, and that for runs of equal bytes (Z_RLE): half the time, a tenth more bytes."""
+
 
 @dataclass(frozen=True)
 class HeatLayer:
@@ -75,7 +78,8 @@ def heat_layer(values: Map, scale: float | None = None) -> HeatLayer:
     layer = Image.frombytes("P", levels.shape[::-1], levels.tobytes())
     layer.putpalette(_HEAT_COLOURS)
     buffer = io.BytesIO()
-    layer.save(buffer, "PNG", transparency=_HEAT_OPACITIES, compress_level=4)  # more takes longer and saves nothing
+    way = _RUNS if levels.shape == summed.shape else _USUAL  # squares of equal pixels repeat in rows, too
+    layer.save(buffer, "PNG", transparency=_HEAT_OPACITIES, compress_level=4, compress_type=way)
     return HeatLayer(picture_source("png", buffer.getvalue()), scale, is_signed, scale == 0)
 
 
