@@ -275,7 +275,7 @@ class TestComparison:
         assert difference.new == '<figure class="polt" tabindex="0">'
 
     def test_one_block_of_other_pixels_is_named_with_its_section(self, planted):
-        arrays = dict(load_arrays(planted))
+        arrays = {name: values.copy() for name, values in load_arrays(planted).items()}
         arrays["with"][2, 3] = 255 - arrays["with"][2, 3]
         stored = {f"a{number}": values for number, values in enumerate(arrays.values())}
         np.savez_compressed(planted / "arrays.npz", names=np.array(list(arrays)), **stored)
@@ -327,7 +327,7 @@ class TestFolder:
         pictures |= {f"complete/report.html{place}.png" for place in ("", ".gallery", ".trust")}
         pictures |= {"index.html.png", "comparison.html.png"}
         runs = {f"runs/{run}/{file}" for run in RUNS for file in ("result.json", "arrays.npz", "rows.parquet")}
-        others = {"README.md", "complete/report.pdf.txt", "root_example.json"}
+        others = {"README.md", "chromium.txt", "complete/report.pdf.txt", "root_example.json"}
         assert found == texts | pictures | runs | others
         assert sum((GOLDEN / name).stat().st_size for name in found) < 3_000_000
 
