@@ -180,7 +180,7 @@ class SavedArrays(Arrays):
 
 
 def _decode(data: bytes) -> npt.NDArray[Any]:
-    """An array as `numpy.save` writes it, without a copy: a third of the time that `numpy.load` takes."""
+    """An array as `numpy.save` writes it, without the copies that `numpy.load` makes of a zip's members."""
     buffer = io.BytesIO(data)
     if np.lib.format.read_magic(buffer) == (1, 0):
         shape, is_turned, dtype = np.lib.format.read_array_header_1_0(buffer)
@@ -264,8 +264,7 @@ def _storable(value: str | float | None) -> str | float | None:
 def _write_arrays(file: Path, arrays: Arrays) -> None:
     """As `numpy.savez` does, under plain names: keys hold user text, which must not become paths inside a zip.
 
-    What hardly shrinks is stored as it is: maps are noise to a compressor, and reading them would take three times as
-    long.
+    What hardly shrinks is stored as it is: maps are noise to a compressor, and are read sooner without one.
     """
     names = np.array(list(arrays), dtype=np.str_)
     with zipfile.ZipFile(file, "w") as archive:

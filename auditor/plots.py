@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
@@ -37,13 +37,7 @@ def plot_effects(rows: Sequence[tuple[str, Measurement]], margin: float, name: s
 def plot_lifts(rows: Sequence[tuple[str, Measurement, str]], name: str) -> str:
     """Insertion lift of artefact, controls and variants; the third item of a row is its kind."""
     colours = {"artefact": ORANGE, "control": BLUE, "variant": GREEN}
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(0, color=GREY, linewidth=0.8)
-        _draw_intervals(axes, [row[:2] for row in rows], [colours[row[2]] for row in rows])
-        axes.set_xlabel("insertion lift of the target, log-odds")
-
-    return _svg(draw, name, height=0.55 + 0.3 * len(rows))
+    return _plot_kinds(rows, colours, "insertion lift of the target, log-odds", name, row_height=0.3)
 
 
 def plot_doses(points: Sequence[DosePoint], opacity: float | None, name: str) -> str:
@@ -188,13 +182,7 @@ def plot_ascent(curves: Sequence[tuple[str, Sequence[tuple[int, Measurement]]]],
 def plot_matches(rows: Sequence[tuple[str, Measurement, str]], name: str) -> str:
     """Correlation of a pattern with optimal inputs; the third item of a row is its kind."""
     colours = {"target": ORANGE, "class": BLUE, "placebo": GREEN}
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(0, color=GREY, linewidth=0.8)
-        _draw_intervals(axes, [row[:2] for row in rows], [colours[row[2]] for row in rows])
-        axes.set_xlabel("correlation at the best place")
-
-    return _svg(draw, name, height=0.55 + 0.28 * len(rows))
+    return _plot_kinds(rows, colours, "correlation at the best place", name, row_height=0.28)
 
 
 def plot_change_shares(rows: Sequence[tuple[str, Measurement, bool]], area: float, name: str) -> str:
@@ -213,6 +201,24 @@ def plot_change_shares(rows: Sequence[tuple[str, Measurement, bool]], area: floa
 def font_folder() -> Path:
     """The folder of the open fonts that come with matplotlib, in which plots are measured."""
     return Path(mpl.get_data_path()) / "fonts" / "ttf"
+
+
+def _plot_kinds(
+    rows: Sequence[tuple[str, Measurement, str]],
+    colours: Mapping[str, str],
+    label: str,
+    name: str,
+    *,
+    row_height: float,
+) -> str:
+    """Intervals about zero, coloured by the kind that the third item of a row names."""
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(0, color=GREY, linewidth=0.8)
+        _draw_intervals(axes, [row[:2] for row in rows], [colours[row[2]] for row in rows])
+        axes.set_xlabel(label)
+
+    return _svg(draw, name, height=0.55 + row_height * len(rows))
 
 
 def _draw_intervals(axes: Axes, rows: Sequence[tuple[str, Measurement]], colours: str | Sequence[str]) -> None:

@@ -92,8 +92,12 @@ def page_form(page: str) -> str:
 
     A section begins with every tag of `_SECTIONS`.
     """
+    rules = _SHARED.findall(page)  # of images that the stylesheet carries: pictures, too
+    page = _SHARED.sub("", page)
     for name, text in _assets().items():
-        page = page.replace(f">{text}<", f">{name}<").replace(f">\n{text}<", f">{name}<")
+        page = re.sub(rf">\s*{re.escape(text.strip())}\s*<", f">{name}<", page)
+    shared = "".join(f'<img class="{name}" src="{uri}">' for name, uri in rules)
+    page = page.replace("</body>", f"{shared}</body>", 1)  # last: a picture stands below what shows it first
     page = re.sub(r"(style|script)-src (['&#39;]+)sha256-[\w+/=]+", r"\1-src \2sha256-…", page)
     form = _PageForm()
     form.feed(page)
@@ -199,6 +203,7 @@ def _assets() -> dict[str, str]:
         "style.css and index.css": style + index,
         "style.css": style,
         "index.js": read_template("index.js"),
+        "report.js": read_template("report.js"),
     }
 
 
@@ -289,6 +294,8 @@ _NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
 _GRID = re.compile(r"  [0-9a-f]{6}(?: [0-9a-f]{6}){7}")
 
 _PLOT = re.compile(r"<(?:svg|g|defs|path|use|text|tspan|rect|circle|line|polyline|polygon|clippath)\b")
+
+_SHARED = re.compile(r"\.(u\d+)\{background-image:url\((data:image/[a-z]+;base64,[A-Za-z0-9+/=]+)\)\}\n")
 
 _HASHED_ID = re.compile(r"\b([mp])[0-9a-f]{10}\b")
 """What matplotlib calls clips and marks: a hash of coordinates in full precision."""

@@ -285,7 +285,7 @@ TRUST_TESTS = {
         ),
     )
 }  # fmt: skip
-"""The tests by name. A correlation of 0.5 lies between methods known to be sound (up to 0.3 in trials) and guided
-backpropagation (0.8)."""
+"""The tests by name. A correlation of 0.5 lies between gradients, which pass, and guided backpropagation, which fails:
+`tests/test_trust.py` holds both."""
 
 _IN_LOG_ODDS = ("order", "deletion", "insertion", "edge filter")
