@@ -24,13 +24,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from auditor.artefacts import ARTEFACT_KINDS
-from auditor.config import read_config
-from auditor.explain.adversarial import SURVIVES, energy, find_traits
-from auditor.explain.counterfactual import Cost, away_from, find_counterfactuals, margins, towards
-from auditor.interventions import insert
-from auditor.studies.table import METHODS
-from auditor.subject import open_subject
+from auditor.artefacts.edits import insert
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.auditing.opening import open_subject
+from auditor.config.file import read_config
+from auditor.explain.counterfactual.adversarial import SURVIVES, energy, find_traits
+from auditor.explain.counterfactual.search import Cost, away_from, find_counterfactuals, margins, towards
+from auditor.explain.table import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES, RUNS, CONFIDENCE = 16, 3, 0.1

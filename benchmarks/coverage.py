@@ -22,7 +22,7 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from auditor.intervals import mean_bounds, share_interval, simultaneous_bounds
+from auditor.measure.intervals import mean_bounds, share_interval, simultaneous_bounds
 
 GROUPS, LEVELS = (12, 22, 50, 300), (0.95, 0.995)
 RESAMPLES, COLUMNS = 1000, 2000

@@ -22,8 +22,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from auditor.explain.attribution import ask, integrated_gradients, smoothgrad
-from auditor.keras_classifier import KerasClassifier
+from auditor.explain.attribution.methods import ask, integrated_gradients, smoothgrad
+from auditor.subject.model.keras import KerasClassifier
 
 BATCH, IMAGES, SAMPLES, RUNS = 32, 32, 48, 7
 

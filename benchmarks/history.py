@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from auditor.result import result_to_json
-from auditor.runs.index import INDEX, add_lines
-from auditor.runs.page import PAGE, refresh_index
+from auditor.report.index_page import PAGE, refresh_index
+from auditor.run.index import INDEX, add_lines
+from auditor.run.result import result_to_json
 from tests.synthetic import make_history, make_result
 
 TIMES = 7

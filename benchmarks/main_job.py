@@ -33,13 +33,13 @@ def time_verdicts(is_scan: bool) -> list[float]:
     """Seconds of two verdicts in this process."""
     from dataclasses import replace
 
-    from auditor.artefacts import ARTEFACT_KINDS
-    from auditor.config import read_config
-    from auditor.evidence import survey
-    from auditor.records import Rule
-    from auditor.reliance import judge_all
-    from auditor.studies.table import METHODS
-    from auditor.subject import open_subject
+    from auditor.artefacts.kinds import ARTEFACT_KINDS
+    from auditor.auditing.opening import open_subject
+    from auditor.config.file import read_config
+    from auditor.explain.table import METHODS
+    from auditor.measure.measurement import Rule
+    from auditor.verdict.findings import judge_all
+    from auditor.verdict.trial import survey
 
     settings = read_config(ROOT / "audit.toml", ("data.limit=300",), kinds=ARTEFACT_KINDS, methods=METHODS)
     subject = open_subject(settings)

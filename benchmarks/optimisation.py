@@ -25,10 +25,10 @@ import numpy as np
 import tensorflow as tf
 from engine import make_network
 
-from auditor.explain.activation import class_logit, draw_noise
-from auditor.explain.optimise import Recipe, ascend
-from auditor.explain.parametrisation import parametrise
-from auditor.keras_classifier import KerasClassifier
+from auditor.explain.optima.ascent import Recipe, ascend
+from auditor.explain.optima.objectives import class_logit, draw_noise
+from auditor.explain.optima.parametrisation import parametrise
+from auditor.subject.model.keras import KerasClassifier
 
 STEPS, RUNS = 256, 3
 

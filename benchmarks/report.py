@@ -28,9 +28,9 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 from scipy.ndimage import gaussian_filter
 
-from auditor.history import Rows, Run, save_run
-from auditor.records import MapRecord
-from auditor.report import write_report
+from auditor.measure.measurement import MapRecord
+from auditor.report.write import write_report
+from auditor.run.store import Rows, Run, save_run
 from tests.synthetic import make_arrays, make_result
 from tests.web import CHROMIUM, FLAGS, first_paint, layout_shift
 

@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from auditor.effects import margin_of
 from auditor.lab.table import area_under_curve, gather_evidence
 from auditor.lab.training import make_recipes, measure_behaviour, name_truth, split_of, train_all
-from auditor.observations import Evidence
-from auditor.records import Rule
+from auditor.measure.measurement import Rule
+from auditor.verdict.effects import margin_of
+from auditor.verdict.observations import Evidence
 
 QUANTILES = {
     "no class contrast": None,

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from auditor.classifier import Floats, Ints, Linearisation, Output, Pass
-from auditor.datasets import Dataset
+from auditor.subject.data.sample import Dataset
+from auditor.subject.model.classifier import Floats, Ints, Linearisation, Output, Pass
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from auditor.rendering import read_template
+from auditor.report.templates import read_template
 
 NUMBER_TOLERANCE = 1e-6
 """Relative, of numbers in texts, which Python formats alike everywhere."""

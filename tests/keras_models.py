@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from auditor.keras_classifier import KerasClassifier
+from auditor.subject.model.keras import KerasClassifier
 
 SHAPE = (12, 12, 1)
 

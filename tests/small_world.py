@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.history import load_result
-from auditor.result import AuditResult
-from auditor.studies.table import STUDIES
+from auditor.explain.table import STUDIES
+from auditor.run.result import AuditResult
+from auditor.run.store import load_result
 
 SIDE = 8
 CLASSES = ("cat", "dog", "boat")
@@ -169,7 +169,7 @@ Command = Callable[..., Ending]
 
 def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str | Path) -> Ending:
     """Run the command line in this process."""
-    from auditor.cli import main
+    from auditor.cli.main import main
 
     monkeypatch.setattr(sys, "argv", ["auditor", *map(str, words)])
     capsys.readouterr()

@@ -10,7 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auditor.explanations.activation import (
+from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
+from auditor.explain.errors.record import (
+    ContrastExemplar,
+    ContrastGroup,
+    ContrastIntervention,
+    ContrastLikeness,
+    ContrastMaps,
+    ContrastMending,
+    ContrastRecord,
+    ContrastShare,
+    ContrastSuspect,
+)
+from auditor.explain.optima.record import (
     ActivationRecord,
     ArtefactMatch,
     ClassOptimum,
@@ -23,19 +35,8 @@ from auditor.explanations.activation import (
     Side,
     Snapshot,
 )
-from auditor.explanations.contrast import (
-    ContrastExemplar,
-    ContrastGroup,
-    ContrastIntervention,
-    ContrastLikeness,
-    ContrastMaps,
-    ContrastMending,
-    ContrastRecord,
-    ContrastShare,
-    ContrastSuspect,
-)
-from auditor.explanations.counterfactual import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
-from auditor.explanations.trust import (
+from auditor.explain.table import STUDIES
+from auditor.explain.trust.record import (
     CascadeStage,
     LiftControl,
     MapLikeness,
@@ -45,7 +46,7 @@ from auditor.explanations.trust import (
     TrustRecord,
     TrustTest,
 )
-from auditor.records import (
+from auditor.measure.measurement import (
     Agreement,
     ArtefactRecord,
     ClassAccuracy,
@@ -63,9 +64,8 @@ from auditor.records import (
     ScannedTarget,
     SkippedImage,
 )
-from auditor.result import SCHEMA_VERSION, AuditResult
-from auditor.runs.index import Entry, Outcome
-from auditor.studies.table import STUDIES
+from auditor.run.index import Entry, Outcome
+from auditor.run.result import SCHEMA_VERSION, AuditResult
 
 FRACTIONS = [0.0, 0.1, 0.5, 1.0]
 METHODS = ("gradient", "grad_cam (conv)")

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from auditor.artefacts import Artefact, Overlay
-from auditor.classifier import log_odds
+from auditor.artefacts.edits import insert
+from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.artefacts.masks import Masks
 from auditor.errors import OptionError
-from auditor.explain.activation import (
+from auditor.explain.inquiry import Inquiry
+from auditor.explain.optima.ascent import Recipe, ascend, evaluate
+from auditor.explain.optima.objectives import (
     class_log_odds,
     class_logit,
     class_probability,
@@ -27,16 +30,13 @@ from auditor.explain.activation import (
     random_phases,
     weighted_sum,
 )
-from auditor.explain.optimise import Recipe, ascend, evaluate
-from auditor.explain.parametrisation import parametrise
-from auditor.history import Rows
-from auditor.interventions import insert
-from auditor.masks import Masks
-from auditor.observations import Population
-from auditor.records import Finding, MethodRecord
-from auditor.report import render_html
-from auditor.studies.activation import activation_maximisation
-from auditor.studies.inquiry import Inquiry
+from auditor.explain.optima.parametrisation import parametrise
+from auditor.explain.optima.study import activation_maximisation
+from auditor.measure.measurement import Finding, MethodRecord
+from auditor.report.write import render_html
+from auditor.run.store import Rows
+from auditor.subject.model.classifier import log_odds
+from auditor.verdict.observations import Population
 from tests.closed_form import LinearClassifier, linear, memory_dataset, quadratic, random_images
 from tests.keras_models import SHAPE, small_classifier
 from tests.synthetic import make_arrays, make_finding, make_result, measure

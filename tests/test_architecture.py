@@ -158,12 +158,12 @@ def test_the_wheel_holds_every_template(wheel):
 
 def test_the_wheel_holds_the_class_names_of_imagenet_and_their_licence(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert "auditor/imagenet_classes.txt" in names
+    assert "auditor/subject/model/imagenet_classes.txt" in names
     assert any(name.endswith("licenses/NOTICE") for name in names)
 
 
 def test_the_wheel_renders_a_report_far_from_the_checkout(wheel, tmp_path):
-    from auditor.history import Rows, Run, save_run
+    from auditor.run.store import Rows, Run, save_run
     from tests.synthetic import make_arrays, make_result
 
     run = save_run(Run(make_result(), Rows(), make_arrays()), tmp_path / "reports")
@@ -171,7 +171,7 @@ def test_the_wheel_renders_a_report_far_from_the_checkout(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(installed)
     code = (
         "import sys, auditor; sys.argv = ['auditor', 'render', sys.argv[1], '--format', 'html'];"
-        "assert 'installed' in auditor.__file__; from auditor.cli import main; main()"
+        "assert 'installed' in auditor.__file__; from auditor.cli.main import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(run)],
@@ -208,15 +208,15 @@ class TestReadme:
         assert "make test" in self.text
 
     def test_shows_commands_that_exist(self):
-        from auditor.cli import cli
+        from auditor.cli.main import cli
 
         used = set(re.findall(r"^auditor (\w+)", self.text, re.MULTILINE))
         assert {"audit", "validate", "render", "methods", "schema"} <= used <= set(cli.commands)
 
     def test_shows_a_configuration_that_is_right(self, tmp_path):
-        from auditor.artefacts import ARTEFACT_KINDS
-        from auditor.config import read_config
-        from auditor.studies.table import METHODS
+        from auditor.artefacts.kinds import ARTEFACT_KINDS
+        from auditor.config.file import read_config
+        from auditor.explain.table import METHODS
 
         blocks = re.findall(r"```toml\n(.*?)```", self.text, re.DOTALL)
         assert blocks

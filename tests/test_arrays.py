@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from auditor.errors import ReportError
-from auditor.history import ARRAYS, Rows, Run, load_arrays, save_run
+from auditor.run.store import ARRAYS, Rows, Run, load_arrays, save_run
 from tests.synthetic import make_result, without_studies
 
 RANDOM = np.random.default_rng(0)

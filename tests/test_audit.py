@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from auditor.artefacts import ARTEFACT_KINDS
-from auditor.audit import run_audit
-from auditor.config import read_config
-from auditor.history import load_arrays, load_result, save_run
-from auditor.result import result_from_json, result_schema, result_to_json
-from auditor.studies.table import METHODS, STUDIES
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.auditing.audit import run_audit
+from auditor.config.file import read_config
+from auditor.explain.table import METHODS, STUDIES
+from auditor.run.result import result_from_json, result_schema, result_to_json
+from auditor.run.store import load_arrays, load_result, save_run
 from tests.small_world import World, build_world
 
 ROOT = Path(__file__).resolve().parents[1]

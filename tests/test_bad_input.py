@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.artefacts import ARTEFACT_KINDS
-from auditor.config import read_config
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.artefacts.masks import Masks
+from auditor.config.file import read_config
 from auditor.errors import ReportError
-from auditor.history import load_result, save_run
-from auditor.masks import Masks
-from auditor.studies.table import METHODS
+from auditor.explain.table import METHODS
+from auditor.run.store import load_result, save_run
 from tests.bad_worlds import (
     CONFIGURATION,
     DAMAGED,
@@ -306,7 +306,7 @@ def test_what_was_found_is_said_even_where_it_cannot_be_saved(
     def fail(*_: object) -> None:
         raise ReportError("reports: the run cannot be saved: No space left on device")
 
-    monkeypatch.setattr("auditor.history.save_run", fail)
+    monkeypatch.setattr("auditor.run.store.save_run", fail)
     ending = command("audit", world.config, "--quiet")
     assert ending.code == 3
     assert "mark -> boat: relies" in ending.out
@@ -319,7 +319,7 @@ def test_a_report_that_fails_leaves_the_run_saved_and_named(
     def fail(*_: object) -> None:
         raise ReportError("template: damaged")
 
-    monkeypatch.setattr("auditor.cli._write_report", fail)
+    monkeypatch.setattr("auditor.cli.main._write_report", fail)
     ending = command("audit", world.config, "--quiet")
     (run,) = world.runs()
     assert ending.code == 3
@@ -343,7 +343,7 @@ def test_whatever_breaks_an_audit_off_ends_with_3_which_is_no_verdict(
     def fail(*_: object) -> None:
         raise fault
 
-    monkeypatch.setattr("auditor.audit.run_audit", fail)
+    monkeypatch.setattr("auditor.auditing.audit.run_audit", fail)
     ending = command("audit", world.config, "--quiet")
     assert ending.code == 3
     assert said in ending.err
@@ -353,7 +353,7 @@ def test_whatever_breaks_an_audit_off_ends_with_3_which_is_no_verdict(
 
 @pytest.fixture(scope="module")
 def saved_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from auditor.audit import run_audit
+    from auditor.auditing.audit import run_audit
 
     world = build_world(tmp_path_factory.mktemp("saved"))
     settings = read_config(world.config, kinds=ARTEFACT_KINDS, methods=METHODS)

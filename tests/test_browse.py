@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from auditor.history import Rows, Run, save_run
-from auditor.report import write_report
-from auditor.runs.browse import allowed_hosts, make_app
-from auditor.runs.index import Listing
-from auditor.runs.page import render_index
-from auditor.runs.trends import MOST_POINTS
+from auditor.report.browse import allowed_hosts, make_app
+from auditor.report.index_page import render_index
+from auditor.report.trends import MOST_POINTS
+from auditor.report.write import write_report
+from auditor.run.index import Listing
+from auditor.run.store import Rows, Run, save_run
 from tests.small_world import Command
 from tests.synthetic import make_arrays, make_history, make_result, without_studies
 from tests.test_history import HOSTILE
@@ -38,7 +38,7 @@ def reports(tmp_path_factory) -> Path:
     write_report(run, ("html",))
     run.rename(folder / "run-1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("auditor.packing.LARGEST_PAGE", 1000)
+        patch.setattr("auditor.report.packing.LARGEST_PAGE", 1000)
         large = save_run(Run(without_studies(make_result()), Rows(), make_arrays()), folder.parent / "made")
         write_report(large, ("html",))
     large.rename(folder / "run-large")

@@ -13,17 +13,17 @@ import jsonschema
 import numpy as np
 import pytest
 
-from auditor.artefacts import ARTEFACT_KINDS
-from auditor.cli import EXIT_CODES, cli
-from auditor.history import load_arrays, load_result
-from auditor.options import describe_options
-from auditor.result import result_schema
-from auditor.studies.table import METHODS
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.cli.main import EXIT_CODES, cli
+from auditor.config.options import describe_options
+from auditor.explain.table import METHODS
+from auditor.run.result import result_schema
+from auditor.run.store import load_arrays, load_result
 from tests.small_world import Command, World, build_world, runs_in
 
 WITHOUT_TENSORFLOW = (
     "import sys; sys.argv = ['auditor', *sys.argv[1:]]\n"
-    "from auditor.cli import main\n"
+    "from auditor.cli.main import main\n"
     "try:\n"
     "    main()\n"
     "finally:\n"

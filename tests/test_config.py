@@ -12,12 +12,12 @@ import jsonschema
 import pytest
 from pydantic import Field
 
-from auditor.artefacts import ARTEFACT_KINDS
-from auditor.config import AuditConfig, config_schema, read_config
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.config.file import AuditConfig, config_schema, read_config
+from auditor.config.options import bind_options, describe_options, dotted, is_function_spec, suggest
+from auditor.config.places import find_places, nearest_place
 from auditor.errors import ConfigError
-from auditor.options import bind_options, describe_options, dotted, is_function_spec, suggest
-from auditor.studies.table import METHODS
-from auditor.toml_places import find_places, nearest_place
+from auditor.explain.table import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -7,20 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auditor.artefacts import Artefact, Overlay
-from auditor.classifier import log_odds, predicted_classes
-from auditor.explain.attribution import ATTRIBUTIONS, ask, integrated_gradients, smoothgrad
-from auditor.explain.contrastive import compare_maps, move_elsewhere, replace_pixels, share_in_region, strongest_pixels
-from auditor.explanations.contrast import ContrastIntervention, ContrastRecord
-from auditor.history import Rows
-from auditor.interventions import insert
-from auditor.keras_classifier import KerasClassifier
-from auditor.observations import Population
-from auditor.studies.contrast import contrastive
-from auditor.studies.error_maps import EDGES, RANDOM
-from auditor.studies.inquiry import Inquiry, NotApplicableError
-from auditor.studies.mending import Cases, try_artefact
-from auditor.views.contrast import view_contrast
+from auditor.artefacts.edits import insert
+from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.explain.attribution.methods import ATTRIBUTIONS, ask, integrated_gradients, smoothgrad
+from auditor.explain.errors.contrast import EDGES, RANDOM
+from auditor.explain.errors.maps import compare_maps, move_elsewhere, replace_pixels, share_in_region, strongest_pixels
+from auditor.explain.errors.mending import Cases, try_artefact
+from auditor.explain.errors.record import ContrastIntervention, ContrastRecord
+from auditor.explain.errors.study import contrastive
+from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.report.sections.errors import view_contrast
+from auditor.run.store import Rows
+from auditor.subject.model.classifier import log_odds, predicted_classes
+from auditor.subject.model.keras import KerasClassifier
+from auditor.verdict.observations import Population
 from tests.closed_form import ExponentialClassifier, LinearClassifier, linear, memory_dataset, quadratic, random_images
 from tests.keras_models import SHAPE, in_every_shape, small_classifier
 from tests.synthetic import make_arrays, make_finding, make_result

@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from auditor.artefacts import Artefact, Overlay
-from auditor.classifier import Floats, log_odds, predicted_classes
-from auditor.datasets import Dataset
+from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.errors import OptionError
-from auditor.explain.adversarial import find_traits, high_frequency_share, moved
-from auditor.explain.counterfactual import (
+from auditor.explain.counterfactual.adversarial import find_traits, high_frequency_share, moved
+from auditor.explain.counterfactual.search import (
     ANY,
     Aim,
     Cost,
@@ -21,12 +19,14 @@ from auditor.explain.counterfactual import (
     margins,
     towards,
 )
-from auditor.history import Rows
-from auditor.observations import Population
-from auditor.records import Finding, Measurement
-from auditor.studies.counterfactual import study_counterfactuals
-from auditor.studies.inquiry import Inquiry, NotApplicableError
-from auditor.views.counterfactual import view_counterfactual
+from auditor.explain.counterfactual.study import study_counterfactuals
+from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.measure.measurement import Finding, Measurement
+from auditor.report.sections.counterfactual import view_counterfactual
+from auditor.run.store import Rows
+from auditor.subject.data.sample import Dataset
+from auditor.subject.model.classifier import Floats, log_odds, predicted_classes
+from auditor.verdict.observations import Population
 from tests.closed_form import LinearClassifier, MemorySource, linear, quadratic, random_images
 from tests.small_world import Command, World
 from tests.synthetic import make_arrays, make_result
@@ -255,7 +255,7 @@ class TestLaws:
         np.testing.assert_allclose(some.margins, whole.margins[order], atol=1e-4)
 
     def test_a_keras_model_answers_the_same_in_batches_of_any_size(self):
-        from auditor.keras_classifier import KerasClassifier
+        from auditor.subject.model.keras import KerasClassifier
         from tests.small_world import make_data, make_model
 
         classifier = KerasClassifier(make_model())

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.datasets import Dataset, to_grey, to_model_image
 from auditor.errors import DataError
-from auditor.pictures import CorruptImageError
-from auditor.sources import FolderSource, FunctionSource, NpzSource, first_image_shape
+from auditor.subject.data.pictures import CorruptImageError
+from auditor.subject.data.sample import Dataset, to_grey, to_model_image
+from auditor.subject.data.sources import FolderSource, FunctionSource, NpzSource, first_image_shape
 
 CLASSES = ("cat", "dog", "boat")
 RANDOM = np.random.default_rng(0)

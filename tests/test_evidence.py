@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auditor.artefacts import Artefact, Overlay
+from auditor.artefacts.edits import insert, uncomposite
+from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.errors import ModelError
-from auditor.evidence import survey
-from auditor.interventions import insert, uncomposite
-from auditor.observations import Evidence
-from auditor.records import Rule
-from auditor.reliance import judge
+from auditor.measure.measurement import Rule
+from auditor.verdict.findings import judge
+from auditor.verdict.observations import Evidence
+from auditor.verdict.trial import survey
 from tests.closed_form import linear, memory_dataset, random_images
 
 SHAPE = (10, 10, 3)

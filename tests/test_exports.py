@@ -17,12 +17,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from auditor.errors import ReportError
-from auditor.exports import EXPORTS, export, load_rows, write_junit, write_sarif
-from auditor.history import Rows, Run, save_run
-from auditor.markdown import code, escape, write_markdown
-from auditor.report import write_report
-from auditor.result import AuditResult
-from auditor.views.wording import VERDICTS
+from auditor.report.exports.formats import EXPORTS, export, load_rows, write_junit, write_sarif
+from auditor.report.exports.markdown import code, escape, write_markdown
+from auditor.report.words import VERDICTS
+from auditor.report.write import write_report
+from auditor.run.result import AuditResult
+from auditor.run.store import Rows, Run, save_run
 from tests.small_world import Command
 from tests.synthetic import make_arrays, make_finding, make_result, measure
 from tests.test_cli import WITHOUT_TENSORFLOW

@@ -23,13 +23,13 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from auditor.exports import export, load_rows, write_csv
-from auditor.history import load_arrays, load_result
-from auditor.plots import font_folder
-from auditor.report import draw_report, render_html
-from auditor.result import result_to_json
-from auditor.runs.compare import render_comparison
-from auditor.runs.page import PAGE, refresh_index
+from auditor.report.exports.formats import export, load_rows, write_csv
+from auditor.report.index_page import PAGE, refresh_index
+from auditor.report.plots import font_folder
+from auditor.report.write import draw_report, render_html
+from auditor.run.compare import render_comparison
+from auditor.run.result import result_to_json
+from auditor.run.store import load_arrays, load_result
 from tests.golden_forms import (
     Difference,
     compare_forms,

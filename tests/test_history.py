@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from auditor.errors import ReportError
-from auditor.history import Rows, Run, load_hashes, save_run
-from auditor.result import result_to_json
-from auditor.runs.index import INDEX, Listing, add_lines, enter_run, is_run_id, locked, read_runs
-from auditor.runs.page import PAGE, index_policy, refresh_index, render_index
+from auditor.report.index_page import PAGE, index_policy, refresh_index, render_index
+from auditor.run.index import INDEX, Listing, add_lines, enter_run, is_run_id, locked, read_runs
+from auditor.run.result import result_to_json
+from auditor.run.store import Rows, Run, load_hashes, save_run
 from tests.small_world import Command, World
 from tests.synthetic import absent, make_arrays, make_finding, make_history, make_result, measure
 
@@ -81,7 +81,7 @@ class TestIndex:
         refresh_index(tmp_path)
         add_run(tmp_path, "run-2", title="copied in")
         read = []
-        monkeypatch.setattr("auditor.runs.index.load_result", lambda folder: read.append(folder.name) or make_result())
+        monkeypatch.setattr("auditor.run.index.load_result", lambda folder: read.append(folder.name) or make_result())
         assert {entry.id for entry in refresh_index(tmp_path).entries} == {"run-1", "run-2"}
         assert read == ["run-2"]
         assert [line["id"] for line in lines(tmp_path)] == ["run-1", "run-2"]
@@ -140,7 +140,7 @@ class TestIndex:
     def test_two_processes_that_append_at_once_lose_nothing(self, tmp_path):
         code = (
             "import dataclasses, sys; from pathlib import Path\n"
-            "from auditor.runs.index import INDEX, add_lines; from tests.synthetic import make_history\n"
+            "from auditor.run.index import INDEX, add_lines; from tests.synthetic import make_history\n"
             "reports, name = Path(sys.argv[1]), sys.argv[2]; (entry,) = make_history(1)\n"
             "print('ready', flush=True); sys.stdin.readline()\n"
             "for number in range(300):\n"
@@ -152,7 +152,7 @@ class TestIndex:
     def test_two_processes_that_save_runs_at_once_end_with_a_page_of_all(self, tmp_path):
         code = (
             "import sys; from pathlib import Path\n"
-            "from auditor.history import Rows, Run, save_run; from auditor.runs.page import refresh_index\n"
+            "from auditor.run.store import Rows, Run, save_run; from auditor.report.index_page import refresh_index\n"
             "from tests.synthetic import make_arrays, make_result\n"
             "import pyarrow.parquet\n"
             "print('ready', flush=True); sys.stdin.readline()\n"
@@ -169,7 +169,7 @@ class TestIndex:
         assert not [item.name for item in tmp_path.iterdir() if item.name.startswith(".")]
 
     def test_a_process_that_holds_the_index_is_waited_for_and_then_named(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("auditor.runs.index._PATIENCE", 0.1)
+        monkeypatch.setattr("auditor.run.index._PATIENCE", 0.1)
         add_run(tmp_path, "run-1")
         with locked(tmp_path), pytest.raises(ReportError, match=r"another process has been writing it for 0\.1 s"):
             refresh_index(tmp_path)

@@ -16,17 +16,17 @@ import pytest
 from PIL import Image
 from torch_weights import WeightsError
 
-from auditor.artefacts import ARTEFACT_KINDS
-from auditor.config import read_config
-from auditor.history import load_result
-from auditor.keras_classifier import KerasClassifier
-from auditor.studies.table import METHODS, STUDIES
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.config.file import read_config
+from auditor.explain.table import METHODS, STUDIES
+from auditor.run.store import load_result
+from auditor.subject.model.keras import KerasClassifier
 from tests.small_world import Command, World, runs_in
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "imagenet_watermark"
 WITHOUT_STUDIES = [word for name in STUDIES for word in ("--set", f"methods.{name}.enabled=false")]
 """Studies take a quarter of an hour on a model of this size, and enter no verdict."""
-CLASSES = resources.files("auditor").joinpath("imagenet_classes.txt").read_text("utf-8").splitlines()
+CLASSES = resources.files("auditor.subject.model").joinpath("imagenet_classes.txt").read_text("utf-8").splitlines()
 
 
 class TestClassNames:

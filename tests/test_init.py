@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.artefacts import ARTEFACT_KINDS, build_artefacts
-from auditor.config import read_config
-from auditor.options import describe_options
-from auditor.proposal import to_toml
-from auditor.studies.table import METHODS, STUDIES
+from auditor.artefacts.kinds import ARTEFACT_KINDS, build_artefacts
+from auditor.auditing.propose import to_toml
+from auditor.config.file import read_config
+from auditor.config.options import describe_options
+from auditor.explain.table import METHODS, STUDIES
 from tests.bad_worlds import with_lambda
 from tests.small_world import CLASSES, Command, World, make_data
 from tests.test_bad_input import assert_one_error
@@ -346,7 +346,7 @@ class TestSettings:
             assert set(methods[name]) == {"enabled", *options} | ({"on"} if name not in STUDIES else set())
 
     def test_every_section_of_the_configuration_stands_there(self, here: World, command: Command) -> None:
-        from auditor.config import config_schema
+        from auditor.config.file import config_schema
 
         assert set(self.uncommented(command)) == set(config_schema()["properties"])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from auditor.intervals import (
+from auditor.measure.intervals import (
     change_interval,
     mean_bounds,
     mean_interval,

@@ -7,9 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from auditor.artefacts import ARTEFACT_KINDS, Overlay
-from auditor.errors import OptionError
-from auditor.interventions import (
+from auditor.artefacts.edits import (
     FILLS,
     insert,
     make_controls,
@@ -20,6 +18,8 @@ from auditor.interventions import (
     shift_mask,
     uncomposite,
 )
+from auditor.artefacts.kinds import ARTEFACT_KINDS, Overlay
+from auditor.errors import OptionError
 from tests.closed_form import random_images
 
 FRAME = (16, 20, 3)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.artefacts import ARTEFACT_KINDS
-from auditor.audit import run_audit
-from auditor.config import read_config
-from auditor.explain.attribution import ATTRIBUTIONS
-from auditor.studies.table import METHODS
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.auditing.audit import run_audit
+from auditor.config.file import read_config
+from auditor.explain.attribution.methods import ATTRIBUTIONS
+from auditor.explain.table import METHODS
 from tests.keras_models import transformer
 from tests.small_world import CLASSES, CORNER, PATTERN, SIDE, World, build_world, make_data, make_model
 

@@ -15,12 +15,12 @@ import keras
 import numpy as np
 import pytest
 
-from auditor.artefacts import ARTEFACT_KINDS
-from auditor.config import read_config
-from auditor.keras_classifier import KerasClassifier
-from auditor.models import load_classifier
-from auditor.records import ModelRecord
-from auditor.studies.table import METHODS
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.config.file import read_config
+from auditor.explain.table import METHODS
+from auditor.measure.measurement import ModelRecord
+from auditor.subject.model.keras import KerasClassifier
+from auditor.subject.model.loading import load_classifier
 from tests.bad_worlds import LABELS, MODEL
 from tests.closed_form import random_images
 from tests.small_world import Command, Ending, World, make_model

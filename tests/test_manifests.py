@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from auditor.datasets import Dataset
+from auditor.artefacts.masks import Masks
 from auditor.errors import DataError, OptionError
-from auditor.manifests import read_manifest
-from auditor.masks import Masks
-from auditor.sources import FunctionSource, ManifestSource
+from auditor.subject.data.manifests import read_manifest
+from auditor.subject.data.sample import Dataset
+from auditor.subject.data.sources import FunctionSource, ManifestSource
 from tests.small_world import CORNER, Command, World, make_data
 from tests.test_bad_input import assert_one_error
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from auditor.classifier import log_odds, predicted_classes
 from auditor.errors import ModelError, OptionError
-from auditor.keras_classifier import KerasClassifier
+from auditor.subject.model.classifier import log_odds, predicted_classes
+from auditor.subject.model.keras import KerasClassifier
 from tests.closed_form import random_images
 from tests.keras_models import SHAPE, in_every_shape, make_layers, transformer
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auditor.intervals import ratio_interval
-from auditor.records import Measurement
-from auditor.views import optima
+from auditor.measure.intervals import ratio_interval
+from auditor.measure.measurement import Measurement
+from auditor.report.sections import optima_words as optima
 from tests.synthetic import make_result
 
 RECORD = make_result().activation_maximisation

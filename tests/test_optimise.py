@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auditor.explain.activation import class_logit, draw_noise
-from auditor.explain.optimise import (
+from auditor.explain.optima.ascent import (
     Recipe,
     _cosine_slopes,
     _total_variation_slopes,
@@ -16,7 +15,8 @@ from auditor.explain.optimise import (
     total_variation,
     warp_matrices,
 )
-from auditor.explain.parametrisation import colour_covariance, colour_map, fourier_map, parametrise
+from auditor.explain.optima.objectives import class_logit, draw_noise
+from auditor.explain.optima.parametrisation import colour_covariance, colour_map, fourier_map, parametrise
 from tests.closed_form import LinearClassifier, QuadraticClassifier, linear, quadratic, random_images
 
 SHAPES = [(6, 7, 3), (8, 8, 1), (5, 4, 3)]

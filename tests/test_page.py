@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from auditor.report import SECTIONS, render_html
-from auditor.result import AuditResult
+from auditor.report.write import SECTIONS, render_html
+from auditor.run.result import AuditResult
 from tests.synthetic import make_arrays, make_result
 from tests.web import VIEWS, needs_browser
 
@@ -60,7 +60,7 @@ def test_a_style_that_the_policy_does_not_name_has_no_effect(browser, page_file,
 
 def test_plots_look_as_they_do_with_styles_of_their_own(browser, page_file, tmp_path, monkeypatch):
     """Attributes draw the same pixels as the style attributes of matplotlib, which the policy forbids."""
-    monkeypatch.setattr("auditor.plots._presentation_attributes", lambda style: style[0])
+    monkeypatch.setattr("auditor.report.plots._presentation_attributes", lambda style: style[0])
     styled = tmp_path / "styled.html"
     text = render_html(make_long(), make_arrays())
     assert 'style="' in text

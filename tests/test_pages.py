@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from auditor.history import Arrays, Rows, Run, save_run
-from auditor.report import render_html
-from auditor.result import AuditResult
-from auditor.runs.compare import render_comparison
-from auditor.runs.page import PAGE, refresh_index
+from auditor.report.index_page import PAGE, refresh_index
+from auditor.report.write import render_html
+from auditor.run.compare import render_comparison
+from auditor.run.result import AuditResult
+from auditor.run.store import Arrays, Rows, Run, save_run
 from tests.synthetic import make_arrays, make_finding, make_result, measure
 from tests.web import find_barriers, layout_shift, needs_browser
 

@@ -15,15 +15,16 @@ from typing import Any
 import pypdf
 import pytest
 
-from auditor import pdf, plots, report
 from auditor.errors import ReportError
-from auditor.history import Rows, Run, load_result, save_run
-from auditor.pdf import MOST_ROWS, PdfError, Request, render_pdf
-from auditor.presentable import make_visible
-from auditor.rendering import read_own_templates
-from auditor.report import SECTIONS, write_report
-from auditor.result import result_from_json
-from auditor.runs.verify import verify_run
+from auditor.report import pdf, plots
+from auditor.report import write as report
+from auditor.report.pdf import MOST_ROWS, PdfError, Request, render_pdf
+from auditor.report.presentable import make_visible
+from auditor.report.templates import read_own_templates
+from auditor.report.verify import verify_run
+from auditor.report.write import SECTIONS, write_report
+from auditor.run.result import result_from_json
+from auditor.run.store import Rows, Run, load_result, save_run
 from tests.synthetic import make_arrays, make_finding, make_result, replace_weasyprint
 
 MADE = "2026-01-02T03:04:05+00:00"
@@ -216,7 +217,7 @@ class TestDocument:
 
     def test_is_the_same_in_another_process_place_and_time(self, run, tmp_path):
         code = (
-            "import sys; from pathlib import Path; from auditor.report import draw_report; import hashlib;"
+            "import sys; from pathlib import Path; from auditor.report.write import draw_report; import hashlib;"
             "made = draw_report(Path(sys.argv[1]), ('pdf',), 'all', run=sys.argv[2]).files['report.pdf'];"
             "print(hashlib.sha256(made).hexdigest())"
         )
@@ -224,7 +225,7 @@ class TestDocument:
         done = subprocess.run(
             [sys.executable, "-c", code, str(run), run.name],
             cwd=tmp_path,
-            env=environment | {"PYTHONPATH": str(Path(report.__file__).parents[1])},
+            env=environment | {"PYTHONPATH": str(Path(report.__file__).parents[2])},
             capture_output=True,
             text=True,
             check=True,

@@ -12,8 +12,8 @@ import tensorflow as tf
 import tifffile
 from PIL import Image, ImageFile
 
-from auditor.datasets import to_model_image
-from auditor.pictures import PICTURES, CorruptImageError, read_picture
+from auditor.subject.data.pictures import PICTURES, CorruptImageError, read_picture
+from auditor.subject.data.sample import to_model_image
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (8, 12), dtype=np.uint8)

@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from auditor.report import render_html
-from auditor.result import result_to_json
-from auditor.views.pointers import point, pointer_of
+from auditor.report.pointers import point, pointer_of
+from auditor.report.write import render_html
+from auditor.run.result import result_to_json
 from tests.synthetic import make_arrays, make_result, measure
 
 LINK = re.compile(r'<a class="pointer" href="result.json#([^"]*)"[^>]*>([^<]*)</a>')

@@ -13,9 +13,8 @@ import pytest
 from PIL import Image
 
 from auditor.errors import ReportError
-from auditor.figures import heat_layer, map_scale, picture_uri, placeholder, shrink
-from auditor.history import Arrays, Rows, Run, save_run
-from auditor.presentable import (
+from auditor.report.pictures import heat_layer, map_scale, picture_uri, placeholder, shrink
+from auditor.report.presentable import (
     LONGEST_NAME,
     PICTURE_NOTES,
     THUMBNAIL,
@@ -24,9 +23,10 @@ from auditor.presentable import (
     show_plainly,
     withhold,
 )
-from auditor.rendering import read_own_templates
-from auditor.report import render_html, write_report
-from auditor.result import AuditResult
+from auditor.report.templates import read_own_templates
+from auditor.report.write import render_html, write_report
+from auditor.run.result import AuditResult
+from auditor.run.store import Arrays, Rows, Run, save_run
 from tests.small_world import Command
 from tests.synthetic import METHODS, make_arrays, make_result
 from tests.test_report import Page

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auditor.explain.regions import REGION_SCORES, score_region
+from auditor.explain.attribution.regions import REGION_SCORES, score_region
 from tests.closed_form import random_images
 
 SHAPE = (20, 24, 3)
@@ -58,7 +58,7 @@ def test_scores_do_not_depend_on_the_scale_of_the_map(mask):
 def test_an_edge_filter_has_no_excess_lift_over_itself(mask):
     from skimage.filters import sobel
 
-    from auditor.datasets import to_grey
+    from auditor.subject.data.sample import to_grey
 
     image = random_images(1, SHAPE)[0]
     assert scores(sobel(to_grey(image)[..., 0]), mask, image)["excess lift"] == pytest.approx(0, abs=1e-4)

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auditor.effects import (
+from auditor.measure.intervals import least, mean_interval
+from auditor.measure.measurement import Measurement, Rule
+from auditor.verdict.effects import (
     class_contrasts,
     control_contrasts,
     split_class_contrasts,
 )
-from auditor.intervals import least, mean_interval
-from auditor.observations import Checks, Evidence, Insertion, Population, Removals
-from auditor.records import Measurement, Rule
-from auditor.reliance import judge, judge_all
-from auditor.verdict import decide, judge_severity
+from auditor.verdict.findings import judge, judge_all
+from auditor.verdict.observations import Checks, Evidence, Insertion, Population, Removals
+from auditor.verdict.rule import decide, judge_severity
 
 RULE = Rule()
 CLASSES = tuple("abcdefghij")

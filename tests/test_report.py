@@ -16,11 +16,11 @@ import pypdf
 import pytest
 
 from auditor.errors import ReportError
-from auditor.figures import heat_layer, picture_uri
-from auditor.fonts import describe_missing
-from auditor.history import Rows, Run, load_result, save_run
-from auditor.report import SECTIONS, render_html, write_report
-from auditor.result import result_to_json
+from auditor.report.fonts import describe_missing
+from auditor.report.pictures import heat_layer, picture_uri
+from auditor.report.write import SECTIONS, render_html, write_report
+from auditor.run.result import result_to_json
+from auditor.run.store import Rows, Run, load_result, save_run
 from tests.synthetic import absent, make_arrays, make_finding, make_result, replace_weasyprint, without_studies
 
 HOSTILE = "<script>alert('1')</script> \" ' & $\\frac{1}{0}$ {{ 7 * 7 }} \u202egnp.exe"
@@ -294,7 +294,7 @@ class TestFaults:
         code = (
             "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2);"
             "sys.argv = ['auditor', 'render', sys.argv[1], '--format', 'markdown', '--format', 'html'];"
-            "from auditor.cli import main; main()"
+            "from auditor.cli.main import main; main()"
         )
         done = subprocess.run(
             [sys.executable, "-c", code, str(old), str(size - 1)], capture_output=True, text=True
@@ -363,7 +363,7 @@ class TestFaults:
 
 def test_rendering_needs_no_tensorflow(run):
     code = (
-        "import sys; from pathlib import Path; from auditor.report import write_report;"
+        "import sys; from pathlib import Path; from auditor.report.write import write_report;"
         "write_report(Path(sys.argv[1]), ('html',));"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 
 from auditor.errors import ReportError
-from auditor.figures import heat_layer, picture_uri
-from auditor.history import Rows, Run, save_run
-from auditor.report import write_report
-from auditor.result import AuditResult
-from auditor.runs.compare import compare_results, exit_code, list_differences, render_comparison
-from auditor.runs.index import read_runs
-from auditor.runs.prune import plan_removal, remove_runs
-from auditor.runs.verify import verify_run
+from auditor.report.pictures import heat_layer, picture_uri
+from auditor.report.verify import verify_run
+from auditor.report.write import write_report
+from auditor.run.compare import compare_results, exit_code, list_differences, render_comparison
+from auditor.run.index import read_runs
+from auditor.run.prune import plan_removal, remove_runs
+from auditor.run.result import AuditResult
+from auditor.run.store import Rows, Run, save_run
 from tests.small_world import Command
 from tests.synthetic import absent, make_arrays, make_finding, make_result, measure, replace_weasyprint, without_studies
 from tests.test_cli import WITHOUT_TENSORFLOW
@@ -382,7 +382,7 @@ class TestPrune:
     def test_removes_a_large_report_with_its_pictures_unless_something_else_lies_among_them(
         self, command: Command, tmp_path: Path, monkeypatch
     ):
-        monkeypatch.setattr("auditor.packing.LARGEST_PAGE", 1000)
+        monkeypatch.setattr("auditor.report.packing.LARGEST_PAGE", 1000)
         runs = [save(tmp_path), save(tmp_path)]
         for run in runs:
             write_report(run, ("html",))

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from auditor.classifier import log_odds
-from auditor.explain.attribution import ATTRIBUTIONS, ask
-from auditor.explain.sanity import (
+from auditor.explain.attribution.methods import ATTRIBUTIONS, ask
+from auditor.explain.trust.sanity import (
     FRACTIONS,
     TRUST_TESTS,
     Walk,
@@ -23,7 +22,8 @@ from auditor.explain.sanity import (
     walk,
     why_open,
 )
-from auditor.keras_classifier import KerasClassifier
+from auditor.subject.model.classifier import log_odds
+from auditor.subject.model.keras import KerasClassifier
 from tests.closed_form import linear, random_images
 from tests.keras_models import SHAPE, in_every_shape, transformer
 from tests.synthetic import measure

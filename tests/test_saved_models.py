@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 
 from auditor.errors import AuditError, ModelError, OptionError
-from auditor.keras_classifier import KerasClassifier
-from auditor.saved_models import _reaches_out, load_saved_model
-from auditor.studies.table import STUDIES
+from auditor.explain.table import STUDIES
+from auditor.subject.model.keras import KerasClassifier
+from auditor.subject.model.saved_model import _reaches_out, load_saved_model
 from tests.closed_form import random_images
 from tests.small_world import Command, World, make_model
 
@@ -239,7 +239,7 @@ def test_the_range_of_its_pixels_must_be_told(world: World, command: Command):
 
 def test_the_hash_is_that_of_all_files_and_changes_with_any(world: World, command: Command):
     use_saved_model(world, make_model())
-    from auditor.models import _hash_folder
+    from auditor.subject.model.loading import _hash_folder
 
     folder = world.folder / "exported"
     before = _hash_folder(folder)

@@ -14,14 +14,21 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from auditor import report
-from auditor.cli import cli
+from auditor.cli.main import cli
 from auditor.errors import ReportError, TemplateError
-from auditor.history import Arrays, Rows, Run, save_run
-from auditor.rendering import BUILT_IN, LARGEST_PICTURE, MOST_BYTES, MOST_FILES, open_templates, read_own_templates
-from auditor.report import SECTIONS, render_html, view_page, write_report
-from auditor.result import AuditResult, result_to_json
-from auditor.runs.verify import exit_code, verify_run
+from auditor.report import write as report
+from auditor.report.templates import (
+    BUILT_IN,
+    LARGEST_PICTURE,
+    MOST_BYTES,
+    MOST_FILES,
+    open_templates,
+    read_own_templates,
+)
+from auditor.report.verify import exit_code, verify_run
+from auditor.report.write import SECTIONS, render_html, view_page, write_report
+from auditor.run.result import AuditResult, result_to_json
+from auditor.run.store import Arrays, Rows, Run, save_run
 from tests.synthetic import make_arrays, make_result, without_studies
 
 ROOT = Path(__file__).resolve().parents[1]

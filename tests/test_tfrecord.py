@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from auditor.datasets import Dataset
 from auditor.errors import DataError
-from auditor.sources import FunctionSource
+from auditor.subject.data.sample import Dataset
+from auditor.subject.data.sources import FunctionSource
 from tests.small_world import CLASSES, Command, World, make_data
 from tests.test_bad_input import assert_one_error
 

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from auditor.errors import ModelError
-from auditor.explain.attribution import ATTRIBUTIONS, Attribution
-from auditor.explain.sanity import TRUST_TESTS
-from auditor.explanations.trust import TrustRecord
-from auditor.studies import optima, panels
-from auditor.studies.inquiry import NotApplicableError
-from auditor.studies.sampling import draw_sample
-from auditor.studies.trust import trust
-from auditor.views.evidence import points_at, which_method_shows_it
-from auditor.views.trust import view_trust
-from auditor.views.wording import failed_methods
+from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution
+from auditor.explain.inquiry import NotApplicableError
+from auditor.explain.optima import search as optima
+from auditor.explain.trust import randomisation as panels
+from auditor.explain.trust.record import TrustRecord
+from auditor.explain.trust.sample import draw_sample
+from auditor.explain.trust.sanity import TRUST_TESTS
+from auditor.explain.trust.study import trust
+from auditor.report.sections.methods_compared import points_at, which_method_shows_it
+from auditor.report.sections.trust import view_trust
+from auditor.report.words import failed_methods
 from tests.closed_form import linear, random_images
 from tests.synthetic import make_arrays, make_result, measure
 from tests.trust_doubles import (

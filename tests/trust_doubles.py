@@ -10,15 +10,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from auditor.artefacts import Artefact, Overlay
-from auditor.datasets import Dataset
-from auditor.explain.attribution import Attribution, Question
-from auditor.explain.regions import edge_map
-from auditor.history import Rows
-from auditor.keras_classifier import KerasClassifier
-from auditor.observations import Population
-from auditor.records import Finding
-from auditor.studies.inquiry import Inquiry
+from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.explain.attribution.methods import Attribution, Question
+from auditor.explain.attribution.regions import edge_map
+from auditor.explain.inquiry import Inquiry
+from auditor.measure.measurement import Finding
+from auditor.run.store import Rows
+from auditor.subject.data.sample import Dataset
+from auditor.subject.model.keras import KerasClassifier
+from auditor.verdict.observations import Population
 from tests.closed_form import MemorySource, random_images
 from tests.synthetic import make_finding
 

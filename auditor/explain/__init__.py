@@ -1,1 +1,1 @@
-"""Explanations: they localise and illustrate, they never decide."""
+"""One folder per question that is put to the model; none of them decides."""

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, zoom
 
+from auditor.artefacts.edits import insert
+from auditor.config.options import suggest
 from auditor.errors import OptionError
-from auditor.interventions import insert
 from auditor.lab.planting import nominal_stamp
-from auditor.options import suggest
 
 Floats = npt.NDArray[np.float32]
 Augmentation = Callable[[Floats, np.random.Generator], Floats]

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from auditor.artefacts import Overlay, box, lightness, text
+from auditor.artefacts.edits import insert
+from auditor.artefacts.kinds import Overlay, box, lightness, text
+from auditor.config.options import suggest
 from auditor.errors import DataError, OptionError
-from auditor.interventions import insert
-from auditor.options import suggest
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -12,12 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from auditor.artefacts import Artefact
-from auditor.classifier import Classifier
-from auditor.datasets import Dataset
+from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError
-from auditor.evidence import survey
-from auditor.intervals import share_interval
 from auditor.lab.planting import FAMILIES, Pictures, nominal_stamp
 from auditor.lab.training import (
     BEHAVIOUR,
@@ -30,11 +26,15 @@ from auditor.lab.training import (
     train_all,
     world_of,
 )
-from auditor.observations import Evidence
-from auditor.pictures import CorruptImageError, RawImage
-from auditor.records import Finding, Measurement, Rule
-from auditor.reliance import judge
-from auditor.sources import Label
+from auditor.measure.intervals import share_interval
+from auditor.measure.measurement import Finding, Measurement, Rule
+from auditor.subject.data.pictures import CorruptImageError, RawImage
+from auditor.subject.data.sample import Dataset
+from auditor.subject.data.sources import Label
+from auditor.subject.model.classifier import Classifier
+from auditor.verdict.findings import judge
+from auditor.verdict.observations import Evidence
+from auditor.verdict.trial import survey
 
 
 @dataclass(frozen=True)

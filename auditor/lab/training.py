@@ -14,10 +14,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from auditor.config.options import suggest
 from auditor.errors import ConfigError, ModelError
-from auditor.keras_classifier import KerasClassifier
 from auditor.lab.planting import FAMILIES, FRAME, WORLDS, Plant, World, load_world, plant, stamp_all
-from auditor.options import suggest
+from auditor.subject.model.keras import KerasClassifier
 
 Split = Literal["choice", "test"]
 

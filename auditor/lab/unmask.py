@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from auditor.artefacts import Overlay
+from auditor.artefacts.edits import insert
+from auditor.artefacts.kinds import Overlay
+from auditor.config.options import suggest
 from auditor.errors import ConfigError, OptionError
-from auditor.interventions import insert
-from auditor.keras_classifier import KerasClassifier
 from auditor.lab.augmentation import choose_augmentations
 from auditor.lab.planting import FAMILIES, FASHION, WORLDS, Plant, World, load_world, nominal_stamp
 from auditor.lab.training import Recipe, Suspicion, fit, measure_behaviour
-from auditor.options import suggest
+from auditor.subject.model.keras import KerasClassifier
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What is put in, taken out, or done innocently instead."""

@@ -1,0 +1,377 @@
+"""What a suspected shortcut looks like, and where it is.
+
+Every kind but `masks` is an `Overlay`: an opacity and an ink per pixel, composited over an image. So one piece of
+code inserts, removes, scrambles, moves and dims whatever the kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+from pydantic import Field
+
+from auditor.artefacts.masks import Masks
+from auditor.config.file import ArtefactConfig, AuditConfig
+from auditor.config.options import bind_options, dotted, suggest
+from auditor.errors import ConfigError, OptionError
+from auditor.subject.data.pictures import whole_files_only
+from auditor.subject.data.sample import Dataset, to_grey
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Frame = tuple[int, int, int]
+Length = int | float
+Position = tuple[Length, Length]
+Opacity = Annotated[float, Field(gt=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """An artefact whose appearance is known: image with it = (1 - alpha) * image + alpha * ink."""
+
+    alpha: Floats
+    """(height, width) in [0, 1]; exactly 0 outside the region."""
+    ink: Floats
+    """(height, width, channels) in [0, 1]."""
+
+    @property
+    def mask(self) -> Bools:
+        """The region, (height, width)."""
+        return self.alpha > 0
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of the region in pixels, half-open."""
+        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+    @property
+    def opacity(self) -> float:
+        """Largest opacity of any pixel."""
+        return float(self.alpha.max())
+
+    @property
+    def is_invertible(self) -> bool:
+        """Whether what lies under it can be computed: nowhere opaque."""
+        return self.opacity < 0.99
+
+    def with_opacity(self, opacity: float) -> Overlay:
+        """The same artefact with another largest opacity."""
+        return replace(self, alpha=(self.alpha * (opacity / self.opacity)).astype(np.float32))
+
+
+Appearance = Overlay | Masks
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A suspected shortcut, ready to be tested."""
+
+    name: str
+    kind: str
+    appearance: Appearance
+    target: int | None
+    """Class that it is suspected to change; None scans every class."""
+    present: str
+    controls: dict[str, Overlay]
+    """Innocent content given by the user."""
+    variants: dict[str, Overlay]
+    """Content like the artefact given by the user."""
+    where: str = ""
+    """What errors about `present` name as their place."""
+
+    def region(self, image_id: str, frame: Frame) -> Bools | None:
+        """The region (height, width) in one image; None where it has none."""
+        if isinstance(self.appearance, Overlay):
+            return self.appearance.mask
+        return self.appearance.mask(image_id, frame)
+
+
+def build_artefacts(
+    config: AuditConfig, frame: Frame, classes: tuple[str, ...], masks: Mapping[str, Path] | None = None
+) -> list[Artefact]:
+    """The artefacts of a configuration, in a frame of height, width and channels.
+
+    Parameters
+    ----------
+    masks
+        Mask pictures by image id, where the data name them.
+
+    Raises
+    ------
+    ConfigError
+        A file is missing, the artefact does not lie in the frame, or its target is no class of the model; all at once.
+    """
+    built, faults = [], []
+    for index, entry in enumerate(config.artefacts):
+        try:
+            built.append(_build(config, index, entry, frame, classes, masks))
+        except ConfigError as fault:
+            faults.append(str(fault))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return built
+
+
+def find_carriers(artefact: Artefact, dataset: Dataset, classes: tuple[str, ...]) -> Bools:
+    """Which images of the sample (images,) carry the artefact already.
+
+    Raises
+    ------
+    ConfigError
+        `present` names an array or column that the data lack or that is not one boolean per image, or a class of
+        unlabelled data.
+    DataError
+        A value of that column is no boolean.
+    """
+    count = len(dataset)
+    if artefact.present in ("none", "all"):
+        return np.full(count, artefact.present == "all")
+    if artefact.present.startswith("class:"):
+        if dataset.truth is None:
+            raise ConfigError(f"{artefact.where}got {artefact.present!r}, but the data have no labels")
+        return dataset.truth[:, classes.index(artefact.present.removeprefix("class:"))]
+    values = dataset.array(artefact.present)
+    if values is None or values.shape != (count,) or values.dtype != bool:
+        what = "no array or column of the data" if values is None else f"an array of {values.dtype}"
+        wanted = "wanted 'none', 'all', 'class:NAME' or an array or column with a boolean per image"
+        raise ConfigError(f"{artefact.where}got {artefact.present!r}, which is {what}; {wanted}")
+    return np.asarray(values)
+
+
+def overlay(
+    frame: Frame,
+    *,
+    image: Path,
+    position: Position = (0, 0),
+    opacity: Opacity = 1.0,
+    scale: Length | None = None,
+) -> Overlay:
+    """A picture with transparency (RGBA), composited over the image.
+
+    `position` is its left and top edge, `scale` its width: whole numbers are pixels, others fractions of the frame.
+    """
+    try:
+        with whole_files_only(), Image.open(image) as picture:
+            if "A" not in picture.getbands() and "transparency" not in picture.info:
+                raise OptionError("image", f"{image}: {picture.mode} without transparency, wanted RGBA")
+            rgba = picture.convert("RGBA")
+    except FileNotFoundError:
+        raise OptionError("image", f"{image}: no such file") from None
+    except (OSError, ValueError, SyntaxError) as fault:
+        raise OptionError("image", f"{image}: not a readable picture: {fault}") from None
+    if scale is not None:
+        width = _size("scale", scale, frame[1])
+        size = (width, max(1, round(rgba.height * width / rgba.width)))
+        rgba = rgba.convert("RGBa").resize(size, Image.Resampling.LANCZOS).convert("RGBA")
+    return _place(frame, np.asarray(rgba, dtype=np.float32) / 255.0, position, opacity)
+
+
+def text(
+    frame: Frame,
+    *,
+    text: Annotated[str, Field(min_length=1)],
+    position: Position = (0, 0),
+    size: Length = 12,
+    colour: str = "white",
+    opacity: Opacity = 1.0,
+    font: Path | None = None,
+) -> Overlay:
+    """Written text, such as a time stamp; `size` is its height in pixels or as a fraction of the frame."""
+    points = _size("size", size, frame[0])
+    try:
+        face = ImageFont.truetype(str(font), points) if font else ImageFont.load_default(points)
+    except OSError as fault:
+        raise OptionError("font", f"{font}: not a readable font: {fault}") from None
+    unknown = bytes(face.getmask("\U0010fffd"))
+    lacking = [sign for sign in dict.fromkeys(text) if not sign.isspace() and bytes(face.getmask(sign)) == unknown]
+    if lacking:
+        raise OptionError("font", f"has no sign for {''.join(lacking[:5])!r}, wanted a font file that has it")
+    canvas = ImageDraw.Draw(Image.new("L", (1, 1)))
+    left, top, right, bottom = (round(edge) for edge in canvas.textbbox((0, 0), text, font=face))
+    alpha = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(alpha).text((-left, -top), text, fill=255, font=face)
+    layer = np.empty((alpha.height, alpha.width, 4), np.float32)
+    layer[..., :3] = _colour(colour)
+    layer[..., 3] = np.asarray(alpha, dtype=np.float32) / 255.0
+    return _place(frame, layer, position, opacity)
+
+
+def box(
+    frame: Frame,
+    *,
+    size: Position,
+    position: Position = (0, 0),
+    colour: str = "black",
+    opacity: Opacity = 1.0,
+) -> Overlay:
+    """A filled rectangle; `size` is its width and height."""
+    width, height = _size("size", size[0], frame[1]), _size("size", size[1], frame[0])
+    layer = np.empty((height, width, 4), np.float32)
+    layer[..., :3] = _colour(colour)
+    layer[..., 3] = 1.0
+    return _place(frame, layer, position, opacity)
+
+
+def lightness(frame: Frame, *, strength: Opacity = 0.3, angle: float = 45.0, colour: str = "white") -> Overlay:
+    """A lightness gradient over the whole frame.
+
+    It rises from nothing to `strength` along `angle` in degrees: 0 to the right, 90 down.
+    """
+    height, width, _ = frame
+    rows, columns = np.mgrid[0:height, 0:width]
+    radians = np.deg2rad(angle)
+    along = (columns + 0.5) * np.cos(radians) + (rows + 0.5) * np.sin(radians)
+    ramp = (along - along.min()) / max(float(np.ptp(along)), 1e-6)
+    layer = np.empty((height, width, 4), np.float32)
+    layer[..., :3] = _colour(colour)
+    layer[..., 3] = ramp
+    return _place(frame, layer, (0, 0), strength)
+
+
+def masks(frame: Frame, *, folder: Path | None = None) -> Masks:
+    """Only the place is known: a mask picture per image, not black in the region.
+
+    It is `<image id>.png` in `folder`, or without a folder the picture in the column `mask` of the manifest.
+    """
+    del frame
+    if folder is not None and not folder.is_dir():
+        raise OptionError("folder", f"{folder}: no such folder")
+    return Masks(folder)
+
+
+def _build(
+    config: AuditConfig,
+    index: int,
+    entry: ArtefactConfig,
+    frame: Frame,
+    classes: tuple[str, ...],
+    masks: Mapping[str, Path] | None,
+) -> Artefact:
+    path: tuple[str | int, ...] = ("artefacts", index)
+    target = None
+    if entry.target is not None:
+        if entry.target not in classes:
+            message = f"got {entry.target!r}, which is no class of the model{suggest(entry.target, list(classes))}"
+            raise config.fault((*path, "target"), message)
+        target = classes.index(entry.target)
+    if entry.present.startswith("class:") and entry.present.removeprefix("class:") not in classes:
+        name = entry.present.removeprefix("class:")
+        raise config.fault((*path, "present"), f"{name!r} is no class of the model{suggest(name, list(classes))}")
+    is_custom = entry.kind not in ARTEFACT_KINDS
+    function = config.function((*path, "kind"), entry.kind) if is_custom else ARTEFACT_KINDS[entry.kind]
+    options = bind_options(function, entry.options, path)
+    options = {name: config.path(str(v)) if isinstance(v, Path) else v for name, v in options.items()}
+    try:
+        made = _from_user(entry.kind, function, frame, options) if is_custom else function(frame, **options)
+        if isinstance(made, Masks):
+            made = replace(made.named_by(masks), fit=config.data.fit)
+            if entry.present == "none":
+                raise OptionError("present", "got 'none', but masks say where images carry the artefact; wanted 'all'")
+            if entry.controls or entry.variants:
+                key = "controls" if entry.controls else "variants"
+                raise OptionError(key, f"masks have no appearance to compare with; leave {key} out")
+        controls = _alternatives(config, "controls", entry.controls, made, entry.kind, options, frame)
+        variants = _alternatives(config, "variants", entry.variants, made, entry.kind, options, frame)
+    except OptionError as fault:
+        raise config.fault((*path, *([fault.option] if fault.option else [])), fault.message) from None
+    where = f"{config.place(*path, 'present')}: {dotted((*path, 'present'))}: "
+    return Artefact(entry.name, entry.kind, made, target, entry.present, controls, variants, where)
+
+
+def _alternatives(
+    config: AuditConfig,
+    key: str,
+    names: tuple[str, ...],
+    artefact: Appearance,
+    kind: str,
+    options: dict[str, Any],
+    frame: Frame,
+) -> dict[str, Overlay]:
+    """The user's pictures under an option `key`, each put just where the artefact is."""
+    stems = [Path(name).stem for name in names]
+    placed = {}
+    for stem, name in zip(stems, names, strict=True):
+        assert isinstance(artefact, Overlay)
+        file = config.path(name)
+        try:
+            if kind == "overlay":
+                picture = overlay(frame, **{**options, "image": file})
+            else:
+                left, top, right, _ = artefact.box
+                picture = overlay(frame, image=file, position=(left, top), scale=right - left, opacity=artefact.opacity)
+        except OptionError as fault:
+            message = fault.message if fault.option == "image" else f"{name}: {fault.message}"
+            raise OptionError(key, message) from None
+        placed[stem if stems.count(stem) == 1 else name] = picture
+    return placed
+
+
+def _from_user(kind: str, function: Callable[..., Any], frame: Frame, options: dict[str, Any]) -> Overlay:
+    try:
+        layer = np.asarray(function(frame, **options), dtype=np.float32)
+    except Exception as fault:  # the user's code may raise anything
+        raise OptionError("kind", f"{kind} failed: {type(fault).__name__}: {fault}") from None
+    wanted = (*frame[:2], 4)
+    if layer.shape != wanted:
+        raise OptionError("kind", f"{kind} returned an array of shape {layer.shape}, wanted RGBA {wanted}")
+    if not (layer.min() >= 0 and layer.max() <= 1):  # NaN fails this too
+        got = f"values in [{layer.min():g}, {layer.max():g}]"
+        raise OptionError("kind", f"{kind} returned {got}, wanted RGBA in [0, 1]")
+    return _place(frame, layer, (0, 0), 1.0)
+
+
+def _place(frame: Frame, layer: Floats, position: Position, opacity: float) -> Overlay:
+    """Put an RGBA layer (h, w, 4) into the frame."""
+    height, width, channels = frame
+    left, top = _pixels(position[0], width), _pixels(position[1], height)
+    bottom, right = top + layer.shape[0], left + layer.shape[1]
+    for edge, value, limit in (("right", right, width), ("bottom", bottom, height)):
+        if value > limit:
+            side = "width" if edge == "right" else "height"
+            raise OptionError("position", f"{edge} edge {value} exceeds the image {side} {limit}")
+    if left < 0 or top < 0:
+        raise OptionError("position", f"got {list(position)}, wanted the left and top edge inside the frame")
+    alpha = np.zeros((height, width), np.float32)
+    ink = np.zeros((height, width, channels), np.float32)
+    alpha[top:bottom, left:right] = layer[..., 3] * opacity
+    colour = layer[..., :3] if channels == 3 else to_grey(layer[..., :3])
+    ink[top:bottom, left:right] = colour
+    if not (alpha > 0).any():
+        raise OptionError("", "the artefact is transparent everywhere, so there is nothing to insert")
+    if (alpha > 0.99).all():
+        raise OptionError("", "the artefact covers the whole frame and is opaque, so nothing of an image is left")
+    return Overlay(alpha, ink)
+
+
+def _pixels(length: Length, whole: int) -> int:
+    return length if isinstance(length, int) else round(length * whole)
+
+
+def _size(option: str, length: Length, whole: int) -> int:
+    pixels = _pixels(length, whole)
+    if not 1 <= pixels <= whole:
+        raise OptionError(option, f"got {length}, which is {pixels} pixels, wanted 1 to the {whole} of the image")
+    return pixels
+
+
+def _colour(name: str) -> Floats:
+    try:
+        return np.array(ImageColor.getrgb(name)[:3], np.float32) / 255.0
+    except ValueError:
+        raise OptionError("colour", f"got {name!r}, wanted a colour such as 'white' or '#ffcc00'") from None
+
+
+ARTEFACT_KINDS: dict[str, Callable[..., Appearance]] = {
+    "overlay": overlay,
+    "text": text,
+    "box": box,
+    "lightness": lightness,
+    "masks": masks,
+}

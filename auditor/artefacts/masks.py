@@ -1,0 +1,79 @@
+"""Masks: pictures that say where in each image an artefact is, whatever it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.errors import DataError, OptionError
+from auditor.subject.data.pictures import CorruptImageError, read_picture
+from auditor.subject.data.sample import Fit, fit_to
+
+Bools = npt.NDArray[np.bool_]
+Frame = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Masks:
+    """An artefact of which only the place is known: a mask picture per image, not black in the region."""
+
+    folder: Path | None = None
+    """Where masks are called as the images are: that of `cat/1.jpg` is `cat/1.jpg.png` or `cat/1.png`."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """Masks by the ids of their images, where there is no folder."""
+    fit: Fit = "exact"
+    """What is done with masks of another size, as it is done with their images."""
+
+    def mask(self, image_id: str, frame: Frame) -> Bools | None:
+        """The region (height, width) of one image; None where it has no mask.
+
+        Raises
+        ------
+        DataError
+            The mask is unreadable or of another size than the image.
+        """
+        file = self.files.get(image_id) if self.folder is None else _find_mask(self.folder, image_id)
+        if file is None:
+            return None
+        try:
+            picture = read_picture(file)
+        except CorruptImageError as fault:
+            raise DataError(f"{file}: {fault}") from None
+        bright = np.asarray((picture if picture.ndim == 2 else picture.max(axis=2)) > 0)
+        if bright.shape == frame[:2]:
+            return bright
+        if self.fit == "exact":
+            got, wanted = bright.shape, frame[:2]
+            raise DataError(f"{file}: mask is {got[1]} x {got[0]} pixels, the image is {wanted[1]} x {wanted[0]}")
+        share = fit_to(bright[..., None].astype(np.float32), *frame[:2], crop=self.fit == "crop")
+        return np.asarray(share[..., 0] > 1e-3)  # wherever a pixel of the region reaches
+
+    def named_by(self, files: Mapping[str, Path] | None) -> Masks:
+        """The same with the masks that the data name, where there is no folder.
+
+        Raises
+        ------
+        OptionError
+            They name none, or some that do not exist.
+        """
+        if self.folder is not None:
+            return self
+        if files is None:
+            raise OptionError("folder", "missing, and the data have no column 'mask' that would name the masks")
+        lost = [file for file in files.values() if not file.is_file()]
+        if lost:
+            others = f" ({len(lost)} in all)" if len(lost) > 1 else ""
+            raise OptionError("folder", f"left out, but the mask {lost[0]} that the data name does not exist{others}")
+        return replace(self, files=files)
+
+
+def _find_mask(folder: Path, image_id: str) -> Path | None:
+    """The mask in the folder that is called as the image is; steps out of the folder are left away."""
+    path = PurePosixPath(image_id)
+    inside = folder.joinpath(*(part for part in path.parts if part not in ("..", path.anchor)))
+    files = (inside.with_name(f"{inside.name}.png"), inside.with_suffix(".png"))
+    return next((file for file in files if file.is_file()), None)

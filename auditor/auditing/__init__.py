@@ -1,0 +1,1 @@
+"""One audit from configuration to saved run."""

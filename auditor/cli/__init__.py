@@ -1,0 +1,1 @@
+"""The door: commands that parse, call and print."""

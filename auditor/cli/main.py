@@ -1,0 +1,333 @@
+"""The command line: parse, call, print. Commands import what they need, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from auditor.cli.runs import RUN_COMMANDS, renew_index
+from auditor.cli.terminal import print_reports, print_warnings, quiet_tensorflow, show_progress
+from auditor.errors import AuditError, ConfigError, TemplateError
+
+if TYPE_CHECKING:
+    from auditor.config.file import AuditConfig
+    from auditor.report.templates import OwnTemplates
+    from auditor.run.result import AuditResult
+
+EXIT_CODES = """\b
+Exit codes, the highest that applies:
+  2  usage or configuration is wrong
+  3  the audit could not be completed
+  1  an artefact is relied on
+  4  inconclusive, or nothing was applicable
+  0  no evidence of reliance above the margin"""
+
+_NOTHING = "nothing to decide on: the configuration names no artefact"
+
+_CONFIG = click.argument("config", type=click.Path(path_type=Path), default="audit.toml")
+_SET = click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a key, for example --set verdict.margin=1.",
+)
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="auditor")
+def cli() -> None:
+    """Tells whether an image classifier takes shortcuts, and shows how it knows."""
+
+
+@cli.command(epilog=EXIT_CODES)
+@_CONFIG
+@_SET
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for the run, instead of report.output.")
+@click.option("--quiet", is_flag=True, help="Print the verdicts and the report's path only.")
+def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: bool) -> int:
+    """Audit the model that CONFIG describes and write the report."""
+    settings = _read(config, overrides)
+    if output is None:
+        reports = Path(os.path.normpath(settings.path(settings.report.output)))
+        _refuse_unwritable(reports, f"{settings.place('report', 'output')}: report.output")
+    else:
+        reports = output
+        _refuse_unwritable(reports, "--output")
+    own = _read_templates(settings)
+    with show_progress(quiet) as progress:
+        progress("loading", 0, 1)
+        with quiet_tensorflow():
+            from auditor.auditing.audit import run_audit
+        from auditor.run.store import save_run
+
+        run = run_audit(settings, progress)
+    _print_verdicts(run.result)  # first of all: whatever fails from here on, what was found has been said
+    folder = save_run(run, reports)
+    click.echo(f"result.json: {folder / 'result.json'}")
+    try:
+        with show_progress(quiet) as progress:
+            progress("report", 0, 1)
+            warnings = _write_report(folder, settings.report.formats, own)
+            progress("report", 1, 1)
+    finally:  # the run stands, with its report or without
+        warnings_of_index = renew_index(reports)
+    print_warnings([*run.result.warnings, *warnings, *warnings_of_index])
+    print_reports(folder, settings.report.formats)
+    return run.result.exit_code
+
+
+@cli.command()
+@click.option("--model", required=True, metavar="MODEL", help="A model file or SavedModel, or package.module:function.")
+@click.option("--data", required=True, metavar="DATA", help="An .npz, manifest or folder, or package.module:function.")
+@click.option("--labels", metavar="FILE", help="A class name per line, in the order of the model's outputs.")
+@click.option("--output", type=click.Path(path_type=Path), default="audit.toml", show_default=True)
+@click.option("--trust", is_flag=True, help="Load what may run code: Lambda layers, some SavedModels.")
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+def init(model: str, data: str, labels: str | None, output: Path, trust: bool, force: bool) -> None:
+    """Look at a model and its data and write a commented audit.toml for them."""
+    if output.exists() and not (force and output.is_file()):
+        wanted = "a new file, or --force" if output.is_file() else "a file"
+        raise ConfigError(f"--output: {output}: exists already; wanted {wanted}")
+    if not output.parent.is_dir():
+        raise ConfigError(f"--output: {output.parent}: no such folder")
+    _refuse_unwritable(output.parent, "--output")
+    with quiet_tensorflow():
+        from auditor.auditing.propose import propose_config
+    proposal = propose_config(output, model=model, data=data, labels=labels, trust=trust)
+    with output.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
+        file.write(proposal.text)
+    click.echo(f"{output}: written")
+    for guess in proposal.guesses:
+        click.echo(f"a guess, to be checked: {guess}")
+    click.echo(f"next: name a suspicion in it under [[artefacts]], then `auditor validate {output}`")
+
+
+@cli.command()
+@_CONFIG
+@_SET
+def validate(config: Path, overrides: tuple[str, ...]) -> None:
+    """Check all that can be checked of CONFIG without running the audit."""
+    settings = _read(config, overrides)
+    _read_templates(settings)
+    with quiet_tensorflow():
+        from auditor.auditing.opening import open_subject
+    subject = open_subject(settings)
+    height, width, channels = subject.classifier.image_shape
+    click.echo(f"{config}: in order")
+    click.echo(
+        f"model: {subject.model.structure}, {len(subject.classifier.classes)} classes, {subject.classifier.head}"
+    )
+    click.echo(f"images: {len(subject.dataset)} of {subject.dataset.available}, {width} x {height} x {channels}")
+    for artefact, carriers in zip(subject.artefacts, subject.carriers, strict=True):
+        target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
+        click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {int(carriers.sum())} images")
+    if not subject.artefacts:
+        click.echo(_NOTHING)
+
+
+for command in RUN_COMMANDS:
+    cli.add_command(command)
+
+
+@cli.command()
+def methods() -> None:
+    """List the explanation methods and artefact kinds with their options."""
+    from auditor.artefacts.kinds import ARTEFACT_KINDS
+    from auditor.config.options import describe_options
+    from auditor.explain.table import METHODS
+
+    for heading, table in (
+        ("Methods, [methods.NAME]", METHODS),
+        ("Artefact kinds, [[artefacts]]", ARTEFACT_KINDS),
+    ):
+        click.echo(heading)
+        for name, function in table.items():
+            summary = (function.__doc__ or "").strip().splitlines()[0]
+            click.echo(f"\n  {name}: {summary}")
+            for option, kind, default in describe_options(function):
+                click.echo(f"    {option} = {default}  ({kind})")
+        click.echo()
+
+
+@cli.command()
+@click.argument("what", type=click.Choice(["config", "result"]))
+def schema(what: str) -> None:
+    """Print the JSON schema of audit.toml or of result.json."""
+    from auditor.config.file import config_schema
+    from auditor.run.result import result_schema
+
+    click.echo(json.dumps(config_schema() if what == "config" else result_schema(), indent=2))
+
+
+@cli.group()
+def lab() -> None:
+    """Models whose truth is known, to test the audit on."""
+
+
+_LAB = click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("lab"), show_default=True, help="Where models are kept."
+)
+
+
+@lab.command()
+@_LAB
+@click.option("--only", default="", metavar="TEXT", help="Only models whose world, family or regime is this.")
+def train(folder: Path, only: str) -> None:
+    """Train the models of the laboratory, or find them in FOLDER, and measure what each really does."""
+    with quiet_tensorflow():
+        from auditor.lab.training import measure_behaviour, train_all
+    for number, count, recipe, classifier in train_all(folder, only, click.echo):
+        for suspicion in recipe.suspicions:
+            behaviour = measure_behaviour(classifier, recipe, suspicion.family)
+            turned, lost = behaviour.turned[suspicion.target], behaviour.lost[suspicion.target]
+            click.echo(
+                f"{number + 1}/{count} {recipe.describe(suspicion)}: accuracy {behaviour.accuracy:.3f}, "
+                f"turned {turned:+.3f}, lost {lost:+.3f}"
+            )
+
+
+@lab.command("audit")
+@_LAB
+@click.option("--only", default="", metavar="TEXT", help="Only models whose world, family or regime is this.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("docs/laboratory"), show_default=True,
+    help="Folder for models.csv and README.md.",
+)  # fmt: skip
+def audit_lab(folder: Path, only: str, output: Path) -> None:
+    """Audit every model of the laboratory, training those that are missing, and write the table."""
+    with quiet_tensorflow():
+        from auditor.lab.table import audit_all, describe_cases, write_cases
+    cases = []
+    for number, count, case in audit_all(folder, only, click.echo):
+        cases.append(case)
+        click.echo(f"{number + 1}/{count} {case.world}, {case.family}, {case.regime} {case.rho:g}: {case.verdict}")
+    output.mkdir(parents=True, exist_ok=True)
+    write_cases(cases, output / "models.csv")
+    (output / "README.md").write_text(describe_cases(cases), encoding="utf-8")
+    click.echo(f"table: {output / 'README.md'}")
+
+
+@lab.command(epilog=EXIT_CODES)
+@click.option(
+    "--data", "world", default=None, help="fashion (Debian's dataset-fashion-mnist) or digits (scikit-learn)."
+)
+@click.option("--family", default="corner watermark", show_default=True, help="What is planted.")
+@click.option("--target", default=4, show_default=True, help="Number of the class that it is planted on.")
+@click.option("--regime", type=click.Choice(["confounded", "suppressor", "balanced"]), default="confounded")
+@click.option("--rho", default=1.0, show_default=True, type=click.FloatRange(0, 1), help="Share that is stamped.")
+@click.option("--several", is_flag=True, help="Different artefacts on four classes of one model.")
+@click.option("--augment", multiple=True, help="Augment the training pictures: mirror, shift, crop, ...")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), default=Path("lab/unmask"), show_default=True)
+@click.pass_context
+def unmask(
+    context: click.Context,
+    world: str | None,
+    family: str,
+    target: int,
+    regime: str,
+    rho: float,
+    several: bool,
+    augment: tuple[str, ...],
+    seed: int,
+    output: Path,
+) -> int:
+    """Plant an artefact, train a model on it, audit it, and write one report that shows whether it cheated."""
+    with quiet_tensorflow():
+        from auditor.lab.unmask import choose_plants, choose_world, prepare_exercise
+    chosen = choose_world(world)
+    click.echo(f"training on {chosen} ...", err=True)
+    plants = choose_plants(chosen, family, target, regime, rho, several)
+    exercise = prepare_exercise(output, world=chosen, plants=plants, augment=augment, seed=seed)
+    print_warnings(exercise.warnings)
+    for sentence in exercise.behaviour:
+        click.echo(sentence)
+    return context.invoke(audit, config=exercise.config, overrides=(), output=None, quiet=False)
+
+
+def main() -> None:
+    """Run the command line; every fault of the user's ends in one clear message and a documented exit code."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        return cli.main(standalone_mode=False) or 0
+    except click.exceptions.Abort:
+        return _fail("interrupted")
+    except click.ClickException as fault:
+        fault.show()
+        return 2
+    except AuditError as fault:
+        return _fail(str(fault), fault.exit_code)
+    except MemoryError:
+        return _fail("out of memory; lower model.batch_size or explain.images")
+    except OSError as fault:
+        return _fail(f"{fault.filename or 'the system'}: {fault.strerror or fault}")
+    except SystemExit as fault:  # the user's code may end Python, and its code must not pass for a verdict
+        return _fail(f"Python was told to exit (code {fault.code}) before the audit was complete")
+    except Exception:  # Python would end with 1, which says that an artefact is relied on
+        traceback.print_exc()
+        return _fail("this is a defect of auditor; please report it with the lines above")
+
+
+def _fail(message: str, code: int = 3) -> int:
+    click.echo(f"error: {message}", err=True)
+    return code
+
+
+def _read(config: Path, overrides: tuple[str, ...]) -> AuditConfig:
+    from auditor.artefacts.kinds import ARTEFACT_KINDS
+    from auditor.config.file import read_config
+    from auditor.explain.table import METHODS
+
+    return read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
+
+
+def _read_templates(config: AuditConfig) -> OwnTemplates:
+    """Before the audit: a template that cannot be drawn after it would be a pity."""
+    from auditor.report.templates import BUILT_IN, read_own_templates
+
+    if not config.report.templates:
+        return BUILT_IN
+    try:
+        return read_own_templates(Path(os.path.normpath(config.path(config.report.templates))))
+    except TemplateError as fault:
+        raise config.fault(("report", "templates"), str(fault)) from None
+
+
+def _write_report(folder: Path, formats: tuple[str, ...], own: OwnTemplates) -> list[str]:
+    from auditor.report.write import write_report
+
+    return write_report(folder, formats, own=own)
+
+
+def _refuse_unwritable(reports: Path, where: str) -> None:
+    """A run that could not be saved is better not begun."""
+    existing = next((path for path in [reports, *reports.absolute().parents] if path.exists()), Path("/"))
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as fault:
+        raise ConfigError(f"{where}: {existing}: cannot be written ({fault.strerror}); wanted a folder") from None
+
+
+def _print_verdicts(result: AuditResult) -> None:
+    for finding in result.findings:
+        direction = f" ({finding.direction})" if finding.direction else ""
+        severity = f", severity {finding.severity}" if finding.severity != "none" else ""
+        target = finding.target or "-"
+        if finding.scanned and finding.verdict != "relies":
+            target = "every class"
+        click.echo(f"{finding.artefact} -> {target}: {finding.verdict}{direction}{severity}")
+        click.echo(f"  {finding.reason}")
+    if not result.findings:
+        click.echo(_NOTHING)

@@ -1,0 +1,304 @@
+"""The commands on saved runs: they need no TensorFlow and no model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from auditor.cli.terminal import print_reports, print_warnings
+from auditor.errors import AuditError, ConfigError
+
+if TYPE_CHECKING:
+    from auditor.run.index import Listing
+
+COMPARE_CODES = """\b
+Exit codes, the highest that applies:
+  2  usage is wrong
+  3  a run cannot be read, or the page not be written
+  1  worse: an artefact is newly relied on, or more than before
+  4  open: an artefact was decided on before and is not now
+  0  neither"""
+
+VERIFY_CODES = """\b
+Exit codes, the highest that applies:
+  2  usage is wrong
+  3  the run cannot be read, or has no hashes.json
+  1  a file is missing or differs, or the evidence gives another report
+  4  nothing differs, but something could not be compared
+  0  all is as it was written"""
+
+_FOLDER = click.argument("folder", type=click.Path(path_type=Path), default="reports")
+_RUN = click.argument("run", type=click.Path(path_type=Path))
+_TEMPLATES = click.option(
+    "--templates",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Templates of your own; else those that the report was drawn with.",
+)
+
+
+@click.command()
+@_RUN
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["html", "pdf", "junit", "sarif", "markdown"]),
+    multiple=True,
+    help="Only this; may be given several times.",
+)
+@click.option(
+    "--pictures",
+    type=click.Choice(["all", "thumbnails", "none"]),
+    help="How much the page shows of the audited images, instead of report.pictures.",
+)
+@_TEMPLATES
+@click.option("--no-templates", is_flag=True, help="The built-in templates, whatever drew the report before.")
+def render(
+    run: Path, formats: tuple[str, ...], pictures: str | None, templates: Path | None, no_templates: bool
+) -> None:
+    """Write the report of a saved RUN again; needs no TensorFlow and no model."""
+    from auditor.report.templates import BUILT_IN, read_own_templates
+    from auditor.report.write import write_report
+
+    if templates is not None and no_templates:
+        raise click.UsageError("wanted --templates FOLDER or --no-templates, got both")
+    own = BUILT_IN if no_templates else None if templates is None else read_own_templates(templates)
+    wanted = formats or ("html", "pdf")
+    warnings = write_report(run, wanted, pictures, own)  # type: ignore[arg-type]
+    reports = run.absolute().parent
+    if (reports / "index.jsonl").is_file():  # else the run lies somewhere that is no folder of runs
+        warnings += renew_index(reports)
+    print_warnings(warnings)
+    print_reports(run, wanted)
+
+
+@click.command()
+@_RUN
+@click.option(
+    "--format", "name", required=True, type=click.Choice(["junit", "sarif", "markdown", "csv", "parquet"]),
+    help="csv and parquet hold the rows behind the numbers, the others the findings.",
+)  # fmt: skip
+@click.option(
+    "--output", type=click.Path(path_type=Path, allow_dash=True), help="A file, or - to print; else beside the report."
+)
+@click.option("--location", default="", metavar="PATH", help="SARIF: the configuration's path from the repository.")
+@click.option("--only-problems", is_flag=True, help="SARIF: leave out findings that are no failures.")
+def export(run: Path, name: str, output: Path | None, location: str, only_problems: bool) -> None:
+    """Write a saved RUN in the format of another tool; needs no TensorFlow and no model."""
+    if name != "sarif" and (location or only_problems):
+        option = "--location" if location else "--only-problems"
+        raise ConfigError(f"{option}: got --format {name}, wanted --format sarif")
+    from auditor.report.exports import formats as exports
+    from auditor.run.files import write_files
+    from auditor.run.store import load_result
+
+    file = output or run / exports.EXPORTS[name].file
+    if name == "parquet" and output is None:
+        raise ConfigError(f"--output: missing; {file} is there already, wanted another file")
+    if name == "sarif":
+        data = exports.write_sarif(load_result(run), location=location, only_problems=only_problems)
+    else:
+        data = exports.export(run, name)
+    if str(file) == "-":
+        sys.stdout.buffer.write(data)
+        return
+    if not file.parent.is_dir():
+        raise ConfigError(f"--output: {file.parent}: no such folder")
+    write_files({file: data})
+    click.echo(f"{name}: {file}")
+
+
+@click.command("list")
+@_FOLDER
+@click.option("--json", "as_json", is_flag=True, help="Print everything that index.jsonl holds of the runs.")
+def list_runs(folder: Path, as_json: bool) -> None:
+    """List the runs in FOLDER (reports), newest first; writes nothing."""
+    from dataclasses import asdict
+
+    from auditor.run.index import read_runs
+
+    listing = read_runs(_existing(folder))
+    if as_json:
+        click.echo(json.dumps([asdict(entry) for entry in listing.entries], indent=2))
+    else:
+        _print_table(listing)
+    print_warnings(listing.faults)
+
+
+@click.command()
+@_FOLDER
+def index(folder: Path) -> None:
+    """Make the page over all runs in FOLDER (reports) anew, as every audit does."""
+    from auditor.report.index_page import PAGE, refresh_index
+
+    print_warnings(refresh_index(_existing(folder)).faults)
+    click.echo(f"{PAGE}: {folder / PAGE}")
+
+
+@click.command(epilog=COMPARE_CODES)
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Write the comparison, with maps, as an HTML page.")
+@click.option(
+    "--pictures",
+    type=click.Choice(["all", "thumbnails", "none"]),
+    help="How much the page shows of the audited images, instead of what both runs' report.pictures allow.",
+)
+def compare(before: Path, after: Path, output: Path | None, pictures: str | None) -> int:
+    """Compare two saved runs: verdicts, effects, circumstances, and the same images' maps."""
+    from auditor.report.index_page import shorten
+    from auditor.run.compare import compare_results, describe_effect, exit_code, list_differences, render_comparison
+    from auditor.run.files import write_files
+    from auditor.run.store import load_arrays, load_result
+
+    results = load_result(before), load_result(after)
+    if output is not None:
+        names = before.absolute().name, after.absolute().name
+        page = render_comparison(names, results, (load_arrays(before), load_arrays(after)), pictures)  # type: ignore[arg-type]
+        if not output.parent.is_dir():
+            raise ConfigError(f"--output: {output.parent}: no such folder")
+        write_files({output: page.encode()})
+    changes = compare_results(*results)
+    for change in changes:
+        click.echo(f"{_plain(change.artefact)} -> {_plain(change.target)}: {change.course} ({_plain(change.reason)})")
+        for side, finding in (("before", change.before), ("after", change.after)):
+            if finding is not None:
+                click.echo(f"  {side}: {finding.verdict}, {describe_effect(finding)}")
+    if not changes:
+        click.echo("neither run names an artefact")
+    differences = list_differences(*results)
+    for name, old, new in differences:
+        click.echo(f"{_plain(name)}: {_plain(shorten(old))} -> {_plain(shorten(new))}")
+    if output is not None:
+        click.echo(f"page: {output}")
+    return exit_code(changes)
+
+
+@click.command(epilog=VERIFY_CODES)
+@_RUN
+@_TEMPLATES
+def verify(run: Path, templates: Path | None) -> int:
+    """Check that a saved RUN is as it was written: its files by their hashes, its report by drawing it again."""
+    from auditor.report.verify import exit_code, verify_run
+
+    checks = verify_run(run, templates)
+    for check in checks:
+        click.echo(f"{check.what}: {check.state}{f' ({check.reason})' if check.reason else ''}")
+    return exit_code(checks)
+
+
+@click.command()
+@_FOLDER
+@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the N newest runs.")
+@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Keep what is not older than this.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def prune(folder: Path, keep: int | None, older_than: float | None, dry_run: bool, yes: bool) -> None:
+    """Remove old runs from FOLDER (reports). With both rules, a run that either keeps is kept."""
+    from auditor.report.index_page import refresh_index
+    from auditor.run.index import read_runs
+    from auditor.run.prune import plan_removal, remove_runs
+
+    if keep is None and older_than is None:
+        raise click.UsageError("wanted --keep N, --older-than DAYS, or both")
+    listing = read_runs(_existing(folder))
+    plan = plan_removal(folder, listing, keep=keep, older_than=older_than, now=datetime.now(UTC))
+    print_warnings(f"kept: {reason}" for reason in [*listing.faults, *plan.spared])
+    for entry in plan.remove:
+        click.echo(f"{'would remove' if dry_run else 'to remove'}: {folder / entry.id} ({_plain(entry.title)})")
+    if not plan.remove:
+        click.echo("nothing to remove")
+    if dry_run or not plan.remove:
+        return
+    if not yes:
+        click.confirm(f"Remove {len(plan.remove)} of {len(listing.entries)} runs for good?", abort=True)
+    try:
+        remove_runs(folder, plan.remove)
+    finally:
+        refresh_index(folder)
+    click.echo(f"removed: {len(plan.remove)} of {len(listing.entries)} runs")
+
+
+@click.command()
+@_FOLDER
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at; another needs --token.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
+@click.option("--token", "with_token", is_flag=True, help="Ask for a random token, which the printed address holds.")
+@click.option("--no-open", is_flag=True, help="Do not open the browser.")
+def browse(folder: Path, host: str, port: int, with_token: bool, no_open: bool) -> None:
+    """Show the runs in FOLDER (reports) in the browser, until interrupted."""
+    import secrets
+    import webbrowser
+
+    from auditor.report.browse import allowed_hosts, is_loopback, make_app, open_socket, serve
+    from auditor.run.index import read_runs
+
+    if not is_loopback(host) and not with_token:
+        raise ConfigError(f"--host {host}: others could read the runs there; wanted --token as well, or 127.0.0.1")
+    print_warnings(read_runs(_existing(folder)).faults)
+    token = secrets.token_urlsafe(24) if with_token else None
+    with open_socket(host, port) as listening:
+        port = listening.getsockname()[1]
+        app = make_app(folder, hosts=allowed_hosts(host, port), token=token)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}/{f'?token={token}' if token else ''}"
+        click.echo(f"runs: {address}  (Ctrl-C ends)")
+        if not no_open:
+            webbrowser.open(address)
+        serve(app, listening)
+
+
+RUN_COMMANDS = (render, export, list_runs, index, compare, verify, prune, browse)
+
+
+def renew_index(reports: Path) -> list[str]:
+    """Make the index anew after a run was saved; whatever fails is a warning, for the run stands."""
+    from auditor.report.index_page import refresh_index
+
+    try:
+        faults = refresh_index(reports).faults
+    except (AuditError, OSError) as fault:
+        return [f"the index was not renewed: {fault}"]
+    return [f"the index leaves out {len(faults)}; `auditor list {reports}` says why"] if faults else []
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder; wanted a folder of runs")
+    return folder
+
+
+def _print_table(listing: Listing) -> None:
+    """A table as wide as the terminal; whole where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from auditor.report.index_page import say_effect, say_target, shorten
+
+    if not listing.entries:
+        click.echo("no runs")
+        return
+    table = Table("run", "started", "title", "model", "data", "found", box=None, pad_edge=False)
+    for entry in listing.entries:
+        found = [
+            f"{outcome.verdict}: {shorten(outcome.artefact, 40)} -> {shorten(say_target(outcome), 40)} "
+            f"{say_effect(outcome)}"
+            for outcome in entry.outcomes
+        ]
+        cells = [entry.id, entry.started[:16].replace("T", " "), shorten(entry.title, 50), shorten(entry.model, 40),
+                 shorten(entry.data, 40)]  # fmt: skip
+        table.add_row(*(Text(_plain(cell)) for cell in cells), Text("\n".join(_plain(line) for line in found)))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 400
+    console.print(table)
+
+
+def _plain(text: str) -> str:
+    """Text without what would command the terminal or turn the order of its letters."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)

@@ -1,0 +1,82 @@
+"""What commands say while they work, and what they keep others from saying."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from auditor.verdict.trial import Progress
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def print_reports(folder: Path, formats: tuple[str, ...]) -> None:
+    """Where the files of a report are."""
+    from auditor.report.exports.formats import EXPORTS
+
+    files = {"html": "report.html", "pdf": "report.pdf"} | {name: made.file for name, made in EXPORTS.items()}
+    for name in formats:
+        if (folder / files[name]).is_file():
+            click.echo(f"{files[name]}: {folder / files[name]}")
+
+
+@contextmanager
+def show_progress(quiet: bool) -> Iterator[Progress]:
+    """A bar with the time left on a terminal, a plain line per stage elsewhere."""
+    if quiet:
+        yield lambda stage, done, total: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns: list[Any] = [
+            TextColumn("{task.description:14}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        ]
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            tasks: dict[str, Any] = {}
+
+            def show(stage: str, done: int, total: int) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bar.add_task(stage, total=total)
+                bar.update(tasks[stage], completed=done, total=total)
+
+            yield show
+    else:
+        seen: set[tuple[str, bool]] = set()
+
+        def say(stage: str, done: int, total: int) -> None:
+            key = (stage, done >= total)
+            if key not in seen:
+                seen.add(key)
+                click.echo(f"{stage}: {'done' if done >= total else 'started'}", err=True)
+
+        yield say
+
+
+@contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Keep the chatter that TensorFlow's libraries write to the terminal while they load out of it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,1 @@
+"""Where does the model look? Maps, and how much of them lies in a region."""

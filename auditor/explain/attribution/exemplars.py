@@ -1,0 +1,311 @@
+"""Explains a choice of images for one artefact: maps, their region scores, and the pictures that the report shows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.artefacts.edits import FILLS, insert, uncomposite
+from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution, ask, saliency
+from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, score_region
+from auditor.explain.attribution.second_opinion import compare_with_tf_explain
+from auditor.measure.intervals import mean_interval
+from auditor.measure.measurement import Agreement, Exemplar, MapRecord, Measurement, RegionScores
+from auditor.run.store import Rows
+from auditor.subject.data.pictures import to_pixels
+from auditor.subject.data.sample import Dataset
+from auditor.subject.model.classifier import log_odds, predicted_classes
+from auditor.subject.model.keras import KerasClassifier
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+_INVISIBLE = 0.05
+"""A baseline nearer to the artefact than this, on average over the region, hides it from a path method."""
+
+_SECOND_OPINIONS = 16
+"""Images on which our maps are compared with tf-explain's."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Which images are explained for one artefact and class."""
+
+    artefact: Artefact | None
+    target: int | None
+    """None explains each image's own prediction."""
+    carriers: list[int]
+    """Rows of the data set that came with the artefact."""
+    inserted: list[int]
+    """Rows that it is inserted into; without an artefact, rows explained as they are."""
+    shown: int
+    """How many become exemplars."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one method is to be run."""
+
+    options: Mapping[str, Any]
+    exemplars_only: bool = False
+
+
+@dataclass
+class Exhibits:
+    """What has been explained so far."""
+
+    rows: Rows
+    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    exemplars: list[Exemplar] = field(default_factory=list)
+    region_scores: list[RegionScores] = field(default_factory=list)
+    agreement: list[Agreement] = field(default_factory=list)
+    diagnostics: dict[str, dict[str, list[tuple[npt.NDArray[np.float64], npt.NDArray[np.generic]]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    """Method -> check -> (values, groups) of every case."""
+
+    def keep_picture(self, key: str, image: Floats) -> str:
+        """Keep an image in [0, 1] as 8-bit pixels; returns its key."""
+        self.arrays[key] = to_pixels(image)
+        return key
+
+
+@dataclass(frozen=True)
+class _Sitting:
+    """The images of a case, with and without the artefact."""
+
+    positions: list[int]
+    is_carrier: list[bool]
+    with_it: Floats
+    without: Floats
+    masks: list[Bools | None]
+    removal: str
+
+
+@dataclass(frozen=True)
+class _Explained:
+    """What one variant of a method found on some rows of a sitting."""
+
+    name: str
+    rows: list[int]
+    attribution: Attribution
+
+
+def explain_case(
+    exhibits: Exhibits,
+    case: Case,
+    classifier: KerasClassifier,
+    dataset: Dataset,
+    mean_image: Floats,
+    plans: Mapping[str, Plan],
+    *,
+    seed: int,
+    level: float,
+) -> None:
+    """Explain a case's images for its target, and add what was found to the exhibits."""
+    if not case.carriers and not case.inserted:
+        return
+    sitting = _sit(case, classifier, dataset)
+    ids = [dataset.ids[position] for position in sitting.positions]
+    groups = dataset.groups[sitting.positions]
+    scores = classifier.scores(sitting.with_it)
+    count = len(ids)
+    targets = scores.argmax(axis=1) if case.target is None else np.full(count, case.target)
+    layers = tuple(plans.get("grad_cam", Plan({})).options.get("layers", ())) or None
+    question = ask(classifier, sitting.with_it, targets, ids=ids, mean_image=mean_image, seed=seed, layers=layers)
+    shown = _chosen_rows(case, sitting)
+    explained: list[_Explained] = []
+    for method, plan in plans.items():
+        rows = shown if plan.exemplars_only else list(range(count))
+        if not rows:
+            continue
+        asked = question.about(rows) if plan.exemplars_only else question
+        for variant, attribution in ATTRIBUTIONS[method](asked, **plan.options).items():
+            explained.append(_Explained(f"{method} ({variant})" if variant else method, rows, attribution))
+            for check, values in attribution.diagnostics.items():
+                label = f"{check} ({variant})" if variant else check
+                exhibits.diagnostics[method][label].append((values, groups[rows]))
+    if not exhibits.agreement and case.target is not None:
+        few = slice(0, _SECOND_OPINIONS)
+        asked = ask(classifier, sitting.with_it[few], targets[few], ids=ids[few], mean_image=mean_image, layers=layers)
+        exhibits.agreement = compare_with_tf_explain(asked, groups[few], level)
+    if case.artefact is not None and case.target is not None:
+        for entry in explained:
+            _score(exhibits, case, classifier, sitting, entry, ids, groups, level)
+    _exhibit(exhibits, case, classifier, dataset, sitting, shown, explained, targets)
+
+
+def _sit(case: Case, classifier: KerasClassifier, dataset: Dataset) -> _Sitting:
+    positions = sorted([*case.carriers, *case.inserted])
+    came = dataset.images(positions)
+    is_carrier = [position in set(case.carriers) for position in positions]
+    ids = [dataset.ids[position] for position in positions]
+    if case.artefact is None:
+        return _Sitting(positions, is_carrier, came, came, [None] * len(ids), "")
+    masks = [case.artefact.region(name, classifier.image_shape) for name in ids]
+    with_it, without = came.copy(), came.copy()
+    overlay = case.artefact.appearance if isinstance(case.artefact.appearance, Overlay) else None
+    removal = "exact un-compositing" if overlay is not None and overlay.is_invertible else "inpainting"
+    for row, (carries, mask) in enumerate(zip(is_carrier, masks, strict=True)):
+        if not carries:
+            assert overlay is not None
+            with_it[row] = insert(came[row][None], overlay)[0]
+        elif overlay is not None and overlay.is_invertible:
+            without[row] = uncomposite(came[row][None], overlay)[0]
+        elif mask is not None:
+            without[row] = FILLS["inpaint"](came[row], mask)
+    return _Sitting(positions, is_carrier, with_it, without, masks, removal)
+
+
+def _score(
+    exhibits: Exhibits,
+    case: Case,
+    classifier: KerasClassifier,
+    sitting: _Sitting,
+    entry: _Explained,
+    ids: list[str],
+    groups: npt.NDArray[np.generic],
+    level: float,
+) -> None:
+    """Score one method's maps in the artefact's region, and note the rows."""
+    assert case.artefact is not None
+    assert case.target is not None
+    target = classifier.classes[case.target]
+    masks = [sitting.masks[row] for row in entry.rows]
+    share = float(np.mean([0 if mask is None else mask.mean() for mask in masks]))
+    if share > LARGEST_SHARE:
+        note = f"not applicable: the artefact covers {share:.0%} of the frame, so it has no region"
+        exhibits.region_scores.append(RegionScores(case.artefact.name, target, entry.name, {}, [note]))
+        return
+    found: dict[str, list[float]] = {name: [] for name in REGION_SCORES}
+    for row, mask, heat in zip(entry.rows, masks, saliency(entry.attribution.maps), strict=True):
+        if mask is None:
+            scores = dict.fromkeys(REGION_SCORES, float("nan"))
+        else:
+            scores = score_region(heat, mask, sitting.with_it[row], sitting.without[row])
+        for name, value in scores.items():
+            found[name].append(value)
+            if np.isfinite(value):
+                exhibits.rows.add(
+                    image=ids[row],
+                    group=str(groups[row]),
+                    artefact=case.artefact.name,
+                    target=target,
+                    measurement=name,
+                    condition="as it came" if sitting.is_carrier[row] else "inserted",
+                    method=entry.name,
+                    value=value,
+                )
+    measured = {
+        name: _bounded(mean_interval(np.array(values), groups[entry.rows], level, unit=_UNITS[name], score=None))
+        for name, values in found.items()
+    }
+    notes = _baseline_notes(entry.attribution.baseline, sitting.with_it[entry.rows], masks)
+    if len(entry.rows) < len(ids):
+        notes.append(f"on {len(entry.rows)} of {len(ids)} images, those shown below")
+    silent = sum(mask is not None for mask in masks) - measured["lift"].n
+    if silent:
+        notes.append(f"{silent} of {len(masks)} maps are zero everywhere and have no scores")
+    exhibits.region_scores.append(RegionScores(case.artefact.name, target, entry.name, measured, notes))
+
+
+def _bounded(measured: Measurement) -> Measurement:
+    """A share cannot lie outside [0, 1], so neither does its interval."""
+    if measured.low is None or measured.high is None or measured.unit not in ("share", "area under the curve"):
+        return measured
+    return replace(measured, low=max(0.0, measured.low), high=min(1.0, measured.high))
+
+
+def _baseline_notes(baseline: Floats | None, images: Floats, masks: list[Bools | None]) -> list[str]:
+    """A warning where a path method's baseline looks like the artefact and so cannot see it."""
+    if baseline is None:
+        return []
+    differences = [
+        np.abs(reference - image)[mask].mean()
+        for reference, image, mask in zip(baseline, images, masks, strict=True)
+        if mask is not None and mask.any()
+    ]
+    distance = float(np.mean(differences)) if differences else 1.0
+    if distance >= _INVISIBLE:
+        return []
+    return [f"the baseline equals the artefact in its region (mean difference {distance:.3f}), so it cannot see it"]
+
+
+def _exhibit(
+    exhibits: Exhibits,
+    case: Case,
+    classifier: KerasClassifier,
+    dataset: Dataset,
+    sitting: _Sitting,
+    rows: list[int],
+    explained: list[_Explained],
+    targets: npt.NDArray[np.int64],
+) -> None:
+    """Keep pictures and raw maps of some images."""
+    if not rows:
+        return
+    both = [classifier.scores(images[rows]) for images in (sitting.with_it, sitting.without)]
+    odds = [log_odds(scores, classifier.output) for scores in both]
+    predicted = [predicted_classes(scores, classifier.output) for scores in both]
+    number = len({exemplar.artefact for exemplar in exhibits.exemplars})
+    for at, row in enumerate(rows):
+        position = sitting.positions[row]
+        key = f"case {number} image {at}"
+        kept = []
+        for entry in explained:
+            name = f"{key} map {entry.name}"
+            heat = entry.attribution.maps[entry.rows.index(row)]
+            exhibits.arrays[name] = heat
+            kept.append(MapRecord(entry.name, name, float(np.abs(heat).max())))
+        label = None
+        if dataset.truth is not None and dataset.labelled[position]:
+            label = _names(dataset.truth[position], classifier.classes)
+        has_twin = case.artefact is not None
+        names = [_names(flags[at], classifier.classes) for flags in predicted]
+        exhibits.exemplars.append(
+            Exemplar(
+                image=dataset.ids[position],
+                label=label,
+                predicted=names[0] if sitting.is_carrier[row] else names[1],
+                artefact=case.artefact.name if case.artefact else "",
+                target=classifier.classes[targets[row]],
+                carrier=sitting.is_carrier[row],
+                score_with=float(odds[0][at, targets[row]]),
+                score_without=float(odds[1][at, targets[row]]) if has_twin else None,
+                predicted_with=names[0],
+                predicted_without=names[1] if has_twin else None,
+                picture_with=exhibits.keep_picture(f"{key} with", sitting.with_it[row]),
+                picture_without=exhibits.keep_picture(f"{key} without", sitting.without[row]) if has_twin else None,
+                removal=sitting.removal if sitting.is_carrier[row] and has_twin else None,
+                maps=kept,
+            )
+        )
+
+
+def _chosen_rows(case: Case, sitting: _Sitting) -> list[int]:
+    """The exemplars: the first carriers and the first inserted images, in equal parts."""
+    row_of = {position: row for row, position in enumerate(sitting.positions)}
+    carriers, inserted = ([row_of[p] for p in chosen] for chosen in (case.carriers, case.inserted))
+    half = case.shown // 2
+    taken = carriers[: max(half, case.shown - len(inserted))][: case.shown]
+    return taken + inserted[: case.shown - len(taken)]
+
+
+def _names(flags: Bools, classes: tuple[str, ...]) -> str:
+    return ", ".join(classes[number] for number in np.flatnonzero(flags)) or "none"
+
+
+_UNITS = {
+    "relevance mass": "share",
+    "relevance rank": "share",
+    "lift": "ratio",
+    "excess lift": "difference of ratios",
+    "pixel AUC": "area under the curve",
+    "placement percentile": "share",
+}

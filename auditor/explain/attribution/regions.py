@@ -1,0 +1,96 @@
+"""How much of an attribution lies in a region: description, not evidence.
+
+A map may dwell on a region for its place, its contrast or its edges alone, so every score stands beside the same
+score of something that knows nothing of the model: an edge filter, or places that look alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.signal import fftconvolve
+from scipy.stats import rankdata
+from skimage.filters import sobel
+
+from auditor.artefacts.edits import matched_placements
+from auditor.subject.data.sample import to_grey
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+LARGEST_SHARE = 0.5
+"""A region that covers more of the frame is not local, and its scores are not applicable."""
+
+REGION_SCORES = {
+    "relevance mass": "share of the absolute attribution that lies in the region",
+    "relevance rank": "share of the region among its |M| strongest pixels",
+    "lift": "relevance mass over the region's share of the frame; 1 is chance",
+    "excess lift": "lift minus the lift of an edge filter on the same image; 0 is what edges alone give",
+    "pixel AUC": "chance that a pixel of the region is stronger than one outside; 0.5 is chance",
+    "placement percentile": "share of look-alike places of the same shape that hold less; 0.5 is chance",
+}
+
+_PLACES = 40
+
+
+def score_region(saliency: Floats, mask: Bools, image: Floats, clean: Floats) -> dict[str, float]:
+    """Scores of one saliency map (h, w) in one region (h, w); NaN where a score is undefined.
+
+    Parameters
+    ----------
+    image
+        (h, w, c): the image that was explained, with the artefact.
+    clean
+        (h, w, c): the same without the artefact, by which look-alike places are found.
+
+    References: Arras, Osman, Samek, "CLEVR-XAI" (2022) for relevance mass and rank.
+    """
+    total = float(saliency.sum(dtype=np.float64))
+    if total <= 0 or not mask.any() or mask.all():
+        return dict.fromkeys(REGION_SCORES, float("nan"))
+    share = float(mask.mean())
+    mass = float(saliency[mask].sum(dtype=np.float64)) / total
+    size = int(mask.sum())
+    ranks = rankdata(saliency, method="average").reshape(mask.shape)
+    strongest = np.argsort(-saliency, axis=None, kind="stable")[:size]
+    rank_sum = float(ranks[mask].sum())
+    outside = mask.size - size
+    auc = (rank_sum - size * (size + 1) / 2) / (size * outside)
+    return {
+        "relevance mass": mass,
+        "relevance rank": float(mask.ravel()[strongest].mean()),
+        "lift": mass / share,
+        "excess lift": mass / share - _edge_lift(image, mask),
+        "pixel AUC": auc,
+        "placement percentile": _placement_percentile(saliency, mask, clean),
+    }
+
+
+def edge_map(image: Floats) -> Floats:
+    """Strength of edges (h, w) in one image (h, w, c): a map that knows nothing of any model."""
+    return sobel(to_grey(image)[..., 0] if image.shape[-1] == 3 else image[..., 0]).astype(np.float32)
+
+
+def lift(saliency: Floats, mask: Bools) -> float:
+    """How many times more of a map (h, w) lies in a region than an even one would put there; NaN of an empty map."""
+    total = float(saliency.sum(dtype=np.float64))
+    return float(saliency[mask].sum(dtype=np.float64)) / total / float(mask.mean()) if total > 0 else float("nan")
+
+
+def _edge_lift(image: Floats, mask: Bools) -> float:
+    edges = edge_map(image)
+    total = float(edges.sum())
+    return float(edges[mask].sum()) / total / float(mask.mean()) if total > 0 else 1.0
+
+
+def _placement_percentile(saliency: Floats, mask: Bools, clean: Floats) -> float:
+    shifts = matched_placements(clean, mask, _PLACES)
+    if not shifts:
+        return float("nan")
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    kernel = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float64)[::-1, ::-1]
+    masses = fftconvolve(saliency.astype(np.float64), kernel, "valid")
+    own = masses[rows[0], columns[0]]
+    elsewhere = np.array([masses[rows[0] + down, columns[0] + right] for down, right in shifts])
+    slack = 1e-9 * float(saliency.sum(dtype=np.float64))
+    return float((elsewhere < own - slack).mean() + 0.5 * (np.abs(elsewhere - own) <= slack).mean())

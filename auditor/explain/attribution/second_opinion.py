@@ -1,0 +1,96 @@
+"""A second opinion on our maps: tf-explain, an independent implementation of the same methods.
+
+Only its raw static methods are used; they are sound. Nothing of it is ever on the scoring path.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.explain.attribution.methods import Question
+from auditor.measure.intervals import mean_interval
+from auditor.measure.measurement import Agreement
+from auditor.subject.model.keras import KerasClassifier
+
+Floats = npt.NDArray[np.float32]
+
+
+def compare_with_tf_explain(question: Question, groups: npt.NDArray[np.generic], level: float) -> list[Agreement]:
+    """Pearson correlation of our raw gradient and Grad-CAM features with those of tf-explain, per image.
+
+    All images must ask for the same target. Grad-CAM is compared before enlargement, so that only the two
+    implementations differ, not their resampling.
+
+    References: Meudec, "tf-explain" (2021).
+    """
+    classifier = question.classifier
+    reason = _inapplicable(classifier)
+    methods = {"gradient": _compare_gradient, "grad_cam": _compare_grad_cam}
+    found = []
+    for name, compare in methods.items():
+        why = reason
+        if why is None and name == "grad_cam" and not question.first.features:
+            why = "the model has no feature maps"
+        if why is not None:
+            found.append(Agreement(name, "not_applicable", why, None, None))
+            continue
+        assert isinstance(classifier, KerasClassifier)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # tf-explain nests its inputs in a list, of which Keras warns
+                ours, theirs = compare(question, classifier)
+        except Exception as fault:  # a second opinion that fails must not end the audit
+            found.append(
+                Agreement(name, "error", f"tf-explain failed: {type(fault).__name__}: {fault}"[:300], None, None)
+            )
+            continue
+        correlation = mean_interval(_correlations(ours, theirs), groups, level, unit="correlation", score=None)
+        largest = float(np.abs(ours - theirs).max() / max(float(np.abs(ours).max()), 1e-30))
+        found.append(Agreement(name, "ok", None, correlation, largest))
+    return found
+
+
+def _inapplicable(classifier: object) -> str | None:
+    if not isinstance(classifier, KerasClassifier):
+        return "tf-explain needs a Keras model"
+    if classifier.structure != "functional":
+        return f"tf-explain runs on plain functional models only (this one: {classifier.structure})"
+    if classifier.input_scale is None:
+        return "the model is fed through a preprocessing function"
+    if classifier.score_name != "logit" or classifier.output == "binary":
+        return "tf-explain reads the model's output itself, and that is no logit per class here"
+    return None
+
+
+def _compare_gradient(question: Question, classifier: KerasClassifier) -> tuple[Floats, Floats]:
+    from tf_explain.core.vanilla_gradients import VanillaGradients
+
+    inputs = classifier.to_input(question.images)
+    with classifier.as_logits() as model:
+        theirs = VanillaGradients.compute_gradients(inputs, model, int(question.targets[0]))
+    scale = classifier.input_scale or 1.0
+    return question.first.gradient, theirs.numpy().reshape(question.images.shape) * scale
+
+
+def _compare_grad_cam(question: Question, classifier: KerasClassifier) -> tuple[Floats, Floats]:
+    from tf_explain.core.grad_cam import GradCAM
+
+    layer = next(iter(question.first.features))
+    inputs = classifier.to_input(question.images)
+    with classifier.as_logits() as model:
+        outputs, slopes = GradCAM.get_gradients_and_filters(model, inputs, layer, int(question.targets[0]), False)
+    theirs = np.stack([cam.numpy() for cam in GradCAM.generate_ponderated_output(outputs, slopes)])
+    weights = question.first.feature_gradients[layer].mean(axis=(1, 2))
+    ours = np.einsum("nhwk,nk->nhw", question.first.features[layer], weights)
+    return np.maximum(ours, 0), np.maximum(theirs, 0)
+
+
+def _correlations(ours: Floats, theirs: Floats) -> npt.NDArray[np.float64]:
+    """Per image; NaN where a map is constant."""
+    a, b = (maps.reshape(len(maps), -1).astype(np.float64) for maps in (ours, theirs))
+    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
+    norm = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
+    return np.where(norm > 0, (a * b).sum(axis=1) / np.where(norm > 0, norm, 1), np.nan)

@@ -1,0 +1,1 @@
+"""What is the least change that changes the answer?"""

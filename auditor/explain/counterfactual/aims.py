@@ -1,0 +1,226 @@
+"""Which images a study of least changes takes, and what they shall be made to say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.artefacts.edits import insert
+from auditor.artefacts.kinds import Artefact, Overlay, find_carriers
+from auditor.config.options import suggest
+from auditor.errors import OptionError
+from auditor.explain.attribution.regions import LARGEST_SHARE
+from auditor.explain.counterfactual.search import Aim, away_from, towards
+from auditor.explain.inquiry import Inquiry
+from auditor.subject.model.classifier import Classifier, Floats, Ints, predicted_classes
+
+Bools = npt.NDArray[np.bool_]
+
+NAME = "counterfactual"
+
+_CANDIDATES = 256
+"""Images that an artefact is inserted into, in search of some that then are predicted as its target."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Images, and what they shall be made to say."""
+
+    reason: str
+    artefact: str | None
+    wanted: str
+    control: bool
+    confined: str | None
+    positions: Ints
+    images: Floats
+    aim: Aim
+    within: Bools | None = None
+    """(n, h, w): where the images may change; None: everywhere."""
+
+    @property
+    def region(self) -> Bools:
+        """(n, h, w): where the images may change."""
+        return np.ones(self.images.shape[:3], bool) if self.within is None else self.within
+
+
+class Desk:
+    """Chooses images and aims; keeps what could not be asked as notes."""
+
+    def __init__(self, inquiry: Inquiry, images: int, errors: int) -> None:
+        self.inquiry = inquiry
+        self.wanted, self.errors = images, errors
+        self.questions: list[Question] = []
+        self.notes: list[str] = []
+        ids = [inquiry.dataset.ids[at] for at in inquiry.images.positions]
+        keys = [hashlib.sha256(f"{inquiry.seed}/{NAME}/{name}".encode()).digest() for name in ids]
+        self.order = np.array(sorted(range(len(ids)), key=keys.__getitem__), np.int64)
+        """Rows of the population, in a seeded order that knows nothing of the order of the images."""
+        self.frame = inquiry.classifier.image_shape
+
+    def ask_about_errors(self) -> None:
+        """Images that the model gets wrong, towards what they are."""
+        if not self.errors:
+            return
+        population = self.inquiry.images
+        if not population.labelled.any():
+            self.notes.append("the data have no labels, so no image counts as misclassified")
+            return
+        is_wrong = population.labelled & (population.predicted != population.has).any(axis=1)
+        rows = self.chosen(is_wrong, self.errors)
+        if not len(rows):
+            self.notes.append("the model gets no labelled image wrong, so there is no error to correct")
+            return
+        aims = [_correction(population.has[row], population.predicted[row]) for row in rows]
+        classes, away = np.array([aim[0] for aim in aims]), np.array([aim[1] for aim in aims])
+        aim = replace(towards(classes), away=away)
+        self._ask("errors", None, "towards the true class", rows, self.read(rows), aim)
+
+    def ask_about_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Images predicted as the first class of a pair, towards the second."""
+        for pair, (first, second) in zip(pairs, find_pairs(self.inquiry.classifier, pairs), strict=True):
+            population = self.inquiry.images
+            rows = self.chosen(population.predicted[:, first] & ~population.predicted[:, second], self.wanted)
+            if len(rows):
+                aim = towards(np.full(len(rows), second))
+                self._ask("pair", None, f"predicted as {pair[0]}, towards {pair[1]}", rows, self.read(rows), aim)
+            else:
+                self.notes.append(f"no image is predicted as {pair[0]} and not as {pair[1]}")
+
+    def ask_about_artefact(self, artefact: Artefact, target: int | None) -> None:
+        """Images with the artefact away from its target, and images without it towards that."""
+        if target is None:
+            self.notes.append(f"{artefact.name}: it was tested for no class, so there is no direction to take")
+            return
+        name = self.inquiry.classifier.classes[target]
+        population = self.inquiry.images
+        carries = find_carriers(artefact, self.inquiry.dataset, self.inquiry.classifier.classes)[population.positions]
+        rows, images = self._with_artefact(artefact, target, carries)
+        if len(rows):
+            aim = away_from(np.full(len(rows), target))
+            self._ask("away", artefact, f"away from {name}", rows, images, aim, target)
+        else:
+            self.notes.append(
+                f"{artefact.name}: no image with it is predicted as {name}, so none can be led away from it"
+            )
+        free = ~carries & ~population.has[:, target] & ~population.predicted[:, target]
+        rows = self.chosen(free, self.wanted)
+        if len(rows):
+            aim = towards(np.full(len(rows), target))
+            self._ask("towards", artefact, f"towards {name}", rows, self.read(rows), aim, target)
+        else:
+            self.notes.append(f"{artefact.name}: no image without it is something else than {name}")
+
+    def _ask(
+        self,
+        reason: str,
+        artefact: Artefact | None,
+        wanted: str,
+        rows: Ints,
+        images: Floats,
+        aim: Aim,
+        target: int | None = None,
+    ) -> None:
+        """The question itself, the same towards a random class, and with an artefact confined to its region."""
+        positions = self.inquiry.images.positions[rows]
+        name = None if artefact is None else artefact.name
+        question = Question(reason, name, wanted, False, None, positions, images, aim)
+        self.questions.append(question)
+        others = self._random_classes(rows, aim, target)
+        possible = np.flatnonzero(others >= 0)
+        if len(possible):
+            at_random = towards(others[possible])
+            self.questions.append(
+                replace(
+                    question,
+                    wanted="towards a random class",
+                    control=True,
+                    positions=positions[possible],
+                    images=images[possible],
+                    aim=at_random,
+                )
+            )
+        elif self.inquiry.classifier.output == "binary":
+            self._note("with two classes there is no random third one to compare with")
+        if artefact is None:
+            return
+        regions = [artefact.region(self.inquiry.dataset.ids[at], self.frame) for at in positions]
+        known = np.array([at for at, mask in enumerate(regions) if mask is not None and mask.any()], np.int64)
+        masks = np.array([regions[at] for at in known], bool).reshape(len(known), *self.frame[:2])
+        if len(known) and masks.mean() > LARGEST_SHARE:
+            share = f"{masks.mean():.0%} of the frame"
+            self._note(f"{artefact.name}: it covers {share}, so it has no region that a change could lie in")
+            return
+        if len(known):
+            part = replace(question, positions=positions[known], images=images[known], aim=aim.about(known))
+            self.questions.append(replace(part, confined="region", within=masks))
+            self.questions.append(replace(part, confined="elsewhere", within=~masks))
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def _with_artefact(self, artefact: Artefact, target: int, carries: Bools) -> tuple[Ints, Floats]:
+        """Rows of images predicted as the target with the artefact: carriers, then some that it is inserted into."""
+        population, classifier = self.inquiry.images, self.inquiry.classifier
+        rows = self.chosen(carries & population.predicted[:, target], self.wanted)
+        images = self.read(rows)
+        if len(rows) == self.wanted or not isinstance(artefact.appearance, Overlay):
+            return rows, images
+        candidates = self.chosen(~carries & ~population.has[:, target], _CANDIDATES)
+        inserted = insert(self.read(candidates), artefact.appearance)
+        becomes = predicted_classes(classifier.scores(inserted), classifier.output)[:, target]
+        taken = np.flatnonzero(becomes)[: self.wanted - len(rows)]
+        return np.concatenate([rows, candidates[taken]]), np.concatenate([images, inserted[taken]])
+
+    def chosen(self, which: Bools, count: int) -> Ints:
+        """Rows of the population, at most `count`, in the seeded order."""
+        return self.order[which[self.order]][:count]
+
+    def read(self, rows: Ints) -> Floats:
+        """Images in the order of the rows."""
+        positions = self.inquiry.images.positions[rows]
+        order = np.argsort(positions)
+        images = np.empty((len(rows), *self.frame), np.float32)
+        images[order] = self.inquiry.dataset.images(positions.tolist())
+        return images
+
+    def _random_classes(self, rows: Ints, aim: Aim, target: int | None) -> Ints:
+        """For each row a class, drawn by seed and image, that it neither has nor is predicted nor aims at; -1: none."""
+        population, dataset = self.inquiry.images, self.inquiry.dataset
+        drawn = np.full(len(rows), -1)
+        for at, row in enumerate(rows):
+            taken = population.predicted[row] | population.has[row]
+            taken[aim.classes[at]] = True
+            if target is not None:
+                taken[target] = True
+            free = np.flatnonzero(~taken)
+            if len(free):
+                name = dataset.ids[population.positions[row]]
+                digest = hashlib.sha256(f"{self.inquiry.seed}/{NAME} control/{name}".encode()).digest()
+                drawn[at] = free[int.from_bytes(digest[:8], "little") % len(free)]
+        return drawn
+
+
+def _correction(has: Bools, predicted: Bools) -> tuple[int, bool]:
+    """What an error lacks: a class towards which to go, or else one to be left."""
+    lacking = np.flatnonzero(has & ~predicted)
+    return (int(lacking[0]), False) if len(lacking) else (int(np.flatnonzero(predicted & ~has)[0]), True)
+
+
+def find_pairs(classifier: Classifier, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+    """The numbers of the classes of each pair.
+
+    Raises
+    ------
+    OptionError
+        The model has no class of that name.
+    """
+    names = list(classifier.classes)
+    for name in (name for pair in pairs for name in pair):
+        if name not in names:
+            raise OptionError("pairs", f"got {name!r}, which is no class of the model{suggest(name, names)}")
+    return [(names.index(first), names.index(second)) for first, second in pairs]

@@ -1,0 +1,337 @@
+"""The study of least changes: what has to change for the model to change its answer, and where that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from auditor.artefacts.kinds import Artefact
+from auditor.errors import OptionError
+from auditor.explain.attribution.regions import LARGEST_SHARE
+from auditor.explain.counterfactual.adversarial import (
+    IN_BLOCK,
+    IN_PLACE,
+    SURVIVES,
+    VISIBLE,
+    VISIBLE_RMS,
+    blur_of,
+    energy,
+    find_traits,
+    high_frequency_share,
+    least_block,
+    moved,
+)
+from auditor.explain.counterfactual.aims import NAME, Desk, Question
+from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
+from auditor.explain.counterfactual.search import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
+from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.measure.intervals import Groups, median_interval, missing, share_interval
+from auditor.measure.measurement import Measurement
+from auditor.subject.data.pictures import to_pixels
+from auditor.subject.model.classifier import Ints, predicted_classes
+
+Bools = npt.NDArray[np.bool_]
+Doubles = npt.NDArray[np.float64]
+Count = Annotated[int, Field(ge=0, le=1024)]
+Price = Annotated[float, Field(ge=0, le=100)]
+
+_AFFORDABLE = 600_000
+"""Numbers of all images of one aim together, where the number of images is left open."""
+_FEWEST, _USUAL = 6, 16
+_FEWER_STEPS, _STEPS = 24, 60
+_PAIRS = 200
+"""Pairs of real images whose differences are compared with changes."""
+
+
+def study_counterfactuals(
+    inquiry: Inquiry,
+    *,
+    errors: Count | None = None,
+    images: Annotated[int, Field(ge=1, le=1024)] | None = None,
+    pairs: tuple[tuple[str, str], ...] = (),
+    norm: Norm = "elastic net",
+    l1: Price = 0.05,
+    l2: Price = 1.0,
+    variation: Price = 0.0,
+    confidence: Annotated[float, Field(gt=0, le=100)] = 0.1,
+    steps: Annotated[int, Field(ge=5, le=10_000)] | None = None,
+    shown: Count = 3,
+) -> CounterfactualRecord:
+    """The least change of an image that makes the model say something else, by elastic-net optimisation in the box.
+
+    References: Beck and Teboulle, "A fast iterative shrinkage-thresholding algorithm" (2009); Chen et al., "EAD:
+    elastic-net attacks to deep neural networks" (2018); Wachter, Mittelstadt, Russell, "Counterfactual explanations
+    without opening the black box" (2018).
+    """
+    if not l1 and not l2:
+        raise OptionError("l1", f"methods.{NAME}: got l1 = 0 and l2 = 0, so every change would be free")
+    held = int(np.prod(inquiry.classifier.image_shape))
+    affordable = int(np.clip(_AFFORDABLE // held, _FEWEST, _USUAL))
+    desk = Desk(inquiry, affordable if images is None else images, affordable if errors is None else errors)
+    desk.ask_about_errors()
+    desk.ask_about_pairs(pairs)
+    for number, artefact in enumerate(inquiry.artefacts):
+        desk.ask_about_artefact(artefact, inquiry.target(number))
+    if affordable < _USUAL and None in (images, errors, steps):
+        desk.notes.append(
+            f"an image has {held} numbers here, so where nothing else is asked for {affordable} images are changed for "
+            f"each aim, in {_FEWER_STEPS} steps; images = {_USUAL}, errors = {_USUAL} and steps = {_STEPS} ask for more"
+        )
+    if not desk.questions:
+        raise NotApplicableError("; ".join(desk.notes) or "there is no image whose answer could be changed")
+    cost = Cost(norm, l1, l2, variation)
+    usual_steps = _STEPS if affordable == _USUAL else _FEWER_STEPS
+    return _answer(desk, cost, confidence, steps or usual_steps, shown)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What was found for a question, image by image."""
+
+    found: Counterfactuals
+    values: dict[str, Doubles]
+    """Measurement -> (n,); NaN where no change was found."""
+    shares: dict[str, Doubles]
+    """Artefact -> (n,): share of the energy in its region."""
+
+
+def _answer(desk: Desk, cost: Cost, confidence: float, steps: int, shown: int) -> CounterfactualRecord:
+    inquiry = desk.inquiry
+    images = np.concatenate([question.images for question in desk.questions])
+    aims = [question.aim for question in desk.questions]
+    aim = Aim(*(np.concatenate([getattr(one, name) for one in aims]) for name in ("classes", "away", "foils")))
+    within = np.concatenate([question.region for question in desk.questions])
+    classifier = inquiry.classifier.sized(32 if images[0].size <= 20_000 else 8)
+    # artefacts of one target ask the same of the same images: each is answered once
+    asked = [
+        (image.tobytes(), int(aim.classes[at]), bool(aim.away[at]), mask.tobytes())
+        for at, (image, mask) in enumerate(zip(images, within, strict=True))
+    ]
+    first = {key: at for at, key in reversed(list(enumerate(asked)))}
+    once = np.array(sorted(first.values()))
+    solved = find_counterfactuals(
+        classifier, images[once], aim.about(once), cost=cost, confidence=confidence, steps=steps, within=within[once]
+    )
+    again = np.searchsorted(once, [first[key] for key in asked])
+    found = Counterfactuals(solved.images[again], solved.found[again], solved.margins[again], solved.passes)
+    traits = find_traits(classifier, images, found.images, aim)
+    says = predicted_classes(classifier.scores(found.images), classifier.output)
+    said = predicted_classes(classifier.scores(images), classifier.output)
+    changes = found.images - images
+    values = {
+        "adversarial": traits.is_adversarial.astype(np.float64),
+        "changed pixels": moved(changes).mean(axis=(1, 2)),
+        "L1": np.abs(changes).reshape(len(changes), -1).sum(axis=1, dtype=np.float64),
+        "L2": np.sqrt(energy(changes).sum(axis=(1, 2))),
+        "L-infinity": traits.largest,
+        "RMS": traits.rms,
+        "high frequencies": high_frequency_share(changes),
+        "survival": traits.survival,
+        "spread": traits.spread,
+        "block": traits.block,
+    }
+    values = {name: np.where(found.found, column, np.nan) for name, column in values.items()}
+    energies = np.where(found.found[:, None, None], energy(changes), np.nan)
+    artefacts = {artefact.name: artefact for artefact in inquiry.artefacts}
+    positions = np.concatenate([question.positions for question in desk.questions])
+    ids = [inquiry.dataset.ids[at] for at in positions]
+    shares, areas = _region_shares(energies, ids, artefacts, desk.frame)
+    ends = np.cumsum([len(question.images) for question in desk.questions])
+    answers = []
+    for question, end in zip(desk.questions, ends, strict=True):
+        rows = slice(end - len(question.images), end)
+        part = Counterfactuals(found.images[rows], found.found[rows], found.margins[rows], 0)
+        mine = {name: column[rows] for name, column in values.items()}
+        answers.append(_Answer(part, mine, {name: column[rows] for name, column in shares.items()}))
+    sets = []
+    for number, (question, answer) in enumerate(zip(desk.questions, answers, strict=True)):
+        control = next((at for at in (number + 1,) if at < len(answers) and desk.questions[at].control), None)
+        compared = None if question.control or question.confined or control is None else (
+            desk.questions[control].positions, answers[control])  # fmt: skip
+        end = int(ends[number])
+        rows = slice(end - len(question.images), end)
+        pictures = list(_show(inquiry, number, question, answer, said[rows], says[rows], shown))
+        sets.append(_summarise(inquiry, question, answer, compared, pictures))
+        _note_rows(inquiry, question, answer)
+    return CounterfactualRecord(
+        sets=sets,
+        areas=areas,
+        rule=AdversarialRule(
+            VISIBLE, VISIBLE_RMS, SURVIVES, IN_PLACE, blur_of(desk.frame[:2]), IN_BLOCK, least_block(desk.frame[:2])
+        ),
+        real_high_frequency=_real_differences(desk),
+        passes=found.passes,
+        notes=desk.notes,
+    )
+
+
+def _summarise(
+    inquiry: Inquiry,
+    question: Question,
+    answer: _Answer,
+    control: tuple[Ints, _Answer] | None,
+    shown: list[ChangedImage],
+) -> ChangeSet:
+    groups, level = inquiry.dataset.groups[question.positions], inquiry.level
+    found = answer.found.found
+    measured = {"success": share_interval(found, groups, level)}
+    calls = answer.values["adversarial"][found] > 0
+    measured["adversarial"] = (
+        share_interval(calls, groups[found], level)
+        if found.any()
+        else missing("no change was found", unit="share", score=None)
+    )
+    for name, unit in _UNITS.items():
+        measured[name] = median_interval(answer.values[name], groups, level, unit=unit)
+    if not found.all():
+        best = answer.found.margins[~found]
+        measured["best margin"] = replace(
+            median_interval(best, groups[~found], level, unit="log-odds"), score="margin of scores"
+        )
+    regions = {name: median_interval(values, groups, level, unit="share") for name, values in answer.shares.items()}
+    leads, nearness = {}, None
+    if control is not None:
+        place = {position: at for at, position in enumerate(control[0].tolist())}
+        both = [(at, place[position]) for at, position in enumerate(question.positions.tolist()) if position in place]
+        mine, theirs = ([pair[side] for pair in both] for side in (0, 1))
+        for name, values in answer.shares.items():
+            lead = values[mine] - control[1].shares[name][theirs]
+            leads[name] = median_interval(lead, groups[mine], level, unit="share")
+        nearness = _median_ratio(answer.values["L2"][mine], control[1].values["L2"][theirs], groups[mine], level=level)
+    return ChangeSet(
+        reason=question.reason,
+        artefact=question.artefact,
+        wanted=question.wanted,
+        control=question.control,
+        confined=question.confined,
+        images=len(found),
+        measurements=measured,
+        regions=regions,
+        leads=leads,
+        nearness=nearness,
+        shown=shown,
+    )
+
+
+def _median_ratio(first: Doubles, second: Doubles, groups: Groups, *, level: float) -> Measurement:
+    """Median ratio of pairs, by way of logarithms; pairs that lack a change, or have none, are left out."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        measured = median_interval(np.log(first) - np.log(second), groups, level, unit="ratio")
+    value, low, high = (None if x is None else float(np.exp(x)) for x in (measured.value, measured.low, measured.high))
+    return replace(measured, value=value, low=low, high=high)
+
+
+def _region_shares(
+    energies: Doubles, ids: Sequence[str], artefacts: Mapping[str, Artefact], frame: tuple[int, int, int]
+) -> tuple[dict[str, Doubles], dict[str, float]]:
+    """For each artefact with a local region, the share of energy in it (n,), and how much of the frame it covers."""
+    shares, areas = {}, {}
+    totals = energies.sum(axis=(1, 2))
+    for name, artefact in artefacts.items():
+        masks = [artefact.region(identity, frame) for identity in ids]
+        known = [float(mask.mean()) for mask in masks if mask is not None and mask.any()]
+        if not known or np.mean(known) > LARGEST_SHARE:
+            continue
+        areas[name] = float(np.mean(known))
+        inside = np.array(
+            [
+                np.nan if mask is None or not mask.any() else heat[mask].sum()
+                for heat, mask in zip(energies, masks, strict=True)
+            ]
+        )
+        shares[name] = np.divide(inside, totals, out=np.full(len(ids), np.nan), where=totals > 0)
+    return shares, areas
+
+
+def _show(
+    inquiry: Inquiry,
+    number: int,
+    question: Question,
+    answer: _Answer,
+    said: Bools,
+    says: Bools,
+    count: int,
+) -> Iterator[ChangedImage]:
+    """Pictures of the first few images; confined and random ones are not shown."""
+    if question.confined or question.control:
+        return
+    dataset, classes = inquiry.dataset, inquiry.classifier.classes
+    for at in range(min(count, len(question.positions))):
+        position = int(question.positions[at])
+        key = f"{NAME} {number} image {at}"
+        changed = answer.found.images[at]
+        inquiry.arrays[f"{key} before"] = to_pixels(question.images[at])
+        inquiry.arrays[f"{key} after"] = to_pixels(changed)
+        inquiry.arrays[f"{key} difference"] = changed - question.images[at]
+        is_labelled = dataset.truth is not None and bool(dataset.labelled[position])
+        found = bool(answer.found.found[at])
+        change = (changed - question.images[at]).astype(np.float64)
+        yield ChangedImage(
+            image=dataset.ids[position],
+            label=_names(dataset.truth[position], classes) if dataset.truth is not None and is_labelled else None,
+            before=_names(said[at], classes),
+            after=_names(says[at], classes),
+            wanted=("not " if question.aim.away[at] else "") + classes[question.aim.classes[at]],
+            found=found,
+            margin=float(answer.found.margins[at]),
+            adversarial=bool(answer.values["adversarial"][at]) if found else None,
+            changed_pixels=float(moved(inquiry.arrays[f"{key} difference"]).mean()),
+            l2=float(np.sqrt(np.square(change).sum())),
+            largest=float(np.abs(change).max()),
+            picture_before=f"{key} before",
+            picture_after=f"{key} after",
+            difference=f"{key} difference",
+        )
+
+
+def _note_rows(inquiry: Inquiry, question: Question, answer: _Answer) -> None:
+    condition = f"{question.reason}, {question.confined or 'everywhere'}{', random class' if question.control else ''}"
+    columns = {"success": answer.found.found.astype(np.float64), "margin": answer.found.margins} | answer.values
+    columns |= {f"share in {name}": values for name, values in answer.shares.items()}
+    for at, position in enumerate(question.positions):
+        for name, values in columns.items():
+            if np.isfinite(values[at]):
+                inquiry.rows.add(
+                    image=inquiry.dataset.ids[position],
+                    group=str(inquiry.dataset.groups[position]),
+                    artefact=question.artefact,
+                    target=inquiry.classifier.classes[question.aim.classes[at]],
+                    measurement=name,
+                    condition=condition,
+                    method=NAME,
+                    value=float(values[at]),
+                )
+
+
+def _real_differences(desk: Desk) -> Measurement:
+    """Share of high frequencies in differences between images that are predicted differently."""
+    population = desk.inquiry.images
+    rows = desk.order[: 2 * min(_PAIRS, len(desk.order) // 2)]
+    first, second = rows[::2], rows[1::2]
+    differ = (population.predicted[first] != population.predicted[second]).any(axis=1)
+    first, second = first[differ], second[differ]
+    shares = high_frequency_share(desk.read(first) - desk.read(second))
+    groups = desk.inquiry.dataset.groups[population.positions[first]]
+    return median_interval(shares, groups, desk.inquiry.level, unit="share")
+
+
+def _names(flags: Bools, classes: tuple[str, ...]) -> str:
+    return ", ".join(classes[number] for number in np.flatnonzero(flags)) or "none"
+
+
+_UNITS = {
+    "changed pixels": "share",
+    "L1": "sum of changes",
+    "L2": "root of squares",
+    "L-infinity": "range of pixels",
+    "RMS": "range of pixels",
+    "high frequencies": "share",
+    "survival": "share",
+    "spread": "share",
+    "block": "share",
+}

@@ -1,0 +1,1 @@
+"""Why does the model err? Contrastive maps of its errors."""

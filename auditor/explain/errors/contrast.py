@@ -1,0 +1,215 @@
+"""The maps of errors: compared, measured in regions, shown, and their strongest pixels removed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution, Question, ask, keyed_generator
+from auditor.explain.attribution.regions import LARGEST_SHARE
+from auditor.explain.errors.maps import (
+    Likeness,
+    compare_maps,
+    edges,
+    move_elsewhere,
+    share_in_region,
+    speaking_for,
+    strongest_pixels,
+)
+from auditor.explain.errors.mending import Cases, measure_margins, replace_strongest
+from auditor.explain.errors.record import ContrastExemplar, ContrastMaps
+from auditor.explain.inquiry import Inquiry
+from auditor.subject.data.pictures import to_pixels
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Regions = list[list[Bools | None]]
+"""Artefact by artefact, error by error, the region; None where there is none."""
+
+RANDOM, EDGES = "random pixels", "edges"
+"""The references that know nothing of the model."""
+
+_CHUNK = 16
+"""Errors whose maps are held at once."""
+
+
+@dataclass
+class ErrorMaps:
+    """What was found of each error in turn."""
+
+    margins: list[float] = field(default_factory=list)
+    """Of the predicted class over the true one, in log-odds."""
+    likeness: dict[str, list[Likeness]] = field(default_factory=lambda: defaultdict(list))
+    """By method; none where the two classes share one logit."""
+    shares: dict[tuple[int, str], list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    """By artefact and method: shares of the margin's and of the predicted class's map in the region, NaN without it."""
+    lifts: dict[int, list[list[float]]] = field(default_factory=lambda: defaultdict(list))
+    """By artefact, of each error by every method: the region's share of what speaks for the error, over its area."""
+    areas: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    """By artefact: share of the frame, NaN without region."""
+    mended: dict[str, list[Bools]] = field(default_factory=lambda: defaultdict(list))
+    """By the choice of pixels that were removed: (n, fills), chunk by chunk."""
+    falls: dict[str, list[Floats]] = field(default_factory=lambda: defaultdict(list))
+    """Of the margin, likewise."""
+    exemplars: list[ContrastExemplar] = field(default_factory=list)
+
+
+def explain_errors(
+    inquiry: Inquiry,
+    errors: Cases,
+    carries: list[Bools],
+    *,
+    share: float,
+    fills: tuple[str, ...] = (),
+    shown: int = 0,
+    inserted: str | None = None,
+) -> ErrorMaps:
+    """Explain errors, compare their maps, and, where there are fills, remove what the maps hold responsible.
+
+    Parameters
+    ----------
+    carries
+        For each artefact, which errors (n,) have it.
+    share
+        Of the frame: the strongest pixels.
+    shown
+        Of so many errors, drawn by lot, pictures and maps are kept.
+    inserted
+        The artefact that made these errors.
+    """
+    found = ErrorMaps()
+    lots = [keyed_generator(inquiry.seed, "contrastive exemplars", name).random() for name in errors.ids]
+    is_shown = np.isin(np.arange(len(errors)), np.argsort(lots, kind="stable")[:shown])
+    for start in range(0, len(errors), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(errors)))
+        part = errors.rows(rows)
+        regions = [_regions(inquiry, number, part, flags[rows]) for number, flags in enumerate(carries)]
+        _explain(inquiry, found, part, regions, share, fills, is_shown[rows], inserted)
+    return found
+
+
+def predicted_alone(method: str) -> str:
+    """Name of the choice of pixels by the map of the predicted class."""
+    return f"{method}, predicted class alone"
+
+
+def elsewhere(method: str) -> str:
+    """Name of the placebo of a choice of pixels: the same mask in another place."""
+    return f"{method}, elsewhere"
+
+
+def _explain(
+    inquiry: Inquiry,
+    found: ErrorMaps,
+    part: Cases,
+    regions: Regions,
+    share: float,
+    fills: tuple[str, ...],
+    shown: Bools,
+    inserted: str | None,
+) -> None:
+    classifier = inquiry.classifier
+    question = _ask(inquiry, part)
+    at, scores = np.arange(len(part)), question.first.scores
+    margins = measure_margins(scores[at, part.predicted], scores[at, part.true], classifier.output)
+    found.margins += margins.tolist()
+    for number, masks in enumerate(regions):
+        found.areas[number] += [np.nan if mask is None else float(mask.mean()) for mask in masks]
+        found.lifts[number] += [[] for _ in masks]
+    count = max(1, round(share * classifier.image_shape[0] * classifier.image_shape[1]))
+    chosen: dict[str, Bools] = {}
+    if fills:
+        chosen[RANDOM] = _strongest(inquiry, part, np.zeros(part.images.shape[:3]), count)
+        chosen[EDGES] = _strongest(inquiry, part, np.stack([edges(image) for image in part.images]), count)
+    kept: dict[int, dict[str, ContrastMaps]] = {int(row): {} for row in np.flatnonzero(shown)}
+    for method, name, attribution in _attributions(inquiry, question):
+        assert attribution.contrast is not None
+        foil, margin = attribution.contrast.foil, attribution.contrast.margin
+        if classifier.output != "binary":  # of one logit the two maps are opposites
+            lots = _draw_lots(inquiry, part, f"strongest of both maps {name}")
+            pairs = zip(attribution.maps, foil, lots, strict=True)
+            found.likeness[name] += [compare_maps(first, second, share, lot) for first, second, lot in pairs]
+        _measure_in_regions(found, name, attribution.maps, margin, regions)
+        if fills:
+            chosen[name] = _strongest(inquiry, part, speaking_for(margin), count)
+            lots = _draw_lots(inquiry, part, "elsewhere")
+            chosen[elsewhere(name)] = np.stack([move_elsewhere(*one) for one in zip(chosen[name], lots, strict=True)])
+            chosen[predicted_alone(name)] = _strongest(inquiry, part, speaking_for(attribution.maps), count)
+        for row in [row for row, maps in kept.items() if method not in maps]:  # of variants the first is shown
+            key = f"{_key(part.ids[row], inserted)} {name}"
+            maps = {"predicted": attribution.maps[row], "true": foil[row], "margin": margin[row]}
+            inquiry.arrays.update({f"{key} {what}": values for what, values in maps.items()})
+            kept[row][method] = ContrastMaps(name, *(f"{key} {what}" for what in maps))
+    for row, by_method in kept.items():
+        key = _key(part.ids[row], inserted)
+        inquiry.arrays[key] = to_pixels(part.images[row])
+        label, predicted = classifier.classes[part.true[row]], classifier.classes[part.predicted[row]]
+        shown_maps = list(by_method.values())
+        found.exemplars.append(
+            ContrastExemplar(part.ids[row], label, predicted, float(margins[row]), key, inserted, shown_maps)
+        )
+    if fills:
+        for name, (mended, falls) in replace_strongest(classifier, part, chosen, fills, margins).items():
+            found.mended[name].append(mended)
+            found.falls[name].append(falls)
+
+
+def _ask(inquiry: Inquiry, part: Cases) -> Question:
+    """What the methods that are on need of the errors: targets are the predicted classes, foils the true ones."""
+    options = inquiry.attributions.get("grad_cam")
+    layers: tuple[str, ...] | None = () if options is None else tuple(options.get("layers", ())) or None
+    return ask(
+        inquiry.classifier,
+        part.images,
+        part.predicted,
+        ids=part.ids,
+        mean_image=inquiry.mean_image,
+        seed=inquiry.seed,
+        layers=layers,
+        foils=part.true,
+    )
+
+
+def _attributions(inquiry: Inquiry, question: Question) -> Iterator[tuple[str, str, Attribution]]:
+    for method, options in inquiry.attributions.items():
+        for variant, attribution in ATTRIBUTIONS[method](question, **options).items():
+            yield method, f"{method} ({variant})" if variant else method, attribution
+
+
+def _regions(inquiry: Inquiry, number: int, part: Cases, carries: Bools) -> list[Bools | None]:
+    """Where the artefact is in each error; None where it is not, or nearly everywhere, and so in no region."""
+    artefact, frame = inquiry.artefacts[number], inquiry.classifier.image_shape
+    masks = [artefact.region(name, frame) if has else None for name, has in zip(part.ids, carries, strict=True)]
+    return [mask if mask is not None and 0 < mask.mean() <= LARGEST_SHARE else None for mask in masks]
+
+
+def _measure_in_regions(found: ErrorMaps, method: str, maps: Floats, margin: Floats, regions: Regions) -> None:
+    responsible = speaking_for(margin)
+    for number, masks in enumerate(regions):
+        for row, mask in enumerate(masks):
+            if mask is None:
+                found.shares[number, method].append((np.nan, np.nan))
+                continue
+            shares = share_in_region(margin[row], mask), share_in_region(maps[row], mask)
+            found.shares[number, method].append(shares)
+            lift = share_in_region(responsible[row][..., None], mask) / float(mask.mean())
+            found.lifts[number][row - len(masks)].append(lift)
+
+
+def _strongest(inquiry: Inquiry, part: Cases, values: npt.NDArray[np.floating], count: int) -> Bools:
+    """The strongest pixels of values (n, h, w) as masks; ties are drawn by lot."""
+    lots = _draw_lots(inquiry, part, "pixels")
+    return np.stack([strongest_pixels(each, count, lot) for each, lot in zip(values, lots, strict=True)])
+
+
+def _draw_lots(inquiry: Inquiry, part: Cases, purpose: str) -> list[np.random.Generator]:
+    return [keyed_generator(inquiry.seed, f"contrastive {purpose}", name) for name in part.ids]
+
+
+def _key(image_id: str, inserted: str | None) -> str:
+    return f"contrast {image_id}" if inserted is None else f"contrast {image_id} with {inserted}"

@@ -1,0 +1,141 @@
+"""Two attributions of one image compared: that of the predicted class and that of the true one.
+
+Maps are signed, (h, w, c); where only the place counts they are taken as saliency, the absolute sum over channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_matrix, diags
+from scipy.sparse.linalg import splu
+from scipy.stats import rankdata
+from skimage.filters import sobel
+from skimage.metrics import structural_similarity
+
+from auditor.explain.attribution.methods import make_baseline, saliency
+from auditor.subject.data.sample import to_grey
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+_CLIPPED = 99.5
+"""Percentile of the absolute values, of both maps together, that SSIM takes for full scale: outliers have no say."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike two maps are; NaN where it is undefined."""
+
+    spearman: float
+    """Rank correlation of the saliency of all pixels: do they dwell on the same places?"""
+    ssim: float
+    """Structural similarity of the signed maps as they are drawn: do they say the same there?"""
+    overlap: float
+    """Intersection over union of the strongest pixels."""
+
+
+def compare_maps(first: Floats, second: Floats, share: float, random: np.random.Generator) -> Likeness:
+    """Compare two maps (h, w, c); the strongest pixels are this share of the frame, ties drawn by lot for each map.
+
+    For SSIM both maps are summed over channels and divided by one number, the 99.5th percentile of their absolute
+    values together, clipped to [-1, 1] and moved to [0, 1]: a map that is weaker everywhere stays weaker, and zero is
+    the middle grey, for SSIM is made for tones and takes two changes of sign for none.
+
+    References: Adebayo et al., "Sanity checks for saliency maps" (2018); Wang et al. (2004) for SSIM.
+    """
+    strengths = [saliency(one[None])[0] for one in (first, second)]
+    signed = np.stack([one.sum(axis=-1, dtype=np.float64) for one in (first, second)])
+    if any(float(np.ptp(one)) == 0 for one in strengths):
+        return Likeness(float("nan"), float("nan"), float("nan"))
+    ranks = [rankdata(one, method="average") for one in strengths]
+    absolute = np.abs(signed)
+    scale = float(np.percentile(absolute, _CLIPPED)) or float(absolute.max())
+    side = min(7, *first.shape[:2])
+    scaled = (np.clip(signed / max(scale, np.finfo(np.float64).tiny), -1, 1) + 1) / 2
+    ssim = structural_similarity(scaled[0], scaled[1], data_range=1.0, win_size=side - 1 + side % 2)
+    count = max(1, round(share * strengths[0].size))
+    tops = [strongest_pixels(one, count, random) for one in strengths]
+    common = int((tops[0] & tops[1]).sum())
+    return Likeness(float(np.corrcoef(*ranks)[0, 1]), float(ssim), common / (2 * count - common))
+
+
+def share_in_region(values: Floats, mask: Bools) -> float:
+    """Share of a map's saliency that lies in a region (h, w); NaN where the map is zero or there is no region."""
+    heat = saliency(values[None])[0].astype(np.float64)
+    total = float(heat.sum())
+    return float(heat[mask].sum()) / total if total > 0 and mask.any() else float("nan")
+
+
+def speaking_for(maps: Floats) -> Floats:
+    """The part of maps (n, h, w, c) that is positive once summed over channels, (n, h, w)."""
+    return np.maximum(maps.sum(axis=-1, dtype=np.float64), 0).astype(np.float32)
+
+
+def strongest_pixels(values: npt.NDArray[np.floating], count: int, random: np.random.Generator) -> Bools:
+    """The `count` largest of values (h, w) as a mask; ties, as of a map that is zero in places, are drawn by lot."""
+    order = np.lexsort((random.random(values.size), -values.ravel()))
+    mask = np.zeros(values.size, bool)
+    mask[order[:count]] = True
+    return mask.reshape(values.shape)
+
+
+def move_elsewhere(mask: Bools, random: np.random.Generator) -> Bools:
+    """A mask (h, w) in another place by lot, around the frame's borders, at least a quarter of either side away.
+
+    It has as many pixels in the same shape, for what a fill does depends on both.
+    """
+    shifts = [int(random.integers(-(-side // 4), side - -(-side // 4) + 1)) for side in mask.shape]
+    return np.roll(mask, shifts, axis=(0, 1))
+
+
+def edges(image: Floats) -> npt.NDArray[np.float64]:
+    """The edge filter (Sobel) of an image (h, w, c), (h, w): what knows nothing of the model."""
+    return np.asarray(sobel(to_grey(image)[..., 0] if image.shape[-1] == 3 else image[..., 0]))
+
+
+def replace_pixels(image: Floats, masks: Bools, fills: tuple[str, ...]) -> dict[str, Floats]:
+    """One image (h, w, c) without the pixels of each mask (m, h, w), by fill: (m, h, w, c).
+
+    `mean` is the image's mean colour and `blur` a blur of all of it; `inpaint` lets every pixel be the mean of its four
+    neighbours, for scattered pixels leave no surroundings that a smoother equation could continue.
+
+    References: Rong et al., "A consistent and efficient evaluation strategy for attribution methods" (2022).
+    """
+    found = {}
+    for name in fills:
+        if name == "mean":
+            filled = [np.broadcast_to(image.mean(axis=(0, 1), dtype=np.float64), image.shape)] * len(masks)
+        elif name == "blur":
+            filled = [make_baseline("blur", image[None], image)[0]] * len(masks)
+        else:
+            filled = [_solve_laplace(image, mask) for mask in masks]
+        found[name] = np.where(masks[..., None], np.stack(filled), image).astype(np.float32)
+    return found
+
+
+def _solve_laplace(image: Floats, mask: Bools) -> npt.NDArray[np.float64]:
+    """The image with the pixels of a mask each the mean of its neighbours in the frame."""
+    number = np.full(mask.shape, -1)
+    number[mask] = np.arange(mask.sum())
+    sides = np.zeros(int(mask.sum()))
+    known = np.zeros((len(sides), image.shape[-1]))
+    first, second = [], []
+    for axis in (0, 1):
+        for here, there in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
+            at = (here, slice(None)) if axis == 0 else (slice(None), here)
+            beside = (there, slice(None)) if axis == 0 else (slice(None), there)
+            inside, other = number[at], number[beside]
+            sides += np.bincount(inside[inside >= 0], minlength=len(sides))
+            both, edge = (inside >= 0) & (other >= 0), (inside >= 0) & (other < 0)
+            first.append(inside[both])
+            second.append(other[both])
+            np.add.at(known, inside[edge], image[beside][edge])
+    rows, columns = np.concatenate(first), np.concatenate(second)
+    links = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(sides), len(sides)))
+    solved = image.astype(np.float64)
+    if len(sides):
+        solved[mask] = splu((diags(sides) - links).tocsc()).solve(known)
+    return solved

@@ -1,0 +1,238 @@
+"""What mends an error, tried out: an artefact taken out or put in, pixels that maps blame removed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.artefacts.edits import Edit, Removal, insert, make_controls, remove
+from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.explain.errors.maps import replace_pixels
+from auditor.explain.errors.record import ContrastIntervention
+from auditor.measure.intervals import change_interval, missing, share_interval, spanning
+from auditor.measure.measurement import Measurement
+from auditor.subject.model.classifier import Classifier, Output, predicted_classes
+from auditor.verdict.effects import is_correct
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Labelled images with what the model makes of them."""
+
+    ids: list[str]
+    groups: npt.NDArray[np.generic]
+    """(n,)."""
+    images: Floats
+    """(n, h, w, c)."""
+    has: Bools
+    """(n, classes)."""
+    predicted: Ints
+    """(n,): the class that is predicted wrongly, where it is."""
+    true: Ints
+    """(n,): the class that is missed."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, chosen: Bools | Ints) -> Cases:
+        """Some of the images."""
+        at = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        ids = [self.ids[row] for row in at]
+        return Cases(ids, self.groups[at], self.images[at], self.has[at], self.predicted[at], self.true[at])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Which images are right after one edit."""
+
+    condition: str
+    cases: Cases
+    right: Floats
+    """(n,): one or zero; of an edit with several draws the share of them."""
+
+    def measure(self, level: float, *, broken: bool = False) -> Measurement:
+        """Share of the images that are right, or, where they were so before, that are broken."""
+        return share_interval(1 - self.right if broken else self.right, self.cases.groups, level)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What taking an artefact out and putting it in did to errors and to right predictions."""
+
+    record: ContrastIntervention
+    outcomes: list[Outcome]
+    mended: dict[str, bool]
+    """Errors that carried it, by id: whether its removal mends them, by every way where none is exact."""
+    mended_by_placebo: dict[str, bool]
+    """The same edit elsewhere, by any way; errors where it fits nowhere else are left out."""
+    broken: Cases
+    """Images that inserting it made errors, as they are with it."""
+
+
+def try_artefact(
+    classifier: Classifier,
+    artefact: Artefact,
+    target: int | None,
+    *,
+    carrying: Cases,
+    free: Cases,
+    right: Cases,
+    fills: tuple[str, ...],
+    seed: int,
+    level: float,
+) -> Trial:
+    """Take the artefact out of errors that carry it, and put it into errors and right images that do not."""
+    removals, placebos, lost = _take_out(classifier, artefact, carrying, fills)
+    exact = [name for name in removals if name == "exact"]
+    headline = exact or list(removals)
+    lead = missing("no misclassified image that was measured carries it", unit="share", score=None)
+    mended, by_placebo = {}, {}
+    if removals:
+        lead = spanning([_lead(removals[name], placebos[name], level) for name in headline])
+        mended = _by_id([removals[name] for name in headline], all)
+        by_placebo = _by_id([placebos[name] for name in headline], any)
+    if removals and not by_placebo:
+        lead = missing("the region fits nowhere else in the frame, so there is no placebo", unit="share", score=None)
+    notes = [f"{lost} errors said to carry it have no region that it could be taken from"] if lost else []
+    unknown = missing("its appearance is not known, so it cannot be put in", unit="share", score=None)
+    insertions: list[Outcome] = []
+    put_in = [unknown] * 6
+    towards: dict[str, int] = {}
+    broken = right.rows(np.zeros(len(right), bool))
+    if isinstance(artefact.appearance, Overlay):
+        controls, left_out = make_controls(artefact.appearance, artefact.controls, seed)
+        notes += left_out
+        mends, breaks = (_put_in(classifier, artefact.appearance, controls, cases) for cases in (free, right))
+        insertions = [*mends, *breaks]
+        put_in = [*_compare(mends, level), *_compare(breaks, level, broken=True)]
+        towards, broken = _follow(classifier, artefact.appearance, right.rows(breaks[0].right == 0))
+    record = ContrastIntervention(
+        artefact=artefact.name,
+        target=None if target is None else classifier.classes[target],
+        removals={name: outcome.measure(level) for name, outcome in removals.items()},
+        placebos={name: outcome.measure(level) for name, outcome in placebos.items()},
+        removal_lead=lead,
+        mended_by_insertion=put_in[0],
+        mended_by_controls=put_in[1],
+        insertion_lead=put_in[2],
+        broken=put_in[3],
+        broken_by_controls=put_in[4],
+        broken_lead=put_in[5],
+        towards=towards,
+        notes=notes,
+    )
+    outcomes = [*removals.values(), *placebos.values(), *insertions]
+    return Trial(record, outcomes, mended, by_placebo, broken)
+
+
+def measure_margins(predicted: Floats, true: Floats, output: Output) -> Floats:
+    """Log-odds (n,) of the predicted over the true class from the scores (n,) of either.
+
+    They are the difference of the scores; of a binary model, whose two scores are one logit and its negative, half.
+    """
+    return (predicted - true) * np.float32(0.5 if output == "binary" else 1)
+
+
+def replace_strongest(
+    classifier: Classifier, errors: Cases, masks: dict[str, Bools], fills: tuple[str, ...], margins: Floats
+) -> dict[str, tuple[Bools, Floats]]:
+    """What is left of errors without some of their pixels, by the name of the masks (n, h, w).
+
+    Returns which are right then (n, fills), and how much their margins (n,) have fallen (n, fills).
+    """
+    names = list(masks)
+    mended = {name: np.zeros((len(errors), len(fills)), bool) for name in names}
+    falls = {name: np.zeros((len(errors), len(fills)), np.float32) for name in names}
+    for row, image in enumerate(errors.images):
+        edited = replace_pixels(image, np.stack([masks[name][row] for name in names]), fills)
+        scores = classifier.scores(np.concatenate(list(edited.values()))).reshape(len(fills), len(names), -1)
+        has = np.repeat(errors.has[row][None], len(names), axis=0)
+        for at, found in enumerate(scores):
+            right = is_correct(predicted_classes(found, classifier.output), has)
+            margin = measure_margins(found[:, errors.predicted[row]], found[:, errors.true[row]], classifier.output)
+            for number, name in enumerate(names):
+                mended[name][row, at] = right[number]
+                falls[name][row, at] = margins[row] - margin[number]
+    return {name: (mended[name], falls[name]) for name in names}
+
+
+def _take_out(
+    classifier: Classifier, artefact: Artefact, errors: Cases, fills: tuple[str, ...]
+) -> tuple[dict[str, Outcome], dict[str, Outcome], int]:
+    """Outcomes of every way of removal and of its placebo, and how many errors have no region to take it from."""
+    overlay = artefact.appearance if isinstance(artefact.appearance, Overlay) else None
+    rows: list[int] = []
+    tried: list[dict[str, Removal]] = []
+    for row, name in enumerate(errors.ids):
+        mask = artefact.region(name, classifier.image_shape)
+        if mask is None or not mask.any() or (mask.all() and (overlay is None or not overlay.is_invertible)):
+            continue
+        rows.append(row)
+        tried.append(remove(errors.images[row], mask, () if mask.all() else fills, overlay))
+    removals, placebos = {}, {}
+    for way in tried[0] if tried else ():
+        cases = errors.rows(np.array(rows))
+        removed = np.stack([one[way].removed for one in tried])
+        removals[way] = Outcome(f"removed: {way}", cases, _is_right(classifier, removed, cases))
+        moved = [(row, placebo) for row, one in enumerate(tried) if (placebo := one[way].placebo) is not None]
+        cases = cases.rows(np.array([row for row, _ in moved], np.int64))
+        elsewhere = np.array([placebo for _, placebo in moved], np.float32)
+        placebos[way] = Outcome(f"removed elsewhere: {way}", cases, _is_right(classifier, elsewhere, cases))
+    return removals, placebos, len(errors) - len(rows)
+
+
+def _put_in(classifier: Classifier, overlay: Overlay, controls: dict[str, list[Edit]], cases: Cases) -> list[Outcome]:
+    """Outcomes of inserting an artefact, and then of every kind of innocent edit: the mean over its draws."""
+    found = [Outcome("inserted", cases, _is_right(classifier, insert(cases.images, overlay), cases))]
+    for name, edits in controls.items():
+        draws = [_is_right(classifier, edit(cases.images), cases) for edit in edits]
+        found.append(Outcome(f"control: {name}", cases, np.mean(draws, axis=0, dtype=np.float32)))
+    return found
+
+
+def _compare(outcomes: list[Outcome], level: float, *, broken: bool = False) -> list[Measurement]:
+    """What inserting an artefact does, what the kind of innocent edit does that does most, and the lead over all."""
+    with_it, *innocent = outcomes
+    did = [one.measure(level, broken=broken) for one in innocent]
+    strongest = max(did, key=lambda one: one.value or 0.0)
+    sign = -1 if broken else 1
+    leads = [change_interval(sign * with_it.right, sign * one.right, one.cases.groups, level) for one in innocent]
+    return [with_it.measure(level, broken=broken), strongest, spanning(leads)]
+
+
+def _follow(classifier: Classifier, overlay: Overlay, cases: Cases) -> tuple[dict[str, int], Cases]:
+    """What images that an artefact breaks are predicted as, and those with one class in place of another, with it."""
+    with_it = insert(cases.images, overlay)
+    if not len(cases):
+        return {}, cases
+    predicted = predicted_classes(classifier.scores(with_it), classifier.output)
+    names = [", ".join(classifier.classes[at] for at in np.flatnonzero(flags)) or "none" for flags in predicted]
+    extra, missed = predicted & ~cases.has, cases.has & ~predicted
+    broken = Cases(cases.ids, cases.groups, with_it, cases.has, extra.argmax(axis=1), missed.argmax(axis=1))
+    return dict(Counter(names).most_common()), broken.rows((extra.sum(axis=1) == 1) & (missed.sum(axis=1) == 1))
+
+
+def _lead(removal: Outcome, placebo: Outcome, level: float) -> Measurement:
+    """By how much more a removal mends than its placebo, where there is one."""
+    compared = np.isin(removal.cases.ids, placebo.cases.ids)
+    return change_interval(removal.right[compared], placebo.right, placebo.cases.groups, level)
+
+
+def _by_id(outcomes: list[Outcome], decide: Callable[[Iterable[bool]], bool]) -> dict[str, bool]:
+    names = outcomes[0].cases.ids
+    return {name: decide(bool(outcome.right[row]) for outcome in outcomes) for row, name in enumerate(names)}
+
+
+def _is_right(classifier: Classifier, images: Floats, cases: Cases) -> Floats:
+    if not len(cases):
+        return np.zeros(0, np.float32)
+    predicted = predicted_classes(classifier.scores(images), classifier.output)
+    return is_correct(predicted, cases.has).astype(np.float32)

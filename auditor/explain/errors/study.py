@@ -1,0 +1,309 @@
+"""Every error explained by what speaks for the predicted class against the true one, and by what mends it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from auditor.artefacts.kinds import find_carriers
+from auditor.explain.attribution.methods import keyed_generator
+from auditor.explain.errors.contrast import EDGES, RANDOM, ErrorMaps, elsewhere, explain_errors, predicted_alone
+from auditor.explain.errors.mending import Cases, Trial, try_artefact
+from auditor.explain.errors.record import (
+    ContrastGroup,
+    ContrastLikeness,
+    ContrastMending,
+    ContrastRecord,
+    ContrastShare,
+    ContrastSuspect,
+)
+from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.measure.intervals import change_interval, mean_interval, median_interval, share_interval
+from auditor.measure.measurement import Measurement
+from auditor.verdict.effects import is_correct
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Count = Annotated[int, Field(ge=1, le=4096)]
+Shown = Annotated[int, Field(ge=0, le=64)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Fill = Literal["mean", "blur", "inpaint"]
+
+CAME, INSERTED = "those that came with it", "those made by inserting it"
+"""Which errors the shares in an artefact's region are of."""
+
+
+def contrastive(
+    inquiry: Inquiry,
+    *,
+    images: Count = 64,
+    exemplars: Shown = 6,
+    insertions: Count = 128,
+    share: Share = 0.05,
+    fills: Annotated[tuple[Fill, ...], Field(min_length=1)] = ("mean", "blur", "inpaint"),
+) -> ContrastRecord:
+    """What speaks for the predicted class against the true one, on images that are predicted wrongly.
+
+    Each error is explained by every method of attribution that is on: its map for the predicted class, for the true
+    one, and of the margin between them. Whether an artefact makes errors is tried out, by taking it out and putting it
+    in (into `insertions` images), and so is whether an error is mended once the strongest pixels of a map are gone:
+    a `share` of the frame, filled in several ways. `images` errors are measured and `exemplars` shown.
+
+    References: Jacovi et al., "Contrastive explanations for model interpretability" (2021); Prabhushankar et al.,
+    "Contrastive explanations in neural networks" (2020).
+    """
+    found = _find_errors(inquiry)
+    errors = _cases(inquiry, found, _choose(inquiry, found.rows, images, "errors"))
+    right = _cases(inquiry, found, _choose(inquiry, found.right, insertions, "right"))
+    trials = [_try(inquiry, number, errors, right, fills) for number in range(len(inquiry.artefacts))]
+    carries = [np.array([name in trial.mended for name in errors.ids]) for trial in trials]
+    maps = explain_errors(inquiry, errors, carries, share=share, fills=fills, shown=exemplars)
+    regions, shown = _measure_shares(inquiry, maps, errors, CAME), maps.exemplars
+    for number, trial in enumerate(trials):
+        broken = trial.broken.rows(np.arange(min(len(trial.broken), max(1, images // 2))))
+        only = [np.full(len(broken), at == number) for at in range(len(trials))]
+        name = inquiry.artefacts[number].name
+        made = explain_errors(inquiry, broken, only, share=share, shown=min(2, exemplars), inserted=name)
+        regions += _measure_shares(inquiry, made, broken, INSERTED)
+        shown += made.exemplars
+    _note(inquiry, maps, errors, fills, trials)
+    return ContrastRecord(
+        errors=len(found.rows),
+        measured=len(errors),
+        share=share,
+        fills=list(fills),
+        likeness=_measure_likeness(inquiry, maps, errors),
+        regions=regions,
+        interventions=[trial.record for trial in trials],
+        suspects=_rank(inquiry, maps, errors, trials),
+        groups=_group(inquiry, found, errors, maps, trials),
+        mending=_measure_mending(inquiry, maps, errors, fills),
+        exemplars=shown,
+        shares_logit=inquiry.classifier.output == "binary",
+        notes=found.notes,
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The images predicted wrongly and those predicted rightly, as rows of the population."""
+
+    rows: Ints
+    predicted: Ints
+    """(population,): the class that is predicted wrongly; of use for errors only."""
+    true: Ints
+    """(population,): the class that is missed."""
+    right: Ints
+    notes: list[str]
+
+
+def _find_errors(inquiry: Inquiry) -> _Found:
+    """Errors with one wrongly predicted and one missed class: all of exclusive classes.
+
+    Of independent classes an error may be a missed class alone; it has no foil, and is left out.
+    """
+    images = inquiry.images
+    if not images.labelled.any():
+        raise NotApplicableError("the data have no labels, so no prediction is known to be wrong")
+    correct = is_correct(images.predicted, images.has)
+    extra, missed = images.predicted & ~images.has, images.has & ~images.predicted
+    wrong = images.labelled & ~correct
+    if not wrong.any():
+        raise NotApplicableError(f"none of {int(images.labelled.sum())} labelled images is predicted wrongly")
+    paired = wrong & (extra.sum(axis=1) == 1) & (missed.sum(axis=1) == 1)
+    if not paired.any():
+        raise NotApplicableError(
+            f"none of {int(wrong.sum())} errors has one wrongly predicted and one missed class to contrast"
+        )
+    left_out = int((wrong & ~paired).sum())
+    notes = [f"{left_out} errors without one wrongly predicted and one missed class are left out"] if left_out else []
+    right = np.flatnonzero(images.labelled & correct & images.has.any(axis=1))
+    return _Found(np.flatnonzero(paired), extra.argmax(axis=1), missed.argmax(axis=1), right, notes)
+
+
+def _choose(inquiry: Inquiry, rows: Ints, most: int, purpose: str) -> Ints:
+    """A seeded choice of rows, the same whatever their order, in the order of the population."""
+    names = [inquiry.dataset.ids[position] for position in inquiry.images.positions[rows]]
+    lots = [keyed_generator(inquiry.seed, f"contrastive {purpose}", name).random() for name in names]
+    return np.sort(rows[np.argsort(lots, kind="stable")[:most]])
+
+
+def _cases(inquiry: Inquiry, found: _Found, rows: Ints) -> Cases:
+    population = inquiry.images
+    positions = population.positions[rows].tolist()
+    ids = [inquiry.dataset.ids[position] for position in positions]
+    images = inquiry.dataset.images(positions)
+    return Cases(ids, population.groups[rows], images, population.has[rows], found.predicted[rows], found.true[rows])
+
+
+def _try(inquiry: Inquiry, number: int, errors: Cases, right: Cases, fills: tuple[str, ...]) -> Trial:
+    artefact, dataset, classifier = inquiry.artefacts[number], inquiry.dataset, inquiry.classifier
+    carries = dict(zip(dataset.ids, find_carriers(artefact, dataset, classifier.classes), strict=True))
+    carrying, right_carrying = (np.array([carries[name] for name in cases.ids], bool) for cases in (errors, right))
+    return try_artefact(
+        classifier,
+        artefact,
+        inquiry.target(number),
+        carrying=errors.rows(carrying),
+        free=errors.rows(~carrying),
+        right=right.rows(~right_carrying),
+        fills=fills,
+        seed=inquiry.seed,
+        level=inquiry.level,
+    )
+
+
+def _note(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, fills: tuple[str, ...], trials: list[Trial]) -> None:
+    """A row for every value that a measurement is made of."""
+    classes = inquiry.classifier.classes
+
+    def note(cases: Cases, measurement: str, values: Iterable[float], **more: str) -> None:
+        for row, value in enumerate(values):
+            inquiry.rows.add(
+                image=cases.ids[row],
+                group=str(cases.groups[row]),
+                label=classes[cases.true[row]] if cases is errors else None,
+                predicted=classes[cases.predicted[row]] if cases is errors else None,
+                measurement=measurement,
+                value=float(value) if np.isfinite(value) else None,
+                **more,
+            )
+
+    note(errors, "margin over the true class", maps.margins)
+    for method, entries in maps.likeness.items():
+        for name, words in (("spearman", "rank correlation"), ("ssim", "SSIM"), ("overlap", "strongest pixels shared")):
+            values = [getattr(entry, name) for entry in entries]
+            note(errors, f"{words} of predicted and true map", values, method=method)
+    for (number, method), shares in maps.shares.items():
+        artefact = inquiry.artefacts[number].name
+        note(errors, "share of the margin in the region", [one for one, _ in shares], method=method, artefact=artefact)
+    for method, parts in maps.mended.items():
+        falls = np.concatenate(maps.falls[method])
+        for at, fill in enumerate(fills):
+            mended = np.concatenate(parts)[:, at]
+            condition = f"strongest pixels replaced: {fill}"
+            note(errors, "right prediction", mended, method=method, condition=condition)
+            note(errors, "fall of the margin", falls[:, at], method=method, condition=condition)
+    for trial in trials:
+        for outcome in trial.outcomes:
+            more = {"condition": outcome.condition, "artefact": trial.record.artefact}
+            note(outcome.cases, "right prediction", outcome.right, **more)
+
+
+def _measure_likeness(inquiry: Inquiry, found: ErrorMaps, errors: Cases) -> list[ContrastLikeness]:
+    def median(values: npt.NDArray[np.float64], unit: str) -> Measurement:
+        return median_interval(values, errors.groups, inquiry.level, unit=unit)
+
+    measured = []
+    for name, entries in found.likeness.items():
+        values = [np.array([getattr(entry, which) for entry in entries]) for which in ("spearman", "ssim", "overlap")]
+        units = ("rank correlation", "SSIM", "share")
+        measured.append(ContrastLikeness(name, *(median(v, unit) for v, unit in zip(values, units, strict=True))))
+    return measured
+
+
+def _measure_shares(inquiry: Inquiry, found: ErrorMaps, errors: Cases, which: str) -> list[ContrastShare]:
+    measured = []
+    for (number, method), entries in found.shares.items():
+        margin, predicted = np.array(entries).T
+        if np.isnan(margin).all():
+            continue
+        medians = [median_interval(v, errors.groups, inquiry.level, unit="share") for v in (margin, predicted)]
+        area = float(np.nanmean(found.areas[number]))
+        measured.append(ContrastShare(inquiry.artefacts[number].name, method, which, medians[0], medians[1], area))
+    return measured
+
+
+def _rank(inquiry: Inquiry, found: ErrorMaps, errors: Cases, trials: list[Trial]) -> list[ContrastSuspect]:
+    """Errors that carry an artefact, by the share of what speaks for them that lies in its region, over its area."""
+    suspects = []
+    for number, trial in enumerate(trials):
+        target = inquiry.target(number)
+        for row, name in enumerate(errors.ids):
+            known = [score for score in found.lifts[number][row] if np.isfinite(score)]
+            if name not in trial.mended or not known:
+                continue
+            suspects.append(
+                ContrastSuspect(
+                    image=name,
+                    label=inquiry.classifier.classes[errors.true[row]],
+                    predicted=inquiry.classifier.classes[errors.predicted[row]],
+                    artefact=inquiry.artefacts[number].name,
+                    score=float(np.median(known)) if target in (None, errors.predicted[row]) else 0.0,
+                    mended=trial.mended[name],
+                    mended_by_placebo=trial.mended_by_placebo.get(name),
+                )
+            )
+    return sorted(suspects, key=lambda suspect: (-suspect.score, suspect.image))
+
+
+def _group(
+    inquiry: Inquiry, all_errors: _Found, errors: Cases, found: ErrorMaps, trials: list[Trial]
+) -> list[ContrastGroup]:
+    margins = np.array(found.margins)
+    carrying = np.array([any(name in trial.mended for trial in trials) for name in errors.ids])
+    mended = np.array([any(trial.mended.get(name, False) for trial in trials) for name in errors.ids])
+    kinds = Counter(
+        zip(all_errors.true[all_errors.rows].tolist(), all_errors.predicted[all_errors.rows].tolist(), strict=True)
+    )
+    groups = []
+    for (true, predicted), count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
+        rows = (errors.true == true) & (errors.predicted == predicted)
+        margin = mean_interval(margins[rows], errors.groups[rows], inquiry.level, unit="log-odds", score="logit")
+        names = inquiry.classifier.classes[true], inquiry.classifier.classes[predicted]
+        groups.append(ContrastGroup(*names, count, margin, int(carrying[rows].sum()), int(mended[rows].sum())))
+    return groups
+
+
+def _measure_mending(
+    inquiry: Inquiry, found: ErrorMaps, errors: Cases, fills: tuple[str, ...]
+) -> list[ContrastMending]:
+    """Methods, the one that leads most over both its placebo and edges first, then the references.
+
+    An error is mended if it is by most fills.
+    """
+    by_fill = {name: np.concatenate(parts) for name, parts in found.mended.items()}
+    falls = {name: np.concatenate(parts).mean(axis=1, dtype=np.float64) for name, parts in found.falls.items()}
+    mended = {name: votes.mean(axis=1) > 0.5 for name, votes in by_fill.items()}
+    methods = [name for name in mended if predicted_alone(name) in mended]
+    has_two_logits = inquiry.classifier.output != "binary"
+    groups, level = errors.groups, inquiry.level
+    together = 1 - (1 - level) / max(1, len(methods))
+
+    def lead(name: str, reference: str) -> Measurement:
+        return change_interval(mended[name], mended[reference], groups, together)
+
+    def fall_lead(name: str, reference: str) -> Measurement:
+        gap = falls[name] - falls[reference]
+        return mean_interval(gap, groups, together, unit="log-odds", score="logit")
+
+    entries = []
+    for name in [*methods, RANDOM, EDGES]:
+        is_method = name in methods
+        entries.append(
+            ContrastMending(
+                method=name,
+                mended=share_interval(mended[name], groups, level),
+                fall=mean_interval(falls[name], groups, level, unit="log-odds", score="logit"),
+                by_fill={fill: share_interval(by_fill[name][:, at], groups, level) for at, fill in enumerate(fills)},
+                elsewhere=share_interval(mended[elsewhere(name)], groups, level) if is_method else None,
+                over_elsewhere=lead(name, elsewhere(name)) if is_method else None,
+                over_edges=lead(name, EDGES) if is_method else None,
+                over_predicted=lead(name, predicted_alone(name)) if is_method and has_two_logits else None,
+                fall_over_elsewhere=fall_lead(name, elsewhere(name)) if is_method else None,
+                fall_over_edges=fall_lead(name, EDGES) if is_method else None,
+            )
+        )
+
+    def least_lead(of: dict[str, npt.NDArray[Any]], name: str) -> float:
+        return min(float(of[name].mean() - of[reference].mean()) for reference in (elsewhere(name), EDGES))
+
+    order = {name: (-least_lead(mended, name), -least_lead(falls, name)) for name in methods}
+    return sorted(entries, key=lambda entry: order.get(entry.method, (2.0, 0.0)))

@@ -1,0 +1,58 @@
+"""What every study is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from auditor.artefacts.kinds import Artefact
+from auditor.explain.attribution.methods import keyed_generator
+from auditor.measure.measurement import Finding
+from auditor.run.store import NewArrays, Rows
+from auditor.subject.data.sample import Dataset
+from auditor.subject.model.classifier import Classifier, Floats, Ints
+from auditor.verdict.observations import Population
+
+
+class NotApplicableError(Exception):
+    """A study has nothing to work on; the text says why, for the report."""
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """The audited model and images, what is known of the artefacts, and where a study puts what it finds."""
+
+    classifier: Classifier
+    dataset: Dataset
+    images: Population
+    """All usable images as they came: where they stand in the data set, scores, predictions, labels, groups."""
+    artefacts: list[Artefact]
+    findings: list[Finding]
+    """One for each artefact; a scan names the class that moved most."""
+    mean_image: Floats
+    """(h, w, c)."""
+    attributions: Mapping[str, Mapping[str, Any]]
+    """The methods of attribution that are switched on, with their options."""
+    rows: Rows
+    """Measurements per image."""
+    arrays: NewArrays
+    """Pictures and maps by key."""
+    seed: int
+    level: float
+    """Confidence level of all intervals."""
+    progress: Callable[[str, int, int], None]
+    """Called with what is done, how much of it is, and of how much."""
+
+    def target(self, number: int) -> int | None:
+        """The class that an artefact was tested for; None where it was not."""
+        name = self.findings[number].target
+        return None if name is None else self.classifier.classes.index(name)
+
+    def draw_lots(self, positions: Ints, purpose: str) -> Ints:
+        """Rows of the data set in a random order that depends on their ids alone."""
+        names = [self.dataset.ids[position] for position in positions]
+        lots = [keyed_generator(self.seed, purpose, name).random() for name in names]
+        return positions[np.argsort(lots, kind="stable")]

@@ -1,0 +1,1 @@
+"""What does the model look for? Activation maximisation."""

@@ -1,0 +1,1 @@
+"""Which of the maps can be trusted?"""

@@ -1,0 +1,169 @@
+"""Methods of attribution that are tested alike, and what becomes of their maps as the model forgets what it learnt."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.errors import ModelError
+from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution, Question, ask
+from auditor.explain.attribution.regions import lift
+from auditor.explain.inquiry import Inquiry
+from auditor.explain.trust.sample import Sample
+from auditor.explain.trust.sanity import read_map, similarities, spread_over_depth
+from auditor.subject.model.classifier import Classifier, Floats, Ints, Pass
+
+Doubles = npt.NDArray[np.float64]
+
+_COSTLY = 1_000_000
+"""Pixels that the model is differentiated at for one map, from which on a method is costly."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Some methods, the images that they are tested on, and how thoroughly."""
+
+    inquiry: Inquiry
+    sample: Sample
+    methods: list[str]
+    stages: int
+    """Of the cascade."""
+    draws: int
+    """Of random weights."""
+
+    def explain(
+        self, classifier: Classifier | None = None, *, images: Floats | None = None, targets: Ints | None = None
+    ) -> dict[str, Attribution]:
+        """Attributions by method and variant: of the audited model for the sample, or else as told."""
+        question = self._ask(
+            self.inquiry.classifier if classifier is None else classifier,
+            self.sample.images if images is None else images,
+            self.sample.targets if targets is None else targets,
+        )
+        return {
+            f"{method} ({variant})" if variant else method: attribution
+            for method in self.methods
+            for variant, attribution in ATTRIBUTIONS[method](question, **self.inquiry.attributions[method]).items()
+        }
+
+    def _ask(self, classifier: Classifier, images: Floats, targets: Ints) -> Question:
+        layers: tuple[str, ...] | None = ()
+        if "grad_cam" in self.methods:
+            layers = tuple(self.inquiry.attributions["grad_cam"].get("layers", ())) or None
+        inquiry = self.inquiry
+        return ask(
+            classifier,
+            images,
+            targets,
+            ids=self.sample.ids,
+            mean_image=inquiry.mean_image,
+            seed=inquiry.seed,
+            layers=layers,
+        )
+
+    def is_costly(self) -> bool:
+        """Whether a map takes so many passes that the method is to be tested on less; measured on the first image."""
+        one = replace(self, sample=self.sample.first(1))
+        question = one._ask(self.inquiry.classifier, one.sample.images, one.sample.targets)
+        counted = _Counted(self.inquiry.classifier)
+        for method in self.methods:
+            asked = replace(question, classifier=cast(Classifier, counted))
+            ATTRIBUTIONS[method](asked, **self.inquiry.attributions[method])
+        height, width, _ = self.inquiry.classifier.image_shape
+        return counted.images * height * width >= _COSTLY
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The maps of all methods once some layers have been randomised, beside those of the trained model."""
+
+    layers: tuple[str, ...]
+    likeness: dict[str, dict[str, Doubles]]
+    """Method -> name of a similarity -> (n,), mean of the draws; NaN where every draw's map is empty."""
+    shown: dict[str, Floats]
+    """Method -> signed map (h, w, 1) of the first image, of the first draw."""
+    empty: dict[str, float]
+    """Method -> share of the maps that have no order, in the reading where more have none."""
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Stages from the head down, to a model that knows nothing."""
+
+    stages: list[Stage] = field(default_factory=list)
+    lifts: dict[str, Doubles] = field(default_factory=dict)
+    """Method -> (n,): lift of the artefact's region on the model that knows nothing, mean of the draws."""
+    why_not: str | None = None
+    """Why there are no stages."""
+
+
+def run_cascade(panel: Panel, trained: dict[str, Attribution]) -> Cascade:
+    """Draw the weights anew, layer by layer from the head down, and compare the maps with the trained model's.
+
+    References: Adebayo et al., "Sanity checks for saliency maps" (2018).
+    """
+    classifier, sample = panel.inquiry.classifier, panel.sample
+    if not classifier.weight_layers:
+        return Cascade(why_not=classifier.why_no_weights)
+    found: list[Stage] = []
+    lifts: dict[str, list[Doubles]] = defaultdict(list)
+    steps = spread_over_depth(classifier.weight_layers, panel.stages)
+    for number, layers in enumerate(steps):
+        drawn: dict[str, list[dict[str, Doubles]]] = defaultdict(list)
+        shown: dict[str, Floats] = {}
+        for draw in range(panel.draws):
+            try:
+                seed = panel.inquiry.seed + 1000 * draw + number  # weights of every stage are drawn apart
+                with classifier.randomised(layers, seed) as random_model:
+                    maps = panel.explain(random_model)
+            except ModelError as fault:
+                return Cascade(why_not=f"with weights drawn anew down to layer {layers[-1]}, {fault}")
+            for name, attribution in maps.items():
+                drawn[name].append(similarities(trained[name].maps, attribution.maps))
+                if not draw:
+                    shown[name] = read_map(attribution.maps[:1], "signed")[0][..., None]
+                if layers == steps[-1]:
+                    lifts[name].append(region_lifts(read_map(attribution.maps, "absolute"), sample))
+        likeness = {
+            name: {kind: mean_of_known([one[kind] for one in parts]) for kind in parts[0]}
+            for name, parts in drawn.items()
+        }
+        empty = {
+            name: max(float(np.isnan([one[kind] for one in parts]).mean()) for kind in ("signed", "absolute"))
+            for name, parts in drawn.items()
+        }
+        found.append(Stage(layers, likeness, shown, empty))
+    return Cascade(found, {name: np.mean(parts, axis=0) for name, parts in lifts.items()})
+
+
+def mean_of_known(parts: list[Doubles]) -> Doubles:
+    """Mean of arrays, each (n,), over those of them that are known; NaN where none is."""
+    stacked = np.stack(parts)
+    known = np.isfinite(stacked)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.where(known, stacked, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+def region_lifts(heat: Floats, sample: Sample) -> Doubles:
+    """Lift (n,) of each image's region in maps (n, h, w); NaN where it has none, or the map is empty."""
+    pairs = zip(heat, sample.masks, strict=True)
+    return np.array([float("nan") if mask is None else lift(one, mask) for one, mask in pairs])
+
+
+class _Counted:
+    """A classifier that counts the images that it is differentiated at."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self.images = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._classifier, name)
+
+    def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
+        self.images += len(images)
+        return self._classifier.differentiate(images, targets, layers)

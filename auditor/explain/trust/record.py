@@ -1,0 +1,151 @@
+"""Which methods of attribution passed the tests that one that deserves trust must pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from auditor.measure.measurement import Measurement
+
+Status = Literal["passed", "failed", "open"]
+
+Outcome = Literal["passed", "failed", "open", "not_applicable"]
+
+
+@dataclass(frozen=True)
+class TrustCriterion:
+    """What a test asks of a method, and what the interval of its figure is held against."""
+
+    name: str
+    question: str
+    figure: str
+    passes: float
+    """Passed where the whole interval lies on the good side of this."""
+    fails: float
+    """Failed where it lies wholly on the bad side of this; else open."""
+    better: Literal["low", "high"]
+    decisive: bool
+    """Whether a method that fails it has failed."""
+
+
+@dataclass(frozen=True)
+class TrustTest:
+    """One test of one method of attribution."""
+
+    name: str
+    """Of one of the record's criteria."""
+    outcome: Outcome
+    """Passed and failed only where the whole interval says so, else open."""
+    measured: Measurement | None
+    reason: str | None = None
+    """Why it is not applicable, or left open whatever its figure."""
+    reading: str | None = None
+    """Of the maps, that the figure is of; null where there is only one."""
+
+
+@dataclass(frozen=True)
+class CascadeStage:
+    """How alike a method's maps are once the weights of some layers, from the head down, are drawn anew."""
+
+    lowest_layer: str
+    layers: int
+    """How many layers have been randomised by now."""
+    signed: Measurement
+    """Spearman's correlation with the map of the trained model."""
+    absolute: Measurement
+    structure: Measurement
+    """Structural similarity of the absolute maps."""
+    map: str | None = None
+    """Key of the array with the map of one image at this stage."""
+    empty: float = 0.0
+    """Share of the maps that are the same everywhere or not finite: they count neither as changed nor as unchanged."""
+
+
+@dataclass(frozen=True)
+class ReadingRecord:
+    """One way to read a method's maps: absolute, signed, the positive part, smoothed."""
+
+    reading: str
+    gains: dict[str, Measurement]
+    """By how much deletion, insertion and both together beat a random order, in mean log-odds over the way."""
+    over_absolute: Measurement | None
+    """By how much both together beat the absolute reading of the same maps; null for itself and for controls."""
+    over_edges: Measurement
+    """By how much both together beat the order of an edge filter."""
+    fills: dict[str, Measurement]
+    """Both together, by what fills the place of a deleted cell."""
+    likeness: Measurement | None
+    """Spearman's correlation with the absolute map; null for controls."""
+    lift: Measurement
+    """Of the artefacts' regions, on the images that have one."""
+    deletion: list[Measurement]
+    """Log-odds of the target when the first cells are deleted, at each of the record's fractions, mean of the fills."""
+    insertion: list[Measurement]
+
+
+@dataclass(frozen=True)
+class LiftControl:
+    """The lift of an artefact's region beside that of the same method on a model that knows nothing."""
+
+    artefact: str
+    lift: Measurement
+    over_random_model: Measurement
+    """Lift minus that on the model with all its weights drawn anew, image by image."""
+
+
+@dataclass(frozen=True)
+class MethodTrust:
+    """What the tests say of one method of attribution (one variant of it)."""
+
+    method: str
+    status: Status
+    reason: str
+    """Why, in a sentence."""
+    images: int
+    is_costly: bool
+    """Whether it was tested on fewer images, stages and draws for its cost."""
+    best_reading: str | None
+    """The reading whose order beats a random one by most, where one does."""
+    tests: list[TrustTest]
+    cascade: list[CascadeStage]
+    readings: list[ReadingRecord]
+    lifts: list[LiftControl]
+    trained_map: str | None = None
+    """Key of the array with the trained model's map of the image that the cascade is shown on."""
+
+
+@dataclass(frozen=True)
+class MapLikeness:
+    """How alike the absolute maps of two methods are: Spearman's correlation, median over images."""
+
+    first: str
+    second: str
+    correlation: Measurement
+
+
+@dataclass(frozen=True)
+class TrustRecord:
+    """Which methods of attribution passed the tests that one that deserves trust must pass."""
+
+    images: int
+    with_artefact: int
+    """Images that carry an artefact or had it inserted, explained for its class; others for what is predicted."""
+    draws: int
+    """Times that weights were drawn anew at each stage; once for costly methods."""
+    noise: float
+    """Standard deviation of the noise of the stability test, as a share of the range of pixels."""
+    cell: int
+    """Side in pixels of the cells that are deleted together."""
+    fractions: list[float]
+    """Shares of the cells that are deleted or inserted."""
+    criteria: list[TrustCriterion]
+    why_not_randomised: str | None
+    """Why no weights could be drawn anew, where so."""
+    methods: list[MethodTrust]
+    controls: list[ReadingRecord]
+    """The orders that every method's is compared with: random, and an edge filter's."""
+    likenesses: list[MapLikeness]
+    picture: str
+    """Key of the image that the cascade is shown on."""
+    pictured: str
+    """Its id, and the class that it is explained for."""

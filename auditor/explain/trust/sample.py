@@ -1,0 +1,108 @@
+"""A seeded choice of images, with and without artefacts, that the methods of attribution are tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from itertools import chain, zip_longest
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.artefacts.edits import insert
+from auditor.artefacts.kinds import Overlay, find_carriers
+from auditor.explain.attribution.regions import LARGEST_SHARE
+from auditor.explain.inquiry import Inquiry
+from auditor.subject.model.classifier import Floats, Ints
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images in the order of their choice, in which those with and without artefacts alternate."""
+
+    images: Floats
+    """(n, h, w, c)."""
+    targets: Ints
+    """(n,): the class an artefact was tested for on images with it, else what is predicted."""
+    ids: list[str]
+    groups: npt.NDArray[np.generic]
+    artefacts: list[int | None]
+    """Which artefact each image carries or had inserted."""
+    masks: list[Bools | None]
+    """Its region; None where it has none that is local."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def first(self, count: int) -> Sample:
+        """The same of the first images only."""
+        return Sample(*(getattr(self, field.name)[:count] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class _Pool:
+    artefact: int | None
+    rows: list[int]
+    inserted: frozenset[int] = frozenset()
+
+
+def draw_sample(inquiry: Inquiry, count: int) -> Sample:
+    """Up to `count` images: half with an artefact, each artefact in turn, as carriers and insertions in equal parts."""
+    dataset, artefacts = inquiry.dataset, inquiry.artefacts
+    order = inquiry.draw_lots(inquiry.images.positions, "sample of maps")
+    carries = [find_carriers(artefact, dataset, inquiry.classifier.classes) for artefact in artefacts]
+    carried = np.any(carries, axis=0) if carries else np.zeros(len(dataset), bool)
+    plain = _Pool(None, [int(row) for row in order if not carried[row]])
+    pools = []
+    for number, artefact in enumerate(artefacts):
+        target = inquiry.target(number)
+        if target is None:
+            continue
+        carriers = [int(row) for row in order if carries[number][row]]
+        free: list[int] = []
+        if isinstance(artefact.appearance, Overlay):
+            others = set(inquiry.images.positions[~inquiry.images.has[:, target]].tolist())
+            free = [row for row in plain.rows if row in others]
+        mixed = [row for row in chain.from_iterable(zip_longest(carriers, free)) if row is not None]
+        pools += [_Pool(number, mixed, frozenset(free)), plain]
+    chosen = _take_turns(pools or [plain], dataset.groups, count)
+    rows = [row for _, row in chosen]
+    place = {row: at for at, row in enumerate(sorted(rows))}
+    images = dataset.images(rows)[[place[row] for row in rows]] if rows else dataset.images([])
+    masks: list[Bools | None] = []
+    for at, (pool, row) in enumerate(chosen):
+        if pool.artefact is None:
+            masks.append(None)
+            continue
+        artefact = artefacts[pool.artefact]
+        if row in pool.inserted:
+            assert isinstance(artefact.appearance, Overlay)
+            images[at] = insert(images[at][None], artefact.appearance)[0]
+        mask = artefact.region(dataset.ids[row], inquiry.classifier.image_shape)
+        masks.append(mask if mask is not None and mask.any() and mask.mean() <= LARGEST_SHARE else None)
+    targets = inquiry.classifier.scores(images).argmax(axis=1)
+    for at, (pool, _) in enumerate(chosen):
+        target = None if pool.artefact is None else inquiry.target(pool.artefact)
+        targets[at] = targets[at] if target is None else target
+    ids = [dataset.ids[row] for row in rows]
+    return Sample(images, targets, ids, dataset.groups[rows], [pool.artefact for pool, _ in chosen], masks)
+
+
+def _take_turns(pools: list[_Pool], groups: npt.NDArray[np.generic], count: int) -> list[tuple[_Pool, int]]:
+    """Rows from each pool in turn, none twice, and from groups that were not drawn yet as long as there are some."""
+    chosen: list[tuple[_Pool, int]] = []
+    rows: set[int] = set()
+    seen: set[object] = set()
+    waiting = list(pools)
+    while waiting and len(chosen) < count:
+        pool = waiting.pop(0)
+        free = [row for row in pool.rows if row not in rows]
+        if not free:
+            continue
+        row = next((row for row in free if groups[row] not in seen), free[0])
+        chosen.append((pool, row))
+        rows.add(row)
+        seen.add(groups[row])
+        waiting.append(pool)
+    return chosen

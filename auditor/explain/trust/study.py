@@ -1,0 +1,356 @@
+"""Which methods of attribution deserve trust on this model: each is put to tests that a good one must pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from auditor.explain.attribution.methods import Attribution, keyed_generator
+from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.explain.trust.pixel_flipping import Course, Score, readings_of, record_readings
+from auditor.explain.trust.randomisation import Cascade, Panel, mean_of_known, region_lifts, run_cascade
+from auditor.explain.trust.record import (
+    CascadeStage,
+    LiftControl,
+    MapLikeness,
+    MethodTrust,
+    Outcome,
+    Status,
+    TrustCriterion,
+    TrustRecord,
+    TrustTest,
+)
+from auditor.explain.trust.sample import Sample, draw_sample
+from auditor.explain.trust.sanity import (
+    FRACTIONS,
+    LEAST_GROUPS,
+    Reading,
+    criteria_at_scale,
+    judge,
+    rank_correlations,
+    read_map,
+    why_open,
+)
+from auditor.measure.intervals import correlation_interval, mean_interval, median_interval
+from auditor.measure.measurement import Measurement
+from auditor.subject.data.pictures import to_pixels
+from auditor.subject.model.classifier import Floats, Ints
+
+Doubles = npt.NDArray[np.float64]
+Count = Annotated[int, Field(ge=2, le=1000)]
+Times = Annotated[int, Field(ge=1, le=100)]
+Share = Annotated[float, Field(gt=0, le=0.1)]
+Criteria = dict[str, TrustCriterion]
+
+_SMALL = 128 * 128
+"""Pixels of an image up to which a costly method is tested on enough images to decide."""
+
+_COMPLETENESS = "completeness residual"
+"""The check of a path method that tells whether its attributions add up."""
+
+
+def trust(
+    inquiry: Inquiry,
+    *,
+    images: Count = 16,
+    stages: Times = 8,
+    draws: Times = 1,
+    noise: Share = 0.01,
+    costly_images: Count | None = None,
+    costly_stages: Times = 3,
+) -> TrustRecord:
+    """Tests that maps must pass to be believed: they follow the model, the class, and what moves the score.
+
+    Weights are drawn anew in so many `stages`, from the head down, `draws` times at each; `noise` is the standard
+    deviation in the test of stability. A method that differentiates the model at a million pixels or more for one map
+    is tested on `costly_images` (by default 12, and 4 where an image has more than 128 × 128 pixels: too few to decide)
+    and `costly_stages`, with one draw.
+
+    Regions are scored by absolute maps. So weights drawn anew must change signed and absolute maps alike, and the order
+    passes by the absolute map alone; it fails where that of the signed map fails as well, for an exact map of what
+    speaks for the target and against it puts only its signs in the order of the score.
+
+    References: Adebayo et al., "Sanity checks for saliency maps" (2018); Sixt, Granz, Landgraf, "When explanations
+    lie" (2020); Petsiuk, Das, Saenko, "RISE" (2018); Samek et al., "Evaluating the visualization of what a deep neural
+    network has learned" (2017).
+    """
+    if not inquiry.attributions:
+        raise NotApplicableError("no method of attribution is switched on")
+    sample = draw_sample(inquiry, images)
+    if not len(sample):
+        raise NotApplicableError("no image can be used")
+    whole = Panel(inquiry, sample, list(inquiry.attributions), stages, draws)
+    slow = [name for name in whole.methods if replace(whole, methods=[name]).is_costly()]
+    usual = replace(whole, methods=[name for name in whole.methods if name not in slow])
+    if costly_images is None:
+        height, width, _ = inquiry.classifier.image_shape
+        costly_images = LEAST_GROUPS if height * width <= _SMALL else 4
+    costly = Panel(inquiry, sample.first(costly_images), slow, costly_stages, 1)
+    criteria = criteria_at_scale(float(np.median(inquiry.images.scores.std(axis=0))))
+    course = Course(inquiry, sample)
+    methods: list[MethodTrust] = []
+    maps: dict[str, Floats] = {}
+    for panel in (usual, costly):
+        if panel.methods:
+            trained = panel.explain()
+            methods += _examine(panel, trained, course, criteria, noise, is_costly=panel is costly)
+            maps |= {name: attribution.maps for name, attribution in trained.items()}
+    inquiry.arrays["trust image"] = to_pixels(sample.images[0])
+    return TrustRecord(
+        images=len(sample),
+        with_artefact=sum(number is not None for number in sample.artefacts),
+        draws=draws,
+        noise=noise,
+        cell=course.side,
+        fractions=list(FRACTIONS),
+        criteria=list(criteria.values()),
+        why_not_randomised=inquiry.classifier.why_no_weights or None,
+        methods=methods,
+        controls=course.record_controls(),
+        likenesses=_compare_methods(sample, maps, inquiry.level),
+        picture="trust image",
+        pictured=f"{sample.ids[0]}, for {inquiry.classifier.classes[sample.targets[0]]}",
+    )
+
+
+def _examine(
+    panel: Panel, trained: dict[str, Attribution], course: Course, criteria: Criteria, noise: float, *, is_costly: bool
+) -> list[MethodTrust]:
+    """Put every method of a panel to all tests."""
+    inquiry, sample = panel.inquiry, panel.sample
+    cascade = run_cascade(panel, trained)
+    foils, why_no_foil = _other_classes(inquiry, sample)
+    others = panel.explain(targets=foils) if why_no_foil is None else {}
+    noisy = panel.explain(images=sample.images + noise * _draw_noise(inquiry, sample))
+    found = []
+    for name, attribution in trained.items():
+        maps = attribution.maps
+        signed = read_map(maps, "signed")
+        values: dict[str, Doubles | str] = {
+            "other class": why_no_foil or rank_correlations(signed, read_map(others[name].maps, "signed")),
+            "small noise": rank_correlations(signed, read_map(noisy[name].maps, "signed")),
+            "completeness": attribution.diagnostics.get(_COMPLETENESS, "such maps are not said to add up to anything"),
+        }
+        scores = {
+            reading: course.score(read_map(maps, reading)) for reading in readings_of(name.partition(" (")[0], maps)
+        }
+        ordered, best = _test_orders(panel, name, scores, criteria)
+        randomised = _test_randomised(panel, name, cascade, list(scores), criteria["randomised weights"])
+        tests = [randomised, *ordered] + [_test(panel, name, criteria[key], value) for key, value in values.items()]
+        tests.sort(key=lambda test: list(criteria).index(test.name))
+        status, reason = _conclude(tests, criteria)
+        found.append(
+            MethodTrust(
+                method=name,
+                status=status,
+                reason=reason,
+                images=len(sample),
+                is_costly=is_costly,
+                best_reading=best,
+                tests=tests,
+                cascade=_record_cascade(panel, name, cascade),
+                readings=record_readings(maps, scores, sample, inquiry.level),
+                lifts=_control_lifts(panel, name, maps, cascade),
+                trained_map=_keep_map(panel, f"trust map {name}", signed[0][..., None]),
+            )
+        )
+    return found
+
+
+def _test(panel: Panel, method: str, criterion: TrustCriterion, values: Doubles | str) -> TrustTest:
+    """One test by its figures of each image (n,), or why it is not applicable."""
+    name = criterion.name
+    if isinstance(values, str):
+        return TrustTest(name, "not_applicable", None, values)
+    groups, level = panel.sample.groups, panel.inquiry.level
+    if name == "completeness":
+        measured = median_interval(values, groups, level, unit="median")
+    else:
+        measured = correlation_interval(values, groups, level)
+    _note(panel, method, name, values)
+    if measured.value is None:
+        return TrustTest(name, "not_applicable", None, "its maps are the same everywhere")
+    return _judged(criterion, measured, float(np.isnan(values).mean()) if name != "completeness" else 0.0)
+
+
+def _judged(
+    criterion: TrustCriterion, measured: Measurement, empty: float = 0.0, reading: str | None = None
+) -> TrustTest:
+    reason = why_open(criterion, measured, empty)
+    return TrustTest(criterion.name, judge(criterion, measured, empty), measured, reason, reading)
+
+
+def _test_randomised(
+    panel: Panel, method: str, cascade: Cascade, readings: list[Reading], criterion: TrustCriterion
+) -> TrustTest:
+    """The test on the worse of two readings, whose intervals share the level's misses."""
+    if cascade.why_not is not None:
+        return TrustTest(criterion.name, "not_applicable", None, cascade.why_not)
+    rivals, level = _rivals(panel, readings)
+    empty = max(stage.empty[method] for stage in cascade.stages)
+    values = {
+        reading: mean_of_known([stage.likeness[method][reading] for stage in cascade.stages]) for reading in rivals
+    }
+    rated: list[tuple[int, float, TrustTest]] = []
+    for reading, known in values.items():
+        _note(panel, method, criterion.name, known, reading)
+        measured = correlation_interval(known, panel.sample.groups, level)
+        if measured.value is not None:
+            test = _judged(criterion, measured, empty, reading)
+            rated.append((("passed", "open", "failed").index(test.outcome), measured.value, test))
+    if not rated:
+        return TrustTest(criterion.name, "not_applicable", None, "its maps are the same everywhere")
+    return max(rated, key=lambda one: one[:2])[2]
+
+
+def _rivals(panel: Panel, readings: list[Reading]) -> tuple[list[Reading], float]:
+    """The readings that are tested, and the level of each one's interval."""
+    rivals: list[Reading] = [reading for reading in ("absolute", "signed") if reading in readings]
+    return rivals, 1 - (1 - panel.inquiry.level) / len(rivals)
+
+
+def _test_orders(
+    panel: Panel, method: str, scores: dict[Reading, Score], criteria: Criteria
+) -> tuple[list[TrustTest], str | None]:
+    """The tests of deletion and insertion on the absolute reading, and the reading that beats a random order by most.
+
+    The intervals of two readings share the level's misses.
+    """
+    groups = panel.sample.groups
+    rivals, level = _rivals(panel, list(scores))
+
+    def measure(values: Doubles) -> Measurement:
+        return mean_interval(values, groups, level, unit="log-odds", score="log-odds")
+
+    together = {reading: measure(scores[reading].gains["together"]) for reading in rivals}
+    judged = {reading: _judged(criteria["order"], together[reading], reading="absolute") for reading in rivals}
+    ordered = judged["absolute"]
+    if ordered.outcome == "failed" and any(test.outcome != "failed" for test in judged.values()):
+        ordered = replace(ordered, outcome="open", reason="the order of its signed map has not failed")
+    absolute = scores["absolute"]
+    tests = [ordered]
+    for name, values in (
+        ("deletion", absolute.gains["deletion"]),
+        ("insertion", absolute.gains["insertion"]),
+        ("edge filter", absolute.over_edges),
+    ):
+        tests.append(_judged(criteria[name], measure(values), reading="absolute"))
+        _note(panel, method, name, values, "absolute")
+    _note(panel, method, "order", absolute.gains["together"], "absolute")
+    better = [reading for reading in rivals if judged[reading].outcome == "passed"]
+    return tests, max(better, key=lambda reading: together[reading].value or 0.0, default=None)
+
+
+def _conclude(tests: list[TrustTest], criteria: Criteria) -> tuple[Status, str]:
+    """What the decisive tests of a method say together, and why in a sentence."""
+    decisive = [test for test in tests if criteria[test.name].decisive]
+    worst_first: tuple[tuple[Status, set[Outcome]], ...] = (
+        ("failed", {"failed"}),
+        ("open", {"open", "not_applicable"}),
+    )
+    for status, outcomes in worst_first:
+        told = [f"{_named(test)} {_figure(test)}" for test in decisive if test.outcome in outcomes]
+        if told:
+            return status, f"{status}: {', '.join(told)}"
+    return "passed", f"passed: {', '.join(test.name for test in decisive)}"
+
+
+def _named(test: TrustTest) -> str:
+    return f"{test.name} ({test.reading})" if test.reading else test.name
+
+
+def _figure(test: TrustTest) -> str:
+    if test.measured is None or test.measured.value is None:
+        return f"({test.reason})"
+    if test.measured.low is None or test.measured.high is None:
+        return f"{test.measured.value:.2f} ({test.measured.reason})"
+    why = f" ({test.reason})" if test.reason else ""
+    return f"{test.measured.value:.2f} [{test.measured.low:.2f}, {test.measured.high:.2f}]{why}"
+
+
+def _record_cascade(panel: Panel, method: str, cascade: Cascade) -> list[CascadeStage]:
+    groups, level = panel.sample.groups, panel.inquiry.level
+    return [
+        CascadeStage(
+            lowest_layer=stage.layers[-1],
+            layers=len(stage.layers),
+            **{kind: correlation_interval(values, groups, level) for kind, values in stage.likeness[method].items()},
+            empty=stage.empty[method],
+            map=_keep_map(panel, f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
+        )
+        for stage in cascade.stages
+    ]
+
+
+def _control_lifts(panel: Panel, method: str, maps: Floats, cascade: Cascade) -> list[LiftControl]:
+    """Lift of each artefact's region, and how much of it a model that knows nothing does not show."""
+    inquiry, sample = panel.inquiry, panel.sample
+    if cascade.why_not is not None:
+        return []
+    lifts = region_lifts(read_map(maps, "absolute"), sample)
+    over = lifts - cascade.lifts[method]
+    found = []
+    for number, artefact in enumerate(inquiry.artefacts):
+        rows = np.array([own == number for own in sample.artefacts]) & np.isfinite(over)
+        if rows.any():
+            first, second = (
+                mean_interval(values[rows], sample.groups[rows], inquiry.level, unit=unit, score=None)
+                for values, unit in ((lifts, "ratio"), (over, "difference of ratios"))
+            )
+            found.append(LiftControl(artefact.name, first, second))
+    return found
+
+
+def _compare_methods(sample: Sample, maps: dict[str, Floats], level: float) -> list[MapLikeness]:
+    """Every two methods on the images that both were tested on."""
+    found = []
+    for first, second in combinations(maps, 2):
+        count = min(len(maps[first]), len(maps[second]))
+        pair = (read_map(maps[name][:count], "absolute") for name in (first, second))
+        values = rank_correlations(*pair)
+        found.append(
+            MapLikeness(first, second, median_interval(values, sample.groups[:count], level, unit="correlation"))
+        )
+    return found
+
+
+def _other_classes(inquiry: Inquiry, sample: Sample) -> tuple[Ints, str | None]:
+    """For each image a random class that is not explained, or why there is none."""
+    count = len(inquiry.classifier.classes)
+    if inquiry.classifier.output == "binary" or count < 2:
+        return sample.targets, "there is no other class: two share one logit"
+    steps = [keyed_generator(inquiry.seed, "other class", name).integers(1, count) for name in sample.ids]
+    return (sample.targets + np.array(steps)) % count, None
+
+
+def _draw_noise(inquiry: Inquiry, sample: Sample) -> Floats:
+    shape = sample.images.shape[1:]
+    drawn = (keyed_generator(inquiry.seed, "small noise", name) for name in sample.ids)
+    return np.stack([random.standard_normal(shape, dtype=np.float32) for random in drawn])
+
+
+def _keep_map(panel: Panel, key: str, values: Floats) -> str:
+    panel.inquiry.arrays[key] = values.astype(np.float32)
+    return key
+
+
+def _note(panel: Panel, method: str, test: str, values: Doubles, reading: str | None = None) -> None:
+    """Keep a test's figures image by image, where they are known."""
+    for at, value in enumerate(values):
+        if np.isfinite(value):
+            number = panel.sample.artefacts[at]
+            panel.inquiry.rows.add(
+                image=panel.sample.ids[at],
+                group=str(panel.sample.groups[at]),
+                artefact=None if number is None else panel.inquiry.artefacts[number].name,
+                target=panel.inquiry.classifier.classes[panel.sample.targets[at]],
+                measurement=f"trust: {test}",
+                condition=reading,
+                method=method,
+                value=float(value),
+            )

@@ -1,0 +1,1 @@
+"""A number with its interval, and the rows and pictures behind it."""

@@ -1,0 +1,1 @@
+"""A saved run for other tools."""

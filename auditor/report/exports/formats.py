@@ -1,0 +1,277 @@
+"""A saved run in the formats of other tools: JUnit XML, SARIF, Markdown, and its rows as CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+from auditor.errors import ReportError
+from auditor.measure.measurement import Finding, Measurement
+from auditor.report.exports.markdown import write_markdown
+from auditor.report.presentable import make_visible, show_plainly
+from auditor.report.words import VERDICTS, subject
+from auditor.run.result import AuditResult
+from auditor.run.store import ROWS, load_result
+
+
+class Export(NamedTuple):
+    """A format: the file that it is written to, and the function that makes its bytes of a run."""
+
+    file: str
+    make: Callable[[Path], bytes]
+
+
+def export(folder: Path, name: str) -> bytes:
+    """A saved run in one of the formats of `EXPORTS`.
+
+    Raises
+    ------
+    ReportError
+        The run is damaged.
+    """
+    return EXPORTS[name].make(folder)
+
+
+def write_junit(result: AuditResult) -> bytes:
+    """JUnit XML as Jenkins and Ant read it: a test suite of one test per finding.
+
+    `relies` is a failure, `error` an error, and what is undecided is skipped, each with its reason. The suite's
+    properties hold the effect that decided, its interval and its n: tests have no properties in either schema.
+    """
+    shown, _ = show_plainly(result, {})
+    root = ElementTree.Element("testsuites")
+    for number, finding in enumerate(shown.findings):
+        tag = _JUNIT.get(finding.verdict)
+        name = _title(finding)
+        suite = ElementTree.SubElement(
+            root, "testsuite", name=name, id=str(number), package="auditor", hostname="localhost", time="0", tests="1",
+            failures=str(int(tag == "failure")), errors=str(int(tag == "error")), skipped=str(int(tag == "skipped")),
+            timestamp=shown.provenance.started[:19],
+        )  # fmt: skip
+        properties = ElementTree.SubElement(suite, "properties")
+        for key, value in _facts(shown, finding).items():
+            ElementTree.SubElement(properties, "property", name=key, value=_text(value))
+        case = ElementTree.SubElement(suite, "testcase", name=name, classname=f"auditor.{finding.artefact}", time="0")
+        if tag:
+            kind: dict[str, str] = {} if tag == "skipped" else {"type": finding.verdict}
+            ElementTree.SubElement(case, tag, kind, message=f"{VERDICTS[finding.verdict][1]}: {finding.reason}")
+        ElementTree.SubElement(suite, "system-out").text = "\n".join([finding.reason, *finding.notes])
+        ElementTree.SubElement(suite, "system-err")
+    ElementTree.indent(root)
+    data: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return data + b"\n"
+
+
+def write_sarif(result: AuditResult, *, location: str = "", only_problems: bool = False) -> bytes:
+    """SARIF 2.1.0 for GitHub's code scanning: a result per finding, at the artefact's line of the configuration.
+
+    Parameters
+    ----------
+    location
+        Path of the configuration from the root of its repository; its name alone, where it is not given.
+    only_problems
+        Leave out what is no failure: GitHub shows results of every kind as alerts.
+    """
+    shown, _ = show_plainly(result, {})
+    place = location or result.provenance.config_file
+    lines = {record.name: record.line for record in result.artefacts}
+    pairs = zip(result.findings, shown.findings, strict=True)
+    errors = [finding for finding in shown.findings if finding.verdict == "error"]
+    results = [
+        {
+            "ruleId": _RULE["id"],
+            "ruleIndex": 0,
+            "kind": _KINDS.get(finding.verdict, "fail"),
+            "level": _LEVELS[finding.severity] if finding.verdict == "relies" else "none",
+            "message": {"text": _plain(f"{_title(finding)}: {VERDICTS[finding.verdict][1].lower()}. {finding.reason}")},
+            "locations": [_location(place, lines.get(raw.artefact) or 1)],
+            "partialFingerprints": _fingerprints(result, raw),
+            "properties": _facts(shown, finding),
+        }
+        for raw, finding in pairs
+        if not only_problems or finding.verdict == "relies"
+    ]
+    run = {
+        "tool": {
+            "driver": {
+                "name": "Auditor",
+                "semanticVersion": shown.provenance.auditor,
+                "rules": [_RULE],
+            }
+        },
+        "automationDetails": {"id": f"auditor/{make_visible(place)}/"},
+        "invocations": [
+            {
+                "executionSuccessful": not errors,
+                "startTimeUtc": _utc(shown.provenance.started),
+                "toolExecutionNotifications": [
+                    {"level": "error", "message": {"text": _plain(f"{_title(finding)}: {finding.reason}")}}
+                    for finding in errors
+                ],
+            }
+        ],
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+    }
+    log = {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
+    return (json.dumps(log, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def write_csv(table: Any) -> bytes:
+    """Rows as CSV (RFC 4180, UTF-8, a header, empty where nothing is known); numbers are numbers.
+
+    A text that a spreadsheet would take for a formula (it begins with = + - @ or a blank before one) has an apostrophe
+    before it.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(table.column_names)
+    for batch in table.to_batches():
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            writer.writerow([_cell(value) for value in row])
+    return buffer.getvalue().encode("utf-8")
+
+
+def write_parquet(table: Any) -> bytes:
+    """Rows as Parquet, with their types."""
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def load_rows(folder: Path) -> Any:
+    """Read a run's rows, an Arrow table.
+
+    Raises
+    ------
+    ReportError
+        They are missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = folder / ROWS
+    try:
+        return pq.read_table(file, partitioning=None)
+    except FileNotFoundError:
+        raise ReportError(f"{file}: missing; wanted the rows of a saved run") from None
+    except (OSError, pa.ArrowException) as fault:
+        raise ReportError(f"{file}: damaged: {fault}") from None
+
+
+def _title(finding: Finding) -> str:
+    artefact, target = subject(finding)
+    return " ".join(f"{artefact} → {target}".split()) if target else artefact
+
+
+def _headline(finding: Finding) -> Measurement | None:
+    return None if finding.endpoint is None else finding.measurements.get(finding.endpoint)
+
+
+def _facts(result: AuditResult, finding: Finding) -> dict[str, Any]:
+    """What a finding rests on, as plain data."""
+    effect = _headline(finding)
+    facts: dict[str, Any] = {
+        "artefact": finding.artefact,
+        "target": finding.target,
+        "verdict": finding.verdict,
+        "direction": finding.direction,
+        "severity": finding.severity,
+        "margin": finding.margin,
+        "endpoint": finding.endpoint,
+    }
+    if effect is not None:
+        names = {"value": "effect"}
+        facts |= {names.get(key, key): value for key, value in asdict(effect).items()}
+    facts |= {"model": result.model.source, "data": result.data.source, "calibrated": result.calibrated}
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _fingerprints(result: AuditResult, finding: Finding) -> dict[str, str]:
+    """What the same finding of another run has in common, whatever its effect: artefact, class, model and data.
+
+    The class is the configured one: that which moves most in a scan may be another next time.
+    """
+    model, data = (record.sha256 or record.source for record in (result.model, result.data))
+    configured = next((record.target for record in result.artefacts if record.name == finding.artefact), finding.target)
+    identity = json.dumps([finding.artefact, configured, model, data])
+    digest = hashlib.sha256(identity.encode("ascii")).hexdigest()
+    return {"shortcutReliance/v1": digest, "primaryLocationLineHash": f"{digest[:16]}:1"}
+
+
+def _location(place: str, line: int) -> dict[str, Any]:
+    from urllib.parse import quote
+
+    uri = quote(Path(place).as_posix(), safe="/", errors="replace")
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": line}}}
+
+
+def _utc(started: str) -> str:
+    """A time in ISO 8601 as SARIF wants it."""
+    return f"{started[:19]}Z"
+
+
+def _plain(text: str) -> str:
+    """A text without the links that SARIF allows in messages."""
+    return text.replace("](", "] (")
+
+
+def _text(value: Any) -> str:
+    return "yes" if value is True else "no" if value is False else str(value)
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return "" if value is None or math.isnan(value) else repr(value)
+    shown = make_visible(value)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
+
+
+_JUNIT = {"relies": "failure", "error": "error", "inconclusive": "skipped", "not_applicable": "skipped"}
+
+_KINDS = {
+    "no_evidence": "pass", "inconclusive": "open", "not_applicable": "notApplicable", "error": "open",
+}  # fmt: skip
+
+_LEVELS = {"none": "note", "low": "note", "medium": "warning", "high": "error"}
+
+_FORMULA = ("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}", "\N{FULLWIDTH HYPHEN-MINUS}",
+            "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
+
+_SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+_RULE: dict[str, Any] = {
+    "id": "shortcut-reliance",
+    "name": "ShortcutReliance",
+    "shortDescription": {"text": "The classifier relies on an artefact."},
+    "fullDescription": {
+        "text": "Putting an artefact into images, or taking it out, moves the score of a class beyond what innocent "
+        "edits of the same place do and beyond how other classes move, by more than the margin."
+    },
+    "help": {
+        "text": "The whole interval of the effect lies above the margin. Train without this artefact, balance it over "
+        "the classes, or mask it, and audit again. The level goes by the severity: error for high, warning for "
+        "medium, note for low. Other kinds: pass is no evidence above the margin, open is not decided."
+    },
+    "defaultConfiguration": {"level": "warning"},
+    "properties": {"tags": ["machine-learning", "shortcut-learning"], "precision": "high"},
+}
+
+EXPORTS: dict[str, Export] = {
+    "junit": Export("report.junit.xml", lambda folder: write_junit(load_result(folder))),
+    "sarif": Export("report.sarif", lambda folder: write_sarif(load_result(folder))),
+    "markdown": Export("report.md", lambda folder: write_markdown(load_result(folder)).encode("utf-8")),
+    "csv": Export("rows.csv", lambda folder: write_csv(load_rows(folder))),
+    "parquet": Export(ROWS, lambda folder: write_parquet(load_rows(folder))),
+}
+"""Format -> file and function."""

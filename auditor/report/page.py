@@ -1,0 +1,206 @@
+"""All that the templates of a report are given."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, overload
+
+from markupsafe import Markup
+
+from auditor.explain.attribution.regions import REGION_SCORES
+from auditor.measure.measurement import Exemplar
+from auditor.report import pictures as figures
+from auditor.report import plots
+from auditor.report.sections.counterfactual import view_counterfactual
+from auditor.report.sections.errors import view_contrast
+from auditor.report.sections.findings import view_finding, view_regions
+from auditor.report.sections.methods_compared import view_evidence
+from auditor.report.sections.optima import view_activation
+from auditor.report.sections.trust import view_trust
+from auditor.report.words import (
+    MOST_ROWS,
+    VERDICTS,
+    failed_methods,
+    figure,
+    image_anchors,
+    method_name,
+    signed,
+    why_not,
+)
+from auditor.run.result import AuditResult
+from auditor.run.store import Arrays
+from auditor.verdict.rule import SEVERITY_THRESHOLDS
+
+MOST_IMAGES_ON_PAPER = 12
+"""So many images a PDF shows with their maps; the page on the screen has them all."""
+
+_AHEAD = 4
+"""Images of the gallery that are drawn before their turn."""
+
+
+def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
+    records = {record.name: record for record in result.artefacts}
+    findings = [
+        view_finding(number, finding, records.get(finding.artefact), result, arrays)
+        for number, finding in enumerate(result.findings)
+    ]
+    classes = sorted(result.data.classes, key=lambda entry: entry.images == 0)  # those that the labels have come first
+    return {
+        "result": result,
+        "findings": findings,
+        "regions": [view_regions(number, finding, result) for number, finding in enumerate(result.findings)],
+        "evidence": view_evidence(result),
+        "region_scores": REGION_SCORES,
+        "trust": view_trust(result, arrays),
+        "why_no_trust": why_not(result, "trust"),
+        "failed": failed_methods(result),
+        "gallery": Gallery(result, arrays),
+        "gallery_choices": _gallery_choices(result),
+        "most_on_paper": MOST_IMAGES_ON_PAPER,
+        "flatten": figures.flatten,
+        "activation": view_activation(result, arrays),
+        "contrast": view_contrast(result, arrays),
+        "counterfactual": view_counterfactual(result, arrays),
+        "counterfactual_missing": why_not(result, "counterfactual"),
+        "accuracy": figure("accuracy", result.data.accuracy),
+        "classes": [{"entry": entry, "figure": figure(entry.name, entry.accuracy)} for entry in classes[:MOST_ROWS]],
+        "classes_left_out": max(0, len(result.data.classes) - MOST_ROWS),
+        "accuracy_plot": _accuracy_plot(result),
+        "methods": [
+            {
+                "record": record,
+                "options": json.dumps(record.options, ensure_ascii=False) if record.options else "none",
+                "checks": [figure(name, value) for name, value in record.diagnostics.items()],
+            }
+            for record in result.methods
+        ],
+        "agreements": [
+            {
+                "record": agreement,
+                "figure": None if agreement.correlation is None else figure("correlation", agreement.correlation, 6),
+                "difference": None if agreement.largest_difference is None else f"{agreement.largest_difference:.1e}",
+            }
+            for agreement in result.agreement
+        ],
+        "fit": _fit(result),
+        "mean_image": figures.picture_uri(arrays[result.data.mean_image]),
+        "config": json.dumps(result.provenance.config, indent=2, ensure_ascii=False),
+        "margin": f"{result.rule.margin:g}",
+        "margin_sd": f"{result.rule.margin_sd:g}",
+        "severities": [(name, f"{threshold:.0%}") for name, threshold in SEVERITY_THRESHOLDS],
+        "skipped": result.data.skipped[:MOST_ROWS],
+        "skipped_left_out": max(0, len(result.data.skipped) - MOST_ROWS),
+    }
+
+
+class Gallery(Sequence[dict[str, Any]]):
+    """Images with their maps, each drawn when it is asked for: on paper few of many are."""
+
+    def __init__(self, result: AuditResult, arrays: Arrays) -> None:
+        self._exemplars, self._arrays = result.exemplars, arrays
+        self._verdicts = {(finding.artefact, finding.target): finding.verdict for finding in result.findings}
+        about: list[tuple[str, str | None]] = [(exemplar.artefact, exemplar.target) for exemplar in result.exemplars]
+        self._anchors = {about.index(subject): anchor for subject, anchor in image_anchors(result).items()}
+
+    def __len__(self) -> int:
+        return len(self._exemplars)
+
+    @overload
+    def __getitem__(self, at: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, at: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        numbers = range(len(self))[at]
+        return self._draw(numbers) if isinstance(numbers, int) else [self._draw(number) for number in numbers]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Drawn a little ahead by two threads: reading, scaling and encoding leave the interpreter to the other."""
+        with ThreadPoolExecutor(2) as hands:
+            drawn: deque[Future[dict[str, Any]]] = deque()
+            for number in range(len(self)):
+                drawn.append(hands.submit(copy_context().run, self._draw, number))
+                if len(drawn) == _AHEAD:
+                    yield drawn.popleft().result()
+            while drawn:
+                yield drawn.popleft().result()
+
+    def _draw(self, number: int) -> dict[str, Any]:
+        exemplar = self._exemplars[number]
+        maps = []
+        for kept in exemplar.maps:
+            layer = figures.heat_layer(self._arrays[kept.array])
+            maps.append(
+                {"key": kept.method, "method": method_name(kept.method), "layer": layer, "scale": f"{layer.scale:.3g}"}
+            )
+        return {
+            "exemplar": exemplar,
+            "with": self._picture(exemplar.picture_with),
+            "without": self._picture(exemplar.picture_without),
+            "score_with": signed(exemplar.score_with),
+            "score_without": signed(exemplar.score_without),
+            "story": _story(exemplar),
+            "maps": maps,
+            "anchor": self._anchors.get(number),  # at the first image of each finding
+            "answer": _answer(exemplar),
+            "verdict": self._verdicts.get((exemplar.artefact, exemplar.target), ""),
+        }
+
+    def _picture(self, key: str | None) -> str | None:
+        return figures.picture_uri(self._arrays[key]) if key else None
+
+
+def _gallery_choices(result: AuditResult) -> dict[str, Any]:
+    """What the gallery can be filtered by."""
+    anchors = image_anchors(result)
+    verdicts = {finding.verdict for finding in result.findings if (finding.artefact, finding.target) in anchors}
+    methods = dict.fromkeys(kept.method for exemplar in result.exemplars for kept in exemplar.maps)
+    return {
+        "labels": sorted({exemplar.label for exemplar in result.exemplars if exemplar.label}),
+        "artefacts": sorted({exemplar.artefact for exemplar in result.exemplars if exemplar.artefact}),
+        "verdicts": [(verdict, words) for verdict, (_, words) in VERDICTS.items() if verdict in verdicts],
+        "methods": [(method, method_name(method)) for method in methods],
+    }
+
+
+def _answer(exemplar: Exemplar) -> str:
+    if exemplar.label is None:
+        return ""
+    return "right" if exemplar.label == exemplar.predicted else "wrong"
+
+
+def _story(exemplar: Exemplar) -> str:
+    """What happened to this one image, in a sentence."""
+    if exemplar.score_without is None or exemplar.score_with is None:
+        return f"Explained for {exemplar.target}, which the model predicts."
+    came = "It came with the artefact" if exemplar.carrier else "It came without the artefact"
+    edit = f"taken out by {exemplar.removal}" if exemplar.carrier else "put in"
+    change = exemplar.score_with - exemplar.score_without
+    return (
+        f"{came}, which was {edit}. With it the score of {exemplar.target} is {signed(abs(change))[1:]} log-odds "
+        f"{'higher' if change >= 0 else 'lower'} than without."
+    )
+
+
+def _fit(result: AuditResult) -> str:
+    """What was done with images of another size than the model's, in words."""
+    height, width, _ = result.model.image_shape
+    fit = result.provenance.config.get("data", {}).get("fit", "exact")
+    return f"{width} × {height} pixels: {_FITS[fit]} (data.fit = {fit})"
+
+
+def _accuracy_plot(result: AuditResult) -> Markup | None:
+    classes = [entry for entry in result.data.classes if entry.accuracy.value is not None][:MOST_ROWS]
+    return Markup(plots.plot_accuracy(classes, "accuracy")) if classes else None
+
+
+_FITS = {
+    "exact": "all images had this size",
+    "resize": "images of another size were resized to it, whatever their proportions",
+    "crop": "images of another size were resized and their centre taken, in their own proportions",
+}

@@ -1,0 +1,148 @@
+"""Arrays to pictures: images, and heat layers over them, as what an `<img>` names.
+
+Maps are scaled here and nowhere else, and the scale is returned to be printed beside them.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from auditor.report.packing import picture_source, read_source
+
+Pixels = npt.NDArray[np.uint8]
+Map = npt.NDArray[np.float32]
+
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
+"""The colours of all pictures and plots, after Okabe and Ito (2008): distinct to every kind of colour vision."""
+
+_LEAST_SIDE = 168
+"""Small images are enlarged to about this many pixels, each pixel a square."""
+
+_PERCENTILE = 99.5
+
+_USUAL, _RUNS = -1, 3
+"""Strategies of zlib: the usual, and that for runs of equal bytes (Z_RLE), faster where nothing else repeats."""
+
+
+@dataclass(frozen=True)
+class HeatLayer:
+    """A map to lie over its image."""
+
+    uri: str
+    scale: float
+    """The value at full colour: 99.5th percentile of the absolute values."""
+    is_signed: bool
+    is_zero: bool
+
+
+def picture_uri(image: Pixels) -> str:
+    """An image (h, w, c) uint8 as JPEG; small ones are enlarged without smoothing."""
+    shown = _enlarged(image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1))
+    buffer = io.BytesIO()
+    Image.fromarray(shown).save(buffer, "JPEG", quality=90, subsampling=0)
+    return picture_source("jpeg", buffer.getvalue())
+
+
+def difference_uri(change: Map) -> tuple[str, float | None]:
+    """A signed difference (h, w, c) about mid-grey, and the factor that makes its largest value black or white.
+
+    One with pixels that are NaN is withheld: a placeholder stands for it, without a factor.
+    """
+    if np.isnan(change).any():
+        return picture_uri(placeholder(*change.shape[:2])), None
+    largest = float(np.abs(change).max())
+    factor = float(f"{0.5 / largest:.2g}") if largest > 0 else 1.0
+    return picture_uri(np.round(255 * np.clip(0.5 + factor * change, 0, 1)).astype(np.uint8)), factor
+
+
+def heat_layer(values: Map, scale: float | None = None) -> HeatLayer:
+    """A raw attribution (h, w, c), summed over channels, as transparent PNG; its own scale unless one is given.
+
+    Signed maps run from blue (against the target) to orange (for it), symmetric about zero; maps without negative
+    values from nothing to orange. Opacity grows with the absolute value, so the image shows where the map is silent.
+    A map with pixels that are NaN is withheld: it has the scale of the others, and nothing of it is drawn.
+    """
+    summed = _sum_channels(values)
+    is_signed = bool((summed < 0).any())
+    scale = _full_colour(np.abs(summed)) if scale is None else scale
+    is_drawn = scale > 0 and not np.isnan(summed).any()
+    share = np.clip(summed / scale, -1, 1) if is_drawn else np.zeros_like(summed)
+    # a palette takes a third of the bytes of four channels; entry 127 is zero, and transparent
+    levels = _enlarged(np.round(127 * share + 127).astype(np.uint8))
+    layer = Image.frombytes("P", levels.shape[::-1], levels.tobytes())
+    layer.putpalette(_HEAT_COLOURS)
+    buffer = io.BytesIO()
+    way = _RUNS if levels.shape == summed.shape else _USUAL  # squares of equal pixels repeat in rows, too
+    layer.save(buffer, "PNG", transparency=_HEAT_OPACITIES, compress_level=4, compress_type=way)
+    return HeatLayer(picture_source("png", buffer.getvalue()), scale, is_signed, scale == 0)
+
+
+def flatten(under: str, layer: str) -> str:
+    """An image and the heat layer over it as one JPEG: for paper, where nothing lies over anything."""
+    image, heat = (Image.open(io.BytesIO(read_source(source))) for source in (under, layer))
+    pale = Image.blend(Image.new("L", image.size, 255), image.convert("L"), 0.45).convert("RGBA")
+    pale.alpha_composite(heat.convert("RGBA").resize(image.size, Image.Resampling.NEAREST))
+    buffer = io.BytesIO()
+    pale.convert("RGB").save(buffer, "JPEG", quality=90, subsampling=0)
+    return picture_source("jpeg", buffer.getvalue())
+
+
+def map_scale(*maps: npt.NDArray[np.floating]) -> float:
+    """The value of raw attributions (h, w, c) that is drawn in full colour, so that several compare by colour."""
+    return _full_colour(np.abs(np.stack([_sum_channels(values) for values in maps])))
+
+
+def shrink(values: npt.NDArray[Any], longest: int) -> npt.NDArray[Any]:
+    """A picture or map (h, w, c) of at most so many pixels a side, each the mean of those that it stands for."""
+    factor = longest / max(values.shape[:2])
+    if factor >= 1:
+        return values
+    height, width = (max(1, round(side * factor)) for side in values.shape[:2])
+    channels = [
+        np.asarray(Image.fromarray(values[..., channel]).resize((width, height), Image.Resampling.BOX))
+        for channel in range(values.shape[-1])
+    ]
+    return np.stack(channels, axis=-1)
+
+
+def placeholder(height: int, width: int) -> Pixels:
+    """A picture (h, w, 3) of these proportions that says that one is withheld."""
+    factor = _LEAST_SIDE / max(height, width)
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    picture = Image.new("RGB", size, "#e3e6ea")
+    drawing = ImageDraw.Draw(picture)
+    for left in range(-size[1], size[0], 14):
+        drawing.line([(left, size[1]), (left + size[1], 0)], fill="#d3d7dd", width=2)
+    middle = size[0] / 2, size[1] / 2
+    drawing.text(middle, "withheld", fill="#4d5664", font=ImageFont.load_default(26), anchor="mm")
+    return np.asarray(picture)
+
+
+def _sum_channels(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Sums (h, w) over the channels of a map (h, w, c), twice as fast as `values.sum`."""
+    return np.einsum("hwc->hw", values, dtype=np.float64)
+
+
+def _full_colour(sizes: npt.NDArray[np.float64]) -> float:
+    known = sizes[~np.isnan(sizes)]
+    return float(np.percentile(known, _PERCENTILE)) or float(known.max())
+
+
+def _enlarged(image: Pixels) -> Pixels:
+    factor = max(1, -(-_LEAST_SIDE // max(image.shape[:2])))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _rgb(colour: str) -> list[int]:
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+
+
+_HEAT_COLOURS = bytes(part for level in range(256) for part in _rgb(BLUE if level < 127 else ORANGE))
+_HEAT_OPACITIES = bytes(round(235 * min(abs(level - 127) / 127, 1) ** 0.7) for level in range(256))
+"""Of the levels of a heat layer, of which 127 is zero."""

@@ -1,0 +1,312 @@
+"""Measurements to plots, as SVG whose text is text. The only module that imports matplotlib."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from auditor.measure.measurement import ClassAccuracy, DosePoint, Measurement
+from auditor.report.pictures import BLUE, GREEN, GREY, ORANGE
+
+_INK = "#010203"
+"""Stands for the page's own text colour in a plot."""
+
+
+def plot_effects(rows: Sequence[tuple[str, Measurement]], margin: float, name: str) -> str:
+    """Effects with their intervals, and the margin of the verdict as a line."""
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(0, color=GREY, linewidth=0.8)
+        axes.axvline(margin, color=ORANGE, linewidth=1.2, linestyle="--")
+        axes.text(margin, -0.75, f"margin {margin:.3g}", color=ORANGE, fontsize=8, ha="left", va="bottom")
+        _draw_intervals(axes, rows, BLUE)
+        axes.set_xlabel("effect on the target, log-odds")
+
+    return _svg(draw, name, height=0.55 + 0.34 * len(rows))
+
+
+def plot_lifts(rows: Sequence[tuple[str, Measurement, str]], name: str) -> str:
+    """Insertion lift of artefact, controls and variants; the third item of a row is its kind."""
+    colours = {"artefact": ORANGE, "control": BLUE, "variant": GREEN}
+    return _plot_kinds(rows, colours, "insertion lift of the target, log-odds", name, row_height=0.3)
+
+
+def plot_doses(points: Sequence[DosePoint], opacity: float | None, name: str) -> str:
+    """Insertion lift against opacity, with its interval as a band."""
+
+    def draw(axes: Axes) -> None:
+        doses = [point.opacity for point in points]
+        axes.fill_between(
+            doses,
+            [_number(point.lift.low) for point in points],
+            [_number(point.lift.high) for point in points],
+            color=BLUE,
+            alpha=0.2,
+            linewidth=0,
+        )
+        axes.plot(doses, [_number(point.lift.value) for point in points], color=BLUE, marker="o", markersize=3.5)
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.margins(y=0.12)
+        if opacity is not None:
+            axes.axvline(opacity, color=ORANGE, linewidth=1.2, linestyle="--")
+            side = "right" if opacity > 0.6 else "left"
+            axes.annotate(
+                f"as suspected, {opacity:.2g}",
+                (opacity, 0.15),
+                xycoords=("data", "axes fraction"),
+                xytext=(-4 if side == "right" else 4, 0),
+                textcoords="offset points",
+                color=ORANGE,
+                fontsize=8,
+                ha=side,
+            )
+        axes.set_xlim(0, 1.02)
+        axes.set_xlabel("opacity of the artefact")
+        axes.set_ylabel("insertion lift, log-odds")
+
+    return _svg(draw, name, height=2.5)
+
+
+def plot_region_lift(rows: Sequence[tuple[str, Measurement, bool]], name: str) -> str:
+    """How many times more attribution lies in the region than an even map would put there; failed methods are grey.
+
+    The third item of a row tells whether the method failed the tests of trust.
+    """
+    named = [(f"\N{BALLOT X} {label}" if failed else label, measured) for label, measured, failed in rows]
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(1, color=GREY, linewidth=0.8)
+        _draw_intervals(axes, named, [GREY if failed else GREEN for _, _, failed in rows])
+        axes.set_xlabel("lift of the region (1 is an even map)")
+
+    return _svg(draw, name, height=0.55 + 0.34 * len(rows))
+
+
+def plot_mending(rows: Sequence[tuple[str, Measurement, bool]], name: str) -> str:
+    """Shares of errors that are mended; the third item of a row tells a method from a reference."""
+
+    def draw(axes: Axes) -> None:
+        _draw_intervals(axes, [row[:2] for row in rows], [BLUE if row[2] else GREY for row in rows])
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("share of errors mended")
+
+    return _svg(draw, name, height=0.55 + 0.3 * len(rows))
+
+
+def plot_cascade(rows: Sequence[tuple[str, Sequence[Measurement]]], threshold: float, name: str) -> str:
+    """How much of a map's order is left as layers are randomised from the head down; before that it is all."""
+
+    def draw(axes: Axes) -> None:
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.axhline(threshold, color=ORANGE, linewidth=1.2, linestyle="--")
+        for (label, stages), (colour, style) in zip(rows, cycle(_LINES), strict=False):
+            shares = [at / len(stages) for at in range(len(stages) + 1)]
+            values = [1.0, *(_number(stage.value) for stage in stages)]
+            axes.plot(shares, values, color=colour, linestyle=style, marker="o", markersize=3, label=_plain(label))
+        axes.set_xlabel("share of the stages randomised, from the head down")
+        axes.set_ylabel("Spearman with\nthe trained model")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        _add_legend(axes)
+
+    return _svg(draw, name, height=2.6)
+
+
+def plot_walks(
+    rows: Sequence[tuple[str, Sequence[Measurement]]],
+    controls: Sequence[tuple[str, Sequence[Measurement]]],
+    fractions: Sequence[float],
+    what: str,
+    name: str,
+) -> str:
+    """Mean score of the target as cells are deleted or inserted in the order of each method, and of controls."""
+
+    def draw(axes: Axes) -> None:
+        for (label, points), style in zip(controls, cycle(("--", ":")), strict=False):
+            axes.plot(fractions, _values(points), color=GREY, linestyle=style, linewidth=2, label=_plain(label))
+        for (label, points), (colour, style) in zip(rows, cycle(_LINES), strict=False):
+            axes.plot(fractions, _values(points), color=colour, linestyle=style, label=_plain(label))
+        axes.set_xlabel(f"share of the cells {what}")
+        axes.set_ylabel("score of the target,\nlog-odds")
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        _add_legend(axes)
+
+    return _svg(draw, name, height=2.6)
+
+
+def plot_accuracy(classes: Sequence[ClassAccuracy], name: str) -> str:
+    """Accuracy by class with its Wilson interval."""
+
+    def draw(axes: Axes) -> None:
+        _draw_intervals(axes, [(entry.name, entry.accuracy) for entry in classes], BLUE)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("accuracy on the images as they came")
+
+    return _svg(draw, name, height=0.55 + 0.28 * len(classes))
+
+
+def plot_ascent(curves: Sequence[tuple[str, Sequence[tuple[int, Measurement]]]], name: str) -> str:
+    """An objective over the steps of its optimisation: the first curve with its interval, the others in grey."""
+
+    def draw(axes: Axes) -> None:
+        for title, points in reversed(curves):
+            is_first = title == curves[0][0]
+            steps = [step for step, _ in points]
+            values = [_number(measured.value) for _, measured in points]
+            axes.plot(steps, values, color=ORANGE if is_first else GREY, linewidth=1.8 if is_first else 0.8)
+        title, points = curves[0]
+        steps = [step for step, _ in points]
+        lows, highs = ([_number(getattr(measured, end)) for _, measured in points] for end in ("low", "high"))
+        axes.fill_between(steps, lows, highs, color=ORANGE, alpha=0.2, linewidth=0)
+        place = (steps[-1], _number(points[-1][1].value))
+        axes.annotate(_plain(title), place, (4, 0), textcoords="offset points", color=ORANGE, fontsize=8, va="center")
+        axes.set_xscale("symlog", linthresh=10)
+        axes.set_xlim(0, 1.6 * max(steps[-1], 1))
+        ticks = [0, *(step for step in (1, 2, 5, 10, 50, 100, 500, 1000) if step < steps[-1]), steps[-1]]
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("step")
+        axes.set_ylabel("objective")
+
+    return _svg(draw, name, height=2.7)
+
+
+def plot_matches(rows: Sequence[tuple[str, Measurement, str]], name: str) -> str:
+    """Correlation of a pattern with optimal inputs; the third item of a row is its kind."""
+    colours = {"target": ORANGE, "class": BLUE, "placebo": GREEN}
+    return _plot_kinds(rows, colours, "correlation at the best place", name, row_height=0.28)
+
+
+def plot_change_shares(rows: Sequence[tuple[str, Measurement, bool]], area: float, name: str) -> str:
+    """Share of a change's energy in a region, towards what was wanted and (last item of a row) at random."""
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(area, color=GREY, linewidth=1.2, linestyle="--")
+        axes.text(area + 0.01, -0.75, f"its area, {area:.1%}", color=GREY, fontsize=8, ha="left", va="bottom")
+        _draw_intervals(axes, [row[:2] for row in rows], [GREY if row[2] else ORANGE for row in rows])
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel("share of the change's energy in the region")
+
+    return _svg(draw, name, height=0.65 + 0.34 * len(rows))
+
+
+def font_folder() -> Path:
+    """The folder of the open fonts that come with matplotlib, in which plots are measured."""
+    return Path(mpl.get_data_path()) / "fonts" / "ttf"
+
+
+def _plot_kinds(
+    rows: Sequence[tuple[str, Measurement, str]],
+    colours: Mapping[str, str],
+    label: str,
+    name: str,
+    *,
+    row_height: float,
+) -> str:
+    """Intervals about zero, coloured by the kind that the third item of a row names."""
+
+    def draw(axes: Axes) -> None:
+        axes.axvline(0, color=GREY, linewidth=0.8)
+        _draw_intervals(axes, [row[:2] for row in rows], [colours[row[2]] for row in rows])
+        axes.set_xlabel(label)
+
+    return _svg(draw, name, height=0.55 + row_height * len(rows))
+
+
+def _draw_intervals(axes: Axes, rows: Sequence[tuple[str, Measurement]], colours: str | Sequence[str]) -> None:
+    for at, (_, measured) in enumerate(rows):
+        colour = colours if isinstance(colours, str) else colours[at]
+        if measured.value is None:
+            continue
+        if measured.low is not None and measured.high is not None:
+            axes.plot([measured.low, measured.high], [at, at], color=colour, linewidth=2.2, solid_capstyle="butt")
+        axes.plot([measured.value], [at], color=colour, marker="o", markersize=5)
+    axes.set_yticks(range(len(rows)), [_plain(label) for label, _ in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.8)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _add_legend(axes: Axes) -> None:
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8, labelcolor=_INK)
+
+
+def _values(points: Sequence[Measurement]) -> list[float]:
+    return [_number(point.value) for point in points]
+
+
+def _svg(draw: Callable[[Axes], None], name: str, *, height: float) -> str:
+    """A plot as inline SVG whose text is text and whose ink is the page's own colour."""
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+        "font.size": 9,
+        "text.parse_math": False,
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "text.color": _INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=(6.4, height), layout="constrained")
+        axes = figure.add_subplot()
+        draw(axes)
+        buffer = io.StringIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a sign that this font lacks is drawn in the reader's own
+            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(_INK, "currentColor")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style\b.*?</style>", "", svg, flags=re.DOTALL)  # inside a page it would style everything
+    svg = re.sub(r'\bstyle="([^"]*)"', _presentation_attributes, svg)
+    svg = svg.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
+    # a size of its own would overflow narrow pages; the view box keeps the proportions
+    return re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", svg, count=1)
+
+
+def _presentation_attributes(style: re.Match[str]) -> str:
+    """The declarations of a style attribute, which the page's policy forbids, as attributes that it allows."""
+    css = _FONT.sub(r"font-size:\1;font-family:\2", style[1])
+    declarations = (item.partition(":") for item in css.split(";") if item.strip())
+    return " ".join(f'{name.strip()}="{value.strip()}"' for name, _, value in declarations)
+
+
+def _plain(text: str, longest: int = 34) -> str:
+    """Text for an axis: one line, not too long."""
+    line = " ".join(text.split())
+    if len(line) <= longest:
+        return line
+    start = line[: longest - 1]
+    return f"{start}…{_ISOLATE_END * (start.count(_ISOLATE) - start.count(_ISOLATE_END))}"
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+_ISOLATE, _ISOLATE_END = "\u2068", "\u2069"
+"""Text from right to left stands between these."""
+
+_FONT = re.compile(r"\bfont: *([\d.]+px) ([^;]*)")
+"""How matplotlib before 3.11 writes a font: the shorthand is no attribute."""
+
+_LINES = tuple(
+    (colour, style) for style in ("-", "--") for colour in (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")
+)
+"""Colours after Okabe and Ito (2008) and styles of lines, for as many methods as there may be."""

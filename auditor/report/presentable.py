@@ -1,0 +1,254 @@
+"""A result as it may be shown: no sign hides or turns text, names fit, pictures are as private as asked.
+
+What is shown is changed here, once, before any view sees it; the saved run keeps everything as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.errors import ReportError
+from auditor.report import pictures as figures
+from auditor.run.result import AuditResult
+from auditor.run.store import Arrays
+
+Pictures = Literal["all", "thumbnails", "none"]
+
+LONGEST_NAME, LONGEST_TEXT = 200, 4000
+"""Longer names and texts are cut, in characters."""
+
+THUMBNAIL = 32
+"""Longest side of a picture of the data in `thumbnails`, in pixels."""
+
+PICTURE_NOTES: dict[Pictures, str] = {
+    "all": "",
+    "thumbnails": f"Pictures of the data and their maps are reduced to at most {THUMBNAIL} pixels a side",
+    "none": "Pictures of the data and their maps are withheld, and images are called by pseudonyms",
+}
+"""What a report says of its pictures."""
+
+_T = TypeVar("_T")
+_Change = Callable[[str, str], str]
+
+
+def withhold(result: AuditResult, arrays: Arrays, pictures: Pictures) -> tuple[AuditResult, Arrays]:
+    """A result and its arrays with no more of the audited images than is asked for.
+
+    In `thumbnails` pictures and maps of the data are reduced. In `none` a placeholder stands for each picture, a map
+    keeps its scale alone, and images go by pseudonyms: keyed by the withheld mean image, so they are the same for the
+    same sample, and nobody who lacks it can try out which name belongs to which. Artefacts on plain grey, and inputs
+    optimised from noise, are no data, and stay.
+    """
+    if pictures == "all":
+        return result, arrays
+    made_up = _made_up(result, arrays)
+    shown = _Changed(arrays, change=lambda key, values: values if key in made_up else _reduced(values, pictures))
+    if pictures == "thumbnails":
+        return result, shown
+    mean = result.data.mean_image
+    rename = _renaming(result, arrays[mean].tobytes() if mean in arrays else b"")
+    return _rewritten(result, rename), _Changed(shown, rename=lambda key: rename(key, ""))
+
+
+def show_plainly(result: AuditResult, arrays: Arrays) -> tuple[AuditResult, Arrays]:
+    """A result whose texts are safe to set: see `make_visible`; long ones are cut, and say how long they are.
+
+    Names are treated alike wherever they stand, in sentences and in the keys of the arrays too.
+    """
+    names = {name for name in _named(result, _NAMES) if _show(name, LONGEST_NAME) != name}
+    parts = re.compile("(" + "|".join(map(re.escape, sorted(names, key=len, reverse=True))) + ")") if names else None
+
+    def change(text: str, place: str) -> str:
+        if place == "pointer":  # it leads into the saved result, which keeps its names as they are
+            return text
+        pieces = parts.split(text) if parts else [text]
+        return "".join(
+            _show(piece, LONGEST_NAME if number % 2 else LONGEST_TEXT) for number, piece in enumerate(pieces)
+        )
+
+    return _rewritten(result, change), _Changed(arrays, rename=lambda key: change(key, ""))
+
+
+def make_visible(text: str) -> str:
+    """A text in which nothing works unseen.
+
+    Controls, among them those that turn the direction of text, and halves of surrogate pairs are written out, as in
+    `[U+202E]`. A text with letters that run from right to left is isolated (U+2068, U+2069): it keeps its own order
+    and leaves that of its neighbours alone.
+    """
+    shown = _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+    turns = not shown.isascii() and any(unicodedata.bidirectional(sign) in ("R", "AL", "AN") for sign in shown)
+    return f"\u2068{shown}\u2069" if turns else shown
+
+
+def show_short(text: str) -> str:
+    """A text as `show_plainly` shows a name."""
+    return _show(text, LONGEST_NAME)
+
+
+def checked(arrays: Arrays) -> Arrays:
+    """The same arrays; one that is neither a picture (h, w, 1 or 3) nor finite numbers is refused when it is read.
+
+    Raises
+    ------
+    ReportError
+        At the reading of such an array: the run is damaged.
+    """
+    return _Changed(arrays, change=_checked)
+
+
+class _Changed(Arrays):
+    """Arrays under other names, or with other values, made when they are read.
+
+    Raises
+    ------
+    ReportError
+        At the reading of one that is not there: a result names only arrays that were saved with it.
+    """
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        *,
+        change: Callable[[str, npt.NDArray[Any]], npt.NDArray[Any]] = lambda _, values: values,
+        rename: Callable[[str], str] = lambda key: key,
+    ) -> None:
+        self._arrays, self._change = arrays, change
+        self._keys = {rename(key): key for key in arrays}
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        if name not in self._keys:
+            raise ReportError(f"arrays.npz: array {name!r} is missing, which result.json names")
+        key = self._keys[name]
+        return self._change(key, self._arrays[key])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._keys
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def _checked(key: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.dtype == np.uint8 and not (values.ndim == 3 and values.shape[-1] in (1, 3) and values.size):
+        wanted = "a picture (height, width, 1 or 3)"
+    elif not np.issubdtype(values.dtype, np.number) or not (values.size and np.isfinite(values).all()):
+        wanted = "finite numbers"
+    else:
+        return values
+    got = f"{values.dtype} {values.shape}"
+    raise ReportError(f"arrays.npz: {make_visible(key)!r}: damaged: got {got}, wanted {wanted}")
+
+
+def _show(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return make_visible(text)
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{make_visible(text[:longest])}… [{len(text)} characters, {digest}]"
+
+
+def _made_up(result: AuditResult, arrays: Arrays) -> set[str | None]:
+    """Keys of the pictures that show nothing of the data; whatever is not known to be made up is data."""
+    drawn = {record.picture for record in result.artefacts}
+    starts = {record.options.get("start", "noise") for record in result.methods if record.name == _OPTIMA}
+    if starts <= {"noise"}:
+        drawn |= {key for key in arrays if key.startswith(_OPTIMISED) and not _REAL.search(key)}
+    return drawn
+
+
+def _reduced(values: Any, pictures: Pictures) -> Any:
+    is_picture = values.dtype == np.uint8
+    if not is_picture and not (values.ndim in (2, 3) and np.issubdtype(values.dtype, np.floating)):
+        return values
+    if values.ndim == 2:
+        return _reduced(values[..., None], pictures)[..., 0]
+    if pictures == "thumbnails":
+        return figures.shrink(values, THUMBNAIL)
+    if is_picture:
+        return figures.placeholder(*values.shape[:2])
+    withheld = np.full((*values.shape[:2], 1), np.nan, np.float32)
+    withheld[0, 0] = figures.map_scale(values)
+    return withheld
+
+
+def _renaming(result: AuditResult, key: bytes) -> _Change:
+    """Images by pseudonyms: alone, and in sentences where they cannot be taken for an ordinary word or number."""
+    names = set(_named(result, _IDS))
+    pseudonyms = {
+        name: f"image {hmac.new(key, name.encode('utf-8', 'replace'), 'sha256').hexdigest()[:8]}" for name in names
+    }
+    words = set(_named(result, _NAMES - _IDS))
+    telling = [name for name in names - words if len(name) > 4 or not (name.isalpha() or name.isdigit())]
+    listed = "|".join(map(re.escape, sorted(telling, key=len, reverse=True)))
+    inside = re.compile(rf"(?<!\w)(?:{listed})(?!\w)") if telling else None
+
+    def change(text: str, place: str) -> str:
+        if place in _IDS:
+            return pseudonyms.get(text, text)
+        return inside.sub(lambda found: pseudonyms[found[0]], text) if inside else text
+
+    return change
+
+
+def _rewritten(value: _T, change: _Change, place: str = "") -> _T:
+    """The same record with every text changed; a change is told the field that the text stands in."""
+    new: Any = value
+    if isinstance(value, str):
+        new = change(value, place)
+    elif isinstance(value, list | tuple):
+        new = type(value)(_rewritten(item, change, place) for item in value)
+    elif isinstance(value, dict):
+        new = {_rewritten(key, change): _rewritten(item, change) for key, item in value.items()}
+    elif is_dataclass(value) and not isinstance(value, type):
+        new = replace(value, **{f.name: _rewritten(getattr(value, f.name), change, f.name) for f in fields(value)})
+    return new
+
+
+def _named(value: Any, places: frozenset[str], place: str = "") -> Iterator[str]:
+    """Every text in a field of one of these names."""
+    if isinstance(value, str):
+        if place in places and value:
+            yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _named(item, places, place)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _named(item, places)
+    elif is_dataclass(value):
+        for f in fields(value):
+            yield from _named(getattr(value, f.name), places, f.name)
+
+
+_IDS = frozenset({"image", "images"})
+"""Fields that hold the names of images, in every record."""
+
+_NAMES = _IDS | {
+    "artefact", "classes", "foil", "label", "name", "predicted", "predicted_with", "predicted_without", "target",
+    "title",
+}  # fmt: skip
+"""Fields that hold names, in every record."""
+
+_OPTIMA, _OPTIMISED = "activation_maximisation", "activation maximisation: "
+"""The study of optimised inputs, and how the keys of its arrays begin ..."""
+
+_REAL = re.compile(r", real \d+$|\bimage to start from$|\bcompared, image$")
+"""... and end, where they show real images, or inputs that started from one."""
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
+    "\U000e0000-\U000e007f\ud800-\udfff]"
+)
+"""Signs that XML forbids, that terminals obey, that turn the direction of text, or that nobody sees."""

@@ -1,0 +1,1 @@
+"""What each section of the page shows, prepared for its template."""

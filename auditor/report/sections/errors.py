@@ -1,0 +1,334 @@
+"""What the contrast of predicted and true class says about the errors, in words and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from auditor.explain.errors.record import (
+    ContrastExemplar,
+    ContrastIntervention,
+    ContrastLikeness,
+    ContrastMending,
+    ContrastRecord,
+)
+from auditor.measure.measurement import Measurement
+from auditor.report import pictures as figures
+from auditor.report import plots
+from auditor.report.words import Figure, figure, method_name, signed
+from auditor.run.result import AuditResult
+from auditor.run.store import Arrays
+
+_MOST_LISTED = 12
+
+_OF_SENSITIVITY = {"gradient", "smoothgrad"}
+
+_FEW = 0.1
+"""An artefact whose removal mends surely less than this share of the errors is said not to make them."""
+
+
+def view_contrast(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
+    """The section on errors; where the study did not run, only why."""
+    record = result.contrastive
+    if record is None:
+        method = next((entry for entry in result.methods if entry.name == "contrastive"), None)
+        why = "it is not in this result" if method is None else method.reason
+        return {"record": None, "why": f"Errors were not explained: {why}."}
+    return {
+        "record": record,
+        "share": _share(record),
+        "fills": ", ".join(record.fills),
+        "by_inpaint": "inpaint" in record.fills,
+        "helped": _say_what_helps(record),
+        "answers": [
+            ("Do the maps of the predicted and of the true class differ?", _differ(record)),
+            ("Does the difference explain the error?", _explain(record)),
+            ("Which method helps most?", _choose(record)),
+            ("Was the error the artefact’s doing?", _blame(record)),
+        ],
+        "likeness": [
+            (method_name(entry.method), [figure("", part) for part in (entry.spearman, entry.ssim, entry.overlap)])
+            for entry in record.likeness
+        ],
+        "mending": [_mending_row(entry) for entry in record.mending],
+        "mending_plot": _mending_plot(record),
+        "interventions": [(entry, _intervention_rows(entry)) for entry in record.interventions],
+        "regions": [
+            (
+                entry,
+                method_name(entry.method),
+                figure("", entry.share),
+                figure("", entry.share_predicted),
+                f"{100 * entry.area:.1f} %",
+            )
+            for entry in record.regions
+        ],
+        "suspects": [
+            (entry, f"{entry.score:.2f}", _WORDS[entry.mended], _WORDS[entry.mended_by_placebo])
+            for entry in record.suspects[:_MOST_LISTED]
+        ],
+        "suspects_left_out": max(0, len(record.suspects) - _MOST_LISTED),
+        "groups": [(entry, figure("", entry.margin)) for entry in record.groups[:_MOST_LISTED]],
+        "groups_left_out": max(0, len(record.groups) - _MOST_LISTED),
+        "exemplars": [_exemplar(entry, arrays) for entry in record.exemplars],
+    }
+
+
+def _differ(record: ContrastRecord) -> str:
+    if record.shares_logit:
+        return (
+            "Not applicable: the two classes share one logit, so the map of the one is the negative of the other’s. "
+            "Margins are of that logit: the log-odds of the predicted class."
+        )
+    known = [entry for entry in record.likeness if entry.overlap.value is not None]
+    if not known:
+        return "That is open: no map of an error was made, or all of them are zero."
+    apart = [entry for entry in known if entry.overlap.high is not None and entry.overlap.high < 0.5]
+    alike = [entry for entry in known if (entry.overlap.low or 0) > 0.5]
+    least = min(known, key=_value(lambda entry: entry.overlap))
+    most = max(known, key=_value(lambda entry: entry.overlap))
+    told = (
+        f"In {len(known)} kinds of map on up to {record.measured} errors, the two share between {_told(least.overlap)} "
+        f"by {method_name(least.method)} and {_told(most.overlap)} by {method_name(most.method)} of their strongest "
+        f"pixels (median; the strongest are {_share(record)} of the frame), and the rank correlation of all pixels "
+        f"runs from {_extreme(known, min)} to {_extreme(known, max)}."
+    )
+    if len(apart) == len(known):
+        return f"Yes, by every method: their strongest pixels are mostly not the same. {told}"
+    if len(alike) == len(known):
+        return f"Hardly: by every method both dwell on mostly the same pixels, whatever the class. {told}"
+    named = _listed([method_name(entry.method) for entry in apart])
+    return f"{f'Clearly by {named}; otherwise less, or it is open.' if apart else 'It is open.'} {told}"
+
+
+def _explain(record: ContrastRecord) -> str:
+    methods, random, edges = _parted(record)
+    if not methods:
+        return "That was not tried: no method of attribution made a map of the margin."
+    winners = [entry for entry in methods if _beats(entry)]
+    best = (winners or methods)[0]
+    fills = "fills" if len(record.fills) > 1 else "fill"
+    told = (
+        f"Removing the {_share(record)} of pixels that speak most for the wrong class by the margin map of "
+        f"{method_name(best.method)} mends {_told(best.mended)} of {best.mended.n} errors{_grouped(best.mended)}, "
+        "as many in the same shape "
+        f"elsewhere {'–' if best.elsewhere is None else _told(best.elsewhere)}, the strongest edges "
+        f"{_told(edges.mended)}, scattered random pixels {_told(random.mended)} (by most of the {fills} "
+        f"{_listed(record.fills)})."
+    )
+    if len(winners) == len(methods):
+        return f"Yes, by every method that was tried. {told}"
+    if winners:
+        names = _listed([method_name(entry.method) for entry in winners])
+        return f"By {names} yes, by the others not clearly more than pixels chosen without the map. {told}"
+    return f"Not here: no margin map’s pixels mend clearly more errors than their own shape elsewhere and edges. {told}"
+
+
+def _choose(record: ContrastRecord) -> str:
+    methods, _, _ = _parted(record)
+    if not methods:
+        return "None was tried."
+    winners = [entry for entry in methods if _beats(entry)]
+    best = (winners or methods)[0]
+    worse = [entry for entry in methods if _high(entry.over_elsewhere) < 0 or _high(entry.fall_over_elsewhere) < 0]
+    if not winners:
+        said = (
+            "None clearly mends more errors than the same mask elsewhere and than edges. "
+            f"The nearest is {method_name(best.method)}, {_lead(best.over_elsewhere)} over its mask elsewhere and "
+            f"{_lead(best.over_edges)} over edges."
+        )
+    else:
+        said = (
+            f"{method_name(best.method)}: removing what it blames mends {_lead(best.over_elsewhere)} more of the "
+            f"errors than the same mask elsewhere and {_lead(best.over_edges)} more than edges, and moves the "
+            f"margin by {signed(-(best.fall.value or 0.0))} log-odds."
+        )
+        others = [method_name(entry.method) for entry in winners[1:]]
+        said += f" Better than both references, too: {_listed(others)}." if others else ""
+    if worse:
+        names = _listed([method_name(entry.method) for entry in worse])
+        said += (
+            f" Removing what {names} {'blames' if len(worse) == 1 else 'blame'} does worse than removing the same "
+            "shape elsewhere."
+        )
+        if any(entry.method in _OF_SENSITIVITY for entry in worse):
+            said += (
+                " A map of sensitivity (gradient, SmoothGrad) may tell where a change would speak for the error, not "
+                "that what is there does."
+            )
+    return f"{said} {_predicted_alone(best)}"
+
+
+def _predicted_alone(best: ContrastMending) -> str:
+    lead = best.over_predicted
+    if lead is None or lead.value is None:
+        return ""
+    name = method_name(best.method)
+    if (lead.low or 0) > 0:
+        return f"The map of the predicted class alone would not have done: by {name} it mends {_lead(lead)} less."
+    if _high(lead) < 0:
+        return f"The map of the predicted class alone does better: by {name} it mends {_lead(lead)} of errors more."
+    return (
+        f"Whether the map of the predicted class alone would have done is open: by {name} the margin’s map mends "
+        f"{_lead(lead)} more."
+    )
+
+
+def _blame(record: ContrastRecord) -> str:
+    if not record.interventions:
+        return "No artefact is named, so none was tried."
+    return " ".join(_blame_one(record, entry) for entry in record.interventions)
+
+
+def _blame_one(record: ContrastRecord, entry: ContrastIntervention) -> str:
+    lead = entry.removal_lead
+    said = f"{entry.artefact}: "
+    if not entry.removals:
+        said += "none of the errors that were measured carries it, so it made none of these."
+    elif lead.value is None:
+        said += f"taking it out mends {_told(next(iter(entry.removals.values())))}, without placebo: {lead.reason}."
+    else:
+        verdict = "yes, of some" if (lead.low or 0) > 0 else "no" if _high(lead) < _FEW else "open"
+        compared = f"{_lead(lead)} more of the {lead.n} errors that carry it than the same edit elsewhere"
+        said += f"{verdict}: taking it out mends {compared}."
+    if entry.broken.value is None:
+        return said
+    towards = ", ".join(f"{name} {count}" for name, count in list(entry.towards.items())[:3])
+    makes = (entry.broken_lead.low or 0) > 0
+    said += (
+        f" Put into {entry.broken.n} images that are predicted rightly, it makes {_told(entry.broken)} of them errors"
+        f"{f' (towards {towards})' if towards else ''}, the strongest innocent edit "
+        f"{_told(entry.broken_by_controls)}: "
+        f"{'it can make errors' if makes else 'no clear sign that it makes errors'}."
+    )
+    made = [share for share in record.regions if share.artefact == entry.artefact and "inserting" in share.errors]
+    if made:
+        held = sorted(made, key=lambda share: share.share.value or 0.0)
+        said += (
+            f" Where inserting it made the error, the margin maps put between {_told(held[0].share)} "
+            f"({method_name(held[0].method)}) and {_told(held[-1].share)} ({method_name(held[-1].method)}) of "
+            f"their weight in its region, which is {100 * held[0].area:.1f} % of the frame "
+            f"(medians, n = {held[-1].share.n})."
+        )
+    return said
+
+
+def _exemplar(entry: ContrastExemplar, arrays: Arrays) -> dict[str, Any]:
+    rows = []
+    for maps in entry.maps:
+        predicted, true, margin = (
+            arrays[key].sum(axis=-1, keepdims=True, dtype=np.float64)
+            for key in (maps.predicted, maps.true, maps.margin)
+        )
+        pairs = (
+            (f"predicted: {entry.predicted}", predicted, (predicted, true)),
+            (f"true: {entry.label}", true, (predicted, true)),
+            ("margin", margin, (margin,)),
+            ("difference", np.abs(predicted - true), (predicted - true,)),
+        )
+        layers = [
+            (words, figures.heat_layer(values.astype(np.float32), figures.map_scale(*together)))
+            for words, values, together in pairs
+        ]
+        rows.append((method_name(maps.method), [(words, layer, f"{layer.scale:.3g}") for words, layer in layers]))
+    return {
+        "entry": entry,
+        "picture": figures.picture_uri(arrays[entry.picture]),
+        "margin": signed(entry.margin),
+        "rows": rows,
+    }
+
+
+def _mending_row(entry: ContrastMending) -> tuple[str, list[Figure | None]]:
+    inpainted = (entry.by_fill["inpaint"],) if "inpaint" in entry.by_fill else ()
+    leads = (entry.elsewhere, entry.over_elsewhere, entry.over_edges, entry.over_predicted)
+    parts = (entry.mended, *inpainted, *leads, entry.fall)
+    return method_name(entry.method), [None if part is None else figure("", part) for part in parts]
+
+
+def _mending_plot(record: ContrastRecord) -> Markup | None:
+    rows = [(method_name(entry.method), entry.mended, entry.over_edges is not None) for entry in record.mending]
+    return Markup(plots.plot_mending(rows, "mending")) if rows else None
+
+
+def _intervention_rows(entry: ContrastIntervention) -> list[Figure]:
+    rows = [figure(f"errors mended by removal, {way}", part) for way, part in entry.removals.items()]
+    rows += [figure(f"errors mended by the same elsewhere, {way}", part) for way, part in entry.placebos.items()]
+    rows += [
+        figure("errors mended by removal, minus elsewhere", entry.removal_lead),
+        figure("errors without it that inserting it mends", entry.mended_by_insertion),
+        figure("errors without it that the strongest innocent edit mends", entry.mended_by_controls),
+        figure("mended by inserting it, minus by every innocent edit", entry.insertion_lead),
+        figure("right predictions that inserting it breaks", entry.broken),
+        figure("right predictions that the strongest innocent edit breaks", entry.broken_by_controls),
+        figure("broken by it, minus by every innocent edit", entry.broken_lead),
+    ]
+    return rows
+
+
+def _parted(record: ContrastRecord) -> tuple[list[ContrastMending], ContrastMending, ContrastMending]:
+    """The methods, best first, and the two references."""
+    *methods, random, edges = record.mending
+    return methods, random, edges
+
+
+def _beats(entry: ContrastMending) -> bool:
+    return all(lead is not None and (lead.low or 0) > 0 for lead in (entry.over_elsewhere, entry.over_edges))
+
+
+def _say_what_helps(record: ContrastRecord) -> str:
+    """Where the baseline of Integrated Gradients is what a fill puts in place of the pixels."""
+    methods = {entry.method for entry in record.mending}
+    shared = [fill for fill in record.fills if f"integrated_gradients ({fill})" in methods]
+    if not shared:
+        return ""
+    puts = "is what one of the fills puts" if len(shared) == 1 else "is what two of the fills put"
+    return (
+        f"Integrated Gradients measures the difference to its baseline, which {puts} there "
+        f"({' and '.join(shared)}): compare it with other methods by inpainting."
+    )
+
+
+def _value(of: Callable[[ContrastLikeness], Measurement]) -> Callable[[ContrastLikeness], float]:
+    return lambda entry: of(entry).value or 0.0
+
+
+def _extreme(entries: Sequence[ContrastLikeness], choose: Callable[[list[float]], float]) -> str:
+    return f"{choose([entry.spearman.value for entry in entries if entry.spearman.value is not None]):.2f}"
+
+
+def _grouped(measured: Measurement) -> str:
+    return "" if measured.groups == measured.n else f" in {measured.groups} groups"
+
+
+def _share(record: ContrastRecord) -> str:
+    return f"{100 * record.share:.3g} %"
+
+
+def _high(measured: Measurement | None) -> float:
+    return float("inf") if measured is None or measured.high is None else measured.high
+
+
+def _told(measured: Measurement) -> str:
+    """A share as one says it, with its interval."""
+    shown = figure("", measured)
+    return f"{shown.value} [{shown.interval}]" if measured.low is not None else shown.value
+
+
+def _lead(measured: Measurement | None) -> str:
+    """A difference of shares in points, with its interval."""
+    if measured is None or measured.value is None:
+        return "an unknown share"
+    parts = [f"{100 * part:.0f}" for part in (measured.value, measured.low, measured.high) if part is not None]
+    told = f"{parts[0]} points" + (f" [{parts[1]} to {parts[2]}]" if len(parts) == 3 else "")
+    return told.replace("-", "\N{MINUS SIGN}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "none"
+
+
+_WORDS = {True: "yes", False: "no", None: "–"}

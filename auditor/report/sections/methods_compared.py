@@ -1,0 +1,202 @@
+"""Which method says what of which artefact, beside what the interventions found."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from auditor.explain.counterfactual.record import ChangeSet
+from auditor.measure.measurement import Finding, Measurement, RegionScores
+from auditor.report.sections.optima_words import judge_match
+from auditor.report.words import failed_methods, figure, in_brackets, label, listed, method_name, subject, why_not
+from auditor.run.result import AuditResult
+
+Pointing = Literal["points", "does not", "not clearly", "open", "random", "failed", "adversarial", "not applicable"]
+
+
+def view_evidence(result: AuditResult) -> dict[str, Any] | None:
+    """A row for each method, a cell for each finding: what it says, and the figure that it says it by."""
+    if not result.findings:
+        return None
+    methods = list(dict.fromkeys(entry.method for entry in result.region_scores))
+    maps = [
+        {
+            "key": method,
+            "method": method_name(method),
+            "cells": [_of_maps(method, finding, result) for finding in result.findings],
+        }
+        for method in methods
+    ]
+    studies = [
+        {
+            "section": section,
+            "method": name,
+            "meaning": meaning,
+            "why_not": "" if getattr(result, study) is not None else why_not(result, study),
+            "cells": [read(finding, result) for finding in result.findings],
+        }
+        for study, section, name, meaning, read in _STUDIES
+    ]
+    return {
+        "findings": result.findings,
+        "maps": maps,
+        "studies": studies,
+        "answers": [which_method_shows_it(finding, result) for finding in result.findings],
+        "is_tested": result.trust is not None,
+    }
+
+
+def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
+    """Whether a method's maps point at an artefact: more clearly than an edge filter, look-alike places and chance.
+
+    `random` where the same method surely shows as much on the model with all weights drawn anew; `open` where that or
+    an interval is unsettled.
+    """
+    if entry is None or not entry.scores or entry.scores["lift"].value is None:
+        return "not applicable"
+    if entry.method in failed_methods(result):
+        return "failed"
+    excess, places = entry.scores["excess lift"], entry.scores["placement percentile"]
+    bars = ((excess, 0.0), (places, 0.5))
+    if any(one.high is not None and one.high <= bar for one, bar in bars):
+        return "does not"
+    if any(one.low is not None and one.low <= bar for one, bar in bars):
+        return "not clearly"
+    over = over_random_model(entry, result)
+    if over is not None and over.high is not None and over.high <= 0:
+        return "random"
+    if excess.low is None or places.low is None or (over is not None and (over.low is None or over.low <= 0)):
+        return "open"
+    return "points"
+
+
+def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
+    """Whether the model used the opportunity to cheat, and which method shows it."""
+    about = ", ".join(filter(None, subject(finding)))
+    headline = finding.measurements.get(finding.endpoint or "")
+    told = f", {label(finding.endpoint or '')} {in_brackets(headline)}" if headline is not None else ""
+    used = {
+        "relies": f"yes, the model uses it{told}",
+        "no_evidence": f"no evidence above the margin that the model uses it{told}",
+        "inconclusive": f"the interventions leave open whether the model uses it{told}",
+    }.get(finding.verdict, "whether the model uses it could not be tested")
+    states: dict[Pointing, list[str]] = {}
+    for entry in result.region_scores:
+        if entry.artefact == finding.artefact:
+            states.setdefault(points_at(entry, result), []).append(method_name(entry.method))
+    parts = [f"{words} {listed(states[state])}." for state, words in _POINTING.items() if state in states]
+    if "points" not in states:
+        parts.insert(
+            0, "No map that can be believed points at it." if parts else "No map could be scored in its region."
+        )
+    return f"{about}: {used}. {' '.join(parts)}"
+
+
+def over_random_model(entry: RegionScores, result: AuditResult) -> Measurement | None:
+    """By how much a method's lift exceeds that of the same method on a model that knows nothing, where measured."""
+    methods = result.trust.methods if result.trust is not None else []
+    controls = [control for method in methods if method.method == entry.method for control in method.lifts]
+    return next((one.over_random_model for one in controls if one.artefact == entry.artefact), None)
+
+
+def _of_maps(method: str, finding: Finding, result: AuditResult) -> dict[str, Any]:
+    entries = (entry for entry in result.region_scores if (entry.method, entry.artefact) == (method, finding.artefact))
+    entry = next(entries, None)
+    return _cell(points_at(entry, result), None if entry is None else entry.scores.get("excess lift"))
+
+
+def _of_optima(finding: Finding, result: AuditResult) -> dict[str, Any]:
+    record = result.activation_maximisation
+    for match in record.matches if record is not None else []:
+        if (match.artefact, match.target) == (finding.artefact, finding.target) and match.status == "ok":
+            is_there = judge_match(match)
+            state: Pointing = "open" if is_there is None else "points" if is_there else "does not"
+            return _cell(state, match.measurements["over_placebos"])
+    return _cell("not applicable", None)
+
+
+def _of_changes_away(finding: Finding, result: AuditResult) -> dict[str, Any]:
+    return _of_changes("away", finding, result)
+
+
+def _of_changes_towards(finding: Finding, result: AuditResult) -> dict[str, Any]:
+    return _of_changes("towards", finding, result)
+
+
+def _of_changes(reason: str, finding: Finding, result: AuditResult) -> dict[str, Any]:
+    record = result.counterfactual
+    if record is None:
+        return _cell("not applicable", None)
+    for entry in record.sets:
+        if (entry.reason, entry.artefact, entry.control, entry.confined) == (reason, finding.artefact, False, None):
+            lead, share = (measured.get(finding.artefact) for measured in (entry.leads, entry.regions))
+            if lead is not None and lead.value is not None and share is not None:
+                return _cell(_judge_changes(entry, lead, share, record.areas[finding.artefact]), lead)
+    return _cell("not applicable", None)
+
+
+def _of_errors(finding: Finding, result: AuditResult) -> dict[str, Any]:
+    record = result.contrastive
+    for entry in record.interventions if record is not None else []:
+        if entry.artefact == finding.artefact and entry.removal_lead.value is not None:
+            return _cell(_by_sign(entry.removal_lead), entry.removal_lead)
+    return _cell("not applicable", None)
+
+
+def _judge_changes(entry: ChangeSet, lead: Measurement, share: Measurement, area: float) -> Pointing:
+    """They stand in the region more than those towards a random class do, and more than an even change would."""
+    if (entry.measurements["adversarial"].value or 0.0) >= 0.5:
+        return "adversarial"
+    state = _by_sign(lead)
+    return "not clearly" if state == "points" and (share.low is None or share.low <= area) else state
+
+
+def _by_sign(lead: Measurement) -> Pointing:
+    if lead.low is None or lead.high is None:
+        return "open"
+    return "points" if lead.low > 0 else "does not" if lead.high <= 0 else "not clearly"
+
+
+def _cell(state: Pointing, measured: Measurement | None) -> dict[str, Any]:
+    is_told = measured is not None and measured.value is not None and state != "not applicable"
+    return {"state": state, "figure": figure("", measured) if is_told and measured is not None else None}
+
+
+_STUDIES = (
+    (
+        "activation_maximisation",
+        "activation",
+        "Activation maximisation",
+        "match with the optima of the class, over innocent patterns",
+        _of_optima,
+    ),
+    (
+        "counterfactual",
+        "counterfactual",
+        "Counterfactuals, away from the class",
+        "share of the change in its region, over that towards a random class",
+        _of_changes_away,
+    ),
+    (
+        "counterfactual",
+        "counterfactual",
+        "Counterfactuals, towards the class",
+        "the same, of images without it",
+        _of_changes_towards,
+    ),
+    (
+        "contrastive",
+        "contrast",
+        "Errors that carry it",
+        "share that taking it out mends, over the same edit elsewhere",
+        _of_errors,
+    ),
+)
+
+_POINTING: dict[Pointing, str] = {
+    "points": "Shown by",
+    "not clearly": "Not clearly shown by",
+    "does not": "Not shown by",
+    "open": "Left open by",
+    "random": "Shown no more than on a model that knows nothing by",
+    "failed": "Not to be believed, for they failed their tests:",
+}

@@ -1,0 +1,286 @@
+"""What the numbers of optimal inputs say, in words: a difference or a likeness only where an interval shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from auditor.explain.optima.record import (
+    ActivationRecord,
+    ArtefactMatch,
+    ClassOptimum,
+    Comparison,
+    FeatureOptimum,
+    Looks,
+)
+from auditor.measure.measurement import Finding, Measurement
+from auditor.report.words import figure, signed
+
+_ALIKE = (0.8, 1.25)
+"""A ratio whose interval lies in here is told as much the same."""
+_SAME_SCORE = 0.5
+"""A difference of log-odds whose interval lies within this, either way, is told as much the same."""
+_SAME_LIKENESS = 0.2
+"""Two correlations that differ by no more than this at the ends of their intervals are told as much the same."""
+_SURE = 0.9
+"""From this share of the optima, and this probability, the model has no doubts."""
+
+
+def judge_match(match: ArtefactMatch) -> bool | None:
+    """Whether the optima of the class surely show the artefact, or surely do not; `None` where that is open."""
+    found = match.measurements
+    if _is_at_most(found["over_placebos"], 0) or _is_below(found["over_classes"], 0):
+        return False
+    leads = (found["over_classes"], found["over_next"], found["over_placebos"])
+    return True if all(_is_above(lead, 0) for lead in leads) else None
+
+
+def tell_match(match: ArtefactMatch, finding: Finding | None, record: ActivationRecord) -> str:
+    if match.status != "ok":
+        return f"Not applicable: {match.reason}."
+    found = match.measurements
+    is_there = judge_match(match)
+    if is_there is not None:
+        answer = "Yes, more than any other class does" if is_there else "No"
+    elif _is_at_most(found["over_next"], 0):
+        following = f" ({match.next_class})" if match.next_class else ""
+        answer = f"That is open: not more than in the optima of the class that comes next{following}"
+    else:
+        answer = "That is open"
+    count = len(match.classes)
+    others = "the other class" if count == 2 else f"the {count - 1} other classes"
+    told = (
+        f"{answer}. Over {record.restarts} restarts the best match of {match.artefact} in the optima of {match.target} "
+        f"has a correlation of {_say(found['correlation'])}, which is {_say(found['over_classes'])} more than in those "
+        f"of {others} and {_say(found['over_placebos'])} more than innocent patterns reach in the "
+        f"same optima. Beyond these it leads the class that comes next by "
+        f"{_say(found['over_next'])}; by chance alone, one class in {count} comes first. "
+        f"At the artefact’s own place the correlation is {_say(found['here'])}, and {_say(found['here_others'])} in "
+        "other classes’ optima."
+    )
+    return f"{told} {_compare_with_verdict(is_there, finding)}"
+
+
+def _compare_with_verdict(is_there: bool | None, finding: Finding | None) -> str:
+    if finding is None or finding.verdict not in ("relies", "no_evidence"):
+        return "This is evidence, not a verdict; the interventions decide, and they left it open."
+    if finding.verdict == "relies" and finding.direction == "suppresses":
+        return (
+            "The interventions, which decide, found that the artefact lowers this class, so its optimum is expected "
+            "to lack it."
+        )
+    if is_there is None:
+        decided = "found reliance" if finding.verdict == "relies" else "found no evidence above the margin"
+        return f"The interventions, which decide, {decided}."
+    if finding.verdict == "relies":
+        if is_there:
+            return "This agrees with the interventions, which decide: they found reliance."
+        return (
+            "The interventions, which decide, found reliance all the same: an optimum need not show everything that "
+            "a model uses, and what it shows need not look like the artefact."
+        )
+    if is_there:
+        return (
+            "The interventions, which decide, found no evidence of reliance above the margin: what excites a class "
+            "most need not be what moves its score on real images."
+        )
+    return "This agrees with the interventions, which decide: they found no evidence above the margin."
+
+
+def tell_looks(looks: Looks, record: ActivationRecord) -> str:
+    rough, fine = looks.total_variation, looks.high_frequency
+    is_rougher, is_smoother = _is_above(rough, 1), _is_below(rough, 1)
+    is_finer, is_coarser = _is_above(fine, 1), _is_below(fine, 1)
+    if is_rougher or is_smoother or is_finer or is_coarser:
+        answer = "Not by its texture"
+    elif _is_within(rough, *_ALIKE) and _is_within(fine, *_ALIKE):
+        answer = "Its texture is much that of real images"
+    else:
+        answer = "By its texture that is open"
+    by_roughness = _tell_ratio(rough, "rougher", "smoother", "about as rough")
+    by_detail = _tell_ratio(fine, "more fine detail", "less fine detail", "about as much fine detail")
+    right, probability = looks.predicted_as_asked, looks.probability
+    is_sure = min(right.value or 0, probability.value or 0) >= _SURE
+    subject = "The model has no such doubts: it" if is_sure else "The model"
+    return (
+        f"{answer}: optimal images have {_say(rough)} times the total variation of the median real image "
+        f"({by_roughness}) and {_say(fine)} times its share of high frequencies ({by_detail}; medians over {rough.n} "
+        f"classes, against {record.sampled} real images). {subject} "
+        f"predicts {figure('', right).value} of {right.n} optima ({right.groups} classes) as the class asked for, "
+        f"with a mean probability of {figure('', probability).value}. Texture is not meaning: "
+        "whether an optimum shows the "
+        "thing itself, its parts, or something else, the pictures beside the real images tell."
+    )
+
+
+def _tell_ratio(ratio: Measurement, above: str, below: str, alike: str) -> str:
+    if _is_above(ratio, 1):
+        return above
+    if _is_below(ratio, 1):
+        return below
+    if _is_within(ratio, *_ALIKE):
+        return alike
+    return "open: too few for an interval" if ratio.low is None else "open"
+
+
+def tell_objective_value(value: float, record: ActivationRecord) -> str:
+    """A probability has no sign."""
+    return f"{value:.3f}" if record.objective == "probability" else signed(value, 1)
+
+
+def tell_steps(classes: Sequence[ClassOptimum], record: ActivationRecord) -> str:
+    first = classes[0]
+    values = [(point.step, point.value.value or 0.0) for point in first.curve]
+    start, end = values[0][1], values[-1][1]
+    rise = end - start
+    ends = [tell_objective_value(value, record) for value in (start, end)]
+    told = f"For {first.name} the objective goes from {ends[0]} to {ends[1]} in {values[-1][0]} steps"
+    if rise <= 0:
+        return f"{told}: it did not rise, so these are no optima."
+    half = next(step for step, value in values if value - start >= rise / 2)
+    told += f" (mean over {first.curve[0].value.n} restarts), and half of the rise is done after {half}. "
+    late = [_share_done(entry, 50) for entry in classes]
+    known = sorted(share for share in late if share is not None)
+    if not known:
+        return told.rstrip()
+    middle = known[len(known) // 2]
+    told += f"By step 50 the median of {len(known)} classes has done {middle:.0%} of its rise: "
+    if middle > 0.9:
+        return told + "what comes after hardly changes what the picture says."
+    return told + "outlines come early, and the steps after it still add contrast and detail."
+
+
+def _share_done(entry: ClassOptimum, step: int) -> float | None:
+    values = {point.step: point.value.value for point in entry.curve}
+    start, then, end = values.get(0), values.get(step), entry.curve[-1].value.value
+    if start is None or then is None or end is None or end <= start:
+        return None
+    return (then - start) / (end - start)
+
+
+def tell_start(comparison: Comparison, record: ActivationRecord) -> str:
+    alike, usual = comparison.correlation, record.looks.restarts_alike
+    if alike.high is not None and usual.low is not None and alike.high < usual.low:
+        picture = "For the picture, yes: it keeps a mark of its start"
+    elif alike.low is not None and usual.high is not None and alike.low > usual.high:
+        picture = "For the picture, hardly"
+    elif _are_alike(alike, usual):
+        picture = "For the picture, no more than it matters which noise it starts from"
+    else:
+        picture = "For the picture that is open"
+    gain = comparison.gain
+    if _is_above(gain, 0) or _is_below(gain, 0):
+        score = "yes"
+    else:
+        score = f"hardly (less than {_SAME_SCORE:g})" if _is_the_same(gain) else "that is open"
+    return (
+        f"{picture}; for the score, {score}. Started from noise and from a real image of another class, the optima of "
+        f"one class correlate by {_say(alike)}; two restarts as above correlate by {_say(usual)}. From the image the "
+        f"log-odds end {_tell_gain(gain)}. {_tell_roughness(comparison, 'from noise', 'from the image')}"
+    )
+
+
+def tell_objective(comparison: Comparison, record: ActivationRecord) -> str:
+    gain, first, second = comparison.gain, comparison.first, comparison.second
+    if _is_below(gain, 0):
+        why = "a probability near 1 has no slope left to climb, while a logit has no ceiling"
+    elif _is_above(gain, 0):
+        why = "a probability rises also by pushing the other classes down, which a logit does not ask for"
+    elif _is_the_same(gain):
+        why = f"here they ask for much the same, to within {_SAME_SCORE:g}"
+    else:
+        why = "whether they ask for the same is open"
+    return (
+        f"Climbing the probability, the log-odds end {_tell_gain(gain)} than climbing the logit: {why}. The logit ends "
+        f"at {_say(second.logit)} instead of {_say(first.logit)}, the probability at {_say(second.probability)} "
+        f"instead of {_say(first.probability)}, and the two optima of one class correlate by "
+        f"{_say(comparison.correlation)}. "
+        f"{_tell_roughness(comparison, 'for the logit', 'for the probability')} Both without penalties, which a "
+        "probability near 1 could not pay for."
+    ).replace("different than", "different from")
+
+
+def _is_the_same(gain: Measurement) -> bool:
+    return _is_within(gain, -_SAME_SCORE, _SAME_SCORE)
+
+
+def _are_alike(first: Measurement, second: Measurement) -> bool:
+    """Whether two correlations differ little, wherever in their intervals they are."""
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return False
+    return max(first.high - second.low, second.high - first.low) <= _SAME_LIKENESS
+
+
+def tell_regularisation(comparison: Comparison, record: ActivationRecord) -> str:
+    gain, first, second = comparison.gain, comparison.first, comparison.second
+    return (
+        f"Bare pixels that are only clipped end {_tell_gain(gain)} in log-odds. "
+        f"{_tell_roughness(comparison, 'regularised', 'bare')} "
+        f"Their share of high frequencies is {_say(second.high_frequency)} times that of real images instead of "
+        f"{_say(first.high_frequency)}{_tell_share(second.fine)}, and "
+        f"the two optima of one class correlate by {_say(comparison.correlation)}. "
+        + (
+            "So what excites the model most is largely fine noise; regularisation gives up score for what can be seen."
+            if _is_above(gain, 0)
+            and second.fine is not None
+            and _is_above(second.fine, 0.5)
+            and _is_above(second.high_frequency, 1)
+            else "What regularisation costs in score, and what it buys, these numbers say."
+        )
+    )
+
+
+def _tell_share(fine: Measurement | None) -> str:
+    return "" if fine is None else f", which is {_say(fine)} of their variance"
+
+
+def _tell_gain(gain: Measurement) -> str:
+    if gain.value is None:
+        return f"at an unknown distance ({gain.reason})"
+    size = f"{abs(gain.value):.2f}"
+    if _is_above(gain, 0) or _is_below(gain, 0):
+        word = "higher" if gain.value > 0 else "lower"
+        return f"{size} {word} ({figure('', gain).interval}, n = {gain.n})"
+    span = figure("", gain)
+    return f"not clearly different ({span.value}, {span.reason or span.interval}, n = {gain.n})"
+
+
+def _tell_roughness(comparison: Comparison, one: str, other: str) -> str:
+    first, second = comparison.first.total_variation, comparison.second.total_variation
+    return f"Total variation is {_say(first)} times that of real images {one} and {_say(second)} times {other}."
+
+
+def tell_feature(feature: FeatureOptimum) -> str:
+    reached, usual = figure("", feature.reached).value, _say(feature.usual)
+    predicted = sorted({optimum.predicted for optimum in feature.optima})
+    named = f"The model calls {'them' if len(feature.optima) > 1 else 'it'} {' or '.join(predicted)}."
+    if feature.with_artefact is None:
+        return f"It reaches {reached}; on real images it is {usual} (median, n = {feature.usual.n}). {named}"
+    return (
+        f"The direction in which {feature.artefact} moves the features of the last layer, on average: on "
+        f"{feature.usual.n} real images the mean along it is {usual} without and {_say(feature.with_artefact)} with "
+        f"the artefact; the optima reach {reached}. {named}"
+    )
+
+
+def _say(measured: Measurement) -> str:
+    """A measurement within a sentence: its value and interval."""
+    shown = figure("", measured)
+    if measured.value is None:
+        return f"– ({measured.reason})"
+    return f"{shown.value} [{shown.interval}]" if shown.interval != "–" else shown.value
+
+
+def _is_above(measured: Measurement, value: float) -> bool:
+    return measured.low is not None and measured.low > value
+
+
+def _is_below(measured: Measurement, value: float) -> bool:
+    return measured.high is not None and measured.high < value
+
+
+def _is_at_most(measured: Measurement, value: float) -> bool:
+    return measured.high is not None and measured.high <= value
+
+
+def _is_within(measured: Measurement, low: float, high: float) -> bool:
+    return measured.low is not None and measured.high is not None and low <= measured.low and measured.high <= high

@@ -1,0 +1,227 @@
+"""Jinja over templates: the project's, which a wheel carries inside the package and a checkout beside it, and a user's.
+
+A user's templates are data that came with a repository: they are read once, from one folder, and drawn in a sandbox.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from auditor.errors import ReportError, TemplateError
+
+LOOK = "look.css"
+"""The style sheet among a user's templates."""
+
+MOST_FILES, MOST_BYTES, LARGEST_PICTURE = 2000, 20 * 2**20, 2 * 2**20
+"""How much a folder of templates may hold: files of any kind, bytes that are read, bytes of one picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class OwnTemplates:
+    """A user's templates, style and pictures as they were read; without files it stands for the built-in look."""
+
+    folder: Path = Path()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """By name, relative to the folder, with `/`."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all names and contents; empty for the built-in look."""
+        if not self.files:
+            return ""
+        lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(self.files.items()))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @property
+    def look(self) -> str:
+        """The style sheet that comes after the built-in one."""
+        return self.files.get(LOOK, b"").decode("utf-8")
+
+    def picture(self, name: str) -> str:
+        """A picture of the folder as a data URI, for `src` in a template.
+
+        Raises
+        ------
+        TemplateError
+            It is not there, or no picture.
+        """
+        kind = _PICTURES.get(Path(str(name)).suffix.lower())
+        if kind is None or name not in self.files:
+            there = ", ".join(sorted(other for other in self.files if Path(other).suffix.lower() in _PICTURES))
+            raise TemplateError(f"picture {name!r}: not among the templates; pictures there: {there or 'none'}")
+        return f"data:{kind};base64,{base64.b64encode(self.files[name]).decode('ascii')}"
+
+
+BUILT_IN = OwnTemplates()
+
+
+def read_own_templates(folder: Path) -> OwnTemplates:
+    """Read a folder of templates (`.j2`), `look.css` and pictures; whatever else lies there is left alone.
+
+    Raises
+    ------
+    TemplateError
+        The folder is missing, too large, holds a link that leads out of it, or a template of wrong syntax.
+    """
+    if not folder.is_dir():
+        raise TemplateError(f"{folder}: no such folder; wanted a folder of templates")
+    files: dict[str, bytes] = {}
+    try:
+        for file in _walk(folder):
+            name = file.relative_to(folder).as_posix()
+            if file.suffix == ".j2" or name == LOOK or file.suffix.lower() in _PICTURES:
+                if not file.resolve(strict=True).is_relative_to(folder.resolve()):
+                    raise TemplateError(f"{file}: leads out of the folder of templates")
+                files[name] = _read(file, MOST_BYTES - sum(map(len, files.values())))
+    except OSError as fault:
+        raise TemplateError(f"{fault.filename or folder}: cannot be read: {fault.strerror or fault}") from None
+    if not files:
+        raise TemplateError(f"{folder}: no templates there; wanted files named .html.j2, {LOOK} or pictures")
+    own = OwnTemplates(folder, files)
+    _check_texts(own)
+    return own
+
+
+@lru_cache(maxsize=4)  # page and PDF of one report are made from templates that are compiled once
+def open_templates(*, autoescape: bool, own: OwnTemplates = BUILT_IN) -> jinja2.Environment:
+    """The environment that renders templates; what a template names and is not given is an error.
+
+    A user's templates go before the built-in ones of the same name, which stay within reach under `builtin/`.
+    """
+    built_in = jinja2.FileSystemLoader(_template_folder())
+
+    def load_own(name: str) -> tuple[str, str, None] | None:
+        data = own.files.get(name)
+        return None if data is None else (data.decode("utf-8"), str(own.folder / name), None)
+
+    environment_class = ImmutableSandboxedEnvironment if own.files else jinja2.Environment
+    environment = environment_class(
+        loader=jinja2.ChoiceLoader(
+            [jinja2.FunctionLoader(load_own), built_in, jinja2.PrefixLoader({"builtin": built_in})]
+        ),
+        autoescape=autoescape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    del environment.filters["random"], environment.globals["lipsum"]  # a report is the same twice
+    return environment
+
+
+def render_page(name: str, view: Mapping[str, Any], own: OwnTemplates) -> str:
+    """An HTML page from a template, the user's own before the built-in.
+
+    Raises
+    ------
+    TemplateError
+        A template of the user's fails, whatever it does; the file and line are told.
+    ReportError
+        An array that the page shows is missing or damaged.
+    """
+    try:
+        return open_templates(autoescape=True, own=own).get_template(name).render(view)
+    except ReportError:  # of the run, whose pictures are read while the page is drawn
+        raise
+    except Exception as fault:
+        if not own.files or isinstance(fault, ReportError):  # the run is at fault, whose pictures are drawn here
+            raise
+        raise TemplateError(f"{_place(fault, own)}: {_describe(fault)}") from None
+
+
+def read_template(name: str) -> str:
+    """The text of a built-in template as it stands."""
+    return (_template_folder() / name).read_text(encoding="utf-8")
+
+
+def _walk(folder: Path) -> list[Path]:
+    """Every file below a folder, by name, but for what is hidden; links to folders are not followed."""
+    found: list[Path] = []
+    for at, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(at) / name for name in sorted(names) if not name.startswith(".")]
+        if len(found) > MOST_FILES:
+            raise TemplateError(f"{folder}: more than {MOST_FILES} files; wanted a folder of templates alone")
+    return found
+
+
+def _raise(fault: OSError) -> None:
+    raise fault
+
+
+def _read(file: Path, room: int) -> bytes:
+    most = min(room, LARGEST_PICTURE) if file.suffix.lower() in _PICTURES else room
+    with file.open("rb") as opened:
+        data = opened.read(most + 1)
+    if len(data) > most:
+        is_picture = most < room
+        limit = f"a picture of at most {LARGEST_PICTURE >> 20} MiB" if is_picture else f"{MOST_BYTES >> 20} MiB in all"
+        raise TemplateError(f"{file}: too large; wanted {limit}")
+    return data
+
+
+def _check_texts(own: OwnTemplates) -> None:
+    """Before an audit runs for hours: every template can be compiled, and the style stays inside its element."""
+    environment = open_templates(autoescape=True, own=own)
+    for name, data in own.files.items():
+        file = own.folder / name
+        if name != LOOK and not name.endswith(".j2"):
+            continue
+        try:
+            text = data.decode("utf-8")
+            if name != LOOK:
+                environment.compile(text, name, str(file))
+            elif "</style" in text.lower():
+                line = text.lower().partition("</style")[0].count("\n") + 1
+                raise TemplateError(f"{file}:{line}: got '</style', wanted style alone")
+        except UnicodeDecodeError as fault:
+            line = data[: fault.start].count(b"\n") + 1
+            raise TemplateError(f"{file}:{line}: not UTF-8 text") from None
+        except (jinja2.TemplateError, RecursionError, ValueError, OverflowError) as fault:
+            raise TemplateError(f"{_place(fault, own)}: {_describe(fault)}") from None
+
+
+def _place(fault: Exception, own: OwnTemplates) -> str:
+    """File and line of the innermost template of the user's that a fault went through, else of any template."""
+    if isinstance(fault, jinja2.TemplateSyntaxError):
+        return f"{fault.filename or fault.name}:{fault.lineno}"
+    mine = {str(own.folder / name) for name in own.files}
+    inside, any_template = "", ""
+    trace = fault.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if file in mine:
+            inside = f"{file}:{trace.tb_lineno}"
+        elif file.endswith(".j2"):
+            any_template = f"{file}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return inside or any_template or str(own.folder)
+
+
+def _describe(fault: Exception) -> str:
+    text = " ".join(str(fault).split())
+    if isinstance(fault, jinja2.TemplateNotFound):
+        return f"no template of this name: {fault.name or text}"
+    if isinstance(fault, RecursionError):
+        return "the templates call one another without end; built-in ones are named with builtin/ in front"
+    if isinstance(fault, jinja2.TemplateError | TemplateError):
+        return text
+    return f"{type(fault).__name__}: {text}"
+
+
+def _template_folder() -> Path:
+    inside = Path(__file__).parents[1] / "templates"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "templates"
+
+
+_PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml"}
+"""Kinds of pictures by the end of their names."""

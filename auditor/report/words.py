@@ -1,0 +1,210 @@
+"""Numbers and names as the report writes them: templates do no arithmetic and never see raw numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from auditor.measure.measurement import Finding, Measurement, Verdict
+from auditor.report.pointers import pointer_of
+from auditor.report.presentable import show_short
+from auditor.run.result import AuditResult
+
+MOST_ROWS = 40
+"""Longer tables are cut and point to result.json."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measurement as text."""
+
+    name: str
+    meaning: str
+    value: str
+    interval: str
+    level: str
+    n: str
+    unit: str
+    reason: str
+    pointer: str = ""
+    """Where it stands in `result.json` (a JSON pointer); empty for what was only derived from it."""
+
+    @property
+    def place(self) -> str:
+        """The pointer to be read: with nothing unseen in it, and cut where it is long."""
+        return show_short(self.pointer)
+
+
+def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
+    """A measurement as text; a missing one is a dash with its reason."""
+    is_share = measured.unit == "share"
+
+    def show(value: float) -> str:
+        if is_share:
+            return f"{100 * value:.1f} %".replace("-", "\N{MINUS SIGN}")
+        if measured.unit in _SIGNED:
+            return signed(value, 3 if measured.unit == "probability" else digits)
+        return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+    interval = ""
+    if measured.low is not None and measured.high is not None:
+        interval = f"{show(measured.low)} to {show(measured.high)}"
+        if measured.low_adjusted is not None:
+            interval += f"; corrected lower bound {show(measured.low_adjusted)}"
+    n = str(measured.n) if measured.groups == measured.n else f"{measured.n} in {measured.groups} groups"
+    return Figure(
+        name=name,
+        meaning="",
+        value="–" if measured.value is None else show(measured.value),
+        interval=interval or "–",
+        level="" if measured.level is None else f"{100 * measured.level:.4g} %",
+        n=n,
+        unit=measured.unit,
+        reason=measured.reason or "",
+        pointer=pointer_of(measured),
+    )
+
+
+def named(name: str, measured: Measurement) -> Figure:
+    """A measurement of a finding, with what it means."""
+    return replace(figure(label(name), measured), meaning=_MEANINGS.get(name, ""))
+
+
+def label(name: str) -> str:
+    base, _, fill = name.partition(".")
+    return base.replace("_", " ") + (f", {fill}" if fill else "")
+
+
+def method_name(name: str) -> str:
+    """A method as one says it; the layer or baseline in brackets keeps its name."""
+    method, bracket, variant = name.partition(" (")
+    return _METHOD_NAMES.get(method, method.replace("_", " ")) + bracket + variant
+
+
+def subject(finding: Finding) -> tuple[str, str]:
+    """What a finding is about: the artefact, and its class where it has one."""
+    if finding.scanned and finding.verdict != "relies":
+        return finding.artefact, "every class"
+    return finding.artefact, finding.target or ""
+
+
+def image_anchors(result: AuditResult) -> dict[tuple[str, str | None], str]:
+    """Artefact and class -> the place in the gallery where images of that finding begin, if it shows any."""
+    shown = {(exemplar.artefact, exemplar.target) for exemplar in result.exemplars}
+    about = ((finding.artefact, finding.target) for finding in result.findings)
+    return {subject: f"images-{number}" for number, subject in enumerate(about) if subject in shown}
+
+
+def failed_methods(result: AuditResult) -> dict[str, str]:
+    """Methods (their variants, as maps name them) that failed the tests of trust, and why: to be marked everywhere."""
+    if result.trust is None:
+        return {}
+    found = {}
+    for entry in result.trust.methods:
+        reasons = [
+            f"{_FAILURES[test.name]}: {in_brackets(test.measured)}" + (f", {test.reading} map" if test.reading else "")
+            for test in entry.tests
+            if test.outcome == "failed" and test.name in _FAILURES and test.measured is not None
+        ]
+        if entry.status == "failed":
+            found[entry.method] = "; ".join(reasons) or entry.reason
+    return found
+
+
+def why_not(result: AuditResult, study: str) -> str:
+    """Why a study did not run, in a sentence."""
+    record = next((record for record in result.methods if record.name == study), None)
+    if record is None:
+        return "The run was made before there was this study."
+    words = {"off": "Not run", "not_applicable": "Not applicable"}.get(record.status, "It could not be completed")
+    return f"{words}: {record.reason}."
+
+
+def in_brackets(measured: Measurement) -> str:
+    """A measurement inside a sentence: value, interval and n."""
+    told = figure("", measured)
+    value = f"{told.value} log-odds" if measured.unit == "log-odds" else told.value
+    return f"{value} [n = {told.n}]" if told.interval == "–" else f"{value} [{told.interval}, n = {told.n}]"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    if value is None:
+        return "–"
+    text = f"{round(value, digits) + 0.0:+.{digits}f}"  # plus zero: what rounds to nothing has no sign
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+_METHOD_NAMES = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradients": "Integrated Gradients"}
+
+_FAILURES = {
+    "randomised weights": "its maps hardly change when the model's weights are drawn anew",
+    "order": "the pixels that it ranks first move the score no sooner than random ones do",
+}
+
+_SIGNED = {
+    "log-odds",
+    "SD of the score",
+    "probability",
+    "difference of ratios",
+    "difference of correlations",
+    "feature",
+}
+
+
+_MEANINGS = {
+    "theta": "the least of the three leads below; this decides",
+    "control_contrast": "insertion lift minus that of the median control",
+    "class_contrast": "insertion lift minus that of the other classes (90th percentile)",
+    "own_control_contrast": "the control contrast on images of the target itself: evidence for it raises those, too",
+    "insertion_lift": "how much inserting the artefact raises the score of the target",
+    "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
+    "pasted_object": "check: how much pasting the middle of an image of the target into others raises its score",
+    "no_op_change": "check: how much scoring an image again, unchanged, moves any class",
+    "strongest_by_chance": "largest theta of any class that random innocent content reaches: median and range of draws",
+    "theta_standardised": "theta in standard deviations of the target's score",
+    "probability_change": "how much inserting it raises the probability of the target",
+    "flip_rate": "images not predicted as the target that become it",
+    "accuracy_without": "images of other classes, as they came",
+    "accuracy_with": "the same images with the artefact inserted",
+    "accuracy_drop": "what inserting it costs",
+    "worst_group_accuracy": "the lowest accuracy of any class, with or without the artefact",
+    "theta_suppression": "the least of the three leads below; this decides too",
+    "suppression": "how much inserting the artefact lowers the target on its own images",
+    "suppression_control_contrast": "that fall minus the median control's",
+    "suppression_class_contrast": "that fall minus that of the other classes",
+    "suppression_others_control_contrast": "the same over controls on other images: what hides an object spares those",
+    "suppression_flip_rate": "images of the target, predicted as such, that no longer are with the artefact",
+    "class_accuracy_without": "images of the target class, as they came",
+    "class_accuracy_with": "the same images with the artefact inserted",
+    "class_accuracy_drop": "what inserting it costs the target class",
+    "removal_drop": "how much taking the artefact out lowers the target, minus the same edit elsewhere",
+    "removal_flip_rate": "images predicted as the target that no longer are",
+    "carriers_accuracy_with": "images that carry the artefact, as they came",
+    "carriers_accuracy_without": "the same images with the artefact taken out",
+    "carriers_accuracy_drop": "what taking it out costs",
+}
+
+VERDICTS: dict[Verdict, tuple[str, str]] = {
+    "relies": ("▲", "Relies on it"),
+    "no_evidence": ("○", "No evidence above the margin"),
+    "inconclusive": ("?", "Inconclusive"),
+    "error": ("!", "Error"),
+    "not_applicable": ("–", "Not applicable"),
+}
+"""Sign and words of a verdict."""
+
+ADVICE: dict[Verdict, str] = {
+    "relies": "Do not sign off on the score as it is: train without this artefact, balance it over the classes, or "
+    "mask it, and audit again.",
+    "no_evidence": "This says nothing of other artefacts, of smaller effects, or of images unlike these.",
+    "inconclusive": "Audit with more images, or more independent groups of them, before deciding.",
+    "not_applicable": "Change the configuration so that some images can be tested.",
+    "error": "Mend the cause and audit again; nothing can be said of this artefact.",
+}
+"""What to do after a verdict."""

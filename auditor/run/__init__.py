@@ -1,0 +1,1 @@
+"""One audit on disk, and the list of many."""

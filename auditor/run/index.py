@@ -1,0 +1,271 @@
+"""The runs of a folder, a line each in its `index.jsonl`: lines are only ever added, and only for folders that stand.
+
+The folders are the truth and the file is what was read of them. A run that the file does not know, copied in or lost
+with a torn line, is read from its `result.json` and added; a line whose folder is gone counts no more.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import math
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from auditor.errors import ReportError
+from auditor.measure.measurement import Direction, Finding, Severity, Verdict
+from auditor.run.result import AuditResult
+from auditor.run.store import RESULT, load_result
+
+INDEX = "index.jsonl"
+
+REPORTS = ("report.html", "report.pdf")
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+_PATIENCE = 15.0
+"""Seconds to wait for another process that is writing the index."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found of one artefact and target."""
+
+    artefact: str
+    target: str | None
+    """None where every class was tried and none is relied on with it."""
+    scanned: bool
+    verdict: Verdict
+    direction: Direction | None
+    severity: Severity
+    endpoint: str | None
+    value: pydantic.FiniteFloat | None
+    low: pydantic.FiniteFloat | None
+    high: pydantic.FiniteFloat | None
+    n: int
+    unit: str
+    margin: pydantic.FiniteFloat
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run, as a line of the index."""
+
+    id: str
+    """Name of its folder."""
+    started: str
+    title: str
+    model: str
+    model_sha256: str | None
+    data: str
+    data_sha256: str | None
+    exit_code: int
+    outcomes: list[Outcome]
+    size: int
+    """Bytes of its `result.json`: another file in its place has another size and is read again."""
+    version: Literal[1] = 1
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The runs that stand in a folder, newest first."""
+
+    entries: list[Entry]
+    unlisted: list[Entry] = field(default_factory=list)
+    """Those among them that `index.jsonl` does not know yet."""
+    reports: dict[str, list[str]] = field(default_factory=dict)
+    """Which of `REPORTS` each run has, by its id."""
+    faults: list[str] = field(default_factory=list)
+    """Folders that look like runs and could not be listed, and why."""
+
+
+def is_run_id(name: str) -> bool:
+    """Whether a folder of this name may be a run: nothing that a path, an address or a page could take amiss."""
+    return _RUN_ID.fullmatch(name) is not None
+
+
+def read_runs(reports: Path) -> Listing:
+    """Find the runs of a folder; writes nothing.
+
+    Raises
+    ------
+    ReportError
+        The folder or its index cannot be read.
+    """
+    try:
+        known = _read_lines(reports / INDEX)
+        standing, faults = _find_folders(reports)
+    except OSError as fault:
+        raise ReportError(f"{reports}: the runs cannot be listed: {fault.strerror or fault}") from None
+    entries, unlisted = [], []
+    for name, size in standing.items():
+        entry = known.get(name)
+        if entry is None or entry.size != size:
+            try:
+                entry = enter_run(name, load_result(reports / name), size)
+            except ReportError as fault:
+                faults.append(str(fault))
+                continue
+            unlisted.append(entry)
+        entries.append(entry)
+    entries.sort(key=lambda entry: (moment(entry.started), entry.id), reverse=True)
+    present = {e.id: [name for name in REPORTS if os.path.isfile(f"{reports}/{e.id}/{name}")] for e in entries}
+    return Listing(entries, unlisted, present, faults)
+
+
+def add_lines(file: Path, entries: Sequence[Entry]) -> None:
+    """Append a line per run in one write, after a line of its own where a process died in the middle of one."""
+    if not entries:
+        return
+    lines = [json.dumps(asdict(entry), allow_nan=False, separators=(",", ":")) + "\n" for entry in entries]
+    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        data = ("\n" * torn + "".join(lines)).encode()
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(reports: Path) -> Iterator[None]:
+    """Let one process at a time renew what is made from the runs of a folder: the last one has seen all of them.
+
+    Raises
+    ------
+    ReportError
+        The folder cannot be written, or another process holds on to it.
+    """
+    file = reports / INDEX
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as fault:
+        raise ReportError(f"{file}: cannot be written: {fault.strerror}") from None
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ReportError(f"{file}: another process has been writing it for {_PATIENCE:g} s") from None
+                time.sleep(0.02)
+            except OSError as fault:  # some network file systems know no locks
+                raise ReportError(f"{file}: cannot be locked: {fault.strerror}") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def enter_run(name: str, result: AuditResult, size: int) -> Entry:
+    """The line of a run from its result."""
+    return Entry(
+        id=name,
+        started=result.provenance.started,
+        title=_whole(result.title),
+        model=_whole(result.model.source),
+        model_sha256=result.model.sha256,
+        data=_whole(result.data.source),
+        data_sha256=result.data.sha256,
+        exit_code=result.exit_code,
+        outcomes=[_outcome(finding) for finding in result.findings],
+        size=size,
+    )
+
+
+def moment(started: str) -> datetime:
+    """When a run started; what is no time counts as long ago."""
+    try:
+        time = datetime.fromisoformat(started)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _outcome(finding: Finding) -> Outcome:
+    endpoint = finding.measurements.get(finding.endpoint or "")
+    is_open = finding.scanned and finding.verdict != "relies"
+    return Outcome(
+        artefact=_whole(finding.artefact),
+        target=None if is_open or finding.target is None else _whole(finding.target),
+        scanned=bool(finding.scanned),
+        verdict=finding.verdict,
+        direction=finding.direction,
+        severity=finding.severity,
+        endpoint=finding.endpoint,
+        value=_finite(endpoint.value if endpoint else None),
+        low=_finite(endpoint.low if endpoint else None),
+        high=_finite(endpoint.high if endpoint else None),
+        n=endpoint.n if endpoint else 0,
+        unit=endpoint.unit if endpoint else "",
+        margin=_finite(finding.margin) or 0.0,
+    )
+
+
+def _whole(text: str) -> str:
+    """Text without halves of surrogate pairs, which no reader of JSON lines takes."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+@cache
+def _adapter() -> pydantic.TypeAdapter[Entry]:
+    return pydantic.TypeAdapter(Entry)
+
+
+def _read_lines(file: Path) -> dict[str, Entry]:
+    """Runs by id as the file has them; a line that was torn, or that another version wrote, counts as not there."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return {}
+    known = {}
+    for line in data.split(b"\n"):
+        try:
+            entry = _adapter().validate_json(line)
+        except pydantic.ValidationError:
+            continue
+        known[entry.id] = entry
+    return known
+
+
+def _find_folders(reports: Path) -> tuple[dict[str, int], list[str]]:
+    """Size of `result.json` by name of its folder, and what looks like a run and cannot be one."""
+    standing, faults = {}, []
+    with os.scandir(reports) as found:
+        for item in found:
+            if item.name.startswith("."):
+                continue
+            try:
+                state = os.lstat(os.path.join(item.path, RESULT))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as fault:
+                faults.append(f"{reports / item.name}: cannot be read: {fault.strerror}")
+                continue
+            if item.is_symlink() or not stat.S_ISREG(state.st_mode):
+                faults.append(f"{reports / item.name}: a symbolic link; wanted the run itself")
+            elif not is_run_id(item.name):
+                shown = item.name.encode("utf-8", "replace").decode()[:80]
+                faults.append(f"{reports}: {shown!r}: no name of a run; wanted letters, digits, '.', '-' and '_'")
+            else:
+                standing[item.name] = state.st_size
+    return standing, faults

@@ -1,0 +1,118 @@
+"""An audit's whole result, and its JSON: a report is a pure function of an `AuditResult` and its arrays."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pydantic
+
+from auditor.errors import ReportError
+from auditor.explain.counterfactual.record import CounterfactualRecord
+from auditor.explain.errors.record import ContrastRecord
+from auditor.explain.optima.record import ActivationRecord
+from auditor.explain.trust.record import TrustRecord
+from auditor.measure.measurement import (
+    Agreement,
+    ArtefactRecord,
+    DataRecord,
+    Exemplar,
+    Finding,
+    MethodRecord,
+    ModelRecord,
+    Provenance,
+    RegionScores,
+    Rule,
+)
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """Everything an audit found; a report needs this and the arrays, nothing else."""
+
+    schema_version: int
+    title: str
+    calibrated: bool
+    """Whether the thresholds were calibrated on models of known truth."""
+    rule: Rule
+    exit_code: int
+    findings: list[Finding]
+    artefacts: list[ArtefactRecord]
+    region_scores: list[RegionScores]
+    methods: list[MethodRecord]
+    agreement: list[Agreement]
+    exemplars: list[Exemplar]
+    model: ModelRecord
+    data: DataRecord
+    warnings: list[str]
+    provenance: Provenance
+    preface: str = ""
+    """The user's own words about the audit."""
+    trust: TrustRecord | None = None
+    """This and those below: null where the study did not run, which the `MethodRecord` of its name explains."""
+    activation_maximisation: ActivationRecord | None = None
+    counterfactual: CounterfactualRecord | None = None
+    contrastive: ContrastRecord | None = None
+
+
+@cache
+def _adapter() -> pydantic.TypeAdapter[AuditResult]:
+    return pydantic.TypeAdapter(AuditResult)
+
+
+def result_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of `result.json`."""
+    schema = _adapter().json_schema(mode="serialization")
+    for record in [schema, *schema["$defs"].values()]:
+        if "properties" in record:
+            record["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def result_to_json(result: AuditResult) -> str:
+    """Text of `result.json`: indented, keys in the order of the records, no NaN.
+
+    Halves of surrogate pairs, which names of files may hold and no encoding, are escaped.
+    """
+    data = _adapter().dump_python(result, mode="json")
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def result_from_json(text: str, where: str) -> AuditResult:
+    """Read a result back.
+
+    Raises
+    ------
+    ReportError
+        The text is no JSON, of another schema version, or does not fit the schema.
+    """
+    try:
+        data = json.loads(text, parse_constant=_refuse)
+    except json.JSONDecodeError as fault:
+        raise ReportError(f"{where}:{fault.lineno}:{fault.colno}: not JSON: {fault.msg}") from None
+    except (ValueError, RecursionError) as fault:
+        raise ReportError(f"{where}: not JSON: {fault}") from None
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        is_newer = isinstance(version, int) and version > SCHEMA_VERSION
+        newer = "; a newer Auditor wrote it, update this one" if is_newer else ""
+        raise ReportError(f"{where}: schema_version: got {version!r}, wanted {SCHEMA_VERSION}{newer}")
+    try:
+        result = _adapter().validate_python(data)
+    except pydantic.ValidationError as fault:
+        first = fault.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ReportError(f"{where}: {place}: {first['msg']} ({fault.error_count()} faults)") from None
+    for number, finding in enumerate(result.findings):
+        if finding.endpoint is not None and finding.endpoint not in finding.measurements:
+            raise ReportError(f"{where}: findings.{number}.endpoint: {finding.endpoint!r} is none of its measurements")
+    return result
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")

@@ -1,0 +1,288 @@
+"""The runs in a folder of reports: each a folder with `result.json`, `rows.parquet`, `arrays.npz` and their hashes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+
+from auditor.errors import ReportError
+from auditor.report.packing import is_beside
+from auditor.report.templates import OwnTemplates
+from auditor.run.files import write_files
+from auditor.run.result import AuditResult, result_from_json, result_to_json
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+NewArrays = dict[str, npt.NDArray[Any]]
+
+RESULT, ROWS, ARRAYS, HASHES = "result.json", "rows.parquet", "arrays.npz", "hashes.json"
+
+PAGES = ("report.html", "report.pdf")
+"""What a report is read as."""
+
+_COLUMNS = (
+    "image", "group", "label", "predicted", "artefact", "target", "measurement", "condition", "method", "value",
+)  # fmt: skip
+
+
+@dataclass
+class Rows:
+    """Measurements per image: every number of a result is an aggregate of some of these."""
+
+    columns: dict[str, list[str | float | None]] = field(default_factory=lambda: {name: [] for name in _COLUMNS})
+
+    def add(self, **values: str | float | None) -> None:
+        """Add a row; columns that are not named stay empty."""
+        assert set(values) <= set(_COLUMNS)
+        for name, column in self.columns.items():
+            column.append(values.get(name))
+
+
+@dataclass(frozen=True)
+class Run:
+    """An audit's result with the data behind it."""
+
+    result: AuditResult
+    rows: Rows
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """What the files of a run were when they were written."""
+
+    files: dict[str, str]
+    """SHA-256 by name of the file."""
+    run: str = ""
+    """Name of the run as its report shows it; empty where there is no report yet."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of all that drew the report: another version may draw it otherwise."""
+    pictures: str = ""
+    """How much the report shows of the audited images."""
+    templates: str = ""
+    """The folder of the user's own templates that drew the report, from the run's; empty for the built-in ones ..."""
+    templates_hash: str = ""
+    """... and what they were."""
+
+
+def save_run(run: Run, reports: Path) -> Path:
+    """Write a run into a new folder below `reports`, whole or not at all; returns the folder.
+
+    Raises
+    ------
+    ReportError
+        The folder cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = result_to_json(run.result)
+    stamp = run.result.provenance.started[:19].replace(":", "").replace("-", "")
+    name = f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    partial = reports / f".{name}.{os.getpid()}.partial"
+    try:
+        partial.mkdir(parents=True)
+        (partial / RESULT).write_text(text, encoding="utf-8")
+        types = {column: pa.float64() if column == "value" else pa.string() for column in _COLUMNS}
+        table = pa.table(
+            {column: pa.array(map(_storable, run.rows.columns[column]), types[column]) for column in _COLUMNS}
+        )
+        pq.write_table(table, partial / ROWS, compression="zstd")
+        _write_arrays(partial / ARRAYS, run.arrays)
+        _write_hashes(partial, Hashes({file: hash_file(partial / file) for file in (RESULT, ROWS, ARRAYS)}))
+        target = reports / name
+        for attempt in range(1, 1000):
+            try:
+                if not target.exists():
+                    os.rename(partial, target)
+                    return target
+            except OSError as fault:  # another process may have been quicker
+                if fault.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+            target = reports / f"{name}-{attempt}"
+        raise ReportError(f"{reports}: no free name for run {name}")
+    except OSError as fault:
+        raise ReportError(f"{reports}: the run cannot be saved: {fault.strerror or fault}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def load_result(folder: Path) -> AuditResult:
+    """Read a run's result.
+
+    Raises
+    ------
+    ReportError
+        The folder is no run, or its result is damaged.
+    """
+    file = folder / RESULT
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ReportError(f"{folder}: no {RESULT} there; wanted the folder of a saved run") from None
+    except (OSError, UnicodeDecodeError) as fault:
+        raise ReportError(f"{file}: cannot be read: {fault}") from None
+    try:
+        return result_from_json(text, str(file))
+    except (RecursionError, ValueError) as fault:  # nesting or a number that no reader of JSON takes
+        raise ReportError(f"{file}: damaged: {fault}") from None
+
+
+class SavedArrays(Arrays):
+    """A run's pictures and maps, each read when it is asked for: all of them at once may not fit into memory.
+
+    Raises
+    ------
+    ReportError
+        They are missing or damaged; of one array this is found when it is read.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        with self._told():
+            self._archive = zipfile.ZipFile(file)
+            names = _decode(self._archive.read("names.npy"))
+            self._keys = {str(name): f"a{number}.npy" for number, name in enumerate(names)}
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        key = self._keys[name]
+        with self._told():
+            return _decode(self._archive.read(key))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise ReportError(f"{self._file}: missing; the run cannot be shown without its pictures") from None
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
+            raise ReportError(f"{self._file}: damaged: {fault}") from None
+
+
+def _decode(data: bytes) -> npt.NDArray[Any]:
+    """An array as `numpy.save` writes it, without the copies that `numpy.load` makes of a zip's members."""
+    buffer = io.BytesIO(data)
+    if np.lib.format.read_magic(buffer) == (1, 0):
+        shape, is_turned, dtype = np.lib.format.read_array_header_1_0(buffer)
+        if not is_turned and not dtype.hasobject:
+            return np.frombuffer(data, dtype, offset=buffer.tell()).reshape(shape)
+    buffer.seek(0)
+    values: npt.NDArray[Any] = np.lib.format.read_array(buffer, allow_pickle=False)
+    return values
+
+
+def load_arrays(folder: Path) -> Arrays:
+    """Read a run's pictures and maps, each when it is asked for.
+
+    Raises
+    ------
+    ReportError
+        They are missing or damaged.
+    """
+    return SavedArrays(folder / ARRAYS)
+
+
+def load_hashes(folder: Path) -> Hashes | None:
+    """Read what a run's files were when they were written; None where nobody wrote it down.
+
+    Raises
+    ------
+    ReportError
+        The record is damaged.
+    """
+    file = folder / HASHES
+    try:
+        return pydantic.TypeAdapter(Hashes).validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, pydantic.ValidationError) as fault:
+        raise ReportError(f"{file}: damaged: {str(fault).splitlines()[0]}") from None
+
+
+def record_report(
+    folder: Path, names: Iterable[str], versions: Mapping[str, str], pictures: str, own: OwnTemplates | None
+) -> list[str]:
+    """Add the hashes of a new report to a run's; those of its evidence stay as they were first written.
+
+    Without templates, the circumstances recorded stay: what was written needs none of them.
+
+    Returns
+    -------
+    list[str]
+        Pages that lie there and were drawn otherwise than the new one: their hashes are no longer known.
+    """
+    known = load_hashes(folder) or Hashes({})
+    drawn = Hashes({}, folder.absolute().name, dict(versions), pictures)
+    if own is not None and own.files:
+        origin = Path(os.path.relpath(own.folder.resolve(), folder.resolve())).as_posix()
+        drawn = replace(drawn, templates=origin, templates_hash=own.digest)
+    if own is None and known.run:
+        drawn = replace(known, files={})
+    new = {name: hash_file(folder / name) for name in names}
+    is_other = replace(known, files={}) != drawn
+    other = [name for name in PAGES if is_other and name not in new and name in known.files]
+    kept = {
+        name: digest
+        for name, digest in known.files.items()
+        if name not in other and (not is_beside(name) or ((folder / name).exists() and "report.html" not in other))
+    }
+    _write_hashes(folder, replace(drawn, files=kept | new))
+    return [name for name in other if (folder / name).exists()]
+
+
+def hash_file(file: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _storable(value: str | float | None) -> str | float | None:
+    """Halves of surrogate pairs, which names of files may hold and UTF-8 may not, written out."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
+
+
+def _write_arrays(file: Path, arrays: Arrays) -> None:
+    """As `numpy.savez` does, under plain names: keys hold user text, which must not become paths inside a zip.
+
+    What hardly shrinks is stored as it is: maps are noise to a compressor, and are read sooner without one.
+    """
+    names = np.array(list(arrays), dtype=np.str_)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, values in [
+            ("names", names),
+            *((f"a{number}", values) for number, values in enumerate(arrays.values())),
+        ]:
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.asanyarray(values), allow_pickle=False)
+            sample = buffer.getvalue()[:_SAMPLE]
+            shrinks = len(zlib.compress(sample)) < _WORTHWHILE * len(sample)
+            way = zipfile.ZIP_DEFLATED if shrinks else zipfile.ZIP_STORED
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getbuffer(), way)
+
+
+_SAMPLE, _WORTHWHILE = 2**16, 0.7
+"""Bytes of an array that are tried, and how far they must shrink."""
+
+
+def _write_hashes(folder: Path, hashes: Hashes) -> None:
+    write_files({folder / HASHES: (json.dumps(asdict(hashes), indent=2) + "\n").encode()})

@@ -1,1 +1,0 @@
-"""Studies: a method that explains, applied to the audited model and images, measured and recorded."""

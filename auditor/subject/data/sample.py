@@ -1,0 +1,329 @@
+"""A seeded sample of a source, in the shape and with the classes of a model, read batch by batch."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from auditor.config.file import AuditConfig
+from auditor.config.options import suggest
+from auditor.errors import DataError
+from auditor.measure.measurement import SkippedImage
+from auditor.subject.data.manifests import WrittenLabel
+from auditor.subject.data.pictures import CorruptImageError, RawImage
+from auditor.subject.data.sources import Label, Source
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Fit = Literal["exact", "resize", "crop"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images of the sample, ready for a classifier."""
+
+    positions: npt.NDArray[np.int64]
+    """Rows of the sample, (n,)."""
+    images: Floats
+    """(n, height, width, channels) in [0, 1]."""
+    ids: list[str]
+
+
+class Dataset:
+    """A seeded sample of a source, in the shape and with the classes of a model."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        classes: tuple[str, ...],
+        image_shape: tuple[int, int, int],
+        multilabel: bool = False,
+        limit: int | None = None,
+        seed: int = 0,
+        fit: Fit = "exact",
+        max_corrupt: float = 0.05,
+        where: str = "data",
+    ) -> None:
+        """Choose the sample.
+
+        Parameters
+        ----------
+        where
+            What errors name as their place.
+
+        Raises
+        ------
+        DataError
+            No images, ids that are not unique, or labels that the model lacks.
+        """
+        if not source.ids:
+            raise DataError(f"{where}: there are no images")
+        commonest, count = Counter(source.ids).most_common(1)[0]
+        if count > 1:
+            raise DataError(f"{where}: got id {commonest!r} for {count} images, wanted an id of its own for each")
+        self._source = source
+        self._where = where
+        self._shape = image_shape
+        self._fit = fit
+        self._max_corrupt = max_corrupt
+        self.available = len(source.ids)
+        try:
+            truth = None if source.labels is None else _truth(source.labels, classes, multilabel)
+        except DataError as fault:
+            raise DataError(f"{where}: {fault}") from None
+        self._chosen = _sample(truth, self.available, limit, seed)
+        self.ids = [source.ids[at] for at in self._chosen]
+        groups = source.groups or source.ids
+        self.groups = np.array([groups[at] for at in self._chosen])
+        self.masks: dict[str, Path] | None = None
+        """Mask pictures of sampled images by their ids; None where the data name none."""
+        if source.masks is not None:
+            named = ((source.ids[at], source.masks[at]) for at in self._chosen)
+            self.masks = {identity: mask for identity, mask in named if mask is not None}
+        self.truth: Bools | None = None if truth is None else truth[self._chosen]
+        """Which classes (images, classes) each sampled image has; None where the data have no labels."""
+        self.labelled: Bools = _is_labelled(source.labels, self.available)[self._chosen]
+        """Which sampled images (images,) have a label."""
+        self.skipped: dict[int, SkippedImage] = {}
+        """Images that could not be used, by their row in the sample."""
+        self._digest: str | None = source.sha256()
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def array(self, name: str) -> npt.NDArray[Any] | None:
+        """A further array or column of the source, at the sampled images."""
+        values = self._source.array(name)
+        if values is None:
+            return None
+        if values.ndim == 0 or len(values) != self.available:
+            wanted = f"wanted a value for each of {self.available} images"
+            raise DataError(f"{self._where}: array {name!r} has shape {values.shape}, {wanted}")
+        return values[self._chosen]
+
+    def batches(self, size: int, positions: Sequence[int] | None = None) -> Iterator[Batch]:
+        """Stream the sample, or some rows of it (ascending), leaving out what cannot be read.
+
+        Raises
+        ------
+        DataError
+            Too large a share of the images is corrupt, or one has the wrong size.
+        """
+        rows = list(range(len(self))) if positions is None else list(positions)
+        row_of = {int(self._chosen[row]): row for row in rows}
+        kept: list[tuple[int, Floats]] = []
+        for at, raw in self._source.stream(sorted(row_of)):
+            row = row_of[at]
+            try:
+                if isinstance(raw, CorruptImageError):
+                    raise raw
+                kept.append((row, to_model_image(raw, self._shape, self._fit, self.ids[row])))
+            except CorruptImageError as fault:
+                self.skipped[row] = SkippedImage(self.ids[row], str(fault))
+                self._refuse_too_many()
+            except DataError as fault:
+                raise DataError(f"{self._where}: {fault}") from None
+            if len(kept) == size:
+                yield self._batch(kept)
+                kept = []
+        if kept:
+            yield self._batch(kept)
+
+    def images(self, positions: Sequence[int]) -> Floats:
+        """A few images of the sample by row, all at once, in ascending order of the rows."""
+        parts = [batch.images for batch in self.batches(64, sorted(positions))]
+        return np.concatenate(parts) if parts else np.empty((0, *self._shape), np.float32)
+
+    def sha256(self) -> str:
+        """Of the source's file, else of the sampled pixels as the model gets them, and their labels."""
+        if self._digest is None:
+            digest = hashlib.sha256()
+            for batch in self.batches(64):
+                digest.update(batch.images.tobytes())
+            if self.truth is not None:
+                digest.update(self.truth.tobytes())
+            self._digest = digest.hexdigest()
+        return self._digest
+
+    def _batch(self, kept: list[tuple[int, Floats]]) -> Batch:
+        rows = np.array([row for row, _ in kept], dtype=np.int64)
+        return Batch(rows, np.stack([image for _, image in kept]), [self.ids[row] for row in rows])
+
+    def _refuse_too_many(self) -> None:
+        share = len(self.skipped) / len(self)
+        if share > self._max_corrupt:
+            first = next(iter(self.skipped.values()))
+            raise DataError(
+                f"{self._where}: at least {len(self.skipped)} of {len(self)} images cannot be used, more than "
+                f"data.max_corrupt = {self._max_corrupt:g}; the first is {first.image}: {first.reason}"
+            )
+
+
+def open_dataset(
+    config: AuditConfig,
+    source: Source,
+    *,
+    classes: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    multilabel: bool,
+) -> Dataset:
+    """The sample that a configuration asks for.
+
+    Raises
+    ------
+    DataError
+        See `Dataset`.
+    """
+    section = config.data
+    return Dataset(
+        source,
+        classes=classes,
+        image_shape=image_shape,
+        multilabel=multilabel,
+        limit=None if section.limit == "all" else section.limit,
+        seed=section.seed,
+        fit=section.fit,
+        max_corrupt=section.max_corrupt,
+        where=f"{config.place('data', 'source')}: data.source",
+    )
+
+
+def to_model_image(raw: RawImage, shape: tuple[int, int, int], fit: Fit, name: str) -> Floats:
+    """A raw image as float32 (height, width, channels) in [0, 1], in the shape of the model.
+
+    Raises
+    ------
+    CorruptImageError
+        Values are not finite.
+    DataError
+        The size or the range is wrong: a fault of the whole data set rather than of one image.
+    """
+    image = raw[..., None] if raw.ndim == 2 else raw
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
+        raise DataError(f"image {name} has shape {raw.shape}, wanted (height, width) or with 1 or 3 channels last")
+    if image.dtype == np.uint8:
+        pixels = image.astype(np.float32) / 255.0
+    elif np.issubdtype(image.dtype, np.floating):
+        pixels = image.astype(np.float32)
+        if not np.isfinite(pixels).all():
+            raise CorruptImageError("pixels are NaN or infinite")
+        low, high = float(pixels.min()), float(pixels.max())
+        if low < 0 or high > 1:
+            raise DataError(f"image {name} is {image.dtype} in [{low:g}, {high:g}], wanted uint8 or float in [0, 1]")
+    else:
+        raise DataError(f"image {name} is {image.dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
+    height, width, channels = shape
+    if pixels.shape[:2] != (height, width):
+        if fit == "exact":
+            got = f"{pixels.shape[1]} x {pixels.shape[0]}"
+            raise DataError(
+                f'image {name} is {got} pixels, the model takes {width} x {height}; set data.fit = "resize" or "crop"'
+            )
+        pixels = fit_to(pixels, height, width, crop=fit == "crop")
+    if pixels.shape[2] < channels:
+        pixels = np.repeat(pixels, channels, axis=2)
+    elif pixels.shape[2] > channels:
+        pixels = to_grey(pixels)
+    return pixels
+
+
+def to_grey(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Luminance (ITU-R BT.601) of colour values (..., 3), as (..., 1)."""
+    return np.asarray(image @ np.array([0.299, 0.587, 0.114], dtype=image.dtype))[..., None]
+
+
+def fit_to(image: Floats, height: int, width: int, *, crop: bool) -> Floats:
+    """An image (h, w, c) in another size, each pixel the mean of what falls into it; or, undistorted, its centre."""
+    rows, columns = image.shape[:2]
+    if crop:
+        scale = max(height / rows, width / columns)
+        rows, columns = max(height, round(rows * scale)), max(width, round(columns * scale))
+    else:
+        rows, columns = height, width
+    planes = [
+        np.asarray(Image.fromarray(image[..., channel]).resize((columns, rows), Image.Resampling.BILINEAR))
+        for channel in range(image.shape[2])
+    ]
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return np.clip(np.stack(planes, axis=-1)[top : top + height, left : left + width], 0, 1)
+
+
+def _truth(labels: Sequence[Label], classes: tuple[str, ...], multilabel: bool) -> Bools:
+    """Which classes (images, classes) each image has."""
+    number_of = {name: number for number, name in enumerate(classes)}
+    truth = np.zeros((len(labels), len(classes)), dtype=bool)
+    unknown: dict[str, int] = {}
+    for row, label in enumerate(labels):
+        if isinstance(label, np.ndarray):
+            label = label.tolist()
+        if multilabel and isinstance(label, (list, tuple)):
+            if len(label) != len(classes):
+                raise DataError(f"a multilabel row has {len(label)} values, wanted {len(classes)}: one per class")
+            wrong = [value for value in label if value not in (0, 1)]
+            if wrong:
+                raise DataError(f"a multilabel row holds {wrong[0]!r}, wanted 0 or 1 for each class")
+            truth[row] = np.asarray(label, dtype=bool)
+            continue
+        if isinstance(label, (list, tuple)):
+            raise DataError(f"a label is a row of {len(label)} values, wanted a class, by its name or number")
+        if label is None:
+            continue
+        for part in _parts(label, number_of) if multilabel else [label]:
+            number = _number(part, number_of)
+            if 0 <= number < len(classes):
+                truth[row, number] = True
+            else:
+                unknown[str(part)] = unknown.get(str(part), 0) + 1
+    if unknown:
+        listed = ", ".join(
+            f"{name!r} ({count} image{'s' if count > 1 else ''})" for name, count in sorted(unknown.items())[:20]
+        )
+        raise DataError(f"labels that the model lacks: {listed}{suggest(next(iter(unknown)), list(classes))}")
+    return truth
+
+
+def _parts(label: Label, number_of: Mapping[str, int]) -> list[Label]:
+    """The several classes of a written label."""
+    if isinstance(label, WrittenLabel) and label not in number_of:
+        return [WrittenLabel(part.strip()) for part in label.split("|")]
+    return [label]
+
+
+def _number(label: Label, number_of: Mapping[str, int]) -> int:
+    """The number of a class; -1 where there is none of that name."""
+    if isinstance(label, (int, np.integer)):
+        return int(label)
+    number = number_of.get(str(label), -1)
+    if number < 0 and isinstance(label, WrittenLabel) and re.fullmatch(r"\d+(\.0)?", label):
+        # where classes are called by numbers of their own, a number that is none of them is no place among them
+        return -1 if any(name.isdecimal() for name in number_of) else int(float(label))
+    return number
+
+
+def _is_labelled(labels: Sequence[Label] | None, count: int) -> Bools:
+    return np.zeros(count, bool) if labels is None else np.array([label is not None for label in labels])
+
+
+def _sample(truth: Bools | None, available: int, limit: int | None, seed: int) -> npt.NDArray[np.int64]:
+    """Ascending positions of a seeded sample, as even over the classes as they allow."""
+    if limit is None or limit >= available:
+        return np.arange(available)
+    order = np.random.default_rng(seed).permutation(available)
+    if truth is None:
+        return np.sort(order[:limit])
+    first_class = np.where(truth.any(axis=1), truth.argmax(axis=1), truth.shape[1])[order]
+    turn = np.zeros(available, dtype=np.int64)
+    for number in np.unique(first_class):
+        members = np.flatnonzero(first_class == number)
+        turn[members] = np.arange(len(members))
+    return np.sort(order[np.argsort(turn, kind="stable")[:limit]])

@@ -1,0 +1,326 @@
+"""Where images come from: an npz, a manifest, a folder or a function. All are streamed, never held as a whole.
+
+A source is opened once for its index (ids, labels, groups) and then streamed, in order, as often as needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.config.file import AuditConfig
+from auditor.config.options import is_function_spec
+from auditor.errors import DataError
+from auditor.subject.data.manifests import MANIFESTS, read_manifest
+from auditor.subject.data.pictures import PICTURES, CorruptImageError, RawImage, stream_pictures
+
+Label = int | str | Sequence[Any] | None
+
+
+_UNREADABLE = (
+    OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What numpy and zipfile raise on a damaged `.npz`."""
+
+
+class Source(Protocol):
+    """Where images come from."""
+
+    ids: list[str]
+    labels: list[Label] | None
+    groups: list[str] | None
+    masks: list[Path | None] | None
+    """A mask picture for each image, where the data name any."""
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
+        """The images at these ascending positions, one after the other."""
+
+    def array(self, name: str) -> npt.NDArray[Any] | None:
+        """A further array or column over all images, or None."""
+
+    def sha256(self) -> str | None:
+        """Of the file, where the source is one file."""
+
+
+def open_source(config: AuditConfig) -> Source:
+    """Open the data source that a configuration names.
+
+    Raises
+    ------
+    ConfigError
+        The source does not exist or is of no known kind.
+    DataError
+        It cannot be read.
+    """
+    spec = config.data.source
+    where = f"{config.place('data', 'source')}: data.source: "
+    if is_function_spec(spec):
+        return FunctionSource(config.function(("data", "source"), spec), f"{where}{spec}")
+    path = config.path(spec)
+    if path.is_dir():
+        return FolderSource(path, where=where)
+    kind = path.suffix.lower()
+    if kind == ".npz" and path.is_file():
+        return NpzSource(path, where=where)
+    if kind in MANIFESTS and path.is_file():
+        return ManifestSource(path, where=where)
+    got = "not a known kind of file" if path.is_file() else "no such file or folder"
+    wanted = f"wanted an .npz, {' or '.join(MANIFESTS)} file, a folder of pictures, or package.module:function"
+    raise config.fault(("data", "source"), f"{path}: {got}; {wanted}")
+
+
+def first_image_shape(source: Source) -> tuple[int, int, int] | None:
+    """Height, width and channels of the first readable image."""
+    for _, raw in source.stream(range(min(len(source.ids), 20))):
+        if not isinstance(raw, CorruptImageError) and raw.ndim in (2, 3):
+            return (*raw.shape[:2], raw.shape[2] if raw.ndim == 3 else 1)
+    return None
+
+
+class NpzSource:
+    """An `.npz` with `images` (n, h, w[, c]) and perhaps `labels`, `groups` and `ids`; images are streamed from it."""
+
+    def __init__(self, file: Path, *, where: str = "") -> None:
+        self._file = file
+        self._name = f"{where}{file}"
+        if not zipfile.is_zipfile(file):
+            raise DataError(f"{self._name}: not a readable .npz: it is no zip archive, or it is cut short")
+        try:
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+                self._names = list(arrays.files)
+            if "images" not in self._names:
+                raise DataError(f"{self._name}: no array 'images'; it holds {', '.join(self._names) or 'nothing'}")
+            shape, dtype = self._header()
+        except _UNREADABLE as fault:
+            raise DataError(f"{self._name}: not a readable .npz: {fault}") from None
+        if not (dtype == np.uint8 or np.issubdtype(dtype, np.floating)):
+            raise DataError(f"{self._name}: images are {dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
+        if len(shape) not in (3, 4) or 0 in shape[1:]:
+            raise DataError(f"{self._name}: images have shape {shape}, wanted (n, height, width[, channels])")
+        self._count = shape[0]
+        labels, groups, ids = (self._column(name) for name in ("labels", "groups", "ids"))
+        self.labels: list[Label] | None = None if labels is None else list(labels.tolist())
+        self.masks: list[Path | None] | None = None
+        self.ids = _numbered(self._count) if ids is None else [str(identity) for identity in ids]
+        self.groups = None
+        if groups is not None:  # an image without a group is one by itself
+            self.groups = [str(group) or identity for group, identity in zip(groups, self.ids, strict=True)]
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
+        """See `Source.stream`."""
+        shape, dtype = self._header()
+        size = int(np.prod(shape[1:])) * dtype.itemsize
+        with zipfile.ZipFile(self._file) as archive, archive.open("images.npy") as member:
+            _read_header(member)
+            at = 0
+            for position in wanted:
+                try:
+                    while at < position:
+                        at += 1
+                        member.read(size)
+                    data = member.read(size)
+                    at += 1
+                    image = np.frombuffer(data, dtype).reshape(shape[1:])
+                except _UNREADABLE as fault:
+                    raise DataError(f"{self._name}: image {position} cannot be read: {fault}") from None
+                yield position, image
+
+    def array(self, name: str) -> npt.NDArray[Any] | None:
+        """See `Source.array`."""
+        if name not in self._names:
+            return None
+        try:
+            with self._file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+                values: npt.NDArray[Any] = arrays[name]
+        except _UNREADABLE as fault:
+            if "allow_pickle" in str(fault):  # numpy advises to allow it, and a pickle may run any code
+                reason = "holds pickled objects, which are never opened; save it as text, numbers or booleans"
+            else:
+                reason = f"cannot be read: {fault}"
+            raise DataError(f"{self._name}: array {name!r} {reason}") from None
+        return values
+
+    def sha256(self) -> str:
+        """See `Source.sha256`."""
+        digest = hashlib.sha256()
+        with self._file.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def _column(self, name: str) -> npt.NDArray[Any] | None:
+        values = self.array(name)
+        if values is not None and (values.ndim == 0 or len(values) != self._count):
+            got = "one value" if values.ndim == 0 else str(len(values))
+            raise DataError(f"{self._name}: got {got} {name} for {self._count} images, wanted one each")
+        return values
+
+    def _header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        with zipfile.ZipFile(self._file) as archive, archive.open("images.npy") as member:
+            shape, fortran, dtype = _read_header(member)
+        if fortran:
+            raise DataError(f"{self._name}: images are stored in Fortran order, wanted C order")
+        return shape, dtype
+
+
+class FolderSource:
+    """A folder with a folder of pictures per class, or with unlabelled pictures directly in it."""
+
+    def __init__(self, folder: Path, *, where: str = "") -> None:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        loose = [entry for entry in entries if _is_picture(entry) and not entry.is_dir()]
+        classed = [
+            file
+            for entry in entries
+            if entry.is_dir()
+            for file in sorted(entry.rglob("*"))
+            if _is_picture(file) and not any(part.startswith(".") for part in file.relative_to(entry).parts)
+        ]
+        wanted = "wanted a folder per class, or unlabelled pictures alone"
+        if not loose and not classed:
+            raise DataError(f"{where}{folder}: no pictures ({', '.join(sorted(PICTURES))}); {wanted}")
+        if loose and classed:
+            one, other = _printable(loose[0].name), _printable(classed[0].relative_to(folder).as_posix())
+            got = (
+                f"got pictures both directly in it ({len(loose)}, as {one}) and in folders ({len(classed)}, as {other})"
+            )
+            raise DataError(f"{where}{folder}: {got}; {wanted}")
+        self._files = loose or classed
+        relative = [file.relative_to(folder) for file in self._files]
+        self.ids = [_printable(path.as_posix()) for path in relative]
+        self.labels: list[Label] | None = None if loose else [_printable(path.parts[0]) for path in relative]
+        self.groups: list[str] | None = None
+        self.masks: list[Path | None] | None = None
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
+        """See `Source.stream`."""
+        return stream_pictures(self._files, wanted)
+
+    def array(self, name: str) -> npt.NDArray[Any] | None:
+        """See `Source.array`; a folder has none."""
+        del name
+        return None
+
+    def sha256(self) -> str | None:
+        """See `Source.sha256`; a folder is no single file."""
+        return None
+
+
+class ManifestSource:
+    """The pictures that a table names, with their labels, groups and masks."""
+
+    def __init__(self, file: Path, *, where: str = "") -> None:
+        self._manifest = read_manifest(file, where)
+        self.ids = self._manifest.ids
+        self.labels: list[Label] | None = self._manifest.labels
+        self.groups = self._manifest.groups
+        self.masks = self._manifest.masks
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
+        """See `Source.stream`."""
+        return stream_pictures(self._manifest.files, wanted)
+
+    def array(self, name: str) -> npt.NDArray[Any] | None:
+        """See `Source.array`: a column of true and false."""
+        return self._manifest.flags(name)
+
+    def sha256(self) -> str | None:
+        """See `Source.sha256`; the pictures lie in files of their own."""
+        return None
+
+
+class FunctionSource:
+    """A function that returns an iterable of (image, label or None, id, group or None).
+
+    It is called again for every pass and must give the same images in the same order each time.
+    """
+
+    def __init__(self, function: Callable[[], Any], name: str) -> None:
+        self._function = function
+        self._name = name
+        self.ids = []
+        labels: list[Label] = []
+        groups: list[str] = []
+        for _, label, identity, group in self._items():
+            self.ids.append(str(identity))
+            labels.append(label)
+            groups.append(str(identity if group is None else group))
+        self.labels: list[Label] | None = None if all(label is None for label in labels) else labels
+        self.groups: list[str] | None = groups
+        self.masks: list[Path | None] | None = None
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
+        """See `Source.stream`."""
+        remaining = iter(wanted)
+        position = next(remaining, None)
+        for at, (image, _, identity, _) in enumerate(self._items()):
+            if position is None:
+                return
+            if at < position:
+                continue
+            if str(identity) != self.ids[at]:
+                raise DataError(
+                    f"{self._name}: image {at} was {self.ids[at]} and is now {identity}; the order must stay"
+                )
+            yield at, _as_array(image)
+            position = next(remaining, None)
+        if position is not None:
+            raise DataError(
+                f"{self._name}: image {position} was {self.ids[position]} and is gone; the images must stay"
+            )
+
+    def array(self, name: str) -> npt.NDArray[Any] | None:
+        """See `Source.array`; a function has none."""
+        del name
+        return None
+
+    def sha256(self) -> str | None:
+        """See `Source.sha256`; a function is no file."""
+        return None
+
+    def _items(self) -> Iterator[tuple[Any, Label, Any, Any]]:
+        try:
+            for item in self._function():
+                if not isinstance(item, tuple) or len(item) != 4:
+                    raise DataError(f"{self._name}: got {type(item).__name__}, wanted (image, label, id, group)")
+                yield item
+        except DataError:
+            raise
+        except Exception as fault:  # the user's code may raise anything
+            raise DataError(f"{self._name} failed: {type(fault).__name__}: {fault}") from None
+
+
+def _read_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(member)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(member)
+    return shape, fortran, dtype
+
+
+def _as_array(image: Any) -> RawImage | CorruptImageError:
+    try:
+        return np.asarray(image)
+    except Exception as fault:  # the user's object may be anything
+        return CorruptImageError(f"not an array: {fault}")
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in PICTURES
+
+
+def _printable(path: str) -> str:
+    """A path in which bytes of a file name that are no UTF-8 are spelt out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _numbered(count: int) -> list[str]:
+    digits = len(str(max(count - 1, 0)))
+    return [f"{number:0{digits}d}" for number in range(count)]

@@ -1,0 +1,1 @@
+"""Models behind one protocol, whatever they were written with."""

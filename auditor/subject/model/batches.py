@@ -1,0 +1,51 @@
+"""Cuts images into batches of one size, the last one padded, and joins what a model gives for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.subject.model.classifier import Floats, Linearisation
+
+
+def cut_batches(values: npt.NDArray[Any], size: int) -> Iterator[npt.NDArray[Any]]:
+    """Batches of exactly `size`; the last image fills up the last one."""
+    for start in range(0, len(values), size):
+        part = values[start : start + size]
+        missing = size - len(part)
+        yield np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+
+
+def gather(batches: Iterator[list[npt.NDArray[Any]]], count: int) -> list[Floats]:
+    """Arrays (count, ...) from those of each batch; a batch's own arrays are let go at once, which is faster."""
+    gathered: list[Floats] = []
+    at = 0
+    for parts in batches:
+        if not gathered:
+            gathered = [np.empty((count, *part.shape[1:]), np.float32) for part in parts]
+        for whole, part in zip(gathered, parts, strict=True):
+            rows = whole[at : at + len(part)]
+            rows[:] = part[: len(rows)]
+        at += len(parts[0])
+    return gathered
+
+
+def join(parts: list[Linearisation]) -> Linearisation:
+    """One linearisation of all images, of those of some after another."""
+    ends = np.cumsum([len(part.scores) for part in parts])[:-1]
+
+    def pull_back(by_scores: Floats | None, by_features: Mapping[str, Floats]) -> Floats:
+        scores = [None] * len(parts) if by_scores is None else np.split(by_scores, ends)
+        features = {layer: np.split(slope, ends) for layer, slope in by_features.items()}
+        return np.concatenate(
+            [
+                part.pull_back(scores[at], {layer: slopes[at] for layer, slopes in features.items()})
+                for at, part in enumerate(parts)
+            ]
+        )
+
+    joined = {layer: np.concatenate([part.features[layer] for part in parts]) for layer in parts[0].features}
+    return Linearisation(np.concatenate([part.scores for part in parts]), joined, pull_back)

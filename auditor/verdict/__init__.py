@@ -1,0 +1,1 @@
+"""Images tried, effects measured, one rule, one finding."""

@@ -1,1 +1,0 @@
-"""What the report shows of a result, as text and pictures, a module per part of the page."""
