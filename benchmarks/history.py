@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from auditor.report.index_page import PAGE, refresh_index
+from auditor.report.index_page import INDEX_PAGE, refresh_index
 from auditor.run.index import INDEX, add_lines
 from auditor.run.result import result_to_json
 from tests.synthetic import make_history, make_result
@@ -52,7 +52,7 @@ def main() -> None:
             walls.append(time.perf_counter() - started)
             processors.append(time.process_time() - worked)
         assert len(listing.entries) == count
-        size = (folder / PAGE).stat().st_size
+        size = (folder / INDEX_PAGE).stat().st_size
     print(f"{count} runs: {statistics.median(walls):.2f} s, {statistics.median(processors):.2f} s of processor time")
     print(f"first {walls[0]:.2f} s (with one run to read); the page has {size / 1e6:.1f} MB")
 

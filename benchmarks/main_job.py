@@ -37,8 +37,8 @@ def time_verdicts(is_scan: bool) -> list[float]:
     from auditor.auditing.opening import open_subject
     from auditor.config.file import read_config
     from auditor.explain.table import METHODS
-    from auditor.measure.measurement import Rule
     from auditor.verdict.findings import judge_all
+    from auditor.verdict.record import Rule
     from auditor.verdict.trial import survey
 
     settings = read_config(ROOT / "audit.toml", ("data.limit=300",), kinds=ARTEFACT_KINDS, methods=METHODS)

@@ -28,9 +28,10 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 from scipy.ndimage import gaussian_filter
 
-from auditor.measure.measurement import MapRecord
+from auditor.explain.attribution.record import MapRecord
+from auditor.measure.ledger import Rows
 from auditor.report.write import write_report
-from auditor.run.store import Rows, Run, save_run
+from auditor.run.store import Run, save_run
 from tests.synthetic import make_arrays, make_result
 from tests.web import CHROMIUM, FLAGS, first_paint, layout_shift
 

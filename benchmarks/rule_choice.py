@@ -24,9 +24,9 @@ import numpy as np
 
 from auditor.lab.table import area_under_curve, gather_evidence
 from auditor.lab.training import make_recipes, measure_behaviour, name_truth, split_of, train_all
-from auditor.measure.measurement import Rule
 from auditor.verdict.effects import margin_of
 from auditor.verdict.observations import Evidence
+from auditor.verdict.record import Rule
 
 QUANTILES = {
     "no class contrast": None,

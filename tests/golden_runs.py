@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from auditor.measure.ledger import Arrays, Rows
+from auditor.run.files import HASHES
 from auditor.run.result import AuditResult
-from auditor.run.store import HASHES, Arrays, Rows, Run, save_run
+from auditor.run.store import Run, save_run
 from tests.synthetic import absent, make_arrays, make_finding, make_result, measure
 
 FOLDER = Path(__file__).parent / "golden" / "runs"

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from auditor.artefacts.record import ArtefactRecord
+from auditor.explain.attribution.record import Agreement, Exemplar, MapRecord, MethodRecord, RegionScores
 from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.explain.errors.record import (
     ContrastExemplar,
@@ -46,26 +48,12 @@ from auditor.explain.trust.record import (
     TrustRecord,
     TrustTest,
 )
-from auditor.measure.measurement import (
-    Agreement,
-    ArtefactRecord,
-    ClassAccuracy,
-    DataRecord,
-    DosePoint,
-    Exemplar,
-    Finding,
-    MapRecord,
-    Measurement,
-    MethodRecord,
-    ModelRecord,
-    Provenance,
-    RegionScores,
-    Rule,
-    ScannedTarget,
-    SkippedImage,
-)
+from auditor.measure.measurement import Measurement
 from auditor.run.index import Entry, Outcome
+from auditor.run.provenance import Provenance
 from auditor.run.result import SCHEMA_VERSION, AuditResult
+from auditor.subject.record import ClassAccuracy, DataRecord, ModelRecord, SkippedImage
+from auditor.verdict.record import DosePoint, Finding, Rule, ScannedTarget
 
 FRACTIONS = [0.0, 0.1, 0.5, 1.0]
 METHODS = ("gradient", "grad_cam (conv)")

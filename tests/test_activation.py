@@ -12,6 +12,7 @@ from auditor.artefacts.edits import insert
 from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.artefacts.masks import Masks
 from auditor.errors import OptionError
+from auditor.explain.attribution.record import MethodRecord
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.optima.ascent import Recipe, ascend, evaluate
 from auditor.explain.optima.objectives import (
@@ -32,11 +33,10 @@ from auditor.explain.optima.objectives import (
 )
 from auditor.explain.optima.parametrisation import parametrise
 from auditor.explain.optima.study import activation_maximisation
-from auditor.measure.measurement import Finding, MethodRecord
+from auditor.measure.ledger import Rows
 from auditor.report.write import render_html
-from auditor.run.store import Rows
 from auditor.subject.model.classifier import log_odds
-from auditor.verdict.observations import Population
+from auditor.subject.population import Population
 from tests.closed_form import LinearClassifier, linear, memory_dataset, quadratic, random_images
 from tests.keras_models import SHAPE, small_classifier
 from tests.synthetic import make_arrays, make_finding, make_result, measure
@@ -267,7 +267,7 @@ def planted(strength):
     return LinearClassifier(weights, np.zeros(5, np.float32), output="softmax")
 
 
-def inquire(classifier, artefacts, seed=0, verdict="relies"):
+def inquire(classifier, artefacts, seed=0):
     images = random_images(40, classifier.image_shape)
     dataset = memory_dataset(classifier, images, [f"class {number % 5}" for number in range(40)])
     scores = classifier.scores(images)
@@ -279,7 +279,8 @@ def inquire(classifier, artefacts, seed=0, verdict="relies"):
         dataset=dataset,
         images=Population(positions, odds, predicted, dataset.truth, dataset.labelled, dataset.groups),
         artefacts=artefacts,
-        findings=[Finding(each.name, "class 1", verdict, None, "none", None, None, "", {}) for each in artefacts],
+        carriers=[np.zeros(40, bool) for _ in artefacts],
+        targets=[1 for _ in artefacts],
         mean_image=images.mean(axis=0),
         attributions={},
         rows=Rows(),

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from auditor.errors import ReportError
-from auditor.run.store import ARRAYS, Rows, Run, load_arrays, save_run
+from auditor.measure.ledger import Rows
+from auditor.run.files import ARRAYS
+from auditor.run.store import Run, load_arrays, save_run
 from tests.synthetic import make_result, without_studies
 
 RANDOM = np.random.default_rng(0)

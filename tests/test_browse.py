@@ -19,12 +19,13 @@ from pathlib import Path
 import pytest
 import uvicorn
 
+from auditor.measure.ledger import Rows
 from auditor.report.browse import allowed_hosts, make_app
 from auditor.report.index_page import render_index
 from auditor.report.trends import MOST_POINTS
 from auditor.report.write import write_report
 from auditor.run.index import Listing
-from auditor.run.store import Rows, Run, save_run
+from auditor.run.store import Run, save_run
 from tests.small_world import Command
 from tests.synthetic import make_arrays, make_history, make_result, without_studies
 from tests.test_history import HOSTILE

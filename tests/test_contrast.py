@@ -16,14 +16,14 @@ from auditor.explain.errors.mending import Cases, try_artefact
 from auditor.explain.errors.record import ContrastIntervention, ContrastRecord
 from auditor.explain.errors.study import contrastive
 from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.measure.ledger import Rows
 from auditor.report.sections.errors import view_contrast
-from auditor.run.store import Rows
 from auditor.subject.model.classifier import log_odds, predicted_classes
 from auditor.subject.model.keras import KerasClassifier
-from auditor.verdict.observations import Population
+from auditor.subject.population import Population
 from tests.closed_form import ExponentialClassifier, LinearClassifier, linear, memory_dataset, quadratic, random_images
 from tests.keras_models import SHAPE, in_every_shape, small_classifier
-from tests.synthetic import make_arrays, make_finding, make_result
+from tests.synthetic import make_arrays, make_result
 
 METHODS = sorted(ATTRIBUTIONS)
 OPTIONS = {"smoothgrad": {"samples": 16, "tolerance": 1e-6}, "integrated_gradients": {"nodes": 8, "most_nodes": 8}}
@@ -234,7 +234,8 @@ def make_inquiry(*, stamped: int = 12, labels: bool = True, classifier: LinearCl
         dataset=dataset,
         images=population,
         artefacts=[artefact],
-        findings=[make_finding("stamp", "class 2")],
+        carriers=[np.arange(COUNT) < stamped],
+        targets=[2],
         mean_image=images.mean(axis=0),
         attributions={"gradient": {}, "integrated_gradients": {"baselines": ("black",), "nodes": 2}},
         rows=Rows(),

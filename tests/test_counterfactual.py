@@ -21,12 +21,12 @@ from auditor.explain.counterfactual.search import (
 )
 from auditor.explain.counterfactual.study import study_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
-from auditor.measure.measurement import Finding, Measurement
+from auditor.measure.ledger import Rows
+from auditor.measure.measurement import Measurement
 from auditor.report.sections.counterfactual import view_counterfactual
-from auditor.run.store import Rows
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Floats, log_odds, predicted_classes
-from auditor.verdict.observations import Population
+from auditor.subject.population import Population
 from tests.closed_form import LinearClassifier, MemorySource, linear, quadratic, random_images
 from tests.small_world import Command, World
 from tests.synthetic import make_arrays, make_result
@@ -437,13 +437,13 @@ def inquire(
     region = np.ones((8, 8), bool) if whole_frame else CORNER
     overlay = Overlay(np.where(region, 0.5, 0).astype(np.float32), np.ones((8, 8, 1), np.float32))
     mark = Artefact("mark", "overlay", overlay, 2, "none", {}, {})
-    finding = Finding("mark", "class 2", "relies", "promotes", "high", "insertion", "theta", "it moves", {})
     return Inquiry(
         classifier,
         dataset,
         population,
         [mark],
-        [finding],
+        [np.zeros(count, bool)],
+        [2],
         images.mean(axis=0),
         {},
         Rows(),
@@ -560,7 +560,7 @@ class TestStudy:
         assert entry.measurements["success"].value == 1
 
     def test_is_not_applicable_where_nothing_can_be_asked(self):
-        inquiry = replace(inquire(labels=False), artefacts=[], findings=[])
+        inquiry = replace(inquire(labels=False), artefacts=[], carriers=[], targets=[])
         with pytest.raises(NotApplicableError, match="no labels"):
             study_counterfactuals(inquiry)
 

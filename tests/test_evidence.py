@@ -8,9 +8,9 @@ import pytest
 from auditor.artefacts.edits import insert, uncomposite
 from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.errors import ModelError
-from auditor.measure.measurement import Rule
 from auditor.verdict.findings import judge
 from auditor.verdict.observations import Evidence
+from auditor.verdict.record import Rule
 from auditor.verdict.trial import survey
 from tests.closed_form import linear, memory_dataset, random_images
 

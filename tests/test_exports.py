@@ -17,12 +17,14 @@ import pytest
 from markdown_it import MarkdownIt
 
 from auditor.errors import ReportError
-from auditor.report.exports.formats import EXPORTS, export, load_rows, write_junit, write_sarif
+from auditor.measure.ledger import Rows
+from auditor.report.exports.formats import export, load_rows, write_junit, write_sarif
 from auditor.report.exports.markdown import code, escape, write_markdown
 from auditor.report.words import VERDICTS
 from auditor.report.write import write_report
+from auditor.run.files import FORMATS
 from auditor.run.result import AuditResult
-from auditor.run.store import Rows, Run, save_run
+from auditor.run.store import Run, save_run
 from tests.small_world import Command
 from tests.synthetic import make_arrays, make_finding, make_result, measure
 from tests.test_cli import WITHOUT_TENSORFLOW
@@ -246,7 +248,7 @@ class TestCommand:
     @pytest.mark.parametrize("name", ["junit", "sarif", "markdown", "csv"])
     def test_writes_beside_the_report_what_it_prints(self, run: Path, name: str, command: Command):
         ending = command("export", run, "--format", name)
-        file = run / EXPORTS[name].file
+        file = run / FORMATS[name]
         assert (ending.code, ending.out) == (0, f"{name}: {file}\n")
         assert file.read_bytes() == export(run, name)
 
@@ -280,5 +282,5 @@ class TestCommand:
     def test_a_report_has_the_formats_that_are_asked_for(self, run: Path):
         assert write_report(run, ("junit", "sarif", "markdown")) == []
         for name in ("junit", "sarif", "markdown"):
-            assert (run / EXPORTS[name].file).read_bytes() == export(run, name)
+            assert (run / FORMATS[name]).read_bytes() == export(run, name)
         assert not (run / "report.html").exists()

@@ -23,11 +23,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from auditor.report.comparison import render_comparison
 from auditor.report.exports.formats import export, load_rows, write_csv
-from auditor.report.index_page import PAGE, refresh_index
+from auditor.report.index_page import INDEX_PAGE, refresh_index
 from auditor.report.plots import font_folder
 from auditor.report.write import draw_report, render_html
-from auditor.run.compare import render_comparison
 from auditor.run.result import result_to_json
 from auditor.run.store import load_arrays, load_result
 from tests.golden_forms import (
@@ -139,7 +139,7 @@ def render_page(name: str, folder: Path) -> str:
             shutil.copytree(run, folder / run.name)
             (folder / run.name / "report.html").touch()
         refresh_index(folder)
-        return (folder / PAGE).read_text(encoding="utf-8")
+        return (folder / INDEX_PAGE).read_text(encoding="utf-8")
     if name == "comparison.html":
         results, arrays = [load_result(run) for run in runs[:2]], [load_arrays(run) for run in runs[:2]]
         return render_comparison(("complete", "later"), (results[0], results[1]), (arrays[0], arrays[1]))

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from auditor.errors import ReportError
-from auditor.report.index_page import PAGE, index_policy, refresh_index, render_index
+from auditor.measure.ledger import Rows
+from auditor.report.index_page import INDEX_PAGE, index_policy, refresh_index, render_index
 from auditor.run.index import INDEX, Listing, add_lines, enter_run, is_run_id, locked, read_runs
 from auditor.run.result import result_to_json
-from auditor.run.store import Rows, Run, load_hashes, save_run
+from auditor.run.store import Run, load_hashes, save_run
 from tests.small_world import Command, World
 from tests.synthetic import absent, make_arrays, make_finding, make_history, make_result, measure
 
@@ -94,7 +95,7 @@ class TestIndex:
         (tmp_path / "run-2" / "result.json").write_text(result_to_json(make_result(title="quite another title")))
         (entry,) = refresh_index(tmp_path).entries
         assert (entry.id, entry.title) == ("run-2", "quite another title")
-        assert "run-1" not in (tmp_path / PAGE).read_text()
+        assert "run-1" not in (tmp_path / INDEX_PAGE).read_text()
 
     def test_the_newest_run_comes_first_whatever_its_time_zone(self, tmp_path):
         for name, started in (
@@ -165,7 +166,7 @@ class TestIndex:
         wanted = sorted(f"audit {number}" for number in range(8) for _ in "ab")
         assert sorted(line["title"] for line in lines(tmp_path)) == wanted
         assert len({line["id"] for line in lines(tmp_path)}) == 16
-        assert sorted(re.findall(r"<bdi>(audit \d)</bdi>", (tmp_path / PAGE).read_text())) == wanted
+        assert sorted(re.findall(r"<bdi>(audit \d)</bdi>", (tmp_path / INDEX_PAGE).read_text())) == wanted
         assert not [item.name for item in tmp_path.iterdir() if item.name.startswith(".")]
 
     def test_a_process_that_holds_the_index_is_waited_for_and_then_named(self, tmp_path, monkeypatch):
@@ -206,7 +207,7 @@ class TestFolders:
             "long",
         ):
             assert any(said in fault for fault in listing.faults), said
-        assert (tmp_path / PAGE).read_text().count("Left out: ") == 6
+        assert (tmp_path / INDEX_PAGE).read_text().count("Left out: ") == 6
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
     def test_a_folder_that_cannot_be_written_is_one_clear_error(self, tmp_path):
@@ -221,21 +222,21 @@ class TestFolders:
     def test_a_full_disk_leaves_the_page_as_it_was_and_loses_no_run(self, tmp_path, monkeypatch):
         add_run(tmp_path, "run-1")
         refresh_index(tmp_path)
-        before = (tmp_path / PAGE).read_bytes()
+        before = (tmp_path / INDEX_PAGE).read_bytes()
         add_run(tmp_path, "run-2")
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", lambda descriptor, data: 10)
             with pytest.raises(ReportError, match="No space left on device"):
                 refresh_index(tmp_path)
-        assert (tmp_path / PAGE).read_bytes() == before
+        assert (tmp_path / INDEX_PAGE).read_bytes() == before
         assert {entry.id for entry in refresh_index(tmp_path).entries} == {"run-1", "run-2"}
 
     def test_a_page_that_cannot_be_put_in_place_leaves_no_half_of_it(self, tmp_path):
         add_run(tmp_path, "run-1")
-        (tmp_path / PAGE).mkdir()
+        (tmp_path / INDEX_PAGE).mkdir()
         with pytest.raises(ReportError, match="cannot be written: it is a folder"):
             refresh_index(tmp_path)
-        assert {item.name for item in tmp_path.iterdir()} == {"run-1", INDEX, PAGE}
+        assert {item.name for item in tmp_path.iterdir()} == {"run-1", INDEX, INDEX_PAGE}
 
     def test_a_folder_that_is_not_there_is_one_clear_error(self, tmp_path):
         with pytest.raises(ReportError, match="no such folder"):
@@ -258,7 +259,7 @@ class TestPage:
     def test_links_to_the_reports_that_are_there_and_no_others(self, tmp_path):
         (add_run(tmp_path, "run-1") / "report.pdf").touch()
         refresh_index(tmp_path)
-        links = Page((tmp_path / PAGE).read_text()).links
+        links = Page((tmp_path / INDEX_PAGE).read_text()).links
         assert set(links) == {"run-1/report.pdf", "run-1/result.json"}
 
     def test_hostile_names_are_plain_text(self, tmp_path):
@@ -339,7 +340,7 @@ class TestCommands:
         (run,) = world.runs()
         reports = world.folder / "reports"
         assert [line["id"] for line in lines(reports)] == [run.name]
-        assert f'href="{run.name}/report.html"' in (reports / PAGE).read_text()
+        assert f'href="{run.name}/report.html"' in (reports / INDEX_PAGE).read_text()
         hashes = load_hashes(run)
         assert hashes is not None
         assert set(hashes.files) == {"result.json", "rows.parquet", "arrays.npz", "report.html"}
@@ -356,13 +357,13 @@ class TestCommands:
     def test_render_renews_an_index_and_makes_none(self, command: Command, tmp_path: Path) -> None:
         run = save_run(Run(make_result(), Rows(), make_arrays()), tmp_path / "reports")
         assert command("render", run, "--format", "html").code == 0
-        assert not (run.parent / PAGE).exists()
+        assert not (run.parent / INDEX_PAGE).exists()
         refresh_index(run.parent)
         (run / "report.html").unlink()
         assert command("index", run.parent).code == 0
-        assert "report.html" not in (run.parent / PAGE).read_text()
+        assert "report.html" not in (run.parent / INDEX_PAGE).read_text()
         assert command("render", run, "--format", "html").code == 0
-        assert "report.html" in (run.parent / PAGE).read_text()
+        assert "report.html" in (run.parent / INDEX_PAGE).read_text()
 
     def test_list_prints_every_run_and_writes_nothing(self, command: Command, tmp_path: Path) -> None:
         add_run(tmp_path, "run-1", title=HOSTILE)

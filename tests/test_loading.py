@@ -18,9 +18,9 @@ import pytest
 from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.config.file import read_config
 from auditor.explain.table import METHODS
-from auditor.measure.measurement import ModelRecord
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.loading import load_classifier
+from auditor.subject.record import ModelRecord
 from tests.bad_worlds import LABELS, MODEL
 from tests.closed_form import random_images
 from tests.small_world import Command, Ending, World, make_model

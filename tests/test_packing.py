@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from auditor.errors import ReportError
+from auditor.measure.ledger import Rows
 from auditor.report import packing
 from auditor.report.packing import collect, collecting, embed, picture_source, share_images, unpack
 from auditor.report.pictures import heat_layer, picture_uri
 from auditor.report.verify import verify_run
 from auditor.report.write import render_html, write_report
-from auditor.run.store import Rows, Run, load_hashes, save_run
+from auditor.run.store import Run, load_hashes, save_run
 from tests.synthetic import make_arrays, make_result, without_studies
 from tests.web import needs_browser
 

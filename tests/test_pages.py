@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from auditor.report.index_page import PAGE, refresh_index
+from auditor.measure.ledger import Arrays, Rows
+from auditor.report.comparison import render_comparison
+from auditor.report.index_page import INDEX_PAGE, refresh_index
 from auditor.report.write import render_html
-from auditor.run.compare import render_comparison
 from auditor.run.result import AuditResult
-from auditor.run.store import Arrays, Rows, Run, save_run
+from auditor.run.store import Run, save_run
 from tests.synthetic import make_arrays, make_finding, make_result, measure
 from tests.web import find_barriers, layout_shift, needs_browser
 
@@ -51,7 +52,7 @@ def write_pages(folder: Path, results: tuple[AuditResult, AuditResult], arrays: 
     }
     for name, html in pages.items():
         (folder / f"{name}.html").write_text(html, encoding="utf-8")
-    return {name: folder / f"{name}.html" for name in pages} | {"index": reports / PAGE}
+    return {name: folder / f"{name}.html" for name in pages} | {"index": reports / INDEX_PAGE}
 
 
 @pytest.fixture(scope="module")

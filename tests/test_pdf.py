@@ -16,6 +16,7 @@ import pypdf
 import pytest
 
 from auditor.errors import ReportError
+from auditor.measure.ledger import Rows
 from auditor.report import pdf, plots
 from auditor.report import write as report
 from auditor.report.pdf import MOST_ROWS, PdfError, Request, render_pdf
@@ -24,7 +25,7 @@ from auditor.report.templates import read_own_templates
 from auditor.report.verify import verify_run
 from auditor.report.write import SECTIONS, write_report
 from auditor.run.result import result_from_json
-from auditor.run.store import Rows, Run, load_result, save_run
+from auditor.run.store import Run, load_result, save_run
 from tests.synthetic import make_arrays, make_finding, make_result, replace_weasyprint
 
 MADE = "2026-01-02T03:04:05+00:00"

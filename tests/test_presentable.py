@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from auditor.errors import ReportError
+from auditor.measure.ledger import Arrays, Rows
 from auditor.report.pictures import heat_layer, map_scale, picture_uri, placeholder, shrink
 from auditor.report.presentable import (
     LONGEST_NAME,
@@ -26,7 +27,7 @@ from auditor.report.presentable import (
 from auditor.report.templates import read_own_templates
 from auditor.report.write import render_html, write_report
 from auditor.run.result import AuditResult
-from auditor.run.store import Arrays, Rows, Run, save_run
+from auditor.run.store import Run, save_run
 from tests.small_world import Command
 from tests.synthetic import METHODS, make_arrays, make_result
 from tests.test_report import Page

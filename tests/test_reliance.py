@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 
 from auditor.measure.intervals import least, mean_interval
-from auditor.measure.measurement import Measurement, Rule
-from auditor.verdict.effects import (
-    class_contrasts,
-    control_contrasts,
-    split_class_contrasts,
-)
+from auditor.measure.measurement import Measurement
+from auditor.subject.population import Population
+from auditor.verdict.effects import class_contrasts, control_contrasts, split_class_contrasts
 from auditor.verdict.findings import judge, judge_all
-from auditor.verdict.observations import Checks, Evidence, Insertion, Population, Removals
+from auditor.verdict.observations import Checks, Evidence, Insertion, Removals
+from auditor.verdict.record import Rule
 from auditor.verdict.rule import decide, judge_severity
 
 RULE = Rule()

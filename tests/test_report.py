@@ -16,11 +16,12 @@ import pypdf
 import pytest
 
 from auditor.errors import ReportError
+from auditor.measure.ledger import Rows
 from auditor.report.fonts import describe_missing
 from auditor.report.pictures import heat_layer, picture_uri
 from auditor.report.write import SECTIONS, render_html, write_report
 from auditor.run.result import result_to_json
-from auditor.run.store import Rows, Run, load_result, save_run
+from auditor.run.store import Run, load_result, save_run
 from tests.synthetic import absent, make_arrays, make_finding, make_result, replace_weasyprint, without_studies
 
 HOSTILE = "<script>alert('1')</script> \" ' & $\\frac{1}{0}$ {{ 7 * 7 }} \u202egnp.exe"

@@ -17,14 +17,16 @@ import numpy as np
 import pytest
 
 from auditor.errors import ReportError
+from auditor.measure.ledger import Rows
+from auditor.report.comparison import list_differences, render_comparison
 from auditor.report.pictures import heat_layer, picture_uri
 from auditor.report.verify import verify_run
 from auditor.report.write import write_report
-from auditor.run.compare import compare_results, exit_code, list_differences, render_comparison
+from auditor.run.compare import compare_results, exit_code
 from auditor.run.index import read_runs
 from auditor.run.prune import plan_removal, remove_runs
 from auditor.run.result import AuditResult
-from auditor.run.store import Rows, Run, save_run
+from auditor.run.store import Run, save_run
 from tests.small_world import Command
 from tests.synthetic import absent, make_arrays, make_finding, make_result, measure, replace_weasyprint, without_studies
 from tests.test_cli import WITHOUT_TENSORFLOW

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from auditor.cli.main import cli
 from auditor.errors import ReportError, TemplateError
+from auditor.measure.ledger import Arrays, Rows
 from auditor.report import write as report
 from auditor.report.templates import (
     BUILT_IN,
@@ -28,7 +29,7 @@ from auditor.report.templates import (
 from auditor.report.verify import exit_code, verify_run
 from auditor.report.write import SECTIONS, render_html, view_page, write_report
 from auditor.run.result import AuditResult, result_to_json
-from auditor.run.store import Arrays, Rows, Run, save_run
+from auditor.run.store import Run, save_run
 from tests.synthetic import make_arrays, make_result, without_studies
 
 ROOT = Path(__file__).resolve().parents[1]

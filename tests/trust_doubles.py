@@ -14,13 +14,11 @@ from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.explain.attribution.methods import Attribution, Question
 from auditor.explain.attribution.regions import edge_map
 from auditor.explain.inquiry import Inquiry
-from auditor.measure.measurement import Finding
-from auditor.run.store import Rows
+from auditor.measure.ledger import Rows
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.keras import KerasClassifier
-from auditor.verdict.observations import Population
+from auditor.subject.population import Population
 from tests.closed_form import MemorySource, random_images
-from tests.synthetic import make_finding
 
 SHAPE = (16, 16, 1)
 PLANTED = Path(__file__).parents[1] / "examples" / "planted"
@@ -107,13 +105,13 @@ def make_inquiry(
     alpha[-height // 3 :, -width // 3 :] = 0.5
     overlay = Overlay(alpha, np.ones((height, width, channels), np.float32))
     built = [Artefact(name, "overlay", overlay, target, "none", {}, {}) for name, target in artefacts]
-    findings: list[Finding] = [make_finding(name, classifier.classes[target]) for name, target in artefacts]
     return Inquiry(
         classifier=classifier,
         dataset=dataset,
         images=found,
         artefacts=built,
-        findings=findings,
+        carriers=[np.zeros(count, bool) for _ in artefacts],
+        targets=[target for _, target in artefacts],
         mean_image=images.mean(axis=0),
         attributions=methods,
         rows=Rows(),

@@ -85,6 +85,8 @@ class Artefact:
     """Content like the artefact given by the user."""
     where: str = ""
     """What errors about `present` name as their place."""
+    line: int | None = None
+    """Where it stands in the configuration file; None where it came otherwise."""
 
     def region(self, image_id: str, frame: Frame) -> Bools | None:
         """The region (height, width) in one image; None where it has none."""
@@ -282,7 +284,8 @@ def _build(
     except OptionError as fault:
         raise config.fault((*path, *([fault.option] if fault.option else [])), fault.message) from None
     where = f"{config.place(*path, 'present')}: {dotted((*path, 'present'))}: "
-    return Artefact(entry.name, entry.kind, made, target, entry.present, controls, variants, where)
+    line = config.places.get(path, (None, None))[0]
+    return Artefact(entry.name, entry.kind, made, target, entry.present, controls, variants, where, line)
 
 
 def _alternatives(

@@ -11,37 +11,29 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from auditor.auditing.opening import (
-    Subject,
-    describe_artefact,
-    describe_data,
-    describe_run,
-    note_images,
-    note_interventions,
-    open_subject,
-)
+from auditor.artefacts.describe import describe_artefact
+from auditor.auditing.opening import Subject, open_subject
 from auditor.config.file import AuditConfig, MethodConfig
 from auditor.config.options import bind_options
 from auditor.errors import AuditError, OptionError
 from auditor.explain.attribution.exemplars import Case, Exhibits, Plan, explain_case
 from auditor.explain.attribution.methods import ALL_ZERO, ATTRIBUTIONS
+from auditor.explain.attribution.record import Agreement, MethodRecord, RegionScores
 from auditor.explain.counterfactual.aims import find_pairs
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.optima.objectives import find_features
 from auditor.explain.table import METHODS, STUDIES
 from auditor.measure.intervals import median_interval, share_interval
-from auditor.measure.measurement import (
-    Agreement,
-    Finding,
-    MethodRecord,
-    RegionScores,
-    Rule,
-)
+from auditor.measure.ledger import Rows
+from auditor.run.provenance import describe_run
 from auditor.run.result import SCHEMA_VERSION, AuditResult
-from auditor.run.store import Rows, Run
+from auditor.run.store import Run
+from auditor.subject.describe import describe_data
 from auditor.subject.model.keras import KerasClassifier
 from auditor.verdict.findings import judge_all
+from auditor.verdict.notes import note_images, note_interventions
 from auditor.verdict.observations import Evidence
+from auditor.verdict.record import Finding, Rule
 from auditor.verdict.trial import Progress, Survey, survey
 
 Bools = npt.NDArray[np.bool_]
@@ -82,7 +74,7 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
     findings = _judge(subject, seen, rule)
 
     rows = Rows()
-    note_images(rows, subject, seen.images)
+    note_images(rows, dataset, classifier.classes, seen.images)
     exhibits = Exhibits(rows=rows)
     exhibits.keep_picture("mean image", seen.mean_image)
     cases = _cases(subject, findings, seen, config)
@@ -97,13 +89,14 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         progress("explanations", number + 1, len(cases))
     for finding, evidence in zip(findings, seen.evidence, strict=True):
         if isinstance(evidence, Evidence):
-            note_interventions(rows, subject, finding, evidence)
+            note_interventions(rows, dataset, finding, evidence)
     inquiry = Inquiry(
         classifier=classifier,
         dataset=dataset,
         images=seen.images,
         artefacts=subject.artefacts,
-        findings=findings,
+        carriers=subject.carriers,
+        targets=[None if finding.target is None else classifier.classes.index(finding.target) for finding in findings],
         mean_image=seen.mean_image,
         attributions={name: plan.options for name, plan in maps.items()},
         rows=rows,
@@ -123,14 +116,22 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
         exit_code=AuditError.exit_code if failures else exit_code(findings),
         findings=findings,
         artefacts=[
-            describe_artefact(config, subject, number, exhibits.arrays) for number in range(len(subject.artefacts))
+            describe_artefact(
+                artefact,
+                carries,
+                classifier.image_shape,
+                classifier.classes,
+                picture=f"artefact {number}",
+                arrays=exhibits.arrays,
+            )
+            for number, (artefact, carries) in enumerate(zip(subject.artefacts, subject.carriers, strict=True))
         ],
         region_scores=exhibits.region_scores,
         methods=_with_diagnostics(records, exhibits, failures, rule.level),
         agreement=exhibits.agreement or _no_agreement(),
         exemplars=exhibits.exemplars,
         model=subject.model,
-        data=describe_data(config, dataset, seen.images, classifier.classes, rule),
+        data=describe_data(config, dataset, seen.images, classifier.classes, rule.level),
         warnings=[UNCALIBRATED, *_warnings(subject, exhibits.region_scores, failures)],
         provenance=describe_run(config, started, time.monotonic() - clock),
         preface=config.report.preface,

@@ -17,7 +17,6 @@ from auditor.config.file import AuditConfig, DataConfig, ModelConfig
 from auditor.config.options import describe_options, is_function_spec
 from auditor.errors import ConfigError, DataError
 from auditor.explain.table import METHODS, STUDIES
-from auditor.measure.measurement import ModelRecord
 from auditor.report.templates import open_templates
 from auditor.subject.data.pictures import CorruptImageError
 from auditor.subject.data.sample import Dataset, open_dataset
@@ -25,7 +24,8 @@ from auditor.subject.data.sources import Source, first_image_shape, open_source
 from auditor.subject.model.classifier import predicted_classes
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.loading import load_classifier
-from auditor.verdict.effects import is_correct
+from auditor.subject.population import is_correct
+from auditor.subject.record import ModelRecord
 
 Bools = npt.NDArray[np.bool_]
 Range = tuple[float, float]

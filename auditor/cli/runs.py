@@ -94,10 +94,10 @@ def export(run: Path, name: str, output: Path | None, location: str, only_proble
         option = "--location" if location else "--only-problems"
         raise ConfigError(f"{option}: got --format {name}, wanted --format sarif")
     from auditor.report.exports import formats as exports
-    from auditor.run.files import write_files
+    from auditor.run.files import FORMATS, write_files
     from auditor.run.store import load_result
 
-    file = output or run / exports.EXPORTS[name].file
+    file = output or run / FORMATS[name]
     if name == "parquet" and output is None:
         raise ConfigError(f"--output: missing; {file} is there already, wanted another file")
     if name == "sarif":
@@ -134,10 +134,10 @@ def list_runs(folder: Path, as_json: bool) -> None:
 @_FOLDER
 def index(folder: Path) -> None:
     """Make the page over all runs in FOLDER (reports) anew, as every audit does."""
-    from auditor.report.index_page import PAGE, refresh_index
+    from auditor.report.index_page import INDEX_PAGE, refresh_index
 
     print_warnings(refresh_index(_existing(folder)).faults)
-    click.echo(f"{PAGE}: {folder / PAGE}")
+    click.echo(f"{INDEX_PAGE}: {folder / INDEX_PAGE}")
 
 
 @click.command(epilog=COMPARE_CODES)
@@ -151,8 +151,9 @@ def index(folder: Path) -> None:
 )
 def compare(before: Path, after: Path, output: Path | None, pictures: str | None) -> int:
     """Compare two saved runs: verdicts, effects, circumstances, and the same images' maps."""
+    from auditor.report.comparison import describe_effect, list_differences, render_comparison
     from auditor.report.index_page import shorten
-    from auditor.run.compare import compare_results, describe_effect, exit_code, list_differences, render_comparison
+    from auditor.run.compare import compare_results, exit_code
     from auditor.run.files import write_files
     from auditor.run.store import load_arrays, load_result
 

@@ -22,12 +22,11 @@ def print_warnings(warnings: Iterable[str]) -> None:
 
 def print_reports(folder: Path, formats: tuple[str, ...]) -> None:
     """Where the files of a report are."""
-    from auditor.report.exports.formats import EXPORTS
+    from auditor.run.files import FORMATS
 
-    files = {"html": "report.html", "pdf": "report.pdf"} | {name: made.file for name, made in EXPORTS.items()}
     for name in formats:
-        if (folder / files[name]).is_file():
-            click.echo(f"{files[name]}: {folder / files[name]}")
+        if (folder / FORMATS[name]).is_file():
+            click.echo(f"{FORMATS[name]}: {folder / FORMATS[name]}")
 
 
 @contextmanager

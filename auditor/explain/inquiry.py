@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from auditor.artefacts.kinds import Artefact
-from auditor.explain.attribution.methods import keyed_generator
-from auditor.measure.measurement import Finding
-from auditor.run.store import NewArrays, Rows
+from auditor.measure.ledger import NewArrays, Rows
+from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.sample import Dataset
-from auditor.subject.model.classifier import Classifier, Floats, Ints
-from auditor.verdict.observations import Population
+from auditor.subject.model.classifier import Bools, Classifier, Floats, Ints
+from auditor.subject.population import Population
 
 
 class NotApplicableError(Exception):
@@ -30,8 +29,10 @@ class Inquiry:
     images: Population
     """All usable images as they came: where they stand in the data set, scores, predictions, labels, groups."""
     artefacts: list[Artefact]
-    findings: list[Finding]
-    """One for each artefact; a scan names the class that moved most."""
+    carriers: list[Bools]
+    """For each artefact, which rows of the data set (images,) carry it already."""
+    targets: list[int | None]
+    """For each artefact, the class that it was tested for: of a scan the one that moved most; None where it was not."""
     mean_image: Floats
     """(h, w, c)."""
     attributions: Mapping[str, Mapping[str, Any]]
@@ -45,11 +46,6 @@ class Inquiry:
     """Confidence level of all intervals."""
     progress: Callable[[str, int, int], None]
     """Called with what is done, how much of it is, and of how much."""
-
-    def target(self, number: int) -> int | None:
-        """The class that an artefact was tested for; None where it was not."""
-        name = self.findings[number].target
-        return None if name is None else self.classifier.classes.index(name)
 
     def draw_lots(self, positions: Ints, purpose: str) -> Ints:
         """Rows of the data set in a random order that depends on their ids alone."""

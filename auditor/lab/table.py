@@ -27,13 +27,14 @@ from auditor.lab.training import (
     world_of,
 )
 from auditor.measure.intervals import share_interval
-from auditor.measure.measurement import Finding, Measurement, Rule
+from auditor.measure.measurement import Measurement
 from auditor.subject.data.pictures import CorruptImageError, RawImage
 from auditor.subject.data.sample import Dataset
 from auditor.subject.data.sources import Label
 from auditor.subject.model.classifier import Classifier
 from auditor.verdict.findings import judge
 from auditor.verdict.observations import Evidence
+from auditor.verdict.record import Finding, Rule
 from auditor.verdict.trial import survey
 
 

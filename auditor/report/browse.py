@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import ConfigError, ReportError
-from auditor.report.index_page import PAGE, index_policy, render_index
-from auditor.report.packing import FOLDER
+from auditor.report.index_page import INDEX_PAGE, index_policy, render_index
 from auditor.report.write import script_source
+from auditor.run.files import FOLDER
 from auditor.run.index import is_run_id, read_runs
 
 NEEDS = "auditor browse needs Starlette and uvicorn: `pip install 'auditor[browse]'`"
@@ -84,7 +84,7 @@ def make_app(reports: Path, *, hosts: Callable[[str], bool], token: str | None =
         return answer(request.scope["path"])
 
     def answer(path: str) -> Response:
-        if path in ("/", f"/{PAGE}"):
+        if path in ("/", f"/{INDEX_PAGE}"):
             policy = {"Content-Security-Policy": f"{index_policy()}; frame-ancestors 'none'"}
             return Response(render_index(read_runs(reports)), headers=_HEADERS | policy, media_type="text/html")
         if path == "/favicon.ico":  # browsers ask for it, whatever a page says, and complain where it is missing

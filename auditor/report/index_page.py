@@ -13,14 +13,14 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from auditor.errors import ReportError
-from auditor.measure.measurement import Verdict
 from auditor.report.templates import open_templates, read_template
 from auditor.report.trends import MOST_POINTS, Point, draw_trend
 from auditor.report.words import signed
 from auditor.run.files import write_files
 from auditor.run.index import INDEX, Entry, Listing, Outcome, add_lines, locked, moment, read_runs
+from auditor.verdict.record import Verdict
 
-PAGE = "index.html"
+INDEX_PAGE = "index.html"
 
 _TRENDS_OPEN, _MOST_TRENDS = 6, 120
 _LONGEST = 90
@@ -45,7 +45,7 @@ def refresh_index(reports: Path) -> Listing:
         listing = read_runs(reports)
         try:
             add_lines(reports / INDEX, listing.unlisted)
-            write_files({reports / PAGE: render_index(listing).encode()})
+            write_files({reports / INDEX_PAGE: render_index(listing).encode()})
         except OSError as fault:
             raise ReportError(f"{reports}: the index cannot be written: {fault.strerror or fault}") from None
     return listing

@@ -13,16 +13,14 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextvars import ContextVar
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from PIL import Image
 
+from auditor.run.files import BUNDLE, FOLDER, PAGE
+
 LARGEST_PAGE = 10 * 2**20
 """Bytes of a page that still opens at once, and that one can mail."""
-
-PAGE = "report.html"
-FOLDER = "report_pictures"
-BUNDLE = "report.zip"
 
 Store = dict[str, bytes]
 
@@ -31,7 +29,6 @@ _CARRIED = re.compile(r'src="data:image/(jpeg|png);base64,([A-Za-z0-9+/=]+)"')
 _NAME = rf"{FOLDER}/[0-9a-f]{{20}}\.(?:jpeg|png)"
 _UNDER = re.compile(rf'<img class="under" src="({_NAME})" alt="">')
 _NAMED = re.compile(rf'src="({_NAME})"')
-_FILE = re.compile(r"[0-9a-f]{20}\.(jpeg|png)")
 _POLICY = "img-src data:;"
 
 
@@ -108,24 +105,6 @@ def unpack(page: str, store: Store, companions: dict[str, bytes]) -> dict[str, b
     page = _NAMED.sub(wait, page).replace(_POLICY, "img-src data: 'self' file:;", 1)
     files = shown | {PAGE: page.encode("utf-8")}  # last: files are put in their places in this order
     return {BUNDLE: _bundle(files | companions)} | files
-
-
-def is_beside(name: str) -> bool:
-    """Whether a file of a run is one that a large page needs beside it, or its archive."""
-    return name == BUNDLE or name.startswith(f"{FOLDER}/")
-
-
-def is_pictures(folder: Path) -> bool:
-    """Whether this is the folder of pictures that `unpack` fills, with nothing else in it and no link on the way.
-
-    Raises
-    ------
-    OSError
-        It cannot be read.
-    """
-    if folder.name != FOLDER or folder.is_symlink() or not folder.is_dir():
-        return False
-    return all(_FILE.fullmatch(file.name) and file.is_file() and not file.is_symlink() for file in folder.iterdir())
 
 
 def _put(store: Store, kind: str, data: bytes) -> str:

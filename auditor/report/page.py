@@ -11,8 +11,9 @@ from typing import Any, overload
 
 from markupsafe import Markup
 
+from auditor.explain.attribution.record import Exemplar
 from auditor.explain.attribution.regions import REGION_SCORES
-from auditor.measure.measurement import Exemplar
+from auditor.measure.ledger import Arrays
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.sections.counterfactual import view_counterfactual
@@ -32,7 +33,6 @@ from auditor.report.words import (
     why_not,
 )
 from auditor.run.result import AuditResult
-from auditor.run.store import Arrays
 from auditor.verdict.rule import SEVERITY_THRESHOLDS
 
 MOST_IMAGES_ON_PAPER = 12

@@ -14,8 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from auditor.measure.measurement import ClassAccuracy, DosePoint, Measurement
+from auditor.measure.measurement import Measurement
 from auditor.report.pictures import BLUE, GREEN, GREY, ORANGE
+from auditor.subject.record import ClassAccuracy
+from auditor.verdict.record import DosePoint
 
 _INK = "#010203"
 """Stands for the page's own text colour in a plot."""

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.errors import ReportError
+from auditor.measure.ledger import Arrays
 from auditor.report import pictures as figures
 from auditor.run.result import AuditResult
-from auditor.run.store import Arrays
 
 Pictures = Literal["all", "thumbnails", "none"]
 

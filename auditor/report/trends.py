@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from auditor.measure.measurement import Verdict
+from auditor.verdict.record import Verdict
 
 MOST_POINTS = 40
 """A plot shows the latest audits, at most this many."""

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 from auditor.errors import ReportError, TemplateError
-from auditor.report.exports.formats import EXPORTS
-from auditor.report.packing import FOLDER, is_beside
 from auditor.report.pdf import NO_PDF
 from auditor.report.presentable import PICTURE_NOTES, Pictures
 from auditor.report.templates import BUILT_IN, OwnTemplates, read_own_templates
 from auditor.report.write import draw_report, known_templates, renderer_versions
-from auditor.run.store import ARRAYS, HASHES, RESULT, ROWS, Hashes, hash_file, load_hashes
+from auditor.run.files import ARRAYS, FOLDER, FORMATS, HASHES, RESULT, ROWS, is_beside
+from auditor.run.store import Hashes, hash_file, load_hashes
 
 State = Literal["as written", "differs", "missing", "not recorded", "not compared"]
 
@@ -92,8 +91,7 @@ def _gather_pictures(checks: list[Check]) -> list[Check]:
 
 
 def _draw_again(folder: Path, hashes: Hashes, templates: Path | None) -> list[Check]:
-    files = {"html": "report.html", "pdf": "report.pdf"} | {name: made.file for name, made in EXPORTS.items()}
-    formats = {name: file for name, file in files.items() if file in hashes.files and file not in (RESULT, ROWS)}
+    formats = {name: file for name, file in FORMATS.items() if file in hashes.files and file not in (RESULT, ROWS)}
     if not formats:
         return []
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from auditor.measure.measurement import Finding, Measurement, Verdict
+from auditor.measure.measurement import Measurement, name_in_words
 from auditor.report.pointers import pointer_of
 from auditor.report.presentable import show_short
 from auditor.run.result import AuditResult
+from auditor.verdict.record import Finding, Verdict
 
 MOST_ROWS = 40
 """Longer tables are cut and point to result.json."""
@@ -67,12 +68,7 @@ def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
 
 def named(name: str, measured: Measurement) -> Figure:
     """A measurement of a finding, with what it means."""
-    return replace(figure(label(name), measured), meaning=_MEANINGS.get(name, ""))
-
-
-def label(name: str) -> str:
-    base, _, fill = name.partition(".")
-    return base.replace("_", " ") + (f", {fill}" if fill else "")
+    return replace(figure(name_in_words(name), measured), meaning=_MEANINGS.get(name, ""))
 
 
 def method_name(name: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from auditor.errors import ReportError, TemplateError
+from auditor.measure.ledger import Arrays
 from auditor.report import packing, plots
 from auditor.report.exports.formats import EXPORTS, export
 from auditor.report.fonts import describe_missing
@@ -24,9 +25,9 @@ from auditor.report.pdf import NO_PDF, Pdf, PdfError, Request, render_pdf
 from auditor.report.pointers import point
 from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, make_visible, show_plainly, withhold
 from auditor.report.templates import BUILT_IN, OwnTemplates, read_own_templates, read_template, render_page
-from auditor.run.files import write_files
+from auditor.run.files import BUNDLE, FOLDER, FORMATS, PAGE, PDF, RESULT, write_files
 from auditor.run.result import AuditResult, result_to_json
-from auditor.run.store import RESULT, Arrays, load_arrays, load_hashes, load_result, record_report
+from auditor.run.store import load_arrays, load_hashes, load_result, record_report
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,16 @@ def write_report(
     chosen = pictures or configured_pictures(load_result(folder))
     is_drawn = bool({"html", "pdf"} & set(formats))
     templates = known_templates(folder) if own is None and is_drawn else own or BUILT_IN
-    beside = folder / packing.FOLDER
+    beside = folder / FOLDER
     if beside.is_symlink():  # it may lead to somebody's own pictures, which are neither ours to replace nor to remove
         raise ReportError(f"{beside}: a symbolic link; wanted a folder, or nothing there")
     drawing = draw_report(folder, formats, chosen, run=folder.absolute().name, own=templates)
     write_files({folder / name: data for name, data in drawing.files.items()})
-    if packing.PAGE in drawing.files:
+    if PAGE in drawing.files:
         _remove_old_pictures(folder, drawing.files)
+    drawn_with = (templates.folder, templates.digest) if is_drawn else None
     try:
-        others = record_report(folder, drawing.files, renderer_versions(), chosen, templates if is_drawn else None)
+        others = record_report(folder, drawing.files, renderer_versions(), chosen, drawn_with)
     except ReportError as fault:
         return [*drawing.warnings, f"{fault}; the hashes of the report are not recorded"]
     told = [
@@ -82,8 +84,8 @@ def write_report(
 
 def _remove_old_pictures(folder: Path, files: Collection[str]) -> None:
     """Take away what an earlier page needed: it may show more of the images than this one may."""
-    beside = folder / packing.FOLDER
-    old = [folder / packing.BUNDLE, *beside.glob("*")]
+    beside = folder / FOLDER
+    old = [folder / BUNDLE, *beside.glob("*")]
     try:
         for file in old:
             if file.relative_to(folder).as_posix() not in files:
@@ -134,7 +136,7 @@ def draw_report(
     TemplateError
         A template of the user's cannot be drawn.
     """
-    files = {EXPORTS[name].file: export(folder, name) for name in formats if name in EXPORTS}
+    files = {FORMATS[name]: export(folder, name) for name in formats if name in EXPORTS}
     told, aside = list(warnings), list[str]()
     if {"html", "pdf"} & set(formats):
         result = load_result(folder)
@@ -142,7 +144,7 @@ def draw_report(
         attachment = choose_attachment(folder, result, pictures)
         if "pdf" in formats:
             try:
-                files["report.pdf"], new, aside = _draw_pdf(page, told, own, attachment)
+                files[PDF], new, aside = _draw_pdf(page, told, own, attachment)
                 told += new
             except PdfError as fault:
                 if "html" not in formats:
@@ -204,7 +206,7 @@ def _draw_html(page: dict[str, Any], warnings: Sequence[str], own: OwnTemplates,
     """One file; where that is too large the page, its pictures, and an archive of both."""
     whole, store = _collect(page, warnings, own)
     if packing.fits(whole, store):
-        return {packing.PAGE: _carry_all(whole, store, own).encode("utf-8")}
+        return {PAGE: _carry_all(whole, store, own).encode("utf-8")}
     return packing.unpack(whole, store, {RESULT: attachment.encode("utf-8")})
 
 

@@ -1,13 +1,35 @@
-"""Writes files whole or not at all."""
+"""The files of a run by their names, and files that are written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from auditor.errors import ReportError
+
+RESULT, ROWS, ARRAYS, HASHES = "result.json", "rows.parquet", "arrays.npz", "hashes.json"
+
+PAGE, PDF = "report.html", "report.pdf"
+"""What a report is read as."""
+
+FOLDER, BUNDLE = "report_pictures", "report.zip"
+"""Where the pictures of a large page lie, and the archive of both."""
+
+FORMATS = {
+    "html": PAGE,
+    "pdf": PDF,
+    "junit": "report.junit.xml",
+    "sarif": "report.sarif",
+    "markdown": "report.md",
+    "csv": "rows.csv",
+    "parquet": ROWS,
+}
+"""Format -> the file that a run is written to in it."""
+
+_PICTURE = re.compile(r"[0-9a-f]{20}\.(jpeg|png)")
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:
@@ -48,3 +70,21 @@ def _remove(file: Path) -> None:
         file.unlink(missing_ok=True)
     except OSError:  # a folder that takes no file has none to remove
         return
+
+
+def is_beside(name: str) -> bool:
+    """Whether a file of a run is one that a large page needs beside it, or its archive."""
+    return name == BUNDLE or name.startswith(f"{FOLDER}/")
+
+
+def is_pictures(folder: Path) -> bool:
+    """Whether this is the folder of pictures that `unpack` fills, with nothing else in it and no link on the way.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    if folder.name != FOLDER or folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(_PICTURE.fullmatch(file.name) and file.is_file() and not file.is_symlink() for file in folder.iterdir())

@@ -25,13 +25,12 @@ from typing import Literal
 import pydantic
 
 from auditor.errors import ReportError
-from auditor.measure.measurement import Direction, Finding, Severity, Verdict
+from auditor.run.files import PAGE, PDF, RESULT
 from auditor.run.result import AuditResult
-from auditor.run.store import RESULT, load_result
+from auditor.run.store import load_result
+from auditor.verdict.record import Direction, Finding, Severity, Verdict
 
 INDEX = "index.jsonl"
-
-REPORTS = ("report.html", "report.pdf")
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
@@ -86,7 +85,7 @@ class Listing:
     unlisted: list[Entry] = field(default_factory=list)
     """Those among them that `index.jsonl` does not know yet."""
     reports: dict[str, list[str]] = field(default_factory=dict)
-    """Which of `REPORTS` each run has, by its id."""
+    """Which of report.html and report.pdf each run has, by its id."""
     faults: list[str] = field(default_factory=list)
     """Folders that look like runs and could not be listed, and why."""
 
@@ -121,7 +120,7 @@ def read_runs(reports: Path) -> Listing:
             unlisted.append(entry)
         entries.append(entry)
     entries.sort(key=lambda entry: (moment(entry.started), entry.id), reverse=True)
-    present = {e.id: [name for name in REPORTS if os.path.isfile(f"{reports}/{e.id}/{name}")] for e in entries}
+    present = {e.id: [name for name in (PAGE, PDF) if os.path.isfile(f"{reports}/{e.id}/{name}")] for e in entries}
     return Listing(entries, unlisted, present, faults)
 
 

@@ -10,12 +10,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from auditor.errors import ReportError
-from auditor.report.exports.formats import EXPORTS
-from auditor.report.packing import BUNDLE, is_pictures
+from auditor.run.files import ARRAYS, BUNDLE, FORMATS, HASHES, RESULT, ROWS, is_pictures
 from auditor.run.index import Entry, Listing, is_run_id, moment
-from auditor.run.store import ARRAYS, HASHES, RESULT, ROWS
 
-_OWN = {RESULT, ROWS, ARRAYS, HASHES, "report.html", "report.pdf", BUNDLE, *(made.file for made in EXPORTS.values())}
+_OWN = {RESULT, ROWS, ARRAYS, HASHES, BUNDLE, *FORMATS.values()}
 """Files of a run, in whatever format its report is."""
 
 

@@ -9,23 +9,16 @@ from typing import Any
 
 import pydantic
 
+from auditor.artefacts.record import ArtefactRecord
 from auditor.errors import ReportError
+from auditor.explain.attribution.record import Agreement, Exemplar, MethodRecord, RegionScores
 from auditor.explain.counterfactual.record import CounterfactualRecord
 from auditor.explain.errors.record import ContrastRecord
 from auditor.explain.optima.record import ActivationRecord
 from auditor.explain.trust.record import TrustRecord
-from auditor.measure.measurement import (
-    Agreement,
-    ArtefactRecord,
-    DataRecord,
-    Exemplar,
-    Finding,
-    MethodRecord,
-    ModelRecord,
-    Provenance,
-    RegionScores,
-    Rule,
-)
+from auditor.run.provenance import Provenance
+from auditor.subject.record import DataRecord, ModelRecord
+from auditor.verdict.record import Finding, Rule
 
 SCHEMA_VERSION = 1
 

@@ -21,35 +21,9 @@ import numpy.typing as npt
 import pydantic
 
 from auditor.errors import ReportError
-from auditor.report.packing import is_beside
-from auditor.report.templates import OwnTemplates
-from auditor.run.files import write_files
+from auditor.measure.ledger import COLUMNS, Arrays, Rows
+from auditor.run.files import ARRAYS, HASHES, PAGE, PDF, RESULT, ROWS, is_beside, write_files
 from auditor.run.result import AuditResult, result_from_json, result_to_json
-
-Arrays = Mapping[str, npt.NDArray[Any]]
-NewArrays = dict[str, npt.NDArray[Any]]
-
-RESULT, ROWS, ARRAYS, HASHES = "result.json", "rows.parquet", "arrays.npz", "hashes.json"
-
-PAGES = ("report.html", "report.pdf")
-"""What a report is read as."""
-
-_COLUMNS = (
-    "image", "group", "label", "predicted", "artefact", "target", "measurement", "condition", "method", "value",
-)  # fmt: skip
-
-
-@dataclass
-class Rows:
-    """Measurements per image: every number of a result is an aggregate of some of these."""
-
-    columns: dict[str, list[str | float | None]] = field(default_factory=lambda: {name: [] for name in _COLUMNS})
-
-    def add(self, **values: str | float | None) -> None:
-        """Add a row; columns that are not named stay empty."""
-        assert set(values) <= set(_COLUMNS)
-        for name, column in self.columns.items():
-            column.append(values.get(name))
 
 
 @dataclass(frozen=True)
@@ -97,9 +71,9 @@ def save_run(run: Run, reports: Path) -> Path:
     try:
         partial.mkdir(parents=True)
         (partial / RESULT).write_text(text, encoding="utf-8")
-        types = {column: pa.float64() if column == "value" else pa.string() for column in _COLUMNS}
+        types = {column: pa.float64() if column == "value" else pa.string() for column in COLUMNS}
         table = pa.table(
-            {column: pa.array(map(_storable, run.rows.columns[column]), types[column]) for column in _COLUMNS}
+            {column: pa.array(map(_storable, run.rows.columns[column]), types[column]) for column in COLUMNS}
         )
         pq.write_table(table, partial / ROWS, compression="zstd")
         _write_arrays(partial / ARRAYS, run.arrays)
@@ -220,11 +194,19 @@ def load_hashes(folder: Path) -> Hashes | None:
 
 
 def record_report(
-    folder: Path, names: Iterable[str], versions: Mapping[str, str], pictures: str, own: OwnTemplates | None
+    folder: Path,
+    names: Iterable[str],
+    versions: Mapping[str, str],
+    pictures: str,
+    templates: tuple[Path, str] | None,
 ) -> list[str]:
     """Add the hashes of a new report to a run's; those of its evidence stay as they were first written.
 
-    Without templates, the circumstances recorded stay: what was written needs none of them.
+    Parameters
+    ----------
+    templates
+        The folder of the user's own templates that drew the report, and what they hold (`OwnTemplates.digest`), empty
+        for the built-in ones; without them the circumstances recorded stay: what was written needs none of them.
 
     Returns
     -------
@@ -233,18 +215,18 @@ def record_report(
     """
     known = load_hashes(folder) or Hashes({})
     drawn = Hashes({}, folder.absolute().name, dict(versions), pictures)
-    if own is not None and own.files:
-        origin = Path(os.path.relpath(own.folder.resolve(), folder.resolve())).as_posix()
-        drawn = replace(drawn, templates=origin, templates_hash=own.digest)
-    if own is None and known.run:
+    if templates is not None and templates[1]:
+        origin = Path(os.path.relpath(templates[0].resolve(), folder.resolve())).as_posix()
+        drawn = replace(drawn, templates=origin, templates_hash=templates[1])
+    if templates is None and known.run:
         drawn = replace(known, files={})
     new = {name: hash_file(folder / name) for name in names}
     is_other = replace(known, files={}) != drawn
-    other = [name for name in PAGES if is_other and name not in new and name in known.files]
+    other = [name for name in (PAGE, PDF) if is_other and name not in new and name in known.files]
     kept = {
         name: digest
         for name, digest in known.files.items()
-        if name not in other and (not is_beside(name) or ((folder / name).exists() and "report.html" not in other))
+        if name not in other and (not is_beside(name) or ((folder / name).exists() and PAGE not in other))
     }
     _write_hashes(folder, replace(drawn, files=kept | new))
     return [name for name in other if (folder / name).exists()]

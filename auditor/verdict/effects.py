@@ -25,8 +25,10 @@ from auditor.measure.intervals import (
     simultaneous_bounds,
     spanning,
 )
-from auditor.measure.measurement import Measurement, Rule
-from auditor.verdict.observations import Checks, Evidence, Insertion, Population
+from auditor.measure.measurement import Measurement
+from auditor.subject.population import Population, is_correct
+from auditor.verdict.observations import Checks, Evidence, Insertion
+from auditor.verdict.record import Rule
 
 NAMES = {
     1: ("insertion_lift", "control_contrast", "class_contrast", "theta", "own_control_contrast"),
@@ -328,11 +330,6 @@ def split_class_contrasts(shifts: Array, targets: Ints, rows: Bools, groups: Gro
     halves = [_find_rivals(shifts[half], targets, rows[half]) for half in (~first, first)]
     rivals = np.where(first[:, None], halves[0][None], halves[1][None])
     return np.asarray(shifts[:, targets] - np.take_along_axis(shifts, rivals, axis=1))
-
-
-def is_correct(predicted: Bools, has: Bools) -> Bools:
-    """Whether exactly the classes that an image has are predicted (n,)."""
-    return np.asarray((predicted == has).all(axis=1))
 
 
 def masked_means(values: Array, rows: Bools) -> Array:

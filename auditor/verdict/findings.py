@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from auditor.measure.intervals import Array, mean_interval, missing
-from auditor.measure.measurement import Direction, DosePoint, Finding, Measurement, Rule, ScannedTarget, Verdict
+from auditor.measure.measurement import Measurement
 from auditor.verdict.effects import (
     NAMES,
     confirm_leads,
@@ -23,6 +23,7 @@ from auditor.verdict.effects import (
     strongest_by_chance,
 )
 from auditor.verdict.observations import Evidence
+from auditor.verdict.record import Direction, DosePoint, Finding, Rule, ScannedTarget, Verdict
 from auditor.verdict.rule import Decision, Measured, conclude, judge_severity, write_reason
 
 

@@ -7,27 +7,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from auditor.measure.intervals import Array, Bools, Groups, Ints
-
-
-@dataclass(frozen=True)
-class Population:
-    """The images that one kind of intervention was tried on."""
-
-    positions: Ints
-    """(n,): rows of the data set."""
-    scores: Array
-    """(n, classes): log-odds before the intervention."""
-    predicted: Bools
-    """(n, classes): predicted classes before."""
-    has: Bools
-    """(n, classes): the classes it has; where unlabelled, those predicted."""
-    labelled: Bools
-    """(n,)."""
-    groups: Groups
-    """(n,)."""
-
-    def __len__(self) -> int:
-        return len(self.scores)
+from auditor.subject.population import Population
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import math
 from typing import Literal, NamedTuple
 
 from auditor.measure.intervals import missing
-from auditor.measure.measurement import Direction, Measurement, Rule, Severity, Verdict
+from auditor.measure.measurement import Measurement
 from auditor.verdict.effects import measure_accuracy
 from auditor.verdict.observations import Evidence
+from auditor.verdict.record import Direction, Rule, Severity, Verdict
 
 SEVERITY_THRESHOLDS: tuple[tuple[Severity, float], ...] = (("high", 0.25), ("medium", 0.05))
 """The least flip rate or accuracy drop of a severity; below the last it is low."""

@@ -24,7 +24,8 @@ from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.errors import AuditError, DataError, ModelError
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes
-from auditor.verdict.observations import Checks, Evidence, Insertion, Population, Removals
+from auditor.subject.population import Population
+from auditor.verdict.observations import Checks, Evidence, Insertion, Removals
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

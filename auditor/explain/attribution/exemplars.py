@@ -13,11 +13,12 @@ import numpy.typing as npt
 from auditor.artefacts.edits import FILLS, insert, uncomposite
 from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution, ask, saliency
+from auditor.explain.attribution.record import Agreement, Exemplar, MapRecord, RegionScores
 from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
 from auditor.measure.intervals import mean_interval
-from auditor.measure.measurement import Agreement, Exemplar, MapRecord, Measurement, RegionScores
-from auditor.run.store import Rows
+from auditor.measure.ledger import Rows
+from auditor.measure.measurement import Measurement
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import log_odds, predicted_classes

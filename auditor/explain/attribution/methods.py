@@ -7,7 +7,6 @@ nothing couples an image to its batch-mates. The first pass (scores, gradient, f
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from PIL import Image
 from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
+from auditor.measure.seeds import keyed_generator
 from auditor.subject.model.classifier import Classifier, Pass
 
 Floats = npt.NDArray[np.float32]
@@ -319,12 +319,6 @@ def _integrate(question: Question, name: Baseline, nodes: int, most_nodes: int, 
         active = active[residual[active] > tolerance]
         nodes = min(2 * nodes, most_nodes)
     return _attribute(list(maps.astype(np.float32)), {"nodes": used, "completeness residual": residual}, baseline)
-
-
-def keyed_generator(seed: int, method: str, image_id: str) -> np.random.Generator:
-    """A generator keyed by seed, method and image: the same whatever was drawn before, and for whom."""
-    digest = hashlib.sha256(f"{seed}/{method}/{image_id}".encode()).digest()
-    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(int.from_bytes(digest[:16], "little"))))
 
 
 def _chunks(rows: Ints, samples: int, pixels: int) -> list[Ints]:

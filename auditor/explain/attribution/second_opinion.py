@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.explain.attribution.methods import Question
+from auditor.explain.attribution.record import Agreement
 from auditor.measure.intervals import mean_interval
-from auditor.measure.measurement import Agreement
 from auditor.subject.model.keras import KerasClassifier
 
 Floats = npt.NDArray[np.float32]

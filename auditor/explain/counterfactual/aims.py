@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts.edits import insert
-from auditor.artefacts.kinds import Artefact, Overlay, find_carriers
+from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.config.options import suggest
 from auditor.errors import OptionError
 from auditor.explain.attribution.regions import LARGEST_SHARE
@@ -90,14 +90,15 @@ class Desk:
             else:
                 self.notes.append(f"no image is predicted as {pair[0]} and not as {pair[1]}")
 
-    def ask_about_artefact(self, artefact: Artefact, target: int | None) -> None:
+    def ask_about_artefact(self, number: int) -> None:
         """Images with the artefact away from its target, and images without it towards that."""
+        artefact, target = self.inquiry.artefacts[number], self.inquiry.targets[number]
         if target is None:
             self.notes.append(f"{artefact.name}: it was tested for no class, so there is no direction to take")
             return
         name = self.inquiry.classifier.classes[target]
         population = self.inquiry.images
-        carries = find_carriers(artefact, self.inquiry.dataset, self.inquiry.classifier.classes)[population.positions]
+        carries = self.inquiry.carriers[number][population.positions]
         rows, images = self._with_artefact(artefact, target, carries)
         if len(rows):
             aim = away_from(np.full(len(rows), target))

@@ -75,8 +75,8 @@ def study_counterfactuals(
     desk = Desk(inquiry, affordable if images is None else images, affordable if errors is None else errors)
     desk.ask_about_errors()
     desk.ask_about_pairs(pairs)
-    for number, artefact in enumerate(inquiry.artefacts):
-        desk.ask_about_artefact(artefact, inquiry.target(number))
+    for number in range(len(inquiry.artefacts)):
+        desk.ask_about_artefact(number)
     if affordable < _USUAL and None in (images, errors, steps):
         desk.notes.append(
             f"an image has {held} numbers here, so where nothing else is asked for {affordable} images are changed for "

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution, Question, ask, keyed_generator
+from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution, Question, ask
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.errors.maps import (
     Likeness,
@@ -23,6 +23,7 @@ from auditor.explain.errors.maps import (
 from auditor.explain.errors.mending import Cases, measure_margins, replace_strongest
 from auditor.explain.errors.record import ContrastExemplar, ContrastMaps
 from auditor.explain.inquiry import Inquiry
+from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.pictures import to_pixels
 
 Floats = npt.NDArray[np.float32]

@@ -16,7 +16,7 @@ from auditor.explain.errors.record import ContrastIntervention
 from auditor.measure.intervals import change_interval, missing, share_interval, spanning
 from auditor.measure.measurement import Measurement
 from auditor.subject.model.classifier import Classifier, Output, predicted_classes
-from auditor.verdict.effects import is_correct
+from auditor.subject.population import is_correct
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

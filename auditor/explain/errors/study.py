@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from auditor.artefacts.kinds import find_carriers
-from auditor.explain.attribution.methods import keyed_generator
 from auditor.explain.errors.contrast import EDGES, RANDOM, ErrorMaps, elsewhere, explain_errors, predicted_alone
 from auditor.explain.errors.mending import Cases, Trial, try_artefact
 from auditor.explain.errors.record import (
@@ -26,7 +24,8 @@ from auditor.explain.errors.record import (
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.measure.intervals import change_interval, mean_interval, median_interval, share_interval
 from auditor.measure.measurement import Measurement
-from auditor.verdict.effects import is_correct
+from auditor.measure.seeds import keyed_generator
+from auditor.subject.population import is_correct
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -145,12 +144,12 @@ def _cases(inquiry: Inquiry, found: _Found, rows: Ints) -> Cases:
 
 def _try(inquiry: Inquiry, number: int, errors: Cases, right: Cases, fills: tuple[str, ...]) -> Trial:
     artefact, dataset, classifier = inquiry.artefacts[number], inquiry.dataset, inquiry.classifier
-    carries = dict(zip(dataset.ids, find_carriers(artefact, dataset, classifier.classes), strict=True))
+    carries = dict(zip(dataset.ids, inquiry.carriers[number], strict=True))
     carrying, right_carrying = (np.array([carries[name] for name in cases.ids], bool) for cases in (errors, right))
     return try_artefact(
         classifier,
         artefact,
-        inquiry.target(number),
+        inquiry.targets[number],
         carrying=errors.rows(carrying),
         free=errors.rows(~carrying),
         right=right.rows(~right_carrying),
@@ -225,7 +224,7 @@ def _rank(inquiry: Inquiry, found: ErrorMaps, errors: Cases, trials: list[Trial]
     """Errors that carry an artefact, by the share of what speaks for them that lies in its region, over its area."""
     suspects = []
     for number, trial in enumerate(trials):
-        target = inquiry.target(number)
+        target = inquiry.targets[number]
         for row, name in enumerate(errors.ids):
             known = [score for score in found.lifts[number][row] if np.isfinite(score)]
             if name not in trial.mended or not known:

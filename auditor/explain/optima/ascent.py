@@ -16,8 +16,8 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
-from auditor.explain.attribution.methods import keyed_generator
 from auditor.explain.optima.parametrisation import Parametrisation
+from auditor.measure.seeds import keyed_generator
 from auditor.subject.model.classifier import Classifier, Floats, Ints
 
 _WARPS = 16

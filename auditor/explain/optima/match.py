@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts.edits import insert, make_controls
-from auditor.artefacts.kinds import Artefact, Overlay, find_carriers
+from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.optima.objectives import (
     Pattern,
@@ -40,7 +40,7 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats) -> 
     one class may all end alike, so their interval does not say how classes differ by chance: the last lead does.
     """
     inquiry = bench.inquiry
-    artefact, target = inquiry.artefacts[number], inquiry.target(number)
+    artefact, target = inquiry.artefacts[number], inquiry.targets[number]
     name = None if target is None else inquiry.classifier.classes[target]
     pattern = None if why_not(artefact) else _pattern(artefact, inquiry.mean_image)
     reason = why_not(artefact)
@@ -130,7 +130,7 @@ def find_direction(bench: Bench, number: int, way: Way, restarts: int) -> Featur
         return None
     assert isinstance(artefact.appearance, Overlay)
     layer = inquiry.classifier.feature_layers[0]
-    carries = find_carriers(artefact, inquiry.dataset, inquiry.classifier.classes)[bench.positions]
+    carries = inquiry.carriers[number][bench.positions]
     chosen = np.flatnonzero(~carries)[:_FOR_DIRECTION]
     if not len(chosen):
         chosen = np.arange(min(_FOR_DIRECTION, len(bench.images)))

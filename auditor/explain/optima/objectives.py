@@ -15,9 +15,9 @@ import numpy.typing as npt
 from scipy import fft
 
 from auditor.errors import OptionError
-from auditor.explain.attribution.methods import keyed_generator
 from auditor.explain.optima.ascent import Judgement, Objective
 from auditor.explain.optima.parametrisation import Parametrisation
+from auditor.measure.seeds import keyed_generator
 from auditor.subject.model.classifier import Classifier, Floats, Ints, Output, log_odds
 
 Array = npt.NDArray[np.float64]

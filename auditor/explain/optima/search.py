@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from auditor.explain.attribution.methods import keyed_generator
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.optima.ascent import Ascent, Objective, Recipe, ascend, total_variation
 from auditor.explain.optima.objectives import (
@@ -24,6 +23,7 @@ from auditor.explain.optima.parametrisation import Basis, Constraint, colour_cov
 from auditor.explain.optima.record import FeatureOptimum, Optimum, RealImage
 from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement
+from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.model.classifier import Classifier, Floats, Ints, log_odds, predicted_classes
 

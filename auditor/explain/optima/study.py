@@ -156,7 +156,7 @@ def _choose_classes(inquiry: Inquiry, most: int) -> tuple[Ints, list[str]]:
     """The artefacts' targets, then the classes predicted most often, and why each was chosen."""
     reasons: dict[int, str] = {}
     for number, artefact in enumerate(inquiry.artefacts):
-        target = inquiry.target(number)
+        target = inquiry.targets[number]
         if target is not None and target not in reasons:
             reasons[target] = f"target of {artefact.name}"
     counts = inquiry.images.predicted.sum(axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts.edits import insert
-from auditor.artefacts.kinds import Overlay, find_carriers
+from auditor.artefacts.kinds import Overlay
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.inquiry import Inquiry
 from auditor.subject.model.classifier import Floats, Ints
@@ -51,12 +51,12 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
     """Up to `count` images: half with an artefact, each artefact in turn, as carriers and insertions in equal parts."""
     dataset, artefacts = inquiry.dataset, inquiry.artefacts
     order = inquiry.draw_lots(inquiry.images.positions, "sample of maps")
-    carries = [find_carriers(artefact, dataset, inquiry.classifier.classes) for artefact in artefacts]
+    carries = inquiry.carriers
     carried = np.any(carries, axis=0) if carries else np.zeros(len(dataset), bool)
     plain = _Pool(None, [int(row) for row in order if not carried[row]])
     pools = []
     for number, artefact in enumerate(artefacts):
-        target = inquiry.target(number)
+        target = inquiry.targets[number]
         if target is None:
             continue
         carriers = [int(row) for row in order if carries[number][row]]
@@ -83,7 +83,7 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
         masks.append(mask if mask is not None and mask.any() and mask.mean() <= LARGEST_SHARE else None)
     targets = inquiry.classifier.scores(images).argmax(axis=1)
     for at, (pool, _) in enumerate(chosen):
-        target = None if pool.artefact is None else inquiry.target(pool.artefact)
+        target = None if pool.artefact is None else inquiry.targets[pool.artefact]
         targets[at] = targets[at] if target is None else target
     ids = [dataset.ids[row] for row in rows]
     return Sample(images, targets, ids, dataset.groups[rows], [pool.artefact for pool, _ in chosen], masks)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from auditor.explain.attribution.methods import Attribution, keyed_generator
+from auditor.explain.attribution.methods import Attribution
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.trust.pixel_flipping import Course, Score, readings_of, record_readings
 from auditor.explain.trust.randomisation import Cascade, Panel, mean_of_known, region_lifts, run_cascade
@@ -38,6 +38,7 @@ from auditor.explain.trust.sanity import (
 )
 from auditor.measure.intervals import correlation_interval, mean_interval, median_interval
 from auditor.measure.measurement import Measurement
+from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.model.classifier import Floats, Ints
 

@@ -10,23 +10,18 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.etree import ElementTree
 
 from auditor.errors import ReportError
-from auditor.measure.measurement import Finding, Measurement
+from auditor.measure.measurement import Measurement
 from auditor.report.exports.markdown import write_markdown
 from auditor.report.presentable import make_visible, show_plainly
 from auditor.report.words import VERDICTS, subject
+from auditor.run.files import ROWS
 from auditor.run.result import AuditResult
-from auditor.run.store import ROWS, load_result
-
-
-class Export(NamedTuple):
-    """A format: the file that it is written to, and the function that makes its bytes of a run."""
-
-    file: str
-    make: Callable[[Path], bytes]
+from auditor.run.store import load_result
+from auditor.verdict.record import Finding
 
 
 def export(folder: Path, name: str) -> bytes:
@@ -37,7 +32,7 @@ def export(folder: Path, name: str) -> bytes:
     ReportError
         The run is damaged.
     """
-    return EXPORTS[name].make(folder)
+    return EXPORTS[name](folder)
 
 
 def write_junit(result: AuditResult) -> bytes:
@@ -267,11 +262,11 @@ _RULE: dict[str, Any] = {
     "properties": {"tags": ["machine-learning", "shortcut-learning"], "precision": "high"},
 }
 
-EXPORTS: dict[str, Export] = {
-    "junit": Export("report.junit.xml", lambda folder: write_junit(load_result(folder))),
-    "sarif": Export("report.sarif", lambda folder: write_sarif(load_result(folder))),
-    "markdown": Export("report.md", lambda folder: write_markdown(load_result(folder)).encode("utf-8")),
-    "csv": Export("rows.csv", lambda folder: write_csv(load_rows(folder))),
-    "parquet": Export(ROWS, lambda folder: write_parquet(load_rows(folder))),
+EXPORTS: dict[str, Callable[[Path], bytes]] = {
+    "junit": lambda folder: write_junit(load_result(folder)),
+    "sarif": lambda folder: write_sarif(load_result(folder)),
+    "markdown": lambda folder: write_markdown(load_result(folder)).encode("utf-8"),
+    "csv": lambda folder: write_csv(load_rows(folder)),
+    "parquet": lambda folder: write_parquet(load_rows(folder)),
 }
-"""Format -> file and function."""
+"""Format -> the bytes of a run in it; `auditor.run.files.FORMATS` names its file."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from auditor.measure.measurement import Finding
 from auditor.report.presentable import show_plainly
 from auditor.report.words import ADVICE, MOST_ROWS, VERDICTS, Figure, named, subject
 from auditor.run.result import AuditResult
+from auditor.verdict.record import Finding
 
 
 def write_markdown(result: AuditResult) -> str:

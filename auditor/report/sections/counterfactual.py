@@ -8,12 +8,13 @@ from markupsafe import Markup
 
 from auditor.explain.counterfactual.record import ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.measure.intervals import missing
-from auditor.measure.measurement import Finding, Measurement
+from auditor.measure.ledger import Arrays
+from auditor.measure.measurement import Measurement
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.words import figure, signed
 from auditor.run.result import AuditResult
-from auditor.run.store import Arrays
+from auditor.verdict.record import Finding
 
 SIZES = {
     "success": "share of images for which a change was found",

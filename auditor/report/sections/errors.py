@@ -15,12 +15,12 @@ from auditor.explain.errors.record import (
     ContrastMending,
     ContrastRecord,
 )
+from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.words import Figure, figure, method_name, signed
 from auditor.run.result import AuditResult
-from auditor.run.store import Arrays
 
 _MOST_LISTED = 12
 

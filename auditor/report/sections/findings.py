@@ -7,8 +7,11 @@ from typing import Any
 
 from markupsafe import Markup
 
+from auditor.artefacts.record import ArtefactRecord
+from auditor.explain.attribution.record import RegionScores
 from auditor.explain.attribution.regions import REGION_SCORES
-from auditor.measure.measurement import ArtefactRecord, Finding, RegionScores
+from auditor.measure.ledger import Arrays
+from auditor.measure.measurement import name_in_words
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.sections.methods_compared import over_random_model, points_at
@@ -19,14 +22,13 @@ from auditor.report.words import (
     figure,
     image_anchors,
     in_brackets,
-    label,
     listed,
     method_name,
     named,
     signed,
 )
 from auditor.run.result import AuditResult
-from auditor.run.store import Arrays
+from auditor.verdict.record import Finding
 
 
 def view_finding(
@@ -134,8 +136,8 @@ def _random_model_note(entry: RegionScores, result: AuditResult) -> list[str]:
 
 
 def _effects_plot(number: int, finding: Finding) -> Markup | None:
-    rows = [(label(name), finding.measurements[name]) for name in _EFFECTS if name in finding.measurements]
-    rows += [(label(n), value) for n, value in finding.measurements.items() if n.startswith("removal_drop.")]
+    rows = [(name_in_words(name), finding.measurements[name]) for name in _EFFECTS if name in finding.measurements]
+    rows += [(name_in_words(n), value) for n, value in finding.measurements.items() if n.startswith("removal_drop.")]
     rows = [(label, value) for label, value in rows if value.value is not None]
     return Markup(plots.plot_effects(rows, finding.margin, f"effects{number}")) if rows else None
 

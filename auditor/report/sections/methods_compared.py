@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from auditor.explain.attribution.record import RegionScores
 from auditor.explain.counterfactual.record import ChangeSet
-from auditor.measure.measurement import Finding, Measurement, RegionScores
+from auditor.measure.measurement import Measurement, name_in_words
 from auditor.report.sections.optima_words import judge_match
-from auditor.report.words import failed_methods, figure, in_brackets, label, listed, method_name, subject, why_not
+from auditor.report.words import failed_methods, figure, in_brackets, listed, method_name, subject, why_not
 from auditor.run.result import AuditResult
+from auditor.verdict.record import Finding
 
 Pointing = Literal["points", "does not", "not clearly", "open", "random", "failed", "adversarial", "not applicable"]
 
@@ -73,7 +75,7 @@ def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
     """Whether the model used the opportunity to cheat, and which method shows it."""
     about = ", ".join(filter(None, subject(finding)))
     headline = finding.measurements.get(finding.endpoint or "")
-    told = f", {label(finding.endpoint or '')} {in_brackets(headline)}" if headline is not None else ""
+    told = f", {name_in_words(finding.endpoint or '')} {in_brackets(headline)}" if headline is not None else ""
     used = {
         "relies": f"yes, the model uses it{told}",
         "no_evidence": f"no evidence above the margin that the model uses it{told}",

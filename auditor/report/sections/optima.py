@@ -15,7 +15,7 @@ from auditor.explain.optima.record import (
     FeatureOptimum,
     RealImage,
 )
-from auditor.measure.measurement import Finding
+from auditor.measure.ledger import Arrays
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.sections.optima_words import (
@@ -30,7 +30,7 @@ from auditor.report.sections.optima_words import (
 )
 from auditor.report.words import MOST_ROWS, figure, signed
 from auditor.run.result import AuditResult
-from auditor.run.store import Arrays
+from auditor.verdict.record import Finding
 
 NAME = "activation_maximisation"
 

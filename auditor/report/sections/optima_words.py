@@ -12,8 +12,9 @@ from auditor.explain.optima.record import (
     FeatureOptimum,
     Looks,
 )
-from auditor.measure.measurement import Finding, Measurement
+from auditor.measure.measurement import Measurement
 from auditor.report.words import figure, signed
+from auditor.verdict.record import Finding
 
 _ALIKE = (0.8, 1.25)
 """A ratio whose interval lies in here is told as much the same."""

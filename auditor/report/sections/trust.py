@@ -9,13 +9,13 @@ from markupsafe import Markup
 
 from auditor.explain.trust.record import MethodTrust, ReadingRecord, TrustCriterion, TrustRecord, TrustTest
 from auditor.explain.trust.sanity import READINGS
+from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.sections.methods_compared import which_method_shows_it
 from auditor.report.words import figure, in_brackets, listed, method_name, signed
 from auditor.run.result import AuditResult
-from auditor.run.store import Arrays
 
 _SHOWN_STAGES = 4
 """Maps of the cascade that are shown for each method, the trained model's apart."""

@@ -17,10 +17,10 @@ from PIL import Image
 from auditor.config.file import AuditConfig
 from auditor.config.options import suggest
 from auditor.errors import DataError
-from auditor.measure.measurement import SkippedImage
 from auditor.subject.data.manifests import WrittenLabel
 from auditor.subject.data.pictures import CorruptImageError, RawImage
 from auditor.subject.data.sources import Label, Source
+from auditor.subject.record import SkippedImage
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

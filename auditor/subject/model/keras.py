@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from auditor.errors import ModelError, OptionError
-from auditor.measure.measurement import ModelRecord
 from auditor.subject.model.batches import cut_batches, gather, join
 from auditor.subject.model.classifier import Floats, Ints, Linearisation, Output, Pass
 from auditor.subject.model.foreign import user_code
@@ -33,6 +32,7 @@ from auditor.subject.model.surgery import (
     settle_input_range,
     settle_output,
 )
+from auditor.subject.record import ModelRecord
 
 _UNREACHED = (
     "no derivative of its scores reaches the pixels: on the way they become whole numbers, or leave TensorFlow; "

@@ -24,10 +24,10 @@ import numpy as np
 from auditor.config.file import AuditConfig
 from auditor.config.options import is_function_spec, suggest
 from auditor.errors import ModelError, OptionError
-from auditor.measure.measurement import ModelRecord
 from auditor.subject.model.foreign import first_line
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.saved_model import GRAPH_FILE, load_saved_model
+from auditor.subject.record import ModelRecord
 
 APPLICATIONS = "keras.applications:"
 """How the source of a model that comes with Keras begins."""

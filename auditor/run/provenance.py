@@ -1,0 +1,57 @@
+"""What it takes to run an audit again."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from typing import Any
+
+from auditor.config.file import AuditConfig
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What it takes to run this audit again. Only `started` and `seconds` change between equal runs."""
+
+    started: str
+    seconds: float
+    auditor: str
+    python: str
+    platform: str
+    packages: dict[str, str]
+    seed: int
+    config_file: str
+    config: dict[str, Any]
+
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "tf-explain", "pillow")
+
+
+def describe_run(config: AuditConfig, started: datetime, seconds: float) -> Provenance:
+    """The circumstances of an audit that started then and took so many seconds."""
+    return Provenance(
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(seconds, 1),
+        auditor=_version("auditor") or "not installed",
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages=_versions(),
+        seed=config.data.seed,
+        config_file=config.file.name,
+        config=config.echo(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions: Mapping[str, str | None] = {name: _version(name) for name in _PACKAGES}
+    return {name: version for name, version in versions.items() if version is not None}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
