@@ -46,8 +46,8 @@ REPORTS = {
 
 KEPT = {
     "twin": ("light", "artefacts"),
-    "several": ("light", "evidence", "activation", "counterfactual", "contrast"),
-    "errors": ("contrast", "counterfactual"),
+    "several": ("light", "methods_compared", "optima", "counterfactual", "errors"),
+    "errors": ("errors", "counterfactual"),
 }
 """What is kept of the reports that are not shown whole."""
 

@@ -55,7 +55,7 @@ def make_runs() -> dict[str, Run]:
         make_finding("shadow", "cat", "not_applicable", measurements={"theta": absent("no images")}),
         make_finding("text", "cat", "error", measurements={}, endpoint=None),
     ]
-    plain = {"counterfactual": None, "contrastive": None, "trust": None, "activation_maximisation": None}
+    plain = {"counterfactual": None, "errors": None, "trust": None, "optima": None}
     later = freeze(replace(result, title="A later audit", findings=verdicts, preface="In my own words.", **plain))
     later = replace(later, provenance=replace(later.provenance, started="2026-02-03T04:05:06+00:00"))
     other = arrays | {"with": arrays["without"], "map gradient": -arrays["map gradient"]}

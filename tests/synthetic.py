@@ -20,18 +20,18 @@ from auditor.explain.errors.record import (
     ContrastLikeness,
     ContrastMaps,
     ContrastMending,
-    ContrastRecord,
     ContrastShare,
     ContrastSuspect,
+    ErrorsRecord,
 )
 from auditor.explain.optima.record import (
-    ActivationRecord,
     ArtefactMatch,
     ClassOptimum,
     Comparison,
     CurvePoint,
     FeatureOptimum,
     Looks,
+    OptimaRecord,
     Optimum,
     RealImage,
     Side,
@@ -50,8 +50,9 @@ from auditor.explain.trust.record import (
 )
 from auditor.measure.measurement import Measurement
 from auditor.run.index import Entry, Outcome
+from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.provenance import Provenance
-from auditor.run.result import SCHEMA_VERSION, AuditResult
+from auditor.run.result import AuditResult
 from auditor.subject.record import ClassAccuracy, DataRecord, ModelRecord, SkippedImage
 from auditor.verdict.record import DosePoint, Finding, Rule, ScannedTarget
 
@@ -139,7 +140,7 @@ def make_counterfactual(classes: tuple[str, ...], artefact: str, image: str) -> 
 
 def make_contrast(
     artefact: str = "tag", classes: tuple[str, ...] = ("cat", "dog"), image: str = "image-1"
-) -> ContrastRecord:
+) -> ErrorsRecord:
     def share(value: float, n: int = 20) -> Measurement:
         return measure(value, 0.125, "share", n)
 
@@ -147,7 +148,7 @@ def make_contrast(
     keys = [f"contrast map {what}" for what in ("predicted", "true", "margin")]
     leads = {"over_elsewhere": share(0.625), "over_edges": share(0.5), "over_predicted": share(0.25)}
     lost = {"over_elsewhere": share(-0.375), "over_edges": share(-0.5), "over_predicted": share(0.0)}
-    return ContrastRecord(
+    return ErrorsRecord(
         errors=24,
         measured=20,
         share=0.05,
@@ -269,7 +270,7 @@ def _make_reading(name: str, over_absolute: Measurement | None) -> ReadingRecord
     )
 
 
-def make_activation(classes: tuple[str, ...], artefact: str, image: str) -> ActivationRecord:
+def make_activation(classes: tuple[str, ...], artefact: str, image: str) -> OptimaRecord:
     real = [
         RealImage(image, classes[1], classes[0], "with", 4.25),
         RealImage(f"{image}-2", None, "none", "without", 3.5),
@@ -292,7 +293,7 @@ def make_activation(classes: tuple[str, ...], artefact: str, image: str) -> Acti
     shares = dict.fromkeys(("own_place", "own_place_others"), measure(0.5, 0.25, "share", 8))
     found = dict.fromkeys(("correlation", "here", "here_others"), measure(0.625, 0.125, "correlation", 8))
     correlation = found["correlation"]
-    return ActivationRecord(
+    return OptimaRecord(
         steps=64,
         restarts=8,
         objective="logit",
@@ -448,9 +449,9 @@ def make_result(
             config=config,
         ),
         counterfactual=make_counterfactual(classes, artefact, image),
-        contrastive=make_contrast(artefact, classes, image),
+        errors=make_contrast(artefact, classes, image),
         trust=make_trust(artefact),
-        activation_maximisation=make_activation(classes[:12], artefact, image),
+        optima=make_activation(classes[:12], artefact, image),
     )
 
 

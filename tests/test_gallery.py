@@ -191,7 +191,7 @@ class TestViewer:
 
     def test_opens_the_pictures_of_every_section(self, complete):
         sections = [name for name, _, _ in SECTIONS if complete.locator(f"#{name} .enlarge").count()]
-        assert {"gallery", "activation", "contrast", "trust"} <= set(sections)
+        assert {"gallery", "optima", "errors", "trust"} <= set(sections)
         for section in sections:
             complete.locator(f"#{section} .enlarge").first.click()
             assert ": picture 1 of " in complete.locator("#viewer output").inner_text()

@@ -12,7 +12,7 @@ from auditor.measure.measurement import Measurement
 from auditor.report.sections import optima_words as optima
 from tests.synthetic import make_result
 
-RECORD = make_result().activation_maximisation
+RECORD = make_result().optima
 
 
 def measured(value, low=None, high=None, unit="ratio", n=4):

@@ -167,6 +167,6 @@ def make_hostile() -> tuple[AuditResult, AuditResult]:
         "model": replace(result.model, source=names[3]),
         "data": replace(result.data, source=names[2]),
     }
-    studies = dict.fromkeys(("counterfactual", "contrastive", "trust", "activation_maximisation"))
+    studies = dict.fromkeys(("counterfactual", "errors", "trust", "optima"))
     first: AuditResult = replace(result, **places, **studies)
     return first, replace(first, title=names[6], model=replace(result.model, source=names[6]))

@@ -344,7 +344,7 @@ class TestSafety:
 
     def test_needs_no_tensorflow_and_no_matplotlib(self):
         code = (
-            "import sys, io, json; from auditor import pdf; from dataclasses import asdict;"
+            "import sys, io, json; from auditor.report import pdf; from dataclasses import asdict;"
             "pdf._draw(pdf.Request(**json.loads(sys.argv[1])));"
             "print([name for name in ('tensorflow', 'keras', 'matplotlib', 'numpy') if name in sys.modules])"
         )

@@ -91,7 +91,7 @@ class TestPictures:
 
     def test_inputs_optimised_from_real_images_are_data(self):
         result, arrays = make_result(), make_large()
-        study = replace(result.methods[0], name="activation_maximisation", options={"start": "image"})
+        study = replace(result.methods[0], name="optima", options={"start": "image"})
         assert withhold(replace(result, methods=[study]), arrays, "thumbnails")[1][OPTIMUM].shape[1] == THUMBNAIL
 
     @pytest.mark.parametrize("mode", ["thumbnails", "none"])

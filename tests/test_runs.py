@@ -200,19 +200,19 @@ class TestCompare:
 
     def test_a_run_of_a_newer_schema_is_one_clear_error(self, command: Command, tmp_path: Path):
         run = save(tmp_path)
-        data = json.loads((run / "result.json").read_text()) | {"schema_version": 2}
+        data = json.loads((run / "result.json").read_text()) | {"schema_version": 3}
         (run / "result.json").write_text(json.dumps(data))
         ending = command("compare", run, run)
         assert ending.code == 3
         assert (
-            ending.err
-            == f"error: {run}/result.json: schema_version: got 2, wanted 1; a newer Auditor wrote it, update this one\n"
+            ending.err == f"error: {run}/result.json: schema_version: got 3, wanted 1 to 2; "
+            "a newer Auditor wrote it, update this one\n"
         )
 
     def test_a_run_from_before_the_studies_is_compared_with_one_after(self, command: Command, tmp_path: Path):
         old, new = save(tmp_path / "r"), save(tmp_path / "r")
         data = json.loads((old / "result.json").read_text())
-        for name in ("trust", "activation_maximisation", "counterfactual", "contrastive", "preface"):
+        for name in ("trust", "optima", "counterfactual", "errors", "preface"):
             del data[name]
         (old / "result.json").write_text(json.dumps(data))
         assert command("compare", old, new).code == 0
@@ -367,7 +367,7 @@ class TestPrune:
             add_run(reports, name)
         for file in (*kept, noted, nested):
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text('{"schema_version": 2}')
+            file.write_text('{"schema_version": 3}')
         linked = reports / "linked"
         linked.symlink_to(save(tmp_path / "elsewhere"))
         inner = save(tmp_path / "elsewhere")

@@ -13,7 +13,7 @@ from auditor.explain.trust import randomisation as panels
 from auditor.explain.trust.record import TrustRecord
 from auditor.explain.trust.sample import draw_sample
 from auditor.explain.trust.sanity import TRUST_TESTS
-from auditor.explain.trust.study import trust
+from auditor.explain.trust.study import study_trust
 from auditor.report.sections.methods_compared import points_at, which_method_shows_it
 from auditor.report.sections.trust import view_trust
 from auditor.report.words import failed_methods
@@ -58,7 +58,7 @@ def found() -> tuple[TrustRecord, object]:
         inquiry = make_inquiry(
             classifier, planted_images(60), {**METHODS, "noise": {}, "signed edges": {}}, artefacts=(("square", 2),)
         )
-        return trust(inquiry, images=24), inquiry
+        return study_trust(inquiry, images=24), inquiry
 
 
 def outcomes(record: TrustRecord, method: str) -> dict[str, str]:
@@ -170,7 +170,7 @@ class TestTheStudy:
             classifier, guided = planted_classifier()
             patch.setitem(ATTRIBUTIONS, "guided_backpropagation", guided)
             patch.setitem(ATTRIBUTIONS, "edges", edges_posing_as_explainer)
-            again = trust(
+            again = study_trust(
                 make_inquiry(classifier, planted_images(60), {"gradient": {}, "edges": {}}, artefacts=(("square", 2),)),
                 images=24,
             )
@@ -182,7 +182,7 @@ class TestTheStudy:
 def test_on_a_linear_classifier_the_signed_attributions_are_the_exact_order():
     classifier, images = linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1))
     inquiry = make_inquiry(classifier, images, {"gradient": {}, "integrated_gradients": {"baselines": ("mean",)}})
-    record = trust(inquiry, images=20)
+    record = study_trust(inquiry, images=20)
     (_, path) = record.methods
     assert path.status == "passed"
     assert path.best_reading == "signed"
@@ -200,7 +200,7 @@ class TestWhatCannotBeTested:
 
         sealed = linear(shape=(8, 8, 1))
         object.__setattr__(sealed, "__class__", Sealed)
-        record = trust(make_inquiry(sealed, random_images(20, (8, 8, 1)), {"gradient": {}}))
+        record = study_trust(make_inquiry(sealed, random_images(20, (8, 8, 1)), {"gradient": {}}))
         assert record.why_not_randomised == "a SavedModel shows no layers"
         assert outcomes(record, "gradient")["randomised weights"] == "not_applicable"
         assert record.methods[0].status in ("open", "failed")
@@ -218,7 +218,7 @@ class TestWhatCannotBeTested:
             return explain(panel, model, **options)
 
         monkeypatch.setattr(panels.Panel, "explain", break_down)
-        (entry,) = trust(inquiry).methods
+        (entry,) = study_trust(inquiry).methods
         (test,) = [test for test in entry.tests if test.name == "randomised weights"]
         assert test.outcome == "not_applicable"
         assert "not finite" in test.reason
@@ -227,18 +227,18 @@ class TestWhatCannotBeTested:
 
     def test_two_classes_of_one_logit_have_no_other_class(self):
         two = linear(classes=2, shape=(8, 8, 1), output="binary")
-        record = trust(make_inquiry(two, random_images(20, (8, 8, 1)), {"gradient": {}}))
+        record = study_trust(make_inquiry(two, random_images(20, (8, 8, 1)), {"gradient": {}}))
         assert outcomes(record, "gradient")["other class"] == "not_applicable"
 
     def test_without_methods_there_is_nothing_to_test(self):
         with pytest.raises(NotApplicableError, match="no method of attribution"):
-            trust(make_inquiry(linear(shape=(8, 8, 1)), random_images(20, (8, 8, 1)), {}))
+            study_trust(make_inquiry(linear(shape=(8, 8, 1)), random_images(20, (8, 8, 1)), {}))
 
 
 def test_a_costly_method_is_tested_on_less_and_said_to_be(monkeypatch):
     monkeypatch.setattr(panels, "_COSTLY", 300)
     methods = {"gradient": {}, "smoothgrad": {"samples": 16}}
-    record = trust(make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), methods), costly_images=3)
+    record = study_trust(make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), methods), costly_images=3)
     assert [(entry.method, entry.is_costly, entry.images) for entry in record.methods] == [
         ("gradient", False, 16),
         ("smoothgrad", True, 3),
@@ -248,14 +248,14 @@ def test_a_costly_method_is_tested_on_less_and_said_to_be(monkeypatch):
 def test_a_costly_method_is_tested_on_enough_small_images_to_decide(monkeypatch):
     monkeypatch.setattr(panels, "_COSTLY", 300)
     inquiry = make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), {"smoothgrad": {"samples": 16}})
-    (entry,) = trust(inquiry).methods
+    (entry,) = study_trust(inquiry).methods
     assert entry.is_costly
     assert (entry.images, outcomes_of(entry)["randomised weights"]) == (12, "passed")
 
 
 def test_few_images_leave_every_decision_open_and_the_report_says_why():
     inquiry = make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), {"gradient": {}})
-    record = trust(inquiry, images=8)
+    record = study_trust(inquiry, images=8)
     (entry,) = record.methods
     assert entry.status == "open"
     assert {outcomes_of(entry)[name] for name in ("randomised weights", "order")} == {"open"}
@@ -274,7 +274,7 @@ def test_maps_that_a_random_model_leaves_empty_count_neither_as_changed_nor_as_u
     monkeypatch.setitem(ATTRIBUTIONS, "fading", explain)
     classifier = linear(shape=(8, 8, 1))
     monkeypatch.setattr(panels.Panel, "is_costly", lambda panel: False)
-    record = trust(make_inquiry(classifier, random_images(40, (8, 8, 1)), {"fading": {}}), images=24)
+    record = study_trust(make_inquiry(classifier, random_images(40, (8, 8, 1)), {"fading": {}}), images=24)
     (entry,) = record.methods
     (test,) = [test for test in entry.tests if test.name == "randomised weights"]
     assert test.outcome == "open"

@@ -25,8 +25,9 @@ from auditor.explain.optima.objectives import find_features
 from auditor.explain.table import METHODS, STUDIES
 from auditor.measure.intervals import median_interval, share_interval
 from auditor.measure.ledger import Rows
+from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.provenance import describe_run
-from auditor.run.result import SCHEMA_VERSION, AuditResult
+from auditor.run.result import AuditResult
 from auditor.run.store import Run
 from auditor.subject.describe import describe_data
 from auditor.subject.model.keras import KerasClassifier
@@ -196,7 +197,7 @@ def _refuse_what_the_model_lacks(
 ) -> None:
     """At once, not after all that is measured first."""
     try:
-        if name == "activation_maximisation":
+        if name == "optima":
             find_features(classifier, options["features"])
         elif name == "counterfactual":
             find_pairs(classifier, options["pairs"])

@@ -232,8 +232,9 @@ def read_config(
         raise ConfigError(f"{file}:{line}:{column}: not TOML: {message}") from None
     places = find_places(text)
     overridden = dict.fromkeys((_override(data, item) for item in overrides), "--set")
-
-    faults: dict[KeyPath, list[str]] = {}
+    faults = {path: [message] for path, message in _rename_methods(data)}
+    places = {_today(path): place for path, place in places.items()}
+    overridden = {_today(path): option for path, option in overridden.items()}
     config = None
     try:
         document = _Document.model_validate_json(to_json(data), strict=True)
@@ -257,6 +258,26 @@ def read_config(
 def config_schema() -> dict[str, Any]:
     """JSON schema of `audit.toml`."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_Document.model_json_schema()}
+
+
+_RENAMED = {"activation_maximisation": "optima", "contrastive": "errors"}
+"""Methods by the names that they had, which files may still use."""
+
+
+def _today(path: KeyPath) -> KeyPath:
+    """A key path with the name that its method has today."""
+    is_old = len(path) > 1 and path[0] == "methods" and path[1] in _RENAMED
+    return ("methods", _RENAMED[str(path[1])], *path[2:]) if is_old else path
+
+
+def _rename_methods(data: dict[str, Any]) -> list[tuple[KeyPath, str]]:
+    """Give methods the names that they have today; faults where a file names one of them twice."""
+    methods = data.get("methods")
+    if not isinstance(methods, dict):
+        return []
+    twice = [(old, new) for old, new in _RENAMED.items() if old in methods and new in methods]
+    data["methods"] = {_RENAMED.get(name, name): options for name, options in methods.items()}
+    return [(("methods", new), f"{old} is the old name of {new}; got both, wanted one") for old, new in twice]
 
 
 def _option_faults(

@@ -7,15 +7,15 @@ from typing import Any
 
 from auditor.explain.attribution.methods import ATTRIBUTIONS
 from auditor.explain.counterfactual.study import study_counterfactuals
-from auditor.explain.errors.study import contrastive
-from auditor.explain.optima.study import activation_maximisation
-from auditor.explain.trust.study import trust
+from auditor.explain.errors.study import study_errors
+from auditor.explain.optima.study import study_optima
+from auditor.explain.trust.study import study_trust
 
 STUDIES: dict[str, Callable[..., Any]] = {
-    "trust": trust,
-    "activation_maximisation": activation_maximisation,
+    "trust": study_trust,
+    "optima": study_optima,
     "counterfactual": study_counterfactuals,
-    "contrastive": contrastive,
+    "errors": study_errors,
 }
 """Plain functions of an `Inquiry`; their keyword-only parameters are their options. What they return is the field of
 the same name in `AuditResult`."""

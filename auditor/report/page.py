@@ -17,10 +17,10 @@ from auditor.measure.ledger import Arrays
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.sections.counterfactual import view_counterfactual
-from auditor.report.sections.errors import view_contrast
+from auditor.report.sections.errors import view_errors
 from auditor.report.sections.findings import view_finding, view_regions
-from auditor.report.sections.methods_compared import view_evidence
-from auditor.report.sections.optima import view_activation
+from auditor.report.sections.methods_compared import view_methods_compared
+from auditor.report.sections.optima import view_optima
 from auditor.report.sections.trust import view_trust
 from auditor.report.words import (
     MOST_ROWS,
@@ -53,7 +53,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "result": result,
         "findings": findings,
         "regions": [view_regions(number, finding, result) for number, finding in enumerate(result.findings)],
-        "evidence": view_evidence(result),
+        "methods_compared": view_methods_compared(result),
         "region_scores": REGION_SCORES,
         "trust": view_trust(result, arrays),
         "why_no_trust": why_not(result, "trust"),
@@ -62,8 +62,8 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "gallery_choices": _gallery_choices(result),
         "most_on_paper": MOST_IMAGES_ON_PAPER,
         "flatten": figures.flatten,
-        "activation": view_activation(result, arrays),
-        "contrast": view_contrast(result, arrays),
+        "optima": view_optima(result, arrays),
+        "errors": view_errors(result, arrays),
         "counterfactual": view_counterfactual(result, arrays),
         "counterfactual_missing": why_not(result, "counterfactual"),
         "accuracy": figure("accuracy", result.data.accuracy),

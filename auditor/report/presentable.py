@@ -241,7 +241,7 @@ _NAMES = _IDS | {
 }  # fmt: skip
 """Fields that hold names, in every record."""
 
-_OPTIMA, _OPTIMISED = "activation_maximisation", "activation maximisation: "
+_OPTIMA, _OPTIMISED = "optima", "activation maximisation: "
 """The study of optimised inputs, and how the keys of its arrays begin ..."""
 
 _REAL = re.compile(r", real \d+$|\bimage to start from$|\bcompared, image$")

@@ -13,14 +13,13 @@ from auditor.artefacts.record import ArtefactRecord
 from auditor.errors import ReportError
 from auditor.explain.attribution.record import Agreement, Exemplar, MethodRecord, RegionScores
 from auditor.explain.counterfactual.record import CounterfactualRecord
-from auditor.explain.errors.record import ContrastRecord
-from auditor.explain.optima.record import ActivationRecord
+from auditor.explain.errors.record import ErrorsRecord
+from auditor.explain.optima.record import OptimaRecord
 from auditor.explain.trust.record import TrustRecord
+from auditor.run.migrate import SCHEMA_VERSION, migrate
 from auditor.run.provenance import Provenance
 from auditor.subject.record import DataRecord, ModelRecord
 from auditor.verdict.record import Finding, Rule
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class AuditResult:
     """The user's own words about the audit."""
     trust: TrustRecord | None = None
     """This and those below: null where the study did not run, which the `MethodRecord` of its name explains."""
-    activation_maximisation: ActivationRecord | None = None
+    optima: OptimaRecord | None = None
     counterfactual: CounterfactualRecord | None = None
-    contrastive: ContrastRecord | None = None
+    errors: ErrorsRecord | None = None
 
 
 @cache
@@ -91,10 +90,11 @@ def result_from_json(text: str, where: str) -> AuditResult:
     except (ValueError, RecursionError) as fault:
         raise ReportError(f"{where}: not JSON: {fault}") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION or isinstance(version, bool):
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
         is_newer = isinstance(version, int) and version > SCHEMA_VERSION
         newer = "; a newer Auditor wrote it, update this one" if is_newer else ""
-        raise ReportError(f"{where}: schema_version: got {version!r}, wanted {SCHEMA_VERSION}{newer}")
+        raise ReportError(f"{where}: schema_version: got {version!r}, wanted 1 to {SCHEMA_VERSION}{newer}")
+    data = migrate(data)
     try:
         result = _adapter().validate_python(data)
     except pydantic.ValidationError as fault:

@@ -145,7 +145,7 @@ class ContrastExemplar:
 
 
 @dataclass(frozen=True)
-class ContrastRecord:
+class ErrorsRecord:
     """What the contrast of the predicted with the true class says about the errors."""
 
     errors: int

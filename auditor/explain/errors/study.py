@@ -17,9 +17,9 @@ from auditor.explain.errors.record import (
     ContrastGroup,
     ContrastLikeness,
     ContrastMending,
-    ContrastRecord,
     ContrastShare,
     ContrastSuspect,
+    ErrorsRecord,
 )
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.measure.intervals import change_interval, mean_interval, median_interval, share_interval
@@ -39,7 +39,7 @@ CAME, INSERTED = "those that came with it", "those made by inserting it"
 """Which errors the shares in an artefact's region are of."""
 
 
-def contrastive(
+def study_errors(
     inquiry: Inquiry,
     *,
     images: Count = 64,
@@ -47,7 +47,7 @@ def contrastive(
     insertions: Count = 128,
     share: Share = 0.05,
     fills: Annotated[tuple[Fill, ...], Field(min_length=1)] = ("mean", "blur", "inpaint"),
-) -> ContrastRecord:
+) -> ErrorsRecord:
     """What speaks for the predicted class against the true one, on images that are predicted wrongly.
 
     Each error is explained by every method of attribution that is on: its map for the predicted class, for the true
@@ -73,7 +73,7 @@ def contrastive(
         regions += _measure_shares(inquiry, made, broken, INSERTED)
         shown += made.exemplars
     _note(inquiry, maps, errors, fills, trials)
-    return ContrastRecord(
+    return ErrorsRecord(
         errors=len(found.rows),
         measured=len(errors),
         share=share,

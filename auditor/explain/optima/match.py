@@ -93,7 +93,7 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats) -> 
                 target=names[classes[at]],
                 measurement="correlation with the pattern",
                 condition=condition,
-                method="activation_maximisation",
+                method="optima",
                 value=float(value),
             )
     on_grey = insert(np.full((1, *inquiry.mean_image.shape), 0.5, np.float32), artefact.appearance)[0]

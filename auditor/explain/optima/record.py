@@ -167,7 +167,7 @@ class ArtefactMatch:
 
 
 @dataclass(frozen=True)
-class ActivationRecord:
+class OptimaRecord:
     """What activation maximisation found: the inputs that excite the model most."""
 
     steps: int

@@ -203,7 +203,7 @@ class Bench:
             self.inquiry.rows.add(
                 image=f"optimum of {names[row]}",
                 measurement="feature at the optimum",
-                method="activation_maximisation",
+                method="optima",
                 value=float(climbed.values[row]),
             )
         top = np.argsort(-everywhere, kind="stable")[:WITNESSES]

@@ -23,12 +23,12 @@ from auditor.explain.optima.objectives import (
 )
 from auditor.explain.optima.parametrisation import Basis, Constraint
 from auditor.explain.optima.record import (
-    ActivationRecord,
     ClassOptimum,
     Comparison,
     CurvePoint,
     FeatureOptimum,
     Looks,
+    OptimaRecord,
     Optimum,
     Side,
     Snapshot,
@@ -59,7 +59,7 @@ _SNAPSHOTS = (0, 1, 10, 50)
 _WATCHED = (0, 1, 2, 5, 10, 20, 50, 100, 150, 200, 300, 500, 1000)
 
 
-def activation_maximisation(
+def study_optima(
     inquiry: Inquiry,
     *,
     steps: Annotated[int, Field(ge=1, le=4096)] | None = None,
@@ -79,7 +79,7 @@ def activation_maximisation(
     rotation: Annotated[float, Field(ge=0, le=45)] = 5.0,
     diversity: Weight = 1.0,
     features: tuple[str, ...] = (),
-) -> ActivationRecord:
+) -> OptimaRecord:
     """Images optimised to excite a class, a channel or a direction most: what the model looks for.
 
     Where images are large (128 x 128 pixels or more), `steps` is 96 instead of 256 and `classes` 4 instead of 12
@@ -136,7 +136,7 @@ def activation_maximisation(
     for feature in wanted:
         excited.append(_excite(bench, feature, repelling))
         progress()
-    return ActivationRecord(
+    return OptimaRecord(
         steps=steps,
         restarts=restarts,
         objective=objective,
@@ -190,7 +190,7 @@ def _record_classes(
                 predicted=predicted[row],
                 target=key,
                 measurement="log-odds of the optimum",
-                method="activation_maximisation",
+                method="optima",
                 value=float(odds[row, number]),
             )
         found.append(

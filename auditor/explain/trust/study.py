@@ -55,7 +55,7 @@ _COMPLETENESS = "completeness residual"
 """The check of a path method that tells whether its attributions add up."""
 
 
-def trust(
+def study_trust(
     inquiry: Inquiry,
     *,
     images: Count = 16,

@@ -13,7 +13,7 @@ from auditor.explain.errors.record import (
     ContrastIntervention,
     ContrastLikeness,
     ContrastMending,
-    ContrastRecord,
+    ErrorsRecord,
 )
 from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
@@ -30,11 +30,11 @@ _FEW = 0.1
 """An artefact whose removal mends surely less than this share of the errors is said not to make them."""
 
 
-def view_contrast(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
+def view_errors(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
     """The section on errors; where the study did not run, only why."""
-    record = result.contrastive
+    record = result.errors
     if record is None:
-        method = next((entry for entry in result.methods if entry.name == "contrastive"), None)
+        method = next((entry for entry in result.methods if entry.name == "errors"), None)
         why = "it is not in this result" if method is None else method.reason
         return {"record": None, "why": f"Errors were not explained: {why}."}
     return {
@@ -77,7 +77,7 @@ def view_contrast(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
     }
 
 
-def _differ(record: ContrastRecord) -> str:
+def _differ(record: ErrorsRecord) -> str:
     if record.shares_logit:
         return (
             "Not applicable: the two classes share one logit, so the map of the one is the negative of the other’s. "
@@ -104,7 +104,7 @@ def _differ(record: ContrastRecord) -> str:
     return f"{f'Clearly by {named}; otherwise less, or it is open.' if apart else 'It is open.'} {told}"
 
 
-def _explain(record: ContrastRecord) -> str:
+def _explain(record: ErrorsRecord) -> str:
     methods, random, edges = _parted(record)
     if not methods:
         return "That was not tried: no method of attribution made a map of the margin."
@@ -127,7 +127,7 @@ def _explain(record: ContrastRecord) -> str:
     return f"Not here: no margin map’s pixels mend clearly more errors than their own shape elsewhere and edges. {told}"
 
 
-def _choose(record: ContrastRecord) -> str:
+def _choose(record: ErrorsRecord) -> str:
     methods, _, _ = _parted(record)
     if not methods:
         return "None was tried."
@@ -177,13 +177,13 @@ def _predicted_alone(best: ContrastMending) -> str:
     )
 
 
-def _blame(record: ContrastRecord) -> str:
+def _blame(record: ErrorsRecord) -> str:
     if not record.interventions:
         return "No artefact is named, so none was tried."
     return " ".join(_blame_one(record, entry) for entry in record.interventions)
 
 
-def _blame_one(record: ContrastRecord, entry: ContrastIntervention) -> str:
+def _blame_one(record: ErrorsRecord, entry: ContrastIntervention) -> str:
     lead = entry.removal_lead
     said = f"{entry.artefact}: "
     if not entry.removals:
@@ -249,7 +249,7 @@ def _mending_row(entry: ContrastMending) -> tuple[str, list[Figure | None]]:
     return method_name(entry.method), [None if part is None else figure("", part) for part in parts]
 
 
-def _mending_plot(record: ContrastRecord) -> Markup | None:
+def _mending_plot(record: ErrorsRecord) -> Markup | None:
     rows = [(method_name(entry.method), entry.mended, entry.over_edges is not None) for entry in record.mending]
     return Markup(plots.plot_mending(rows, "mending")) if rows else None
 
@@ -269,7 +269,7 @@ def _intervention_rows(entry: ContrastIntervention) -> list[Figure]:
     return rows
 
 
-def _parted(record: ContrastRecord) -> tuple[list[ContrastMending], ContrastMending, ContrastMending]:
+def _parted(record: ErrorsRecord) -> tuple[list[ContrastMending], ContrastMending, ContrastMending]:
     """The methods, best first, and the two references."""
     *methods, random, edges = record.mending
     return methods, random, edges
@@ -279,7 +279,7 @@ def _beats(entry: ContrastMending) -> bool:
     return all(lead is not None and (lead.low or 0) > 0 for lead in (entry.over_elsewhere, entry.over_edges))
 
 
-def _say_what_helps(record: ContrastRecord) -> str:
+def _say_what_helps(record: ErrorsRecord) -> str:
     """Where the baseline of Integrated Gradients is what a fill puts in place of the pixels."""
     methods = {entry.method for entry in record.mending}
     shared = [fill for fill in record.fills if f"integrated_gradients ({fill})" in methods]
@@ -304,7 +304,7 @@ def _grouped(measured: Measurement) -> str:
     return "" if measured.groups == measured.n else f" in {measured.groups} groups"
 
 
-def _share(record: ContrastRecord) -> str:
+def _share(record: ErrorsRecord) -> str:
     return f"{100 * record.share:.3g} %"
 
 

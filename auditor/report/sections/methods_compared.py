@@ -15,7 +15,7 @@ from auditor.verdict.record import Finding
 Pointing = Literal["points", "does not", "not clearly", "open", "random", "failed", "adversarial", "not applicable"]
 
 
-def view_evidence(result: AuditResult) -> dict[str, Any] | None:
+def view_methods_compared(result: AuditResult) -> dict[str, Any] | None:
     """A row for each method, a cell for each finding: what it says, and the figure that it says it by."""
     if not result.findings:
         return None
@@ -107,7 +107,7 @@ def _of_maps(method: str, finding: Finding, result: AuditResult) -> dict[str, An
 
 
 def _of_optima(finding: Finding, result: AuditResult) -> dict[str, Any]:
-    record = result.activation_maximisation
+    record = result.optima
     for match in record.matches if record is not None else []:
         if (match.artefact, match.target) == (finding.artefact, finding.target) and match.status == "ok":
             is_there = judge_match(match)
@@ -137,7 +137,7 @@ def _of_changes(reason: str, finding: Finding, result: AuditResult) -> dict[str,
 
 
 def _of_errors(finding: Finding, result: AuditResult) -> dict[str, Any]:
-    record = result.contrastive
+    record = result.errors
     for entry in record.interventions if record is not None else []:
         if entry.artefact == finding.artefact and entry.removal_lead.value is not None:
             return _cell(_by_sign(entry.removal_lead), entry.removal_lead)
@@ -165,8 +165,8 @@ def _cell(state: Pointing, measured: Measurement | None) -> dict[str, Any]:
 
 _STUDIES = (
     (
-        "activation_maximisation",
-        "activation",
+        "optima",
+        "optima",
         "Activation maximisation",
         "match with the optima of the class, over innocent patterns",
         _of_optima,
@@ -186,8 +186,8 @@ _STUDIES = (
         _of_changes_towards,
     ),
     (
-        "contrastive",
-        "contrast",
+        "errors",
+        "errors",
         "Errors that carry it",
         "share that taking it out mends, over the same edit elsewhere",
         _of_errors,

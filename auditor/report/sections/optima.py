@@ -8,11 +8,11 @@ from typing import Any
 from markupsafe import Markup
 
 from auditor.explain.optima.record import (
-    ActivationRecord,
     ArtefactMatch,
     ClassOptimum,
     Comparison,
     FeatureOptimum,
+    OptimaRecord,
     RealImage,
 )
 from auditor.measure.ledger import Arrays
@@ -32,11 +32,11 @@ from auditor.report.words import MOST_ROWS, figure, signed
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
-NAME = "activation_maximisation"
+NAME = "optima"
 
 
-def view_activation(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
-    record = result.activation_maximisation
+def view_optima(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
+    record = result.optima
     if record is None:
         return {"absent": _why_absent(result)}
     findings = {finding.artefact: finding for finding in result.findings}
@@ -81,7 +81,7 @@ def _why_absent(result: AuditResult) -> str:
     return "Not run: this audit was made without it."
 
 
-def _how_made(record: ActivationRecord) -> str:
+def _how_made(record: OptimaRecord) -> str:
     return (
         f"{record.steps} steps up the gradient of the {_OBJECTIVES[record.objective]}, {record.restarts} independent "
         f"restarts for each class, from {_STARTS[record.start]}. What is varied: {record.recipe}. Penalties weigh in "
@@ -90,7 +90,7 @@ def _how_made(record: ActivationRecord) -> str:
 
 
 def _view_match(
-    number: int, match: ArtefactMatch, finding: Finding | None, record: ActivationRecord, arrays: Arrays
+    number: int, match: ArtefactMatch, finding: Finding | None, record: OptimaRecord, arrays: Arrays
 ) -> dict[str, Any]:
     plot = None
     if match.status == "ok":

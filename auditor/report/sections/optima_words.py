@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from auditor.explain.optima.record import (
-    ActivationRecord,
     ArtefactMatch,
     ClassOptimum,
     Comparison,
     FeatureOptimum,
     Looks,
+    OptimaRecord,
 )
 from auditor.measure.measurement import Measurement
 from auditor.report.words import figure, signed
@@ -35,7 +35,7 @@ def judge_match(match: ArtefactMatch) -> bool | None:
     return True if all(_is_above(lead, 0) for lead in leads) else None
 
 
-def tell_match(match: ArtefactMatch, finding: Finding | None, record: ActivationRecord) -> str:
+def tell_match(match: ArtefactMatch, finding: Finding | None, record: OptimaRecord) -> str:
     if match.status != "ok":
         return f"Not applicable: {match.reason}."
     found = match.measurements
@@ -87,7 +87,7 @@ def _compare_with_verdict(is_there: bool | None, finding: Finding | None) -> str
     return "This agrees with the interventions, which decide: they found no evidence above the margin."
 
 
-def tell_looks(looks: Looks, record: ActivationRecord) -> str:
+def tell_looks(looks: Looks, record: OptimaRecord) -> str:
     rough, fine = looks.total_variation, looks.high_frequency
     is_rougher, is_smoother = _is_above(rough, 1), _is_below(rough, 1)
     is_finer, is_coarser = _is_above(fine, 1), _is_below(fine, 1)
@@ -123,12 +123,12 @@ def _tell_ratio(ratio: Measurement, above: str, below: str, alike: str) -> str:
     return "open: too few for an interval" if ratio.low is None else "open"
 
 
-def tell_objective_value(value: float, record: ActivationRecord) -> str:
+def tell_objective_value(value: float, record: OptimaRecord) -> str:
     """A probability has no sign."""
     return f"{value:.3f}" if record.objective == "probability" else signed(value, 1)
 
 
-def tell_steps(classes: Sequence[ClassOptimum], record: ActivationRecord) -> str:
+def tell_steps(classes: Sequence[ClassOptimum], record: OptimaRecord) -> str:
     first = classes[0]
     values = [(point.step, point.value.value or 0.0) for point in first.curve]
     start, end = values[0][1], values[-1][1]
@@ -158,7 +158,7 @@ def _share_done(entry: ClassOptimum, step: int) -> float | None:
     return (then - start) / (end - start)
 
 
-def tell_start(comparison: Comparison, record: ActivationRecord) -> str:
+def tell_start(comparison: Comparison, record: OptimaRecord) -> str:
     alike, usual = comparison.correlation, record.looks.restarts_alike
     if alike.high is not None and usual.low is not None and alike.high < usual.low:
         picture = "For the picture, yes: it keeps a mark of its start"
@@ -180,7 +180,7 @@ def tell_start(comparison: Comparison, record: ActivationRecord) -> str:
     )
 
 
-def tell_objective(comparison: Comparison, record: ActivationRecord) -> str:
+def tell_objective(comparison: Comparison, record: OptimaRecord) -> str:
     gain, first, second = comparison.gain, comparison.first, comparison.second
     if _is_below(gain, 0):
         why = "a probability near 1 has no slope left to climb, while a logit has no ceiling"
@@ -211,7 +211,7 @@ def _are_alike(first: Measurement, second: Measurement) -> bool:
     return max(first.high - second.low, second.high - first.low) <= _SAME_LIKENESS
 
 
-def tell_regularisation(comparison: Comparison, record: ActivationRecord) -> str:
+def tell_regularisation(comparison: Comparison, record: OptimaRecord) -> str:
     gain, first, second = comparison.gain, comparison.first, comparison.second
     return (
         f"Bare pixels that are only clipped end {_tell_gain(gain)} in log-odds. "

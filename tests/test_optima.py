@@ -32,7 +32,7 @@ from auditor.explain.optima.objectives import (
     weighted_sum,
 )
 from auditor.explain.optima.parametrisation import parametrise
-from auditor.explain.optima.study import activation_maximisation
+from auditor.explain.optima.study import study_optima
 from auditor.measure.ledger import Rows
 from auditor.report.write import render_html
 from auditor.subject.model.classifier import log_odds
@@ -294,7 +294,7 @@ def inquire(classifier, artefacts, seed=0):
 @pytest.fixture(scope="module")
 def study():
     inquiry = inquire(planted(2.0), [corner_artefact()])
-    return activation_maximisation(inquiry, **OPTIONS), inquiry
+    return study_optima(inquiry, **OPTIONS), inquiry
 
 
 class TestStudy:
@@ -314,7 +314,7 @@ class TestStudy:
         assert all(value.value < 0.4 for name, value in match.classes.items() if name != "class 1")
 
     def test_an_artefact_that_the_model_does_not_know_is_not_found(self):
-        record = activation_maximisation(inquire(planted(0.0), [corner_artefact()]), steps=40)
+        record = study_optima(inquire(planted(0.0), [corner_artefact()]), steps=40)
         found = record.matches[0].measurements
         assert found["over_classes"].value < 0.1
         assert found["over_next"].value < 0.1
@@ -323,7 +323,7 @@ class TestStudy:
     def test_an_artefact_without_a_look_is_not_applicable_and_says_why(self):
         everywhere = Overlay(np.full(FRAME[:2], 0.3, np.float32), np.ones(FRAME, np.float32))
         artefacts = [corner_artefact(Masks(), "place"), corner_artefact(everywhere, "light")]
-        record = activation_maximisation(inquire(planted(0.0), artefacts), steps=2, restarts=2)
+        record = study_optima(inquire(planted(0.0), artefacts), steps=2, restarts=2)
         states = {match.artefact: (match.status, match.reason) for match in record.matches}
         assert states["place"] == ("not_applicable", "only its place is known, not its look")
         assert states["light"] == (
@@ -340,7 +340,7 @@ class TestStudy:
         assert rest == sorted(rest, reverse=True)
 
     def test_the_cap_leaves_out_classes_and_says_so(self):
-        record = activation_maximisation(inquire(planted(0.0), [corner_artefact()]), steps=2, restarts=2, classes=2)
+        record = study_optima(inquire(planted(0.0), [corner_artefact()]), steps=2, restarts=2, classes=2)
         assert len(record.classes) == 2
         assert record.notes[0].startswith("2 of 5 classes were optimised")
 
@@ -367,7 +367,7 @@ class TestStudy:
     def test_the_same_study_finds_the_same(self, study):
         record, inquiry = study
         again = inquire(planted(2.0), [corner_artefact()])
-        assert activation_maximisation(again, **OPTIONS) == record
+        assert study_optima(again, **OPTIONS) == record
         assert again.rows.columns == inquiry.rows.columns
 
     def test_means_over_restarts_are_those_of_the_rows(self, study):
@@ -412,7 +412,7 @@ class TestStudy:
         ],
     )
     def test_every_option_runs(self, options):
-        record = activation_maximisation(inquire(planted(1.0), [corner_artefact()]), steps=3, restarts=2, **options)
+        record = study_optima(inquire(planted(1.0), [corner_artefact()]), steps=3, restarts=2, **options)
         assert record.restarts == 2
         assert all(np.isfinite(entry.log_odds.value) for entry in record.classes)
 
@@ -420,7 +420,7 @@ class TestStudy:
         weights = 0.002 * gaussian_filter(linear(classes=5, shape=FRAME).weights, (0, 1, 1, 0))
         unsure = LinearClassifier(weights, np.zeros(5, np.float32), output="softmax")
         inquiry = inquire(unsure, [corner_artefact()])
-        record = activation_maximisation(inquiry, steps=30, restarts=2, l2=0.0, total_variation=0.0)
+        record = study_optima(inquiry, steps=30, restarts=2, l2=0.0, total_variation=0.0)
         said = inquiry.rows.columns["predicted"]
         asked = inquiry.rows.columns["target"]
         optima = [
@@ -443,14 +443,14 @@ class TestStudy:
 class TestSection:
     def told(self, result):
         html = render_html(result, make_arrays())
-        return " ".join(html[html.index('id="activation"') : html.index('id="contrast"')].split())
+        return " ".join(html[html.index('id="optima"') : html.index('id="errors"')].split())
 
     def with_leads(self, value, verdict):
         result = make_result(findings=[make_finding("tag", "cat", verdict)])
-        record = result.activation_maximisation
+        record = result.optima
         lead = measure(value, 0.125, "difference of correlations", 8)
         match = replace(record.matches[0], measurements=record.matches[0].measurements | dict.fromkeys(LEADS, lead))
-        return self.told(replace(result, activation_maximisation=replace(record, matches=[match])))
+        return self.told(replace(result, optima=replace(record, matches=[match])))
 
     @pytest.mark.parametrize(
         ("value", "verdict", "answer", "relation"),
@@ -498,9 +498,9 @@ class TestSection:
         ],
     )
     def test_where_it_did_not_run_the_section_says_why(self, status, expected):
-        method = MethodRecord("activation_maximisation", status, "because", {}, "", "")
+        method = MethodRecord("optima", status, "because", {}, "", "")
         result = make_result()
-        told = self.told(replace(result, activation_maximisation=None, methods=[*result.methods, method]))
+        told = self.told(replace(result, optima=None, methods=[*result.methods, method]))
         assert expected in told
         assert "<img" not in told
 
@@ -517,18 +517,18 @@ LEADS = ("over_classes", "over_placebos", "over_both", "over_next")
     ],
 )
 def test_a_feature_that_does_not_exist_ends_the_audit_at_once_with_its_place(world, command, feature, message):
-    world.set_study("activation_maximisation", f'features = ["{feature}"]\n')
+    world.set_study("optima", f'features = ["{feature}"]\n')
     ending = command("audit", world.config)
     assert ending.code == 2
     assert message in ending.err
     line = world.config.read_text().splitlines().index(f'features = ["{feature}"]') + 1
-    assert f"audit.toml:{line}:1: methods.activation_maximisation.features: " in ending.err
+    assert f"audit.toml:{line}:1: methods.optima.features: " in ending.err
     assert world.runs() == []
 
 
 def test_an_audit_keeps_what_it_found_of_features(world, command):
-    world.set_study("activation_maximisation", 'steps = 2\nrestarts = 2\nfeatures = ["identity:0", "identity:0@1,2"]\n')
+    world.set_study("optima", 'steps = 2\nrestarts = 2\nfeatures = ["identity:0", "identity:0@1,2"]\n')
     assert command("audit", world.config, "--quiet").code == 1
-    record = world.result().activation_maximisation
+    record = world.result().optima
     assert [feature.kind for feature in record.features] == ["direction", "channel", "neuron"]
     assert record.steps == 2

@@ -13,11 +13,11 @@ from auditor.explain.attribution.methods import ATTRIBUTIONS, ask, integrated_gr
 from auditor.explain.errors.contrast import EDGES, RANDOM
 from auditor.explain.errors.maps import compare_maps, move_elsewhere, replace_pixels, share_in_region, strongest_pixels
 from auditor.explain.errors.mending import Cases, try_artefact
-from auditor.explain.errors.record import ContrastIntervention, ContrastRecord
-from auditor.explain.errors.study import contrastive
+from auditor.explain.errors.record import ContrastIntervention, ErrorsRecord
+from auditor.explain.errors.study import study_errors
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.measure.ledger import Rows
-from auditor.report.sections.errors import view_contrast
+from auditor.report.sections.errors import view_errors
 from auditor.subject.model.classifier import log_odds, predicted_classes
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.population import Population
@@ -221,7 +221,6 @@ def make_inquiry(*, stamped: int = 12, labels: bool = True, classifier: LinearCl
     overlay = Overlay(alpha, np.ones((SIDE, SIDE, 1), np.float32))
     images[:stamped] = insert(images[:stamped], overlay)
     dataset = memory_dataset(classifier, images, truth if labels else None)
-    dataset._source.arrays["carries"] = np.arange(COUNT) < stamped
     scores = classifier.scores(images)
     predicted = predicted_classes(scores, "softmax")
     has = predicted if dataset.truth is None else dataset.truth
@@ -252,8 +251,8 @@ def inquiry() -> Inquiry:
 
 
 @pytest.fixture(scope="module")
-def record(inquiry) -> ContrastRecord:
-    return contrastive(inquiry, share=9 / 144)
+def record(inquiry) -> ErrorsRecord:
+    return study_errors(inquiry, share=9 / 144)
 
 
 class TestStudy:
@@ -286,13 +285,13 @@ class TestStudy:
         swapped[0] = [False, False, True]  # this one is of class 2: no error at all
         swapped[30] = [False, True, False]  # and this one, without stamp, is labelled wrongly
         images = replace(inquiry.images, has=swapped)
-        record = contrastive(replace(inquiry, images=images))
+        record = study_errors(replace(inquiry, images=images))
         assert all(suspect.mended and suspect.mended_by_placebo is False for suspect in record.suspects)
         assert [suspect.image for suspect in record.suspects].count("image 030") == 0
         flags = np.arange(COUNT) < 12
         flags[30] = True
-        inquiry.dataset._source.arrays["carries"] = flags
-        ranked = contrastive(replace(inquiry, images=images)).suspects
+        inquiry = replace(inquiry, carriers=[flags])
+        ranked = study_errors(replace(inquiry, images=images)).suspects
         assert ranked[-1].image == "image 030"
         assert ranked[-1].score == 0
         assert not ranked[-1].mended
@@ -337,24 +336,24 @@ class TestStudy:
         assert np.median(likeness) == record.likeness[0].ssim.value
 
     def test_the_same_is_found_twice(self, record):
-        assert contrastive(make_inquiry(), share=9 / 144) == record
+        assert study_errors(make_inquiry(), share=9 / 144) == record
 
     def test_an_artefact_over_most_of_the_frame_has_no_region_but_is_tried(self):
         inquiry = make_inquiry()
         overlay = Overlay(np.full((SIDE, SIDE), 0.5, np.float32), np.ones((SIDE, SIDE, 1), np.float32))
         inquiry = replace(inquiry, artefacts=[replace(inquiry.artefacts[0], appearance=overlay)])
-        record = contrastive(inquiry)
+        record = study_errors(inquiry)
         assert record.regions == []
         assert record.suspects == []
         assert record.interventions[0].removals["exact"].n == 12
 
     def test_without_errors_it_says_so(self):
         with pytest.raises(NotApplicableError, match="none of 36 labelled images is predicted wrongly"):
-            contrastive(make_inquiry(stamped=0))
+            study_errors(make_inquiry(stamped=0))
 
     def test_without_labels_it_says_so(self):
         with pytest.raises(NotApplicableError, match="no labels"):
-            contrastive(make_inquiry(labels=False))
+            study_errors(make_inquiry(labels=False))
 
     def test_independent_classes_are_contrasted_where_one_is_predicted_in_anothers_place(self):
         inquiry = make_inquiry()
@@ -364,7 +363,7 @@ class TestStudy:
         predicted[0], has[0] = [True, False, False], [False, True, False]
         predicted[1] = [True, True, False]  # one too many: nothing is missed
         images = replace(inquiry.images, predicted=predicted, has=has)
-        record = contrastive(replace(inquiry, images=images), exemplars=0)
+        record = study_errors(replace(inquiry, images=images), exemplars=0)
         assert record.errors == 1
         assert record.groups[0].label == "class 1"
         assert record.groups[0].predicted == "class 0"
@@ -380,7 +379,7 @@ def test_a_binary_model_has_margins_in_log_odds_and_no_likeness_of_its_two_maps(
     has = predicted.copy()
     has[:5] = ~has[:5]
     images = replace(inquiry.images, scores=scores, predicted=predicted, has=has)
-    record = contrastive(replace(inquiry, classifier=one_logit, images=images, artefacts=[]))
+    record = study_errors(replace(inquiry, classifier=one_logit, images=images, artefacts=[]))
     assert record.shares_logit
     assert record.likeness == []
     assert record.errors == 5
@@ -424,7 +423,7 @@ def test_a_blob_that_mends_wherever_it_is_cut_has_no_lead_over_its_own_shape_els
         artefacts=[],
         attributions={"gradient": {}},
     )
-    record = contrastive(inquiry, share=9 / 144, fills=("mean",))
+    record = study_errors(inquiry, share=9 / 144, fills=("mean",))
     blob, random_pixels, _ = record.mending
     assert (blob.mended.value, blob.elsewhere.value) == (1, 1)
     assert random_pixels.mended.value < 0.5
@@ -469,7 +468,7 @@ def test_random_ink_that_breaks_no_more_than_other_random_ink_is_rarely_said_to_
 
 class TestSection:
     def test_answers_its_questions_from_the_numbers_of_the_run(self):
-        view = view_contrast(make_result(), make_arrays())
+        view = view_errors(make_result(), make_arrays())
         answers = dict(view["answers"])
         assert answers["Do the maps of the predicted and of the true class differ?"].startswith("Yes, by every method")
         assert "gradient: removing what it blames mends 62 points" in answers["Which method helps most?"]
@@ -478,32 +477,32 @@ class TestSection:
 
     def test_says_plainly_when_no_method_beats_chance(self):
         result = make_result()
-        record = result.contrastive
+        record = result.errors
         weak = [
             replace(entry, over_edges=entry.over_edges and replace(entry.over_edges, low=-0.1))
             for entry in record.mending
         ]
-        view = view_contrast(replace(result, contrastive=replace(record, mending=weak)), make_arrays())
+        view = view_errors(replace(result, errors=replace(record, mending=weak)), make_arrays())
         assert dict(view["answers"])["Which method helps most?"].startswith("None clearly mends more errors")
 
     def test_blames_sensitivity_for_no_map_but_those_of_sensitivity(self):
-        first = dict(view_contrast(make_result(), make_arrays())["answers"])["Which method helps most?"]
+        first = dict(view_errors(make_result(), make_arrays())["answers"])["Which method helps most?"]
         assert "Removing what Grad-CAM (conv) blames does worse than removing the same shape elsewhere." in first
         assert "sensitivity" not in first
         result = make_result()
-        *methods, random, edges = result.contrastive.mending
+        *methods, random, edges = result.errors.mending
         lost = methods[1]
         entries = [*(replace(lost, method=name) for name in ("gradient", "smoothgrad")), random, edges]
-        record = replace(result.contrastive, mending=entries)
-        view = view_contrast(replace(result, contrastive=record), make_arrays())
+        record = replace(result.errors, mending=entries)
+        view = view_errors(replace(result, errors=record), make_arrays())
         said = dict(view["answers"])["Which method helps most?"]
         assert "Removing what gradient and SmoothGrad blame does worse" in said
         assert "A map of sensitivity (gradient, SmoothGrad) may tell" in said
 
     def test_says_where_a_fill_is_the_baseline_of_a_method_and_shows_inpainting_alone(self):
         result = make_result()
-        record = result.contrastive
-        assert view_contrast(result, make_arrays())["helped"] == ""
+        record = result.errors
+        assert view_errors(result, make_arrays())["helped"] == ""
         by_fill = dict.fromkeys(("mean", "blur", "inpaint"), record.mending[0].mended)
         entries = [
             replace(entry, method=name, by_fill=by_fill)
@@ -514,19 +513,19 @@ class TestSection:
             )
         ]
         record = replace(record, mending=entries, fills=list(by_fill))
-        view = view_contrast(replace(result, contrastive=record), make_arrays())
+        view = view_errors(replace(result, errors=record), make_arrays())
         assert "which is what two of the fills put there (mean and blur)" in view["helped"]
         assert view["by_inpaint"]
         assert all(len(row) == 7 for _, row in view["mending"])
 
     def test_does_not_compare_classes_that_share_one_logit(self):
         result = make_result()
-        record = replace(result.contrastive, shares_logit=True, likeness=[])
-        answers = dict(view_contrast(replace(result, contrastive=record), make_arrays())["answers"])
+        record = replace(result.errors, shares_logit=True, likeness=[])
+        answers = dict(view_errors(replace(result, errors=record), make_arrays())["answers"])
         said = answers["Do the maps of the predicted and of the true class differ?"]
         assert said.startswith("Not applicable: the two classes share one logit")
 
     def test_says_why_the_study_did_not_run(self):
-        view = view_contrast(replace(make_result(), contrastive=None), make_arrays())
+        view = view_errors(replace(make_result(), errors=None), make_arrays())
         assert view["record"] is None
         assert "not in this result" in view["why"]

@@ -1,0 +1,56 @@
+"""Runs and configurations of earlier versions stay readable."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from auditor.config.file import read_config
+from auditor.errors import ConfigError
+from auditor.explain.table import METHODS
+from auditor.run.migrate import SCHEMA_VERSION
+from auditor.run.result import result_from_json, result_to_json
+from tests.golden_runs import FOLDER
+
+KINDS = {"box": lambda frame: None}
+CONFIG = '[model]\nsource = "m.keras"\n[data]\nsource = "d.npz"\n'
+
+
+@pytest.mark.parametrize("name", ["complete", "later", "hostile"])
+def test_a_frozen_run_of_the_first_schema_is_read_whole(name):
+    text = (FOLDER / name / "result.json").read_text("utf-8")
+    old = json.loads(text)
+    assert old["schema_version"] == 1
+    result = result_from_json(text, "result.json")
+    assert result.schema_version == SCHEMA_VERSION
+    for before, today in (("activation_maximisation", "optima"), ("contrastive", "errors")):
+        assert (old[before] is None) == (getattr(result, today) is None)
+        assert (before in [record["name"] for record in old["methods"]]) == (
+            today in [record.name for record in result.methods]
+        )
+    assert result_from_json(result_to_json(result), "result.json") == result
+
+
+@pytest.mark.parametrize(("old", "today"), [("activation_maximisation", "optima"), ("contrastive", "errors")])
+class TestOldNamesOfMethods:
+    def read(self, tmp_path, text, *overrides):
+        file = tmp_path / "audit.toml"
+        file.write_text(CONFIG + text)
+        return read_config(file, overrides, kinds=KINDS, methods=METHODS)
+
+    def test_are_read_as_those_of_today(self, tmp_path, old, today):
+        config = self.read(tmp_path, f"[methods.{old}]\nenabled = false\n")
+        assert set(config.methods) == {today}
+        assert not config.methods[today].enabled
+
+    def test_are_read_from_the_command_line_too(self, tmp_path, old, today):
+        assert not self.read(tmp_path, "", f"methods.{old}.enabled=false").methods[today].enabled
+
+    def test_a_fault_still_has_its_place(self, tmp_path, old, today):
+        with pytest.raises(ConfigError, match=rf"audit\.toml:6:1: methods\.{today}\.nonsense: "):
+            self.read(tmp_path, f"[methods.{old}]\nnonsense = 1\n")
+
+    def test_beside_those_of_today_are_one_clear_error(self, tmp_path, old, today):
+        with pytest.raises(ConfigError, match=rf"methods\.{today}: {old} is the old name of {today}; got both"):
+            self.read(tmp_path, f"[methods.{old}]\nenabled = false\n[methods.{today}]\nenabled = true\n")
