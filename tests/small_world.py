@@ -6,8 +6,11 @@ model `shortcut` also takes a pattern in the lower right corner for a boat; the 
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -180,6 +183,24 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         code = int(end.code or 0)
     printed = capsys.readouterr()
     return Ending(code, printed.out, printed.err)
+
+
+@contextmanager
+def unwritable(folder: Path) -> Iterator[None]:
+    """For as long, whoever runs the tests may read a folder and not write into it; root is nobody meanwhile."""
+    owner = os.geteuid()
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.parents)}
+    private = [path for path in folder.parents if owner == 0 and modes[path] == 0o700]  # as pytest makes them
+    for path in (folder, *private):
+        path.chmod(0o555)
+    if owner == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(owner)
+        for path in (folder, *private):
+            path.chmod(modes[path])
 
 
 @cache

@@ -20,7 +20,7 @@ from auditor.report.index_page import INDEX_PAGE, index_policy, refresh_index, r
 from auditor.run.index import INDEX, Listing, add_lines, enter_run, is_run_id, locked, read_runs
 from auditor.run.result import result_to_json
 from auditor.run.store import Run, load_hashes, save_run
-from tests.small_world import Command, World
+from tests.small_world import Command, World, unwritable
 from tests.synthetic import absent, make_arrays, make_finding, make_history, make_result, measure
 
 HOSTILE = "<script>alert('1')</script> \" ' & {{ 7 * 7 }} \u202egnp.exe \x1b[31m"
@@ -209,15 +209,10 @@ class TestFolders:
             assert any(said in fault for fault in listing.faults), said
         assert (tmp_path / INDEX_PAGE).read_text().count("Left out: ") == 6
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
     def test_a_folder_that_cannot_be_written_is_one_clear_error(self, tmp_path):
         add_run(tmp_path, "run-1")
-        tmp_path.chmod(0o500)
-        try:
-            with pytest.raises(ReportError, match="cannot be written"):
-                refresh_index(tmp_path)
-        finally:
-            tmp_path.chmod(0o700)
+        with pytest.raises(ReportError, match="cannot be written"), unwritable(tmp_path):
+            refresh_index(tmp_path)
 
     def test_a_full_disk_leaves_the_page_as_it_was_and_loses_no_run(self, tmp_path, monkeypatch):
         add_run(tmp_path, "run-1")

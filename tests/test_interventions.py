@@ -197,7 +197,7 @@ class TestControls:
         for edit in itertools.chain.from_iterable(make_controls(overlay, {}, seed=0)[0].values()):
             edited = edit(images)
             np.testing.assert_array_equal(edited[:, outside], images[:, outside])
-            np.testing.assert_array_equal(edit(images[2:3])[0], edited[2])
+            np.testing.assert_allclose(edit(images[2:3])[0], edited[2], atol=1e-6)  # a veil takes the mean of its image
 
     def test_are_fixed_by_the_seed(self):
         images = random_images(1, FRAME)

@@ -250,9 +250,10 @@ class TestAudits:
         assert command("audit", world.config, "--quiet", "--output", world.folder / "second").code == 1
         after = world.result("second")
         assert after.data.groups == 21
-        assert after.data.accuracy.value == before.data.accuracy.value
+        assert after.data.accuracy.value == pytest.approx(before.data.accuracy.value)
         for name in ("theta", "insertion_lift", "flip_rate"):
-            assert after.findings[0].measurements[name].value == before.findings[0].measurements[name].value
+            found, expected = (result.findings[0].measurements[name].value for result in (after, before))
+            assert found == pytest.approx(expected, rel=1e-5)  # float32 scores of the same images
 
     def test_masks_come_from_the_manifest_where_no_folder_is_named(self, world: World, command: Command) -> None:
         rows = write_world(world, marked="yes")

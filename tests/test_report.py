@@ -22,6 +22,7 @@ from auditor.report.pictures import heat_layer, picture_uri
 from auditor.report.write import SECTIONS, render_html, write_report
 from auditor.run.result import result_to_json
 from auditor.run.store import Run, load_result, save_run
+from tests.small_world import unwritable
 from tests.synthetic import absent, make_arrays, make_finding, make_result, replace_weasyprint, without_studies
 
 HOSTILE = "<script>alert('1')</script> \" ' & $\\frac{1}{0}$ {{ 7 * 7 }} \u202egnp.exe"
@@ -305,20 +306,11 @@ class TestFaults:
         self.check(old, done.stderr)
 
     def test_a_folder_that_may_not_be_written(self, old):
-        if os.geteuid() == 0:
-            for folder in (old, *old.parents):
-                if folder.stat().st_uid == 0 and folder != Path("/"):
-                    folder.chmod(0o755)
-            nobody = 65534
-            os.seteuid(nobody)
-        else:
-            old.chmod(0o555)
-        try:
-            with pytest.raises(ReportError, match=r"report\.\S+: cannot be written: Permission denied") as caught:
-                write_report(old, ("html", "junit"))
-        finally:
-            os.seteuid(os.getuid())
-            old.chmod(0o755)
+        with (
+            pytest.raises(ReportError, match=r"report\.\S+: cannot be written: Permission denied") as caught,
+            unwritable(old),
+        ):
+            write_report(old, ("html", "junit"))
         self.check(old, str(caught.value))
 
     def test_a_folder_in_the_place_of_a_file(self, old):
