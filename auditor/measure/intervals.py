@@ -65,9 +65,7 @@ def ratio_interval(values: Array, groups: Groups, level: float) -> Measurement:
     """Geometric mean of n ratios with the interval of their logarithms, so that both exceed nought."""
     if np.any(values <= 0):
         return missing("a ratio is nought, and then the geometric mean says nothing", unit="ratio", score=None)
-    measured = mean_interval(np.log(values), groups, level, unit="ratio", score=None)
-    value, low, high = (None if x is None else math.exp(x) for x in (measured.value, measured.low, measured.high))
-    return replace(measured, value=value, low=low, high=high)
+    return mean_interval(np.log(values), groups, level, unit="ratio", score=None).mapped(math.exp)
 
 
 def mean_bounds(values: Array, groups: Groups, levels: Sequence[float]) -> MeanBounds:

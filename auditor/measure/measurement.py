@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,37 @@ class Measurement:
     """The lower bound that `relies` is decided on: corrected for the classes and artefacts tried, where it differs."""
     reason: str | None = None
     """Why there is no value, or no interval."""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Both ends of the interval; infinite where it has none, for then nothing is ruled out."""
+        return (-math.inf if self.low is None else self.low, math.inf if self.high is None else self.high)
+
+    @property
+    def decisive(self) -> Measurement:
+        """The same with the lower bound that `relies` is decided on in place of the plain one.
+
+        Only the claim that an effect exceeds a bar is corrected for how many were tried; what says that it stays under
+        one holds for all of them without, and a warning wants no correction. So `against` compares the plain interval,
+        and whoever decides on reliance asks `decisive.against`.
+        """
+        return self if self.low_adjusted is None else replace(self, low=self.low_adjusted, low_adjusted=None)
+
+    def against(self, bar: float) -> Literal["above", "below", "open"]:
+        """Where the whole interval lies; `open` where the bar is in it or at its end, or there is no interval."""
+        low, high = self.bounds
+        return "above" if low > bar else "below" if high < bar else "open"
+
+    def lies_in(self, least: float, most: float) -> bool:
+        """Whether the whole interval lies in a range, ends included."""
+        low, high = self.bounds
+        return least <= low and high <= most
+
+    def mapped(self, change: Callable[[float], float], unit: str | None = None) -> Measurement:
+        """The value and its interval by a function that only rises or only falls; the corrected bound is left out."""
+        value, *ends = (None if x is None else change(x) for x in (self.value, self.low, self.high))
+        low, high = ends if None in ends else sorted(end for end in ends if end is not None)
+        return replace(self, value=value, low=low, high=high, low_adjusted=None, unit=unit or self.unit)
 
 
 def name_in_words(name: str) -> str:

@@ -84,11 +84,11 @@ def _judge(before: Finding | None, after: Finding | None) -> tuple[Course, str]:
         return "not comparable", f"decided on {names[0]} before, on {names[1]} after"
     if (old.unit, old.score) != (new.unit, new.score):
         return "not comparable", f"measured in {old.score or old.unit} before, in {new.score or new.unit} after"
-    if old.low is None or old.high is None or new.low is None or new.high is None:
+    if old.low is None or new.low is None:
         return "not comparable", "an interval is missing"
-    if new.low > old.high:
+    if new.against(old.bounds[1]) == "above":
         return "grew", "the intervals do not overlap"
-    if new.high < old.low:
+    if new.against(old.bounds[0]) == "below":
         return "shrank", "the intervals do not overlap"
     return "no clear change", "the intervals overlap"
 

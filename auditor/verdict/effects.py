@@ -204,7 +204,7 @@ def measure_harms(evidence: Evidence, target: int, rule: Rule, theta: Measuremen
     }
     spread = _spread(evidence, target)
     if spread > 0 and theta.value is not None:
-        found["theta_standardised"] = _divided(theta, spread)
+        found["theta_standardised"] = theta.mapped(lambda effect: effect / spread, "SD of the score")
     if not images.labelled.any():
         return found | {"accuracy_drop": missing("the data have no labels", unit="share", score=None)}
     for prefix, rows in (("", ~has & images.labelled), ("class_", has & images.labelled)):
@@ -380,9 +380,3 @@ def _highest(first: Measurement, second: Measurement) -> Measurement:
         return one if one is None or other is None else max(one, other)
 
     return replace(first, high=higher(first.high, second.high))
-
-
-def _divided(effect: Measurement, spread: float) -> Measurement:
-    value, low, high = (None if part is None else part / spread for part in (effect.value, effect.low, effect.high))
-    unit = "SD of the score"
-    return replace(effect, value=value, low=low, high=high, low_adjusted=None, unit=unit)

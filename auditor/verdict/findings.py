@@ -274,8 +274,8 @@ def _explained_by_controls(
             f"the control {name!r} alone moves the score by {moved:+.2f} of {lift.value:+.2f} log-odds, so what the "
             "model has learnt is broader than this very artefact: such content there does as much or nearly so"
         ]
-    leads_classes = by_class.low is not None and by_class.low > rule.margin
-    if decision.verdict == "no_evidence" and lift.low > rule.margin and leads_classes:
+    is_moved = all(effect.against(rule.margin) == "above" for effect in (lift, by_class))
+    if decision.verdict == "no_evidence" and is_moved:
         return [
             f"inserting it does move the score, by {lift.value:+.2f} log-odds, more than that of other classes, but "
             f"innocent edits at the same place do as much ({name!r}: {moved:+.2f}): the model may rely on something "

@@ -69,16 +69,16 @@ def decide(effects: dict[Direction, Measurement], rule: Rule) -> Decision:
         way = max(known, key=lambda key: known[key].groups)
         why = f"{known[way].groups} independent groups of images, and a verdict needs {rule.min_groups}"
         return Decision("inconclusive", None, why, way)
-    way = max(tested, key=lambda key: _low(tested[key]))
-    if _low(tested[way]) > rule.margin:
-        why = f"{_WORDS[way]} {_interval(tested[way])} lies above the margin of {rule.margin:.3g}"
+    decisive = {way: effect.decisive for way, effect in tested.items()}
+    way = max(tested, key=lambda key: decisive[key].bounds[0])
+    if decisive[way].against(rule.margin) == "above":
+        why = f"{_WORDS[way]} {_interval(decisive[way])} lies above the margin of {rule.margin:.3g}"
         return Decision("relies", way, why, way)
-    highs = {key: effect.high if effect.high is not None else math.inf for key, effect in tested.items()}
-    way = max(tested, key=lambda key: highs[key])
-    if highs[way] >= rule.margin:
-        why = f"{_WORDS[way]} {_interval(tested[way])} spans the margin of {rule.margin:.3g}"
-        return Decision("inconclusive", None, f"{why}{_images_needed(tested[way], rule.margin)}", way)
-    listed = " and ".join(f"{_WORDS[key]} {_interval(tested[key], adjusted=False)}" for key in tested)
+    way = max(tested, key=lambda key: tested[key].bounds[1])
+    if tested[way].against(rule.margin) != "below":
+        why = f"{_WORDS[way]} {_interval(decisive[way])} spans the margin of {rule.margin:.3g}"
+        return Decision("inconclusive", None, f"{why}{_images_needed(decisive[way], rule.margin)}", way)
+    listed = " and ".join(f"{_WORDS[key]} {_interval(tested[key])}" for key in tested)
     why = f"{listed} {'lie' if len(tested) > 1 else 'lies'} below the margin of {rule.margin:.3g}"
     if "promotes" not in tested:
         untested = effects["promotes"].reason or "too few independent groups of images"
@@ -104,14 +104,14 @@ def conclude(evidence: Evidence, target: int, measured: Measured, rule: Rule) ->
         measured.basis == "insertion"
         and drop is not None
         and drop.groups >= rule.min_groups
-        and _low(drop) > rule.margin
+        and drop.against(rule.margin) == "above"
     ):
         why = (
             f"{decision.why}, yet taking it out of images that carry it lowers the score: {_interval(drop)}; "
             "are its position and appearance right?"
         )
         return decision._replace(verdict="inconclusive", why=why)
-    if pasted is not None and pasted.groups >= rule.min_groups and _low(pasted) < LEAST_RISE:
+    if pasted is not None and pasted.groups >= rule.min_groups and not pasted.lies_in(LEAST_RISE, math.inf):
         name = evidence.classes[target]
         why = (
             f"{decision.why}, but pasting objects of {name} into other images hardly raises its score, "
@@ -122,7 +122,7 @@ def conclude(evidence: Evidence, target: int, measured: Measured, rule: Rule) ->
     if insertion is not None and float(insertion.images.scores[:, target].std()) < 1e-6:
         return decision._replace(verdict="inconclusive", why="the score is the same for every image")
     accuracy = None if insertion is None else measure_accuracy(insertion.images, rule)
-    if accuracy is not None and accuracy.groups >= rule.min_groups and (accuracy.high or 0) < LEAST_ACCURACY:
+    if accuracy is not None and accuracy.groups >= rule.min_groups and accuracy.against(LEAST_ACCURACY) == "below":
         why = (
             f"{decision.why}, but the model is right on {accuracy.value:.0%} of the labelled images only: are the "
             "labels in the order of its outputs, and is it fed as it expects?"
@@ -134,7 +134,7 @@ def conclude(evidence: Evidence, target: int, measured: Measured, rule: Rule) ->
 def _explain_one_side(decision: Decision, way: Direction, measured: Measured, rule: Rule) -> Decision:
     """An open decision, in other words where the artefact moves the images of one side only beyond the margin."""
     lead, confirmed = (measured.values[name] for name in _SIDES[way])
-    if lead.low is None or confirmed.high is None or not confirmed.high < rule.margin < lead.low:
+    if lead.against(rule.margin) != "above" or confirmed.against(rule.margin) != "below":
         return decision
     one, other = ("others", "the class itself") if way == "promotes" else ("the class itself", "others")
     why = (
@@ -169,25 +169,16 @@ def write_reason(evidence: Evidence, target: int, decision: Decision, basis: Bas
     return f"{name} could not be tested on {target_name}: {why}."
 
 
-def _low(effect: Measurement) -> float:
-    low = effect.low_adjusted if effect.low_adjusted is not None else effect.low
-    return -math.inf if low is None else low
-
-
-def _interval(effect: Measurement, *, adjusted: bool = True) -> str:
-    low = effect.low_adjusted if adjusted and effect.low_adjusted is not None else effect.low
-    high = effect.high
-    if effect.value is None or low is None or high is None:
+def _interval(effect: Measurement) -> str:
+    if effect.value is None or effect.low is None or effect.high is None:
         return "an effect without an interval"
-    return f"{effect.value:+.2f} log-odds [{low:+.2f}, {high:+.2f}] (n = {effect.n})"
+    return f"{effect.value:+.2f} log-odds [{effect.low:+.2f}, {effect.high:+.2f}] (n = {effect.n})"
 
 
 def _images_needed(effect: Measurement, margin: float) -> str:
-    low = effect.low_adjusted if effect.low_adjusted is not None else effect.low
-    high = effect.high
-    if effect.value is None or low is None or high is None or effect.value == margin:
+    if effect.value is None or effect.low is None or effect.high is None or effect.value == margin:
         return ""
-    needed = math.ceil(effect.n * ((high - low) / 2 / abs(effect.value - margin)) ** 2)
+    needed = math.ceil(effect.n * ((effect.high - effect.low) / 2 / abs(effect.value - margin)) ** 2)
     rounded = round(needed, 1 - len(str(needed)))
     return f"; about {rounded} images would settle it if the effect stays" if effect.n < rounded <= 20_000 else ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,8 @@ from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution, ask, 
 from auditor.explain.attribution.record import Agreement, Exemplar, MapRecord, RegionScores
 from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
-from auditor.measure.intervals import mean_interval
+from auditor.measure.intervals import mean_interval, within
 from auditor.measure.ledger import Rows
-from auditor.measure.measurement import Measurement
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import log_odds, predicted_classes
@@ -204,9 +203,10 @@ def _score(
                     value=value,
                 )
     measured = {
-        name: _bounded(mean_interval(np.array(values), groups[entry.rows], level, unit=_UNITS[name], score=None))
+        name: mean_interval(np.array(values), groups[entry.rows], level, unit=_UNITS[name], score=None)
         for name, values in found.items()
     }
+    measured |= {name: within(part, 0, 1) for name, part in measured.items() if part.unit in _BOUNDED_UNITS}
     notes = _baseline_notes(entry.attribution.baseline, sitting.with_it[entry.rows], masks)
     if len(entry.rows) < len(ids):
         notes.append(f"on {len(entry.rows)} of {len(ids)} images, those shown below")
@@ -214,13 +214,6 @@ def _score(
     if silent:
         notes.append(f"{silent} of {len(masks)} maps are zero everywhere and have no scores")
     exhibits.region_scores.append(RegionScores(case.artefact.name, target, entry.name, measured, notes))
-
-
-def _bounded(measured: Measurement) -> Measurement:
-    """A share cannot lie outside [0, 1], so neither does its interval."""
-    if measured.low is None or measured.high is None or measured.unit not in ("share", "area under the curve"):
-        return measured
-    return replace(measured, low=max(0.0, measured.low), high=min(1.0, measured.high))
 
 
 def _baseline_notes(baseline: Floats | None, images: Floats, masks: list[Bools | None]) -> list[str]:
@@ -310,3 +303,6 @@ _UNITS = {
     "pixel AUC": "area under the curve",
     "placement percentile": "share",
 }
+
+_BOUNDED_UNITS = ("share", "area under the curve")
+"""What lies in [0, 1], and its interval with it."""

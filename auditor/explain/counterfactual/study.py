@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -222,8 +223,7 @@ def _median_ratio(first: Doubles, second: Doubles, groups: Groups, *, level: flo
     """Median ratio of pairs, by way of logarithms; pairs that lack a change, or have none, are left out."""
     with np.errstate(divide="ignore", invalid="ignore"):
         measured = median_interval(np.log(first) - np.log(second), groups, level, unit="ratio")
-    value, low, high = (None if x is None else float(np.exp(x)) for x in (measured.value, measured.low, measured.high))
-    return replace(measured, value=value, low=low, high=high)
+    return measured.mapped(math.exp)
 
 
 def _region_shares(

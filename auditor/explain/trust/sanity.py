@@ -5,6 +5,7 @@ Arrays in, arrays out; which images and how many draws, and what is concluded, i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -196,12 +197,15 @@ def why_open(criterion: TrustCriterion, measured: Measurement, empty: float = 0.
 
 def judge(criterion: TrustCriterion, measured: Measurement, empty: float = 0.0) -> Outcome:
     """Passed or failed where the whole interval says so, else open; where `why_open` has a reason nothing is said."""
-    low, high = measured.low, measured.high
-    if low is None or high is None or why_open(criterion, measured, empty) is not None:
+    if why_open(criterion, measured, empty) is not None:
         return "open"
     if criterion.better == "low":
-        return "passed" if high < criterion.passes else "failed" if low >= criterion.fails else "open"
-    return "passed" if low > criterion.passes else "failed" if high < criterion.fails else "open"
+        if measured.against(criterion.passes) == "below":
+            return "passed"
+        return "failed" if measured.lies_in(criterion.fails, math.inf) else "open"
+    if measured.against(criterion.passes) == "above":
+        return "passed"
+    return "failed" if measured.against(criterion.fails) == "below" else "open"
 
 
 def _structure(first: Floats, second: Floats) -> float:

@@ -160,11 +160,7 @@ def _tell_nearness(nearness: Measurement) -> str:
     if nearness.low is None or nearness.high is None or nearness.n < _FEWEST_PAIRS:
         return f"{told} (median of {pairs}, too few for an interval): whether the truth is nearer is open."
     told += f" (median of {pairs}; {nearness.low:.0%} to {nearness.high:.0%})"
-    if nearness.high < 1:
-        return f"{told}: these images lie nearer to the truth than to a random class."
-    if nearness.low > 1:
-        return f"{told}: these images lie further from the truth than from a random class."
-    return f"{told}: whether the truth is nearer is open."
+    return f"{told}: {_NEARNESS[nearness.against(1)]}."
 
 
 def _about_region(name: str, share: Measurement, entry: ChangeSet, area: float) -> str:
@@ -179,7 +175,7 @@ def _about_region(name: str, share: Measurement, entry: ChangeSet, area: float) 
     )
     if lead is None or lead.value is None:
         return f"{text}."
-    singled = _is_above(share, area) and _is_above(lead, 0)
+    singled = share.against(area) == "above" and lead.against(0) == "above"
     end = "the artefact has a part in these errors" if singled else "no sign that it has a part in these errors"
     return f"{text}, {_points(lead)} against a random class: {end}."
 
@@ -217,10 +213,10 @@ def _agreement(name: str, entries: list[ChangeSet], area: float | None, finding:
             f"{way}, the optimisation spends {shown.value} of its change (median; {_bounds(shown.interval)}, "
             f"n = {shown.n}) inside the region, which is {area:.1%} of the frame"
         )
-        singled[entry.reason] = _is_above(share, area)
+        singled[entry.reason] = share.against(area) == "above"
         if lead is not None and lead.value is not None:
             text += f"; against the same images led to a random class that is {_points(lead)}"
-            singled[entry.reason] &= _is_above(lead, 0)
+            singled[entry.reason] &= lead.against(0) == "above"
         calls = entry.measurements["adversarial"]
         if (calls.value or 0) >= 0.5:
             few = "yet they lie there more than at random" if singled[entry.reason] else "so where they lie says little"
@@ -330,10 +326,6 @@ def _counted(share: Measurement) -> str:
     return f"{round((share.value or 0) * share.n)} of {share.n}"
 
 
-def _is_above(measured: Measurement, bound: float) -> bool:
-    return measured.low is not None and measured.low > bound
-
-
 def _points(lead: Measurement) -> str:
     """A difference of shares, in percentage points."""
     assert lead.value is not None
@@ -341,3 +333,10 @@ def _points(lead: Measurement) -> str:
     if lead.low is not None and lead.high is not None:
         bounds = f" ({signed(100 * lead.low, 1)} to {signed(100 * lead.high, 1)})"
     return f"{signed(100 * lead.value, 1)} percentage points{bounds}"
+
+
+_NEARNESS = {
+    "below": "these images lie nearer to the truth than to a random class",
+    "above": "these images lie further from the truth than from a random class",
+    "open": "whether the truth is nearer is open",
+}

@@ -86,8 +86,8 @@ def _differ(record: ErrorsRecord) -> str:
     known = [entry for entry in record.likeness if entry.overlap.value is not None]
     if not known:
         return "That is open: no map of an error was made, or all of them are zero."
-    apart = [entry for entry in known if entry.overlap.high is not None and entry.overlap.high < 0.5]
-    alike = [entry for entry in known if (entry.overlap.low or 0) > 0.5]
+    apart = [entry for entry in known if entry.overlap.against(0.5) == "below"]
+    alike = [entry for entry in known if entry.overlap.against(0.5) == "above"]
     least = min(known, key=_value(lambda entry: entry.overlap))
     most = max(known, key=_value(lambda entry: entry.overlap))
     told = (
@@ -133,7 +133,11 @@ def _choose(record: ErrorsRecord) -> str:
         return "None was tried."
     winners = [entry for entry in methods if _beats(entry)]
     best = (winners or methods)[0]
-    worse = [entry for entry in methods if _high(entry.over_elsewhere) < 0 or _high(entry.fall_over_elsewhere) < 0]
+    worse = [
+        entry
+        for entry in methods
+        if any(lead and lead.against(0) == "below" for lead in (entry.over_elsewhere, entry.fall_over_elsewhere))
+    ]
     if not winners:
         said = (
             "None clearly mends more errors than the same mask elsewhere and than edges. "
@@ -167,9 +171,9 @@ def _predicted_alone(best: ContrastMending) -> str:
     if lead is None or lead.value is None:
         return ""
     name = method_name(best.method)
-    if (lead.low or 0) > 0:
+    if lead.against(0) == "above":
         return f"The map of the predicted class alone would not have done: by {name} it mends {_lead(lead)} less."
-    if _high(lead) < 0:
+    if lead.against(0) == "below":
         return f"The map of the predicted class alone does better: by {name} it mends {_lead(lead)} of errors more."
     return (
         f"Whether the map of the predicted class alone would have done is open: by {name} the margin’s map mends "
@@ -191,13 +195,14 @@ def _blame_one(record: ErrorsRecord, entry: ContrastIntervention) -> str:
     elif lead.value is None:
         said += f"taking it out mends {_told(next(iter(entry.removals.values())))}, without placebo: {lead.reason}."
     else:
-        verdict = "yes, of some" if (lead.low or 0) > 0 else "no" if _high(lead) < _FEW else "open"
+        few = "no" if lead.against(_FEW) == "below" else "open"
+        verdict = "yes, of some" if lead.against(0) == "above" else few
         compared = f"{_lead(lead)} more of the {lead.n} errors that carry it than the same edit elsewhere"
         said += f"{verdict}: taking it out mends {compared}."
     if entry.broken.value is None:
         return said
     towards = ", ".join(f"{name} {count}" for name, count in list(entry.towards.items())[:3])
-    makes = (entry.broken_lead.low or 0) > 0
+    makes = entry.broken_lead.against(0) == "above"
     said += (
         f" Put into {entry.broken.n} images that are predicted rightly, it makes {_told(entry.broken)} of them errors"
         f"{f' (towards {towards})' if towards else ''}, the strongest innocent edit "
@@ -276,7 +281,7 @@ def _parted(record: ErrorsRecord) -> tuple[list[ContrastMending], ContrastMendin
 
 
 def _beats(entry: ContrastMending) -> bool:
-    return all(lead is not None and (lead.low or 0) > 0 for lead in (entry.over_elsewhere, entry.over_edges))
+    return all(lead is not None and lead.against(0) == "above" for lead in (entry.over_elsewhere, entry.over_edges))
 
 
 def _say_what_helps(record: ErrorsRecord) -> str:
@@ -306,10 +311,6 @@ def _grouped(measured: Measurement) -> str:
 
 def _share(record: ErrorsRecord) -> str:
     return f"{100 * record.share:.3g} %"
-
-
-def _high(measured: Measurement | None) -> float:
-    return float("inf") if measured is None or measured.high is None else measured.high
 
 
 def _told(measured: Measurement) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from auditor.explain.attribution.record import RegionScores
@@ -59,16 +60,15 @@ def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
         return "failed"
     excess, places = entry.scores["excess lift"], entry.scores["placement percentile"]
     bars = ((excess, 0.0), (places, 0.5))
-    if any(one.high is not None and one.high <= bar for one, bar in bars):
+    if any(one.lies_in(-math.inf, bar) for one, bar in bars):
         return "does not"
-    if any(one.low is not None and one.low <= bar for one, bar in bars):
+    if any(one.low is not None and one.against(bar) != "above" for one, bar in bars):
         return "not clearly"
     over = over_random_model(entry, result)
-    if over is not None and over.high is not None and over.high <= 0:
+    if over is not None and over.lies_in(-math.inf, 0):
         return "random"
-    if excess.low is None or places.low is None or (over is not None and (over.low is None or over.low <= 0)):
-        return "open"
-    return "points"
+    is_clear = all(one.against(bar) == "above" for one, bar in bars)
+    return "points" if is_clear and (over is None or over.against(0) == "above") else "open"
 
 
 def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
@@ -149,13 +149,13 @@ def _judge_changes(entry: ChangeSet, lead: Measurement, share: Measurement, area
     if (entry.measurements["adversarial"].value or 0.0) >= 0.5:
         return "adversarial"
     state = _by_sign(lead)
-    return "not clearly" if state == "points" and (share.low is None or share.low <= area) else state
+    return "not clearly" if state == "points" and share.against(area) != "above" else state
 
 
 def _by_sign(lead: Measurement) -> Pointing:
-    if lead.low is None or lead.high is None:
+    if lead.low is None:
         return "open"
-    return "points" if lead.low > 0 else "does not" if lead.high <= 0 else "not clearly"
+    return "points" if lead.against(0) == "above" else "does not" if lead.lies_in(-math.inf, 0) else "not clearly"
 
 
 def _cell(state: Pointing, measured: Measurement | None) -> dict[str, Any]:

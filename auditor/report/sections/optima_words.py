@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from auditor.explain.optima.record import (
@@ -29,10 +30,10 @@ _SURE = 0.9
 def judge_match(match: ArtefactMatch) -> bool | None:
     """Whether the optima of the class surely show the artefact, or surely do not; `None` where that is open."""
     found = match.measurements
-    if _is_at_most(found["over_placebos"], 0) or _is_below(found["over_classes"], 0):
+    if found["over_placebos"].lies_in(-math.inf, 0) or found["over_classes"].against(0) == "below":
         return False
     leads = (found["over_classes"], found["over_next"], found["over_placebos"])
-    return True if all(_is_above(lead, 0) for lead in leads) else None
+    return True if all(lead.against(0) == "above" for lead in leads) else None
 
 
 def tell_match(match: ArtefactMatch, finding: Finding | None, record: OptimaRecord) -> str:
@@ -42,7 +43,7 @@ def tell_match(match: ArtefactMatch, finding: Finding | None, record: OptimaReco
     is_there = judge_match(match)
     if is_there is not None:
         answer = "Yes, more than any other class does" if is_there else "No"
-    elif _is_at_most(found["over_next"], 0):
+    elif found["over_next"].lies_in(-math.inf, 0):
         following = f" ({match.next_class})" if match.next_class else ""
         answer = f"That is open: not more than in the optima of the class that comes next{following}"
     else:
@@ -89,11 +90,9 @@ def _compare_with_verdict(is_there: bool | None, finding: Finding | None) -> str
 
 def tell_looks(looks: Looks, record: OptimaRecord) -> str:
     rough, fine = looks.total_variation, looks.high_frequency
-    is_rougher, is_smoother = _is_above(rough, 1), _is_below(rough, 1)
-    is_finer, is_coarser = _is_above(fine, 1), _is_below(fine, 1)
-    if is_rougher or is_smoother or is_finer or is_coarser:
+    if rough.against(1) != "open" or fine.against(1) != "open":
         answer = "Not by its texture"
-    elif _is_within(rough, *_ALIKE) and _is_within(fine, *_ALIKE):
+    elif rough.lies_in(*_ALIKE) and fine.lies_in(*_ALIKE):
         answer = "Its texture is much that of real images"
     else:
         answer = "By its texture that is open"
@@ -114,11 +113,11 @@ def tell_looks(looks: Looks, record: OptimaRecord) -> str:
 
 
 def _tell_ratio(ratio: Measurement, above: str, below: str, alike: str) -> str:
-    if _is_above(ratio, 1):
+    if ratio.against(1) == "above":
         return above
-    if _is_below(ratio, 1):
+    if ratio.against(1) == "below":
         return below
-    if _is_within(ratio, *_ALIKE):
+    if ratio.lies_in(*_ALIKE):
         return alike
     return "open: too few for an interval" if ratio.low is None else "open"
 
@@ -160,16 +159,16 @@ def _share_done(entry: ClassOptimum, step: int) -> float | None:
 
 def tell_start(comparison: Comparison, record: OptimaRecord) -> str:
     alike, usual = comparison.correlation, record.looks.restarts_alike
-    if alike.high is not None and usual.low is not None and alike.high < usual.low:
+    if alike.against(usual.bounds[0]) == "below":
         picture = "For the picture, yes: it keeps a mark of its start"
-    elif alike.low is not None and usual.high is not None and alike.low > usual.high:
+    elif alike.against(usual.bounds[1]) == "above":
         picture = "For the picture, hardly"
     elif _are_alike(alike, usual):
         picture = "For the picture, no more than it matters which noise it starts from"
     else:
         picture = "For the picture that is open"
     gain = comparison.gain
-    if _is_above(gain, 0) or _is_below(gain, 0):
+    if gain.against(0) != "open":
         score = "yes"
     else:
         score = f"hardly (less than {_SAME_SCORE:g})" if _is_the_same(gain) else "that is open"
@@ -182,9 +181,9 @@ def tell_start(comparison: Comparison, record: OptimaRecord) -> str:
 
 def tell_objective(comparison: Comparison, record: OptimaRecord) -> str:
     gain, first, second = comparison.gain, comparison.first, comparison.second
-    if _is_below(gain, 0):
+    if gain.against(0) == "below":
         why = "a probability near 1 has no slope left to climb, while a logit has no ceiling"
-    elif _is_above(gain, 0):
+    elif gain.against(0) == "above":
         why = "a probability rises also by pushing the other classes down, which a logit does not ask for"
     elif _is_the_same(gain):
         why = f"here they ask for much the same, to within {_SAME_SCORE:g}"
@@ -201,14 +200,13 @@ def tell_objective(comparison: Comparison, record: OptimaRecord) -> str:
 
 
 def _is_the_same(gain: Measurement) -> bool:
-    return _is_within(gain, -_SAME_SCORE, _SAME_SCORE)
+    return gain.lies_in(-_SAME_SCORE, _SAME_SCORE)
 
 
 def _are_alike(first: Measurement, second: Measurement) -> bool:
     """Whether two correlations differ little, wherever in their intervals they are."""
-    if first.low is None or first.high is None or second.low is None or second.high is None:
-        return False
-    return max(first.high - second.low, second.high - first.low) <= _SAME_LIKENESS
+    (low, high), (other_low, other_high) = first.bounds, second.bounds
+    return max(high - other_low, other_high - low) <= _SAME_LIKENESS
 
 
 def tell_regularisation(comparison: Comparison, record: OptimaRecord) -> str:
@@ -221,10 +219,10 @@ def tell_regularisation(comparison: Comparison, record: OptimaRecord) -> str:
         f"the two optima of one class correlate by {_say(comparison.correlation)}. "
         + (
             "So what excites the model most is largely fine noise; regularisation gives up score for what can be seen."
-            if _is_above(gain, 0)
+            if gain.against(0) == "above"
             and second.fine is not None
-            and _is_above(second.fine, 0.5)
-            and _is_above(second.high_frequency, 1)
+            and second.fine.against(0.5) == "above"
+            and second.high_frequency.against(1) == "above"
             else "What regularisation costs in score, and what it buys, these numbers say."
         )
     )
@@ -238,7 +236,7 @@ def _tell_gain(gain: Measurement) -> str:
     if gain.value is None:
         return f"at an unknown distance ({gain.reason})"
     size = f"{abs(gain.value):.2f}"
-    if _is_above(gain, 0) or _is_below(gain, 0):
+    if gain.against(0) != "open":
         word = "higher" if gain.value > 0 else "lower"
         return f"{size} {word} ({figure('', gain).interval}, n = {gain.n})"
     span = figure("", gain)
@@ -269,19 +267,3 @@ def _say(measured: Measurement) -> str:
     if measured.value is None:
         return f"– ({measured.reason})"
     return f"{shown.value} [{shown.interval}]" if shown.interval != "–" else shown.value
-
-
-def _is_above(measured: Measurement, value: float) -> bool:
-    return measured.low is not None and measured.low > value
-
-
-def _is_below(measured: Measurement, value: float) -> bool:
-    return measured.high is not None and measured.high < value
-
-
-def _is_at_most(measured: Measurement, value: float) -> bool:
-    return measured.high is not None and measured.high <= value
-
-
-def _is_within(measured: Measurement, low: float, high: float) -> bool:
-    return measured.low is not None and measured.high is not None and low <= measured.low and measured.high <= high

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import operator
 from typing import Any
 
 from markupsafe import Markup
@@ -10,7 +10,6 @@ from markupsafe import Markup
 from auditor.explain.trust.record import MethodTrust, ReadingRecord, TrustCriterion, TrustRecord, TrustTest
 from auditor.explain.trust.sanity import READINGS
 from auditor.measure.ledger import Arrays
-from auditor.measure.measurement import Measurement
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.sections.methods_compared import which_method_shows_it
@@ -139,12 +138,12 @@ def _say_signed_or_absolute(entry: MethodTrust) -> dict[str, str]:
     assert strengths is not None
     measured = signs.over_absolute
     assert measured is not None
-    if measured.low is not None and measured.low > 0:
+    if measured.against(0) == "above":
         head = "signed"
         told = f"Its signs tell what speaks for the target: the signed order is better by {in_brackets(measured)}."
-    elif measured.high is not None and measured.high < 0:
+    elif measured.against(0) == "below":
         head = "absolute"
-        better = in_brackets(_reversed(measured))
+        better = in_brackets(measured.mapped(operator.neg))
         told = f"Its signs do not tell what speaks for the target: the absolute order is better by {better}."
     else:
         head = "open"
@@ -162,12 +161,6 @@ def _say_signed_or_absolute(entry: MethodTrust) -> dict[str, str]:
     return {"head": f"{method_name(entry.method)}: {head}.", "text": f"{told} Over a random order {gained}.{stays}"}
 
 
-def _reversed(measured: Measurement) -> Measurement:
-    """A difference the other way round."""
-    value, low, high = (None if part is None else -part for part in (measured.value, measured.high, measured.low))
-    return replace(measured, value=value, low=low, high=high)
-
-
 def _say_smoothed_or_not(entry: MethodTrust) -> dict[str, str]:
     """Whether smoothing helps to find what moves the score, and what it changes."""
     raw, smoothed = _reading(entry, "absolute"), _reading(entry, "smoothed")
@@ -176,8 +169,7 @@ def _say_smoothed_or_not(entry: MethodTrust) -> dict[str, str]:
     gain, likeness = smoothed.over_absolute, smoothed.likeness
     assert gain is not None
     assert likeness is not None
-    is_better, is_worse = (gain.low or 0.0) > 0, (gain.high or 0.0) < 0
-    head = "smoothed" if is_better else "raw" if is_worse else "no clear difference"
+    head = {"above": "smoothed", "below": "raw", "open": "no clear difference"}[gain.against(0)]
     lifts = ""
     if raw.lift.value is not None and smoothed.lift.value is not None:
         before, after = (figure("", part.lift).value for part in (raw, smoothed))
