@@ -28,6 +28,7 @@ from auditor.lab.training import (
 )
 from auditor.measure.intervals import share_interval
 from auditor.measure.measurement import Measurement
+from auditor.measure.words import say
 from auditor.subject.data.pictures import CorruptImageError, RawImage
 from auditor.subject.data.sample import Dataset
 from auditor.subject.data.sources import Label
@@ -245,10 +246,7 @@ def _summarise(split: str, cases: list[Case]) -> list[str]:
 
 
 def _share(hits: list[bool]) -> str:
-    if not hits:
-        return "none to ask"
-    measured = share_interval(np.array(hits), np.arange(len(hits)), 0.95)
-    return f"{sum(hits)} of {len(hits)} [{measured.low:.0%}, {measured.high:.0%}]"
+    return say(share_interval(np.array(hits), np.arange(len(hits)), 0.95), "tally")
 
 
 def _count(words: Any) -> str:

@@ -59,9 +59,3 @@ class Measurement:
         value, *ends = (None if x is None else change(x) for x in (self.value, self.low, self.high))
         low, high = ends if None in ends else sorted(end for end in ends if end is not None)
         return replace(self, value=value, low=low, high=high, low_adjusted=None, unit=unit or self.unit)
-
-
-def name_in_words(name: str) -> str:
-    """The name of a measurement as one says it."""
-    base, _, fill = name.partition(".")
-    return base.replace("_", " ") + (f", {fill}" if fill else "")

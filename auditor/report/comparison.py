@@ -10,12 +10,13 @@ from markupsafe import Markup
 from auditor.explain.attribution.record import Exemplar
 from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
+from auditor.measure.words import number, say, signed
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.index_page import shorten
 from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, withhold
 from auditor.report.templates import open_templates, read_template
-from auditor.report.words import MOST_ROWS, figure, method_name
+from auditor.report.words import MOST_ROWS, method_name
 from auditor.report.write import configured_pictures, policy_hash
 from auditor.run.compare import Change, compare_results, endpoint_of, list_circumstances
 from auditor.run.result import AuditResult
@@ -27,9 +28,7 @@ def describe_effect(finding: Finding | None) -> str:
     measured = endpoint_of(finding)
     if measured is None or measured.value is None:
         return "–"
-    text = figure("", measured)
-    interval = f" [{text.interval.partition(';')[0].replace(' to ', ', ')}]" if text.interval != "–" else ""
-    return f"{text.value}{interval} {measured.unit}, n = {text.n}"
+    return say(measured, "effect")
 
 
 def list_differences(before: AuditResult, after: AuditResult) -> list[tuple[str, str, str]]:
@@ -94,10 +93,7 @@ def render_comparison(
 
 
 def _say_circumstance(value: str | Measurement) -> str:
-    if isinstance(value, str):
-        return value
-    told = figure("", value)
-    return f"{told.value} [{told.interval}]"
+    return value if isinstance(value, str) else say(value)
 
 
 def _plot(number: int, change: Change) -> Markup | None:
@@ -153,7 +149,7 @@ def _question(exemplar: Exemplar) -> tuple[str, str, str]:
 
 
 def _score(exemplar: Exemplar) -> str:
-    score = "–" if exemplar.score_with is None else f"{exemplar.score_with:+.2f}".replace("-", "\N{MINUS SIGN}")
+    score = signed(exemplar.score_with)
     return f"{shorten(exemplar.predicted_with or '–', 40)}; score of {shorten(exemplar.target, 40)} {score}"
 
 
@@ -168,5 +164,5 @@ def _agreement(before: figures.Map | None, after: figures.Map | None) -> str:
     old, new = (values.sum(axis=-1, dtype=np.float64).ravel() for values in (before, after))
     if old.std() == 0 or new.std() == 0:
         return "no correlation: a map is the same everywhere"
-    correlation = f"{np.corrcoef(old, new)[0, 1]:.2f}".replace("-", "\N{MINUS SIGN}")
+    correlation = number(np.corrcoef(old, new)[0, 1], "correlation")
     return f"correlation {correlation} over {old.size} pixels"

@@ -13,9 +13,10 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from auditor.errors import ReportError
+from auditor.measure.measurement import Measurement
+from auditor.measure.words import say
 from auditor.report.templates import open_templates, read_template
 from auditor.report.trends import MOST_POINTS, Point, draw_trend
-from auditor.report.words import signed
 from auditor.run.files import write_files
 from auditor.run.index import INDEX, Entry, Listing, Outcome, add_lines, locked, moment, read_runs
 from auditor.verdict.record import Verdict
@@ -96,13 +97,9 @@ def say_target(outcome: Outcome) -> str:
 
 
 def say_effect(outcome: Outcome) -> str:
-    """The effect that decided, with its interval."""
-    if outcome.value is None:
-        return ""
-    interval = ""
-    if outcome.low is not None and outcome.high is not None:
-        interval = f" [{signed(outcome.low)}, {signed(outcome.high)}]"
-    return signed(outcome.value) + interval
+    """The effect that decided, with its interval; empty where nothing was measured."""
+    effect = Measurement(outcome.value, outcome.low, outcome.high, None, outcome.n, outcome.n, "log-odds", None)
+    return "" if effect.value is None else say(effect, "brief")
 
 
 def _read_assets() -> tuple[str, str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from auditor.measure.measurement import Measurement, name_in_words
+from auditor.measure.measurement import Measurement
+from auditor.measure.words import listed as listed
+from auditor.measure.words import name_in_words, number, say, say_interval, say_n
+from auditor.measure.words import signed as signed
 from auditor.report.pointers import pointer_of
 from auditor.report.presentable import show_short
 from auditor.run.result import AuditResult
@@ -38,28 +40,13 @@ class Figure:
 
 def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
     """A measurement as text; a missing one is a dash with its reason."""
-    is_share = measured.unit == "share"
-
-    def show(value: float) -> str:
-        if is_share:
-            return f"{100 * value:.1f} %".replace("-", "\N{MINUS SIGN}")
-        if measured.unit in _SIGNED:
-            return signed(value, 3 if measured.unit == "probability" else digits)
-        return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-    interval = ""
-    if measured.low is not None and measured.high is not None:
-        interval = f"{show(measured.low)} to {show(measured.high)}"
-        if measured.low_adjusted is not None:
-            interval += f"; corrected lower bound {show(measured.low_adjusted)}"
-    n = str(measured.n) if measured.groups == measured.n else f"{measured.n} in {measured.groups} groups"
     return Figure(
         name=name,
         meaning="",
-        value="–" if measured.value is None else show(measured.value),
-        interval=interval or "–",
+        value="–" if measured.value is None else number(measured.value, measured.unit, digits),
+        interval=say_interval(measured, digits),
         level="" if measured.level is None else f"{100 * measured.level:.4g} %",
-        n=n,
+        n=say_n(measured),
         unit=measured.unit,
         reason=measured.reason or "",
         pointer=pointer_of(measured),
@@ -118,22 +105,7 @@ def why_not(result: AuditResult, study: str) -> str:
 
 def in_brackets(measured: Measurement) -> str:
     """A measurement inside a sentence: value, interval and n."""
-    told = figure("", measured)
-    value = f"{told.value} log-odds" if measured.unit == "log-odds" else told.value
-    return f"{value} [n = {told.n}]" if told.interval == "–" else f"{value} [{told.interval}, n = {told.n}]"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
-
-
-def signed(value: float | None, digits: int = 2) -> str:
-    if value is None:
-        return "–"
-    text = f"{round(value, digits) + 0.0:+.{digits}f}"  # plus zero: what rounds to nothing has no sign
-    return text.replace("-", "\N{MINUS SIGN}")
+    return say(measured, "full")
 
 
 _METHOD_NAMES = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradients": "Integrated Gradients"}
@@ -142,16 +114,6 @@ _FAILURES = {
     "randomised weights": "its maps hardly change when the model's weights are drawn anew",
     "order": "the pixels that it ranks first move the score no sooner than random ones do",
 }
-
-_SIGNED = {
-    "log-odds",
-    "SD of the score",
-    "probability",
-    "difference of ratios",
-    "difference of correlations",
-    "feature",
-}
-
 
 _MEANINGS = {
     "theta": "the least of the three leads below; this decides",

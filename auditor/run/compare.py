@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from auditor.measure.measurement import Measurement, name_in_words
+from auditor.measure.measurement import Measurement
+from auditor.measure.words import name_in_words
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 

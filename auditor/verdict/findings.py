@@ -10,6 +10,7 @@ import numpy as np
 
 from auditor.measure.intervals import Array, mean_interval, missing
 from auditor.measure.measurement import Measurement
+from auditor.measure.words import listed, say, signed
 from auditor.verdict.effects import (
     NAMES,
     confirm_leads,
@@ -159,12 +160,13 @@ def _summarise(top: Finding, scanned: list[ScannedTarget], partly: list[bool], d
     untested = [entry.target for entry, is_partly in zip(scanned, partly, strict=True) if is_partly]
     if untested:
         notes.append(
-            f"not every direction could be tested for {_listed(untested)}: too few groups of such images are free of it"
+            f"not every direction could be tested for {listed(untested, 5)}: too few groups of such images are free of "
+            "it"
         )
     reason = top.reason
     if top.verdict == "relies":
         ways = {way: [e.target for e in scanned if e.direction == way] for way in ("promotes", "suppresses")}
-        said = "; ".join(f"it {way} {_listed(names)}" for way, names in ways.items() if names)
+        said = "; ".join(f"it {way} {listed(names, 5)}" for way, names in ways.items() if names)
         if ways["promotes"] and ways["suppresses"]:
             notes.append("a class may be suppressed merely because another is promoted in its place")
         reason = f"{top.reason} Of {count} {'classes' if count > 1 else 'class'} scanned {said}."
@@ -175,7 +177,7 @@ def _summarise(top: Finding, scanned: list[ScannedTarget], partly: list[bool], d
         )
     elif top.verdict == "inconclusive":
         still_open = [entry.target for entry in scanned if entry.verdict == "inconclusive"]
-        reason = f"Not settled for {_listed(still_open)}, of {count} classes scanned. {top.reason}"
+        reason = f"Not settled for {listed(still_open, 5)}, of {count} classes scanned. {top.reason}"
     return replace(top, reason=reason, scanned=scanned, notes=notes)
 
 
@@ -204,7 +206,7 @@ def _compare_with_chance(evidence: Evidence, numbers: list[int], rule: Rule) -> 
     strongest = Measurement(
         float(middle), float(low), float(high), rule.level, len(insertion.drawn), groups, "log-odds", "log-odds"
     )
-    words = f"theta {middle:+.2f} [{low:+.2f}, {high:+.2f}] over {count} draws"
+    words = f"theta {say(strongest, 'brief')} over {count} draws"
     return _Innocent(dict(zip(numbers, chance.tolist(), strict=True)), strongest, words)
 
 
@@ -271,14 +273,14 @@ def _explained_by_controls(
     moved = controls[name].value or 0.0
     if decision.verdict == "relies" and decision.direction == "promotes" and moved >= lift.value / 2:
         return [
-            f"the control {name!r} alone moves the score by {moved:+.2f} of {lift.value:+.2f} log-odds, so what the "
-            "model has learnt is broader than this very artefact: such content there does as much or nearly so"
+            f"the control {name!r} alone moves the score by {signed(moved)} of {signed(lift.value)} log-odds, so what "
+            "the model has learnt is broader than this very artefact: such content there does as much or nearly so"
         ]
     is_moved = all(effect.against(rule.margin) == "above" for effect in (lift, by_class))
     if decision.verdict == "no_evidence" and is_moved:
         return [
-            f"inserting it does move the score, by {lift.value:+.2f} log-odds, more than that of other classes, but "
-            f"innocent edits at the same place do as much ({name!r}: {moved:+.2f}): the model may rely on something "
+            f"inserting it does move the score, by {signed(lift.value)} log-odds, more than that of other classes, but "
+            f"innocent edits at the same place do as much ({name!r}: {signed(moved)}): the model may rely on something "
             "simpler there, such as a patch of that brightness; name it as an artefact of its own"
         ]
     return []
@@ -286,10 +288,6 @@ def _explained_by_controls(
 
 def _strongest(controls: dict[str, Measurement]) -> str:
     return max(controls, key=lambda name: controls[name].value or 0.0)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 _ORDER: tuple[Verdict, ...] = ("relies", "inconclusive", "no_evidence", "not_applicable", "error")

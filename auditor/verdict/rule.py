@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from auditor.measure.intervals import missing
 from auditor.measure.measurement import Measurement
+from auditor.measure.words import say
 from auditor.verdict.effects import measure_accuracy
 from auditor.verdict.observations import Evidence
 from auditor.verdict.record import Direction, Rule, Severity, Verdict
@@ -72,13 +73,13 @@ def decide(effects: dict[Direction, Measurement], rule: Rule) -> Decision:
     decisive = {way: effect.decisive for way, effect in tested.items()}
     way = max(tested, key=lambda key: decisive[key].bounds[0])
     if decisive[way].against(rule.margin) == "above":
-        why = f"{_WORDS[way]} {_interval(decisive[way])} lies above the margin of {rule.margin:.3g}"
+        why = f"{_WORDS[way]} {say(decisive[way], 'decided')} lies above the margin of {rule.margin:.3g}"
         return Decision("relies", way, why, way)
     way = max(tested, key=lambda key: tested[key].bounds[1])
     if tested[way].against(rule.margin) != "below":
-        why = f"{_WORDS[way]} {_interval(decisive[way])} spans the margin of {rule.margin:.3g}"
+        why = f"{_WORDS[way]} {say(decisive[way], 'decided')} spans the margin of {rule.margin:.3g}"
         return Decision("inconclusive", None, f"{why}{_images_needed(decisive[way], rule.margin)}", way)
-    listed = " and ".join(f"{_WORDS[key]} {_interval(tested[key])}" for key in tested)
+    listed = " and ".join(f"{_WORDS[key]} {say(tested[key], 'decided')}" for key in tested)
     why = f"{listed} {'lie' if len(tested) > 1 else 'lies'} below the margin of {rule.margin:.3g}"
     if "promotes" not in tested:
         untested = effects["promotes"].reason or "too few independent groups of images"
@@ -107,7 +108,7 @@ def conclude(evidence: Evidence, target: int, measured: Measured, rule: Rule) ->
         and drop.against(rule.margin) == "above"
     ):
         why = (
-            f"{decision.why}, yet taking it out of images that carry it lowers the score: {_interval(drop)}; "
+            f"{decision.why}, yet taking it out of images that carry it lowers the score: {say(drop, 'decided')}; "
             "are its position and appearance right?"
         )
         return decision._replace(verdict="inconclusive", why=why)
@@ -115,7 +116,7 @@ def conclude(evidence: Evidence, target: int, measured: Measured, rule: Rule) ->
         name = evidence.classes[target]
         why = (
             f"{decision.why}, but pasting objects of {name} into other images hardly raises its score, "
-            f"{_interval(pasted)}: is the model fed as it expects?"
+            f"{say(pasted, 'decided')}: is the model fed as it expects?"
         )
         return decision._replace(verdict="inconclusive", why=why)
     insertion = evidence.insertion
@@ -138,8 +139,9 @@ def _explain_one_side(decision: Decision, way: Direction, measured: Measured, ru
         return decision
     one, other = ("others", "the class itself") if way == "promotes" else ("the class itself", "others")
     why = (
-        f"beyond controls it moves images of {one} by {_interval(lead)}, but not those of {other}, "
-        f"{_interval(confirmed)}: it may hide a part of the object, or look like one, rather than be taken for evidence"
+        f"beyond controls it moves images of {one} by {say(lead, 'decided')}, but not those of {other}, "
+        f"{say(confirmed, 'decided')}: it may hide a part of the object, or look like one, rather than be taken for "
+        "evidence"
     )
     return decision._replace(why=why)
 
@@ -167,12 +169,6 @@ def write_reason(evidence: Evidence, target: int, decision: Decision, basis: Bas
             f"Not settled whether the score of {target_name} relies on {name}: {why}{'' if why.endswith('?') else '.'}"
         )
     return f"{name} could not be tested on {target_name}: {why}."
-
-
-def _interval(effect: Measurement) -> str:
-    if effect.value is None or effect.low is None or effect.high is None:
-        return "an effect without an interval"
-    return f"{effect.value:+.2f} log-odds [{effect.low:+.2f}, {effect.high:+.2f}] (n = {effect.n})"
 
 
 def _images_needed(effect: Measurement, margin: float) -> str:

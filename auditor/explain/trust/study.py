@@ -39,6 +39,7 @@ from auditor.explain.trust.sanity import (
 from auditor.measure.intervals import correlation_interval, mean_interval, median_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generator
+from auditor.measure.words import say
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.model.classifier import Floats, Ints
 
@@ -266,12 +267,8 @@ def _named(test: TrustTest) -> str:
 
 
 def _figure(test: TrustTest) -> str:
-    if test.measured is None or test.measured.value is None:
-        return f"({test.reason})"
-    if test.measured.low is None or test.measured.high is None:
-        return f"{test.measured.value:.2f} ({test.measured.reason})"
-    why = f" ({test.reason})" if test.reason else ""
-    return f"{test.measured.value:.2f} [{test.measured.low:.2f}, {test.measured.high:.2f}]{why}"
+    told = [] if test.measured is None or test.measured.value is None else [say(test.measured, "brief")]
+    return " ".join(told + [f"({test.reason})"] * (test.reason is not None))
 
 
 def _record_cascade(panel: Panel, method: str, cascade: Cascade) -> list[CascadeStage]:

@@ -10,9 +10,10 @@ from auditor.explain.counterfactual.record import ChangedImage, ChangeSet, Count
 from auditor.measure.intervals import missing
 from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
+from auditor.measure.words import say, signed
 from auditor.report import pictures as figures
 from auditor.report import plots
-from auditor.report.words import figure, signed
+from auditor.report.words import figure
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
@@ -84,7 +85,7 @@ def view_counterfactual(result: AuditResult, arrays: Arrays) -> dict[str, Any] |
 def _what_changed(entry: ChangeSet) -> tuple[str, str]:
     """An aim, and what the optimisation had to change for it."""
     success = figure("success", entry.measurements["success"])
-    text = f"found for {_counted(entry.measurements['success'])} images ({_bounds(success.interval)})"
+    text = f"found for {say(entry.measurements['success'], 'count')} images ({_bounds(success.interval)})"
     pixels, largest = (entry.measurements[name] for name in ("changed pixels", "L-infinity"))
     if pixels.value is not None:
         text += (
@@ -101,7 +102,7 @@ def _whether_meaningful(entry: ChangeSet) -> tuple[str, str]:
     """An aim, and whether its changes explain anything by the rule."""
     measured = entry.measurements["adversarial"]
     calls = figure("", measured)
-    told = f"{_counted(measured)} changes ({calls.value}, {_bounds(calls.interval)}) are adversarial by the rule"
+    told = f"{say(measured, 'count')} changes ({calls.value}, {_bounds(calls.interval)}) are adversarial by the rule"
     if (measured.value or 0) >= 0.5:
         verdict = "they show that the answer is fragile, not what it rests on."
     else:
@@ -143,8 +144,8 @@ def _about_errors(record: CounterfactualRecord) -> str:
         told.append("No change towards the truth was found, so nothing can be learnt from these.")
     elif calls.value >= 0.5:
         told.append(
-            f"As {_counted(calls)} of these changes are adversarial, they teach that the errors are near calls, and "
-            "little of why they were made."
+            f"As {say(calls, 'count')} of these changes are adversarial, they teach that the errors are near calls, "
+            "and little of why they were made."
         )
     else:
         told.append("The changes below that are not adversarial may show what the model missed of the true class.")
@@ -177,7 +178,7 @@ def _about_region(name: str, share: Measurement, entry: ChangeSet, area: float) 
         return f"{text}."
     singled = share.against(area) == "above" and lead.against(0) == "above"
     end = "the artefact has a part in these errors" if singled else "no sign that it has a part in these errors"
-    return f"{text}, {_points(lead)} against a random class: {end}."
+    return f"{text}, {say(lead, 'percentage points')} against a random class: {end}."
 
 
 def _view_artefact(number: int, name: str, record: CounterfactualRecord, finding: Finding | None) -> dict[str, Any]:
@@ -215,12 +216,12 @@ def _agreement(name: str, entries: list[ChangeSet], area: float | None, finding:
         )
         singled[entry.reason] = share.against(area) == "above"
         if lead is not None and lead.value is not None:
-            text += f"; against the same images led to a random class that is {_points(lead)}"
+            text += f"; against the same images led to a random class that is {say(lead, 'percentage points')}"
             singled[entry.reason] &= lead.against(0) == "above"
         calls = entry.measurements["adversarial"]
         if (calls.value or 0) >= 0.5:
             few = "yet they lie there more than at random" if singled[entry.reason] else "so where they lie says little"
-            text += f"; {_counted(calls)} of these changes are adversarial, {few}"
+            text += f"; {say(calls, 'count')} of these changes are adversarial, {few}"
         told.append(f"{text}.")
     if not told:
         return "No change was found in either direction, so there is nothing to compare."
@@ -255,7 +256,7 @@ def _about_confined(entries: list[ChangeSet]) -> str | None:
                 measured = places[place].measurements
                 length = figure("", measured["L2"])
                 cost = "" if length.value == "–" else f", median length (L2) {length.value}"
-                parts.append(f"{words} for {_counted(measured['success'])} images{cost}")
+                parts.append(f"{words} for {say(measured['success'], 'count')} images{cost}")
         if parts:
             told.append(f"{way}, a change succeeds {'; '.join(parts)}.")
     return " ".join(told) or None
@@ -280,7 +281,7 @@ def _view_shares(record: CounterfactualRecord) -> list[dict[str, Any]]:
             "artefact": name,
             "area": f"{record.areas[name]:.1%}",
             "share": figure("", share),
-            "lead": _points(entry.leads[name]) if name in entry.leads and entry.leads[name].value is not None else "–",
+            "lead": say(entry.leads.get(name, _NOT_MEASURED), "percentage points"),
         }
         for entry in record.sets
         if not entry.confined
@@ -319,20 +320,6 @@ def _capital(text: str) -> str:
 
 def _bounds(interval: str) -> str:
     return "too few for an interval" if interval == "–" else interval
-
-
-def _counted(share: Measurement) -> str:
-    """A share as a count: `14 of 16`."""
-    return f"{round((share.value or 0) * share.n)} of {share.n}"
-
-
-def _points(lead: Measurement) -> str:
-    """A difference of shares, in percentage points."""
-    assert lead.value is not None
-    bounds = ""
-    if lead.low is not None and lead.high is not None:
-        bounds = f" ({signed(100 * lead.low, 1)} to {signed(100 * lead.high, 1)})"
-    return f"{signed(100 * lead.value, 1)} percentage points{bounds}"
 
 
 _NEARNESS = {

@@ -17,9 +17,10 @@ from auditor.explain.errors.record import (
 )
 from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
+from auditor.measure.words import listed, say, signed
 from auditor.report import pictures as figures
 from auditor.report import plots
-from auditor.report.words import Figure, figure, method_name, signed
+from auditor.report.words import Figure, figure, method_name
 from auditor.run.result import AuditResult
 
 _MOST_LISTED = 12
@@ -91,8 +92,8 @@ def _differ(record: ErrorsRecord) -> str:
     least = min(known, key=_value(lambda entry: entry.overlap))
     most = max(known, key=_value(lambda entry: entry.overlap))
     told = (
-        f"In {len(known)} kinds of map on up to {record.measured} errors, the two share between {_told(least.overlap)} "
-        f"by {method_name(least.method)} and {_told(most.overlap)} by {method_name(most.method)} of their strongest "
+        f"In {len(known)} kinds of map on up to {record.measured} errors, the two share between {say(least.overlap)} "
+        f"by {method_name(least.method)} and {say(most.overlap)} by {method_name(most.method)} of their strongest "
         f"pixels (median; the strongest are {_share(record)} of the frame), and the rank correlation of all pixels "
         f"runs from {_extreme(known, min)} to {_extreme(known, max)}."
     )
@@ -100,7 +101,7 @@ def _differ(record: ErrorsRecord) -> str:
         return f"Yes, by every method: their strongest pixels are mostly not the same. {told}"
     if len(alike) == len(known):
         return f"Hardly: by every method both dwell on mostly the same pixels, whatever the class. {told}"
-    named = _listed([method_name(entry.method) for entry in apart])
+    named = listed([method_name(entry.method) for entry in apart] or ["none"])
     return f"{f'Clearly by {named}; otherwise less, or it is open.' if apart else 'It is open.'} {told}"
 
 
@@ -113,16 +114,16 @@ def _explain(record: ErrorsRecord) -> str:
     fills = "fills" if len(record.fills) > 1 else "fill"
     told = (
         f"Removing the {_share(record)} of pixels that speak most for the wrong class by the margin map of "
-        f"{method_name(best.method)} mends {_told(best.mended)} of {best.mended.n} errors{_grouped(best.mended)}, "
+        f"{method_name(best.method)} mends {say(best.mended)} of {best.mended.n} errors{_grouped(best.mended)}, "
         "as many in the same shape "
-        f"elsewhere {'–' if best.elsewhere is None else _told(best.elsewhere)}, the strongest edges "
-        f"{_told(edges.mended)}, scattered random pixels {_told(random.mended)} (by most of the {fills} "
-        f"{_listed(record.fills)})."
+        f"elsewhere {'–' if best.elsewhere is None else say(best.elsewhere)}, the strongest edges "
+        f"{say(edges.mended)}, scattered random pixels {say(random.mended)} (by most of the {fills} "
+        f"{listed(record.fills)})."
     )
     if len(winners) == len(methods):
         return f"Yes, by every method that was tried. {told}"
     if winners:
-        names = _listed([method_name(entry.method) for entry in winners])
+        names = listed([method_name(entry.method) for entry in winners])
         return f"By {names} yes, by the others not clearly more than pixels chosen without the map. {told}"
     return f"Not here: no margin map’s pixels mend clearly more errors than their own shape elsewhere and edges. {told}"
 
@@ -151,9 +152,9 @@ def _choose(record: ErrorsRecord) -> str:
             f"margin by {signed(-(best.fall.value or 0.0))} log-odds."
         )
         others = [method_name(entry.method) for entry in winners[1:]]
-        said += f" Better than both references, too: {_listed(others)}." if others else ""
+        said += f" Better than both references, too: {listed(others)}." if others else ""
     if worse:
-        names = _listed([method_name(entry.method) for entry in worse])
+        names = listed([method_name(entry.method) for entry in worse])
         said += (
             f" Removing what {names} {'blames' if len(worse) == 1 else 'blame'} does worse than removing the same "
             "shape elsewhere."
@@ -193,7 +194,7 @@ def _blame_one(record: ErrorsRecord, entry: ContrastIntervention) -> str:
     if not entry.removals:
         said += "none of the errors that were measured carries it, so it made none of these."
     elif lead.value is None:
-        said += f"taking it out mends {_told(next(iter(entry.removals.values())))}, without placebo: {lead.reason}."
+        said += f"taking it out mends {say(next(iter(entry.removals.values())))}, without placebo: {lead.reason}."
     else:
         few = "no" if lead.against(_FEW) == "below" else "open"
         verdict = "yes, of some" if lead.against(0) == "above" else few
@@ -204,17 +205,17 @@ def _blame_one(record: ErrorsRecord, entry: ContrastIntervention) -> str:
     towards = ", ".join(f"{name} {count}" for name, count in list(entry.towards.items())[:3])
     makes = entry.broken_lead.against(0) == "above"
     said += (
-        f" Put into {entry.broken.n} images that are predicted rightly, it makes {_told(entry.broken)} of them errors"
+        f" Put into {entry.broken.n} images that are predicted rightly, it makes {say(entry.broken)} of them errors"
         f"{f' (towards {towards})' if towards else ''}, the strongest innocent edit "
-        f"{_told(entry.broken_by_controls)}: "
+        f"{say(entry.broken_by_controls)}: "
         f"{'it can make errors' if makes else 'no clear sign that it makes errors'}."
     )
     made = [share for share in record.regions if share.artefact == entry.artefact and "inserting" in share.errors]
     if made:
         held = sorted(made, key=lambda share: share.share.value or 0.0)
         said += (
-            f" Where inserting it made the error, the margin maps put between {_told(held[0].share)} "
-            f"({method_name(held[0].method)}) and {_told(held[-1].share)} ({method_name(held[-1].method)}) of "
+            f" Where inserting it made the error, the margin maps put between {say(held[0].share)} "
+            f"({method_name(held[0].method)}) and {say(held[-1].share)} ({method_name(held[-1].method)}) of "
             f"their weight in its region, which is {100 * held[0].area:.1f} % of the frame "
             f"(medians, n = {held[-1].share.n})."
         )
@@ -313,23 +314,8 @@ def _share(record: ErrorsRecord) -> str:
     return f"{100 * record.share:.3g} %"
 
 
-def _told(measured: Measurement) -> str:
-    """A share as one says it, with its interval."""
-    shown = figure("", measured)
-    return f"{shown.value} [{shown.interval}]" if measured.low is not None else shown.value
-
-
 def _lead(measured: Measurement | None) -> str:
-    """A difference of shares in points, with its interval."""
-    if measured is None or measured.value is None:
-        return "an unknown share"
-    parts = [f"{100 * part:.0f}" for part in (measured.value, measured.low, measured.high) if part is not None]
-    told = f"{parts[0]} points" + (f" [{parts[1]} to {parts[2]}]" if len(parts) == 3 else "")
-    return told.replace("-", "\N{MINUS SIGN}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "none"
+    return "an unknown share" if measured is None else say(measured, "points")
 
 
 _WORDS = {True: "yes", False: "no", None: "–"}

@@ -11,7 +11,7 @@ from auditor.artefacts.record import ArtefactRecord
 from auditor.explain.attribution.record import RegionScores
 from auditor.explain.attribution.regions import REGION_SCORES
 from auditor.measure.ledger import Arrays
-from auditor.measure.measurement import name_in_words
+from auditor.measure.words import listed, name_in_words, say, signed
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.sections.methods_compared import over_random_model, points_at
@@ -21,11 +21,8 @@ from auditor.report.words import (
     failed_methods,
     figure,
     image_anchors,
-    in_brackets,
-    listed,
     method_name,
     named,
-    signed,
 )
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
@@ -132,7 +129,7 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], resu
 
 def _random_model_note(entry: RegionScores, result: AuditResult) -> list[str]:
     over = over_random_model(entry, result)
-    return [] if over is None else [f"lift over that on a random model: {in_brackets(over)}"]
+    return [] if over is None else [f"lift over that on a random model: {say(over, 'full')}"]
 
 
 def _effects_plot(number: int, finding: Finding) -> Markup | None:

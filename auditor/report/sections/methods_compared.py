@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from auditor.explain.attribution.record import RegionScores
 from auditor.explain.counterfactual.record import ChangeSet
-from auditor.measure.measurement import Measurement, name_in_words
+from auditor.measure.measurement import Measurement
+from auditor.measure.words import listed, name_in_words, say
 from auditor.report.sections.optima_words import judge_match
-from auditor.report.words import failed_methods, figure, in_brackets, listed, method_name, subject, why_not
+from auditor.report.words import failed_methods, figure, method_name, subject, why_not
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
@@ -75,7 +76,7 @@ def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
     """Whether the model used the opportunity to cheat, and which method shows it."""
     about = ", ".join(filter(None, subject(finding)))
     headline = finding.measurements.get(finding.endpoint or "")
-    told = f", {name_in_words(finding.endpoint or '')} {in_brackets(headline)}" if headline is not None else ""
+    told = f", {name_in_words(finding.endpoint or '')} {say(headline, 'full')}" if headline is not None else ""
     used = {
         "relies": f"yes, the model uses it{told}",
         "no_evidence": f"no evidence above the margin that the model uses it{told}",

@@ -16,6 +16,7 @@ from auditor.explain.optima.record import (
     RealImage,
 )
 from auditor.measure.ledger import Arrays
+from auditor.measure.words import signed
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.sections.optima_words import (
@@ -28,7 +29,7 @@ from auditor.report.sections.optima_words import (
     tell_start,
     tell_steps,
 )
-from auditor.report.words import MOST_ROWS, figure, signed
+from auditor.report.words import MOST_ROWS, figure
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 

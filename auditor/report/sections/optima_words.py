@@ -14,7 +14,8 @@ from auditor.explain.optima.record import (
     OptimaRecord,
 )
 from auditor.measure.measurement import Measurement
-from auditor.report.words import figure, signed
+from auditor.measure.words import say, signed
+from auditor.report.words import figure
 from auditor.verdict.record import Finding
 
 _ALIKE = (0.8, 1.25)
@@ -52,11 +53,11 @@ def tell_match(match: ArtefactMatch, finding: Finding | None, record: OptimaReco
     others = "the other class" if count == 2 else f"the {count - 1} other classes"
     told = (
         f"{answer}. Over {record.restarts} restarts the best match of {match.artefact} in the optima of {match.target} "
-        f"has a correlation of {_say(found['correlation'])}, which is {_say(found['over_classes'])} more than in those "
-        f"of {others} and {_say(found['over_placebos'])} more than innocent patterns reach in the "
+        f"has a correlation of {say(found['correlation'])}, which is {say(found['over_classes'])} more than in those "
+        f"of {others} and {say(found['over_placebos'])} more than innocent patterns reach in the "
         f"same optima. Beyond these it leads the class that comes next by "
-        f"{_say(found['over_next'])}; by chance alone, one class in {count} comes first. "
-        f"At the artefact’s own place the correlation is {_say(found['here'])}, and {_say(found['here_others'])} in "
+        f"{say(found['over_next'])}; by chance alone, one class in {count} comes first. "
+        f"At the artefact’s own place the correlation is {say(found['here'])}, and {say(found['here_others'])} in "
         "other classes’ optima."
     )
     return f"{told} {_compare_with_verdict(is_there, finding)}"
@@ -102,8 +103,8 @@ def tell_looks(looks: Looks, record: OptimaRecord) -> str:
     is_sure = min(right.value or 0, probability.value or 0) >= _SURE
     subject = "The model has no such doubts: it" if is_sure else "The model"
     return (
-        f"{answer}: optimal images have {_say(rough)} times the total variation of the median real image "
-        f"({by_roughness}) and {_say(fine)} times its share of high frequencies ({by_detail}; medians over {rough.n} "
+        f"{answer}: optimal images have {say(rough)} times the total variation of the median real image "
+        f"({by_roughness}) and {say(fine)} times its share of high frequencies ({by_detail}; medians over {rough.n} "
         f"classes, against {record.sampled} real images). {subject} "
         f"predicts {figure('', right).value} of {right.n} optima ({right.groups} classes) as the class asked for, "
         f"with a mean probability of {figure('', probability).value}. Texture is not meaning: "
@@ -174,7 +175,7 @@ def tell_start(comparison: Comparison, record: OptimaRecord) -> str:
         score = f"hardly (less than {_SAME_SCORE:g})" if _is_the_same(gain) else "that is open"
     return (
         f"{picture}; for the score, {score}. Started from noise and from a real image of another class, the optima of "
-        f"one class correlate by {_say(alike)}; two restarts as above correlate by {_say(usual)}. From the image the "
+        f"one class correlate by {say(alike)}; two restarts as above correlate by {say(usual)}. From the image the "
         f"log-odds end {_tell_gain(gain)}. {_tell_roughness(comparison, 'from noise', 'from the image')}"
     )
 
@@ -191,9 +192,9 @@ def tell_objective(comparison: Comparison, record: OptimaRecord) -> str:
         why = "whether they ask for the same is open"
     return (
         f"Climbing the probability, the log-odds end {_tell_gain(gain)} than climbing the logit: {why}. The logit ends "
-        f"at {_say(second.logit)} instead of {_say(first.logit)}, the probability at {_say(second.probability)} "
-        f"instead of {_say(first.probability)}, and the two optima of one class correlate by "
-        f"{_say(comparison.correlation)}. "
+        f"at {say(second.logit)} instead of {say(first.logit)}, the probability at {say(second.probability)} "
+        f"instead of {say(first.probability)}, and the two optima of one class correlate by "
+        f"{say(comparison.correlation)}. "
         f"{_tell_roughness(comparison, 'for the logit', 'for the probability')} Both without penalties, which a "
         "probability near 1 could not pay for."
     ).replace("different than", "different from")
@@ -214,9 +215,9 @@ def tell_regularisation(comparison: Comparison, record: OptimaRecord) -> str:
     return (
         f"Bare pixels that are only clipped end {_tell_gain(gain)} in log-odds. "
         f"{_tell_roughness(comparison, 'regularised', 'bare')} "
-        f"Their share of high frequencies is {_say(second.high_frequency)} times that of real images instead of "
-        f"{_say(first.high_frequency)}{_tell_share(second.fine)}, and "
-        f"the two optima of one class correlate by {_say(comparison.correlation)}. "
+        f"Their share of high frequencies is {say(second.high_frequency)} times that of real images instead of "
+        f"{say(first.high_frequency)}{_tell_share(second.fine)}, and "
+        f"the two optima of one class correlate by {say(comparison.correlation)}. "
         + (
             "So what excites the model most is largely fine noise; regularisation gives up score for what can be seen."
             if gain.against(0) == "above"
@@ -229,7 +230,7 @@ def tell_regularisation(comparison: Comparison, record: OptimaRecord) -> str:
 
 
 def _tell_share(fine: Measurement | None) -> str:
-    return "" if fine is None else f", which is {_say(fine)} of their variance"
+    return "" if fine is None else f", which is {say(fine)} of their variance"
 
 
 def _tell_gain(gain: Measurement) -> str:
@@ -245,25 +246,17 @@ def _tell_gain(gain: Measurement) -> str:
 
 def _tell_roughness(comparison: Comparison, one: str, other: str) -> str:
     first, second = comparison.first.total_variation, comparison.second.total_variation
-    return f"Total variation is {_say(first)} times that of real images {one} and {_say(second)} times {other}."
+    return f"Total variation is {say(first)} times that of real images {one} and {say(second)} times {other}."
 
 
 def tell_feature(feature: FeatureOptimum) -> str:
-    reached, usual = figure("", feature.reached).value, _say(feature.usual)
+    reached, usual = figure("", feature.reached).value, say(feature.usual)
     predicted = sorted({optimum.predicted for optimum in feature.optima})
     named = f"The model calls {'them' if len(feature.optima) > 1 else 'it'} {' or '.join(predicted)}."
     if feature.with_artefact is None:
         return f"It reaches {reached}; on real images it is {usual} (median, n = {feature.usual.n}). {named}"
     return (
         f"The direction in which {feature.artefact} moves the features of the last layer, on average: on "
-        f"{feature.usual.n} real images the mean along it is {usual} without and {_say(feature.with_artefact)} with "
+        f"{feature.usual.n} real images the mean along it is {usual} without and {say(feature.with_artefact)} with "
         f"the artefact; the optima reach {reached}. {named}"
     )
-
-
-def _say(measured: Measurement) -> str:
-    """A measurement within a sentence: its value and interval."""
-    shown = figure("", measured)
-    if measured.value is None:
-        return f"– ({measured.reason})"
-    return f"{shown.value} [{shown.interval}]" if shown.interval != "–" else shown.value
