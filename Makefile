@@ -1,14 +1,31 @@
 # Two commands do everything on a fresh machine with Python, make and Debian or macOS:
 #   make audit   audits the example model and writes its report
 #   make test    passes the tests
-# Both install what they need into .venv, at the versions in constraints.txt.
+# Both install what they need into .venv, at the versions in constraints.txt. What the PDF and the tests of pages need
+# of the system comes with `make setup`; without it the tests say at their end what they left out.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: audit test test-slow lint benchmark pictures clean
+# pango for the PDF, fonts for its text, a browser and poppler for the tests of pages
+DEBIAN := python3-venv libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core chromium poppler-utils
+MACOS := pango google-chrome poppler
+
+.PHONY: setup audit test test-slow lint benchmark pictures clean
+
+setup:
+	@if command -v apt-get >/dev/null; then \
+		if [ "$$(id -u)" = 0 ]; then root="env"; else root="sudo env"; fi; \
+		$$root DEBIAN_FRONTEND=noninteractive apt-get update -qq && \
+		$$root DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null; \
+	elif command -v brew >/dev/null; then \
+		brew install --quiet $(MACOS); \
+	else \
+		echo "make setup: got neither apt-get nor brew; wanted Debian or macOS. Install: $(MACOS)" >&2; exit 1; \
+	fi
 
 audit: $(INSTALLED)
 	@$(BIN)/auditor audit audit.toml; code=$$?; \
@@ -20,7 +37,7 @@ audit: $(INSTALLED)
 	esac
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(PYTEST)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

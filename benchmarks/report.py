@@ -33,7 +33,8 @@ from auditor.measure.ledger import Rows
 from auditor.report.write import write_report
 from auditor.run.store import Run, save_run
 from tests.synthetic import make_arrays, make_result
-from tests.web import CHROMIUM, FLAGS, first_paint, layout_shift
+from tests.system_tools import find_browser
+from tests.web import FLAGS, first_paint, layout_shift
 
 IMAGES, TIMES, MOST_LINES = 200, 3, 45
 FRAMES = ((224, 224, 3), (28, 28, 1))
@@ -107,7 +108,7 @@ def render_apart(run: Path, form: str) -> dict[str, float]:
 def open_page(file: Path) -> tuple[float, float]:
     """Seconds to the first text or picture, the median of several loads, and the shift of the layout."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         paints, shifts = [], []
         for _ in range(TIMES):
             page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
@@ -121,7 +122,7 @@ def open_page(file: Path) -> tuple[float, float]:
 
 def measure(run: Path) -> list[tuple[str, float, str, float | None]]:
     html, pdf = render_apart(run, "html"), render_apart(run, "pdf")
-    paint, shift = open_page(run / "report.html") if CHROMIUM else (float("nan"), float("nan"))
+    paint, shift = open_page(run / "report.html") if find_browser() else (float("nan"), float("nan"))
     mib = 2**20
     return [
         ("HTML, wall time", html["seconds"], "s", 5),

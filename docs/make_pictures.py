@@ -5,13 +5,12 @@
     python docs/make_pictures.py --from FOLDER      # of runs that are there already, as FOLDER/NAME/RUN
 
 Audits the examples (half an hour for all), opens the reports in Chromium (light, dark, phone), turns PDFs into
-pages, and writes the page that shows them all, `docs/screenshots.md`. Needs Debian's `chromium` and `poppler-utils`;
-set CHROMIUM to another browser's path elsewhere.
+pages, and writes the page that shows them all, `docs/screenshots.md`. Needs what `make setup` installs; set CHROMIUM to
+another browser's path elsewhere.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,12 +20,11 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from auditor.report.write import SECTIONS
+from tests.system_tools import find_browser
+from tests.web import FLAGS
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 VIEWS = {
     "light": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"},
@@ -84,7 +82,7 @@ def shrink(file: Path) -> None:
 
 def photograph(page_file: Path, name: str) -> None:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         for view, options in VIEWS.items():
             page = browser.new_context(**options).new_page()
             page.goto(page_file.as_uri())

@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.small_world import Command, World, build_world, run_command
-from tests.web import CHROMIUM, FLAGS
+from tests.system_tools import find_browser, require, tell_missing
+from tests.web import FLAGS
 
 
 @pytest.fixture
@@ -24,8 +25,9 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    require("chromium")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        opened = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         yield opened
         opened.close()
 
@@ -39,3 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             "--update-golden: refused where CI is set; wanted a person who reads the difference before it is committed"
         )
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """After all else, a line on what could not be tested here."""
+    yield
+    skipped = terminalreporter.getreports("skipped")
+    said = tell_missing(report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple))
+    if said:
+        terminalreporter.write_line(said, yellow=True)

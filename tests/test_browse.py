@@ -29,7 +29,7 @@ from auditor.run.store import Run, save_run
 from tests.small_world import Command
 from tests.synthetic import make_arrays, make_history, make_result, without_studies
 from tests.test_history import HOSTILE
-from tests.web import VIEWS, needs_browser
+from tests.web import VIEWS
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,6 @@ class TestCommand:
         assert ending.code == 3
         assert ending.err == "error: auditor browse needs Starlette and uvicorn: `pip install 'auditor[browse]'`\n"
 
-    @needs_browser
     def test_a_browser_walks_from_the_index_to_a_report_and_the_server_ends_when_told(self, reports, browser):
         command = [sys.executable, "-m", "auditor.cli", "browse", str(reports), "--port", "0", "--no-open", "--token"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -294,7 +293,6 @@ def index_file(tmp_path_factory) -> Path:
     return file
 
 
-@needs_browser
 class TestPage:
     @pytest.mark.parametrize("view", VIEWS)
     def test_shows_every_run_without_complaint_request_or_overflow(self, view, browser, index_file):

@@ -12,9 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from auditor.report.write import SECTIONS, render_html
 from auditor.run.result import AuditResult
 from tests.synthetic import make_arrays, make_finding, make_result, without_studies
-from tests.web import VIEWS, needs_browser
-
-pytestmark = needs_browser
+from tests.web import VIEWS
 
 SHOWN = "#gallery .exemplar:visible h3"
 

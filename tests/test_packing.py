@@ -22,7 +22,6 @@ from auditor.report.verify import verify_run
 from auditor.report.write import render_html, write_report
 from auditor.run.store import Run, load_hashes, save_run
 from tests.synthetic import make_arrays, make_result, without_studies
-from tests.web import needs_browser
 
 PIXEL = base64.b64decode(picture_uri(np.zeros((1, 1, 1), np.uint8)).partition(",")[2])
 
@@ -137,7 +136,6 @@ class TestBeside:
     def test_a_page_without_pictures_has_none_beside_it(self):
         assert set(unpack("<p>words</p>", {}, {})) == {"report.html", "report.zip"}
 
-    @needs_browser
     def test_a_browser_shows_them_from_the_disk_without_complaint(self, large, browser):
         page = browser.new_page()
         complaints: list[str] = []

@@ -10,9 +10,7 @@ import pytest
 from auditor.report.write import SECTIONS, render_html
 from auditor.run.result import AuditResult
 from tests.synthetic import make_arrays, make_result
-from tests.web import VIEWS, needs_browser
-
-pytestmark = needs_browser
+from tests.web import VIEWS
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,7 @@ from auditor.report.write import render_html
 from auditor.run.result import AuditResult
 from auditor.run.store import Run, save_run
 from tests.synthetic import make_arrays, make_finding, make_result, measure
-from tests.web import find_barriers, layout_shift, needs_browser
-
-pytestmark = needs_browser
+from tests.web import find_barriers, layout_shift
 
 PAGES = ("report", "index", "comparison")
 WIDE, TABLET, PHONE = {"width": 1280, "height": 900}, {"width": 800, "height": 900}, {"width": 390, "height": 844}

@@ -27,6 +27,7 @@ from auditor.report.write import SECTIONS, write_report
 from auditor.run.result import result_from_json
 from auditor.run.store import Run, load_result, save_run
 from tests.synthetic import make_arrays, make_finding, make_result, replace_weasyprint
+from tests.system_tools import require
 
 MADE = "2026-01-02T03:04:05+00:00"
 
@@ -45,6 +46,7 @@ HOSTILE = [
 def draw(page: str, attachment: str = "{}") -> pypdf.PdfReader:
     from io import BytesIO
 
+    require("pango")
     return pypdf.PdfReader(BytesIO(render_pdf(ask(page, attachment)).data))
 
 
@@ -59,6 +61,7 @@ def save(folder: Path, **changes: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require("pango")
     run = save(tmp_path_factory.mktemp("pdf"))
     assert write_report(run, ("pdf",)) == []
     return run
@@ -66,6 +69,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(run: Path) -> list[str]:
+    require("poppler")
     text = subprocess.run(["pdftotext", "-layout", run / "report.pdf", "-"], capture_output=True, text=True, check=True)
     return text.stdout.split("\f")[:-1]
 
@@ -319,6 +323,7 @@ class TestSafety:
 
     @pytest.mark.parametrize("address", ["file://{secret}", "http://127.0.0.1:9/a.png", "{secret}", "ftp://a/b"])
     def test_nothing_but_the_page_is_read(self, tmp_path, address):
+        require("pango")
         secret = tmp_path / "secret.svg"
         secret.write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 99 9"><text y="9">secret</text></svg>')
         at = address.format(secret=secret)
@@ -336,6 +341,7 @@ class TestSafety:
         assert at in drawn.refused
 
     def test_an_address_in_a_template_is_named_in_a_warning(self, tmp_path, monkeypatch):
+        require("pango")
         run = save(tmp_path / "reports")
         (tmp_path / "mine").mkdir()
         (tmp_path / "mine" / "report.html.j2").write_text('<p>text<img src="http://127.0.0.1:9/logo.png" alt="">')
@@ -343,6 +349,7 @@ class TestSafety:
         assert warning == "not fetched for the PDF: http://127.0.0.1:9/logo.png; the page must carry it"
 
     def test_needs_no_tensorflow_and_no_matplotlib(self):
+        require("pango")
         code = (
             "import sys, io, json; from auditor.report import pdf; from dataclasses import asdict;"
             "pdf._draw(pdf.Request(**json.loads(sys.argv[1])));"
@@ -357,6 +364,7 @@ class TestSafety:
             render_pdf(replace(ask("x"), made="yesterday"))
 
     def test_a_date_without_a_zone_does_not_go_by_the_clock_on_the_wall(self, monkeypatch):
+        require("pango")
         drawn = []
         for zone in ("Pacific/Kiritimati", "America/Adak"):
             monkeypatch.setenv("TZ", zone)
@@ -364,6 +372,7 @@ class TestSafety:
         assert drawn[0] == drawn[1] == render_pdf(ask("x")).data
 
     def test_verifying_says_why_a_pdf_could_not_be_drawn_again(self, tmp_path, monkeypatch):
+        require("pango")
         run = save(tmp_path)
         monkeypatch.setattr(report, "fill_page", lambda *_, **__: "<p>a page")
         write_report(run, ("html", "pdf"))

@@ -24,6 +24,7 @@ from auditor.run.result import result_to_json
 from auditor.run.store import Run, load_result, save_run
 from tests.small_world import unwritable
 from tests.synthetic import absent, make_arrays, make_finding, make_result, replace_weasyprint, without_studies
+from tests.system_tools import require
 
 HOSTILE = "<script>alert('1')</script> \" ' & $\\frac{1}{0}$ {{ 7 * 7 }} \u202egnp.exe"
 
@@ -194,6 +195,7 @@ class TestFigures:
 
 class TestFonts:
     def test_signs_that_no_font_has_are_named_with_what_to_install(self, tmp_path):
+        require("pango")
         sign = "\U0010fffd"  # for private use: no font has it
         run = save_run(Run(without_studies(make_result(classes=(f"a{sign}b", "dog"))), Rows(), make_arrays()), tmp_path)
         (warning,) = write_report(run, ("html", "pdf"))
@@ -204,6 +206,7 @@ class TestFonts:
         assert "U+10FFFD" in "".join(page.extract_text() for page in pages).replace("\0", "")  # the halves of UTF-16
 
     def test_a_sign_is_shown_or_named(self, tmp_path):
+        require("pango")
         signs = "猫😀שقक𒀀"
         run = save_run(Run(without_studies(make_result(classes=(signs, "dog"))), Rows(), make_arrays()), tmp_path)
         named = set(re.findall(r"U\+([0-9A-F]+)", " ".join(write_report(run, ("pdf",)))))
@@ -231,17 +234,20 @@ class TestFonts:
 
 class TestWriting:
     def test_writes_page_and_pdf_into_the_run(self, run):
+        require("pango")
         assert write_report(run, ("html", "pdf")) == []
         assert {file.name for file in run.iterdir()} >= {"report.html", "report.pdf"}
         assert not list(run.glob(".*"))
 
     def test_the_pdf_is_the_same_twice_byte_for_byte(self, run):
+        require("pango")
         write_report(run, ("pdf",))
         first = (run / "report.pdf").read_bytes()
         write_report(run, ("pdf",))
         assert (run / "report.pdf").read_bytes() == first
 
     def test_the_pdf_has_the_verdict_pages_and_an_outline(self, run):
+        require("pango")
         write_report(run, ("pdf",))
         pdf = pypdf.PdfReader(run / "report.pdf")
         text = "\n".join(page.extract_text() for page in pdf.pages)

@@ -29,6 +29,7 @@ from auditor.run.result import AuditResult
 from auditor.run.store import Run, save_run
 from tests.small_world import Command
 from tests.synthetic import absent, make_arrays, make_finding, make_result, measure, replace_weasyprint, without_studies
+from tests.system_tools import require
 from tests.test_cli import WITHOUT_TENSORFLOW
 from tests.test_history import HOSTILE, Page, add_run
 
@@ -223,6 +224,7 @@ class TestVerify:
         return {check.what: check.state for check in verify_run(run)}
 
     def test_a_run_as_it_was_written_verifies_wherever_it_lies(self, command: Command, tmp_path: Path):
+        require("pango")
         run = save(tmp_path / "reports")
         write_report(run, ("html", "pdf"))
         moved = run.rename(tmp_path / "moved")
@@ -265,6 +267,7 @@ class TestVerify:
         assert set(self.states(run).values()) == {"as written"}
 
     def test_a_page_left_as_another_drew_it_is_told_and_not_called_false(self, tmp_path: Path):
+        require("pango")
         run = save(tmp_path)
         write_report(run, ("html", "pdf"))
         (told,) = write_report(run, ("html",), "none")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from importlib.resources import files
 from typing import Any
 
-import pytest
 from playwright.sync_api import Page
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 VIEWS = {
@@ -19,8 +15,6 @@ VIEWS = {
     "phone": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2},
     "without JavaScript": {"viewport": {"width": 1280, "height": 900}, "java_script_enabled": False},
 }
-
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: apt-get install chromium)")
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 """The tags of axe-core that make up WCAG 2.2 AA."""
