@@ -15,10 +15,10 @@ from auditor.explain.trust.sample import draw_sample
 from auditor.explain.trust.sanity import TRUST_TESTS
 from auditor.explain.trust.study import study_trust
 from auditor.report.sections.methods_compared import points_at, which_method_shows_it
-from auditor.report.sections.trust import view_trust
+from auditor.report.sections.trust import tell_trust
 from auditor.report.words import failed_methods
 from tests.closed_form import linear, random_images
-from tests.synthetic import make_arrays, make_result, measure
+from tests.synthetic import make_result, measure
 from tests.trust_doubles import (
     deep_classifier,
     edges_posing_as_explainer,
@@ -406,14 +406,16 @@ class TestTheReport:
     def test_without_the_study_nothing_is_marked(self):
         result = replace(make_result(), trust=None)
         assert failed_methods(result) == {}
-        assert view_trust(result, {}) is None
+        assert [piece.kind for piece in tell_trust(result)] == ["answer"]
 
     def test_answers_in_words(self):
-        view = view_trust(make_result(), make_arrays())
-        assert view["verdict"].startswith("1 of 2 kinds of maps passed what decides: gradient.")
-        assert "Grad-CAM (conv), randomised weights" in view["verdict"]
-        assert view["sense"].startswith("Yes, here it does.")
-        assert view["signs"][0]["head"] == "gradient: absolute."
-        assert view["draws"] == "one draw of weights"
-        assert "pairs correlate by 0.5 or more" in view["agreement"]["sentence"]
-        assert view["smoothing"][0]["head"] == "gradient: no clear difference."
+        _, *parts = tell_trust(make_result())
+        told = {part.title: part.pieces for part in parts}
+        tests, sense = told["Which methods deserve trust here?"][0], told["Does the saliency map make sense?"]
+        assert tests.text.startswith("1 of 2 kinds of maps passed what decides: gradient.")
+        assert "Grad-CAM (conv), randomised weights" in tests.text
+        assert sense[0].text.startswith("Yes, here it does.")
+        assert "one draw of weights" in sense[1].text
+        assert told["Signed or absolute?"][0].answers[0].head == "gradient: absolute."
+        assert "pairs correlate by 0.5 or more" in told["Do the methods agree?"][0].text
+        assert told["Smoothed or not?"][0].answers[0].head == "gradient: no clear difference."

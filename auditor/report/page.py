@@ -16,12 +16,13 @@ from auditor.explain.attribution.regions import REGION_SCORES
 from auditor.measure.ledger import Arrays
 from auditor.report import pictures as figures
 from auditor.report import plots
+from auditor.report.pieces import piece_functions
 from auditor.report.sections.counterfactual import view_counterfactual
 from auditor.report.sections.errors import view_errors
 from auditor.report.sections.findings import view_finding, view_regions
 from auditor.report.sections.methods_compared import view_methods_compared
 from auditor.report.sections.optima import view_optima
-from auditor.report.sections.trust import view_trust
+from auditor.report.sections.trust import tell_trust
 from auditor.report.words import (
     MOST_ROWS,
     VERDICTS,
@@ -55,8 +56,8 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "regions": [view_regions(number, finding, result) for number, finding in enumerate(result.findings)],
         "methods_compared": view_methods_compared(result),
         "region_scores": REGION_SCORES,
-        "trust": view_trust(result, arrays),
-        "why_no_trust": why_not(result, "trust"),
+        "told": {"trust": tell_trust(result)},
+        **piece_functions(arrays),
         "failed": failed_methods(result),
         "gallery": Gallery(result, arrays),
         "gallery_choices": _gallery_choices(result),

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from auditor.measure.measurement import Measurement
+from auditor.measure.pieces import Curves, IntervalPlot, Role
 from auditor.report.pictures import BLUE, GREEN, GREY, ORANGE
 from auditor.subject.record import ClassAccuracy
 from auditor.verdict.record import DosePoint
@@ -104,44 +105,51 @@ def plot_mending(rows: Sequence[tuple[str, Measurement, bool]], name: str) -> st
     return _svg(draw, name, height=0.55 + 0.3 * len(rows))
 
 
-def plot_cascade(rows: Sequence[tuple[str, Sequence[Measurement]]], threshold: float, name: str) -> str:
-    """How much of a map's order is left as layers are randomised from the head down; before that it is all."""
+def plot_curves(curves: Curves, name: str) -> str:
+    """Lines over one axis, coloured one after another; those that others are compared with are grey and broken."""
 
     def draw(axes: Axes) -> None:
-        axes.axhline(0, color=GREY, linewidth=0.8)
-        axes.axhline(threshold, color=ORANGE, linewidth=1.2, linestyle="--")
-        for (label, stages), (colour, style) in zip(rows, cycle(_LINES), strict=False):
-            shares = [at / len(stages) for at in range(len(stages) + 1)]
-            values = [1.0, *(_number(stage.value) for stage in stages)]
-            axes.plot(shares, values, color=colour, linestyle=style, marker="o", markersize=3, label=_plain(label))
-        axes.set_xlabel("share of the stages randomised, from the head down")
-        axes.set_ylabel("Spearman with\nthe trained model")
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-        _add_legend(axes)
+        if curves.bar is not None:
+            axes.axhline(0, color=GREY, linewidth=0.8)
+            axes.axhline(curves.bar, color=ORANGE, linewidth=1.2, linestyle="--")
+        coloured, grey = cycle(_LINES), cycle((GREY, style) for style in ("--", ":"))
+        for line in sorted(curves.lines, key=lambda line: not line.is_reference):  # references lie below
+            colour, style = next(grey if line.is_reference else coloured)
+            x, y = zip(*line.points, strict=True) if line.points else ((), ())
+            values = [_number(at.value) if isinstance(at, Measurement) else at for at in y]
+            axes.plot(
+                x,
+                values,
+                color=colour,
+                linestyle=style,
+                linewidth=2 if line.is_reference else None,
+                marker="o" if curves.has_dots else None,
+                markersize=3,
+                label=_plain(line.name),
+            )
+        axes.set_xlabel(curves.x)
+        axes.set_ylabel(curves.y)
+        if all(0 <= x <= 1 for line in curves.lines for x, _ in line.points):
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        if curves.lines:
+            _add_legend(axes)
 
     return _svg(draw, name, height=2.6)
 
 
-def plot_walks(
-    rows: Sequence[tuple[str, Sequence[Measurement]]],
-    controls: Sequence[tuple[str, Sequence[Measurement]]],
-    fractions: Sequence[float],
-    what: str,
-    name: str,
-) -> str:
-    """Mean score of the target as cells are deleted or inserted in the order of each method, and of controls."""
+def plot_intervals(plot: IntervalPlot, name: str) -> str:
+    """Measurements with their intervals, coloured by what they are."""
 
     def draw(axes: Axes) -> None:
-        for (label, points), style in zip(controls, cycle(("--", ":")), strict=False):
-            axes.plot(fractions, _values(points), color=GREY, linestyle=style, linewidth=2, label=_plain(label))
-        for (label, points), (colour, style) in zip(rows, cycle(_LINES), strict=False):
-            axes.plot(fractions, _values(points), color=colour, linestyle=style, label=_plain(label))
-        axes.set_xlabel(f"share of the cells {what}")
-        axes.set_ylabel("score of the target,\nlog-odds")
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-        _add_legend(axes)
+        if plot.origin is not None:
+            axes.axvline(plot.origin, color=GREY, linewidth=0.8)
+        if plot.bar is not None:
+            axes.axvline(plot.bar, color=ORANGE, linewidth=1.2, linestyle="--")
+            axes.text(plot.bar, -0.75, plot.bar_name, color=ORANGE, fontsize=8, ha="left", va="bottom")
+        _draw_intervals(axes, [(row.name, row.measured) for row in plot.rows], [_ROLES[row.role] for row in plot.rows])
+        axes.set_xlabel(plot.axis)
 
-    return _svg(draw, name, height=2.6)
+    return _svg(draw, name, height=0.55 + 0.34 * len(plot.rows))
 
 
 def plot_accuracy(classes: Sequence[ClassAccuracy], name: str) -> str:
@@ -241,10 +249,6 @@ def _add_legend(axes: Axes) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8, labelcolor=_INK)
 
 
-def _values(points: Sequence[Measurement]) -> list[float]:
-    return [_number(point.value) for point in points]
-
-
 def _svg(draw: Callable[[Axes], None], name: str, *, height: float) -> str:
     """A plot as inline SVG whose text is text and whose ink is the page's own colour."""
     settings = {
@@ -307,6 +311,8 @@ _ISOLATE, _ISOLATE_END = "\u2068", "\u2069"
 
 _FONT = re.compile(r"\bfont: *([\d.]+px) ([^;]*)")
 """How matplotlib before 3.11 writes a font: the shorthand is no attribute."""
+
+_ROLES: dict[Role, str] = {"subject": ORANGE, "comparison": BLUE, "variant": GREEN, "reference": GREY}
 
 _LINES = tuple(
     (colour, style) for style in ("-", "--") for colour in (BLUE, ORANGE, GREEN, "#cc79a7", "#e69f00", "#56b4e9")

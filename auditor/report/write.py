@@ -7,10 +7,11 @@ import contextlib
 import hashlib
 import os
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup
@@ -22,6 +23,7 @@ from auditor.report.exports.formats import EXPORTS, export
 from auditor.report.fonts import describe_missing
 from auditor.report.page import view_result
 from auditor.report.pdf import NO_PDF, Pdf, PdfError, Request, render_pdf
+from auditor.report.pieces import Section, tell_section
 from auditor.report.pointers import point
 from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, make_visible, show_plainly, withhold
 from auditor.report.templates import BUILT_IN, OwnTemplates, read_own_templates, read_template, render_page
@@ -178,9 +180,20 @@ def render_html(
 
 
 def view_page(
-    result: AuditResult, arrays: Arrays, *, run: str, pictures: Pictures, own: OwnTemplates = BUILT_IN
+    result: AuditResult,
+    arrays: Arrays,
+    *,
+    run: str,
+    pictures: Pictures,
+    own: OwnTemplates = BUILT_IN,
+    sections: Mapping[str, Section] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """All variables that the templates of the report are given; `docs/templates.md` tells what they are.
+
+    Parameters
+    ----------
+    sections
+        A user's own, by their titles.
 
     Raises
     ------
@@ -189,7 +202,11 @@ def view_page(
     """
     result, arrays = show_plainly(*withhold(point(result), checked(arrays), pictures))
     view = view_result(result, arrays)
-    view |= {"warnings": result.warnings, "run": make_visible(run), "sections": list(SECTIONS)}
+    told = [tell_section(title, section, result, arrays) for title, section in sections.items()]
+    view["told"] |= {f"told-{number}": part.pieces for number, part in enumerate(told)}
+    at = next(at for at, (id, *_) in enumerate(SECTIONS) if id == "accuracy")
+    listed = [*SECTIONS[:at], *((f"told-{n}", part.title, TOLD) for n, part in enumerate(told)), *SECTIONS[at:]]
+    view |= {"warnings": result.warnings, "run": make_visible(run), "sections": listed}
     view |= {"pictures": PICTURE_NOTES[pictures], "picture": own.picture}
     worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
     view |= {"cover": worst_first[:_MOST_ON_COVER], "cover_left_out": max(0, len(worst_first) - _MOST_ON_COVER)}
@@ -290,6 +307,9 @@ _RENDERERS = ("auditor", "jinja2", "markupsafe", "matplotlib", "numpy", "pillow"
 
 _ON_COVER = ("relies", "error", "inconclusive", "no_evidence", "not_applicable")
 _MOST_ON_COVER = 5
+
+TOLD = "sections/told.html.j2"
+"""The template of every section that is told in pieces and has none of its own."""
 
 SECTIONS: tuple[tuple[str, str, str], ...] = (
     ("verdict", "Verdict", "sections/verdict.html.j2"),

@@ -3,54 +3,143 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Literal
 
-from markupsafe import Markup
-
-from auditor.explain.trust.record import MethodTrust, ReadingRecord, TrustCriterion, TrustRecord, TrustTest
+from auditor.explain.trust.record import MapLikeness, MethodTrust, ReadingRecord, TrustCriterion, TrustRecord, TrustTest
 from auditor.explain.trust.sanity import READINGS
-from auditor.measure.ledger import Arrays
-from auditor.report import pictures as figures
-from auditor.report import plots
+from auditor.measure.pieces import (
+    Abreast,
+    Answer,
+    Answers,
+    Column,
+    Curves,
+    Glossary,
+    Judged,
+    Line,
+    Matrix,
+    Picture,
+    Piece,
+    Remark,
+    Row,
+    Strip,
+    Table,
+    Told,
+)
 from auditor.report.sections.methods_compared import which_method_shows_it
-from auditor.report.words import figure, in_brackets, listed, method_name, signed
+from auditor.report.words import figure, in_brackets, listed, method_name, signed, why_not
 from auditor.run.result import AuditResult
 
 _SHOWN_STAGES = 4
 """Maps of the cascade that are shown for each method, the trained model's apart."""
 
 
-def view_trust(result: AuditResult, arrays: Arrays) -> dict[str, Any] | None:
-    """What the section shows; None where the study did not run."""
+def tell_trust(result: AuditResult) -> list[Piece]:
+    """What the section says, piece by piece."""
     record = result.trust
     if record is None:
-        return None
+        return [Answer(why_not(result, "trust"))]
+    shortcut = [Answer(which_method_shows_it(finding, result)) for finding in result.findings]
+    pieces: list[Piece] = [
+        Answer(f"{_WHY_TESTED} {_describe_sample(record)}"),
+        Told("Which methods deserve trust here?", _tell_tests(record, result.rule.level)),
+        Told("Does the saliency map make sense?", _tell_cascades(record)),
+        Told("Signed or absolute?", _tell_signs(record)),
+        Told("Smoothed or not?", [*_tell_smoothing(record), *_tell_readings(record)]),
+    ]
+    if shortcut:
+        table = Remark("The table is under", section="methods_compared")
+        pieces.append(Told("Which method shows the shortcut?", [Answers(shortcut), table]))
+    known = [entry for entry in record.likenesses if entry.correlation.value is not None]
+    if known:
+        pieces.append(Told("Do the methods agree?", _tell_agreement(record, known)))
+    return pieces
+
+
+def _tell_tests(record: TrustRecord, level: float) -> list[Piece]:
     criteria = [criterion for criterion in record.criteria if _is_applied(record, criterion.name)]
-    return {
-        "sample": _describe_sample(record),
-        "verdict": _say_who_deserves_trust(record),
-        "levels": _describe_levels(result.rule.level),
-        "criteria": [_view_criterion(criterion) for criterion in criteria],
-        "unused": _say_what_was_not_tested(record) + _say_what_is_open(record) + _say_what_is_empty(record),
-        "draws": "one draw of weights" if record.draws == 1 else f"the mean of {record.draws} draws of weights",
-        "rows": [_view_method(entry, criteria) for entry in record.methods],
-        "sense": _say_whether_it_makes_sense(record),
-        "signs": [_say_signed_or_absolute(entry) for entry in record.methods if _reading(entry, "signed")],
-        "smoothing": [_say_smoothed_or_not(entry) for entry in record.methods if _reading(entry, "smoothed")],
-        "shortcut": [which_method_shows_it(finding, result) for finding in result.findings],
-        "readings": [
-            {"method": method_name(entry.method), "rows": [_view_reading(reading) for reading in entry.readings]}
-            for entry in record.methods
-        ]
-        + [{"method": "controls", "rows": [_view_reading(control) for control in record.controls]}],
-        "reading_meanings": READINGS,
-        "cascade_plot": _plot_cascade(record),
-        "deletion_plot": _plot_walks(record, "deletion"),
-        "insertion_plot": _plot_walks(record, "insertion"),
-        "strips": _view_strips(record, arrays),
-        "pictured": record.pictured,
-        "agreement": _view_agreement(record),
-    }
+    heads = [
+        Column(criterion.name, f"wanted {_sides(criterion)[0]} {criterion.passes:g}", "decides" * criterion.decisive)
+        for criterion in criteria
+    ]
+    unused = _say_what_was_not_tested(record) + _say_what_is_open(record) + _say_what_is_empty(record)
+    return [
+        Answer(_say_who_deserves_trust(record)),
+        Table(
+            "Tests of the methods",
+            [Column("Method"), *heads],
+            [_test_row(entry, criteria) for entry in record.methods],
+            caption=f"Every method and every test, with {_describe_levels(level)}",
+        ),
+        *(Remark(text) for text in unused),
+        Glossary({criterion.name: _explain_criterion(criterion) for criterion in criteria}),
+    ]
+
+
+def _tell_cascades(record: TrustRecord) -> list[Piece]:
+    """The plain saliency map in words, every cascade as a line and as a strip, and the ways down and up."""
+    draws = "one draw of weights" if record.draws == 1 else f"the mean of {record.draws} draws of weights"
+    lines = _cascade_lines(record)
+    strips = _cascade_strips(record)
+    pieces: list[Piece] = [Answer(_say_whether_it_makes_sense(record))]
+    if lines:
+        threshold = next(criterion.passes for criterion in record.criteria if criterion.name == "randomised weights")
+        pieces.append(
+            Curves(
+                "What is left of a map as the model forgets.",
+                lines,
+                "share of the stages randomised, from the head down",
+                "Spearman with\nthe trained model",
+                text=f"Weights are permuted from the head down ({draws} at each stage); each line is a method, in the "
+                "reading, signed or absolute, that changes less. A map that shows the model falls at once; one that "
+                "stays above the dashed line draws the picture instead.",
+                bar=threshold,
+                has_dots=True,
+                name="cascade",
+            )
+        )
+    pieces.append(Abreast([*strips]))
+    if strips:
+        pieces.append(
+            Remark(
+                f"Maps of {record.pictured}; under each, the mean Spearman correlation of that stage’s signed maps "
+                "with the trained model’s over all images."
+            )
+        )
+    falls = "The sooner the score falls, the better the order."
+    rises = "The sooner it rises, the better. Grey: a random order and an edge filter’s."
+    return [*pieces, Abreast([_ways(record, "deletion", falls), _ways(record, "insertion", rises)])]
+
+
+def _tell_signs(record: TrustRecord) -> list[Piece]:
+    signs = [_say_signed_or_absolute(entry) for entry in record.methods if _reading(entry, "signed")]
+    return [Answers(signs) if signs else Answer("No method here has maps with signs.")]
+
+
+def _tell_smoothing(record: TrustRecord) -> list[Piece]:
+    smoothing = [_say_smoothed_or_not(entry) for entry in record.methods if _reading(entry, "smoothed")]
+    if not smoothing:
+        return [Answer("Not tested: the gradient and SmoothGrad are switched off.")]
+    for_the_eye = "Smoothing is for the eye. Every score in this report is taken on maps as they are."
+    return [Answers(smoothing), Answer(for_the_eye)]
+
+
+def _tell_readings(record: TrustRecord) -> list[Piece]:
+    named = [(method_name(entry.method), reading) for entry in record.methods for reading in entry.readings]
+    named += [("controls", control) for control in record.controls]
+    rows = [
+        Row(
+            f"{name}, {part.reading}",
+            [*(part.gains[kind] for kind in _GAINS), part.over_edges, part.likeness, part.lift],
+        )
+        for name, part in named
+    ]
+    columns = ("Method, reading", "deletion", "insertion", "both", "over edges", "Spearman with absolute",
+               "lift of the region")  # fmt: skip
+    caption = "Ways to read a map, in mean log-odds over the way"
+    return [
+        Table("Ways to read a map", [Column(name) for name in columns], rows, caption=caption),
+        Glossary(dict(READINGS.items())),
+    ]
 
 
 def _describe_sample(record: TrustRecord) -> str:
@@ -131,7 +220,7 @@ def _say_whether_it_makes_sense(record: TrustRecord) -> str:
     return f"{verdict} This is about the map of the {name}. {' '.join(parts)}"
 
 
-def _say_signed_or_absolute(entry: MethodTrust) -> dict[str, str]:
+def _say_signed_or_absolute(entry: MethodTrust) -> Answer:
     """Which of the two orders finds sooner what moves the score."""
     signs, strengths = _reading(entry, "signed"), _reading(entry, "absolute")
     assert signs is not None
@@ -158,10 +247,10 @@ def _say_signed_or_absolute(entry: MethodTrust) -> dict[str, str]:
             f" On a model that knows nothing the absolute map still correlates by {signed(last.absolute.value)} with "
             f"the trained model's, the signed one by {signed(last.signed.value)}."
         )
-    return {"head": f"{method_name(entry.method)}: {head}.", "text": f"{told} Over a random order {gained}.{stays}"}
+    return Answer(f"{told} Over a random order {gained}.{stays}", f"{method_name(entry.method)}: {head}.")
 
 
-def _say_smoothed_or_not(entry: MethodTrust) -> dict[str, str]:
+def _say_smoothed_or_not(entry: MethodTrust) -> Answer:
     """Whether smoothing helps to find what moves the score, and what it changes."""
     raw, smoothed = _reading(entry, "absolute"), _reading(entry, "smoothed")
     assert raw is not None
@@ -180,7 +269,7 @@ def _say_smoothed_or_not(entry: MethodTrust) -> dict[str, str]:
         f"{after}{lifts}. "
         f"It is another map, though: its ranking of the pixels correlates by {in_brackets(likeness)} with the raw one."
     )
-    return {"head": f"{method_name(entry.method)}: {head}.", "text": told}
+    return Answer(told, f"{method_name(entry.method)}: {head}.")
 
 
 def _describe_levels(level: float) -> str:
@@ -188,40 +277,26 @@ def _describe_levels(level: float) -> str:
     return f"{usual} intervals ({shared} where two readings are tested)"
 
 
-def _view_criterion(criterion: TrustCriterion) -> dict[str, str]:
-    sides = ("under", "over") if criterion.better == "low" else ("over", "under")
-    if criterion.passes == criterion.fails:
-        rule = f"passed {sides[0]} {criterion.passes:g}, failed {sides[1]} it"
-    else:
-        rule = f"passed {sides[0]} {criterion.passes:g}, failed {sides[1]} {criterion.fails:g}"
-    return {
-        "name": criterion.name,
-        "question": criterion.question[:1].upper() + criterion.question[1:],
-        "figure": criterion.figure,
-        "rule": rule,
-        "wanted": f"wanted {sides[0]} {criterion.passes:g}",
-        "decisive": "decides" if criterion.decisive else "",
-    }
+def _sides(criterion: TrustCriterion) -> tuple[str, str]:
+    """Where an interval passes, and where it fails."""
+    return ("under", "over") if criterion.better == "low" else ("over", "under")
 
 
-def _view_method(entry: MethodTrust, criteria: list[TrustCriterion]) -> dict[str, Any]:
+def _explain_criterion(criterion: TrustCriterion) -> str:
+    passed, failed = _sides(criterion)
+    limit = "it" if criterion.passes == criterion.fails else f"{criterion.fails:g}"
+    question = criterion.question[:1].upper() + criterion.question[1:]
+    return f"{question} {criterion.figure}: passed {passed} {criterion.passes:g}, failed {failed} {limit}."
+
+
+def _test_row(entry: MethodTrust, criteria: list[TrustCriterion]) -> Row:
     tests = {test.name: test for test in entry.tests}
-    return {
-        "key": entry.method,
-        "method": method_name(entry.method),
-        "status": entry.status,
-        "best": f"best read {entry.best_reading}" if entry.best_reading else "",
-        "n": entry.images,
-        "cells": [_view_test(tests[criterion.name]) for criterion in criteria],
-    }
-
-
-def _view_test(test: TrustTest) -> dict[str, Any]:
-    return {
-        "outcome": test.outcome,
-        "reading": test.reading or "",
-        "figure": None if test.measured is None else figure(test.name, test.measured),
-    }
+    cells = [
+        None if test.measured is None else Judged(test.measured, test.outcome, test.reading or "")
+        for test in (tests[criterion.name] for criterion in criteria)
+    ]
+    best = f"best read {entry.best_reading}, " if entry.best_reading else ""
+    return Row(method_name(entry.method), [*cells], f"{best}n = {entry.images}", entry.status)
 
 
 def _say_what_was_not_tested(record: TrustRecord) -> list[str]:
@@ -255,85 +330,74 @@ def _say_what_is_empty(record: TrustRecord) -> list[str]:
     ]
 
 
-def _view_reading(record: ReadingRecord) -> dict[str, Any]:
-    columns = [*(record.gains[kind] for kind in _GAINS), record.over_edges, record.likeness, record.lift]
-    return {"name": record.reading, "cells": [None if value is None else figure("", value) for value in columns]}
-
-
-def _plot_cascade(record: TrustRecord) -> Markup | None:
-    rows = []
+def _cascade_lines(record: TrustRecord) -> list[Line]:
+    lines = []
     for entry in record.methods:
         reading = next(test.reading for test in entry.tests if test.name == "randomised weights") or "absolute"
         stages = [stage.signed if reading == "signed" else stage.absolute for stage in entry.cascade]
         if stages:
-            rows.append((f"{method_name(entry.method)}, {reading}", stages))
-    threshold = next(criterion.passes for criterion in record.criteria if criterion.name == "randomised weights")
-    return Markup(plots.plot_cascade(rows, threshold, "cascade")) if rows else None
+            later = [(at / len(stages), stage) for at, stage in enumerate(stages, 1)]
+            lines.append(Line(f"{method_name(entry.method)}, {reading}", [(0.0, 1.0), *later]))
+    return lines
 
 
-def _plot_walks(record: TrustRecord, kind: str) -> Markup:
-    rows = []
-    for entry in record.methods:
-        best = _reading(entry, entry.best_reading or "absolute")
-        if best is not None and not entry.is_costly:
-            rows.append((f"{method_name(entry.method)}", getattr(best, kind)))
-    controls = [(control.reading, getattr(control, kind)) for control in record.controls]
-    return Markup(plots.plot_walks(rows, controls, record.fractions, _DONE[kind], kind))
+def _ways(record: TrustRecord, way: Literal["deletion", "insertion"], text: str) -> Curves:
+    """The mean score as cells are deleted, or inserted, in the order of each method and of the controls."""
+
+    def line(name: str, part: ReadingRecord, *, is_reference: bool = False) -> Line:
+        scores = part.deletion if way == "deletion" else part.insertion
+        return Line(name, list(zip(record.fractions, scores, strict=True)), is_reference)
+
+    best = [(entry, _reading(entry, entry.best_reading or "absolute")) for entry in record.methods]
+    lines = [line(method_name(entry.method), part) for entry, part in best if part is not None and not entry.is_costly]
+    controls = [line(control.reading, control, is_reference=True) for control in record.controls]
+    done = "deleted" if way == "deletion" else "inserted"
+    title, axes = f"{way.capitalize()}.", (f"share of the cells {done}", "score of the target,\nlog-odds")
+    return Curves(title, [*lines, *controls], *axes, text=text, name=way)
 
 
-def _view_strips(record: TrustRecord, arrays: Arrays) -> list[dict[str, Any]]:
+def _cascade_strips(record: TrustRecord) -> list[Strip]:
     """For each method the map of one image, of the trained model and as ever more of it is randomised."""
-    under = figures.picture_uri(arrays[record.picture])
     strips = []
     for entry in record.methods:
-        count = len(entry.cascade)
-        chosen = sorted({round(at * (count - 1) / (_SHOWN_STAGES - 1)) for at in range(_SHOWN_STAGES)}) if count else []
-        if entry.trained_map is None or not count:
+        last = len(entry.cascade) - 1
+        if entry.trained_map is None or last < 0:
             continue
-        maps = [("trained", entry.trained_map, "")]
-        for at in chosen:
+        name = method_name(entry.method)
+        shown = [Picture(entry.trained_map, "trained", under=record.picture, alt=f"{name}, trained")]
+        for at in sorted({round(at * last / (_SHOWN_STAGES - 1)) for at in range(_SHOWN_STAGES)}):
             stage = entry.cascade[at]
             if stage.map is not None:
-                words = "all random" if at == count - 1 else f"random to {stage.lowest_layer}"
-                maps.append((words, stage.map, signed(stage.signed.value)))
-        shown = [
-            {"caption": caption, "layer": figures.heat_layer(arrays[key]), "kept": kept} for caption, key, kept in maps
-        ]
-        strips.append({"key": entry.method, "method": method_name(entry.method), "under": under, "maps": shown})
+                words = "all random" if at == last else f"random to {stage.lowest_layer}"
+                kept = signed(stage.signed.value)
+                alt = f"{name}, {words}: correlates by {kept}"
+                shown.append(Picture(stage.map, words, kept, under=record.picture, alt=alt))
+        strips.append(Strip(name, shown, entry.method))
     return strips
 
 
-def _view_agreement(record: TrustRecord) -> dict[str, Any] | None:
-    """A table of every two methods, and the closest and the farthest pair in words."""
-    known = [entry for entry in record.likenesses if entry.correlation.value is not None]
-    if not known:
-        return None
-    names = [entry.method for entry in record.methods]
-    values = {(entry.first, entry.second): entry for entry in record.likenesses}
-    rows = []
-    for first in names:
-        cells = []
-        for second in names:
-            entry = values.get((first, second)) or values.get((second, first))
-            told = None if entry is None else figure("", entry.correlation)
-            strength = 0 if entry is None else min(5, max(0, round(5 * (entry.correlation.value or 0.0))))
-            cells.append({"figure": told, "strength": strength})
-        rows.append({"method": method_name(first), "key": first, "cells": cells})
-    known.sort(key=lambda entry: entry.correlation.value or 0.0)
+def _tell_agreement(record: TrustRecord, known: list[MapLikeness]) -> list[Piece]:
+    """The closest and the farthest pair in words, and a table of every two methods."""
+    ordered = sorted(known, key=lambda entry: entry.correlation.value or 0.0)
     farthest, closest = (
         f"{method_name(entry.first)} and {method_name(entry.second)}, {in_brackets(entry.correlation)}"
-        for entry in (known[0], known[-1])
+        for entry in (ordered[0], ordered[-1])
     )
     agree = sum((entry.correlation.value or 0.0) >= 0.5 for entry in known)
-    return {
-        "rows": rows,
-        "names": [method_name(name) for name in names],
-        "sentence": (
-            f"{agree} of {len(known)} pairs correlate by 0.5 or more (Spearman of absolute maps, median over "
-            f"images). Closest are {closest}; farthest apart {farthest}. Methods that disagree cannot all show "
-            "what the model looks at."
-        ),
-    }
+    told = (
+        f"{agree} of {len(known)} pairs correlate by 0.5 or more (Spearman of absolute maps, median over "
+        f"images). Closest are {closest}; farthest apart {farthest}. Methods that disagree cannot all show "
+        "what the model looks at."
+    )
+    names = [entry.method for entry in record.methods]
+    pairs = {frozenset((entry.first, entry.second)): entry.correlation for entry in record.likenesses}
+    rows = [
+        Row(method_name(first), [pairs.get(frozenset((first, second))) for second in names], method=first)
+        for first in names
+    ]
+    caption = "Spearman correlation of absolute maps, median over images"
+    heads = [method_name(name) for name in names]
+    return [Answer(told), Matrix("Agreement between methods", heads, rows, caption=caption)]
 
 
 def _is_applied(record: TrustRecord, name: str) -> bool:
@@ -346,9 +410,12 @@ def _reading(entry: MethodTrust, name: str) -> ReadingRecord | None:
     return next((reading for reading in entry.readings if reading.reading == name), None)
 
 
+_WHY_TESTED = (
+    "A map is worth as much as the method that drew it. So every method is put to tests that one which shows what the "
+    "model does must pass."
+)
 _DECISIVE = ("randomised weights", "order")
 _GAINS = ("deletion", "insertion", "together")
-_DONE = {"deletion": "deleted", "insertion": "inserted"}
 _MODEL_WORDS = {
     "passed": "It follows the model",
     "failed": "It does not follow the model",
