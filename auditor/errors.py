@@ -4,6 +4,7 @@
     ├── ConfigError       2   the configuration, or a file it names, is at fault
     │   └── TemplateError 2   a template of the user's own cannot be drawn
     ├── ModelError        3   the model cannot be loaded, read or explained
+    ├── MethodError       3   a method, study or exporter failed; the verdicts stand
     ├── DataError         3   the images, labels or masks cannot be used
     └── ReportError       3   a saved run cannot be read, or its report not be written
 
@@ -45,9 +46,33 @@ class ModelError(AuditError):
     """The model cannot be loaded, read or explained."""
 
 
+class MethodError(AuditError):
+    """A method, study, section or exporter failed, ours or the user's: the verdicts stand without it."""
+
+    def __init__(self, name: str, fault: BaseException, trace: str = "") -> None:
+        self.name = name
+        """Of what failed."""
+        self.reason = describe_fault(fault)
+        self.trace = trace
+        """Its traceback, for who is to mend it."""
+        super().__init__(f"{name}: {self.reason}")
+
+
 class DataError(AuditError):
     """The images, labels, groups or masks cannot be used."""
 
 
 class ReportError(AuditError):
     """A saved run cannot be read, or a report cannot be written."""
+
+
+def describe_fault(fault: BaseException) -> str:
+    """What was raised, in a line."""
+    if isinstance(fault, AuditError):
+        return str(fault)
+    if isinstance(fault, MemoryError):
+        return "out of memory; lower model.batch_size or explain.images"
+    if isinstance(fault, SystemExit):
+        return f"Python was told to exit (code {fault.code})"
+    lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
+    return f"{type(fault).__name__}: {lines[0][:300] if lines else 'no message'}"

@@ -16,7 +16,8 @@ import keras
 import numpy as np
 from engine import BATCH, IMAGES, SAMPLES, make_network
 
-from auditor.explain.attribution.methods import ask, grad_cam, gradient, integrated_gradients, smoothgrad
+from auditor.explain.attribution.methods import grad_cam, gradient, integrated_gradients, smoothgrad
+from auditor.explain.attribution.question import ask
 from auditor.subject.model.keras import KerasClassifier
 
 RUNS = 15

@@ -22,7 +22,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from auditor.explain.attribution.methods import ask, integrated_gradients, smoothgrad
+from auditor.explain.attribution.methods import integrated_gradients, smoothgrad
+from auditor.explain.attribution.question import ask
 from auditor.subject.model.keras import KerasClassifier
 
 BATCH, IMAGES, SAMPLES, RUNS = 32, 32, 48, 7

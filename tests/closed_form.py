@@ -35,6 +35,10 @@ class LinearClassifier:
     def layers(self) -> tuple[str, ...]:
         return self.feature_layers
 
+    @property
+    def why_no_features(self) -> str:
+        return "" if self.feature_layers else "it has none"
+
     def scores(self, images: Floats) -> Floats:
         return (np.einsum("nhwc,khwc->nk", images, self.weights) + self.bias).astype(np.float32)
 

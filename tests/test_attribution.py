@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auditor.explain.attribution.methods import ATTRIBUTIONS, ask, integrated_gradients, make_baseline, saliency
+from auditor.explain.attribution.methods import ATTRIBUTIONS, integrated_gradients, make_baseline, saliency
+from auditor.explain.attribution.question import ask
 from tests.closed_form import ExponentialClassifier, linear, quadratic, random_images
 from tests.keras_models import small_classifier
 

@@ -445,7 +445,7 @@ def inquire(
         [np.zeros(count, bool)],
         [2],
         images.mean(axis=0),
-        {},
+        [],
         Rows(),
         {},
         0,

@@ -9,7 +9,8 @@ import pytest
 
 from auditor.artefacts.edits import insert
 from auditor.artefacts.kinds import Artefact, Overlay
-from auditor.explain.attribution.methods import ATTRIBUTIONS, ask, integrated_gradients, smoothgrad
+from auditor.explain.attribution.methods import ATTRIBUTIONS, gradient, integrated_gradients, smoothgrad
+from auditor.explain.attribution.question import Method, ask
 from auditor.explain.errors.contrast import EDGES, RANDOM
 from auditor.explain.errors.maps import compare_maps, move_elsewhere, replace_pixels, share_in_region, strongest_pixels
 from auditor.explain.errors.mending import Cases, try_artefact
@@ -236,7 +237,10 @@ def make_inquiry(*, stamped: int = 12, labels: bool = True, classifier: LinearCl
         carriers=[np.arange(COUNT) < stamped],
         targets=[2],
         mean_image=images.mean(axis=0),
-        attributions={"gradient": {}, "integrated_gradients": {"baselines": ("black",), "nodes": 2}},
+        attributions=[
+            Method("gradient", gradient),
+            Method("integrated_gradients", integrated_gradients, {"baselines": ("black",), "nodes": 2}),
+        ],
         rows=Rows(),
         arrays={},
         seed=0,
@@ -421,7 +425,7 @@ def test_a_blob_that_mends_wherever_it_is_cut_has_no_lead_over_its_own_shape_els
         dataset=dataset,
         images=population,
         artefacts=[],
-        attributions={"gradient": {}},
+        attributions=[Method("gradient", gradient)],
     )
     record = study_errors(inquiry, share=9 / 144, fills=("mean",))
     blob, random_pixels, _ = record.mending

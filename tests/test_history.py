@@ -191,7 +191,7 @@ class TestFolders:
         add_run(tmp_path, "deep").joinpath("result.json").write_text("[" * 100_000)
         add_run(tmp_path, "long").joinpath("result.json").write_text("9" * 10_000)
         newer = add_run(tmp_path, "newer") / "result.json"
-        newer.write_text(newer.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+        newer.write_text(newer.read_text().replace('"schema_version": 2', '"schema_version": 3'))
         (tmp_path / "linked").symlink_to(tmp_path / "good")
         (tmp_path / "no-run").mkdir()
         (tmp_path / "README.md").touch()
@@ -201,7 +201,7 @@ class TestFolders:
         for said in (
             "bad name",
             "result.json:1:19: not JSON",
-            "got 2, wanted 1",
+            "got 3, wanted 1 to 2",
             "linked: a symbolic link",
             "deep",
             "long",

@@ -282,7 +282,7 @@ def inquire(classifier, artefacts, seed=0):
         carriers=[np.zeros(40, bool) for _ in artefacts],
         targets=[1 for _ in artefacts],
         mean_image=images.mean(axis=0),
-        attributions={},
+        attributions=[],
         rows=Rows(),
         arrays={},
         seed=seed,

@@ -331,8 +331,8 @@ class TestFaults:
         [
             ("[" * 100_000, "not JSON"),
             ('{"schema_version": 1, "seconds": NaN}', "NaN is no number of JSON"),
-            ('{"schema_version": 2}', "got 2, wanted 1; a newer Auditor wrote it"),
-            ('{"schema_version": true}', "got True, wanted 1"),
+            ('{"schema_version": 3}', "got 3, wanted 1 to 2; a newer Auditor wrote it"),
+            ('{"schema_version": true}', "got True, wanted 1 to 2"),
             ("9" * 10_000, "not JSON"),
         ],
     )

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from auditor.explain.attribution.methods import ATTRIBUTIONS, ask
+from auditor.explain.attribution.methods import ATTRIBUTIONS
+from auditor.explain.attribution.question import ask
 from auditor.explain.trust.sanity import (
     FRACTIONS,
     TRUST_TESTS,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from auditor.errors import ModelError
-from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution
+from auditor.explain.attribution.methods import ATTRIBUTIONS
+from auditor.explain.attribution.question import Attribution
 from auditor.explain.inquiry import NotApplicableError
 from auditor.explain.optima import search as optima
 from auditor.explain.trust import randomisation as panels

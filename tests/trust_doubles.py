@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from auditor.artefacts.kinds import Artefact, Overlay
-from auditor.explain.attribution.methods import Attribution, Question
+from auditor.explain.attribution.methods import ATTRIBUTIONS
+from auditor.explain.attribution.question import Attribution, Method, Question
 from auditor.explain.attribution.regions import edge_map
 from auditor.explain.inquiry import Inquiry
 from auditor.measure.ledger import Rows
@@ -113,7 +114,7 @@ def make_inquiry(
         carriers=[np.zeros(count, bool) for _ in artefacts],
         targets=[target for _, target in artefacts],
         mean_image=images.mean(axis=0),
-        attributions=methods,
+        attributions=[Method(name, ATTRIBUTIONS[name], options) for name, options in methods.items()],
         rows=Rows(),
         arrays={},
         seed=0,

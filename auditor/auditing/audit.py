@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from auditor.artefacts.describe import describe_artefact
-from auditor.auditing.opening import Subject, open_subject
-from auditor.config.file import AuditConfig, MethodConfig
-from auditor.config.options import bind_options
-from auditor.errors import AuditError, OptionError
-from auditor.explain.attribution.exemplars import Case, Exhibits, Plan, explain_case
-from auditor.explain.attribution.methods import ALL_ZERO, ATTRIBUTIONS
-from auditor.explain.attribution.record import Agreement, MethodRecord, RegionScores
-from auditor.explain.counterfactual.aims import find_pairs
+from auditor.artefacts.record import ArtefactRecord
+from auditor.auditing.opening import NOTHING, Handed, Subject, open_subject
+from auditor.auditing.plan import plan_methods
+from auditor.config.file import AuditConfig
+from auditor.errors import AuditError, MethodError
+from auditor.explain.attribution.exemplars import Case, Exhibits, explain_case
+from auditor.explain.attribution.methods import ALL_ZERO
+from auditor.explain.attribution.record import Agreement, MethodRecord
 from auditor.explain.inquiry import Inquiry, NotApplicableError
-from auditor.explain.optima.objectives import find_features
-from auditor.explain.table import METHODS, STUDIES
 from auditor.measure.intervals import median_interval, share_interval
-from auditor.measure.ledger import Rows
+from auditor.measure.ledger import NewArrays, Rows
 from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.provenance import describe_run
-from auditor.run.result import AuditResult
+from auditor.run.result import AuditResult, WorkUnit
 from auditor.run.store import Run
 from auditor.subject.describe import describe_data
-from auditor.subject.model.keras import KerasClassifier
 from auditor.verdict.findings import judge_all
 from auditor.verdict.notes import note_images, note_interventions
 from auditor.verdict.observations import Evidence
 from auditor.verdict.record import Finding, Rule
 from auditor.verdict.trial import Progress, Survey, survey
 
-Bools = npt.NDArray[np.bool_]
+Record = TypeVar("Record", WorkUnit, MethodRecord)
 
 UNCALIBRATED = (
     "Not calibrated: the rule was tested on small models of known truth; how often it errs on models like this one is "
@@ -45,20 +42,30 @@ UNCALIBRATED = (
 )
 
 
-def run_audit(config: AuditConfig, progress: Progress) -> Run:
+def run_audit(
+    config: AuditConfig, progress: Progress, keep: Callable[[Run], object] = lambda run: None, handed: Handed = NOTHING
+) -> Run:
     """Run the whole audit.
+
+    Parameters
+    ----------
+    keep
+        Told the run as it stands: first when there are verdicts, before anything is explained, then after each unit of
+        work. What fails later takes nothing from it.
+    handed
+        A model and images that are objects, not names of files.
 
     Raises
     ------
     AuditError
-        The audit could not be completed. What concerns one artefact alone becomes a finding instead.
+        There can be no verdicts. What concerns one artefact alone becomes a finding instead, and whatever a method or
+        study throws becomes that one's error.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    subject = open_subject(config)
+    subject = open_subject(config, handed)
     progress("loading", 1, 1)
-    classifier, dataset = subject.classifier, subject.dataset
-    seed = config.data.seed
-    plans, records = _plan_methods(config, classifier)
+    classifier, dataset, seed = subject.classifier, subject.dataset, config.data.seed
+    plan = plan_methods(config, classifier, subject.why_no_gradients)
     seen = survey(
         classifier,
         dataset,
@@ -73,72 +80,152 @@ def run_audit(config: AuditConfig, progress: Progress) -> Run:
     verdict = config.verdict
     rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
     findings = _judge(subject, seen, rule)
-
-    rows = Rows()
-    note_images(rows, dataset, classifier.classes, seen.images)
-    exhibits = Exhibits(rows=rows)
-    exhibits.keep_picture("mean image", seen.mean_image)
-    cases = _cases(subject, findings, seen, config)
-    failures = []
-    maps = {name: plan for name, plan in plans.items() if name in ATTRIBUTIONS}
-    for number, case in enumerate(cases):
-        progress("explanations", number, len(cases))
-        try:
-            explain_case(exhibits, case, classifier, dataset, seen.mean_image, maps, seed=seed, level=rule.level)
-        except AuditError as failure:  # the verdicts stand without explanations
-            failures.append(str(failure))
-        progress("explanations", number + 1, len(cases))
-    for finding, evidence in zip(findings, seen.evidence, strict=True):
-        if isinstance(evidence, Evidence):
-            note_interventions(rows, dataset, finding, evidence)
-    inquiry = Inquiry(
-        classifier=classifier,
-        dataset=dataset,
-        images=seen.images,
-        artefacts=subject.artefacts,
-        carriers=subject.carriers,
-        targets=[None if finding.target is None else classifier.classes.index(finding.target) for finding in findings],
-        mean_image=seen.mean_image,
-        attributions={name: plan.options for name, plan in maps.items()},
-        rows=rows,
-        arrays=exhibits.arrays,
-        seed=seed,
-        level=rule.level,
-        progress=progress,
-    )
-    studies, records, failed = _study(inquiry, plans, records)
-    failures += failed
-
+    exhibits = _begin_exhibits(subject, seen, findings)
+    cases = _cases(subject, findings, seen, config) if plan.attributions else []
+    waiting = [*(f"maps: {case.artefact.name}" if case.artefact else "maps" for case in cases), *plan.studies]
     result = AuditResult(
         schema_version=SCHEMA_VERSION,
         title=config.report.title,
         calibrated=False,
         rule=rule,
-        exit_code=AuditError.exit_code if failures else exit_code(findings),
+        exit_code=exit_code(findings),
         findings=findings,
-        artefacts=[
-            describe_artefact(
-                artefact,
-                carries,
-                classifier.image_shape,
-                classifier.classes,
-                picture=f"artefact {number}",
-                arrays=exhibits.arrays,
-            )
-            for number, (artefact, carries) in enumerate(zip(subject.artefacts, subject.carriers, strict=True))
-        ],
-        region_scores=exhibits.region_scores,
-        methods=_with_diagnostics(records, exhibits, failures, rule.level),
-        agreement=exhibits.agreement or _no_agreement(),
-        exemplars=exhibits.exemplars,
+        artefacts=_describe_artefacts(subject, exhibits.arrays),
+        region_scores=[],
+        methods=plan.records,
+        agreement=_no_agreement(),
+        exemplars=[],
         model=subject.model,
         data=describe_data(config, dataset, seen.images, classifier.classes, rule.level),
-        warnings=[UNCALIBRATED, *_warnings(subject, exhibits.region_scores, failures)],
+        warnings=[UNCALIBRATED, *_warn_of_data(subject)],
         provenance=describe_run(config, started, time.monotonic() - clock),
         preface=config.report.preface,
-        **studies,
+        units=[WorkUnit("verdicts", "done"), *(WorkUnit(name, "missing") for name in waiting)],
     )
-    return Run(result, rows, exhibits.arrays)
+
+    def settle() -> Run:
+        seconds = round(time.monotonic() - clock, 1)
+        told = replace(_settled(result, exhibits), provenance=replace(result.provenance, seconds=seconds))
+        return Run(told, exhibits.rows, exhibits.arrays)
+
+    keep(settle())
+    for number, case in enumerate(cases):
+        progress("explanations", number, len(cases))
+        methods = [method for method in plan.attributions if method.name not in exhibits.failures]
+        try:
+            explain_case(exhibits, case, classifier, dataset, seen.mean_image, methods, seed=seed, level=rule.level)
+            result = _end(result, waiting[number], "done")
+        except (Exception, SystemExit) as fault:  # the verdicts stand without explanations
+            failure = MethodError(waiting[number], fault, traceback.format_exc())
+            result = _end(result, waiting[number], "error")
+            exhibits.failures |= {method.name: failure for method in methods if method.name not in exhibits.diagnostics}
+        for method in methods:
+            result = _end_method(result, method.name, exhibits.failures.get(method.name))
+        progress("explanations", number + 1, len(cases))
+        keep(settle())
+    for number, (name, study) in enumerate(plan.studies.items()):
+        progress("studies", number, len(plan.studies))
+        inquiry = Inquiry(
+            classifier=classifier,
+            dataset=dataset,
+            images=seen.images,
+            artefacts=subject.artefacts,
+            carriers=subject.carriers,
+            targets=[None if each.target is None else classifier.classes.index(each.target) for each in findings],
+            mean_image=seen.mean_image,
+            attributions=[method for method in plan.attributions if method.name not in exhibits.failures],
+            rows=Rows(),
+            arrays={},
+            seed=seed,
+            level=rule.level,
+            progress=progress,
+        )
+        result = _run_study(result, name, study, inquiry)
+        exhibits.rows.extend(inquiry.rows)
+        exhibits.arrays |= inquiry.arrays
+        progress("studies", number + 1, len(plan.studies))
+        keep(settle())
+    return settle()
+
+
+def _run_study(result: AuditResult, name: str, study: Callable[[Inquiry], Any], inquiry: Inquiry) -> AuditResult:
+    """The result with what a study found, or with why it found nothing.
+
+    A method of attribution that fails in it fails alone, and the study is done without it.
+    """
+    try:
+        found = study(inquiry)
+        return _end_method(_end(replace(result, **{name: found}), name, "done"), name)
+    except NotApplicableError as obstacle:
+        ended = _end(result, name, "done")
+        return replace(ended, methods=_changed(ended.methods, name, status="not_applicable", reason=str(obstacle)))
+    except (Exception, SystemExit) as fault:  # the verdicts stand without it
+        inquiry.rows.clear()
+        inquiry.arrays.clear()
+        others = [method for method in inquiry.attributions if method.name != getattr(fault, "name", None)]
+        if isinstance(fault, MethodError) and len(others) < len(inquiry.attributions):
+            result = _end_method(result, fault.name, fault)
+            return _run_study(result, name, study, replace(inquiry, attributions=others))
+        return _end_method(_end(result, name, "error"), name, MethodError(name, fault, traceback.format_exc()))
+
+
+def _end(result: AuditResult, unit: str, status: Literal["done", "error"]) -> AuditResult:
+    """The result with a unit of work ended."""
+    return replace(result, units=_changed(result.units, unit, status=status))
+
+
+def _end_method(result: AuditResult, name: str, failure: MethodError | None = None) -> AuditResult:
+    """The result with what became of a method."""
+    if failure is None:
+        return replace(result, methods=_changed(result.methods, name, status="ok", reason=None))
+    told = {"status": "error", "reason": failure.reason, "trace": failure.trace}
+    return replace(result, methods=_changed(result.methods, name, **told))
+
+
+def _changed(records: list[Record], name: str, **fields: Any) -> list[Record]:
+    """Records in which that of a name has other fields."""
+    return [replace(each, **fields) if each.name == name else each for each in records]
+
+
+def _settled(result: AuditResult, exhibits: Exhibits) -> AuditResult:
+    """The result with what was explained so far, and with what failed or is missing said."""
+    failures = dict.fromkeys(f"{each.name}: {each.reason}" for each in result.methods if each.status == "error")
+    missing = [unit.name for unit in result.units if unit.status == "missing"]
+    warnings = [*result.warnings, *(f"Explanations failed: {failure}" for failure in failures)]
+    if missing:
+        warnings.append(f"The audit ended before these were done: {', '.join(missing)}.")
+    for entry in exhibits.region_scores:
+        warnings += [f"{entry.artefact}, {entry.method}: {note}" for note in entry.notes if "baseline" in note]
+    return replace(
+        result,
+        exit_code=AuditError.exit_code if failures or missing else result.exit_code,
+        region_scores=list(exhibits.region_scores),
+        methods=[_with_diagnostics(record, exhibits, result.rule.level) for record in result.methods],
+        agreement=exhibits.agreement or result.agreement,
+        exemplars=list(exhibits.exemplars),
+        warnings=warnings,
+    )
+
+
+def _begin_exhibits(subject: Subject, seen: Survey, findings: list[Finding]) -> Exhibits:
+    """What is shown and noted of the images and of the interventions on them."""
+    rows = Rows()
+    note_images(rows, subject.dataset, subject.classifier.classes, seen.images)
+    for finding, evidence in zip(findings, seen.evidence, strict=True):
+        if isinstance(evidence, Evidence):
+            note_interventions(rows, subject.dataset, finding, evidence)
+    exhibits = Exhibits(rows=rows)
+    exhibits.keep_picture("mean image", seen.mean_image)
+    return exhibits
+
+
+def _describe_artefacts(subject: Subject, arrays: NewArrays) -> list[ArtefactRecord]:
+    frame, classes = subject.classifier.image_shape, subject.classifier.classes
+    pairs = zip(subject.artefacts, subject.carriers, strict=True)
+    return [
+        describe_artefact(artefact, carries, frame, classes, picture=f"artefact {number}", arrays=arrays)
+        for number, (artefact, carries) in enumerate(pairs)
+    ]
 
 
 def exit_code(findings: list[Finding]) -> int:
@@ -163,78 +250,6 @@ def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
             target = None if artefact.target is None else subject.classifier.classes[artefact.target]
             findings.append(Finding(artefact.name, target, "error", None, "none", None, None, str(evidence), {}))
     return findings
-
-
-def _plan_methods(config: AuditConfig, classifier: KerasClassifier) -> tuple[dict[str, Plan], list[MethodRecord]]:
-    """The methods to run, attributions and studies, and a record of every method there is."""
-    plans: dict[str, Plan] = {}
-    records = []
-    for name, function in METHODS.items():
-        section = config.methods.get(name, MethodConfig())
-        options = bind_options(function, section.options, ("methods", name))
-        summary, reference = describe_method(function)
-        only_exemplars = section.on == "exemplars"
-        if only_exemplars and name in STUDIES:
-            raise config.fault(("methods", name, "on"), f"{name} chooses its own images; leave it out")
-        status, reason = "ok", None
-        if not section.enabled:
-            status, reason = "off", "switched off in the configuration"
-        elif only_exemplars and not config.explain.exemplars:
-            status, reason = "off", "for exemplars only, and none are shown"
-        elif name == "grad_cam" and not classifier.feature_layers:
-            status, reason = "not_applicable", classifier.why_no_features
-        else:
-            plans[name] = Plan(options, exemplars_only=only_exemplars)
-            _refuse_what_the_model_lacks(config, classifier, name, options)
-        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}
-        plain |= {"on": section.on} if only_exemplars else {}
-        records.append(MethodRecord(name, status, reason, plain, summary, reference))  # type: ignore[arg-type]
-    return plans, records
-
-
-def _refuse_what_the_model_lacks(
-    config: AuditConfig, classifier: KerasClassifier, name: str, options: Mapping[str, Any]
-) -> None:
-    """At once, not after all that is measured first."""
-    try:
-        if name == "optima":
-            find_features(classifier, options["features"])
-        elif name == "counterfactual":
-            find_pairs(classifier, options["pairs"])
-    except OptionError as fault:
-        raise config.fault(("methods", name, fault.option), fault.message) from None
-
-
-def _study(
-    inquiry: Inquiry, plans: Mapping[str, Plan], records: list[MethodRecord]
-) -> tuple[dict[str, Any], list[MethodRecord], list[str]]:
-    """What each study found, by its name, the records with what became of it, and what failed."""
-    found: dict[str, Any] = {}
-    ended: dict[str, tuple[Literal["not_applicable", "error"], str]] = {}
-    failures = []
-    planned = [name for name in STUDIES if name in plans]
-    for number, name in enumerate(planned):
-        inquiry.progress("studies", number, len(planned))
-        try:
-            found[name] = STUDIES[name](inquiry, **plans[name].options)
-        except NotApplicableError as obstacle:
-            ended[name] = "not_applicable", str(obstacle)
-        except AuditError as failure:  # the verdicts stand without it
-            ended[name] = "error", str(failure)
-            failures.append(f"{name}: {failure}")
-        inquiry.progress("studies", number + 1, len(planned))
-    changed = [
-        replace(record, status=ended[record.name][0], reason=ended[record.name][1]) if record.name in ended else record
-        for record in records
-    ]
-    return found, changed, failures
-
-
-def describe_method(function: Any) -> tuple[str, str]:
-    """First sentence and reference of a method, from its docstring."""
-    text = function.__doc__ or ""
-    reference = text.partition("References:")[2].strip()
-    return text.strip().splitlines()[0], " ".join(reference.split())
 
 
 def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: AuditConfig) -> list[Case]:
@@ -265,25 +280,17 @@ def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: Audi
     return cases
 
 
-def _with_diagnostics(
-    records: list[MethodRecord], exhibits: Exhibits, failures: list[str], level: float
-) -> list[MethodRecord]:
-    """The methods with the medians of their own checks over all images explained, or with why they failed."""
-    found: list[MethodRecord] = []
-    for record in records:
-        checks = exhibits.diagnostics.get(record.name, {})
-        if failures and not checks and record.status == "ok":
-            record = replace(record, status="error", reason=failures[0])
-        measured = {}
-        for name, parts in checks.items():
-            values = np.concatenate([values for values, _ in parts])
-            groups = np.concatenate([groups for _, groups in parts])
-            if name.startswith(ALL_ZERO):
-                measured[name] = share_interval(values > 0, groups, level)
-            else:
-                measured[name] = median_interval(values, groups, level, unit="median")
-        found.append(replace(record, diagnostics=measured))
-    return found
+def _with_diagnostics(record: MethodRecord, exhibits: Exhibits, level: float) -> MethodRecord:
+    """A method with the medians of its own checks over all images explained."""
+    measured = {}
+    for name, parts in exhibits.diagnostics.get(record.name, {}).items():
+        values = np.concatenate([values for values, _ in parts])
+        groups = np.concatenate([groups for _, groups in parts])
+        if name.startswith(ALL_ZERO):
+            measured[name] = share_interval(values > 0, groups, level)
+        else:
+            measured[name] = median_interval(values, groups, level, unit="median")
+    return replace(record, diagnostics=measured)
 
 
 def _no_agreement() -> list[Agreement]:
@@ -291,8 +298,8 @@ def _no_agreement() -> list[Agreement]:
     return [Agreement(name, "not_applicable", reason, None, None) for name in ("gradient", "grad_cam")]
 
 
-def _warnings(subject: Subject, scores: list[RegionScores], failures: list[str]) -> list[str]:
-    found = [f"Explanations failed: {failure}" for failure in failures]
+def _warn_of_data(subject: Subject) -> list[str]:
+    found = []
     skipped = len(subject.dataset.skipped)
     if skipped:
         found.append(f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out.")
@@ -300,6 +307,4 @@ def _warnings(subject: Subject, scores: list[RegionScores], failures: list[str])
         found.append("No artefact is named in the configuration, so there is nothing to decide on.")
     if not subject.dataset.labelled.any():
         found.append("The data have no labels: images count as what they are predicted, and accuracy is not measured.")
-    for entry in scores:
-        found += [f"{entry.artefact}, {entry.method}: {note}" for note in entry.notes if "baseline" in note]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from auditor.artefacts.kinds import Artefact, build_artefacts, find_carriers
 from auditor.config.file import AuditConfig
 from auditor.subject.data.sample import Dataset, open_dataset
-from auditor.subject.data.sources import first_image_shape, open_source
+from auditor.subject.data.sources import Source, first_image_shape, open_source
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.loading import load_classifier
 from auditor.subject.record import ModelRecord
@@ -27,9 +28,23 @@ class Subject:
     dataset: Dataset
     artefacts: list[Artefact]
     carriers: list[Bools]
+    why_no_gradients: str | None = None
+    """Why the model can be scored and not differentiated, where it cannot."""
 
 
-def open_subject(config: AuditConfig) -> Subject:
+@dataclass(frozen=True)
+class Handed:
+    """What is handed in as an object, in place of the file that a configuration would name."""
+
+    model: Any = None
+    """A Keras model, or anything that is a `Classifier`."""
+    source: Source | None = None
+
+
+NOTHING = Handed()
+
+
+def open_subject(config: AuditConfig, handed: Handed = NOTHING) -> Subject:
     """Open model, data and artefacts, and check all that can be checked without running the audit.
 
     Raises
@@ -37,8 +52,8 @@ def open_subject(config: AuditConfig) -> Subject:
     AuditError
         Whatever is wrong with them.
     """
-    source = open_source(config)
-    classifier, model = load_classifier(config, first_image_shape(source))
+    source = handed.source or open_source(config)
+    classifier, model = load_classifier(config, first_image_shape(source), handed.model)
     dataset = open_dataset(
         config,
         source,

@@ -65,13 +65,10 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     with show_progress(quiet) as progress:
         progress("loading", 0, 1)
         with quiet_tensorflow():
-            from auditor.auditing.audit import run_audit
-        from auditor.run.store import save_run
+            from auditor.auditing.api import conduct
 
-        run = run_audit(settings, progress)
-    _print_verdicts(run.result)  # first of all: whatever fails from here on, what was found has been said
-    folder = save_run(run, reports)
-    click.echo(f"result.json: {folder / 'result.json'}")
+        run, folder = conduct(settings, reports, progress, told=_print_verdicts)
+    assert folder is not None
     try:
         with show_progress(quiet) as progress:
             progress("report", 0, 1)
@@ -320,7 +317,7 @@ def _refuse_unwritable(reports: Path, where: str) -> None:
         raise ConfigError(f"{where}: {existing}: cannot be written ({fault.strerror}); wanted a folder") from None
 
 
-def _print_verdicts(result: AuditResult) -> None:
+def _print_verdicts(result: AuditResult, folder: Path | None) -> None:
     for finding in result.findings:
         direction = f" ({finding.direction})" if finding.direction else ""
         severity = f", severity {finding.severity}" if finding.severity != "none" else ""
@@ -331,3 +328,6 @@ def _print_verdicts(result: AuditResult) -> None:
         click.echo(f"  {finding.reason}")
     if not result.findings:
         click.echo(_NOTHING)
+    if folder is not None:
+        click.echo(f"result.json: {folder / 'result.json'}")
+    sys.stdout.flush()

@@ -44,7 +44,8 @@ def show_progress(quiet: bool) -> Iterator[Progress]:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         ]
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        is_one = sys.stdout.isatty()  # elsewhere what is printed goes its own way
+        with Progress(*columns, console=Console(stderr=True), redirect_stdout=is_one) as bar:
             tasks: dict[str, Any] = {}
 
             def show(stage: str, done: int, total: int) -> None:

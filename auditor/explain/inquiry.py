@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from auditor.artefacts.kinds import Artefact
+from auditor.explain.attribution.question import Method
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.sample import Dataset
@@ -35,8 +35,8 @@ class Inquiry:
     """For each artefact, the class that it was tested for: of a scan the one that moved most; None where it was not."""
     mean_image: Floats
     """(h, w, c)."""
-    attributions: Mapping[str, Mapping[str, Any]]
-    """The methods of attribution that are switched on, with their options."""
+    attributions: list[Method]
+    """The methods of attribution that are switched on."""
     rows: Rows
     """Measurements per image."""
     arrays: NewArrays

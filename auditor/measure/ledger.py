@@ -30,3 +30,13 @@ class Rows:
         assert set(values) <= set(COLUMNS)
         for name, column in self.columns.items():
             column.append(values.get(name))
+
+    def extend(self, other: Rows) -> None:
+        """Add all rows of another ledger."""
+        for name, column in self.columns.items():
+            column += other.columns[name]
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        for column in self.columns.values():
+            column.clear()

@@ -55,6 +55,8 @@ def write_files(files: Mapping[Path, bytes]) -> None:
                 os.fsync(opened.fileno())  # a full disk may say so only now
         for at in files:
             os.replace(partial[at], at)
+        for at in {file.parent for file in files}:
+            sync(at)
     except OSError as fault:
         raise ReportError(f"{at}: cannot be written: {fault.strerror or fault}") from None
     finally:
@@ -70,6 +72,15 @@ def _remove(file: Path) -> None:
         file.unlink(missing_ok=True)
     except OSError:  # a folder that takes no file has none to remove
         return
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def is_beside(name: str) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import pydantic
 
@@ -20,6 +20,15 @@ from auditor.run.migrate import SCHEMA_VERSION, migrate
 from auditor.run.provenance import Provenance
 from auditor.subject.record import DataRecord, ModelRecord
 from auditor.verdict.record import Finding, Rule
+
+
+@dataclass(frozen=True)
+class WorkUnit:
+    """A part of an audit that is done, and kept, as a whole."""
+
+    name: str
+    status: Literal["done", "missing", "error"]
+    """Missing where the audit ended before it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ class AuditResult:
     optima: OptimaRecord | None = None
     counterfactual: CounterfactualRecord | None = None
     errors: ErrorsRecord | None = None
+    units: list[WorkUnit] = field(default_factory=list)
+    """In the order of the audit; empty in runs from before there were any."""
 
 
 @cache

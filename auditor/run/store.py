@@ -22,7 +22,7 @@ import pydantic
 
 from auditor.errors import ReportError
 from auditor.measure.ledger import COLUMNS, Arrays, Rows
-from auditor.run.files import ARRAYS, HASHES, PAGE, PDF, RESULT, ROWS, is_beside, write_files
+from auditor.run.files import ARRAYS, HASHES, PAGE, PDF, RESULT, ROWS, is_beside, sync, write_files
 from auditor.run.result import AuditResult, result_from_json, result_to_json
 
 
@@ -56,33 +56,25 @@ class Hashes:
 def save_run(run: Run, reports: Path) -> Path:
     """Write a run into a new folder below `reports`, whole or not at all; returns the folder.
 
+    It is on the disk, its folder too, when this returns.
+
     Raises
     ------
     ReportError
         The folder cannot be written.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    text = result_to_json(run.result)
     stamp = run.result.provenance.started[:19].replace(":", "").replace("-", "")
-    name = f"{stamp}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    name = f"{stamp}-{hashlib.sha256(result_to_json(run.result).encode()).hexdigest()[:8]}"
     partial = reports / f".{name}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
-        (partial / RESULT).write_text(text, encoding="utf-8")
-        types = {column: pa.float64() if column == "value" else pa.string() for column in COLUMNS}
-        table = pa.table(
-            {column: pa.array(map(_storable, run.rows.columns[column]), types[column]) for column in COLUMNS}
-        )
-        pq.write_table(table, partial / ROWS, compression="zstd")
-        _write_arrays(partial / ARRAYS, run.arrays)
-        _write_hashes(partial, Hashes({file: hash_file(partial / file) for file in (RESULT, ROWS, ARRAYS)}))
+        _write_parts(run, partial)
         target = reports / name
         for attempt in range(1, 1000):
             try:
                 if not target.exists():
                     os.rename(partial, target)
+                    sync(reports)
                     return target
             except OSError as fault:  # another process may have been quicker
                 if fault.errno not in (errno.EEXIST, errno.ENOTEMPTY):
@@ -93,6 +85,43 @@ def save_run(run: Run, reports: Path) -> Path:
         raise ReportError(f"{reports}: the run cannot be saved: {fault.strerror or fault}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def grow_run(run: Run, folder: Path) -> None:
+    """Put what a run has become into its folder, each file whole or not at all; its verdicts are never gone.
+
+    Raises
+    ------
+    ReportError
+        The folder cannot be written; what stood there stands.
+    """
+    partial = folder.parent / f".{folder.name}.{os.getpid()}.partial"
+    try:
+        partial.mkdir()
+        _write_parts(run, partial)
+        for name in (ARRAYS, ROWS, RESULT, HASHES):  # a result never names an array that is not there yet
+            os.replace(partial / name, folder / name)
+        sync(folder)
+    except OSError as fault:
+        raise ReportError(f"{folder}: the run cannot be saved: {fault.strerror or fault}") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_parts(run: Run, folder: Path) -> None:
+    """The files of a run, on the disk."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    (folder / RESULT).write_text(result_to_json(run.result), encoding="utf-8")
+    types = {column: pa.float64() if column == "value" else pa.string() for column in COLUMNS}
+    table = pa.table({column: pa.array(map(_storable, run.rows.columns[column]), types[column]) for column in COLUMNS})
+    pq.write_table(table, folder / ROWS, compression="zstd")
+    _write_arrays(folder / ARRAYS, run.arrays)
+    _write_hashes(folder, Hashes({file: hash_file(folder / file) for file in (RESULT, ROWS, ARRAYS)}))
+    for name in (RESULT, ROWS, ARRAYS):
+        sync(folder / name)
+    sync(folder)
 
 
 def load_result(folder: Path) -> AuditResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from auditor.artefacts.edits import FILLS, insert, uncomposite
 from auditor.artefacts.kinds import Artefact, Overlay
-from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution, ask, saliency
+from auditor.errors import MethodError
+from auditor.explain.attribution.methods import saliency
+from auditor.explain.attribution.question import Attribution, Method, ask, explain, layers_read
 from auditor.explain.attribution.record import Agreement, Exemplar, MapRecord, RegionScores
 from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
@@ -48,14 +50,6 @@ class Case:
     """How many become exemplars."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How one method is to be run."""
-
-    options: Mapping[str, Any]
-    exemplars_only: bool = False
-
-
 @dataclass
 class Exhibits:
     """What has been explained so far."""
@@ -69,6 +63,8 @@ class Exhibits:
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     """Method -> check -> (values, groups) of every case."""
+    failures: dict[str, MethodError] = field(default_factory=dict)
+    """What methods threw, by their names; they are asked no more."""
 
     def keep_picture(self, key: str, image: Floats) -> str:
         """Keep an image in [0, 1] as 8-bit pixels; returns its key."""
@@ -103,7 +99,7 @@ def explain_case(
     classifier: KerasClassifier,
     dataset: Dataset,
     mean_image: Floats,
-    plans: Mapping[str, Plan],
+    methods: Sequence[Method],
     *,
     seed: int,
     level: float,
@@ -117,23 +113,29 @@ def explain_case(
     scores = classifier.scores(sitting.with_it)
     count = len(ids)
     targets = scores.argmax(axis=1) if case.target is None else np.full(count, case.target)
-    layers = tuple(plans.get("grad_cam", Plan({})).options.get("layers", ())) or None
+    layers = layers_read(methods, classifier)
     question = ask(classifier, sitting.with_it, targets, ids=ids, mean_image=mean_image, seed=seed, layers=layers)
     shown = _chosen_rows(case, sitting)
     explained: list[_Explained] = []
-    for method, plan in plans.items():
-        rows = shown if plan.exemplars_only else list(range(count))
+    for method in methods:
+        rows = shown if method.exemplars_only else list(range(count))
         if not rows:
             continue
-        asked = question.about(rows) if plan.exemplars_only else question
-        for variant, attribution in ATTRIBUTIONS[method](asked, **plan.options).items():
-            explained.append(_Explained(f"{method} ({variant})" if variant else method, rows, attribution))
+        try:
+            found = explain(method, question.about(rows) if method.exemplars_only else question)
+        except MethodError as failure:
+            exhibits.failures[method.name] = failure
+            continue
+        for variant, attribution in found.items():
+            explained.append(_Explained(f"{method.name} ({variant})" if variant else method.name, rows, attribution))
             for check, values in attribution.diagnostics.items():
                 label = f"{check} ({variant})" if variant else check
-                exhibits.diagnostics[method][label].append((values, groups[rows]))
+                exhibits.diagnostics[method.name][label].append((values, groups[rows]))
     if not exhibits.agreement and case.target is not None:
         few = slice(0, _SECOND_OPINIONS)
-        asked = ask(classifier, sitting.with_it[few], targets[few], ids=ids[few], mean_image=mean_image, layers=layers)
+        asked = ask(
+            classifier, sitting.with_it[few], targets[few], ids=ids[few], mean_image=mean_image, layers=layers or None
+        )
         exhibits.agreement = compare_with_tf_explain(asked, groups[few], level)
     if case.artefact is not None and case.target is not None:
         for entry in explained:

@@ -1,15 +1,13 @@
 """Attribution methods: which pixels speak for a target class, by a model's own gradients.
 
 Each method is a plain function of a `Question`; its keyword-only parameters are its options in `audit.toml`. It
-returns one `Attribution` per variant (a layer, a baseline). Attributions are signed, raw and never normalised;
-nothing couples an image to its batch-mates. The first pass (scores, gradient, features) is shared by all methods.
+returns one `Attribution` per variant (a layer, a baseline).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -18,8 +16,8 @@ from PIL import Image
 from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
+from auditor.explain.attribution.question import Attribution, Contrast, Question
 from auditor.measure.seeds import keyed_generator
-from auditor.subject.model.classifier import Classifier, Pass
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -38,98 +36,6 @@ _CHUNK_FLOATS = 2**20
 """Noisy or interpolated images held at once: this many, or as many as fit into 4 MiB."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """Which images are explained for which targets, and what all methods share."""
-
-    classifier: Classifier
-    images: Floats
-    """(n, h, w, c) in [0, 1]."""
-    targets: Ints
-    """(n,) class numbers."""
-    ids: list[str]
-    """Randomness is keyed by these, never by the place in a batch."""
-    seed: int
-    mean_image: Floats
-    """(h, w, c): mean of the audited images, a baseline."""
-    first: Pass
-    """Scores, gradient and features at the images themselves."""
-    foils: Ints | None = None
-    """(n,) classes that the targets are contrasted with; with them every attribution has a `Contrast`."""
-    against: Pass | None = None
-    """As `first`, for the foils."""
-
-    @property
-    def aims(self) -> tuple[Ints, ...]:
-        """The targets, and the foils where there are some: (n,) each."""
-        return (self.targets,) if self.foils is None else (self.targets, self.foils)
-
-    def slopes(self, samples: Floats, rows: Ints) -> tuple[Floats, ...]:
-        """Derivatives of each score aimed at, at samples (m, h, w, c): as many of every row, one row after another."""
-        aims = [np.repeat(aim[rows], len(samples) // len(rows)) for aim in self.aims]
-        if len(aims) == 1:
-            return (self.classifier.differentiate(samples, aims[0]).gradient,)
-        first, second = self.classifier.contrast(samples, aims[0], aims[1])
-        return first.gradient, second.gradient
-
-    def about(self, rows: Sequence[int]) -> Question:
-        """The same question about some of the images."""
-        chosen = list(rows)
-        return replace(
-            self,
-            images=self.images[chosen],
-            targets=self.targets[chosen],
-            ids=[self.ids[row] for row in chosen],
-            first=_rows_of(self.first, chosen),
-            foils=None if self.foils is None else self.foils[chosen],
-            against=None if self.against is None else _rows_of(self.against, chosen),
-        )
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """The maps of an attribution's foils, made in the same passes, and of the margins between target and foil."""
-
-    foil: Floats
-    """(n, h, w, c or 1)."""
-    margin: Floats
-    """(n, h, w, c or 1): of the target's score minus the foil's. The difference of both maps, but for Grad-CAM's."""
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """One method's maps, with its own checks."""
-
-    maps: Floats
-    """(n, h, w, c or 1), signed."""
-    diagnostics: dict[str, npt.NDArray[Any]]
-    """Name -> (n,)."""
-    baseline: Floats | None = None
-    """(n, h, w, c): the reference images of a path method."""
-    contrast: Contrast | None = None
-    """Where the question names foils."""
-
-
-def ask(
-    classifier: Classifier,
-    images: Floats,
-    targets: Ints,
-    *,
-    ids: list[str],
-    mean_image: Floats,
-    seed: int = 0,
-    layers: tuple[str, ...] | None = None,
-    foils: Ints | None = None,
-) -> Question:
-    """Run the shared first pass; `layers` are those that Grad-CAM reads, by default the classifier's own choice."""
-    chosen = classifier.feature_layers if layers is None else layers
-    if foils is None:
-        first, against = classifier.differentiate(images, targets, chosen), None
-    else:
-        first, against = classifier.contrast(images, targets, foils, chosen)
-    return Question(classifier, images, targets, ids, seed, mean_image, first, foils, against)
-
-
 def gradient(question: Question) -> dict[str, Attribution]:
     """Derivative of the target's score by each pixel.
 
@@ -146,8 +52,7 @@ def grad_cam(question: Question, *, layers: tuple[str, ...] = ()) -> dict[str, A
 
     References: Selvaraju et al., "Grad-CAM" (2017).
     """
-    names = layers or tuple(question.first.features)
-    return {name: _grad_cam(question, name) for name in names}
+    return {name: _grad_cam(question, name) for name in layers or question.classifier.feature_layers}
 
 
 def smoothgrad(
@@ -265,13 +170,6 @@ def _grad_cam(question: Question, layer: str) -> Attribution:
         foils = question.against.feature_gradients[layer]
         contrast = Contrast(weigh(foils), weigh(slopes - foils))
     return Attribution(maps, {ALL_ZERO: _is_zero(maps)}, contrast=contrast)
-
-
-def _rows_of(one: Pass, rows: list[int]) -> Pass:
-    features, slopes = (
-        {layer: values[rows] for layer, values in kept.items()} for kept in (one.features, one.feature_gradients)
-    )
-    return Pass(one.scores[rows], one.gradient[rows], features, slopes)
 
 
 def _is_zero(maps: Floats) -> npt.NDArray[np.float64]:

@@ -24,13 +24,16 @@ class MethodRecord:
     """One explanation method as it was run."""
 
     name: str
-    status: Literal["ok", "off", "not_applicable", "error"]
+    status: Literal["ok", "off", "not_applicable", "error", "missing"]
+    """Missing where the audit ended before it was run."""
     reason: str | None
     options: dict[str, Any]
     summary: str
     reference: str
     diagnostics: dict[str, Measurement] = field(default_factory=dict)
     """The method's own checks: completeness residual, standard error, share of all-zero maps."""
+    trace: str = ""
+    """Traceback of what it threw, for who is to mend it."""
 
 
 @dataclass(frozen=True)

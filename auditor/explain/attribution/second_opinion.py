@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
-from auditor.explain.attribution.methods import Question
+from auditor.explain.attribution.question import Question
 from auditor.explain.attribution.record import Agreement
 from auditor.measure.intervals import mean_interval
 from auditor.subject.model.keras import KerasClassifier

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution, Question, ask
+from auditor.explain.attribution.question import Attribution, Question, ask, explain, layers_read
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.errors.maps import (
     Likeness,
@@ -162,8 +162,6 @@ def _explain(
 
 def _ask(inquiry: Inquiry, part: Cases) -> Question:
     """What the methods that are on need of the errors: targets are the predicted classes, foils the true ones."""
-    options = inquiry.attributions.get("grad_cam")
-    layers: tuple[str, ...] | None = () if options is None else tuple(options.get("layers", ())) or None
     return ask(
         inquiry.classifier,
         part.images,
@@ -171,15 +169,15 @@ def _ask(inquiry: Inquiry, part: Cases) -> Question:
         ids=part.ids,
         mean_image=inquiry.mean_image,
         seed=inquiry.seed,
-        layers=layers,
+        layers=layers_read(inquiry.attributions, inquiry.classifier),
         foils=part.true,
     )
 
 
 def _attributions(inquiry: Inquiry, question: Question) -> Iterator[tuple[str, str, Attribution]]:
-    for method, options in inquiry.attributions.items():
-        for variant, attribution in ATTRIBUTIONS[method](question, **options).items():
-            yield method, f"{method} ({variant})" if variant else method, attribution
+    for method in inquiry.attributions:
+        for variant, attribution in explain(method, question).items():
+            yield method.name, f"{method.name} ({variant})" if variant else method.name, attribution
 
 
 def _regions(inquiry: Inquiry, number: int, part: Cases, carries: Bools) -> list[Bools | None]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.errors import ModelError
-from auditor.explain.attribution.methods import ATTRIBUTIONS, Attribution, Question, ask
+from auditor.explain.attribution.question import Attribution, Method, Question, ask, explain, layers_read
 from auditor.explain.attribution.regions import lift
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.trust.sample import Sample
@@ -29,7 +29,7 @@ class Panel:
 
     inquiry: Inquiry
     sample: Sample
-    methods: list[str]
+    methods: list[Method]
     stages: int
     """Of the cascade."""
     draws: int
@@ -45,15 +45,12 @@ class Panel:
             self.sample.targets if targets is None else targets,
         )
         return {
-            f"{method} ({variant})" if variant else method: attribution
+            f"{method.name} ({variant})" if variant else method.name: attribution
             for method in self.methods
-            for variant, attribution in ATTRIBUTIONS[method](question, **self.inquiry.attributions[method]).items()
+            for variant, attribution in explain(method, question).items()
         }
 
     def _ask(self, classifier: Classifier, images: Floats, targets: Ints) -> Question:
-        layers: tuple[str, ...] | None = ()
-        if "grad_cam" in self.methods:
-            layers = tuple(self.inquiry.attributions["grad_cam"].get("layers", ())) or None
         inquiry = self.inquiry
         return ask(
             classifier,
@@ -62,7 +59,7 @@ class Panel:
             ids=self.sample.ids,
             mean_image=inquiry.mean_image,
             seed=inquiry.seed,
-            layers=layers,
+            layers=layers_read(self.methods, inquiry.classifier),
         )
 
     def is_costly(self) -> bool:
@@ -71,8 +68,7 @@ class Panel:
         question = one._ask(self.inquiry.classifier, one.sample.images, one.sample.targets)
         counted = _Counted(self.inquiry.classifier)
         for method in self.methods:
-            asked = replace(question, classifier=cast(Classifier, counted))
-            ATTRIBUTIONS[method](asked, **self.inquiry.attributions[method])
+            explain(method, replace(question, classifier=cast(Classifier, counted)))
         height, width, _ = self.inquiry.classifier.image_shape
         return counted.images * height * width >= _COSTLY
 

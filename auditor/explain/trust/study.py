@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from auditor.explain.attribution.methods import Attribution
+from auditor.explain.attribution.question import Attribution
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.trust.pixel_flipping import Course, Score, readings_of, record_readings
 from auditor.explain.trust.randomisation import Cascade, Panel, mean_of_known, region_lifts, run_cascade
@@ -86,9 +86,9 @@ def study_trust(
     sample = draw_sample(inquiry, images)
     if not len(sample):
         raise NotApplicableError("no image can be used")
-    whole = Panel(inquiry, sample, list(inquiry.attributions), stages, draws)
-    slow = [name for name in whole.methods if replace(whole, methods=[name]).is_costly()]
-    usual = replace(whole, methods=[name for name in whole.methods if name not in slow])
+    whole = Panel(inquiry, sample, inquiry.attributions, stages, draws)
+    slow = [method for method in whole.methods if replace(whole, methods=[method]).is_costly()]
+    usual = replace(whole, methods=[method for method in whole.methods if method not in slow])
     if costly_images is None:
         height, width, _ = inquiry.classifier.image_shape
         costly_images = LEAST_GROUPS if height * width <= _SMALL else 4

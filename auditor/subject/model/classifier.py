@@ -67,6 +67,10 @@ class Classifier(Protocol):
         """Layers fit for Grad-CAM, the usual choice first; empty where the model has no feature maps."""
 
     @property
+    def why_no_features(self) -> str:
+        """Why there are none; empty where there are some."""
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """All layers with feature maps, those fit for Grad-CAM first."""
 

@@ -48,7 +48,7 @@ class _Loaded:
 
 
 def load_classifier(
-    config: AuditConfig, image_shape: tuple[int, int, int] | None
+    config: AuditConfig, image_shape: tuple[int, int, int] | None, handed: Any = None
 ) -> tuple[KerasClassifier, ModelRecord]:
     """Load the model that a configuration names.
 
@@ -56,6 +56,8 @@ def load_classifier(
     ----------
     image_shape
         Height, width and channels of the data, for a model that leaves them open.
+    handed
+        The model itself, in place of one that the configuration names.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def load_classifier(
     preprocess, input_range = _preprocessing(config)
     classes = _class_names(config)
     try:
-        loaded = _load(config, classes, image_shape)
+        loaded = _load(config, classes, image_shape) if handed is None else _Loaded(handed)
         classifier = KerasClassifier(
             loaded.model,
             classes=classes,
