@@ -702,7 +702,7 @@ DAMAGED: dict[str, Row] = {
     "a function that returns no model": (
         loader("return 3"),
         "source",
-        "model.source: mine:load: returned int, wanted a keras.Model",
+        "model.source: mine:load: returned int, wanted a keras.Model or an auditor.Classifier",
     ),
     "a function that raises instead of a model": (
         loader("return {}['weights']"),

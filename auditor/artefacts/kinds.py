@@ -17,8 +17,9 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from pydantic import Field
 
 from auditor.artefacts.masks import Masks
-from auditor.config.file import ArtefactConfig, AuditConfig
+from auditor.config.file import AuditConfig
 from auditor.config.options import bind_options, dotted, suggest
+from auditor.config.sections import ArtefactConfig
 from auditor.errors import ConfigError, OptionError
 from auditor.subject.data.pictures import whole_files_only
 from auditor.subject.data.sample import Dataset, to_grey

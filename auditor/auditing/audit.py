@@ -7,22 +7,24 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from auditor.artefacts.describe import describe_artefact
 from auditor.artefacts.record import ArtefactRecord
 from auditor.auditing.opening import NOTHING, Handed, Subject, open_subject
-from auditor.auditing.plan import plan_methods
+from auditor.auditing.plan import describe_method, plan_methods
 from auditor.config.file import AuditConfig
 from auditor.errors import AuditError, MethodError
 from auditor.explain.attribution.exemplars import Case, Exhibits, explain_case
 from auditor.explain.attribution.methods import ALL_ZERO
 from auditor.explain.attribution.record import Agreement, MethodRecord
 from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.explain.table import STUDIES
 from auditor.measure.intervals import median_interval, share_interval
 from auditor.measure.ledger import NewArrays, Rows
+from auditor.measure.pieces import Piece, Told, check_pieces
 from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.provenance import describe_run
 from auditor.run.result import AuditResult, WorkUnit
@@ -82,7 +84,8 @@ def run_audit(
     findings = _judge(subject, seen, rule)
     exhibits = _begin_exhibits(subject, seen, findings)
     cases = _cases(subject, findings, seen, config) if plan.attributions else []
-    waiting = [*(f"maps: {case.artefact.name}" if case.artefact else "maps" for case in cases), *plan.studies]
+    waiting = [f"maps: {case.artefact.name}" if case.artefact else "maps" for case in cases]
+    waiting += [*plan.studies, *plan.sections]
     result = AuditResult(
         schema_version=SCHEMA_VERSION,
         title=config.report.title,
@@ -114,10 +117,10 @@ def run_audit(
         methods = [method for method in plan.attributions if method.name not in exhibits.failures]
         try:
             explain_case(exhibits, case, classifier, dataset, seen.mean_image, methods, seed=seed, level=rule.level)
-            result = _end(result, waiting[number], "done")
+            result = _end(result, waiting[number])
         except (Exception, SystemExit) as fault:  # the verdicts stand without explanations
             failure = MethodError(waiting[number], fault, traceback.format_exc())
-            result = _end(result, waiting[number], "error")
+            result = _end(result, waiting[number], failure)
             exhibits.failures |= {method.name: failure for method in methods if method.name not in exhibits.diagnostics}
         for method in methods:
             result = _end_method(result, method.name, exhibits.failures.get(method.name))
@@ -140,24 +143,37 @@ def run_audit(
             level=rule.level,
             progress=progress,
         )
-        result = _run_study(result, name, study, inquiry)
+        result = _run_study(result, name, study, inquiry, exhibits.arrays)
         exhibits.rows.extend(inquiry.rows)
         exhibits.arrays |= inquiry.arrays
         progress("studies", number + 1, len(plan.studies))
         keep(settle())
+    for name, section in plan.sections.items():
+        try:
+            pieces = check_pieces(section(settle().result, exhibits.arrays), exhibits.arrays)
+            result = _end(_tell(result, name, section, pieces), name)
+        except (Exception, SystemExit) as fault:
+            result = _end(result, name, MethodError(name, fault, traceback.format_exc()))
+        keep(settle())
     return settle()
 
 
-def _run_study(result: AuditResult, name: str, study: Callable[[Inquiry], Any], inquiry: Inquiry) -> AuditResult:
+def _run_study(
+    result: AuditResult, name: str, study: Callable[[Inquiry], Any], inquiry: Inquiry, kept: NewArrays
+) -> AuditResult:
     """The result with what a study found, or with why it found nothing.
 
     A method of attribution that fails in it fails alone, and the study is done without it.
     """
     try:
         found = study(inquiry)
-        return _end_method(_end(replace(result, **{name: found}), name, "done"), name)
+        if name in STUDIES:
+            result = replace(result, **{name: found})
+        else:
+            result = _tell(result, name, study, check_pieces(found, kept | inquiry.arrays))
+        return _end_method(_end(result, name), name)
     except NotApplicableError as obstacle:
-        ended = _end(result, name, "done")
+        ended = _end(result, name)
         return replace(ended, methods=_changed(ended.methods, name, status="not_applicable", reason=str(obstacle)))
     except (Exception, SystemExit) as fault:  # the verdicts stand without it
         inquiry.rows.clear()
@@ -165,13 +181,23 @@ def _run_study(result: AuditResult, name: str, study: Callable[[Inquiry], Any], 
         others = [method for method in inquiry.attributions if method.name != getattr(fault, "name", None)]
         if isinstance(fault, MethodError) and len(others) < len(inquiry.attributions):
             result = _end_method(result, fault.name, fault)
-            return _run_study(result, name, study, replace(inquiry, attributions=others))
-        return _end_method(_end(result, name, "error"), name, MethodError(name, fault, traceback.format_exc()))
+            return _run_study(result, name, study, replace(inquiry, attributions=others), kept)
+        failure = MethodError(name, fault, traceback.format_exc())
+        return _end_method(_end(result, name, failure), name, failure)
 
 
-def _end(result: AuditResult, unit: str, status: Literal["done", "error"]) -> AuditResult:
+def _tell(result: AuditResult, name: str, function: Callable[..., Any], pieces: list[Piece]) -> AuditResult:
+    """The result with what a function of the user's told, under the first sentence of its docstring."""
+    title, _ = describe_method(getattr(function, "func", function))
+    return replace(result, told=result.told | {name: Told(title.rstrip(".") or name, pieces)})
+
+
+def _end(result: AuditResult, unit: str, failure: MethodError | None = None) -> AuditResult:
     """The result with a unit of work ended."""
-    return replace(result, units=_changed(result.units, unit, status=status))
+    if failure is None:
+        return replace(result, units=_changed(result.units, unit, status="done"))
+    told = {"status": "error", "reason": failure.reason, "trace": failure.trace}
+    return replace(result, units=_changed(result.units, unit, **told))
 
 
 def _end_method(result: AuditResult, name: str, failure: MethodError | None = None) -> AuditResult:
@@ -189,7 +215,8 @@ def _changed(records: list[Record], name: str, **fields: Any) -> list[Record]:
 
 def _settled(result: AuditResult, exhibits: Exhibits) -> AuditResult:
     """The result with what was explained so far, and with what failed or is missing said."""
-    failures = dict.fromkeys(f"{each.name}: {each.reason}" for each in result.methods if each.status == "error")
+    ended: list[MethodRecord | WorkUnit] = [*result.methods, *result.units]
+    failures = dict.fromkeys(f"{each.name}: {each.reason}" for each in ended if each.status == "error")
     missing = [unit.name for unit in result.units if unit.status == "missing"]
     warnings = [*result.warnings, *(f"Explanations failed: {failure}" for failure in failures)]
     if missing:

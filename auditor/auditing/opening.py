@@ -12,6 +12,7 @@ from auditor.artefacts.kinds import Artefact, build_artefacts, find_carriers
 from auditor.config.file import AuditConfig
 from auditor.subject.data.sample import Dataset, open_dataset
 from auditor.subject.data.sources import Source, first_image_shape, open_source
+from auditor.subject.model.given import SCORES_ONLY, GivenClassifier
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.loading import load_classifier
 from auditor.subject.record import ModelRecord
@@ -23,7 +24,7 @@ Bools = npt.NDArray[np.bool_]
 class Subject:
     """What an audit is about, opened and checked, before anything is measured."""
 
-    classifier: KerasClassifier
+    classifier: KerasClassifier | GivenClassifier
     model: ModelRecord
     dataset: Dataset
     artefacts: list[Artefact]
@@ -64,4 +65,5 @@ def open_subject(config: AuditConfig, handed: Handed = NOTHING) -> Subject:
     artefacts = build_artefacts(config, classifier.image_shape, classifier.classes, dataset.masks)
     carriers = [find_carriers(artefact, dataset, classifier.classes) for artefact in artefacts]
     next(dataset.batches(1), None)
-    return Subject(classifier, model, dataset, artefacts, carriers)
+    scores_only = isinstance(classifier, GivenClassifier) and not classifier.differs
+    return Subject(classifier, model, dataset, artefacts, carriers, SCORES_ONLY if scores_only else None)

@@ -8,14 +8,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from auditor.config.file import AuditConfig, MethodConfig
+from auditor.config.file import AuditConfig
 from auditor.config.options import Function, bind_options
+from auditor.config.sections import MethodConfig
 from auditor.errors import OptionError
 from auditor.explain.attribution.question import Method
 from auditor.explain.attribution.record import MethodRecord
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.table import CHECKS, METHODS, STUDIES
-from auditor.subject.model.classifier import Classifier
+from auditor.measure.ledger import Arrays
+from auditor.measure.pieces import Piece
+from auditor.run.result import AuditResult
+from auditor.subject.model.classifier import Explainable
+
+Section = Callable[[AuditResult, Arrays], list[Piece]]
+"""Tells, of a result and its arrays, what a section of the report shows."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +32,13 @@ class Plan:
     attributions: list[Method]
     studies: dict[str, Callable[[Inquiry], Any]]
     """By name, with their options bound."""
+    sections: dict[str, Section]
+    """Of the user's own, by name."""
     records: list[MethodRecord]
     """Of every method there is; those that are to be run are `missing` as yet."""
 
 
-def plan_methods(config: AuditConfig, classifier: Classifier, why_no_gradients: str | None = None) -> Plan:
+def plan_methods(config: AuditConfig, classifier: Explainable, why_no_gradients: str | None = None) -> Plan:
     """The methods that a configuration switches on, and why the others are not run.
 
     Raises
@@ -37,7 +46,7 @@ def plan_methods(config: AuditConfig, classifier: Classifier, why_no_gradients: 
     ConfigError
         An option is wrong, or asks for what the model lacks; or a function of the user's is no method.
     """
-    plan = Plan([], {}, [])
+    plan = Plan([], {}, _sections(config), [])
     users = {name: config.function(("methods", name), name) for name in config.methods if name not in METHODS}
     for name, function in (METHODS | users).items():
         section = config.methods.get(name, MethodConfig())
@@ -70,6 +79,11 @@ def plan_methods(config: AuditConfig, classifier: Classifier, why_no_gradients: 
     return plan
 
 
+def _sections(config: AuditConfig) -> dict[str, Section]:
+    names = enumerate(config.report.sections)
+    return {name: config.function(("report", "sections", number), name) for number, name in names}
+
+
 def describe_method(function: Function) -> tuple[str, str]:
     """First sentence and reference of a method, from its docstring."""
     text = inspect.getdoc(function) or ""
@@ -90,7 +104,7 @@ def _asks_the_model(function: Function) -> bool:
 
 
 def _refuse_what_the_model_lacks(
-    config: AuditConfig, classifier: Classifier, name: str, options: Mapping[str, Any]
+    config: AuditConfig, classifier: Explainable, name: str, options: Mapping[str, Any]
 ) -> None:
     """At once, not after all that is measured first."""
     try:

@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from auditor.config.file import AuditConfig, DataConfig, ModelConfig
+from auditor.config.file import AuditConfig
 from auditor.config.options import describe_options, is_function_spec
+from auditor.config.sections import DataConfig, ModelConfig
 from auditor.errors import ConfigError, DataError
 from auditor.explain.table import METHODS, STUDIES
 from auditor.report.templates import open_templates
 from auditor.subject.data.pictures import CorruptImageError
 from auditor.subject.data.sample import Dataset, open_dataset
 from auditor.subject.data.sources import Source, first_image_shape, open_source
-from auditor.subject.model.classifier import predicted_classes
-from auditor.subject.model.keras import KerasClassifier
+from auditor.subject.model.classifier import Classifier, predicted_classes
 from auditor.subject.model.loading import load_classifier
 from auditor.subject.population import is_correct
 from auditor.subject.record import ModelRecord
@@ -150,7 +150,7 @@ def _look_at(source: Source) -> _Look:
     return _Look(len(wanted), sizes, unreadable)
 
 
-def _load(config: AuditConfig, shape: tuple[int, int, int] | None) -> tuple[AuditConfig, KerasClassifier, ModelRecord]:
+def _load(config: AuditConfig, shape: tuple[int, int, int] | None) -> tuple[AuditConfig, Classifier, ModelRecord]:
     """The model, fed with the first of the usual ranges where neither it nor the configuration tells one."""
     try:
         return config, *load_classifier(config, shape)
@@ -161,7 +161,7 @@ def _load(config: AuditConfig, shape: tuple[int, int, int] | None) -> tuple[Audi
     return config, *load_classifier(config, shape)
 
 
-def _names_in(source: Source, classifier: KerasClassifier) -> tuple[str, ...] | None:
+def _names_in(source: Source, classifier: Classifier) -> tuple[str, ...] | None:
     """The class names of the data, in the order of the alphabet, where the model has just as many classes."""
     given = [label for label in source.labels or () if label is not None]
     if classifier.output == "multilabel" or not all(isinstance(label, str) for label in given):
@@ -171,7 +171,7 @@ def _names_in(source: Source, classifier: KerasClassifier) -> tuple[str, ...] | 
     return tuple(names) if are_new else None
 
 
-def _open(config: AuditConfig, source: Source, classifier: KerasClassifier, limit: int | str) -> Dataset:
+def _open(config: AuditConfig, source: Source, classifier: Classifier, limit: int | str) -> Dataset:
     try:
         return open_dataset(
             _with(config, "data", limit=limit),
@@ -185,7 +185,7 @@ def _open(config: AuditConfig, source: Source, classifier: KerasClassifier, limi
         raise DataError(f"{fault}{hint}") from None
 
 
-def _are_right(classifier: KerasClassifier, sample: Dataset) -> Bools:
+def _are_right(classifier: Classifier, sample: Dataset) -> Bools:
     """Whether each labelled image of the sample that can be read is predicted rightly."""
     found = [np.zeros(0, bool)]
     for batch in sample.batches(64, np.flatnonzero(sample.labelled).tolist()):

@@ -119,9 +119,7 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     subject = open_subject(settings)
     height, width, channels = subject.classifier.image_shape
     click.echo(f"{config}: in order")
-    click.echo(
-        f"model: {subject.model.structure}, {len(subject.classifier.classes)} classes, {subject.classifier.head}"
-    )
+    click.echo(f"model: {subject.model.structure}, {len(subject.classifier.classes)} classes, {subject.model.head}")
     click.echo(f"images: {len(subject.dataset)} of {subject.dataset.available}, {width} x {height} x {channels}")
     for artefact, carriers in zip(subject.artefacts, subject.carriers, strict=True):
         target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]

@@ -12,6 +12,7 @@ import click
 
 from auditor.cli.terminal import print_reports, print_warnings
 from auditor.errors import AuditError, ConfigError
+from auditor.run.files import REPORTS
 
 if TYPE_CHECKING:
     from auditor.run.index import Listing
@@ -47,7 +48,7 @@ _TEMPLATES = click.option(
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(["html", "pdf", "junit", "sarif", "markdown"]),
+    type=click.Choice(list(REPORTS)),
     multiple=True,
     help="Only this; may be given several times.",
 )

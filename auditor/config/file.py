@@ -1,4 +1,4 @@
-"""Reads `audit.toml` into a frozen `AuditConfig`; the only place for defaults of the audit itself."""
+"""Reads `audit.toml` into a frozen `AuditConfig`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pydantic
 from pydantic import Field
@@ -23,155 +23,11 @@ from auditor.config.options import (
     to_json,
 )
 from auditor.config.places import Place, find_places, nearest_place
+from auditor.config.sections import ArtefactConfig, Document, MethodConfig
 from auditor.errors import ConfigError, OptionError
 
-_Name = Annotated[str, Field(min_length=1)]
-_Format = Literal["html", "pdf", "junit", "sarif", "markdown"]
-_Fill = Literal["mean", "blur", "inpaint"]
 
-
-class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
-
-
-class ModelConfig(_Section):
-    """The classifier to audit."""
-
-    source: _Name
-    """A `.keras` or `.h5` file, the folder of a SavedModel, `keras.applications:NAME`, or `package.module:function`
-    returning a Keras model."""
-    labels: str | tuple[_Name, ...] | None = None
-    """A text file with a class name per line, the names themselves, or `imagenet` for the 1000 classes of ImageNet-1k;
-    without it classes are called by their number."""
-    preprocess: _Name = "none"
-    """`package.module:function`, applied to float images in [0, 255]; or `none`, and pixels are fed to the model in the
-    range that `input_range` or the model's own Rescaling or Normalization tells."""
-    input_range: tuple[float, float] | None = None
-    """The pixel range that the model expects, for example [0, 1]; needed where the model does not tell it."""
-    output: Literal["auto", "softmax", "binary", "multilabel"] = "auto"
-    weights: _Name | None = None
-    """Of a model of `keras.applications`: a `.weights.h5`, `.h5` or `.keras` file, or `imagenet`, which is fetched."""
-    signature: _Name = "serving_default"
-    """Of a SavedModel: the signature to audit, one image in and the scores of the classes out."""
-    trust: bool = False
-    """Load layers that carry Python code (Lambda), and SavedModels whose operations may reach files, the network or
-    Python. Only for a model whose origin you trust."""
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = 64
-
-    @pydantic.field_validator("input_range")
-    @classmethod
-    def _rises(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
-        if limits is not None and limits[0] >= limits[1]:
-            raise ValueError("the lower end first, then the higher")
-        return limits
-
-
-class DataConfig(_Section):
-    """The images to audit with."""
-
-    source: _Name
-    """An `.npz`, a `.csv` or `.parquet` manifest, a folder of pictures, or `package.module:function`."""
-    limit: Annotated[int, Field(ge=1)] | Literal["all"] = 500
-    """Size of the seeded, class-balanced sample, or `all`."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    fit: Literal["exact", "resize", "crop"] = "exact"
-    """What to do with images of another size than the model's: refuse, resize, or resize and crop the centre."""
-    max_corrupt: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """A larger share of unreadable images ends the audit."""
-
-
-class ArtefactConfig(_Section):
-    """One suspected shortcut; further keys are the options of its kind."""
-
-    model_config = pydantic.ConfigDict(extra="allow")
-
-    name: _Name
-    kind: _Name
-    target: _Name | None = None
-    present: _Name = "none"
-    """Which images carry it already: `none`, `all`, `class:NAME`, or an array of the npz or a column of the manifest
-    that says so of each."""
-    controls: tuple[_Name, ...] = ()
-    """Pictures of innocent content, put where the artefact is; they enter the verdict."""
-    variants: tuple[_Name, ...] = ()
-    """Pictures like the artefact, put where it is: they say how general a shortcut is and never decide."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of the kind."""
-        return dict(self.model_extra or {})
-
-
-class MethodConfig(_Section):
-    """One method of explanation; further keys are its options."""
-
-    model_config = pydantic.ConfigDict(extra="allow")
-
-    enabled: bool = True
-    on: Literal["all", "exemplars"] = "all"
-    """All images that are explained, or only those shown with their maps: for methods that take long."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options of the method."""
-        return dict(self.model_extra or {})
-
-
-class InterventionsConfig(_Section):
-    """How artefacts are taken out."""
-
-    fills: Annotated[tuple[_Fill, ...], Field(min_length=1)] = ("mean", "blur", "inpaint")
-
-
-class ExplainConfig(_Section):
-    """How many images are explained."""
-
-    images: Annotated[int, Field(ge=1)] = 48
-    """Images per artefact whose attributions are measured in the region."""
-    exemplars: Annotated[int, Field(ge=0, le=64)] = 6
-    """Images per artefact shown in the report with all their maps."""
-
-
-class VerdictConfig(_Section):
-    """The rule of the verdict."""
-
-    margin: Annotated[float, Field(gt=0)] = 0.5
-    """The smallest effect that matters, in log-odds."""
-    margin_sd: Annotated[float, Field(ge=0)] = 0.1
-    """The same in standard deviations of the score over the images; the larger of both counts."""
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
-    min_groups: Annotated[int, Field(ge=2)] = 12
-    """Fewer independent groups of images are inconclusive."""
-
-
-class ReportConfig(_Section):
-    """Where the report goes and what it is called."""
-
-    output: _Name = "reports"
-    formats: Annotated[tuple[_Format, ...], Field(min_length=1)] = ("html", "pdf")
-    """`html` and `pdf` are the report; `junit`, `sarif` and `markdown` stand beside it for other tools."""
-    pictures: Literal["all", "thumbnails", "none"] = "all"
-    """How much the page shows of the audited images: all, pictures of at most 32 pixels a side, or none, with
-    pseudonyms for the images."""
-    title: _Name = "Shortcut audit"
-    preface: str = ""
-    """A paragraph of your own under the title, for example what the model is for."""
-    templates: str = ""
-    """A folder of templates of your own, which go before the built-in ones of the same name; see docs/templates.md."""
-
-
-class _Document(_Section):
-    model: ModelConfig
-    data: DataConfig
-    artefacts: tuple[ArtefactConfig, ...] = ()
-    methods: dict[str, MethodConfig] = Field(default_factory=dict)
-    interventions: InterventionsConfig = InterventionsConfig()
-    explain: ExplainConfig = ExplainConfig()
-    verdict: VerdictConfig = VerdictConfig()
-    report: ReportConfig = ReportConfig()
-
-
-class AuditConfig(_Document):
+class AuditConfig(Document):
     """A whole `audit.toml`, checked, with the file that it came from."""
 
     file: Path
@@ -232,15 +88,41 @@ def read_config(
         raise ConfigError(f"{file}:{line}:{column}: not TOML: {message}") from None
     places = find_places(text)
     overridden = dict.fromkeys((_override(data, item) for item in overrides), "--set")
+    return check_config(data, file, places, overridden, kinds=kinds, methods=methods)
+
+
+def check_config(
+    data: dict[str, Any],
+    file: Path,
+    places: dict[KeyPath, Place],
+    overridden: dict[KeyPath, str],
+    *,
+    kinds: Mapping[str, Function],
+    methods: Mapping[str, Function],
+) -> AuditConfig:
+    """Check the values of a configuration, wherever they came from.
+
+    Parameters
+    ----------
+    file
+        Paths are relative to its folder, and functions are found there.
+    overridden
+        Keys that came otherwise, and what to name as their place; the empty key stands for all of them.
+
+    Raises
+    ------
+    ConfigError
+        All faults at once, a line each.
+    """
     faults = {path: [message] for path, message in _rename_methods(data)}
     places = {_today(path): place for path, place in places.items()}
     overridden = {_today(path): option for path, option in overridden.items()}
     config = None
     try:
-        document = _Document.model_validate_json(to_json(data), strict=True)
+        document = Document.model_validate_json(to_json(data), strict=True)
         config = AuditConfig(**dict(document), file=file, places=places, overridden=overridden)
     except pydantic.ValidationError as error:
-        for path, message in explain_faults(error, _Document, data):
+        for path, message in explain_faults(error, Document, data):
             faults.setdefault(path, []).append(message)
     for path, message in _option_faults(data, file.parent, kinds, methods):
         faults.setdefault(path, []).append(message)
@@ -257,7 +139,7 @@ def read_config(
 
 def config_schema() -> dict[str, Any]:
     """JSON schema of `audit.toml`."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_Document.model_json_schema()}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
 
 
 _RENAMED = {"activation_maximisation": "optima", "contrastive": "errors"}
@@ -288,11 +170,17 @@ def _option_faults(
     sections = data.get("methods")
     for name, options in sections.items() if isinstance(sections, dict) else ():
         path: KeyPath = ("methods", name)
-        if name not in methods:
-            faults.append((path, f"unknown method{suggest(name, list(methods))}"))
-        elif isinstance(options, dict):
-            own = {k: v for k, v in options.items() if k not in MethodConfig.model_fields}
-            faults += find_option_faults(methods[name], own, path)
+        function = methods.get(name)
+        try:
+            if function is None and is_function_spec(name):
+                function = import_function(name, folder)
+            if function is None:
+                faults.append((path, f"unknown method{suggest(name, [*methods, 'package.module:function'])}"))
+            elif isinstance(options, dict):
+                own = {k: v for k, v in options.items() if k not in MethodConfig.model_fields}
+                faults += find_option_faults(function, own, path)
+        except OptionError as error:
+            faults.append((path, error.message))
     entries = data.get("artefacts")
     seen: set[str] = set()
     for index, entry in enumerate(entries if isinstance(entries, list) else []):

@@ -12,7 +12,7 @@ from auditor.explain.attribution.question import Method
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.sample import Dataset
-from auditor.subject.model.classifier import Bools, Classifier, Floats, Ints
+from auditor.subject.model.classifier import Bools, Explainable, Floats, Ints
 from auditor.subject.population import Population
 
 
@@ -24,7 +24,7 @@ class NotApplicableError(Exception):
 class Inquiry:
     """The audited model and images, what is known of the artefacts, and where a study puts what it finds."""
 
-    classifier: Classifier
+    classifier: Explainable
     dataset: Dataset
     images: Population
     """All usable images as they came: where they stand in the data set, scores, predictions, labels, groups."""

@@ -12,7 +12,7 @@ from auditor.explain.errors.study import study_errors
 from auditor.explain.optima.objectives import find_features
 from auditor.explain.optima.study import study_optima
 from auditor.explain.trust.study import study_trust
-from auditor.subject.model.classifier import Classifier
+from auditor.subject.model.classifier import Explainable
 
 STUDIES: dict[str, Callable[..., Any]] = {
     "trust": study_trust,
@@ -23,7 +23,7 @@ STUDIES: dict[str, Callable[..., Any]] = {
 """Plain functions of an `Inquiry`; their keyword-only parameters are their options. What they return is the field of
 the same name in `AuditResult`."""
 
-CHECKS: dict[str, Callable[[Classifier, Mapping[str, Any]], object]] = {
+CHECKS: dict[str, Callable[[Explainable, Mapping[str, Any]], object]] = {
     "optima": lambda classifier, options: find_features(classifier, options["features"]),
     "counterfactual": lambda classifier, options: find_pairs(classifier, options["pairs"]),
 }

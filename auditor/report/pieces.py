@@ -1,4 +1,4 @@
-"""Pieces on the page: sections of a user's own, and what `templates/pieces.html.j2` draws any piece with."""
+"""Pieces on the page: what `templates/pieces.html.j2` draws any piece with."""
 
 from __future__ import annotations
 
@@ -13,14 +13,9 @@ from markupsafe import Markup
 from auditor.errors import ReportError
 from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
-from auditor.measure.pieces import Curves, IntervalPlot, Picture, Piece, Remark, Told, check_pieces
+from auditor.measure.pieces import Curves, IntervalPlot, Picture
 from auditor.report import pictures, plots
-from auditor.report.presentable import make_visible
 from auditor.report.words import figure
-from auditor.run.result import AuditResult
-
-Section = Callable[[AuditResult, Arrays], list[Piece]]
-"""A section of a user's own; it is given what the report may show of a run, and no more of its pictures than that."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +24,6 @@ class Shown:
 
     uri: str
     layer: pictures.HeatLayer | None = None
-
-
-def tell_section(title: str, section: Section, result: AuditResult, arrays: Arrays) -> Told:
-    """What a user's own function tells of a run, under a title; where it fails, why: the rest of the report stands."""
-    try:
-        return Told(title, check_pieces(section(result, arrays), arrays))
-    except Exception as fault:  # it may do whatever it likes
-        why = make_visible(f"{type(fault).__name__}: {fault}")
-        return Told(title, [Remark(f"This section could not be told: {why}", tone="warning")])
 
 
 def piece_functions(arrays: Arrays) -> dict[str, Callable[..., Any]]:

@@ -7,11 +7,10 @@ import contextlib
 import hashlib
 import os
 import platform
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup
@@ -23,7 +22,6 @@ from auditor.report.exports.formats import EXPORTS, export
 from auditor.report.fonts import describe_missing
 from auditor.report.page import view_result
 from auditor.report.pdf import NO_PDF, Pdf, PdfError, Request, render_pdf
-from auditor.report.pieces import Section, tell_section
 from auditor.report.pointers import point
 from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, make_visible, show_plainly, withhold
 from auditor.report.templates import BUILT_IN, OwnTemplates, read_own_templates, read_template, render_page
@@ -186,14 +184,8 @@ def view_page(
     run: str,
     pictures: Pictures,
     own: OwnTemplates = BUILT_IN,
-    sections: Mapping[str, Section] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """All variables that the templates of the report are given; `docs/templates.md` tells what they are.
-
-    Parameters
-    ----------
-    sections
-        A user's own, by their titles.
 
     Raises
     ------
@@ -202,7 +194,7 @@ def view_page(
     """
     result, arrays = show_plainly(*withhold(point(result), checked(arrays), pictures))
     view = view_result(result, arrays)
-    told = [tell_section(title, section, result, arrays) for title, section in sections.items()]
+    told = list(result.told.values())
     view["told"] |= {f"told-{number}": part.pieces for number, part in enumerate(told)}
     at = next(at for at, (id, *_) in enumerate(SECTIONS) if id == "accuracy")
     listed = [*SECTIONS[:at], *((f"told-{n}", part.title, TOLD) for n, part in enumerate(told)), *SECTIONS[at:]]

@@ -99,7 +99,7 @@ def list_circumstances(result: AuditResult) -> Iterator[tuple[str, str | Measure
     model, data, provenance = result.model, result.data, result.provenance
     yield "model", model.source
     yield "model, SHA-256", model.sha256 or "–"
-    yield "model, structure", f"{model.structure}, {model.parameters} parameters"
+    yield "model, structure", f"{model.structure}, {'–' if model.parameters is None else model.parameters} parameters"
     yield "model, classes", ", ".join(model.classes)
     yield "model, head", model.head
     yield "data", data.source

@@ -18,15 +18,16 @@ PAGE, PDF = "report.html", "report.pdf"
 FOLDER, BUNDLE = "report_pictures", "report.zip"
 """Where the pictures of a large page lie, and the archive of both."""
 
-FORMATS = {
+REPORTS = {
     "html": PAGE,
     "pdf": PDF,
     "junit": "report.junit.xml",
     "sarif": "report.sarif",
     "markdown": "report.md",
-    "csv": "rows.csv",
-    "parquet": ROWS,
 }
+"""Format of a report -> its file."""
+
+FORMATS = {**REPORTS, "csv": "rows.csv", "parquet": ROWS}
 """Format -> the file that a run is written to in it."""
 
 _PICTURE = re.compile(r"[0-9a-f]{20}\.(jpeg|png)")

@@ -16,6 +16,7 @@ from auditor.explain.counterfactual.record import CounterfactualRecord
 from auditor.explain.errors.record import ErrorsRecord
 from auditor.explain.optima.record import OptimaRecord
 from auditor.explain.trust.record import TrustRecord
+from auditor.measure.pieces import Told
 from auditor.run.migrate import SCHEMA_VERSION, migrate
 from auditor.run.provenance import Provenance
 from auditor.subject.record import DataRecord, ModelRecord
@@ -29,6 +30,10 @@ class WorkUnit:
     name: str
     status: Literal["done", "missing", "error"]
     """Missing where the audit ended before it."""
+    reason: str = ""
+    """Why it failed ..."""
+    trace: str = ""
+    """... and the traceback of what it threw."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class AuditResult:
     optima: OptimaRecord | None = None
     counterfactual: CounterfactualRecord | None = None
     errors: ErrorsRecord | None = None
+    told: dict[str, Told] = field(default_factory=dict)
+    """What studies and sections of a user's own tell, by their names in `audit.toml`."""
     units: list[WorkUnit] = field(default_factory=list)
     """In the order of the audit; empty in runs from before there were any."""
 

@@ -41,7 +41,8 @@ class ModelRecord:
     """How scores were taken from the model's output."""
     output: Literal["softmax", "binary", "multilabel"]
     score: str
-    parameters: int
+    parameters: int | None
+    """Null of a classifier that does not tell."""
     feature_layers: list[str]
 
 

@@ -22,8 +22,7 @@ from auditor.measure.intervals import mean_interval, within
 from auditor.measure.ledger import Rows
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.data.sample import Dataset
-from auditor.subject.model.classifier import log_odds, predicted_classes
-from auditor.subject.model.keras import KerasClassifier
+from auditor.subject.model.classifier import Explainable, log_odds, predicted_classes
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -96,7 +95,7 @@ class _Explained:
 def explain_case(
     exhibits: Exhibits,
     case: Case,
-    classifier: KerasClassifier,
+    classifier: Explainable,
     dataset: Dataset,
     mean_image: Floats,
     methods: Sequence[Method],
@@ -143,7 +142,7 @@ def explain_case(
     _exhibit(exhibits, case, classifier, dataset, sitting, shown, explained, targets)
 
 
-def _sit(case: Case, classifier: KerasClassifier, dataset: Dataset) -> _Sitting:
+def _sit(case: Case, classifier: Explainable, dataset: Dataset) -> _Sitting:
     positions = sorted([*case.carriers, *case.inserted])
     came = dataset.images(positions)
     is_carrier = [position in set(case.carriers) for position in positions]
@@ -168,7 +167,7 @@ def _sit(case: Case, classifier: KerasClassifier, dataset: Dataset) -> _Sitting:
 def _score(
     exhibits: Exhibits,
     case: Case,
-    classifier: KerasClassifier,
+    classifier: Explainable,
     sitting: _Sitting,
     entry: _Explained,
     ids: list[str],
@@ -236,7 +235,7 @@ def _baseline_notes(baseline: Floats | None, images: Floats, masks: list[Bools |
 def _exhibit(
     exhibits: Exhibits,
     case: Case,
-    classifier: KerasClassifier,
+    classifier: Explainable,
     dataset: Dataset,
     sitting: _Sitting,
     rows: list[int],

@@ -17,14 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.errors import MethodError
-from auditor.subject.model.classifier import Classifier, Floats, Ints, Pass
+from auditor.subject.model.classifier import Explainable, Floats, Ints, Pass
 
 
 @dataclass(frozen=True)
 class Question:
     """Which images are explained for which targets, and what all methods share."""
 
-    classifier: Classifier
+    classifier: Explainable
     images: Floats
     """(n, h, w, c) in [0, 1]."""
     targets: Ints
@@ -93,7 +93,7 @@ class Attribution:
 
 
 def ask(
-    classifier: Classifier,
+    classifier: Explainable,
     images: Floats,
     targets: Ints,
     *,
@@ -127,7 +127,7 @@ class Method:
         return "layers" in inspect.signature(self.function).parameters
 
 
-def layers_read(methods: Iterable[Method], classifier: Classifier) -> tuple[str, ...]:
+def layers_read(methods: Iterable[Method], classifier: Explainable) -> tuple[str, ...]:
     """The layers whose features a first pass must bring for these methods."""
     named = (method.options.get("layers") or classifier.feature_layers for method in methods if method.reads_layers)
     return tuple(dict.fromkeys(chain.from_iterable(named)))

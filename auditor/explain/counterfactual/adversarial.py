@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, label
 
 from auditor.explain.counterfactual.search import Aim, margins
-from auditor.subject.model.classifier import Classifier, Floats
+from auditor.subject.model.classifier import Explainable, Floats
 
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -76,7 +76,7 @@ class Traits:
         return self.is_invisible | self.is_brittle
 
 
-def find_traits(classifier: Classifier, images: Floats, changed: Floats, aim: Aim) -> Traits:
+def find_traits(classifier: Explainable, images: Floats, changed: Floats, aim: Aim) -> Traits:
     """What the rule looks at, of images (n, h, w, c) and what they were changed to; two more passes forward."""
     changes = changed - images
     flat = changes.reshape(len(changes), -1).astype(np.float64)

@@ -16,7 +16,7 @@ from auditor.errors import OptionError
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.counterfactual.search import Aim, away_from, towards
 from auditor.explain.inquiry import Inquiry
-from auditor.subject.model.classifier import Classifier, Floats, Ints, predicted_classes
+from auditor.subject.model.classifier import Explainable, Floats, Ints, predicted_classes
 
 Bools = npt.NDArray[np.bool_]
 
@@ -212,7 +212,7 @@ def _correction(has: Bools, predicted: Bools) -> tuple[int, bool]:
     return (int(lacking[0]), False) if len(lacking) else (int(np.flatnonzero(predicted & ~has)[0]), True)
 
 
-def find_pairs(classifier: Classifier, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
+def find_pairs(classifier: Explainable, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
     """The numbers of the classes of each pair.
 
     Raises

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from auditor.subject.model.classifier import Classifier, Floats, Ints, Output
+from auditor.subject.model.classifier import Explainable, Floats, Ints, Output
 
 Doubles = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -89,7 +89,7 @@ class Counterfactuals:
 
 
 def find_counterfactuals(
-    classifier: Classifier,
+    classifier: Explainable,
     images: Floats,
     aim: Aim,
     *,
@@ -156,7 +156,7 @@ def margins(scores: Floats, aim: Aim, output: Output) -> tuple[Doubles, Floats]:
 class _Task:
     """Images with their aims, and where they may change."""
 
-    classifier: Classifier
+    classifier: Explainable
     images: Floats
     aim: Aim
     cost: Cost

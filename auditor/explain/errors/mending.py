@@ -15,7 +15,7 @@ from auditor.explain.errors.maps import replace_pixels
 from auditor.explain.errors.record import ContrastIntervention
 from auditor.measure.intervals import change_interval, missing, share_interval, spanning
 from auditor.measure.measurement import Measurement
-from auditor.subject.model.classifier import Classifier, Output, predicted_classes
+from auditor.subject.model.classifier import Explainable, Output, predicted_classes
 from auditor.subject.population import is_correct
 
 Floats = npt.NDArray[np.float32]
@@ -78,7 +78,7 @@ class Trial:
 
 
 def try_artefact(
-    classifier: Classifier,
+    classifier: Explainable,
     artefact: Artefact,
     target: int | None,
     *,
@@ -142,7 +142,7 @@ def measure_margins(predicted: Floats, true: Floats, output: Output) -> Floats:
 
 
 def replace_strongest(
-    classifier: Classifier, errors: Cases, masks: dict[str, Bools], fills: tuple[str, ...], margins: Floats
+    classifier: Explainable, errors: Cases, masks: dict[str, Bools], fills: tuple[str, ...], margins: Floats
 ) -> dict[str, tuple[Bools, Floats]]:
     """What is left of errors without some of their pixels, by the name of the masks (n, h, w).
 
@@ -165,7 +165,7 @@ def replace_strongest(
 
 
 def _take_out(
-    classifier: Classifier, artefact: Artefact, errors: Cases, fills: tuple[str, ...]
+    classifier: Explainable, artefact: Artefact, errors: Cases, fills: tuple[str, ...]
 ) -> tuple[dict[str, Outcome], dict[str, Outcome], int]:
     """Outcomes of every way of removal and of its placebo, and how many errors have no region to take it from."""
     overlay = artefact.appearance if isinstance(artefact.appearance, Overlay) else None
@@ -189,7 +189,7 @@ def _take_out(
     return removals, placebos, len(errors) - len(rows)
 
 
-def _put_in(classifier: Classifier, overlay: Overlay, controls: dict[str, list[Edit]], cases: Cases) -> list[Outcome]:
+def _put_in(classifier: Explainable, overlay: Overlay, controls: dict[str, list[Edit]], cases: Cases) -> list[Outcome]:
     """Outcomes of inserting an artefact, and then of every kind of innocent edit: the mean over its draws."""
     found = [Outcome("inserted", cases, _is_right(classifier, insert(cases.images, overlay), cases))]
     for name, edits in controls.items():
@@ -208,7 +208,7 @@ def _compare(outcomes: list[Outcome], level: float, *, broken: bool = False) -> 
     return [with_it.measure(level, broken=broken), strongest, spanning(leads)]
 
 
-def _follow(classifier: Classifier, overlay: Overlay, cases: Cases) -> tuple[dict[str, int], Cases]:
+def _follow(classifier: Explainable, overlay: Overlay, cases: Cases) -> tuple[dict[str, int], Cases]:
     """What images that an artefact breaks are predicted as, and those with one class in place of another, with it."""
     with_it = insert(cases.images, overlay)
     if not len(cases):
@@ -231,7 +231,7 @@ def _by_id(outcomes: list[Outcome], decide: Callable[[Iterable[bool]], bool]) ->
     return {name: decide(bool(outcome.right[row]) for outcome in outcomes) for row, name in enumerate(names)}
 
 
-def _is_right(classifier: Classifier, images: Floats, cases: Cases) -> Floats:
+def _is_right(classifier: Explainable, images: Floats, cases: Cases) -> Floats:
     if not len(cases):
         return np.zeros(0, np.float32)
     predicted = predicted_classes(classifier.scores(images), classifier.output)

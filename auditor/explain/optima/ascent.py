@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from auditor.explain.optima.parametrisation import Parametrisation
 from auditor.measure.seeds import keyed_generator
-from auditor.subject.model.classifier import Classifier, Floats, Ints
+from auditor.subject.model.classifier import Explainable, Floats, Ints
 
 _WARPS = 16
 """Turns and scalings that one ascent chooses from at every step."""
@@ -88,7 +88,7 @@ class Ascent:
 
 
 def ascend(
-    classifier: Classifier,
+    classifier: Explainable,
     objective: Objective,
     parametrisation: Parametrisation,
     parameters: Floats,
@@ -139,7 +139,7 @@ def ascend(
     return Ascent(images, values, snapshots, curve)
 
 
-def evaluate(classifier: Classifier, objective: Objective, images: Floats) -> npt.NDArray[np.float64]:
+def evaluate(classifier: Explainable, objective: Objective, images: Floats) -> npt.NDArray[np.float64]:
     """The objective (n,) at images (n, h, w, c)."""
     seen = classifier.linearise(images, objective.layers)
     return objective.judge(seen.scores, seen.features).values
@@ -240,7 +240,7 @@ class _Climb:
         return point + rate * mean / (spread + np.float32(1e-8))
 
 
-def _slopes(classifier: Classifier, objective: Objective, images: Floats) -> Floats:
+def _slopes(classifier: Explainable, objective: Objective, images: Floats) -> Floats:
     if objective.targets is not None:
         return classifier.differentiate(images, objective.targets).gradient
     seen = classifier.linearise(images, objective.layers)

@@ -18,7 +18,7 @@ from auditor.errors import OptionError
 from auditor.explain.optima.ascent import Judgement, Objective
 from auditor.explain.optima.parametrisation import Parametrisation
 from auditor.measure.seeds import keyed_generator
-from auditor.subject.model.classifier import Classifier, Floats, Ints, Output, log_odds
+from auditor.subject.model.classifier import Explainable, Floats, Ints, Output, log_odds
 
 Array = npt.NDArray[np.float64]
 
@@ -141,7 +141,7 @@ def parse_feature(text: str) -> Feature:
     return Feature(layer, int(channel), None if row is None else (int(row), int(column)))
 
 
-def find_features(classifier: Classifier, texts: Sequence[str]) -> list[Feature]:
+def find_features(classifier: Explainable, texts: Sequence[str]) -> list[Feature]:
     """The features that options name, checked against the classifier.
 
     Raises

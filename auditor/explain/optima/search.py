@@ -25,7 +25,7 @@ from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.pictures import to_pixels
-from auditor.subject.model.classifier import Classifier, Floats, Ints, log_odds, predicted_classes
+from auditor.subject.model.classifier import Explainable, Floats, Ints, log_odds, predicted_classes
 
 Array = npt.NDArray[np.float64]
 ClassObjective = Literal["logit", "log_odds", "probability"]
@@ -76,7 +76,7 @@ class Bench:
     """(n,): where the sample stands in the inquiry's images."""
     covariance: Array
     """(c, c) of the colours of the sample."""
-    _sized: dict[int, Classifier] = field(default_factory=dict)
+    _sized: dict[int, Explainable] = field(default_factory=dict)
 
     def climb_classes(
         self, way: Way, targets: Ints, restarts: Ints, keep: Collection[int] = (), watch: Collection[int] = ()
@@ -145,7 +145,7 @@ class Bench:
             )
         return _join(parts)
 
-    def sized(self, size: int) -> Classifier:
+    def sized(self, size: int) -> Explainable:
         if size not in self._sized:
             self._sized[size] = self.inquiry.classifier.sized(size)
         return self._sized[size]

@@ -15,7 +15,7 @@ from auditor.explain.attribution.regions import lift
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.trust.sample import Sample
 from auditor.explain.trust.sanity import read_map, similarities, spread_over_depth
-from auditor.subject.model.classifier import Classifier, Floats, Ints, Pass
+from auditor.subject.model.classifier import Explainable, Floats, Ints, Pass
 
 Doubles = npt.NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Panel:
     """Of random weights."""
 
     def explain(
-        self, classifier: Classifier | None = None, *, images: Floats | None = None, targets: Ints | None = None
+        self, classifier: Explainable | None = None, *, images: Floats | None = None, targets: Ints | None = None
     ) -> dict[str, Attribution]:
         """Attributions by method and variant: of the audited model for the sample, or else as told."""
         question = self._ask(
@@ -50,7 +50,7 @@ class Panel:
             for variant, attribution in explain(method, question).items()
         }
 
-    def _ask(self, classifier: Classifier, images: Floats, targets: Ints) -> Question:
+    def _ask(self, classifier: Explainable, images: Floats, targets: Ints) -> Question:
         inquiry = self.inquiry
         return ask(
             classifier,
@@ -68,7 +68,7 @@ class Panel:
         question = one._ask(self.inquiry.classifier, one.sample.images, one.sample.targets)
         counted = _Counted(self.inquiry.classifier)
         for method in self.methods:
-            explain(method, replace(question, classifier=cast(Classifier, counted)))
+            explain(method, replace(question, classifier=cast(Explainable, counted)))
         height, width, _ = self.inquiry.classifier.image_shape
         return counted.images * height * width >= _COSTLY
 
@@ -153,7 +153,7 @@ def region_lifts(heat: Floats, sample: Sample) -> Doubles:
 class _Counted:
     """A classifier that counts the images that it is differentiated at."""
 
-    def __init__(self, classifier: Classifier) -> None:
+    def __init__(self, classifier: Explainable) -> None:
         self._classifier = classifier
         self.images = 0
 

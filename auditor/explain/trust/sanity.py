@@ -18,7 +18,7 @@ from skimage.metrics import structural_similarity
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.trust.record import Outcome, TrustCriterion
 from auditor.measure.measurement import Measurement
-from auditor.subject.model.classifier import Classifier, Floats, Ints, log_odds
+from auditor.subject.model.classifier import Explainable, Floats, Ints, log_odds
 
 Doubles = npt.NDArray[np.float64]
 Reading = Literal["absolute", "signed", "positive", "smoothed"]
@@ -114,7 +114,7 @@ def cell_side(height: int, width: int) -> int:
 
 
 def walk(
-    classifier: Classifier,
+    classifier: Explainable,
     images: Floats,
     targets: Ints,
     order: Floats,

@@ -48,7 +48,7 @@ class Linearisation:
 
 
 class Classifier(Protocol):
-    """What the audit needs of a model."""
+    """All that a verdict needs of a model: anything with these can be audited."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -62,23 +62,31 @@ class Classifier(Protocol):
     def output(self) -> Output:
         """Whether the classes exclude each other (softmax), are two (binary) or independent (multilabel)."""
 
+    def scores(self, images: Floats) -> Floats:
+        """Scores (n, classes) of images (n, height, width, channels) in [0, 1]."""
+
+
+class Differentiable(Classifier, Protocol):
+    """What explanations need besides: gradients, and the features of layers where there are any."""
+
     @property
     def feature_layers(self) -> tuple[str, ...]:
         """Layers fit for Grad-CAM, the usual choice first; empty where the model has no feature maps."""
 
+    def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
+        """Scores, and the derivatives of each image's own target score, targets (n,), from one pass."""
+
+
+class Explainable(Differentiable, Protocol):
+    """All that explanations ask for; what a `Differentiable` lacks of it is made of what it has."""
+
     @property
     def why_no_features(self) -> str:
-        """Why there are none; empty where there are some."""
+        """Why there are no feature layers; empty where there are some."""
 
     @property
     def layers(self) -> tuple[str, ...]:
         """All layers with feature maps, those fit for Grad-CAM first."""
-
-    def scores(self, images: Floats) -> Floats:
-        """Scores (n, classes) of images (n, height, width, channels) in [0, 1]."""
-
-    def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
-        """Scores, and the derivatives of each image's own target score, targets (n,), from one pass."""
 
     def contrast(self, images: Floats, targets: Ints, foils: Ints, layers: tuple[str, ...] = ()) -> tuple[Pass, Pass]:
         """What `differentiate` gives for the targets (n,) and for the foils (n,), from one forward pass."""
@@ -94,10 +102,10 @@ class Classifier(Protocol):
     def why_no_weights(self) -> str:
         """Why there are none; empty where there are some."""
 
-    def randomised(self, layers: tuple[str, ...], seed: int) -> AbstractContextManager[Classifier]:
+    def randomised(self, layers: tuple[str, ...], seed: int) -> AbstractContextManager[Explainable]:
         """The model with the weights of these layers permuted, keyed by seed and layer, while the context is open."""
 
-    def sized(self, batch_size: int) -> Classifier:
+    def sized(self, batch_size: int) -> Explainable:
         """The same classifier, made for calls with that many images: batches are padded to one size."""
 
 

@@ -24,7 +24,9 @@ import numpy as np
 from auditor.config.file import AuditConfig
 from auditor.config.options import is_function_spec, suggest
 from auditor.errors import ModelError, OptionError
+from auditor.subject.model.classifier import Explainable
 from auditor.subject.model.foreign import first_line
+from auditor.subject.model.given import GivenClassifier
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.saved_model import GRAPH_FILE, load_saved_model
 from auditor.subject.record import ModelRecord
@@ -49,7 +51,7 @@ class _Loaded:
 
 def load_classifier(
     config: AuditConfig, image_shape: tuple[int, int, int] | None, handed: Any = None
-) -> tuple[KerasClassifier, ModelRecord]:
+) -> tuple[KerasClassifier | GivenClassifier, ModelRecord]:
     """Load the model that a configuration names.
 
     Parameters
@@ -71,15 +73,22 @@ def load_classifier(
     classes = _class_names(config)
     try:
         loaded = _load(config, classes, image_shape) if handed is None else _Loaded(handed)
-        classifier = KerasClassifier(
-            loaded.model,
-            classes=classes,
-            image_shape=image_shape,
-            input_range=input_range,
-            preprocess=loaded.preprocess if preprocess is None and input_range is None else preprocess,
-            output=section.output,
-            batch_size=section.batch_size,
-        )
+        classifier: KerasClassifier | GivenClassifier
+        if isinstance(loaded.model, keras.Model):
+            classifier = KerasClassifier(
+                loaded.model,
+                classes=classes,
+                image_shape=image_shape,
+                input_range=input_range,
+                preprocess=loaded.preprocess if preprocess is None and input_range is None else preprocess,
+                output=section.output,
+                batch_size=section.batch_size,
+            )
+        else:
+            _refuse_preprocessing(config)
+            classifier = GivenClassifier(
+                loaded.model, classes=classes, image_shape=image_shape, batch_size=section.batch_size
+            )
         image = np.random.default_rng(0).random((1, *classifier.image_shape)).astype(np.float32)
         classifier.scores(image)  # as a graph, too, before the audit
     except ModelError as error:
@@ -276,10 +285,14 @@ def _hash_folder(folder: Path) -> str:
 def _call_user(config: AuditConfig, spec: str) -> Any:
     function = config.function(("model", "source"), spec)
     with _failing_as("failed"):
-        model = function()
-    if not isinstance(model, keras.Model):
-        raise ModelError(f"returned {type(model).__name__}, wanted a keras.Model")
-    return model
+        return function()
+
+
+def _refuse_preprocessing(config: AuditConfig) -> None:
+    """A classifier of the user's own does that itself."""
+    for key in ("preprocess", "input_range", "output"):
+        if getattr(config.model, key) not in ("none", None, "auto"):
+            raise OptionError(key, "lies inside a classifier of your own, and cannot be said here; leave it out")
 
 
 def _preprocessing(config: AuditConfig) -> tuple[Callable[[Any], Any] | None, tuple[float, float] | None]:
@@ -296,7 +309,7 @@ def _preprocessing(config: AuditConfig) -> tuple[Callable[[Any], Any] | None, tu
     return None, section.input_range
 
 
-def _refuse_unknown_layers(config: AuditConfig, classifier: KerasClassifier) -> None:
+def _refuse_unknown_layers(config: AuditConfig, classifier: Explainable) -> None:
     """Find out before the audit, not at its end, that Grad-CAM was asked for a layer that is not there."""
     options = config.methods["grad_cam"].options if "grad_cam" in config.methods else {}
     for index, layer in enumerate(options.get("layers", ())):

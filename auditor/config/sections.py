@@ -1,0 +1,179 @@
+"""The sections of `audit.toml`, with their keys and defaults: the only place for defaults of the audit itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from auditor.config.options import (
+    is_function_spec,
+)
+
+_Name = Annotated[str, Field(min_length=1)]
+
+
+FORMATS = ("html", "pdf", "junit", "sarif", "markdown")
+"""What a report can be written as, beside what functions of a user's make."""
+
+
+_Fill = Literal["mean", "blur", "inpaint"]
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class ModelConfig(_Section):
+    """The classifier to audit."""
+
+    source: _Name
+    """A `.keras` or `.h5` file, the folder of a SavedModel, `keras.applications:NAME`, or `package.module:function`
+    returning a Keras model."""
+    labels: str | tuple[_Name, ...] | None = None
+    """A text file with a class name per line, the names themselves, or `imagenet` for the 1000 classes of ImageNet-1k;
+    without it classes are called by their number."""
+    preprocess: _Name = "none"
+    """`package.module:function`, applied to float images in [0, 255]; or `none`, and pixels are fed to the model in the
+    range that `input_range` or the model's own Rescaling or Normalization tells."""
+    input_range: tuple[float, float] | None = None
+    """The pixel range that the model expects, for example [0, 1]; needed where the model does not tell it."""
+    output: Literal["auto", "softmax", "binary", "multilabel"] = "auto"
+    weights: _Name | None = None
+    """Of a model of `keras.applications`: a `.weights.h5`, `.h5` or `.keras` file, or `imagenet`, which is fetched."""
+    signature: _Name = "serving_default"
+    """Of a SavedModel: the signature to audit, one image in and the scores of the classes out."""
+    trust: bool = False
+    """Load layers that carry Python code (Lambda), and SavedModels whose operations may reach files, the network or
+    Python. Only for a model whose origin you trust."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 64
+
+    @pydantic.field_validator("input_range")
+    @classmethod
+    def _rises(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+        if limits is not None and limits[0] >= limits[1]:
+            raise ValueError("the lower end first, then the higher")
+        return limits
+
+
+class DataConfig(_Section):
+    """The images to audit with."""
+
+    source: _Name
+    """An `.npz`, a `.csv` or `.parquet` manifest, a folder of pictures, or `package.module:function`."""
+    limit: Annotated[int, Field(ge=1)] | Literal["all"] = 500
+    """Size of the seeded, class-balanced sample, or `all`."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    fit: Literal["exact", "resize", "crop"] = "exact"
+    """What to do with images of another size than the model's: refuse, resize, or resize and crop the centre."""
+    max_corrupt: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """A larger share of unreadable images ends the audit."""
+
+
+class ArtefactConfig(_Section):
+    """One suspected shortcut; further keys are the options of its kind."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    name: _Name
+    kind: _Name
+    target: _Name | None = None
+    present: _Name = "none"
+    """Which images carry it already: `none`, `all`, `class:NAME`, or an array of the npz or a column of the manifest
+    that says so of each."""
+    controls: tuple[_Name, ...] = ()
+    """Pictures of innocent content, put where the artefact is; they enter the verdict."""
+    variants: tuple[_Name, ...] = ()
+    """Pictures like the artefact, put where it is: they say how general a shortcut is and never decide."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the kind."""
+        return dict(self.model_extra or {})
+
+
+class MethodConfig(_Section):
+    """One method of explanation; further keys are its options."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    enabled: bool = True
+    on: Literal["all", "exemplars"] = "all"
+    """All images that are explained, or only those shown with their maps: for methods that take long."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the method."""
+        return dict(self.model_extra or {})
+
+
+class InterventionsConfig(_Section):
+    """How artefacts are taken out."""
+
+    fills: Annotated[tuple[_Fill, ...], Field(min_length=1)] = ("mean", "blur", "inpaint")
+
+
+class ExplainConfig(_Section):
+    """How many images are explained."""
+
+    images: Annotated[int, Field(ge=1)] = 48
+    """Images per artefact whose attributions are measured in the region."""
+    exemplars: Annotated[int, Field(ge=0, le=64)] = 6
+    """Images per artefact shown in the report with all their maps."""
+
+
+class VerdictConfig(_Section):
+    """The rule of the verdict."""
+
+    margin: Annotated[float, Field(gt=0)] = 0.5
+    """The smallest effect that matters, in log-odds."""
+    margin_sd: Annotated[float, Field(ge=0)] = 0.1
+    """The same in standard deviations of the score over the images; the larger of both counts."""
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    min_groups: Annotated[int, Field(ge=2)] = 12
+    """Fewer independent groups of images are inconclusive."""
+
+
+class ReportConfig(_Section):
+    """Where the report goes and what it is called."""
+
+    output: _Name = "reports"
+    formats: Annotated[tuple[_Name, ...], Field(min_length=1)] = ("html", "pdf")
+    """`html` and `pdf` are the report; `junit`, `sarif` and `markdown` stand beside it for other tools, and so does
+    what a `package.module:function` of your own makes of a run."""
+    sections: tuple[_Name, ...] = ()
+    """Sections of your own: `package.module:function`, given the result and the arrays, returning pieces."""
+    pictures: Literal["all", "thumbnails", "none"] = "all"
+    """How much the page shows of the audited images: all, pictures of at most 32 pixels a side, or none, with
+    pseudonyms for the images."""
+    title: _Name = "Shortcut audit"
+    preface: str = ""
+    """A paragraph of your own under the title, for example what the model is for."""
+    templates: str = ""
+    """A folder of templates of your own, which go before the built-in ones of the same name; see docs/templates.md."""
+
+    @pydantic.field_validator("formats")
+    @classmethod
+    def _are_known(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(name in FORMATS or is_function_spec(name) for name in formats):
+            raise ValueError(f"{', '.join(FORMATS)} or package.module:function")
+        return formats
+
+    @pydantic.field_validator("sections")
+    @classmethod
+    def _are_functions(cls, sections: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(is_function_spec(name) for name in sections):
+            raise ValueError("package.module:function")
+        return sections
+
+
+class Document(_Section):
+    model: ModelConfig
+    data: DataConfig
+    artefacts: tuple[ArtefactConfig, ...] = ()
+    methods: dict[str, MethodConfig] = Field(default_factory=dict)
+    interventions: InterventionsConfig = InterventionsConfig()
+    explain: ExplainConfig = ExplainConfig()
+    verdict: VerdictConfig = VerdictConfig()
+    report: ReportConfig = ReportConfig()

@@ -1,0 +1,125 @@
+"""Images that a caller holds: an array, paths of pictures, or whatever gives images with labels one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from auditor.errors import DataError
+from auditor.subject.data.pictures import CorruptImageError, RawImage, stream_pictures
+from auditor.subject.data.sources import Label
+
+
+class HeldSource:
+    """Images in memory, or the paths of their pictures, with what is known of each."""
+
+    def __init__(
+        self,
+        images: Any,
+        labels: Any = None,
+        *,
+        groups: Sequence[Any] | None = None,
+        ids: Sequence[Any] | None = None,
+        columns: Mapping[str, Sequence[bool]] | None = None,
+        masks: Sequence[Path | str | None] | None = None,
+    ) -> None:
+        """Look at what was handed in.
+
+        Parameters
+        ----------
+        images
+            An array (n, h, w[, c]) uint8 or float in [0, 1]; a sequence of such images or of paths; or an iterable of
+            (image, label), single or in batches, as a `tf.data.Dataset` and a Keras `PyDataset` are. An iterable is
+            gone through once and held in memory.
+        labels
+            (n,) numbers or names of classes, or (n, classes) of 0 and 1.
+
+        Raises
+        ------
+        DataError
+            What was handed in are no images, or not as many as labels, groups, ids, columns or masks.
+        """
+        self._files: list[Path] | None = None
+        self._images: Sequence[Any] | npt.NDArray[Any] = ()
+        if isinstance(images, (str, bytes, Mapping)):
+            raise DataError(f"images: got {type(images).__name__}, wanted images or paths of pictures")
+        if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or _gives_pairs(images):
+            images, labels = _gather(images, labels)
+        if len(images) and isinstance(images[0], (str, Path)):
+            self._files = [Path(file) for file in images]
+        else:
+            self._images = images
+        count = len(images)
+        given: dict[str, Sequence[Any] | None] = {"labels": labels, "groups": groups, "ids": ids, "masks": masks}
+        for name, values in (given | dict(columns or {})).items():
+            if values is not None and len(values) != count:
+                raise DataError(f"{name}: got {len(values)} for {count} images, wanted one each")
+        self.labels: list[Label] | None = None if labels is None else [_label(label) for label in labels]
+        names = self._files if ids is None and self._files is not None else ids
+        digits = len(str(max(count - 1, 0)))
+        self.ids = [f"{at:0{digits}d}" for at in range(count)] if names is None else [str(name) for name in names]
+        self.groups = None if groups is None else [str(group) for group in groups]
+        self.masks: list[Path | None] | None = None
+        if masks is not None:
+            self.masks = [None if mask is None else Path(mask) for mask in masks]
+        self._columns = {name: np.asarray(values) for name, values in (columns or {}).items()}
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
+        """See `Source.stream`."""
+        if self._files is not None:
+            yield from stream_pictures(self._files, wanted)
+            return
+        for at in wanted:
+            try:
+                yield at, np.asarray(self._images[at])
+            except Exception as fault:  # whatever an object that is no image raises
+                yield at, CorruptImageError(f"not an array: {fault}")
+
+    def array(self, name: str) -> npt.NDArray[Any] | None:
+        """See `Source.array`."""
+        return self._columns.get(name)
+
+    def sha256(self) -> str | None:
+        """See `Source.sha256`; what is held is no file."""
+        return None
+
+
+def _gives_pairs(images: Any) -> bool:
+    """Whether a thing with a length gives images with labels, as a `PyDataset` and a list of pairs do."""
+    return not isinstance(images, np.ndarray) and len(images) > 0 and isinstance(images[0], tuple)
+
+
+def _gather(items: Iterable[Any], labels: Any) -> tuple[list[Any], list[Any] | None]:
+    if labels is not None:
+        raise DataError("labels: got both these and images that come with labels, wanted one of them")
+    images: list[Any] = []
+    found: list[Any] = []
+    for item in items if not hasattr(items, "__getitem__") else (items[at] for at in range(len(items))):  # type: ignore
+        image, label = item[:2] if isinstance(item, tuple) and len(item) > 1 else (item, None)
+        if isinstance(image, (str, Path)):
+            images.append(image)
+            found.append(label)
+            continue
+        values = np.asarray(image)
+        is_batch = values.ndim == 4 or (values.ndim == 3 and np.ndim(label) == 1 and len(label) == len(values))
+        images += list(values) if is_batch else [values]
+        found += ([None] * len(values) if label is None else list(np.asarray(label))) if is_batch else [label]
+    return images, None if all(label is None for label in found) else found
+
+
+def _label(label: Any) -> Label:
+    """A label as the data set reads it; one class of several as its number."""
+    values = np.asarray(label)
+    if label is None or values.ndim == 0:
+        plain = label if label is None else values.item()
+        if isinstance(plain, bytes):
+            return plain.decode("utf-8", "replace")
+        return int(plain) if isinstance(plain, float) and plain.is_integer() else plain
+    if values.size == 1:
+        return _label(values.ravel()[0])
+    flags = values.ravel().tolist()
+    return flags.index(1) if sorted(flags) == [0] * (len(flags) - 1) + [1] else flags
