@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -227,3 +228,58 @@ def test_the_installed_command_says_nothing_of_tensorflow(world: World) -> None:
     done = subprocess.run([script, "audit", world.config, "--quiet"], capture_output=True, text=True)
     assert done.returncode == 1
     assert all(line.startswith("warning: ") for line in done.stderr.splitlines()), done.stderr
+
+
+UNREAD = ("", ">&-")
+"""Redirections: a pipe whose reader has gone stays what it is, or is closed from the start."""
+
+COMPLETE = Path(__file__).parent / "golden" / "runs" / "complete"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["methods"], 0),
+        (["--help"], 0),
+        (["schema", "result"], 0),
+        (["list", str(COMPLETE.parent)], 0),
+        (["compare", str(COMPLETE), str(COMPLETE)], 0),
+        (["verify", str(COMPLETE)], 3),
+        (["export", str(COMPLETE), "--format", "csv", "--output", "-"], 0),
+        (["validate", "none.toml"], 2),
+    ],
+)
+@pytest.mark.parametrize("streams", UNREAD)
+def test_without_a_reader_a_command_ends_quietly_with_the_code_that_it_has_with_one(
+    words: list[str], code: int, streams: str, tmp_path: Path
+) -> None:
+    done = run_unread(words, streams, tmp_path)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == (code > 0), done.stderr
+
+
+@pytest.mark.parametrize("streams", [f"{UNREAD[0]} 2>&1", f"{UNREAD[1]} 2>&-"])
+def test_an_audit_that_nobody_reads_is_finished_all_the_same(streams: str, world: World) -> None:
+    assert run_unread(["audit", str(world.config)], streams, world.folder).returncode == 1
+    (run,) = world.runs()
+    assert load_result(run).exit_code == 1
+    assert (run / "report.html").is_file()
+    assert (world.folder / "reports" / "index.html").is_file()
+
+
+def run_unread(words: list[str], streams: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line, its standard output a pipe whose reader has gone, and then redirected."""
+    reader, unread = os.pipe()
+    os.close(reader)
+    command = shlex.join([sys.executable, "-m", "auditor.cli", *words])
+    try:
+        return subprocess.run(
+            ["sh", "-c", f"{command} {streams}"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            stdout=unread,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        os.close(unread)

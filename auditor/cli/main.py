@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.cli.runs import RUN_COMMANDS, renew_index
-from auditor.cli.terminal import print_reports, print_warnings, quiet_tensorflow, show_progress
+from auditor.cli.terminal import outlive_readers, print_reports, print_warnings, quiet_tensorflow, show_progress
 from auditor.errors import AuditError, ConfigError, TemplateError
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ Exit codes, the highest that applies:
   3  the audit could not be completed
   1  an artefact is relied on
   4  inconclusive, or nothing was applicable
-  0  no evidence of reliance above the margin"""
+  0  no evidence of reliance above the margin
+A reader that stops early, as in `| head`, changes neither what is done nor the code."""
 
 _NOTHING = "nothing to decide on: the configuration names no artefact"
 
@@ -250,7 +251,9 @@ def unmask(
 
 def main() -> None:
     """Run the command line; every fault of the user's ends in one clear message and a documented exit code."""
-    sys.exit(_run())
+    with outlive_readers():
+        code = _run()
+    sys.exit(code)
 
 
 def _run() -> int:

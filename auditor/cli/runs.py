@@ -107,6 +107,7 @@ def export(run: Path, name: str, output: Path | None, location: str, only_proble
         data = exports.export(run, name)
     if str(file) == "-":
         sys.stdout.buffer.write(data)
+        sys.stdout.flush()
         return
     if not file.parent.is_dir():
         raise ConfigError(f"--output: {file.parent}: no such folder")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,49 @@ import click
 
 if TYPE_CHECKING:
     from auditor.verdict.trial import Progress
+
+
+class _Unheard:
+    """A stream whose reader may go: from then on what is written to it goes nowhere."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        part = getattr(self._stream, name)
+        return _Unheard(part) if name == "buffer" else part
+
+    def write(self, data: Any) -> Any:
+        return 0 if data == "" else self._try(self._stream.write, data)  # click asks by "" whether it takes text
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, call: Any, *data: Any) -> Any:
+        try:
+            return call(*data)
+        except OSError as fault:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+            if not isinstance(fault, BrokenPipeError):  # a full disk, say, is told, but once
+                raise
+
+
+@contextmanager
+def outlive_readers() -> Iterator[None]:
+    """Go on where nobody reads on, as in `auditor list | head -1`: all work is done, and the exit code is the same.
+
+    Streams that are closed from the start lead nowhere too; else the next file that is opened would take their place.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest number that is free
+    out, err = (_Unheard(stream or os.fdopen(number, "w")) for number, stream in ((1, sys.stdout), (2, sys.stderr)))
+    with redirect_stdout(out), redirect_stderr(err):
+        yield
 
 
 def print_warnings(warnings: Iterable[str]) -> None:
