@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from PIL import Image
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.cli.main import EXIT_CODES, cli
@@ -92,6 +93,24 @@ def test_paths_of_the_configuration_are_those_of_its_folder_and_output_that_of_t
     assert len(runs_in(elsewhere / "runs")) == 1
     assert command("audit", relative, "--quiet").code == 1
     assert len(world.runs()) == 1
+
+
+def test_a_path_that_set_gives_is_that_of_the_caller_whatever_key_it_is_for(
+    world: World, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in ("model.keras", "labels.txt", "images.npz", "mark.png"):
+        (world.folder / name).rename(elsewhere / f"my-{name}")
+    Image.open(elsewhere / "my-mark.png").rotate(90).save(elsewhere / "turned.png")
+    monkeypatch.chdir(elsewhere)
+    given = {"model.source": "my-model.keras", "model.labels": "my-labels.txt", "data.source": "my-images.npz"}
+    given |= {"artefacts.0.image": "my-mark.png", "artefacts.0.variants": '["turned.png"]', "report.output": "runs"}
+    words = [word for key, value in given.items() for word in ("--set", f"{key}={value}")]
+    assert command("audit", world.config, "--quiet", *words).code == 1
+    (run,) = runs_in(elsewhere / "runs")
+    assert "turned" in load_result(run).findings[0].variants
+    ending = command("validate", world.config, *words, "--set", "model.source=none.keras")
+    assert ending.err == "error: --set: model.source: none.keras: no such file\n"
 
 
 def test_an_override_changes_the_audit_and_is_kept_with_its_result(world: World, command: Command) -> None:

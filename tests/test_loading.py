@@ -274,7 +274,7 @@ class TestApplications:
         file = mobile.folder / "small.weights.h5"
         keras.applications.MobileNetV3Small(weights=None, input_shape=(32, 32, 3), classes=3).save_weights(file)
         mobile.replace("MobileNet", "MobileNetV3Small")
-        _, record = load(mobile, "model.weights=small.weights.h5", image_shape=(32, 32, 3))
+        _, record = load(mobile, f"model.weights={file}", image_shape=(32, 32, 3))
         assert record.preprocessing == "pixels in [0, 255] are fed to the model"
 
     def test_pictures_of_any_other_size_leave_it_at_its_own(self, mobile: World):
@@ -302,7 +302,7 @@ class TestApplications:
         file.write_bytes((weights / "model.weights.h5").read_bytes())
         with h5py.File(file, "a") as content:
             del content["layers/conv2d/vars"]
-        ending = command("validate", mobile.config, "--set", "model.weights=few.weights.h5")
+        ending = command("validate", mobile.config, "--set", f"model.weights={file}")
         assert_refused(ending, 3, "few.weights.h5 does not hold the weights of MobileNet with 3 classes")
 
     def test_weights_that_a_reader_quietly_leaves_out_are_missed(
@@ -340,7 +340,7 @@ class TestApplications:
         mobile.replace("MobileNet", "MobileNetV2")
         mobile.replace("[explain]\nimages = 6", "[explain]\nimages = 2")
         mobile.add("[methods.smoothgrad]\nenabled = false\n[methods.integrated_gradients]\nenabled = false\n")
-        overrides = ("--set", "model.weights=model.weights.h5", "--set", "model.batch_size=8")
+        overrides = ("--set", f"model.weights={file}", "--set", "model.batch_size=8")
         ending = command("audit", mobile.config, "--quiet", *overrides)
         assert ending.code in (0, 1, 4), ending.err
         result = mobile.result()

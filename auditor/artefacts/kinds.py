@@ -18,7 +18,7 @@ from pydantic import Field
 
 from auditor.artefacts.masks import Masks
 from auditor.config.file import AuditConfig
-from auditor.config.options import bind_options, dotted, suggest
+from auditor.config.options import KeyPath, bind_options, dotted, suggest
 from auditor.config.sections import ArtefactConfig
 from auditor.errors import ConfigError, OptionError
 from auditor.subject.data.pictures import whole_files_only
@@ -270,7 +270,7 @@ def _build(
     is_custom = entry.kind not in ARTEFACT_KINDS
     function = config.function((*path, "kind"), entry.kind) if is_custom else ARTEFACT_KINDS[entry.kind]
     options = bind_options(function, entry.options, path)
-    options = {name: config.path(str(v)) if isinstance(v, Path) else v for name, v in options.items()}
+    options = {name: config.path(str(v), *path, name) if isinstance(v, Path) else v for name, v in options.items()}
     try:
         made = _from_user(entry.kind, function, frame, options) if is_custom else function(frame, **options)
         if isinstance(made, Masks):
@@ -280,8 +280,8 @@ def _build(
             if entry.controls or entry.variants:
                 key = "controls" if entry.controls else "variants"
                 raise OptionError(key, f"masks have no appearance to compare with; leave {key} out")
-        controls = _alternatives(config, "controls", entry.controls, made, entry.kind, options, frame)
-        variants = _alternatives(config, "variants", entry.variants, made, entry.kind, options, frame)
+        controls = _alternatives(config, (*path, "controls"), entry.controls, made, entry.kind, options, frame)
+        variants = _alternatives(config, (*path, "variants"), entry.variants, made, entry.kind, options, frame)
     except OptionError as fault:
         raise config.fault((*path, *([fault.option] if fault.option else [])), fault.message) from None
     where = f"{config.place(*path, 'present')}: {dotted((*path, 'present'))}: "
@@ -291,19 +291,19 @@ def _build(
 
 def _alternatives(
     config: AuditConfig,
-    key: str,
+    path: KeyPath,
     names: tuple[str, ...],
     artefact: Appearance,
     kind: str,
     options: dict[str, Any],
     frame: Frame,
 ) -> dict[str, Overlay]:
-    """The user's pictures under an option `key`, each put just where the artefact is."""
+    """The user's pictures that stand at a path of keys, each put just where the artefact is."""
     stems = [Path(name).stem for name in names]
     placed = {}
-    for stem, name in zip(stems, names, strict=True):
+    for number, (stem, name) in enumerate(zip(stems, names, strict=True)):
         assert isinstance(artefact, Overlay)
-        file = config.path(name)
+        file = config.path(name, *path, number)
         try:
             if kind == "overlay":
                 picture = overlay(frame, **{**options, "image": file})
@@ -312,7 +312,7 @@ def _alternatives(
                 picture = overlay(frame, image=file, position=(left, top), scale=right - left, opacity=artefact.opacity)
         except OptionError as fault:
             message = fault.message if fault.option == "image" else f"{name}: {fault.message}"
-            raise OptionError(key, message) from None
+            raise OptionError(str(path[-1]), message) from None
         placed[stem if stems.count(stem) == 1 else name] = picture
     return placed
 

@@ -56,13 +56,10 @@ def propose_config(output: Path, *, model: str, data: str, labels: str | None = 
     AuditError
         The model cannot be loaded, the data cannot be read, or they do not fit each other.
     """
+    beside = {name: _beside(output.parent, name) for name in (model, data, labels) if name is not None}
     config = AuditConfig(
-        model=ModelConfig(
-            source=_beside(output.parent, model),
-            labels=None if labels is None else _beside(output.parent, labels),
-            trust=trust,
-        ),
-        data=DataConfig(source=_beside(output.parent, data), max_corrupt=1),
+        model=ModelConfig(source=model, labels=labels, trust=trust),
+        data=DataConfig(source=data, max_corrupt=1),
         file=output,
         overridden={("model", "source"): "--model", ("model", "labels"): "--labels", ("data", "source"): "--data"},
     )
@@ -90,6 +87,7 @@ def propose_config(output: Path, *, model: str, data: str, labels: str | None = 
     environment.filters |= {"toml": to_toml, "comment": _comment, "share": _share}
     text = environment.get_template("audit.toml.j2").render(
         config=config,
+        beside=beside,
         usual=AuditConfig(model=config.model, data=DataConfig(source=config.data.source), file=output),
         model=record,
         tells_range=tells_range,

@@ -38,7 +38,7 @@ _SET = click.option(
     "overrides",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Override a key, for example --set verdict.margin=1.",
+    help="Override a key, for example --set verdict.margin=1; a path is relative to the current folder.",
 )
 
 
@@ -57,7 +57,7 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     """Audit the model that CONFIG describes and write the report."""
     settings = _read(config, overrides)
     if output is None:
-        reports = Path(os.path.normpath(settings.path(settings.report.output)))
+        reports = Path(os.path.normpath(settings.path(settings.report.output, "report", "output")))
         _refuse_unwritable(reports, f"{settings.place('report', 'output')}: report.output")
     else:
         reports = output
@@ -297,7 +297,7 @@ def _read_templates(config: AuditConfig) -> OwnTemplates:
     if not config.report.templates:
         return BUILT_IN
     try:
-        return read_own_templates(Path(os.path.normpath(config.path(config.report.templates))))
+        return read_own_templates(Path(os.path.normpath(config.path(config.report.templates, "report", "templates"))))
     except TemplateError as fault:
         raise config.fault(("report", "templates"), str(fault)) from None
 

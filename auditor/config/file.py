@@ -35,9 +35,10 @@ class AuditConfig(Document):
     overridden: dict[KeyPath, str] = Field(default_factory=dict, repr=False)
     """Keys whose values came from the command line, and the option that they came with."""
 
-    def path(self, name: str) -> Path:
-        """A path of the file, which may be relative to its folder."""
-        return self.file.parent / name
+    def path(self, name: str, *key: str | int) -> Path:
+        """The path that a key names: relative to the folder of the file; from the command line, to where one stands."""
+        is_overridden = any(key[: len(path)] == path for path in self.overridden)
+        return Path(name) if is_overridden else self.file.parent / name
 
     def place(self, *path: str | int) -> str:
         """Where a key stands, as `file:line:column`, or the option of the command line that it came with."""
@@ -71,7 +72,8 @@ def read_config(
     Parameters
     ----------
     overrides
-        `KEY=VALUE` with a dotted key; the value is read as TOML, or else as a plain string.
+        `KEY=VALUE` with a dotted key; the value is read as TOML, or else as a plain string. A path among them is
+        relative to the current folder, not to that of the file.
     kinds, methods
         The functions whose keyword-only parameters are the options of artefact kinds and methods.
 

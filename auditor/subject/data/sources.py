@@ -64,7 +64,7 @@ def open_source(config: AuditConfig) -> Source:
     where = f"{config.place('data', 'source')}: data.source: "
     if is_function_spec(spec):
         return FunctionSource(config.function(("data", "source"), spec), f"{where}{spec}")
-    path = config.path(spec)
+    path = config.path(spec, "data", "source")
     if path.is_dir():
         return FolderSource(path, where=where)
     kind = path.suffix.lower()

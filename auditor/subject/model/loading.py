@@ -101,7 +101,7 @@ def load_classifier(
 
 
 def _load(config: AuditConfig, classes: tuple[str, ...] | None, image_shape: tuple[int, int, int] | None) -> _Loaded:
-    section, path = config.model, config.path(config.model.source)
+    section, path = config.model, config.path(config.model.source, "model", "source")
     is_application = section.source.startswith(APPLICATIONS)
     if section.weights is not None and not is_application:
         raise OptionError("weights", f'has an effect only beside source = "{APPLICATIONS}NAME"; leave it out')
@@ -205,7 +205,7 @@ def _load_application(
     if weights == "imagenet":
         model = _fetch_application(build)
     else:
-        file = config.path(weights)
+        file = config.path(weights, "model", "weights")
         if file.suffix not in MODEL_LOADERS:
             raise OptionError("weights", f"got {weights!r}, wanted imagenet, or a .weights.h5, .h5 or .keras file")
         if not file.is_file():
@@ -328,7 +328,7 @@ def _class_names(config: AuditConfig) -> tuple[str, ...] | None:
             resources.files("auditor.subject.model").joinpath("imagenet_classes.txt").read_text("utf-8").splitlines()
         )
     else:
-        file = config.path(labels)
+        file = config.path(labels, "model", "labels")
         try:
             text = file.read_text(encoding="utf-8-sig")
         except FileNotFoundError:
