@@ -10,7 +10,7 @@ import pytest
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
 from auditor.run.files import ARRAYS
-from auditor.run.store import Run, load_arrays, save_run
+from auditor.run.store import Run, SavedRun, save_run
 from tests.synthetic import make_result, without_studies
 
 RANDOM = np.random.default_rng(0)
@@ -28,7 +28,7 @@ def run(tmp_path):
 
 
 def test_every_array_comes_back_as_it_was(run):
-    read = load_arrays(run)
+    read = SavedRun(run).arrays
     assert list(read) == list(SAVED)
     for name, values in SAVED.items():
         assert read[name].dtype == values.dtype
@@ -57,14 +57,14 @@ def test_an_array_that_is_damaged_is_told_when_it_is_read_and_the_others_are_rea
     at = data.index(SAVED["noise / with a path"].tobytes()[:64])
     data[at] ^= 0xFF
     (run / ARRAYS).write_bytes(data)
-    arrays = load_arrays(run)
+    arrays = SavedRun(run).arrays
     np.testing.assert_array_equal(arrays["../flat"], SAVED["../flat"])
     with pytest.raises(ReportError, match=r"arrays\.npz: damaged: Bad CRC-32"):
         arrays["noise / with a path"]
 
 
 def test_one_that_was_never_saved_is_missing(run):
-    arrays = load_arrays(run)
+    arrays = SavedRun(run).arrays
     assert "another" not in arrays
     with pytest.raises(KeyError):
         arrays["another"]

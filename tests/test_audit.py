@@ -16,7 +16,7 @@ from auditor.auditing.audit import run_audit
 from auditor.config.file import read_config
 from auditor.explain.table import METHODS, STUDIES
 from auditor.run.result import result_from_json, result_schema, result_to_json
-from auditor.run.store import load_arrays, load_result, save_run
+from auditor.run.store import SavedRun, load_result, save_run
 from tests.small_world import World, build_world
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -172,7 +172,7 @@ def test_region_scores_lead_to_their_images_too(planted, tmp_path):
 def test_a_saved_run_keeps_result_and_raw_maps(planted, tmp_path):
     folder = save_run(planted, tmp_path)
     assert load_result(folder) == planted.result
-    arrays = load_arrays(folder)
+    arrays = SavedRun(folder).arrays
     for exemplar in planted.result.exemplars:
         for kept in exemplar.maps:
             values = arrays[kept.array]

@@ -20,7 +20,7 @@ from auditor.cli.main import EXIT_CODES, cli
 from auditor.config.options import describe_options
 from auditor.explain.table import METHODS
 from auditor.run.result import result_schema
-from auditor.run.store import load_arrays, load_result
+from auditor.run.store import SavedRun, load_result
 from tests.small_world import Command, World, build_world, runs_in
 
 WITHOUT_TENSORFLOW = (
@@ -134,7 +134,7 @@ def test_two_audits_of_the_same_world_differ_in_their_clock_alone(world: World, 
         del result["provenance"]["started"], result["provenance"]["seconds"]
     assert kept[0] == kept[1]
     assert (first / "rows.parquet").read_bytes() == (second / "rows.parquet").read_bytes()
-    arrays = [load_arrays(run) for run in (first, second)]
+    arrays = [SavedRun(run).arrays for run in (first, second)]
     assert arrays[0].keys() == arrays[1].keys()
     for name, values in arrays[0].items():
         np.testing.assert_array_equal(values, arrays[1][name])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pyarrow.parquet as pq
@@ -18,13 +19,14 @@ from markdown_it import MarkdownIt
 
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
-from auditor.report.exports.formats import export, load_rows, write_junit, write_sarif
+from auditor.report.exports.formats import export, write_junit, write_sarif
 from auditor.report.exports.markdown import code, escape, write_markdown
+from auditor.report.presentable import present
 from auditor.report.words import VERDICTS
 from auditor.report.write import write_report
 from auditor.run.files import FORMATS
 from auditor.run.result import AuditResult
-from auditor.run.store import Run, save_run
+from auditor.run.store import Run, SavedRun, save_run
 from tests.small_world import Command
 from tests.synthetic import make_arrays, make_finding, make_result, measure
 from tests.test_cli import WITHOUT_TENSORFLOW
@@ -43,6 +45,15 @@ HOSTILE = [
     "]]> &amp; {0} \\| \\",
     " ",
 ]
+
+
+def plain(result: AuditResult) -> AuditResult:
+    """As it may be shown."""
+    return present(result, {}, "all").result
+
+
+def sarif(result: AuditResult, **options: Any) -> bytes:
+    return write_sarif(result, plain(result), **options)
 
 
 def make_verdicts() -> AuditResult:
@@ -66,7 +77,7 @@ def run(tmp_path: Path) -> Path:
 
 class TestJUnit:
     def test_every_finding_is_a_test_that_ends_as_its_verdict_says(self):
-        suites = ElementTree.fromstring(write_junit(make_verdicts())).findall("testsuite")
+        suites = ElementTree.fromstring(write_junit(plain(make_verdicts()))).findall("testsuite")
         endings = [[child.tag for child in suite.find("testcase")] for suite in suites]
         assert endings == [["failure"], [], ["skipped"], ["skipped"], ["error"]]
         for tag, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
@@ -75,7 +86,7 @@ class TestJUnit:
         assert all("a reason in one sentence" in reason for reason in reasons)
 
     def test_has_the_structure_of_the_schemas_of_jenkins_and_ant(self):
-        root = ElementTree.fromstring(write_junit(make_verdicts()))
+        root = ElementTree.fromstring(write_junit(plain(make_verdicts())))
         assert root.tag == "testsuites"
         assert root.attrib == {}
         for number, suite in enumerate(root):
@@ -93,25 +104,25 @@ class TestJUnit:
                 assert set(entry.attrib) == {"name", "value"}
 
     def test_tells_the_effect_with_its_interval_and_n(self):
-        suite = ElementTree.fromstring(write_junit(make_verdicts()))[0]
+        suite = ElementTree.fromstring(write_junit(plain(make_verdicts())))[0]
         told = {entry.get("name"): entry.get("value") for entry in suite.find("properties")}
         assert (told["effect"], told["low"], told["high"], told["n"]) == ("2.125", "1.875", "2.375", "120")
 
     @pytest.mark.parametrize("name", HOSTILE)
     def test_is_xml_whatever_names_hold(self, name):
-        data = write_junit(make_hostile(name))
+        data = write_junit(plain(make_hostile(name)))
         suite = ElementTree.fromstring(data)[0]
         assert len(suite.findall("testcase")) == 1
         assert all(len(child) == 0 for child in suite.find("testcase"))
         assert "\u202e" not in data.decode("utf-8")
 
     def test_without_findings_has_no_tests(self):
-        assert len(ElementTree.fromstring(write_junit(make_result(findings=[])))) == 0
+        assert len(ElementTree.fromstring(write_junit(plain(make_result(findings=[]))))) == 0
 
 
 class TestSarif:
     def test_has_what_code_scanning_requires(self):
-        log = json.loads(write_sarif(make_verdicts()))
+        log = json.loads(sarif(make_verdicts()))
         assert log["version"] == "2.1.0"
         assert log["$schema"].endswith("sarif-2.1.0.json")
         (run,) = log["runs"]
@@ -129,7 +140,7 @@ class TestSarif:
             assert re.fullmatch(r"[0-9a-f]{16}:1", result["partialFingerprints"]["primaryLocationLineHash"])
 
     def test_the_kind_is_the_verdict_and_only_failures_have_a_level(self):
-        (run,) = json.loads(write_sarif(make_verdicts()))["runs"]
+        (run,) = json.loads(sarif(make_verdicts()))["runs"]
         assert [result["kind"] for result in run["results"]] == ["fail", "pass", "open", "notApplicable", "open"]
         assert [result["level"] for result in run["results"]] == ["warning", "none", "none", "none", "none"]
         assert run["invocations"][0]["executionSuccessful"] is False
@@ -138,13 +149,13 @@ class TestSarif:
 
     @pytest.mark.parametrize(("severity", "level"), [("low", "note"), ("medium", "warning"), ("high", "error")])
     def test_the_level_of_a_failure_is_its_severity(self, severity, level):
-        (run,) = json.loads(write_sarif(make_result(findings=[make_finding(severity=severity)])))["runs"]
+        (run,) = json.loads(sarif(make_result(findings=[make_finding(severity=severity)])))["runs"]
         assert [result["level"] for result in run["results"]] == [level]
         assert run["invocations"][0]["executionSuccessful"] is True
 
     def test_the_fingerprint_is_that_of_artefact_class_model_and_data_and_not_of_the_effect(self):
         def fingerprint(result: AuditResult) -> str:
-            (entry,) = json.loads(write_sarif(result))["runs"][0]["results"]
+            (entry,) = json.loads(sarif(result))["runs"][0]["results"]
             return entry["partialFingerprints"]["primaryLocationLineHash"]
 
         result = make_result()
@@ -165,17 +176,17 @@ class TestSarif:
     def test_a_finding_stands_at_the_line_of_its_artefact_in_the_file_that_is_named(self):
         result = make_result()
         result = replace(result, artefacts=[replace(result.artefacts[0], line=14)])
-        (entry,) = json.loads(write_sarif(result, location="models/my audit.toml"))["runs"][0]["results"]
+        (entry,) = json.loads(sarif(result, location="models/my audit.toml"))["runs"][0]["results"]
         place = entry["locations"][0]["physicalLocation"]
         assert place == {"artifactLocation": {"uri": "models/my%20audit.toml"}, "region": {"startLine": 14}}
 
     def test_can_leave_out_what_is_no_failure(self):
-        (run,) = json.loads(write_sarif(make_verdicts(), only_problems=True))["runs"]
+        (run,) = json.loads(sarif(make_verdicts(), only_problems=True))["runs"]
         assert [result["kind"] for result in run["results"]] == ["fail"]
 
     @pytest.mark.parametrize("name", HOSTILE)
     def test_no_name_becomes_a_link_or_turns_the_text(self, name):
-        text = write_sarif(make_hostile(name)).decode("utf-8")
+        text = sarif(make_hostile(name)).decode("utf-8")
         messages = [entry["message"]["text"] for entry in json.loads(text)["runs"][0]["results"]]
         assert not any(re.search(r"\]\(", message) for message in messages)
         assert not re.search("[\x00\x1b\u202e]", "".join(messages))
@@ -183,7 +194,7 @@ class TestSarif:
 
 class TestMarkdown:
     def test_shows_verdict_effect_interval_n_reason_and_what_to_do(self):
-        text = write_markdown(make_verdicts())
+        text = write_markdown(plain(make_verdicts()))
         for verdict in VERDICT_NAMES:
             assert f"`artefact {verdict}` → `cat`" in text
             assert f"**{VERDICTS[verdict][1]}**" in text
@@ -195,7 +206,7 @@ class TestMarkdown:
     @pytest.mark.parametrize("name", HOSTILE)
     def test_no_name_does_anything(self, name):
         parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-        usual, hostile = (parser.render(write_markdown(make_hostile(one))) for one in ("tag", name))
+        usual, hostile = (parser.render(write_markdown(plain(make_hostile(one)))) for one in ("tag", name))
         assert re.findall(r"<(/?\w+)", hostile) == re.findall(r"<(/?\w+)", usual)
         prose = re.sub(r"<code>.*?</code>", "", hostile, flags=re.DOTALL)
         assert not re.search(r"@\w|#\d|://|www\.|GH-\d|:tada:|\b[0-9a-f]{7,40}\b", prose)
@@ -215,33 +226,33 @@ class TestMarkdown:
         assert MarkdownIt().render(escape(text)).startswith("<p>")
 
     def test_without_findings_says_so(self):
-        assert "no verdict" in write_markdown(make_result(findings=[]))
+        assert "no verdict" in write_markdown(plain(make_result(findings=[])))
 
 
 class TestRows:
     def test_csv_holds_every_row_and_numbers_stay_numbers(self, run):
-        rows = list(csv.DictReader(io.StringIO(export(run, "csv").decode("utf-8"), newline="")))
+        rows = list(csv.DictReader(io.StringIO(export(SavedRun(run), "csv").decode("utf-8"), newline="")))
         assert [row["value"] for row in rows] == ["-0.5", "1e-17", ""]
         assert rows[1]["image"] == 'quoted "name", with\nlines'
         assert rows[1]["method"] == "safe=1"
 
     def test_no_cell_of_a_csv_is_a_formula(self, run):
-        rows = list(csv.DictReader(io.StringIO(export(run, "csv").decode("utf-8"), newline="")))
+        rows = list(csv.DictReader(io.StringIO(export(SavedRun(run), "csv").decode("utf-8"), newline="")))
         cells = [cell for row in rows for name, cell in row.items() if name != "value"]
         assert not any(re.match(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]", cell) for cell in cells)
         assert rows[0]["group"] == "'-1"
         assert rows[2]["image"] == "[U+001B][31m[U+202E]"
 
     def test_parquet_is_the_rows_with_their_types(self, run):
-        table = pq.read_table(io.BytesIO(export(run, "parquet")))
-        assert table.equals(load_rows(run))
+        table = pq.read_table(io.BytesIO(export(SavedRun(run), "parquet")))
+        assert table.equals(SavedRun(run).rows)
         assert str(table.schema.field("value").type) == "double"
 
     @pytest.mark.parametrize("spoil", [Path.unlink, lambda file: file.write_bytes(b"PAR1 no more")])
     def test_missing_or_damaged_rows_are_named(self, run, spoil):
         spoil(run / "rows.parquet")
         with pytest.raises(ReportError, match=r"rows\.parquet: (missing|damaged)"):
-            export(run, "csv")
+            export(SavedRun(run), "csv")
 
 
 class TestCommand:
@@ -250,13 +261,13 @@ class TestCommand:
         ending = command("export", run, "--format", name)
         file = run / FORMATS[name]
         assert (ending.code, ending.out) == (0, f"{name}: {file}\n")
-        assert file.read_bytes() == export(run, name)
+        assert file.read_bytes() == export(SavedRun(run), name)
 
     def test_prints_where_it_is_asked_to_and_needs_no_tensorflow(self, run: Path):
         words = [sys.executable, "-c", WITHOUT_TENSORFLOW, "export", str(run), "--format", "markdown", "--output", "-"]
         done = subprocess.run(words, capture_output=True)
         assert (done.returncode, done.stderr) == (0, b"")
-        assert done.stdout == export(run, "markdown")
+        assert done.stdout == export(SavedRun(run), "markdown")
         assert not (run / "report.md").exists()
 
     def test_writes_into_the_file_that_is_named(self, run: Path, tmp_path: Path, command: Command):
@@ -282,5 +293,5 @@ class TestCommand:
     def test_a_report_has_the_formats_that_are_asked_for(self, run: Path):
         assert write_report(run, ("junit", "sarif", "markdown")) == []
         for name in ("junit", "sarif", "markdown"):
-            assert (run / FORMATS[name]).read_bytes() == export(run, name)
+            assert (run / FORMATS[name]).read_bytes() == export(SavedRun(run), name)
         assert not (run / "report.html").exists()

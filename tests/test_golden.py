@@ -24,12 +24,12 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from auditor.report.comparison import render_comparison
-from auditor.report.exports.formats import export, load_rows, write_csv
+from auditor.report.exports.formats import export, write_csv
 from auditor.report.index_page import INDEX_PAGE, refresh_index
 from auditor.report.plots import font_folder
 from auditor.report.write import draw_report, render_html
 from auditor.run.result import result_to_json
-from auditor.run.store import load_arrays, load_result
+from auditor.run.store import SavedRun, load_result
 from tests.golden_forms import (
     Difference,
     compare_forms,
@@ -55,7 +55,7 @@ WIDTH, HEIGHT = 800, 1000
 
 
 def render_report(run: Path) -> str:
-    return render_html(load_result(run), load_arrays(run), run=run.name)
+    return render_html(load_result(run), SavedRun(run).arrays, run=run.name)
 
 
 render_frozen = cache(render_report)
@@ -65,10 +65,10 @@ render_frozen = cache(render_report)
 FORMS: dict[str, Callable[[Path], str]] = {
     "report.html": lambda run: page_form((render_frozen if run.is_relative_to(GOLDEN) else render_report)(run)),
     "result.json": lambda run: json_form(result_to_json(load_result(run))),
-    "summary.md": lambda run: markdown_form(export(run, "markdown").decode()),
-    "junit.xml": lambda run: page_form(export(run, "junit").decode()),
-    "sarif.json": lambda run: json_form(export(run, "sarif")),
-    "rows.csv": lambda run: csv_form(write_csv(load_rows(run)).decode()),
+    "summary.md": lambda run: markdown_form(export(SavedRun(run), "markdown").decode()),
+    "junit.xml": lambda run: page_form(export(SavedRun(run), "junit").decode()),
+    "sarif.json": lambda run: json_form(export(SavedRun(run), "sarif")),
+    "rows.csv": lambda run: csv_form(write_csv(SavedRun(run).rows).decode()),
 }
 """What every run is rendered to, as text."""
 
@@ -129,7 +129,7 @@ def pdf(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
     golden.require_maker("pango", f"{version // 10000}.{version // 100 % 100}.{version % 100}")
     run = GOLDEN / "runs" / "complete"
     file = tmp_path_factory.mktemp("pdf") / "report.pdf"
-    file.write_bytes(draw_report(run, ("html", "pdf"), "all", run=run.name).files["report.pdf"])
+    file.write_bytes(draw_report(SavedRun(run), ("html", "pdf"), "all", name=run.name).files["report.pdf"])
     return file
 
 
@@ -153,7 +153,7 @@ def render_page(name: str, folder: Path) -> str:
         refresh_index(folder)
         return (folder / INDEX_PAGE).read_text(encoding="utf-8")
     if name == "comparison.html":
-        results, arrays = [load_result(run) for run in runs[:2]], [load_arrays(run) for run in runs[:2]]
+        results, arrays = [load_result(run) for run in runs[:2]], [SavedRun(run).arrays for run in runs[:2]]
         return render_comparison(("complete", "later"), (results[0], results[1]), (arrays[0], arrays[1]))
     return render_frozen(GOLDEN / "runs" / name.partition("/")[0])
 
@@ -283,7 +283,7 @@ class TestComparison:
         assert difference.new == '<figure class="polt" tabindex="0">'
 
     def test_one_block_of_other_pixels_is_named_with_its_section(self, planted):
-        arrays = {name: values.copy() for name, values in load_arrays(planted).items()}
+        arrays = {name: values.copy() for name, values in SavedRun(planted).arrays.items()}
         arrays["with"][2, 3] = 255 - arrays["with"][2, 3]
         stored = {f"a{number}": values for number, values in enumerate(arrays.values())}
         np.savez_compressed(planted / "arrays.npz", names=np.array(list(arrays)), **stored)

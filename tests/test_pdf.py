@@ -19,13 +19,13 @@ from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
 from auditor.report import pdf, plots
 from auditor.report import write as report
-from auditor.report.pdf import MOST_ROWS, PdfError, Request, render_pdf
-from auditor.report.presentable import make_visible
+from auditor.report.pdf import MOST_ROWS, Pdf, PdfError, Request, render_pdf
+from auditor.report.presentable import make_visible, present
 from auditor.report.templates import read_own_templates
 from auditor.report.verify import verify_run
 from auditor.report.write import SECTIONS, write_report
 from auditor.run.result import result_from_json
-from auditor.run.store import Run, load_result, save_run
+from auditor.run.store import Run, SavedRun, save_run
 from tests.synthetic import make_arrays, make_finding, make_result, replace_weasyprint
 from tests.system_tools import require
 
@@ -142,12 +142,8 @@ class TestPages:
     def test_hostile_names_stay_on_one_cover_as_plain_text(self, names, without_plots):
         title = " ".join(names)
         findings = [make_finding(target=name) for name in names]
-        view = report.view_page(
-            make_result(title=title, classes=("cat", *set(names)), findings=findings),
-            make_arrays(),
-            run="r",
-            pictures="all",
-        )
+        result = make_result(title=title, classes=("cat", *set(names)), findings=findings)
+        view = report.view_page(present(result, make_arrays()), run="r")
         text = report.fill_page(view, [], report.BUILT_IN, paper=True)
         cover = text.partition('<section class="cover"')[2].partition("</section>")[0]
         assert "<script" not in cover
@@ -161,7 +157,7 @@ class TestPages:
             assert "".join(make_visible(name).split())[:20] in shown
 
     def test_a_run_without_artefacts_says_so_on_its_cover(self, without_plots):
-        page = report.view_page(make_result(findings=[]), make_arrays(), run="r", pictures="all")
+        page = report.view_page(present(make_result(findings=[]), make_arrays()), run="r")
         assert (
             "so there is no verdict"
             in report.fill_page(page, [], report.BUILT_IN, paper=True).partition("</section>")[0]
@@ -202,13 +198,21 @@ class TestDocument:
         dates = names[1].get_object()["/EF"]["/F"]["/Params"]
         assert dates["/CreationDate"] == dates["/ModDate"] == "D:20260102030405Z"
 
-    def test_carries_no_name_of_an_image_where_they_are_withheld(self, tmp_path):
+    def test_carries_no_name_of_an_image_where_they_are_withheld(self, tmp_path, monkeypatch):
         run = save(tmp_path, image="a very private name")
-        saved = load_result(run)
-        assert "private" in report.choose_attachment(run, saved, "all")
-        attached = report.choose_attachment(run, saved, "none")
-        assert "private" not in attached
-        assert result_from_json(attached, "attached").title == saved.title
+        saved, attached = SavedRun(run), []
+
+        def keep(request: Request) -> Pdf:
+            attached.append(request.attachment)
+            return Pdf(b"", frozenset(), ())
+
+        monkeypatch.setattr(report, "render_pdf", keep)
+        for pictures in ("all", "none"):
+            report.draw_report(saved, ["pdf"], pictures, name="r")
+        assert attached[0] == saved.text
+        assert "private" in attached[0]
+        assert "private" not in attached[1]
+        assert result_from_json(attached[1], "attached").title == saved.result.title
 
     def test_embeds_every_font(self, document):
         seen = set()
@@ -222,8 +226,9 @@ class TestDocument:
 
     def test_is_the_same_in_another_process_place_and_time(self, run, tmp_path):
         code = (
-            "import sys; from pathlib import Path; from auditor.report.write import draw_report; import hashlib;"
-            "made = draw_report(Path(sys.argv[1]), ('pdf',), 'all', run=sys.argv[2]).files['report.pdf'];"
+            "import hashlib, sys; from pathlib import Path; from auditor.report.write import draw_report;"
+            "from auditor.run.store import SavedRun;"
+            "made = draw_report(SavedRun(Path(sys.argv[1])), ('pdf',), 'all', name=sys.argv[2]).files['report.pdf'];"
             "print(hashlib.sha256(made).hexdigest())"
         )
         environment = os.environ | {"PYTHONHASHSEED": "7", "TZ": "Pacific/Kiritimati", "LC_ALL": "C"}

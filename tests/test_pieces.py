@@ -31,7 +31,7 @@ from auditor.measure.pieces import (
     Told,
     check_pieces,
 )
-from auditor.report.presentable import Pictures
+from auditor.report.presentable import Pictures, present
 from auditor.report.templates import BUILT_IN
 from auditor.report.write import fill_page, view_page
 from tests.synthetic import make_arrays, make_result, measure
@@ -69,7 +69,8 @@ def tell_all() -> list[Piece]:
 def draw(pieces: list[Piece], pictures: Pictures = "all") -> str:
     """The part of a page that shows what a section of a user's own told."""
     kept = make_arrays() | {"map": np.ones((8, 8, 3), np.float32)}
-    page = view_page(replace(make_result(), told={"mine": Told("Mine", pieces)}), kept, run="", pictures=pictures)
+    result = replace(make_result(), told={"mine": Told("Mine", pieces)})
+    page = view_page(present(result, kept, pictures), run="")
     found = re.search(r'<section id="told-0".*?</section>', fill_page(page, [], BUILT_IN), re.DOTALL)
     assert found is not None
     return found[0]

@@ -18,8 +18,10 @@ import pytest
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
 from auditor.report.fonts import describe_missing
+from auditor.report.pdf import Pdf
 from auditor.report.pictures import heat_layer, picture_uri
 from auditor.report.write import SECTIONS, render_html, write_report
+from auditor.run.files import FORMATS
 from auditor.run.result import result_to_json
 from auditor.run.store import Run, load_result, save_run
 from tests.small_world import unwritable
@@ -276,6 +278,29 @@ class TestWriting:
         replace_weasyprint(monkeypatch, tmp_path, 'raise OSError("cannot load library libpango-1.0-0")')
         with pytest.raises(ReportError, match="apt-get install libpango"):
             write_report(run, ("pdf",))
+
+
+class TestOnce:
+    @pytest.mark.parametrize("pictures", ["all", "thumbnails", "none"])
+    def test_the_result_is_read_and_made_presentable_once_for_all_files(self, run, monkeypatch, pictures):
+        done: list[str] = []
+
+        def count(name: str) -> None:
+            place, _, function = name.rpartition(".")
+            original = getattr(sys.modules[place], function)
+            monkeypatch.setattr(name, lambda *given, **named: done.append(function) or original(*given, **named))
+
+        for name in ("run.store.result_from_json", "report.presentable.withhold", "report.presentable.show_plainly"):
+            count(f"auditor.{name}")
+        monkeypatch.setattr("auditor.report.write.render_pdf", lambda request: Pdf(b"%PDF", frozenset(), ()))
+        write_report(run, tuple(FORMATS), pictures)
+        assert sorted(done) == ["result_from_json", "show_plainly", "withhold"]
+        assert all((run / file).exists() for file in FORMATS.values())
+
+    def test_what_is_not_asked_for_is_not_read(self, run):
+        (run / "arrays.npz").unlink()
+        (run / "rows.parquet").unlink()
+        assert write_report(run, ("junit", "sarif", "markdown")) == []
 
 
 class TestFaults:

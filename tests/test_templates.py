@@ -18,6 +18,7 @@ from auditor.cli.main import cli
 from auditor.errors import ReportError, TemplateError
 from auditor.measure.ledger import Arrays, Rows
 from auditor.report import write as report
+from auditor.report.presentable import present
 from auditor.report.templates import (
     BUILT_IN,
     LARGEST_PICTURE,
@@ -158,7 +159,7 @@ class TestVariables:
         table = text_between((ROOT / "docs" / "templates.md").read_text(), "## Variables", "## What")
         rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
         named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-        given = view_page(make_result(), make_arrays(), run="run", pictures="all")
+        given = view_page(present(make_result(), make_arrays()), run="run")
         assert sorted(named) == sorted(given)
 
     def test_the_table_of_blocks_names_every_block_of_the_page(self):

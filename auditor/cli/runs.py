@@ -95,16 +95,18 @@ def export(run: Path, name: str, output: Path | None, location: str, only_proble
         option = "--location" if location else "--only-problems"
         raise ConfigError(f"{option}: got --format {name}, wanted --format sarif")
     from auditor.report.exports import formats as exports
+    from auditor.report.presentable import present
     from auditor.run.files import FORMATS, write_files
-    from auditor.run.store import load_result
+    from auditor.run.store import SavedRun
 
-    file = output or run / FORMATS[name]
+    saved, file = SavedRun(run), output or run / FORMATS[name]
     if name == "parquet" and output is None:
         raise ConfigError(f"--output: missing; {file} is there already, wanted another file")
     if name == "sarif":
-        data = exports.write_sarif(load_result(run), location=location, only_problems=only_problems)
+        shown = present(saved.result, saved.arrays).result
+        data = exports.write_sarif(saved.result, shown, location=location, only_problems=only_problems)
     else:
-        data = exports.export(run, name)
+        data = exports.export(saved, name)
     if str(file) == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
@@ -157,12 +159,13 @@ def compare(before: Path, after: Path, output: Path | None, pictures: str | None
     from auditor.report.index_page import shorten
     from auditor.run.compare import compare_results, exit_code
     from auditor.run.files import write_files
-    from auditor.run.store import load_arrays, load_result
+    from auditor.run.store import SavedRun
 
-    results = load_result(before), load_result(after)
+    runs = SavedRun(before), SavedRun(after)
+    results = runs[0].result, runs[1].result
     if output is not None:
         names = before.absolute().name, after.absolute().name
-        page = render_comparison(names, results, (load_arrays(before), load_arrays(after)), pictures)  # type: ignore[arg-type]
+        page = render_comparison(names, results, (runs[0].arrays, runs[1].arrays), pictures)  # type: ignore[arg-type]
         if not output.parent.is_dir():
             raise ConfigError(f"--output: {output.parent}: no such folder")
         write_files({output: page.encode()})

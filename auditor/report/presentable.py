@@ -10,7 +10,8 @@ import hmac
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from auditor.errors import ReportError
 from auditor.measure.ledger import Arrays
 from auditor.report import pictures as figures
+from auditor.report.pointers import point
 from auditor.run.result import AuditResult
 
 Pictures = Literal["all", "thumbnails", "none"]
@@ -38,6 +40,38 @@ PICTURE_NOTES: dict[Pictures, str] = {
 
 _T = TypeVar("_T")
 _Change = Callable[[str, str], str]
+
+
+@dataclass(frozen=True)
+class Presented:
+    """A run as a report may show it; made once for all files of a report."""
+
+    result: AuditResult
+    """Every measurement knows its place, and no text works unseen."""
+    arrays: Arrays
+    data: AuditResult
+    """The result to be handed on as data: as it was saved, but for the names of images where those are withheld."""
+    pictures: Pictures
+
+
+def present(result: AuditResult, arrays: Arrays, pictures: Pictures | None = None) -> Presented:
+    """A saved result and its arrays as a report may show them.
+
+    Parameters
+    ----------
+    pictures
+        How much is shown of the audited images; without it, what the configuration of the run says.
+    """
+    chosen = pictures or configured_pictures(result)
+    data, kept = withhold(result, checked(arrays), chosen)
+    return Presented(*show_plainly(point(data), kept), data, chosen)
+
+
+def configured_pictures(result: AuditResult) -> Pictures:
+    """How much of the audited images the configuration of a run lets its report show."""
+    section = result.provenance.config.get("report", {})
+    configured = section.get("pictures", "all") if isinstance(section, dict) else None
+    return next((mode for mode in PICTURE_NOTES if mode == configured), "none")
 
 
 def withhold(result: AuditResult, arrays: Arrays, pictures: Pictures) -> tuple[AuditResult, Arrays]:
@@ -122,8 +156,11 @@ class _Changed(Arrays):
         change: Callable[[str, npt.NDArray[Any]], npt.NDArray[Any]] = lambda _, values: values,
         rename: Callable[[str], str] = lambda key: key,
     ) -> None:
-        self._arrays, self._change = arrays, change
-        self._keys = {rename(key): key for key in arrays}
+        self._arrays, self._change, self._rename = arrays, change, rename
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        return {self._rename(key): key for key in self._arrays}
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         if name not in self._keys:

@@ -17,7 +17,7 @@ from auditor.report.presentable import PICTURE_NOTES, Pictures
 from auditor.report.templates import BUILT_IN, OwnTemplates, read_own_templates
 from auditor.report.write import draw_report, known_templates, renderer_versions
 from auditor.run.files import ARRAYS, FOLDER, FORMATS, HASHES, RESULT, ROWS, is_beside
-from auditor.run.store import Hashes, hash_file, load_hashes
+from auditor.run.store import Hashes, SavedRun, hash_file, load_hashes
 
 State = Literal["as written", "differs", "missing", "not recorded", "not compared"]
 
@@ -96,10 +96,10 @@ def _draw_again(folder: Path, hashes: Hashes, templates: Path | None) -> list[Ch
         return []
     try:
         pictures: Pictures = next((mode for mode in PICTURE_NOTES if mode == hashes.pictures), "none")
-        own = _same_templates(folder, hashes, templates)
-        drawings = [draw_report(folder, list(formats), pictures, run=hashes.run, own=own)]
+        run, own = SavedRun(folder), _same_templates(folder, hashes, templates)
+        drawings = [draw_report(run, list(formats), pictures, name=hashes.run, own=own)]
         if "pdf" not in formats:  # a page says so where its PDF could not be made
-            drawings.append(draw_report(folder, list(formats), pictures, run=hashes.run, warnings=[NO_PDF], own=own))
+            drawings.append(draw_report(run, list(formats), pictures, name=hashes.run, warnings=[NO_PDF], own=own))
     except (ReportError, TemplateError) as fault:
         return [Check(f"{file}, drawn again", "not compared", str(fault)) for file in formats.values()]
     checks = []

@@ -18,16 +18,22 @@ from markupsafe import Markup
 from auditor.errors import ReportError, TemplateError
 from auditor.measure.ledger import Arrays
 from auditor.report import packing, plots
-from auditor.report.exports.formats import EXPORTS, export
+from auditor.report.exports.formats import EXPORTS
 from auditor.report.fonts import describe_missing
 from auditor.report.page import view_result
 from auditor.report.pdf import NO_PDF, Pdf, PdfError, Request, render_pdf
-from auditor.report.pointers import point
-from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, make_visible, show_plainly, withhold
+from auditor.report.presentable import (
+    PICTURE_NOTES,
+    Pictures,
+    Presented,
+    configured_pictures,
+    make_visible,
+    present,
+)
 from auditor.report.templates import BUILT_IN, OwnTemplates, read_own_templates, read_template, render_page
 from auditor.run.files import BUNDLE, FOLDER, FORMATS, PAGE, PDF, RESULT, write_files
 from auditor.run.result import AuditResult, result_to_json
-from auditor.run.store import load_arrays, load_hashes, load_result, record_report
+from auditor.run.store import SavedRun, load_hashes, record_report
 
 
 @dataclass(frozen=True)
@@ -59,13 +65,14 @@ def write_report(
     TemplateError
         A template of the user's cannot be drawn.
     """
-    chosen = pictures or configured_pictures(load_result(folder))
+    run = SavedRun(folder)
+    chosen = pictures or configured_pictures(run.result)
     is_drawn = bool({"html", "pdf"} & set(formats))
     templates = known_templates(folder) if own is None and is_drawn else own or BUILT_IN
     beside = folder / FOLDER
     if beside.is_symlink():  # it may lead to somebody's own pictures, which are neither ours to replace nor to remove
         raise ReportError(f"{beside}: a symbolic link; wanted a folder, or nothing there")
-    drawing = draw_report(folder, formats, chosen, run=folder.absolute().name, own=templates)
+    drawing = draw_report(run, formats, chosen, name=folder.absolute().name, own=templates)
     write_files({folder / name: data for name, data in drawing.files.items()})
     if PAGE in drawing.files:
         _remove_old_pictures(folder, drawing.files)
@@ -119,15 +126,20 @@ def known_templates(folder: Path) -> OwnTemplates:
 
 
 def draw_report(
-    folder: Path,
+    run: SavedRun,
     formats: Sequence[str],
     pictures: Pictures,
     *,
-    run: str,
+    name: str,
     warnings: Sequence[str] = (),
     own: OwnTemplates = BUILT_IN,
 ) -> Drawing:
     """The report of a saved run, by names of files, in all formats.
+
+    Parameters
+    ----------
+    name
+        Of the run, as the report shows it.
 
     Raises
     ------
@@ -136,12 +148,12 @@ def draw_report(
     TemplateError
         A template of the user's cannot be drawn.
     """
-    files = {FORMATS[name]: export(folder, name) for name in formats if name in EXPORTS}
+    shown = present(run.result, run.arrays, pictures)
+    files = {FORMATS[format]: EXPORTS[format](run, shown.result) for format in formats if format in EXPORTS}
     told, aside = list(warnings), list[str]()
     if {"html", "pdf"} & set(formats):
-        result = load_result(folder)
-        page = view_page(result, load_arrays(folder), run=run, pictures=pictures, own=own)
-        attachment = choose_attachment(folder, result, pictures)
+        page = view_page(shown, run=name, own=own)
+        attachment = run.text if shown.data is run.result else result_to_json(shown.data)
         if "pdf" in formats:
             try:
                 files[PDF], new, aside = _draw_pdf(page, told, own, attachment)
@@ -173,18 +185,11 @@ def render_html(
     TemplateError
         A template of the user's cannot be drawn.
     """
-    page = view_page(result, arrays, run=run, pictures=pictures or configured_pictures(result), own=own)
+    page = view_page(present(result, arrays, pictures), run=run, own=own)
     return _carry_all(*_collect(page, warnings, own), own)
 
 
-def view_page(
-    result: AuditResult,
-    arrays: Arrays,
-    *,
-    run: str,
-    pictures: Pictures,
-    own: OwnTemplates = BUILT_IN,
-) -> dict[str, Any]:
+def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> dict[str, Any]:
     """All variables that the templates of the report are given; `docs/templates.md` tells what they are.
 
     Raises
@@ -192,14 +197,14 @@ def view_page(
     ReportError
         An array that the result names is missing or damaged.
     """
-    result, arrays = show_plainly(*withhold(point(result), checked(arrays), pictures))
+    result, arrays = shown.result, shown.arrays
     view = view_result(result, arrays)
     told = list(result.told.values())
     view["told"] |= {f"told-{number}": part.pieces for number, part in enumerate(told)}
     at = next(at for at, (id, *_) in enumerate(SECTIONS) if id == "accuracy")
     listed = [*SECTIONS[:at], *((f"told-{n}", part.title, TOLD) for n, part in enumerate(told)), *SECTIONS[at:]]
     view |= {"warnings": result.warnings, "run": make_visible(run), "sections": listed}
-    view |= {"pictures": PICTURE_NOTES[pictures], "picture": own.picture}
+    view |= {"pictures": PICTURE_NOTES[shown.pictures], "picture": own.picture}
     worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
     view |= {"cover": worst_first[:_MOST_ON_COVER], "cover_left_out": max(0, len(worst_first) - _MOST_ON_COVER)}
     return view | _style(own, paper=False)
@@ -270,20 +275,6 @@ def _draw_pdf(
         pdf = draw([*warnings, *told])
     refused = [f"not fetched for the PDF: {make_visible(url)[:200]}; the page must carry it" for url in pdf.refused]
     return pdf.data, told, refused
-
-
-def choose_attachment(folder: Path, result: AuditResult, pictures: Pictures) -> str:
-    """The result as the PDF carries it: as it was saved, but for the names of images where those are withheld."""
-    if pictures == "none":
-        return result_to_json(withhold(result, load_arrays(folder), pictures)[0])
-    return (folder / RESULT).read_bytes().decode("utf-8")
-
-
-def configured_pictures(result: AuditResult) -> Pictures:
-    """How much of the audited images the configuration of a run lets its report show."""
-    section = result.provenance.config.get("report", {})
-    configured = section.get("pictures", "all") if isinstance(section, dict) else None
-    return next((mode for mode in PICTURE_NOTES if mode == configured), "none")
 
 
 def renderer_versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -124,25 +125,67 @@ def _write_parts(run: Run, folder: Path) -> None:
     sync(folder)
 
 
+@dataclass(frozen=True)
+class SavedRun:
+    """A run in its folder: each part is read when it is first asked for, and once.
+
+    Raises
+    ------
+    ReportError
+        At the reading of a part that is missing or damaged.
+    """
+
+    folder: Path
+
+    @cached_property
+    def text(self) -> str:
+        """What `result.json` holds."""
+        file = self.folder / RESULT
+        try:
+            return file.read_bytes().decode("utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            raise ReportError(f"{self.folder}: no {RESULT} there; wanted the folder of a saved run") from None
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ReportError(f"{file}: cannot be read: {fault}") from None
+
+    @cached_property
+    def result(self) -> AuditResult:
+        """All that the audit found."""
+        file = self.folder / RESULT
+        try:
+            return result_from_json(self.text, str(file))
+        except (RecursionError, ValueError) as fault:  # nesting or a number that no reader of JSON takes
+            raise ReportError(f"{file}: damaged: {fault}") from None
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """Pictures and maps, each read when it is asked for."""
+        return SavedArrays(self.folder / ARRAYS)
+
+    @cached_property
+    def rows(self) -> Any:
+        """Measurements per image, an Arrow table."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        file = self.folder / ROWS
+        try:
+            return pq.read_table(file, partitioning=None)
+        except FileNotFoundError:
+            raise ReportError(f"{file}: missing; wanted the rows of a saved run") from None
+        except (OSError, pa.ArrowException) as fault:
+            raise ReportError(f"{file}: damaged: {fault}") from None
+
+
 def load_result(folder: Path) -> AuditResult:
-    """Read a run's result.
+    """Read a run's result, and nothing else.
 
     Raises
     ------
     ReportError
         The folder is no run, or its result is damaged.
     """
-    file = folder / RESULT
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        raise ReportError(f"{folder}: no {RESULT} there; wanted the folder of a saved run") from None
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ReportError(f"{file}: cannot be read: {fault}") from None
-    try:
-        return result_from_json(text, str(file))
-    except (RecursionError, ValueError) as fault:  # nesting or a number that no reader of JSON takes
-        raise ReportError(f"{file}: damaged: {fault}") from None
+    return SavedRun(folder).result
 
 
 class SavedArrays(Arrays):
@@ -151,15 +194,21 @@ class SavedArrays(Arrays):
     Raises
     ------
     ReportError
-        They are missing or damaged; of one array this is found when it is read.
+        At the first look that they are missing or damaged; of one array this is found when it is read.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
+
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile:
+        return zipfile.ZipFile(self._file)
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
         with self._told():
-            self._archive = zipfile.ZipFile(file)
             names = _decode(self._archive.read("names.npy"))
-            self._keys = {str(name): f"a{number}.npy" for number, name in enumerate(names)}
+            return {str(name): f"a{number}.npy" for number, name in enumerate(names)}
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         key = self._keys[name]
@@ -192,17 +241,6 @@ def _decode(data: bytes) -> npt.NDArray[Any]:
     buffer.seek(0)
     values: npt.NDArray[Any] = np.lib.format.read_array(buffer, allow_pickle=False)
     return values
-
-
-def load_arrays(folder: Path) -> Arrays:
-    """Read a run's pictures and maps, each when it is asked for.
-
-    Raises
-    ------
-    ReportError
-        They are missing or damaged.
-    """
-    return SavedArrays(folder / ARRAYS)
 
 
 def load_hashes(folder: Path) -> Hashes | None:

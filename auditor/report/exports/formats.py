@@ -8,23 +8,24 @@ import io
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from auditor.errors import ReportError
 from auditor.measure.measurement import Measurement
 from auditor.report.exports.markdown import write_markdown
-from auditor.report.presentable import make_visible, show_plainly
+from auditor.report.presentable import make_visible, present
 from auditor.report.words import VERDICTS, subject
-from auditor.run.files import ROWS
 from auditor.run.result import AuditResult
-from auditor.run.store import load_result
+from auditor.run.store import SavedRun
 from auditor.verdict.record import Finding
 
+Exporter = Callable[[SavedRun, AuditResult], bytes]
+"""What makes the file of another tool from a run as it was saved, and from its result as it may be shown."""
 
-def export(folder: Path, name: str) -> bytes:
+
+def export(run: SavedRun, name: str) -> bytes:
     """A saved run in one of the formats of `EXPORTS`.
 
     Raises
@@ -32,16 +33,15 @@ def export(folder: Path, name: str) -> bytes:
     ReportError
         The run is damaged.
     """
-    return EXPORTS[name](folder)
+    return EXPORTS[name](run, present(run.result, run.arrays).result)
 
 
-def write_junit(result: AuditResult) -> bytes:
+def write_junit(shown: AuditResult) -> bytes:
     """JUnit XML as Jenkins and Ant read it: a test suite of one test per finding.
 
     `relies` is a failure, `error` an error, and what is undecided is skipped, each with its reason. The suite's
     properties hold the effect that decided, its interval and its n: tests have no properties in either schema.
     """
-    shown, _ = show_plainly(result, {})
     root = ElementTree.Element("testsuites")
     for number, finding in enumerate(shown.findings):
         tag = _JUNIT.get(finding.verdict)
@@ -65,20 +65,21 @@ def write_junit(result: AuditResult) -> bytes:
     return data + b"\n"
 
 
-def write_sarif(result: AuditResult, *, location: str = "", only_problems: bool = False) -> bytes:
+def write_sarif(saved: AuditResult, shown: AuditResult, *, location: str = "", only_problems: bool = False) -> bytes:
     """SARIF 2.1.0 for GitHub's code scanning: a result per finding, at the artefact's line of the configuration.
 
     Parameters
     ----------
+    saved, shown
+        The result as it was saved, which findings are recognised by, and as it may be shown: see `present`.
     location
         Path of the configuration from the root of its repository; its name alone, where it is not given.
     only_problems
         Leave out what is no failure: GitHub shows results of every kind as alerts.
     """
-    shown, _ = show_plainly(result, {})
-    place = location or result.provenance.config_file
-    lines = {record.name: record.line for record in result.artefacts}
-    pairs = zip(result.findings, shown.findings, strict=True)
+    place = location or saved.provenance.config_file
+    lines = {record.name: record.line for record in saved.artefacts}
+    pairs = zip(saved.findings, shown.findings, strict=True)
     errors = [finding for finding in shown.findings if finding.verdict == "error"]
     results = [
         {
@@ -88,7 +89,7 @@ def write_sarif(result: AuditResult, *, location: str = "", only_problems: bool 
             "level": _LEVELS[finding.severity] if finding.verdict == "relies" else "none",
             "message": {"text": _plain(f"{_title(finding)}: {VERDICTS[finding.verdict][1].lower()}. {finding.reason}")},
             "locations": [_location(place, lines.get(raw.artefact) or 1)],
-            "partialFingerprints": _fingerprints(result, raw),
+            "partialFingerprints": _fingerprints(saved, raw),
             "properties": _facts(shown, finding),
         }
         for raw, finding in pairs
@@ -144,26 +145,6 @@ def write_parquet(table: Any) -> bytes:
     return buffer.getvalue()
 
 
-def load_rows(folder: Path) -> Any:
-    """Read a run's rows, an Arrow table.
-
-    Raises
-    ------
-    ReportError
-        They are missing or damaged.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = folder / ROWS
-    try:
-        return pq.read_table(file, partitioning=None)
-    except FileNotFoundError:
-        raise ReportError(f"{file}: missing; wanted the rows of a saved run") from None
-    except (OSError, pa.ArrowException) as fault:
-        raise ReportError(f"{file}: damaged: {fault}") from None
-
-
 def _title(finding: Finding) -> str:
     artefact, target = subject(finding)
     return " ".join(f"{artefact} → {target}".split()) if target else artefact
@@ -187,7 +168,7 @@ def _facts(result: AuditResult, finding: Finding) -> dict[str, Any]:
     }
     if effect is not None:
         names = {"value": "effect"}
-        facts |= {names.get(key, key): value for key, value in asdict(effect).items()}
+        facts |= {names.get(part.name, part.name): getattr(effect, part.name) for part in fields(Measurement)}
     facts |= {"model": result.model.source, "data": result.data.source, "calibrated": result.calibrated}
     return {key: value for key, value in facts.items() if value is not None}
 
@@ -262,11 +243,11 @@ _RULE: dict[str, Any] = {
     "properties": {"tags": ["machine-learning", "shortcut-learning"], "precision": "high"},
 }
 
-EXPORTS: dict[str, Callable[[Path], bytes]] = {
-    "junit": lambda folder: write_junit(load_result(folder)),
-    "sarif": lambda folder: write_sarif(load_result(folder)),
-    "markdown": lambda folder: write_markdown(load_result(folder)).encode("utf-8"),
-    "csv": lambda folder: write_csv(load_rows(folder)),
-    "parquet": lambda folder: write_parquet(load_rows(folder)),
+EXPORTS: dict[str, Exporter] = {
+    "junit": lambda run, shown: write_junit(shown),
+    "sarif": lambda run, shown: write_sarif(run.result, shown),
+    "markdown": lambda run, shown: write_markdown(shown).encode("utf-8"),
+    "csv": lambda run, shown: write_csv(run.rows),
+    "parquet": lambda run, shown: write_parquet(run.rows),
 }
 """Format -> the bytes of a run in it; `auditor.run.files.FORMATS` names its file."""

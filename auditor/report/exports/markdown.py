@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 
-from auditor.report.presentable import show_plainly
 from auditor.report.words import ADVICE, MOST_ROWS, VERDICTS, Figure, named, subject
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
 
 def write_markdown(result: AuditResult) -> str:
-    """Verdicts with their effects as a table, what to do about each, and what it rests on, in GitHub's Markdown."""
-    result, _ = show_plainly(result, {})
+    """Verdicts with their effects as a table, what to do about each, and what it rests on, in GitHub's Markdown.
+
+    Parameters
+    ----------
+    result
+        As it may be shown: see `present`.
+    """
     lines = [f"## Shortcut audit: {escape(result.title)}", ""]
     if result.findings:
         lines += ["| | Artefact → class | Verdict | Effect | n | Severity |", "| --- | --- | --- | --- | --- | --- |"]
