@@ -6,11 +6,12 @@ model `shortcut` also takes a pattern in the lower right corner for a boat; the 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -187,20 +188,30 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
 @contextmanager
 def unwritable(folder: Path) -> Iterator[None]:
-    """For as long, whoever runs the tests may read a folder and not write into it; root is nobody meanwhile."""
-    owner = os.geteuid()
-    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.parents)}
-    private = [path for path in folder.parents if owner == 0 and modes[path] == 0o700]  # as pytest makes them
-    for path in (folder, *private):
-        path.chmod(0o555)
-    if owner == 0:
-        os.seteuid(65534)
+    """For as long, a folder may be read and not written into, even by root, who otherwise may write everywhere."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    folder.chmod(0o555)
+    with _without_override() if os.geteuid() == 0 else nullcontext():
+        try:
+            yield
+        finally:
+            folder.chmod(mode)
+
+
+@contextmanager
+def _without_override() -> Iterator[None]:
+    """Root without what lets it pass over the modes of files: the capability CAP_DAC_OVERRIDE of Linux."""
+    system = ctypes.CDLL(None)
+    if not hasattr(system, "capset"):
+        pytest.skip("root writes everywhere")
+    header, held = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    system.capget(header, held)
+    fewer = type(held)(held[0] & ~2, *held[1:])
+    assert system.capset(header, fewer) == 0
     try:
         yield
     finally:
-        os.seteuid(owner)
-        for path in (folder, *private):
-            path.chmod(modes[path])
+        assert system.capset(header, held) == 0
 
 
 @cache
