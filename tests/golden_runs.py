@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from auditor.measure.ledger import Arrays, Rows
+from auditor.measure.measurement import Note
 from auditor.run.files import HASHES
 from auditor.run.result import AuditResult
 from auditor.run.store import Run, save_run
@@ -62,7 +63,7 @@ def make_runs() -> dict[str, Run]:
 
     hostile = make_result(classes=(HOSTILE, "dog"), artefact=HOSTILE, title=HOSTILE, image=f"{HOSTILE}.png")
     config = hostile.provenance.config | {"report": {"title": HOSTILE, "pictures": "none"}}
-    hostile = freeze(replace(hostile, warnings=[HOSTILE], **plain))
+    hostile = freeze(replace(hostile, warnings=[Note("remark", HOSTILE)], **plain))
     started = "2026-03-04T05:06:07+00:00"
     hostile = replace(hostile, provenance=replace(hostile.provenance, started=started, config=config))
     return {

@@ -48,7 +48,7 @@ from auditor.explain.trust.record import (
     TrustRecord,
     TrustTest,
 )
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
 from auditor.run.index import Entry, Outcome
 from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.provenance import Provenance
@@ -88,13 +88,12 @@ def make_finding(artefact: str = "tag", target: str = "cat", verdict: str = "rel
             "flip_rate": measure(0.25, 0.05, "share"),
             "accuracy_drop": measure(0.125, 0.05, "share"),
             "removal_drop": measure(1.875),
-            "removal_drop.mean": measure(-1.875),
-            "removal_drop.blur": measure(1.875),
         },
         "controls": {"scrambled 1": measure(0.375), "flat patch": measure(0.625)},
         "variants": {"mirrored": measure(4.375)},
         "dose_response": [DosePoint(dose, measure(4 * dose)) for dose in (0.05, 0.5, 1.0)],
-        "notes": ["whether it suppresses the target was not tested: no images"],
+        "drops": {"mean": measure(-1.875), "blur": measure(1.875)},
+        "notes": [Note("untested", "whether it suppresses the target was not tested: no images")],
     }
     return Finding(**(fields | changes))
 
@@ -162,7 +161,7 @@ def make_contrast(
         regions=[
             ContrastShare(artefact, method, errors, share(0.5), share(0.25), 0.125)
             for method in METHODS
-            for errors in ("those that came with it", "those made by inserting it")
+            for errors in ("came", "inserted")
         ],
         interventions=[
             ContrastIntervention(
@@ -178,7 +177,7 @@ def make_contrast(
                 broken_by_controls=share(0.125, 80),
                 broken_lead=share(0.25, 80),
                 towards={predicted: 30},
-                notes=["control 'flat patch' equals the artefact and is left out"],
+                notes=[Note("control", "control 'flat patch' equals the artefact and is left out")],
             )
         ],
         suspects=[
@@ -196,7 +195,7 @@ def make_contrast(
             ContrastExemplar(image, label, predicted, 1.5, "with", inserted, [ContrastMaps(METHODS[0], *keys)])
             for inserted in (None, artefact)
         ],
-        notes=["4 errors are left out"],
+        notes=[Note("left out", "4 errors are left out")],
     )
 
 
@@ -343,7 +342,7 @@ def make_activation(classes: tuple[str, ...], artefact: str, image: str) -> Opti
             ),
             ArtefactMatch("light", None, "not_applicable", "it covers the whole frame"),
         ],
-        notes=[f"the direction of {artefact} was optimised on one image"],
+        notes=[Note("direction", f"the direction of {artefact} was optimised on one image")],
     )
 
 
@@ -436,7 +435,7 @@ def make_result(
             classes=[ClassAccuracy(name, 60, 60, measure(0.9, 0.05, "share", 60)) for name in classes],
             mean_image="mean",
         ),
-        warnings=["Not calibrated: nothing was tested."],
+        warnings=[Note("calibration", "Not calibrated: nothing was tested.")],
         provenance=Provenance(
             started="2026-01-02T03:04:05+00:00",
             seconds=1.5,

@@ -229,7 +229,7 @@ class TestAMethodOnExemplarsOnly:
         by_method = {entry.method: entry for entry in result.region_scores}
         assert by_method["gradient"].scores["lift"].n == 6
         assert by_method["smoothgrad"].scores["lift"].n == 2
-        assert by_method["smoothgrad"].notes == ["on 2 of 6 images, those shown below"]
+        assert [note.text for note in by_method["smoothgrad"].notes] == ["on 2 of 6 images, those shown below"]
         (record,) = [method for method in result.methods if method.name == "smoothgrad"]
         assert record.options["on"] == "exemplars"
         assert record.diagnostics["samples"].n == 2
@@ -243,4 +243,4 @@ class TestAMethodOnExemplarsOnly:
 
 def test_thresholds_are_said_to_be_uncalibrated(planted):
     assert not planted.result.calibrated
-    assert "Not calibrated" in planted.result.warnings[0]
+    assert planted.result.warnings[0].kind == "calibration"

@@ -216,7 +216,7 @@ def test_an_artefact_over_the_whole_frame_has_no_region_and_the_audit_says_so(wo
     ending = command("audit", world.config, "--quiet")
     assert ending.code in (0, 1, 4)
     result = world.result()
-    assert all("covers 100%" in entry.notes[0] for entry in result.region_scores)
+    assert all("covers 100%" in entry.notes[0].text for entry in result.region_scores)
     assert "removal_drop" not in result.findings[0].measurements
 
 
@@ -227,7 +227,7 @@ def test_data_of_one_class_are_audited_as_far_as_they_reach(world: World, comman
     (finding,) = world.result().findings
     assert finding.measurements["theta"].value is None
     assert "no image without the class boat" in str(finding.measurements["theta"].reason)
-    assert any("was not tested" in note for note in finding.notes)
+    assert "untested" in [note.kind for note in finding.notes]
 
 
 def test_fewer_groups_than_a_verdict_needs_are_inconclusive(world: World, command: Command) -> None:

@@ -10,6 +10,7 @@ import pytest
 from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.errors import OptionError
 from auditor.explain.counterfactual.adversarial import find_traits, high_frequency_share, moved
+from auditor.explain.counterfactual.record import NO_ERRORS
 from auditor.explain.counterfactual.search import (
     ANY,
     Aim,
@@ -22,7 +23,7 @@ from auditor.explain.counterfactual.search import (
 from auditor.explain.counterfactual.study import study_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.measure.ledger import Rows
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
 from auditor.report.sections.counterfactual import view_counterfactual
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Floats, log_odds, predicted_classes
@@ -542,17 +543,17 @@ class TestStudy:
 
     def test_says_that_there_are_no_labels_or_no_errors(self):
         without = study_counterfactuals(inquire(labels=False))
-        assert any("no labels" in note for note in without.notes)
+        assert any("no labels" in note.text for note in without.notes)
         assert not any(entry.reason == "errors" for entry in without.sets)
         right = study_counterfactuals(inquire(wrong=False))
-        assert any("no labelled image wrong" in note for note in right.notes)
+        assert any("no labelled image wrong" in note.text for note in right.notes)
         assert study_counterfactuals(inquire(), errors=0).notes == []
 
     def test_an_artefact_of_the_whole_frame_has_no_region_and_it_says_so(self):
         record = study_counterfactuals(inquire(whole_frame=True))
         assert record.areas == {}
         assert all(entry.regions == {} and entry.confined is None for entry in record.sets)
-        assert any("100% of the frame" in note for note in record.notes)
+        assert any("100% of the frame" in note.text for note in record.notes)
 
     def test_works_where_classes_do_not_exclude_each_other(self):
         record = study_counterfactuals(inquire(output="multilabel"))
@@ -598,6 +599,16 @@ class TestStudy:
         assert said in view["errors"]
         assert f"median of {nearness.n} image" in view["errors"]
         assert ("lie nearer" in view["errors"]) == (said == "lie nearer to the truth")
+
+    def test_the_name_of_an_artefact_is_never_taken_for_a_reason(self):
+        result = make_result()
+        about = "wrong sticker: no image with it is predicted as cat, so none can be led away from it"
+        record = replace(result.counterfactual, sets=[], notes=[Note("away", about)])
+        view = view_counterfactual(replace(result, counterfactual=record), make_arrays())
+        assert view["errors"] == "No error was asked about."
+        record = replace(record, notes=[*record.notes, Note(NO_ERRORS, "the data have no labels")])
+        view = view_counterfactual(replace(result, counterfactual=record), make_arrays())
+        assert view["errors"] == "There is nothing to learn from: the data have no labels."
 
 
 def test_a_class_that_the_model_lacks_ends_the_audit_at_once_with_its_place(world: World, command: Command):

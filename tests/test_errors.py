@@ -371,7 +371,8 @@ class TestStudy:
         assert record.errors == 1
         assert record.groups[0].label == "class 1"
         assert record.groups[0].predicted == "class 0"
-        assert record.notes == ["1 errors without one wrongly predicted and one missed class are left out"]
+        told = "1 errors without one wrongly predicted and one missed class are left out"
+        assert [note.text for note in record.notes] == [told]
 
 
 def test_a_binary_model_has_margins_in_log_odds_and_no_likeness_of_its_two_maps():

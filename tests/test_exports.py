@@ -19,7 +19,8 @@ from markdown_it import MarkdownIt
 
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
-from auditor.report.exports.formats import export, write_junit, write_sarif
+from auditor.measure.measurement import Note
+from auditor.report.exports.formats import export, load_rows, write_junit, write_sarif
 from auditor.report.exports.markdown import code, escape, write_markdown
 from auditor.report.presentable import present
 from auditor.report.words import VERDICTS
@@ -62,7 +63,9 @@ def make_verdicts() -> AuditResult:
 
 
 def make_hostile(name: str) -> AuditResult:
-    finding = make_finding(name, name, controls={name: measure(0.5)}, notes=[name], reason=f"{name} and {name}.")
+    finding = make_finding(
+        name, name, controls={name: measure(0.5)}, notes=[Note("remark", name)], reason=f"{name} and {name}."
+    )
     return make_result(classes=(name, "dog"), artefact=name, title=name, findings=[finding], image=name)
 
 

@@ -222,8 +222,8 @@ class TestJudge:
         alike = {**evidence.insertion.controls, "flat": evidence.insertion.shift * 0.9}
         finding = judge(replace(evidence, insertion=replace(evidence.insertion, controls=alike)), 2, RULE)
         assert finding.verdict == "relies"
-        assert any("'flat' alone moves the score" in note for note in finding.notes)
-        assert not any("alone moves" in note for note in judge(evidence, 2, RULE).notes)
+        assert any("'flat' alone moves the score" in note.text for note in finding.notes)
+        assert not any("alone moves" in note.text for note in judge(evidence, 2, RULE).notes)
 
     def test_an_innocent_artefact_is_hardly_ever_relied_on(self):
         verdicts = [judge(planted_evidence(RULE.margin, n=60, seed=seed), 2, RULE).verdict for seed in range(300)]
@@ -294,7 +294,7 @@ class TestJudge:
         evidence = replace(evidence, insertion=replace(evidence.insertion, controls=controls))
         finding = judge(evidence, 2, RULE)
         assert finding.verdict == "no_evidence"
-        assert any("rely on something simpler" in note for note in finding.notes)
+        assert any("rely on something simpler" in note.text for note in finding.notes)
 
     def test_nothing_to_test_is_not_applicable(self):
         finding = judge(Evidence("mark", CLASSES, False, None, None), 2, RULE)

@@ -174,7 +174,7 @@ class TestControls:
         controls, notes = make_controls(square(), {}, seed=0)
         assert set(controls) == {"veil", "inverted tone"}
         assert len(notes) == 2
-        assert all("equals the artefact" in note for note in notes)
+        assert all("equals the artefact" in note.text for note in notes)
 
     def test_the_users_own_control_is_among_them(self):
         given = patch(seed=5)

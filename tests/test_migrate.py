@@ -7,7 +7,7 @@ import json
 import pytest
 
 from auditor.config.file import read_config
-from auditor.errors import ConfigError
+from auditor.errors import ConfigError, ReportError
 from auditor.explain.table import METHODS
 from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.result import result_from_json, result_to_json
@@ -30,6 +30,40 @@ def test_a_frozen_run_of_the_first_schema_is_read_whole(name):
             today in [record.name for record in result.methods]
         )
     assert result_from_json(result_to_json(result), "result.json") == result
+
+
+class TestWhatTheFirstSchemaToldInWords:
+    def read(self, name="complete"):
+        text = (FOLDER / name / "result.json").read_text("utf-8")
+        return json.loads(text), result_from_json(text, "result.json")
+
+    def test_notes_keep_every_word_and_get_a_kind(self):
+        old, result = self.read()
+        assert [note.text for note in result.findings[0].notes] == old["findings"][0]["notes"]
+        assert [note.kind for note in result.findings[0].notes] == ["untested"]
+        assert [note.text for note in result.warnings] == old["warnings"]
+        assert [note.kind for note in result.warnings] == ["calibration"]
+
+    def test_the_removal_drops_are_no_longer_named_among_other_measurements(self):
+        old, result = self.read()
+        before, finding = old["findings"][0]["measurements"], result.findings[0]
+        assert {f"removal_drop.{name}": drop.value for name, drop in finding.drops.items()} == {
+            name: measured["value"] for name, measured in before.items() if name.startswith("removal_drop.")
+        }
+        assert set(finding.measurements) == {name for name in before if not name.startswith("removal_drop.")}
+
+    def test_errors_made_by_inserting_an_artefact_are_known_as_such(self):
+        _, result = self.read()
+        assert {share.errors for share in result.errors.regions} == {"came", "inserted"}
+
+    @pytest.mark.parametrize(
+        ("place", "value"), [("findings", [7]), ("findings", [{}]), ("warnings", [7]), ("errors", {"regions": [{}]})]
+    )
+    def test_what_does_not_fit_is_refused_in_words(self, place, value):
+        old, _ = self.read()
+        name = {"errors": "contrastive"}.get(place, place)
+        with pytest.raises(ReportError, match=place):
+            result_from_json(json.dumps(old | {name: value}), "result.json")
 
 
 @pytest.mark.parametrize(("old", "today"), [("activation_maximisation", "optima"), ("contrastive", "errors")])

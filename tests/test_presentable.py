@@ -14,6 +14,7 @@ from PIL import Image
 
 from auditor.errors import ReportError
 from auditor.measure.ledger import Arrays, Rows
+from auditor.measure.measurement import Note
 from auditor.report.pictures import heat_layer, map_scale, picture_uri, placeholder, shrink
 from auditor.report.presentable import (
     LONGEST_NAME,
@@ -58,7 +59,9 @@ def pictures_of(html: str) -> list[np.ndarray]:
 def personal() -> AuditResult:
     result = make_result(image=PERSON)
     skipped = replace(result.data.skipped[0], image="b.png", reason=f"cannot identify '/patients/{PERSON}'")
-    return replace(result, data=replace(result.data, skipped=[skipped]), warnings=[f"looked twice at {PERSON}"])
+    return replace(
+        result, data=replace(result.data, skipped=[skipped]), warnings=[Note("remark", f"looked twice at {PERSON}")]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -135,7 +135,7 @@ def test_a_control_that_looks_like_the_artefact_on_these_images_is_left_out():
     images = np.clip(0.5 + 0.01 * np.random.default_rng(0).normal(size=(20, *SHAPE)), 0, 1).astype(np.float32)
     _, evidence = observe(linear(shape=SHAPE), images, grey, np.zeros(20, bool))
     assert evidence.insertion.controls == {}
-    assert any("'veil' looks like the artefact" in note for note in evidence.notes)
+    assert any("'veil' looks like the artefact" in note.text for note in evidence.notes)
     assert judge(evidence, 0, Rule()).verdict == "not_applicable"
 
 

@@ -16,6 +16,7 @@ from scipy.signal import fftconvolve
 from skimage.restoration import inpaint_biharmonic
 
 from auditor.artefacts.kinds import Overlay
+from auditor.measure.measurement import Note
 from auditor.subject.data.sample import to_grey
 
 Floats = npt.NDArray[np.float32]
@@ -66,7 +67,7 @@ def fill_inpaint(image: Floats, mask: Bools) -> Floats:
     return _filled(image, mask, inpaint_biharmonic(image, mask, channel_axis=-1, split_into_regions=True))
 
 
-def make_controls(overlay: Overlay, given: dict[str, Overlay], seed: int) -> tuple[dict[str, list[Edit]], list[str]]:
+def make_controls(overlay: Overlay, given: dict[str, Overlay], seed: int) -> tuple[dict[str, list[Edit]], list[Note]]:
     """Innocent edits at the artefact's own place, fixed before any score is seen.
 
     They are its ink scrambled, its tone inverted, a flat patch of the same mean ink and opacity, a patch that veils
@@ -87,7 +88,7 @@ def make_controls(overlay: Overlay, given: dict[str, Overlay], seed: int) -> tup
         if name not in degenerate
     }
     edits["veil"] = [partial(_veil, overlay=_flat(overlay))]
-    notes = [f"control {name!r} equals the artefact and is left out" for name in degenerate]
+    notes = [Note("control", f"control {name!r} equals the artefact and is left out") for name in degenerate]
     return edits, notes
 
 

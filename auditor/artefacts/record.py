@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,5 @@ class ArtefactRecord:
     opacity: float | None
     picture: str | None
     """Key of the array that shows it on grey."""
-    notes: list[str] = field(default_factory=list)
     line: int | None = None
     """Where it stands in the configuration file; null where it came with the command line."""

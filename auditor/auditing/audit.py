@@ -17,13 +17,14 @@ from auditor.auditing.opening import NOTHING, Handed, Subject, open_subject
 from auditor.auditing.plan import describe_method, plan_methods
 from auditor.config.file import AuditConfig
 from auditor.errors import AuditError, MethodError
-from auditor.explain.attribution.exemplars import Case, Exhibits, explain_case
+from auditor.explain.attribution.exemplars import BASELINE, Case, Exhibits, explain_case
 from auditor.explain.attribution.methods import ALL_ZERO
 from auditor.explain.attribution.record import Agreement, MethodRecord
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.table import STUDIES
 from auditor.measure.intervals import median_interval, share_interval
 from auditor.measure.ledger import NewArrays, Rows
+from auditor.measure.measurement import Note
 from auditor.measure.pieces import Piece, Told, check_pieces
 from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.provenance import describe_run
@@ -38,9 +39,10 @@ from auditor.verdict.trial import Progress, Survey, survey
 
 Record = TypeVar("Record", WorkUnit, MethodRecord)
 
-UNCALIBRATED = (
+UNCALIBRATED = Note(
+    "calibration",
     "Not calibrated: the rule was tested on small models of known truth; how often it errs on models like this one is "
-    "not known."
+    "not known.",
 )
 
 
@@ -218,11 +220,12 @@ def _settled(result: AuditResult, exhibits: Exhibits) -> AuditResult:
     ended: list[MethodRecord | WorkUnit] = [*result.methods, *result.units]
     failures = dict.fromkeys(f"{each.name}: {each.reason}" for each in ended if each.status == "error")
     missing = [unit.name for unit in result.units if unit.status == "missing"]
-    warnings = [*result.warnings, *(f"Explanations failed: {failure}" for failure in failures)]
+    warnings = [*result.warnings, *(Note("failed", f"Explanations failed: {failure}") for failure in failures)]
     if missing:
-        warnings.append(f"The audit ended before these were done: {', '.join(missing)}.")
+        warnings.append(Note("missing", f"The audit ended before these were done: {', '.join(missing)}."))
     for entry in exhibits.region_scores:
-        warnings += [f"{entry.artefact}, {entry.method}: {note}" for note in entry.notes if "baseline" in note]
+        about = f"{entry.artefact}, {entry.method}"
+        warnings += [Note(BASELINE, f"{about}: {note.text}") for note in entry.notes if note.kind == BASELINE]
     return replace(
         result,
         exit_code=AuditError.exit_code if failures or missing else result.exit_code,
@@ -325,13 +328,15 @@ def _no_agreement() -> list[Agreement]:
     return [Agreement(name, "not_applicable", reason, None, None) for name in ("gradient", "grad_cam")]
 
 
-def _warn_of_data(subject: Subject) -> list[str]:
+def _warn_of_data(subject: Subject) -> list[Note]:
     found = []
     skipped = len(subject.dataset.skipped)
     if skipped:
-        found.append(f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out.")
+        told = f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out."
+        found.append(Note("images", told))
     if not subject.artefacts:
-        found.append("No artefact is named in the configuration, so there is nothing to decide on.")
+        found.append(Note("artefacts", "No artefact is named in the configuration, so there is nothing to decide on."))
     if not subject.dataset.labelled.any():
-        found.append("The data have no labels: images count as what they are predicted, and accuracy is not measured.")
+        told = "The data have no labels: images count as what they are predicted, and accuracy is not measured."
+        found.append(Note("labels", told))
     return found

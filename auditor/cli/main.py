@@ -77,7 +77,7 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
             progress("report", 1, 1)
     finally:  # the run stands, with its report or without
         warnings_of_index = renew_index(reports)
-    print_warnings([*run.result.warnings, *warnings, *warnings_of_index])
+    print_warnings([*(warning.text for warning in run.result.warnings), *warnings, *warnings_of_index])
     print_reports(folder, settings.report.formats)
     return run.result.exit_code
 

@@ -1,4 +1,4 @@
-"""A number with its n, its interval and its unit, or the reason why it has none."""
+"""A number with its n, its interval and its unit, or the reason why it has none; and a remark beside numbers."""
 
 from __future__ import annotations
 
@@ -59,3 +59,13 @@ class Measurement:
         value, *ends = (None if x is None else change(x) for x in (self.value, self.low, self.high))
         low, high = ends if None in ends else sorted(end for end in ends if end is not None)
         return replace(self, value=value, low=low, high=high, low_adjusted=None, unit=unit or self.unit)
+
+
+@dataclass(frozen=True)
+class Note:
+    """A remark for the reader. Code that must know what a note is about goes by its kind, never by its words."""
+
+    kind: str
+    """One word or two for what is remarked on: `untested`, `baseline`, `control`; plain `remark` where none asks."""
+    text: str
+    """A clause without a full stop; it may hold names that users gave."""

@@ -72,8 +72,7 @@ def listed(names: Sequence[str], most: int | None = None) -> str:
 
 def name_in_words(name: str) -> str:
     """The name of a measurement as one says it."""
-    base, _, fill = name.partition(".")
-    return base.replace("_", " ") + (f", {fill}" if fill else "")
+    return name.replace("_", " ")
 
 
 def _points(value: float, unit: str) -> str:

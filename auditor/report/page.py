@@ -14,6 +14,7 @@ from markupsafe import Markup
 from auditor.explain.attribution.record import Exemplar
 from auditor.explain.attribution.regions import REGION_SCORES
 from auditor.measure.ledger import Arrays
+from auditor.measure.words import signed
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.pieces import piece_functions
@@ -30,7 +31,6 @@ from auditor.report.words import (
     figure,
     image_anchors,
     method_name,
-    signed,
     why_not,
 )
 from auditor.run.result import AuditResult

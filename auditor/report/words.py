@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import listed as listed
 from auditor.measure.words import name_in_words, number, say, say_interval, say_n
-from auditor.measure.words import signed as signed
 from auditor.report.pointers import pointer_of
 from auditor.report.presentable import show_short
 from auditor.run.result import AuditResult
@@ -58,6 +56,11 @@ def named(name: str, measured: Measurement) -> Figure:
     return replace(figure(name_in_words(name), measured), meaning=_MEANINGS.get(name, ""))
 
 
+def drop_in_words(removal: str) -> str:
+    """The removal drop by one way of removal."""
+    return f"removal drop, {removal}"
+
+
 def method_name(name: str) -> str:
     """A method as one says it; the layer or baseline in brackets keeps its name."""
     method, bracket, variant = name.partition(" (")
@@ -85,7 +88,7 @@ def failed_methods(result: AuditResult) -> dict[str, str]:
     found = {}
     for entry in result.trust.methods:
         reasons = [
-            f"{_FAILURES[test.name]}: {in_brackets(test.measured)}" + (f", {test.reading} map" if test.reading else "")
+            f"{_FAILURES[test.name]}: {say(test.measured, 'full')}" + (f", {test.reading} map" if test.reading else "")
             for test in entry.tests
             if test.outcome == "failed" and test.name in _FAILURES and test.measured is not None
         ]
@@ -101,11 +104,6 @@ def why_not(result: AuditResult, study: str) -> str:
         return "The run was made before there was this study."
     words = {"off": "Not run", "not_applicable": "Not applicable"}.get(record.status, "It could not be completed")
     return f"{words}: {record.reason}."
-
-
-def in_brackets(measured: Measurement) -> str:
-    """A measurement inside a sentence: value, interval and n."""
-    return say(measured, "full")
 
 
 _METHOD_NAMES = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradients": "Integrated Gradients"}

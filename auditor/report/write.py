@@ -203,7 +203,7 @@ def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> di
     view["told"] |= {f"told-{number}": part.pieces for number, part in enumerate(told)}
     at = next(at for at, (id, *_) in enumerate(SECTIONS) if id == "accuracy")
     listed = [*SECTIONS[:at], *((f"told-{n}", part.title, TOLD) for n, part in enumerate(told)), *SECTIONS[at:]]
-    view |= {"warnings": result.warnings, "run": make_visible(run), "sections": listed}
+    view |= {"warnings": [note.text for note in result.warnings], "run": make_visible(run), "sections": listed}
     view |= {"pictures": PICTURE_NOTES[shown.pictures], "picture": own.picture}
     worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
     view |= {"cover": worst_first[:_MOST_ON_COVER], "cover_left_out": max(0, len(worst_first) - _MOST_ON_COVER)}

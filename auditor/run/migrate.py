@@ -7,8 +7,10 @@ from typing import Any
 
 SCHEMA_VERSION = 2
 
+Json = dict[str, Any]
 
-def migrate(data: dict[str, Any]) -> dict[str, Any]:
+
+def migrate(data: Json) -> Json:
     """The JSON of a result as today's schema has it; what does not fit is left for the reader to refuse.
 
     Parameters
@@ -21,21 +23,77 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _name_studies(data: dict[str, Any]) -> dict[str, Any]:
-    """Schema 2 calls a study by one name, in the result as in `audit.toml`."""
+def _to_second(data: Json) -> Json:
+    """Schema 2 calls a study by one name, gives notes a kind, and has fields where schema 1 had names to be parsed."""
     data = {_STUDIES.get(key, key): value for key, value in data.items()}
-    methods = data.get("methods")
-    if isinstance(methods, list):
-        data["methods"] = [_renamed(record) if isinstance(record, dict) else record for record in methods]
-    return data
+    data = _each(data, "methods", lambda record: {**record, "name": _STUDIES.get(record["name"], record["name"])})
+    data = _each(data, "findings", lambda finding: _kinds(_apart(finding)))
+    data = _each(data, "artefacts", lambda record: {key: value for key, value in record.items() if key != "notes"})
+    data = _each(data, "region_scores", _kinds)
+    data = _kinds(data, "warnings")
+    for study in ("optima", "counterfactual", "errors"):
+        data = _inside(data, study, _kinds)
+    return _inside(
+        data,
+        "errors",
+        lambda record: _each(
+            _each(record, "interventions", _kinds),
+            "regions",
+            lambda share: {**share, "errors": _WHICH.get(share["errors"], share["errors"])},
+        ),
+    )
 
 
-def _renamed(record: dict[str, Any]) -> dict[str, Any]:
-    name = str(record.get("name"))
-    return {**record, "name": _STUDIES[name]} if name in _STUDIES else record
+def _inside(data: Json, key: str, change: Callable[[Json], Json]) -> Json:
+    """With a change of the record under a key, if there is one."""
+    return {**data, key: change(data[key])} if isinstance(data.get(key), dict) else data
+
+
+def _each(data: Json, key: str, change: Callable[[Json], Json]) -> Json:
+    """With a change of every record in the list under a key, if there is one; one that it does not fit stays."""
+
+    def changed(item: Any) -> Any:
+        try:
+            return change(item)
+        except (AttributeError, KeyError, TypeError):
+            return item
+
+    return {**data, key: [changed(item) for item in data[key]]} if isinstance(data.get(key), list) else data
+
+
+def _kinds(record: Json, key: str = "notes") -> Json:
+    """With notes that have a kind: schema 1 told it by the words alone."""
+
+    def noted(note: Any) -> Any:
+        if not isinstance(note, str):
+            return note
+        return {"kind": next((kind for words, kind in _KINDS.items() if words in note), "remark"), "text": note}
+
+    notes = record.get(key)
+    return {**record, key: [noted(note) for note in notes]} if isinstance(notes, list) else record
+
+
+def _apart(finding: Json) -> Json:
+    """With the removal drop by each fill in a field of its own."""
+    parts = {name: measured for name, measured in finding["measurements"].items() if name.startswith(_DROP)}
+    others = {name: measured for name, measured in finding["measurements"].items() if name not in parts}
+    return {**finding, "measurements": others, "drops": {name[len(_DROP) :]: part for name, part in parts.items()}}
 
 
 _STUDIES = {"activation_maximisation": "optima", "contrastive": "errors"}
 
-_STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _name_studies}
+_DROP = "removal_drop."
+
+_WHICH = {"those that came with it": "came", "those made by inserting it": "inserted"}
+
+_KINDS = {
+    "Not calibrated": "calibration",
+    "the baseline equals the artefact": "baseline",
+    "was not tested: ": "untested",
+    "the data have no labels, so no image": "no errors",
+    "the model gets no labelled image wrong": "no errors",
+}
+"""Words of a note of schema 1 -> its kind, where code asks for it."""
+
+_STEPS: dict[int, Callable[[Json], Json]] = {1: _to_second}
 """Schema -> what makes it the next one."""

@@ -16,6 +16,7 @@ from auditor.explain.counterfactual.record import CounterfactualRecord
 from auditor.explain.errors.record import ErrorsRecord
 from auditor.explain.optima.record import OptimaRecord
 from auditor.explain.trust.record import TrustRecord
+from auditor.measure.measurement import Note
 from auditor.measure.pieces import Told
 from auditor.run.migrate import SCHEMA_VERSION, migrate
 from auditor.run.provenance import Provenance
@@ -54,7 +55,7 @@ class AuditResult:
     exemplars: list[Exemplar]
     model: ModelRecord
     data: DataRecord
-    warnings: list[str]
+    warnings: list[Note]
     provenance: Provenance
     preface: str = ""
     """The user's own words about the audit."""

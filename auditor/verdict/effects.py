@@ -245,12 +245,8 @@ def find_worst_group(evidence: Evidence, rule: Rule) -> tuple[str, Measurement] 
     return min(found, key=lambda item: item[1].value if item[1].value is not None else 1.0)
 
 
-def measure_removals(evidence: Evidence, target: int, rule: Rule, alpha: float) -> dict[str, Measurement]:
-    """The removal drop and the drop by each fill; empty where no image carries the artefact.
-
-    The headline is the exact removal where there is one; else the least over the fills, with an interval that spans
-    all of theirs, so that they must agree.
-    """
+def measure_drops(evidence: Evidence, target: int, level: float) -> dict[str, Measurement]:
+    """The removal drop by each fill; empty where no image carries the artefact."""
     removals = evidence.removals
     if removals is None:
         return {}
@@ -258,14 +254,28 @@ def measure_removals(evidence: Evidence, target: int, rule: Rule, alpha: float) 
     found: dict[str, Measurement] = {}
     for name, fall in removals.fall.items():
         contrast = fall[:, at] - removals.placebo[name][:, at]
-        drop = mean_interval(contrast, groups, 1 - alpha, unit="log-odds", score="log-odds")
+        drop = mean_interval(contrast, groups, level, unit="log-odds", score="log-odds")
         if drop.value is None:
             drop = missing("the region fits nowhere else in the frame, so there is no placebo")
-        found[f"removal_drop.{name}"] = drop
-    headline = found.get("removal_drop.exact") or spanning(list(found.values()))
+        found[name] = drop
+    return found
+
+
+def measure_removals(
+    evidence: Evidence, target: int, rule: Rule, drops: dict[str, Measurement]
+) -> dict[str, Measurement]:
+    """The removal drop and what removal does to predictions; empty where no image carries the artefact.
+
+    The drop is that of the exact removal where there is one; else the least over the fills, with an interval that spans
+    all of theirs, so that they must agree.
+    """
+    removals = evidence.removals
+    if removals is None:
+        return {}
+    groups = removals.images.groups
     first = next(iter(removals.predicted.values()))
     was = removals.images.predicted[:, target]
-    result = {"removal_drop": headline, **found}
+    result = {"removal_drop": drops.get("exact") or spanning(list(drops.values()))}
     result["removal_flip_rate"] = share_interval(~first[was, target], groups[was], rule.level)
     labelled = removals.images.labelled
     if labelled.any():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from auditor.measure.intervals import Array, mean_interval, missing
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
 from auditor.measure.words import listed, say, signed
 from auditor.verdict.effects import (
     NAMES,
@@ -17,6 +17,7 @@ from auditor.verdict.effects import (
     find_worst_group,
     margin_of,
     measure_checks,
+    measure_drops,
     measure_effects,
     measure_harms,
     measure_leads,
@@ -68,14 +69,15 @@ def judge(evidence: Evidence, target: int | None, rule: Rule, alpha: float | Non
 def _measure(evidence: Evidence, target: int, rule: Rule, alpha: float) -> Measured:
     """All that the verdict on one class is taken on; `alpha` is that of the adjusted bounds."""
     values = measure_effects(evidence, target, rule, alpha)
-    removals = measure_removals(evidence, target, rule, rule.alpha if values else alpha)
+    drops = measure_drops(evidence, target, 1 - (rule.alpha if values else alpha))
+    removals = measure_removals(evidence, target, rule, drops)
     checked = measure_checks(evidence.checks, target, rule)
     if values:
         endpoints: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta_suppression"}
-        return Measured("insertion", endpoints, values | removals | checked)
+        return Measured("insertion", endpoints, values | removals | checked, drops)
     if removals:
-        return Measured("removal", {"promotes": "removal_drop"}, removals | checked)
-    return Measured(None, {}, checked)
+        return Measured("removal", {"promotes": "removal_drop"}, removals | checked, drops)
+    return Measured(None, {}, checked, {})
 
 
 def _find(evidence: Evidence, target: int, measured: Measured, decision: Decision, rule: Rule) -> Finding:
@@ -103,7 +105,8 @@ def _find(evidence: Evidence, target: int, measured: Measured, decision: Decisio
         worst = find_worst_group(evidence, rule)
         if worst is not None:
             values["worst_group_accuracy"] = worst[1]
-            notes.append(f"the class recognised worst is {worst[0]}: {worst[1].value or 0:.0%} of its images")
+            told = f"the class recognised worst is {worst[0]}: {worst[1].value or 0:.0%} of its images"
+            notes.append(Note("worst class", told))
         notes += _untested(measured.effects, rule) + _explained_by_controls(values, controls, decision, rule)
         notes += _unchecked(values, decision, rule, evidence.classes[target])
     harms = [values.get(name) for name in _HARMS[decision.direction or "promotes"]]
@@ -120,6 +123,7 @@ def _find(evidence: Evidence, target: int, measured: Measured, decision: Decisio
         controls=controls,
         variants=variants,
         dose_response=doses,
+        drops=measured.drops,
         notes=notes,
         margin=rule.margin,
     )
@@ -149,26 +153,25 @@ def _scan(evidence: Evidence, rule: Rule, alpha: float) -> Finding:
     if innocent is not None:
         values["strongest_by_chance"] = innocent.strongest
     rule = replace(rule, margin=margin_of(evidence, number, rule))
-    top = _find(evidence, number, complete._replace(values=values), decision, rule)
+    top = _find(evidence, number, complete._replace(values=values, drops=measured.drops), decision, rule)
     return _summarise(top, scanned, [_untested(m.effects, rule) != [] for _, _, m, _ in judged], decision)
 
 
 def _summarise(top: Finding, scanned: list[ScannedTarget], partly: list[bool], decision: Decision) -> Finding:
     """The finding on the foremost class of a scan, saying what became of the others."""
     count = len(scanned)
-    notes = [note for note in top.notes if "was not tested" not in note]
+    notes = [note for note in top.notes if note.kind != UNTESTED]
     untested = [entry.target for entry, is_partly in zip(scanned, partly, strict=True) if is_partly]
     if untested:
-        notes.append(
-            f"not every direction could be tested for {listed(untested, 5)}: too few groups of such images are free of "
-            "it"
-        )
+        told = f"not every direction could be tested for {listed(untested, 5)}"
+        notes.append(Note(UNTESTED, f"{told}: too few groups of such images are free of it"))
     reason = top.reason
     if top.verdict == "relies":
         ways = {way: [e.target for e in scanned if e.direction == way] for way in ("promotes", "suppresses")}
         said = "; ".join(f"it {way} {listed(names, 5)}" for way, names in ways.items() if names)
         if ways["promotes"] and ways["suppresses"]:
-            notes.append("a class may be suppressed merely because another is promoted in its place")
+            told = "a class may be suppressed merely because another is promoted in its place"
+            notes.append(Note("both directions", told))
         reason = f"{top.reason} Of {count} {'classes' if count > 1 else 'class'} scanned {said}."
     elif top.verdict == "no_evidence":
         reason = (
@@ -229,7 +232,8 @@ def _measure_each(evidence: Evidence, numbers: list[int], rule: Rule, alpha: flo
     endpoints: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta_suppression"}
     found = []
     for at, number in enumerate(numbers):
-        values = measure_checks(evidence.checks, number, rule) | measure_removals(evidence, number, rule, rule.alpha)
+        drops = measure_drops(evidence, number, rule.level)
+        values = measure_checks(evidence.checks, number, rule) | measure_removals(evidence, number, rule, drops)
         reason = f"no image without the class {evidence.classes[number]} is free of the artefact"
         values |= dict.fromkeys(NAMES[1], missing(reason))
         share = alpha / max(len(tested), 1)
@@ -242,29 +246,27 @@ def _measure_each(evidence: Evidence, numbers: list[int], rule: Rule, alpha: flo
             rows = insertion.rows(np.flatnonzero(has[:, at]))
             (falls,) = measure_leads(evidence, rows, np.array([number]), -1, rule, share)
             values |= confirm_leads(evidence, insertion, number, -1, falls, rule, share)
-        found.append(Measured("insertion", endpoints, values))
+        found.append(Measured("insertion", endpoints, values, drops))
     return found
 
 
-def _untested(effects: dict[Direction, Measurement], rule: Rule) -> list[str]:
-    notes = []
-    for way, effect in effects.items():
-        if effect.groups < rule.min_groups:
-            reason = effect.reason or f"only {effect.groups} independent groups of images"
-            notes.append(f"whether it {way} the target was not tested: {reason}")
-    return notes
+def _untested(effects: dict[Direction, Measurement], rule: Rule) -> list[Note]:
+    few = {way: effect for way, effect in effects.items() if effect.groups < rule.min_groups}
+    reasons = {way: few[way].reason or f"only {few[way].groups} independent groups of images" for way in few}
+    return [Note(UNTESTED, f"whether it {way} the target was not tested: {why}") for way, why in reasons.items()]
 
 
-def _unchecked(values: dict[str, Measurement], decision: Decision, rule: Rule, name: str) -> list[str]:
+def _unchecked(values: dict[str, Measurement], decision: Decision, rule: Rule, name: str) -> list[Note]:
     pasted = values.get("pasted_object")
     if decision.verdict != "no_evidence" or pasted is None or pasted.groups >= rule.min_groups:
         return []
-    return [f"too few images show {name} alone to check, by pasting it into others, that the model sees {name} at all"]
+    told = f"too few images show {name} alone to check, by pasting it into others, that the model sees {name} at all"
+    return [Note("unchecked", told)]
 
 
 def _explained_by_controls(
     values: dict[str, Measurement], controls: dict[str, Measurement], decision: Decision, rule: Rule
-) -> list[str]:
+) -> list[Note]:
     """A note where innocent edits do nearly what the artefact does: the shortcut may be simpler than the artefact."""
     lift, by_class = values["insertion_lift"], values["class_contrast"]
     if not controls or lift.value is None or lift.low is None:
@@ -272,23 +274,28 @@ def _explained_by_controls(
     name = _strongest(controls)
     moved = controls[name].value or 0.0
     if decision.verdict == "relies" and decision.direction == "promotes" and moved >= lift.value / 2:
-        return [
+        told = (
             f"the control {name!r} alone moves the score by {signed(moved)} of {signed(lift.value)} log-odds, so what "
             "the model has learnt is broader than this very artefact: such content there does as much or nearly so"
-        ]
+        )
+        return [Note("broader", told)]
     is_moved = all(effect.against(rule.margin) == "above" for effect in (lift, by_class))
     if decision.verdict == "no_evidence" and is_moved:
-        return [
+        told = (
             f"inserting it does move the score, by {signed(lift.value)} log-odds, more than that of other classes, but "
             f"innocent edits at the same place do as much ({name!r}: {signed(moved)}): the model may rely on something "
             "simpler there, such as a patch of that brightness; name it as an artefact of its own"
-        ]
+        )
+        return [Note("simpler", told)]
     return []
 
 
 def _strongest(controls: dict[str, Measurement]) -> str:
     return max(controls, key=lambda name: controls[name].value or 0.0)
 
+
+UNTESTED = "untested"
+"""The kind of a note on a direction that was not tested."""
 
 _ORDER: tuple[Verdict, ...] = ("relies", "inconclusive", "no_evidence", "not_applicable", "error")
 

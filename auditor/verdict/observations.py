@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from auditor.measure.intervals import Array, Bools, Groups, Ints
+from auditor.measure.measurement import Note
 from auditor.subject.population import Population
 
 
@@ -85,7 +86,7 @@ class Evidence:
     """Whether two classes share one logit, so that they cannot be contrasted."""
     insertion: Insertion | None
     removals: Removals | None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     checks: Checks | None = None
     """What edits of known effect did in this run."""
     target: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
 
 Verdict = Literal["relies", "no_evidence", "inconclusive", "not_applicable", "error"]
 
@@ -70,8 +70,10 @@ class Finding:
     variants: dict[str, Measurement] = field(default_factory=dict)
     """Insertion lift of each variant: they say how general a shortcut is and never decide."""
     dose_response: list[DosePoint] = field(default_factory=list)
+    drops: dict[str, Measurement] = field(default_factory=dict)
+    """Way of removal -> removal drop by it alone."""
     scanned: list[ScannedTarget] = field(default_factory=list)
     """All classes, strongest first, where no target was named."""
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     margin: float = 0.5
     """The margin for this class, in log-odds."""

@@ -47,6 +47,8 @@ class Measured(NamedTuple):
     endpoints: dict[Direction, str]
     """Direction -> name of the measurement that it is decided on."""
     values: dict[str, Measurement]
+    drops: dict[str, Measurement]
+    """Way of removal -> removal drop by it alone."""
 
     @property
     def effects(self) -> dict[Direction, Measurement]:
@@ -54,13 +56,14 @@ class Measured(NamedTuple):
         return {way: self.values[name] for way, name in self.endpoints.items()} or {"promotes": nothing}
 
 
-def decide(effects: dict[Direction, Measurement], rule: Rule) -> Decision:
+def decide(effects: dict[Direction, Measurement], rule: Rule, basis: Basis = "insertion") -> Decision:
     """The verdict on one hypothesis from the effect in each direction.
 
     `relies` needs the lower (adjusted) bound of one effect over the margin; `no_evidence` the upper bounds of all
     under it. Effects that could not be measured, or on too few groups, take no part; without a test of promotion
     there is no `no_evidence`.
     """
+    names = _NAMES[basis]
     known = {way: effect for way, effect in effects.items() if effect.value is not None}
     if not known:
         reason = next(iter(effects.values())).reason or "nothing could be measured"
@@ -73,13 +76,13 @@ def decide(effects: dict[Direction, Measurement], rule: Rule) -> Decision:
     decisive = {way: effect.decisive for way, effect in tested.items()}
     way = max(tested, key=lambda key: decisive[key].bounds[0])
     if decisive[way].against(rule.margin) == "above":
-        why = f"{_WORDS[way]} {say(decisive[way], 'decided')} lies above the margin of {rule.margin:.3g}"
+        why = f"{names[way]} {say(decisive[way], 'decided')} lies above the margin of {rule.margin:.3g}"
         return Decision("relies", way, why, way)
     way = max(tested, key=lambda key: tested[key].bounds[1])
     if tested[way].against(rule.margin) != "below":
-        why = f"{_WORDS[way]} {say(decisive[way], 'decided')} spans the margin of {rule.margin:.3g}"
+        why = f"{names[way]} {say(decisive[way], 'decided')} spans the margin of {rule.margin:.3g}"
         return Decision("inconclusive", None, f"{why}{_images_needed(decisive[way], rule.margin)}", way)
-    listed = " and ".join(f"{_WORDS[key]} {say(tested[key], 'decided')}" for key in tested)
+    listed = " and ".join(f"{names[key]} {say(tested[key], 'decided')}" for key in tested)
     why = f"{listed} {'lie' if len(tested) > 1 else 'lies'} below the margin of {rule.margin:.3g}"
     if "promotes" not in tested:
         untested = effects["promotes"].reason or "too few independent groups of images"
@@ -89,7 +92,7 @@ def decide(effects: dict[Direction, Measurement], rule: Rule) -> Decision:
 
 def conclude(evidence: Evidence, target: int, measured: Measured, rule: Rule) -> Decision:
     """The decision, unless a check of the run failed or, for `no_evidence`, removal contradicts it."""
-    decision = decide(measured.effects, rule)
+    decision = decide(measured.effects, rule, measured.basis or "insertion")
     if decision.verdict == "inconclusive" and decision.taken_on and measured.basis == "insertion":
         return _explain_one_side(decision, decision.taken_on, measured, rule)
     if decision.verdict not in ("relies", "no_evidence"):
@@ -155,8 +158,7 @@ def judge_severity(verdict: Verdict, harms: list[Measurement | None]) -> Severit
 
 
 def write_reason(evidence: Evidence, target: int, decision: Decision, basis: Basis | None) -> str:
-    name, target_name = evidence.artefact, evidence.classes[target]
-    why = decision.why if basis == "insertion" else decision.why.replace(_WORDS["promotes"], "the removal drop")
+    name, target_name, why = evidence.artefact, evidence.classes[target], decision.why
     if decision.verdict == "relies":
         if basis == "removal":
             return f"Taking {name} out lowers the score of {target_name} more than the same edit elsewhere: {why}."
@@ -179,7 +181,11 @@ def _images_needed(effect: Measurement, margin: float) -> str:
     return f"; about {rounded} images would settle it if the effect stays" if effect.n < rounded <= 20_000 else ""
 
 
-_WORDS: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta for suppression"}
+_NAMES: dict[Basis, dict[Direction, str]] = {
+    "insertion": {"promotes": "theta", "suppresses": "theta for suppression"},
+    "removal": {"promotes": "the removal drop"},
+}
+"""What the effects that decide are called."""
 
 _SIDES: dict[Direction, tuple[str, str]] = {
     "promotes": ("control_contrast", "own_control_contrast"),

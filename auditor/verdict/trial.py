@@ -22,6 +22,7 @@ from auditor.artefacts.edits import (
 )
 from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.errors import AuditError, DataError, ModelError
+from auditor.measure.measurement import Note
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes
 from auditor.subject.population import Population
@@ -107,7 +108,7 @@ class _Trial:
     fills: tuple[str, ...]
     draws: int
     seed: int
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     failure: AuditError | None = None
 
     def __post_init__(self) -> None:
@@ -213,7 +214,10 @@ class _Trial:
         if self.free:
             before, after = _Scored.joined(self.free), _Scored.joined(self.inserted)
             alike = [name for name, parts in self.distances.items() if np.mean(parts) < _ALIKE]
-            notes += [f"control {name!r} looks like the artefact on these images and is left out" for name in alike]
+            notes += [
+                Note("control", f"control {name!r} looks like the artefact on these images and is left out")
+                for name in alike
+            ]
             shifts = {key: np.concatenate(parts) for key, parts in self.shifts.items()}
             insertion = Insertion(
                 images=_population(before, dataset),
@@ -236,7 +240,8 @@ class _Trial:
                 predicted={name: after.predicted for name, after in without.items()},
             )
         if self.without_mask:
-            notes.append(f"{self.without_mask} images said to carry it have no usable region and were left out")
+            told = f"{self.without_mask} images said to carry it have no usable region and were left out"
+            notes.append(Note("no region", told))
         return Evidence(
             artefact=self.artefact.name,
             classes=self.classifier.classes,

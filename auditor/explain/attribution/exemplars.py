@@ -20,12 +20,16 @@ from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, sc
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
 from auditor.measure.intervals import mean_interval, within
 from auditor.measure.ledger import Rows
+from auditor.measure.measurement import Note
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Explainable, log_odds, predicted_classes
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
+
+BASELINE = "baseline"
+"""The kind of a note on a baseline that hides the artefact."""
 
 _INVISIBLE = 0.05
 """A baseline nearer to the artefact than this, on average over the region, hides it from a path method."""
@@ -181,7 +185,8 @@ def _score(
     masks = [sitting.masks[row] for row in entry.rows]
     share = float(np.mean([0 if mask is None else mask.mean() for mask in masks]))
     if share > LARGEST_SHARE:
-        note = f"not applicable: the artefact covers {share:.0%} of the frame, so it has no region"
+        told = f"not applicable: the artefact covers {share:.0%} of the frame, so it has no region"
+        note = Note("not applicable", told)
         exhibits.region_scores.append(RegionScores(case.artefact.name, target, entry.name, {}, [note]))
         return
     found: dict[str, list[float]] = {name: [] for name in REGION_SCORES}
@@ -210,14 +215,14 @@ def _score(
     measured |= {name: within(part, 0, 1) for name, part in measured.items() if part.unit in _BOUNDED_UNITS}
     notes = _baseline_notes(entry.attribution.baseline, sitting.with_it[entry.rows], masks)
     if len(entry.rows) < len(ids):
-        notes.append(f"on {len(entry.rows)} of {len(ids)} images, those shown below")
+        notes.append(Note("images", f"on {len(entry.rows)} of {len(ids)} images, those shown below"))
     silent = sum(mask is not None for mask in masks) - measured["lift"].n
     if silent:
-        notes.append(f"{silent} of {len(masks)} maps are zero everywhere and have no scores")
+        notes.append(Note("empty maps", f"{silent} of {len(masks)} maps are zero everywhere and have no scores"))
     exhibits.region_scores.append(RegionScores(case.artefact.name, target, entry.name, measured, notes))
 
 
-def _baseline_notes(baseline: Floats | None, images: Floats, masks: list[Bools | None]) -> list[str]:
+def _baseline_notes(baseline: Floats | None, images: Floats, masks: list[Bools | None]) -> list[Note]:
     """A warning where a path method's baseline looks like the artefact and so cannot see it."""
     if baseline is None:
         return []
@@ -229,7 +234,8 @@ def _baseline_notes(baseline: Floats | None, images: Floats, masks: list[Bools |
     distance = float(np.mean(differences)) if differences else 1.0
     if distance >= _INVISIBLE:
         return []
-    return [f"the baseline equals the artefact in its region (mean difference {distance:.3f}), so it cannot see it"]
+    told = f"the baseline equals the artefact in its region (mean difference {distance:.3f}), so it cannot see it"
+    return [Note(BASELINE, told)]
 
 
 def _exhibit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class RegionScores:
     target: str
     method: str
     scores: dict[str, Measurement]
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

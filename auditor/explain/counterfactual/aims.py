@@ -14,9 +14,11 @@ from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.config.options import suggest
 from auditor.errors import OptionError
 from auditor.explain.attribution.regions import LARGEST_SHARE
+from auditor.explain.counterfactual.record import NO_ERRORS
 from auditor.explain.counterfactual.search import Aim, away_from, towards
 from auditor.explain.inquiry import Inquiry
-from auditor.subject.model.classifier import Explainable, Floats, Ints, predicted_classes
+from auditor.measure.measurement import Note
+from auditor.subject.model.classifier import Classifier, Explainable, Floats, Ints, predicted_classes
 
 Bools = npt.NDArray[np.bool_]
 
@@ -54,7 +56,7 @@ class Desk:
         self.inquiry = inquiry
         self.wanted, self.errors = images, errors
         self.questions: list[Question] = []
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         ids = [inquiry.dataset.ids[at] for at in inquiry.images.positions]
         keys = [hashlib.sha256(f"{inquiry.seed}/{NAME}/{name}".encode()).digest() for name in ids]
         self.order = np.array(sorted(range(len(ids)), key=keys.__getitem__), np.int64)
@@ -67,12 +69,12 @@ class Desk:
             return
         population = self.inquiry.images
         if not population.labelled.any():
-            self.notes.append("the data have no labels, so no image counts as misclassified")
+            self._note(NO_ERRORS, "the data have no labels, so no image counts as misclassified")
             return
         is_wrong = population.labelled & (population.predicted != population.has).any(axis=1)
         rows = self.chosen(is_wrong, self.errors)
         if not len(rows):
-            self.notes.append("the model gets no labelled image wrong, so there is no error to correct")
+            self._note(NO_ERRORS, "the model gets no labelled image wrong, so there is no error to correct")
             return
         aims = [_correction(population.has[row], population.predicted[row]) for row in rows]
         classes, away = np.array([aim[0] for aim in aims]), np.array([aim[1] for aim in aims])
@@ -88,13 +90,13 @@ class Desk:
                 aim = towards(np.full(len(rows), second))
                 self._ask("pair", None, f"predicted as {pair[0]}, towards {pair[1]}", rows, self.read(rows), aim)
             else:
-                self.notes.append(f"no image is predicted as {pair[0]} and not as {pair[1]}")
+                self._note("pair", f"no image is predicted as {pair[0]} and not as {pair[1]}")
 
     def ask_about_artefact(self, number: int) -> None:
         """Images with the artefact away from its target, and images without it towards that."""
         artefact, target = self.inquiry.artefacts[number], self.inquiry.targets[number]
         if target is None:
-            self.notes.append(f"{artefact.name}: it was tested for no class, so there is no direction to take")
+            self._note("untested", f"{artefact.name}: it was tested for no class, so there is no direction to take")
             return
         name = self.inquiry.classifier.classes[target]
         population = self.inquiry.images
@@ -104,16 +106,15 @@ class Desk:
             aim = away_from(np.full(len(rows), target))
             self._ask("away", artefact, f"away from {name}", rows, images, aim, target)
         else:
-            self.notes.append(
-                f"{artefact.name}: no image with it is predicted as {name}, so none can be led away from it"
-            )
+            told = f"{artefact.name}: no image with it is predicted as {name}, so none can be led away from it"
+            self._note("away", told)
         free = ~carries & ~population.has[:, target] & ~population.predicted[:, target]
         rows = self.chosen(free, self.wanted)
         if len(rows):
             aim = towards(np.full(len(rows), target))
             self._ask("towards", artefact, f"towards {name}", rows, self.read(rows), aim, target)
         else:
-            self.notes.append(f"{artefact.name}: no image without it is something else than {name}")
+            self._note("towards", f"{artefact.name}: no image without it is something else than {name}")
 
     def _ask(
         self,
@@ -145,7 +146,7 @@ class Desk:
                 )
             )
         elif self.inquiry.classifier.output == "binary":
-            self._note("with two classes there is no random third one to compare with")
+            self._note("control", "with two classes there is no random third one to compare with")
         if artefact is None:
             return
         regions = [artefact.region(self.inquiry.dataset.ids[at], self.frame) for at in positions]
@@ -153,16 +154,17 @@ class Desk:
         masks = np.array([regions[at] for at in known], bool).reshape(len(known), *self.frame[:2])
         if len(known) and masks.mean() > LARGEST_SHARE:
             share = f"{masks.mean():.0%} of the frame"
-            self._note(f"{artefact.name}: it covers {share}, so it has no region that a change could lie in")
+            told = f"{artefact.name}: it covers {share}, so it has no region that a change could lie in"
+            self._note("no region", told)
             return
         if len(known):
             part = replace(question, positions=positions[known], images=images[known], aim=aim.about(known))
             self.questions.append(replace(part, confined="region", within=masks))
             self.questions.append(replace(part, confined="elsewhere", within=~masks))
 
-    def _note(self, note: str) -> None:
-        if note not in self.notes:
-            self.notes.append(note)
+    def _note(self, kind: str, text: str) -> None:
+        if Note(kind, text) not in self.notes:
+            self.notes.append(Note(kind, text))
 
     def _with_artefact(self, artefact: Artefact, target: int, carries: Bools) -> tuple[Ints, Floats]:
         """Rows of images predicted as the target with the artefact: carriers, then some that it is inserted into."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
+
+NO_ERRORS = "no errors"
+"""The kind of a note on why no error was asked about."""
 
 
 @dataclass(frozen=True)
@@ -91,4 +94,4 @@ class CounterfactualRecord:
     """Share of high frequencies in differences between real images of different predictions, the median."""
     passes: int
     """Forward and backward passes of an image that the study took."""
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)

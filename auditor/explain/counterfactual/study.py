@@ -32,7 +32,7 @@ from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage,
 from auditor.explain.counterfactual.search import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.measure.intervals import Groups, median_interval, missing, share_interval
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.model.classifier import Ints, predicted_classes
 
@@ -79,12 +79,15 @@ def study_counterfactuals(
     for number in range(len(inquiry.artefacts)):
         desk.ask_about_artefact(number)
     if affordable < _USUAL and None in (images, errors, steps):
-        desk.notes.append(
+        told = (
             f"an image has {held} numbers here, so where nothing else is asked for {affordable} images are changed for "
             f"each aim, in {_FEWER_STEPS} steps; images = {_USUAL}, errors = {_USUAL} and steps = {_STEPS} ask for more"
         )
+        desk.notes.append(Note("large images", told))
     if not desk.questions:
-        raise NotApplicableError("; ".join(desk.notes) or "there is no image whose answer could be changed")
+        raise NotApplicableError(
+            "; ".join(note.text for note in desk.notes) or "there is no image whose answer could be changed"
+        )
     cost = Cost(norm, l1, l2, variation)
     usual_steps = _STEPS if affordable == _USUAL else _FEWER_STEPS
     return _answer(desk, cost, confidence, steps or usual_steps, shown)

@@ -14,8 +14,8 @@ from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.explain.errors.maps import replace_pixels
 from auditor.explain.errors.record import ContrastIntervention
 from auditor.measure.intervals import change_interval, missing, share_interval, spanning
-from auditor.measure.measurement import Measurement
-from auditor.subject.model.classifier import Explainable, Output, predicted_classes
+from auditor.measure.measurement import Measurement, Note
+from auditor.subject.model.classifier import Classifier, Explainable, Output, predicted_classes
 from auditor.subject.population import is_correct
 
 Floats = npt.NDArray[np.float32]
@@ -101,7 +101,8 @@ def try_artefact(
         by_placebo = _by_id([placebos[name] for name in headline], any)
     if removals and not by_placebo:
         lead = missing("the region fits nowhere else in the frame, so there is no placebo", unit="share", score=None)
-    notes = [f"{lost} errors said to carry it have no region that it could be taken from"] if lost else []
+    told = f"{lost} errors said to carry it have no region that it could be taken from"
+    notes = [Note("no region", told)] if lost else []
     unknown = missing("its appearance is not known, so it cannot be put in", unit="share", score=None)
     insertions: list[Outcome] = []
     put_in = [unknown] * 6

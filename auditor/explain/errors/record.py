@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ContrastShare:
 
     artefact: str
     method: str
-    errors: str
+    errors: Literal["came", "inserted"]
     """Which errors: those that came with the artefact, or those made by inserting it."""
     share: Measurement
     """Of the absolute margin map; that of an even map is `area`."""
@@ -62,7 +63,7 @@ class ContrastIntervention:
     """Broken by it minus by each kind of innocent edit, image by image: the least lead; its interval spans all."""
     towards: dict[str, int]
     """What the broken images are predicted as, the most frequent first."""
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -166,4 +167,4 @@ class ErrorsRecord:
     exemplars: list[ContrastExemplar]
     shares_logit: bool = False
     """The model is binary: its classes share one logit, so their maps are opposites and were not compared."""
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)

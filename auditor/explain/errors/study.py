@@ -23,7 +23,7 @@ from auditor.explain.errors.record import (
 )
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.measure.intervals import change_interval, mean_interval, median_interval, share_interval
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
 from auditor.measure.seeds import keyed_generator
 from auditor.subject.population import is_correct
 
@@ -34,9 +34,6 @@ Count = Annotated[int, Field(ge=1, le=4096)]
 Shown = Annotated[int, Field(ge=0, le=64)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Fill = Literal["mean", "blur", "inpaint"]
-
-CAME, INSERTED = "those that came with it", "those made by inserting it"
-"""Which errors the shares in an artefact's region are of."""
 
 
 def study_errors(
@@ -64,13 +61,13 @@ def study_errors(
     trials = [_try(inquiry, number, errors, right, fills) for number in range(len(inquiry.artefacts))]
     carries = [np.array([name in trial.mended for name in errors.ids]) for trial in trials]
     maps = explain_errors(inquiry, errors, carries, share=share, fills=fills, shown=exemplars)
-    regions, shown = _measure_shares(inquiry, maps, errors, CAME), maps.exemplars
+    regions, shown = _measure_shares(inquiry, maps, errors, "came"), maps.exemplars
     for number, trial in enumerate(trials):
         broken = trial.broken.rows(np.arange(min(len(trial.broken), max(1, images // 2))))
         only = [np.full(len(broken), at == number) for at in range(len(trials))]
         name = inquiry.artefacts[number].name
         made = explain_errors(inquiry, broken, only, share=share, shown=min(2, exemplars), inserted=name)
-        regions += _measure_shares(inquiry, made, broken, INSERTED)
+        regions += _measure_shares(inquiry, made, broken, "inserted")
         shown += made.exemplars
     _note(inquiry, maps, errors, fills, trials)
     return ErrorsRecord(
@@ -100,7 +97,7 @@ class _Found:
     true: Ints
     """(population,): the class that is missed."""
     right: Ints
-    notes: list[str]
+    notes: list[Note]
 
 
 def _find_errors(inquiry: Inquiry) -> _Found:
@@ -122,7 +119,8 @@ def _find_errors(inquiry: Inquiry) -> _Found:
             f"none of {int(wrong.sum())} errors has one wrongly predicted and one missed class to contrast"
         )
     left_out = int((wrong & ~paired).sum())
-    notes = [f"{left_out} errors without one wrongly predicted and one missed class are left out"] if left_out else []
+    told = f"{left_out} errors without one wrongly predicted and one missed class are left out"
+    notes = [Note("left out", told)] if left_out else []
     right = np.flatnonzero(images.labelled & correct & images.has.any(axis=1))
     return _Found(np.flatnonzero(paired), extra.argmax(axis=1), missed.argmax(axis=1), right, notes)
 
@@ -208,7 +206,9 @@ def _measure_likeness(inquiry: Inquiry, found: ErrorMaps, errors: Cases) -> list
     return measured
 
 
-def _measure_shares(inquiry: Inquiry, found: ErrorMaps, errors: Cases, which: str) -> list[ContrastShare]:
+def _measure_shares(
+    inquiry: Inquiry, found: ErrorMaps, errors: Cases, which: Literal["came", "inserted"]
+) -> list[ContrastShare]:
     measured = []
     for (number, method), entries in found.shares.items():
         margin, predicted = np.array(entries).T

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
 
 
 @dataclass(frozen=True)
@@ -183,5 +183,5 @@ class OptimaRecord:
     comparisons: list[Comparison]
     features: list[FeatureOptimum]
     matches: list[ArtefactMatch]
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     """What was left out, and why."""

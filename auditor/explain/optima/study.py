@@ -42,7 +42,7 @@ from auditor.measure.intervals import (
     share_interval,
     within,
 )
-from auditor.measure.measurement import Measurement
+from auditor.measure.measurement import Measurement, Note
 from auditor.subject.model.classifier import Floats, Ints, predicted_classes
 
 Array = npt.NDArray[np.float64]
@@ -359,18 +359,19 @@ def _in_words(way: Way) -> str:
     return ", ".join(parts)
 
 
-def _notes(inquiry: Inquiry, chosen: Ints, directions: list[FeatureOptimum | None]) -> list[str]:
+def _notes(inquiry: Inquiry, chosen: Ints, directions: list[FeatureOptimum | None]) -> list[Note]:
     names = inquiry.classifier.classes
     notes = []
     if len(chosen) < len(names):
-        notes.append(
+        told = (
             f"{len(chosen)} of {len(names)} classes were optimised: the targets of the artefacts, then those predicted "
             "most often; `classes` sets how many"
         )
+        notes.append(Note("classes", told))
     for artefact, direction in zip(inquiry.artefacts, directions, strict=True):
         if direction is None:
             reason = why_not(artefact) or (
                 "it moves no features" if inquiry.classifier.feature_layers else "the model shows no feature maps"
             )
-            notes.append(f"the direction of {artefact.name} was not optimised: {reason}")
+            notes.append(Note("direction", f"the direction of {artefact.name} was not optimised: {reason}"))
     return notes

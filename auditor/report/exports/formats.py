@@ -58,7 +58,9 @@ def write_junit(shown: AuditResult) -> bytes:
         if tag:
             kind: dict[str, str] = {} if tag == "skipped" else {"type": finding.verdict}
             ElementTree.SubElement(case, tag, kind, message=f"{VERDICTS[finding.verdict][1]}: {finding.reason}")
-        ElementTree.SubElement(suite, "system-out").text = "\n".join([finding.reason, *finding.notes])
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(
+            [finding.reason, *(note.text for note in finding.notes)]
+        )
         ElementTree.SubElement(suite, "system-err")
     ElementTree.indent(root)
     data: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)

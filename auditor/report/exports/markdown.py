@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from auditor.report.words import ADVICE, MOST_ROWS, VERDICTS, Figure, named, subject
+from auditor.report.presentable import show_plainly
+from auditor.report.words import ADVICE, Figure, MOST_ROWS, VERDICTS, drop_in_words, figure, named, subject
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
@@ -35,8 +36,8 @@ def write_markdown(result: AuditResult) -> str:
         ]
         lines += _fold("Measurements", _measurements(finding))
     lines += _fold("Model, data and settings", _settings(result))
-    warnings = [warning for warning in result.warnings if not warning.startswith("Not calibrated")]
-    lines += _fold("Warnings", [f"- {escape(warning)}" for warning in warnings])
+    others = [warning for warning in result.warnings if warning.kind != "calibration"]
+    lines += _fold("Warnings", [f"- {escape(warning.text)}" for warning in others])
     return "\n".join(lines)
 
 
@@ -94,13 +95,14 @@ def _effect(effect: Figure) -> str:
 
 def _measurements(finding: Finding) -> list[str]:
     figures = [named(name, measured) for name, measured in finding.measurements.items()]
-    figures += [named(f"control {name}", measured) for name, measured in finding.controls.items()]
+    figures += [figure(drop_in_words(name), measured) for name, measured in finding.drops.items()]
+    figures += [figure(f"control {name}", measured) for name, measured in finding.controls.items()]
     lines = ["| Measurement | Value | Interval | n | Unit |", "| --- | ---: | --- | ---: | --- |"]
     for shown in figures[:MOST_ROWS]:
         interval = shown.reason or shown.interval
         cells = [shown.name, shown.value, interval, shown.n, shown.unit]
         lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
-    return [*lines, "", *(f"- {escape(note)}" for note in finding.notes)] if figures else []
+    return [*lines, "", *(f"- {escape(note.text)}" for note in finding.notes)] if figures else []
 
 
 def _settings(result: AuditResult) -> list[str]:

@@ -6,11 +6,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from auditor.explain.counterfactual.record import ChangedImage, ChangeSet, CounterfactualRecord
+from auditor.explain.counterfactual.record import NO_ERRORS, ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.measure.intervals import missing
 from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import say, signed
+from auditor.measure.words import number, say, say_interval, say_n, signed
 from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.words import figure
@@ -84,8 +84,8 @@ def view_counterfactual(result: AuditResult, arrays: Arrays) -> dict[str, Any] |
 
 def _what_changed(entry: ChangeSet) -> tuple[str, str]:
     """An aim, and what the optimisation had to change for it."""
-    success = figure("success", entry.measurements["success"])
-    text = f"found for {say(entry.measurements['success'], 'count')} images ({_bounds(success.interval)})"
+    success = entry.measurements["success"]
+    text = f"found for {say(success, 'count')} images ({_bounds(success)})"
     pixels, largest = (entry.measurements[name] for name in ("changed pixels", "L-infinity"))
     if pixels.value is not None:
         text += (
@@ -102,7 +102,7 @@ def _whether_meaningful(entry: ChangeSet) -> tuple[str, str]:
     """An aim, and whether its changes explain anything by the rule."""
     measured = entry.measurements["adversarial"]
     calls = figure("", measured)
-    told = f"{say(measured, 'count')} changes ({calls.value}, {_bounds(calls.interval)}) are adversarial by the rule"
+    told = f"{say(measured, 'count')} changes ({calls.value}, {_bounds(measured)}) are adversarial by the rule"
     if (measured.value or 0) >= 0.5:
         verdict = "they show that the answer is fragile, not what it rests on."
     else:
@@ -113,12 +113,13 @@ def _whether_meaningful(entry: ChangeSet) -> tuple[str, str]:
 
 
 def _real_frequencies(record: CounterfactualRecord) -> str:
-    real = figure("", record.real_high_frequency)
-    if real.value == "–":
+    real = record.real_high_frequency
+    if real.value is None:
         return ""
     return (
-        f"For comparison: in differences between real images that the model tells apart, {real.value} of the energy is "
-        f"of high frequency (median; {_bounds(real.interval)}, n = {real.n})."
+        "For comparison: in differences between real images that the model tells apart, "
+        f"{number(real.value, real.unit)} of the energy is of high frequency "
+        f"(median; {_bounds(real)}, n = {say_n(real)})."
     )
 
 
@@ -126,14 +127,8 @@ def _about_errors(record: CounterfactualRecord) -> str:
     """Whether one can learn from the changes why the errors were made."""
     entries = [entry for entry in record.sets if entry.reason == "errors"]
     if not entries:
-        return next(
-            (
-                f"There is nothing to learn from: {note}."
-                for note in record.notes
-                if "labels" in note or "wrong" in note
-            ),
-            "No error was asked about.",
-        )
+        why = next((note.text for note in record.notes if note.kind == NO_ERRORS), None)
+        return "No error was asked about." if why is None else f"There is nothing to learn from: {why}."
     entry = entries[0]
     told = []
     if entry.nearness is not None:
@@ -171,7 +166,7 @@ def _about_region(name: str, share: Measurement, entry: ChangeSet, area: float) 
     lead = entry.leads.get(name)
     shown = figure("", share)
     text = (
-        f"{shown.value} of the change (median; {_bounds(shown.interval)}) lies where {name} is or would be, "
+        f"{shown.value} of the change (median; {_bounds(share)}) lies where {name} is or would be, "
         f"{area:.1%} of the frame"
     )
     if lead is None or lead.value is None:
@@ -211,7 +206,7 @@ def _agreement(name: str, entries: list[ChangeSet], area: float | None, finding:
         shown = figure("", share)
         way = f"To {'leave' if entry.reason == 'away' else 'become'} {target}"
         text = (
-            f"{way}, the optimisation spends {shown.value} of its change (median; {_bounds(shown.interval)}, "
+            f"{way}, the optimisation spends {shown.value} of its change (median; {_bounds(share)}, "
             f"n = {shown.n}) inside the region, which is {area:.1%} of the frame"
         )
         singled[entry.reason] = share.against(area) == "above"
@@ -254,8 +249,8 @@ def _about_confined(entries: list[ChangeSet]) -> str | None:
         for place, words in (("region", "in the region alone"), ("elsewhere", "outside it alone")):
             if place in places:
                 measured = places[place].measurements
-                length = figure("", measured["L2"])
-                cost = "" if length.value == "–" else f", median length (L2) {length.value}"
+                length = measured["L2"]
+                cost = "" if length.value is None else f", median length (L2) {number(length.value, length.unit)}"
                 parts.append(f"{words} for {say(measured['success'], 'count')} images{cost}")
         if parts:
             told.append(f"{way}, a change succeeds {'; '.join(parts)}.")
@@ -318,8 +313,8 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _bounds(interval: str) -> str:
-    return "too few for an interval" if interval == "–" else interval
+def _bounds(measured: Measurement) -> str:
+    return "too few for an interval" if measured.low is None else say_interval(measured)
 
 
 _NEARNESS = {

@@ -61,6 +61,7 @@ def view_errors(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
             (
                 entry,
                 method_name(entry.method),
+                _MADE[entry.errors],
                 figure("", entry.share),
                 figure("", entry.share_predicted),
                 f"{100 * entry.area:.1f} %",
@@ -210,7 +211,7 @@ def _blame_one(record: ErrorsRecord, entry: ContrastIntervention) -> str:
         f"{say(entry.broken_by_controls)}: "
         f"{'it can make errors' if makes else 'no clear sign that it makes errors'}."
     )
-    made = [share for share in record.regions if share.artefact == entry.artefact and "inserting" in share.errors]
+    made = [share for share in record.regions if share.artefact == entry.artefact and share.errors == "inserted"]
     if made:
         held = sorted(made, key=lambda share: share.share.value or 0.0)
         said += (
@@ -317,5 +318,7 @@ def _share(record: ErrorsRecord) -> str:
 def _lead(measured: Measurement | None) -> str:
     return "an unknown share" if measured is None else say(measured, "points")
 
+
+_MADE = {"came": "those that came with it", "inserted": "those made by inserting it"}
 
 _WORDS = {True: "yes", False: "no", None: "–"}

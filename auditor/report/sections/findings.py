@@ -18,6 +18,7 @@ from auditor.report.sections.methods_compared import over_random_model, points_a
 from auditor.report.words import (
     ADVICE,
     MOST_ROWS,
+    drop_in_words,
     failed_methods,
     figure,
     image_anchors,
@@ -31,18 +32,18 @@ from auditor.verdict.record import Finding
 def view_finding(
     number: int, finding: Finding, record: ArtefactRecord | None, result: AuditResult, arrays: Arrays
 ) -> dict[str, Any]:
+    drops = {drop_in_words(name): drop for name, drop in finding.drops.items()}
     tables = []
     for heading, names in _TABLES:
         rows = [named(name, finding.measurements[name]) for name in names if name in finding.measurements]
         if heading == "Removal":
-            fills = [name for name in finding.measurements if name.startswith("removal_drop.")]
-            rows[1:1] = [named(name, finding.measurements[name]) for name in fills]
+            rows[1:1] = [figure(name, drop) for name, drop in drops.items()]
         if rows:
             reasons = {row.reason for row in rows}
             only_reason = rows[0].reason if "" not in reasons else None
             tables.append((heading, rows, only_reason))
     known = {name for _, names in _TABLES for name in names}
-    others = [name for name in finding.measurements if name.partition(".")[0] not in known]
+    others = [name for name in finding.measurements if name not in known]
     if others:
         tables.append(("Further measurements", [named(name, finding.measurements[name]) for name in others], None))
     return {
@@ -87,7 +88,7 @@ def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str
                 "key": entry.method,
                 "method": method_name(entry.method),
                 "scores": [figure(name, entry.scores[name]) for name in REGION_SCORES] if entry.scores else [],
-                "notes": [*entry.notes, *_random_model_note(entry, result)],
+                "notes": [*(note.text for note in entry.notes), *_random_model_note(entry, result)],
             }
             for entry in entries
         ],
@@ -134,7 +135,7 @@ def _random_model_note(entry: RegionScores, result: AuditResult) -> list[str]:
 
 def _effects_plot(number: int, finding: Finding) -> Markup | None:
     rows = [(name_in_words(name), finding.measurements[name]) for name in _EFFECTS if name in finding.measurements]
-    rows += [(name_in_words(n), value) for n, value in finding.measurements.items() if n.startswith("removal_drop.")]
+    rows += [(drop_in_words(name), value) for name, value in finding.drops.items()]
     rows = [(label, value) for label, value in rows if value.value is not None]
     return Markup(plots.plot_effects(rows, finding.margin, f"effects{number}")) if rows else None
 
@@ -149,8 +150,7 @@ def _lifts_plot(number: int, finding: Finding) -> Markup | None:
 
 
 def _fills_disagree(finding: Finding) -> str | None:
-    drops = {n.partition(".")[2]: m.value for n, m in finding.measurements.items() if n.startswith("removal_drop.")}
-    known = {name: value for name, value in drops.items() if value is not None}
+    known = {name: drop.value for name, drop in finding.drops.items() if drop.value is not None}
     if len(known) < 2 or min(known.values()) * max(known.values()) >= 0:
         return None
     low, high = min(known, key=lambda n: known[n]), max(known, key=lambda n: known[n])

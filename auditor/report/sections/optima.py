@@ -71,7 +71,7 @@ def view_optima(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
             if topic in comparisons
         ],
         "features": [_view_feature(feature, arrays) for feature in record.features],
-        "notes": [note[0].upper() + note[1:] for note in record.notes],
+        "notes": [note.text[0].upper() + note.text[1:] for note in record.notes],
     }
 
 

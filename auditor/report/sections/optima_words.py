@@ -14,7 +14,7 @@ from auditor.explain.optima.record import (
     OptimaRecord,
 )
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import say, signed
+from auditor.measure.words import number, say, say_interval, signed
 from auditor.report.words import figure
 from auditor.verdict.record import Finding
 
@@ -191,13 +191,13 @@ def tell_objective(comparison: Comparison, record: OptimaRecord) -> str:
     else:
         why = "whether they ask for the same is open"
     return (
-        f"Climbing the probability, the log-odds end {_tell_gain(gain)} than climbing the logit: {why}. The logit ends "
+        f"Climbing the probability, the log-odds end {_tell_gain(gain, 'climbing the logit')}: {why}. The logit ends "
         f"at {say(second.logit)} instead of {say(first.logit)}, the probability at {say(second.probability)} "
         f"instead of {say(first.probability)}, and the two optima of one class correlate by "
         f"{say(comparison.correlation)}. "
         f"{_tell_roughness(comparison, 'for the logit', 'for the probability')} Both without penalties, which a "
         "probability near 1 could not pay for."
-    ).replace("different than", "different from")
+    )
 
 
 def _is_the_same(gain: Measurement) -> bool:
@@ -233,15 +233,17 @@ def _tell_share(fine: Measurement | None) -> str:
     return "" if fine is None else f", which is {say(fine)} of their variance"
 
 
-def _tell_gain(gain: Measurement) -> str:
+def _tell_gain(gain: Measurement, reference: str = "") -> str:
     if gain.value is None:
         return f"at an unknown distance ({gain.reason})"
     size = f"{abs(gain.value):.2f}"
     if gain.against(0) != "open":
         word = "higher" if gain.value > 0 else "lower"
-        return f"{size} {word} ({figure('', gain).interval}, n = {gain.n})"
-    span = figure("", gain)
-    return f"not clearly different ({span.value}, {span.reason or span.interval}, n = {gain.n})"
+        than = f" than {reference}" if reference else ""
+        return f"{size} {word} ({say_interval(gain)}, n = {gain.n}){than}"
+    ends = gain.reason or say_interval(gain)
+    than = f" from {reference}" if reference else ""
+    return f"not clearly different ({number(gain.value, gain.unit)}, {ends}, n = {gain.n}){than}"
 
 
 def _tell_roughness(comparison: Comparison, one: str, other: str) -> str:

@@ -25,8 +25,9 @@ from auditor.measure.pieces import (
     Table,
     Told,
 )
+from auditor.measure.words import listed, say, signed
 from auditor.report.sections.methods_compared import which_method_shows_it
-from auditor.report.words import figure, in_brackets, listed, method_name, signed, why_not
+from auditor.report.words import figure, method_name, why_not
 from auditor.run.result import AuditResult
 
 _SHOWN_STAGES = 4
@@ -186,7 +187,7 @@ def _why(entry: MethodTrust) -> str:
     told = []
     for test in entry.tests:
         if test.outcome in wanted and test.name in _DECISIVE:
-            told.append(f"{_named(test)} {in_brackets(test.measured) if test.measured else test.reason}")
+            told.append(f"{_named(test)} {say(test.measured, 'full') if test.measured else test.reason}")
     return ", ".join(told)
 
 
@@ -203,7 +204,7 @@ def _say_whether_it_makes_sense(record: TrustRecord) -> str:
     randomised = tests["randomised weights"]
     if randomised.measured is not None:
         which = f"of the {randomised.reading} map " if randomised.reading else ""
-        kept = in_brackets(randomised.measured)
+        kept = say(randomised.measured, "full")
         left = f"with weights drawn anew the order {which}correlates by {kept} with what it was"
         parts.append(f"{_MODEL_WORDS[randomised.outcome]}: {left}.")
     else:
@@ -212,10 +213,10 @@ def _say_whether_it_makes_sense(record: TrustRecord) -> str:
     if order.measured is not None:
         parts.append(
             f"The pixels that it ranks first move the score {_ORDER_WORDS[order.outcome]} than random ones, by "
-            f"{in_brackets(order.measured)} over the way."
+            f"{say(order.measured, 'full')} over the way."
         )
     if edges.measured is not None:
-        parts.append(f"Than an edge filter it is {_EDGE_WORDS[edges.outcome]}: {in_brackets(edges.measured)}.")
+        parts.append(f"Than an edge filter it is {_EDGE_WORDS[edges.outcome]}: {say(edges.measured, 'full')}.")
     verdict = {"passed": "Yes, here it does.", "failed": "No, not here.", "open": "That is open."}[entry.status]
     return f"{verdict} This is about the map of the {name}. {' '.join(parts)}"
 
@@ -229,16 +230,16 @@ def _say_signed_or_absolute(entry: MethodTrust) -> Answer:
     assert measured is not None
     if measured.against(0) == "above":
         head = "signed"
-        told = f"Its signs tell what speaks for the target: the signed order is better by {in_brackets(measured)}."
+        told = f"Its signs tell what speaks for the target: the signed order is better by {say(measured, 'full')}."
     elif measured.against(0) == "below":
         head = "absolute"
-        better = in_brackets(measured.mapped(operator.neg))
+        better = say(measured.mapped(operator.neg), "full")
         told = f"Its signs do not tell what speaks for the target: the absolute order is better by {better}."
     else:
         head = "open"
-        told = f"The signed order is not clearly better or worse: {in_brackets(measured)}."
+        told = f"The signed order is not clearly better or worse: {say(measured, 'full')}."
     gained = " and ".join(
-        f"the {part.reading} one gains {in_brackets(part.gains['together'])}" for part in (signs, strengths)
+        f"the {part.reading} one gains {say(part.gains['together'], 'full')}" for part in (signs, strengths)
     )
     stays = ""
     if entry.cascade:
@@ -263,11 +264,11 @@ def _say_smoothed_or_not(entry: MethodTrust) -> Answer:
     if raw.lift.value is not None and smoothed.lift.value is not None:
         before, after = (figure("", part.lift).value for part in (raw, smoothed))
         lifts = f"; the lift of the artefact's region goes from {before} to {after}"
-    before, after = (in_brackets(part.gains["deletion"]) for part in (raw, smoothed))
+    before, after = (say(part.gains["deletion"], "full") for part in (raw, smoothed))
     told = (
-        f"Smoothing changes what the order gains by {in_brackets(gain)}; deletion alone goes from {before} to "
+        f"Smoothing changes what the order gains by {say(gain, 'full')}; deletion alone goes from {before} to "
         f"{after}{lifts}. "
-        f"It is another map, though: its ranking of the pixels correlates by {in_brackets(likeness)} with the raw one."
+        f"It is another map, though: its ranking of the pixels correlates by {say(likeness, 'full')} with the raw one."
     )
     return Answer(told, f"{method_name(entry.method)}: {head}.")
 
@@ -380,7 +381,7 @@ def _tell_agreement(record: TrustRecord, known: list[MapLikeness]) -> list[Piece
     """The closest and the farthest pair in words, and a table of every two methods."""
     ordered = sorted(known, key=lambda entry: entry.correlation.value or 0.0)
     farthest, closest = (
-        f"{method_name(entry.first)} and {method_name(entry.second)}, {in_brackets(entry.correlation)}"
+        f"{method_name(entry.first)} and {method_name(entry.second)}, {say(entry.correlation, 'full')}"
         for entry in (ordered[0], ordered[-1])
     )
     agree = sum((entry.correlation.value or 0.0) >= 0.5 for entry in known)
