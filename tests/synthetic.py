@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.artefacts.record import ArtefactRecord
-from auditor.explain.attribution.record import Agreement, Exemplar, MapRecord, MethodRecord, RegionScores
+from auditor.explain.attribution.record import Agreement, Exemplar, MapName, MapRecord, MethodRecord, RegionScores
 from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.explain.errors.record import (
     ContrastExemplar,
@@ -57,7 +57,7 @@ from auditor.subject.record import ClassAccuracy, DataRecord, ModelRecord, Skipp
 from auditor.verdict.record import DosePoint, Finding, Rule, ScannedTarget
 
 FRACTIONS = [0.0, 0.1, 0.5, 1.0]
-METHODS = ("gradient", "grad_cam (conv)")
+METHODS = (MapName("gradient"), MapName("grad_cam", "conv"))
 
 
 def measure(value: float, half: float = 0.25, unit: str = "log-odds", n: int = 120) -> Measurement:
@@ -134,7 +134,8 @@ def make_counterfactual(classes: tuple[str, ...], artefact: str, image: str) -> 
             sets.append(replace(aim, confined="region", leads={}, shown=[]))
             sets.append(replace(aim, confined="elsewhere", measurements=empty | gone, regions={}, leads={}, shown=[]))
     rule = AdversarialRule(8 / 255, 1 / 255, 0.7, 0.2, 1.0, 0.5, 4)
-    return CounterfactualRecord(sets, {artefact: 0.0625}, rule, measure(0.125, 0.0625, "share"), 1234, ["a note"])
+    notes = [Note("remark", "a note")]
+    return CounterfactualRecord(sets, {artefact: 0.0625}, rule, measure(0.125, 0.0625, "share"), 1234, notes)
 
 
 def make_contrast(
@@ -188,8 +189,8 @@ def make_contrast(
         mending=[
             ContrastMending(METHODS[0], share(0.875), measure(3.25), {"mean": share(0.875)}, share(0.25), **leads),
             ContrastMending(METHODS[1], share(0.125), measure(-0.25), {"mean": share(0.125)}, share(0.5), **lost),
-            ContrastMending("random pixels", share(0.25), measure(0.125), {"mean": share(0.25)}),
-            ContrastMending("edges", share(0.375), measure(0.25), {"mean": share(0.375)}),
+            ContrastMending(MapName("random pixels"), share(0.25), measure(0.125), {"mean": share(0.25)}),
+            ContrastMending(MapName("edges"), share(0.375), measure(0.25), {"mean": share(0.375)}),
         ],
         exemplars=[
             ContrastExemplar(image, label, predicted, 1.5, "with", inserted, [ContrastMaps(METHODS[0], *keys)])
@@ -225,7 +226,7 @@ def make_trust(artefact: str) -> TrustRecord:
             readings += [_make_reading("signed", measure(-2.5, n=16)), _make_reading("smoothed", measure(0.1, n=16))]
         methods.append(
             MethodTrust(
-                method=method,
+                map=method,
                 status=status,
                 reason=f"{status}: a reason",
                 images=16,
@@ -397,7 +398,7 @@ def make_result(
         rule=Rule(),
         exit_code=1,
         findings=findings,
-        artefacts=[ArtefactRecord(artefact, "overlay", classes[0], "none", 0, 0.05, (1, 2, 6, 5), 0.5, "artefact", [])],
+        artefacts=[ArtefactRecord(artefact, "overlay", classes[0], "none", 0, 0.05, (1, 2, 6, 5), 0.5, "artefact")],
         region_scores=[RegionScores(artefact, classes[0], method, scores) for method in METHODS],
         methods=[
             MethodRecord("gradient", "ok", None, {}, "Derivative of the score.", "Simonyan (2014)."),

@@ -14,6 +14,7 @@ import pytest
 from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.auditing.audit import run_audit
 from auditor.config.file import read_config
+from auditor.explain.attribution.record import MapName
 from auditor.explain.table import METHODS, STUDIES
 from auditor.run.result import result_from_json, result_schema, result_to_json
 from auditor.run.store import SavedRun, load_result, save_run
@@ -119,7 +120,7 @@ def test_the_batch_size_changes_no_measurement(planted):
                 assert asdict(second.measurements[name])[bound] == pytest.approx(asdict(measured)[bound], abs=1e-4)
     for first, second in zip(planted.result.region_scores, other.result.region_scores, strict=True):
         for name, measured in first.scores.items():
-            assert second.scores[name].value == pytest.approx(measured.value, rel=1e-3, abs=2e-3), (first.method, name)
+            assert second.scores[name].value == pytest.approx(measured.value, rel=1e-3, abs=2e-3), (first.map, name)
 
 
 def test_the_result_is_of_its_own_schema(planted):
@@ -164,7 +165,7 @@ def test_region_scores_lead_to_their_images_too(planted, tmp_path):
     rows = pq.read_table(save_run(planted, tmp_path) / "rows.parquet").to_pylist()
     for entry in planted.result.region_scores:
         for name, measured in entry.scores.items():
-            values = [row["value"] for row in rows if row["method"] == entry.method and row["measurement"] == name]
+            values = [row["value"] for row in rows if row["method"] == str(entry.map) and row["measurement"] == name]
             assert len(values) == measured.n
             assert np.mean(values) == pytest.approx(measured.value, abs=1e-5)
 
@@ -191,7 +192,7 @@ def test_exemplars_show_carriers_and_insertions_alike(planted):
     assert sum(exemplar.carrier for exemplar in shown) == 3
     methods = {"gradient", "grad_cam (conv_3)", "grad_cam (conv_2)", "smoothgrad"}
     methods |= {"integrated_gradients (mean)", "integrated_gradients (blur)"}
-    assert all({kept.method for kept in exemplar.maps} == methods for exemplar in shown)
+    assert all({str(kept.map) for kept in exemplar.maps} == methods for exemplar in shown)
 
 
 def test_tf_explain_agrees_with_our_maps(planted):
@@ -211,7 +212,7 @@ def test_gradient_methods_complete_or_say_by_how_much_they_do_not(planted):
 def test_a_method_that_is_switched_off_is_off_and_said_to_be(tmp_path):
     result = run(TWIN, "methods.smoothgrad.enabled=false", "data.limit=40", *WITHOUT_STUDIES).result
     assert {method.name: method.status for method in result.methods}["smoothgrad"] == "off"
-    assert not any(entry.method == "smoothgrad" for entry in result.region_scores)
+    assert not any(entry.map == MapName("smoothgrad") for entry in result.region_scores)
 
 
 class TestAMethodOnExemplarsOnly:
@@ -221,12 +222,12 @@ class TestAMethodOnExemplarsOnly:
         few, everywhere = run(world.config, self.ON), run(world.config)
         assert [e.image for e in few.result.exemplars] == [e.image for e in everywhere.result.exemplars]
         for exemplar in few.result.exemplars:
-            (kept,) = [kept for kept in exemplar.maps if kept.method == "smoothgrad"]
+            (kept,) = [kept for kept in exemplar.maps if kept.map == MapName("smoothgrad")]
             np.testing.assert_allclose(few.arrays[kept.array], everywhere.arrays[kept.array], atol=1e-6)
 
     def test_is_measured_on_them_alone_and_says_so(self, world: World):
         result = run(world.config, self.ON).result
-        by_method = {entry.method: entry for entry in result.region_scores}
+        by_method = {str(entry.map): entry for entry in result.region_scores}
         assert by_method["gradient"].scores["lift"].n == 6
         assert by_method["smoothgrad"].scores["lift"].n == 2
         assert [note.text for note in by_method["smoothgrad"].notes] == ["on 2 of 6 images, those shown below"]
@@ -238,7 +239,7 @@ class TestAMethodOnExemplarsOnly:
         result = run(world.config, self.ON, "explain.exemplars=0").result
         (record,) = [method for method in result.methods if method.name == "smoothgrad"]
         assert (record.status, record.reason) == ("off", "for exemplars only, and none are shown")
-        assert not any(entry.method == "smoothgrad" for entry in result.region_scores)
+        assert not any(entry.map == MapName("smoothgrad") for entry in result.region_scores)
 
 
 def test_thresholds_are_said_to_be_uncalibrated(planted):

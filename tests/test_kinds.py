@@ -11,6 +11,7 @@ from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.auditing.audit import run_audit
 from auditor.config.file import read_config
 from auditor.explain.attribution.methods import ATTRIBUTIONS
+from auditor.explain.attribution.record import MapName
 from auditor.explain.table import METHODS
 from tests.keras_models import transformer
 from tests.small_world import CLASSES, CORNER, PATTERN, SIDE, World, build_world, make_data, make_model
@@ -136,11 +137,11 @@ def test_a_baseline_that_equals_the_artefact_is_warned_of(honest):
     )
     honest.add('\n[methods.integrated_gradients]\nbaselines = ["black", "white"]\n')
     result = audit(honest)
-    notes = {entry.method: entry.notes for entry in result.region_scores}
+    notes = {str(entry.map): entry.notes for entry in result.region_scores}
     assert notes["integrated_gradients (black)"][0].kind == "baseline"
     assert notes["integrated_gradients (white)"] == []
     assert any(warning.kind == "baseline" for warning in result.warnings)
-    black = next(entry for entry in result.region_scores if entry.method == "integrated_gradients (black)")
+    black = next(entry for entry in result.region_scores if entry.map == MapName("integrated_gradients", "black"))
     assert black.scores["relevance mass"].value in (None, 0)
 
 

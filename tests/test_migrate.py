@@ -8,6 +8,7 @@ import pytest
 
 from auditor.config.file import read_config
 from auditor.errors import ConfigError, ReportError
+from auditor.explain.attribution.record import MapName
 from auditor.explain.table import METHODS
 from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.result import result_from_json, result_to_json
@@ -55,6 +56,14 @@ class TestWhatTheFirstSchemaToldInWords:
     def test_errors_made_by_inserting_an_artefact_are_known_as_such(self):
         _, result = self.read()
         assert {share.errors for share in result.errors.regions} == {"came", "inserted"}
+
+    def test_maps_are_called_by_method_and_variant(self):
+        old, result = self.read()
+        assert [str(entry.map) for entry in result.region_scores] == [entry["method"] for entry in old["region_scores"]]
+        assert {entry.map for entry in result.trust.methods} == {MapName("gradient"), MapName("grad_cam", "conv")}
+        assert {kept.map for each in result.exemplars for kept in each.maps} == {
+            entry.map for entry in result.region_scores
+        }
 
     @pytest.mark.parametrize(
         ("place", "value"), [("findings", [7]), ("findings", [{}]), ("warnings", [7]), ("errors", {"regions": [{}]})]

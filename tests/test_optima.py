@@ -342,7 +342,7 @@ class TestStudy:
     def test_the_cap_leaves_out_classes_and_says_so(self):
         record = study_optima(inquire(planted(0.0), [corner_artefact()]), steps=2, restarts=2, classes=2)
         assert len(record.classes) == 2
-        assert record.notes[0].startswith("2 of 5 classes were optimised")
+        assert record.notes[0].text.startswith("2 of 5 classes were optimised")
 
     def test_every_picture_that_the_record_names_is_kept(self, study):
         record, inquiry = study

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from auditor.measure.ledger import Arrays, Rows
+from auditor.measure.measurement import Note
 from auditor.report.comparison import render_comparison
 from auditor.report.index_page import INDEX_PAGE, refresh_index
 from auditor.report.write import render_html
@@ -160,7 +161,7 @@ def make_hostile() -> tuple[AuditResult, AuditResult]:
         "findings": [make_finding(name, name, measurements=effect, controls={name: measure(0.5)}) for name in names],
         "artefacts": [replace(result.artefacts[0], name=name) for name in names],
         "exemplars": [replace(result.exemplars[0], image=name, artefact=name, target=name) for name in names],
-        "warnings": names,
+        "warnings": [Note("remark", name) for name in names],
         "preface": " ".join(names[:4]),
         "model": replace(result.model, source=names[3]),
         "data": replace(result.data, source=names[2]),

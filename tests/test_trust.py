@@ -8,6 +8,7 @@ import pytest
 from auditor.errors import ModelError
 from auditor.explain.attribution.methods import ATTRIBUTIONS
 from auditor.explain.attribution.question import Attribution
+from auditor.explain.attribution.record import MapName
 from auditor.explain.inquiry import NotApplicableError
 from auditor.explain.optima import search as optima
 from auditor.explain.trust import randomisation as panels
@@ -63,7 +64,7 @@ def found() -> tuple[TrustRecord, object]:
 
 
 def outcomes(record: TrustRecord, method: str) -> dict[str, str]:
-    (entry,) = [entry for entry in record.methods if entry.method == method]
+    (entry,) = [entry for entry in record.methods if str(entry.map) == method]
     return {test.name: test.outcome for test in entry.tests}
 
 
@@ -72,7 +73,7 @@ def outcomes_of(entry) -> dict[str, str]:
 
 
 def status(record: TrustRecord) -> dict[str, str]:
-    return {entry.method: entry.status for entry in record.methods}
+    return {str(entry.map): entry.status for entry in record.methods}
 
 
 class TestTheStudy:
@@ -82,7 +83,7 @@ class TestTheStudy:
         assert status(found[0])["edges"] == "failed"
 
     def test_sees_through_edges_whose_signs_alone_depend_on_the_weights(self, found):
-        (entry,) = [entry for entry in found[0].methods if entry.method == "signed edges"]
+        (entry,) = [entry for entry in found[0].methods if str(entry.map) == "signed edges"]
         (test,) = [test for test in entry.tests if test.name == "randomised weights"]
         assert (test.outcome, test.reading, entry.status) == ("failed", "absolute", "failed")
         assert "randomised weights (absolute)" in entry.reason
@@ -98,7 +99,7 @@ class TestTheStudy:
         assert status(found[0])[method] != "failed"
 
     def test_sees_that_integrated_gradients_keep_the_pattern_of_the_picture_and_lose_its_signs(self, found):
-        (entry,) = [entry for entry in found[0].methods if entry.method == "integrated_gradients (mean)"]
+        (entry,) = [entry for entry in found[0].methods if str(entry.map) == "integrated_gradients (mean)"]
         (test,) = [test for test in entry.tests if test.name == "randomised weights"]
         assert (test.outcome, test.reading, entry.status) == ("failed", "absolute", "failed")
         assert all(stage.signed.high < 0.5 for stage in entry.cascade[1:])
@@ -127,7 +128,7 @@ class TestTheStudy:
                 if test.outcome == "not_applicable":
                     assert test.reason
                 else:
-                    assert test.measured.n == 24 or "grad_cam" in entry.method
+                    assert test.measured.n == 24 or entry.map.method == "grad_cam"
                     assert test.measured.low <= test.measured.value <= test.measured.high
 
     def test_compares_every_two_methods(self, found):
@@ -136,12 +137,12 @@ class TestTheStudy:
 
     def test_tests_path_methods_alone_for_completeness(self, found):
         tested = {
-            e.method for e in found[0].methods if outcomes(found[0], e.method)["completeness"] != "not_applicable"
+            str(e.map) for e in found[0].methods if outcomes(found[0], str(e.map))["completeness"] != "not_applicable"
         }
         assert tested == {"integrated_gradients (mean)"}
 
     def test_sets_lifts_beside_those_of_a_model_that_knows_nothing(self, found):
-        (edges,) = [entry for entry in found[0].methods if entry.method == "edges"]
+        (edges,) = [entry for entry in found[0].methods if str(entry.map) == "edges"]
         (control,) = edges.lifts
         assert control.artefact == "square"
         assert control.lift.n == 12
@@ -149,7 +150,7 @@ class TestTheStudy:
 
     def test_notes_every_image_behind_a_figure(self, found):
         rows = found[1].rows.columns
-        (gradient,) = [entry for entry in found[0].methods if entry.method == "gradient"]
+        (gradient,) = [entry for entry in found[0].methods if str(entry.map) == "gradient"]
         for test in gradient.tests:
             if test.measured is None:
                 continue
@@ -176,7 +177,7 @@ class TestTheStudy:
                 images=24,
             )
         for entry in again.methods:
-            (before,) = [one for one in found[0].methods if one.method == entry.method]
+            (before,) = [one for one in found[0].methods if one.map == entry.map]
             assert entry == before
 
 
@@ -187,7 +188,7 @@ def test_on_a_linear_classifier_the_signed_attributions_are_the_exact_order():
     (_, path) = record.methods
     assert path.status == "passed"
     assert path.best_reading == "signed"
-    assert outcomes(record, path.method)["completeness"] == "passed"
+    assert outcomes(record, str(path.map))["completeness"] == "passed"
     by_fill = {reading.reading: reading.fills["mean"].value for reading in path.readings}
     best_of_gradient = max(reading.fills["mean"].value for reading in record.methods[0].readings)
     assert by_fill["signed"] > best_of_gradient > 0
@@ -240,7 +241,7 @@ def test_a_costly_method_is_tested_on_less_and_said_to_be(monkeypatch):
     monkeypatch.setattr(panels, "_COSTLY", 300)
     methods = {"gradient": {}, "smoothgrad": {"samples": 16}}
     record = study_trust(make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), methods), costly_images=3)
-    assert [(entry.method, entry.is_costly, entry.images) for entry in record.methods] == [
+    assert [(entry.map.method, entry.is_costly, entry.images) for entry in record.methods] == [
         ("gradient", False, 16),
         ("smoothgrad", True, 3),
     ]
@@ -334,13 +335,13 @@ class TestTheSample:
 class TestTheReport:
     def test_marks_methods_that_failed_and_says_why(self):
         result = make_result()
-        failed = failed_methods(result)
-        assert set(failed) == {"grad_cam (conv)"}
-        assert "weights are drawn anew" in failed["grad_cam (conv)"]
+        ((name, why),) = failed_methods(result).items()
+        assert name == MapName("grad_cam", "conv")
+        assert "weights are drawn anew" in why
 
     def test_no_failed_method_points_at_anything(self):
         result = make_result()
-        states = {entry.method: points_at(entry, result) for entry in result.region_scores}
+        states = {str(entry.map): points_at(entry, result) for entry in result.region_scores}
         assert states == {"gradient": "points", "grad_cam (conv)": "failed"}
         assert "Shown by gradient." in which_method_shows_it(result.findings[0], result)
 

@@ -224,7 +224,7 @@ def _settled(result: AuditResult, exhibits: Exhibits) -> AuditResult:
     if missing:
         warnings.append(Note("missing", f"The audit ended before these were done: {', '.join(missing)}."))
     for entry in exhibits.region_scores:
-        about = f"{entry.artefact}, {entry.method}"
+        about = f"{entry.artefact}, {entry.map}"
         warnings += [Note(BASELINE, f"{about}: {note.text}") for note in entry.notes if note.kind == BASELINE]
     return replace(
         result,
@@ -313,10 +313,11 @@ def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: Audi
 def _with_diagnostics(record: MethodRecord, exhibits: Exhibits, level: float) -> MethodRecord:
     """A method with the medians of its own checks over all images explained."""
     measured = {}
-    for name, parts in exhibits.diagnostics.get(record.name, {}).items():
+    for (check, variant), parts in exhibits.diagnostics.get(record.name, {}).items():
+        name = f"{check} ({variant})" if variant else check
         values = np.concatenate([values for values, _ in parts])
         groups = np.concatenate([groups for _, groups in parts])
-        if name.startswith(ALL_ZERO):
+        if check == ALL_ZERO:
             measured[name] = share_interval(values > 0, groups, level)
         else:
             measured[name] = median_interval(values, groups, level, unit="median")

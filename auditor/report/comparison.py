@@ -117,7 +117,7 @@ def _view_pairs(pairs: list[tuple[Exemplar, Exemplar]], arrays: tuple[Arrays, Ar
     """The same images in both runs, each with the maps that either has of it."""
     shown = []
     for before, after in pairs:
-        kept = [{record.method: record for record in exemplar.maps} for exemplar in (before, after)]
+        kept = [{record.map: record for record in exemplar.maps} for exemplar in (before, after)]
         methods = []
         for name in dict.fromkeys([*kept[1], *kept[0]]):
             maps = [side[records[name].array] if name in records else None

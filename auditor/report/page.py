@@ -58,7 +58,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "region_scores": REGION_SCORES,
         "told": {"trust": tell_trust(result)},
         **piece_functions(arrays),
-        "failed": failed_methods(result),
+        "failed": {str(name): why for name, why in failed_methods(result).items()},
         "gallery": Gallery(result, arrays),
         "gallery_choices": _gallery_choices(result),
         "most_on_paper": MOST_IMAGES_ON_PAPER,
@@ -137,7 +137,7 @@ class Gallery(Sequence[dict[str, Any]]):
         for kept in exemplar.maps:
             layer = figures.heat_layer(self._arrays[kept.array])
             maps.append(
-                {"key": kept.method, "method": method_name(kept.method), "layer": layer, "scale": f"{layer.scale:.3g}"}
+                {"key": str(kept.map), "method": method_name(kept.map), "layer": layer, "scale": f"{layer.scale:.3g}"}
             )
         return {
             "exemplar": exemplar,
@@ -160,12 +160,12 @@ def _gallery_choices(result: AuditResult) -> dict[str, Any]:
     """What the gallery can be filtered by."""
     anchors = image_anchors(result)
     verdicts = {finding.verdict for finding in result.findings if (finding.artefact, finding.target) in anchors}
-    methods = dict.fromkeys(kept.method for exemplar in result.exemplars for kept in exemplar.maps)
+    methods = dict.fromkeys(kept.map for exemplar in result.exemplars for kept in exemplar.maps)
     return {
         "labels": sorted({exemplar.label for exemplar in result.exemplars if exemplar.label}),
         "artefacts": sorted({exemplar.artefact for exemplar in result.exemplars if exemplar.artefact}),
         "verdicts": [(verdict, words) for verdict, (_, words) in VERDICTS.items() if verdict in verdicts],
-        "methods": [(method, method_name(method)) for method in methods],
+        "methods": [(str(name), method_name(name)) for name in methods],
     }
 
 

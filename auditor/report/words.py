@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from auditor.explain.attribution.record import MapName
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import name_in_words, number, say, say_interval, say_n
 from auditor.report.pointers import pointer_of
@@ -61,10 +62,10 @@ def drop_in_words(removal: str) -> str:
     return f"removal drop, {removal}"
 
 
-def method_name(name: str) -> str:
-    """A method as one says it; the layer or baseline in brackets keeps its name."""
-    method, bracket, variant = name.partition(" (")
-    return _METHOD_NAMES.get(method, method.replace("_", " ")) + bracket + variant
+def method_name(name: MapName) -> str:
+    """A method as one says it, its layer or baseline in brackets."""
+    told = _METHOD_NAMES.get(name.method, name.method.replace("_", " "))
+    return f"{told} ({name.variant})" if name.variant else told
 
 
 def subject(finding: Finding) -> tuple[str, str]:
@@ -81,8 +82,8 @@ def image_anchors(result: AuditResult) -> dict[tuple[str, str | None], str]:
     return {subject: f"images-{number}" for number, subject in enumerate(about) if subject in shown}
 
 
-def failed_methods(result: AuditResult) -> dict[str, str]:
-    """Methods (their variants, as maps name them) that failed the tests of trust, and why: to be marked everywhere."""
+def failed_methods(result: AuditResult) -> dict[MapName, str]:
+    """Methods that failed the tests of trust, and why: to be marked wherever their maps appear."""
     if result.trust is None:
         return {}
     found = {}
@@ -93,7 +94,7 @@ def failed_methods(result: AuditResult) -> dict[str, str]:
             if test.outcome == "failed" and test.name in _FAILURES and test.measured is not None
         ]
         if entry.status == "failed":
-            found[entry.method] = "; ".join(reasons) or entry.reason
+            found[entry.map] = "; ".join(reasons) or entry.reason
     return found
 
 

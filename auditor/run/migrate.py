@@ -29,19 +29,25 @@ def _to_second(data: Json) -> Json:
     data = _each(data, "methods", lambda record: {**record, "name": _STUDIES.get(record["name"], record["name"])})
     data = _each(data, "findings", lambda finding: _kinds(_apart(finding)))
     data = _each(data, "artefacts", lambda record: {key: value for key, value in record.items() if key != "notes"})
-    data = _each(data, "region_scores", _kinds)
+    data = _each(data, "region_scores", lambda scores: _kinds(_map(scores)))
+    data = _each(data, "exemplars", lambda exemplar: _each(exemplar, "maps", _map))
     data = _kinds(data, "warnings")
     for study in ("optima", "counterfactual", "errors"):
         data = _inside(data, study, _kinds)
-    return _inside(
-        data,
-        "errors",
-        lambda record: _each(
-            _each(record, "interventions", _kinds),
-            "regions",
-            lambda share: {**share, "errors": _WHICH.get(share["errors"], share["errors"])},
-        ),
-    )
+    return _inside(_inside(data, "trust", _trust), "errors", _errors)
+
+
+def _trust(record: Json) -> Json:
+    record = _each(record, "methods", _map)
+    return _each(record, "likenesses", lambda pair: {**pair, **{key: _name(pair[key]) for key in ("first", "second")}})
+
+
+def _errors(record: Json) -> Json:
+    for key in ("likeness", "regions", "mending"):
+        record = _each(record, key, _map)
+    record = _each(record, "exemplars", lambda exemplar: _each(exemplar, "maps", _map))
+    record = _each(record, "interventions", _kinds)
+    return _each(record, "regions", lambda share: {**share, "errors": _WHICH.get(share["errors"], share["errors"])})
 
 
 def _inside(data: Json, key: str, change: Callable[[Json], Json]) -> Json:
@@ -71,6 +77,16 @@ def _kinds(record: Json, key: str = "notes") -> Json:
 
     notes = record.get(key)
     return {**record, key: [noted(note) for note in notes]} if isinstance(notes, list) else record
+
+
+def _map(record: Json) -> Json:
+    """With the name of its maps in two fields: schema 1 had the variant in brackets behind the method."""
+    return {"map": _name(record["method"]), **{key: value for key, value in record.items() if key != "method"}}
+
+
+def _name(text: str) -> Json:
+    method, _, variant = text.partition(" (")
+    return {"method": method, "variant": variant.removesuffix(")")}
 
 
 def _apart(finding: Json) -> Json:

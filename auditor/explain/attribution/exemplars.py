@@ -15,7 +15,7 @@ from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.errors import MethodError
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.attribution.question import Attribution, Method, ask, explain, layers_read
-from auditor.explain.attribution.record import Agreement, Exemplar, MapRecord, RegionScores
+from auditor.explain.attribution.record import Agreement, Exemplar, MapName, MapRecord, RegionScores
 from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
 from auditor.measure.intervals import mean_interval, within
@@ -62,10 +62,10 @@ class Exhibits:
     exemplars: list[Exemplar] = field(default_factory=list)
     region_scores: list[RegionScores] = field(default_factory=list)
     agreement: list[Agreement] = field(default_factory=list)
-    diagnostics: dict[str, dict[str, list[tuple[npt.NDArray[np.float64], npt.NDArray[np.generic]]]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    diagnostics: dict[str, dict[tuple[str, str], list[tuple[npt.NDArray[np.float64], npt.NDArray[np.generic]]]]] = (
+        field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     )
-    """Method -> check -> (values, groups) of every case."""
+    """Method -> check and variant -> (values, groups) of every case."""
     failures: dict[str, MethodError] = field(default_factory=dict)
     """What methods threw, by their names; they are asked no more."""
 
@@ -91,7 +91,7 @@ class _Sitting:
 class _Explained:
     """What one variant of a method found on some rows of a sitting."""
 
-    name: str
+    name: MapName
     rows: list[int]
     attribution: Attribution
 
@@ -129,11 +129,10 @@ def explain_case(
         except MethodError as failure:
             exhibits.failures[method.name] = failure
             continue
-        for variant, attribution in found.items():
-            explained.append(_Explained(f"{method.name} ({variant})" if variant else method.name, rows, attribution))
+        for name, attribution in found.items():
+            explained.append(_Explained(name, rows, attribution))
             for check, values in attribution.diagnostics.items():
-                label = f"{check} ({variant})" if variant else check
-                exhibits.diagnostics[method.name][label].append((values, groups[rows]))
+                exhibits.diagnostics[method.name][check, name.variant].append((values, groups[rows]))
     if not exhibits.agreement and case.target is not None:
         few = slice(0, _SECOND_OPINIONS)
         asked = ask(
@@ -205,7 +204,7 @@ def _score(
                     target=target,
                     measurement=name,
                     condition="as it came" if sitting.is_carrier[row] else "inserted",
-                    method=entry.name,
+                    method=str(entry.name),
                     value=value,
                 )
     measured = {

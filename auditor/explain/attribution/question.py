@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.errors import MethodError
+from auditor.explain.attribution.record import MapName
 from auditor.subject.model.classifier import Explainable, Floats, Ints, Pass
 
 
@@ -133,8 +134,8 @@ def layers_read(methods: Iterable[Method], classifier: Explainable) -> tuple[str
     return tuple(dict.fromkeys(chain.from_iterable(named)))
 
 
-def explain(method: Method, question: Question) -> dict[str, Attribution]:
-    """A method's attributions by variant; with foils in the question each has a `Contrast`.
+def explain(method: Method, question: Question) -> dict[MapName, Attribution]:
+    """A method's attributions, one for each of its variants; with foils in the question each has a `Contrast`.
 
     A method that makes none of its own is asked twice, for targets and for foils, and their difference is the margin.
 
@@ -145,15 +146,15 @@ def explain(method: Method, question: Question) -> dict[str, Attribution]:
     """
     try:
         found = _checked(method.function(question, **method.options), question)
-        if question.foils is None or all(one.contrast is not None for one in found.values()):
-            return found
-        assert question.against is not None
-        swapped = replace(question, targets=question.foils, first=question.against, foils=None, against=None)
-        others = _checked(method.function(swapped, **method.options), swapped)
-        return {
-            variant: replace(one, contrast=Contrast(others[variant].maps, one.maps - others[variant].maps))
-            for variant, one in found.items()
-        }
+        if question.foils is not None and any(one.contrast is None for one in found.values()):
+            assert question.against is not None
+            swapped = replace(question, targets=question.foils, first=question.against, foils=None, against=None)
+            others = _checked(method.function(swapped, **method.options), swapped)
+            found = {
+                variant: replace(one, contrast=Contrast(others[variant].maps, one.maps - others[variant].maps))
+                for variant, one in found.items()
+            }
+        return {MapName(method.name, variant): one for variant, one in found.items()}
     except (Exception, SystemExit) as fault:
         raise MethodError(method.name, fault, traceback.format_exc()) from None
 

@@ -9,12 +9,25 @@ from auditor.measure.measurement import Measurement, Note
 
 
 @dataclass(frozen=True)
+class MapName:
+    """Which maps: those of a method of attribution, or of one variant of it where it has several."""
+
+    method: str
+    variant: str = ""
+    """The layer that is read, or the baseline."""
+
+    def __str__(self) -> str:
+        """In rows and in the keys of arrays."""
+        return f"{self.method} ({self.variant})" if self.variant else self.method
+
+
+@dataclass(frozen=True)
 class RegionScores:
     """How much of one method's attribution lies in one artefact's region: description, not evidence."""
 
     artefact: str
     target: str
-    method: str
+    map: MapName
     scores: dict[str, Measurement]
     notes: list[Note] = field(default_factory=list)
 
@@ -53,7 +66,7 @@ class Agreement:
 class MapRecord:
     """One raw attribution map kept in the run."""
 
-    method: str
+    map: MapName
     array: str
     """Key of the float32 array."""
     largest: float

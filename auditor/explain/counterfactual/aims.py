@@ -18,7 +18,7 @@ from auditor.explain.counterfactual.record import NO_ERRORS
 from auditor.explain.counterfactual.search import Aim, away_from, towards
 from auditor.explain.inquiry import Inquiry
 from auditor.measure.measurement import Note
-from auditor.subject.model.classifier import Classifier, Explainable, Floats, Ints, predicted_classes
+from auditor.subject.model.classifier import Explainable, Floats, Ints, predicted_classes
 
 Bools = npt.NDArray[np.bool_]
 

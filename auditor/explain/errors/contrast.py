@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from auditor.explain.attribution.question import Attribution, Question, ask, explain, layers_read
+from auditor.explain.attribution.question import Question, ask, explain, layers_read
+from auditor.explain.attribution.record import MapName
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.errors.maps import (
+    Choice,
     Likeness,
     compare_maps,
     edges,
@@ -32,7 +33,7 @@ Ints = npt.NDArray[np.int64]
 Regions = list[list[Bools | None]]
 """Artefact by artefact, error by error, the region; None where there is none."""
 
-RANDOM, EDGES = "random pixels", "edges"
+RANDOM, EDGES = MapName("random pixels"), MapName("edges")
 """The references that know nothing of the model."""
 
 _CHUNK = 16
@@ -45,17 +46,17 @@ class ErrorMaps:
 
     margins: list[float] = field(default_factory=list)
     """Of the predicted class over the true one, in log-odds."""
-    likeness: dict[str, list[Likeness]] = field(default_factory=lambda: defaultdict(list))
-    """By method; none where the two classes share one logit."""
-    shares: dict[tuple[int, str], list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
-    """By artefact and method: shares of the margin's and of the predicted class's map in the region, NaN without it."""
+    likeness: dict[MapName, list[Likeness]] = field(default_factory=lambda: defaultdict(list))
+    """None where the two classes share one logit."""
+    shares: dict[tuple[int, MapName], list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    """By artefact and map: shares of the margin's and of the predicted class's map in the region, NaN without it."""
     lifts: dict[int, list[list[float]]] = field(default_factory=lambda: defaultdict(list))
     """By artefact, of each error by every method: the region's share of what speaks for the error, over its area."""
     areas: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     """By artefact: share of the frame, NaN without region."""
-    mended: dict[str, list[Bools]] = field(default_factory=lambda: defaultdict(list))
+    mended: dict[Choice, list[Bools]] = field(default_factory=lambda: defaultdict(list))
     """By the choice of pixels that were removed: (n, fills), chunk by chunk."""
-    falls: dict[str, list[Floats]] = field(default_factory=lambda: defaultdict(list))
+    falls: dict[Choice, list[Floats]] = field(default_factory=lambda: defaultdict(list))
     """Of the margin, likewise."""
     exemplars: list[ContrastExemplar] = field(default_factory=list)
 
@@ -94,16 +95,6 @@ def explain_errors(
     return found
 
 
-def predicted_alone(method: str) -> str:
-    """Name of the choice of pixels by the map of the predicted class."""
-    return f"{method}, predicted class alone"
-
-
-def elsewhere(method: str) -> str:
-    """Name of the placebo of a choice of pixels: the same mask in another place."""
-    return f"{method}, elsewhere"
-
-
 def _explain(
     inquiry: Inquiry,
     found: ErrorMaps,
@@ -123,12 +114,13 @@ def _explain(
         found.areas[number] += [np.nan if mask is None else float(mask.mean()) for mask in masks]
         found.lifts[number] += [[] for _ in masks]
     count = max(1, round(share * classifier.image_shape[0] * classifier.image_shape[1]))
-    chosen: dict[str, Bools] = {}
+    chosen: dict[Choice, Bools] = {}
     if fills:
-        chosen[RANDOM] = _strongest(inquiry, part, np.zeros(part.images.shape[:3]), count)
-        chosen[EDGES] = _strongest(inquiry, part, np.stack([edges(image) for image in part.images]), count)
+        chosen[Choice(RANDOM)] = _strongest(inquiry, part, np.zeros(part.images.shape[:3]), count)
+        chosen[Choice(EDGES)] = _strongest(inquiry, part, np.stack([edges(image) for image in part.images]), count)
     kept: dict[int, dict[str, ContrastMaps]] = {int(row): {} for row in np.flatnonzero(shown)}
-    for method, name, attribution in _attributions(inquiry, question):
+    every = ((name, one) for method in inquiry.attributions for name, one in explain(method, question).items())
+    for name, attribution in every:
         assert attribution.contrast is not None
         foil, margin = attribution.contrast.foil, attribution.contrast.margin
         if classifier.output != "binary":  # of one logit the two maps are opposites
@@ -137,15 +129,17 @@ def _explain(
             found.likeness[name] += [compare_maps(first, second, share, lot) for first, second, lot in pairs]
         _measure_in_regions(found, name, attribution.maps, margin, regions)
         if fills:
-            chosen[name] = _strongest(inquiry, part, speaking_for(margin), count)
+            strongest = _strongest(inquiry, part, speaking_for(margin), count)
             lots = _draw_lots(inquiry, part, "elsewhere")
-            chosen[elsewhere(name)] = np.stack([move_elsewhere(*one) for one in zip(chosen[name], lots, strict=True)])
-            chosen[predicted_alone(name)] = _strongest(inquiry, part, speaking_for(attribution.maps), count)
-        for row in [row for row, maps in kept.items() if method not in maps]:  # of variants the first is shown
+            moved = np.stack([move_elsewhere(*one) for one in zip(strongest, lots, strict=True)])
+            alone = _strongest(inquiry, part, speaking_for(attribution.maps), count)
+            chosen |= {Choice(name): strongest, Choice(name, "elsewhere"): moved}
+            chosen |= {Choice(name, "predicted class alone"): alone}
+        for row in [row for row, maps in kept.items() if name.method not in maps]:  # of variants the first is shown
             key = f"{_key(part.ids[row], inserted)} {name}"
             maps = {"predicted": attribution.maps[row], "true": foil[row], "margin": margin[row]}
             inquiry.arrays.update({f"{key} {what}": values for what, values in maps.items()})
-            kept[row][method] = ContrastMaps(name, *(f"{key} {what}" for what in maps))
+            kept[row][name.method] = ContrastMaps(name, *(f"{key} {what}" for what in maps))
     for row, by_method in kept.items():
         key = _key(part.ids[row], inserted)
         inquiry.arrays[key] = to_pixels(part.images[row])
@@ -155,9 +149,9 @@ def _explain(
             ContrastExemplar(part.ids[row], label, predicted, float(margins[row]), key, inserted, shown_maps)
         )
     if fills:
-        for name, (mended, falls) in replace_strongest(classifier, part, chosen, fills, margins).items():
-            found.mended[name].append(mended)
-            found.falls[name].append(falls)
+        for choice, (mended, falls) in replace_strongest(classifier, part, chosen, fills, margins).items():
+            found.mended[choice].append(mended)
+            found.falls[choice].append(falls)
 
 
 def _ask(inquiry: Inquiry, part: Cases) -> Question:
@@ -174,12 +168,6 @@ def _ask(inquiry: Inquiry, part: Cases) -> Question:
     )
 
 
-def _attributions(inquiry: Inquiry, question: Question) -> Iterator[tuple[str, str, Attribution]]:
-    for method in inquiry.attributions:
-        for variant, attribution in explain(method, question).items():
-            yield method.name, f"{method.name} ({variant})" if variant else method.name, attribution
-
-
 def _regions(inquiry: Inquiry, number: int, part: Cases, carries: Bools) -> list[Bools | None]:
     """Where the artefact is in each error; None where it is not, or nearly everywhere, and so in no region."""
     artefact, frame = inquiry.artefacts[number], inquiry.classifier.image_shape
@@ -187,15 +175,15 @@ def _regions(inquiry: Inquiry, number: int, part: Cases, carries: Bools) -> list
     return [mask if mask is not None and 0 < mask.mean() <= LARGEST_SHARE else None for mask in masks]
 
 
-def _measure_in_regions(found: ErrorMaps, method: str, maps: Floats, margin: Floats, regions: Regions) -> None:
+def _measure_in_regions(found: ErrorMaps, name: MapName, maps: Floats, margin: Floats, regions: Regions) -> None:
     responsible = speaking_for(margin)
     for number, masks in enumerate(regions):
         for row, mask in enumerate(masks):
             if mask is None:
-                found.shares[number, method].append((np.nan, np.nan))
+                found.shares[number, name].append((np.nan, np.nan))
                 continue
             shares = share_in_region(margin[row], mask), share_in_region(maps[row], mask)
-            found.shares[number, method].append(shares)
+            found.shares[number, name].append(shares)
             lift = share_in_region(responsible[row][..., None], mask) / float(mask.mean())
             found.lifts[number][row - len(masks)].append(lift)
 

@@ -6,6 +6,7 @@ Maps are signed, (h, w, c); where only the place counts they are taken as salien
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from skimage.filters import sobel
 from skimage.metrics import structural_similarity
 
 from auditor.explain.attribution.methods import make_baseline, saliency
+from auditor.explain.attribution.record import MapName
 from auditor.subject.data.sample import to_grey
 
 Floats = npt.NDArray[np.float32]
@@ -23,6 +25,18 @@ Bools = npt.NDArray[np.bool_]
 
 _CLIPPED = 99.5
 """Percentile of the absolute values, of both maps together, that SSIM takes for full scale: outliers have no say."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice of pixels: the strongest of a map, or of a reference that knows nothing of the model."""
+
+    map: MapName
+    of: Literal["margin", "predicted class alone", "elsewhere"] = "margin"
+    """Of the map of the margin; of that of the predicted class; or, a placebo, the mask of the former elsewhere."""
+
+    def __str__(self) -> str:
+        return str(self.map) if self.of == "margin" else f"{self.map}, {self.of}"
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from auditor.artefacts.edits import Edit, Removal, insert, make_controls, remove
 from auditor.artefacts.kinds import Artefact, Overlay
-from auditor.explain.errors.maps import replace_pixels
+from auditor.explain.errors.maps import Choice, replace_pixels
 from auditor.explain.errors.record import ContrastIntervention
 from auditor.measure.intervals import change_interval, missing, share_interval, spanning
 from auditor.measure.measurement import Measurement, Note
-from auditor.subject.model.classifier import Classifier, Explainable, Output, predicted_classes
+from auditor.subject.model.classifier import Explainable, Output, predicted_classes
 from auditor.subject.population import is_correct
 
 Floats = npt.NDArray[np.float32]
@@ -143,8 +143,8 @@ def measure_margins(predicted: Floats, true: Floats, output: Output) -> Floats:
 
 
 def replace_strongest(
-    classifier: Explainable, errors: Cases, masks: dict[str, Bools], fills: tuple[str, ...], margins: Floats
-) -> dict[str, tuple[Bools, Floats]]:
+    classifier: Explainable, errors: Cases, masks: dict[Choice, Bools], fills: tuple[str, ...], margins: Floats
+) -> dict[Choice, tuple[Bools, Floats]]:
     """What is left of errors without some of their pixels, by the name of the masks (n, h, w).
 
     Returns which are right then (n, fills), and how much their margins (n,) have fallen (n, fills).

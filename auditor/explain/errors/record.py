@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from auditor.explain.attribution.record import MapName
 from auditor.measure.measurement import Measurement, Note
 
 
@@ -12,7 +13,7 @@ from auditor.measure.measurement import Measurement, Note
 class ContrastLikeness:
     """How alike the maps of the predicted and of the true class are by one method: medians over errors."""
 
-    method: str
+    map: MapName
     spearman: Measurement
     """Rank correlation of the saliency of all pixels."""
     ssim: Measurement
@@ -26,7 +27,7 @@ class ContrastShare:
     """How much of the margins' maps by one method lies in an artefact's region: medians over errors that have it."""
 
     artefact: str
-    method: str
+    map: MapName
     errors: Literal["came", "inserted"]
     """Which errors: those that came with the artefact, or those made by inserting it."""
     share: Measurement
@@ -102,7 +103,7 @@ class ContrastGroup:
 class ContrastMending:
     """How often an error is mended once the pixels are gone that speak most for it by one method's margin map."""
 
-    method: str
+    map: MapName
     mended: Measurement
     """Right after most of the ways to fill them."""
     fall: Measurement
@@ -124,7 +125,7 @@ class ContrastMending:
 class ContrastMaps:
     """Keys of the raw maps of one error by one method."""
 
-    method: str
+    map: MapName
     predicted: str
     true: str
     margin: str

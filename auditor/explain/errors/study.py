@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from auditor.explain.errors.contrast import EDGES, RANDOM, ErrorMaps, elsewhere, explain_errors, predicted_alone
+from auditor.explain.attribution.record import MapName
+from auditor.explain.errors.contrast import EDGES, RANDOM, ErrorMaps, explain_errors
+from auditor.explain.errors.maps import Choice
 from auditor.explain.errors.mending import Cases, Trial, try_artefact
 from auditor.explain.errors.record import (
     ContrastGroup,
@@ -174,20 +176,20 @@ def _note(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, fills: tuple[str, ..
             )
 
     note(errors, "margin over the true class", maps.margins)
-    for method, entries in maps.likeness.items():
+    for made_by, entries in maps.likeness.items():
         for name, words in (("spearman", "rank correlation"), ("ssim", "SSIM"), ("overlap", "strongest pixels shared")):
             values = [getattr(entry, name) for entry in entries]
-            note(errors, f"{words} of predicted and true map", values, method=method)
-    for (number, method), shares in maps.shares.items():
-        artefact = inquiry.artefacts[number].name
-        note(errors, "share of the margin in the region", [one for one, _ in shares], method=method, artefact=artefact)
-    for method, parts in maps.mended.items():
-        falls = np.concatenate(maps.falls[method])
+            note(errors, f"{words} of predicted and true map", values, method=str(made_by))
+    for (number, made_by), shares in maps.shares.items():
+        more = {"artefact": inquiry.artefacts[number].name, "method": str(made_by)}
+        note(errors, "share of the margin in the region", [one for one, _ in shares], **more)
+    for choice, parts in maps.mended.items():
+        falls = np.concatenate(maps.falls[choice])
         for at, fill in enumerate(fills):
             mended = np.concatenate(parts)[:, at]
-            condition = f"strongest pixels replaced: {fill}"
-            note(errors, "right prediction", mended, method=method, condition=condition)
-            note(errors, "fall of the margin", falls[:, at], method=method, condition=condition)
+            more = {"condition": f"strongest pixels replaced: {fill}", "method": str(choice)}
+            note(errors, "right prediction", mended, **more)
+            note(errors, "fall of the margin", falls[:, at], **more)
     for trial in trials:
         for outcome in trial.outcomes:
             more = {"condition": outcome.condition, "artefact": trial.record.artefact}
@@ -268,41 +270,43 @@ def _measure_mending(
 
     An error is mended if it is by most fills.
     """
-    by_fill = {name: np.concatenate(parts) for name, parts in found.mended.items()}
-    falls = {name: np.concatenate(parts).mean(axis=1, dtype=np.float64) for name, parts in found.falls.items()}
-    mended = {name: votes.mean(axis=1) > 0.5 for name, votes in by_fill.items()}
-    methods = [name for name in mended if predicted_alone(name) in mended]
+    by_fill = {choice: np.concatenate(parts) for choice, parts in found.mended.items()}
+    falls = {choice: np.concatenate(parts).mean(axis=1, dtype=np.float64) for choice, parts in found.falls.items()}
+    mended = {choice: votes.mean(axis=1) > 0.5 for choice, votes in by_fill.items()}
+    methods = [choice.map for choice in mended if choice.of == "elsewhere"]
     has_two_logits = inquiry.classifier.output != "binary"
     groups, level = errors.groups, inquiry.level
     together = 1 - (1 - level) / max(1, len(methods))
 
-    def lead(name: str, reference: str) -> Measurement:
-        return change_interval(mended[name], mended[reference], groups, together)
+    def lead(own: Choice, reference: Choice) -> Measurement:
+        return change_interval(mended[own], mended[reference], groups, together)
 
-    def fall_lead(name: str, reference: str) -> Measurement:
-        gap = falls[name] - falls[reference]
+    def fall_lead(own: Choice, reference: Choice) -> Measurement:
+        gap = falls[own] - falls[reference]
         return mean_interval(gap, groups, together, unit="log-odds", score="logit")
 
     entries = []
     for name in [*methods, RANDOM, EDGES]:
         is_method = name in methods
+        own, moved, alone = Choice(name), Choice(name, "elsewhere"), Choice(name, "predicted class alone")
         entries.append(
             ContrastMending(
-                method=name,
-                mended=share_interval(mended[name], groups, level),
-                fall=mean_interval(falls[name], groups, level, unit="log-odds", score="logit"),
-                by_fill={fill: share_interval(by_fill[name][:, at], groups, level) for at, fill in enumerate(fills)},
-                elsewhere=share_interval(mended[elsewhere(name)], groups, level) if is_method else None,
-                over_elsewhere=lead(name, elsewhere(name)) if is_method else None,
-                over_edges=lead(name, EDGES) if is_method else None,
-                over_predicted=lead(name, predicted_alone(name)) if is_method and has_two_logits else None,
-                fall_over_elsewhere=fall_lead(name, elsewhere(name)) if is_method else None,
-                fall_over_edges=fall_lead(name, EDGES) if is_method else None,
+                map=name,
+                mended=share_interval(mended[own], groups, level),
+                fall=mean_interval(falls[own], groups, level, unit="log-odds", score="logit"),
+                by_fill={fill: share_interval(by_fill[own][:, at], groups, level) for at, fill in enumerate(fills)},
+                elsewhere=share_interval(mended[moved], groups, level) if is_method else None,
+                over_elsewhere=lead(own, moved) if is_method else None,
+                over_edges=lead(own, Choice(EDGES)) if is_method else None,
+                over_predicted=lead(own, alone) if is_method and has_two_logits else None,
+                fall_over_elsewhere=fall_lead(own, moved) if is_method else None,
+                fall_over_edges=fall_lead(own, Choice(EDGES)) if is_method else None,
             )
         )
 
-    def least_lead(of: dict[str, npt.NDArray[Any]], name: str) -> float:
-        return min(float(of[name].mean() - of[reference].mean()) for reference in (elsewhere(name), EDGES))
+    def least_lead(of: dict[Choice, npt.NDArray[Any]], name: MapName) -> float:
+        references = Choice(name, "elsewhere"), Choice(EDGES)
+        return min(float(of[Choice(name)].mean() - of[reference].mean()) for reference in references)
 
     order = {name: (-least_lead(mended, name), -least_lead(falls, name)) for name in methods}
-    return sorted(entries, key=lambda entry: order.get(entry.method, (2.0, 0.0)))
+    return sorted(entries, key=lambda entry: order.get(entry.map, (2.0, 0.0)))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from auditor.errors import ModelError
 from auditor.explain.attribution.question import Attribution, Method, Question, ask, explain, layers_read
+from auditor.explain.attribution.record import MapName
 from auditor.explain.attribution.regions import lift
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.trust.sample import Sample
@@ -37,18 +38,17 @@ class Panel:
 
     def explain(
         self, classifier: Explainable | None = None, *, images: Floats | None = None, targets: Ints | None = None
-    ) -> dict[str, Attribution]:
-        """Attributions by method and variant: of the audited model for the sample, or else as told."""
+    ) -> dict[MapName, Attribution]:
+        """Attributions by name: of the audited model for the sample, or else as told."""
         question = self._ask(
             self.inquiry.classifier if classifier is None else classifier,
             self.sample.images if images is None else images,
             self.sample.targets if targets is None else targets,
         )
-        return {
-            f"{method.name} ({variant})" if variant else method.name: attribution
-            for method in self.methods
-            for variant, attribution in explain(method, question).items()
-        }
+        found: dict[MapName, Attribution] = {}
+        for method in self.methods:
+            found |= explain(method, question)
+        return found
 
     def _ask(self, classifier: Explainable, images: Floats, targets: Ints) -> Question:
         inquiry = self.inquiry
@@ -78,12 +78,12 @@ class Stage:
     """The maps of all methods once some layers have been randomised, beside those of the trained model."""
 
     layers: tuple[str, ...]
-    likeness: dict[str, dict[str, Doubles]]
-    """Method -> name of a similarity -> (n,), mean of the draws; NaN where every draw's map is empty."""
-    shown: dict[str, Floats]
-    """Method -> signed map (h, w, 1) of the first image, of the first draw."""
-    empty: dict[str, float]
-    """Method -> share of the maps that have no order, in the reading where more have none."""
+    likeness: dict[MapName, dict[str, Doubles]]
+    """Map -> name of a similarity -> (n,), mean of the draws; NaN where every draw's map is empty."""
+    shown: dict[MapName, Floats]
+    """Map -> signed map (h, w, 1) of the first image, of the first draw."""
+    empty: dict[MapName, float]
+    """Map -> share of the maps that have no order, in the reading where more have none."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,13 @@ class Cascade:
     """Stages from the head down, to a model that knows nothing."""
 
     stages: list[Stage] = field(default_factory=list)
-    lifts: dict[str, Doubles] = field(default_factory=dict)
-    """Method -> (n,): lift of the artefact's region on the model that knows nothing, mean of the draws."""
+    lifts: dict[MapName, Doubles] = field(default_factory=dict)
+    """Map -> (n,): lift of the artefact's region on the model that knows nothing, mean of the draws."""
     why_not: str | None = None
     """Why there are no stages."""
 
 
-def run_cascade(panel: Panel, trained: dict[str, Attribution]) -> Cascade:
+def run_cascade(panel: Panel, trained: dict[MapName, Attribution]) -> Cascade:
     """Draw the weights anew, layer by layer from the head down, and compare the maps with the trained model's.
 
     References: Adebayo et al., "Sanity checks for saliency maps" (2018).
@@ -106,11 +106,11 @@ def run_cascade(panel: Panel, trained: dict[str, Attribution]) -> Cascade:
     if not classifier.weight_layers:
         return Cascade(why_not=classifier.why_no_weights)
     found: list[Stage] = []
-    lifts: dict[str, list[Doubles]] = defaultdict(list)
+    lifts: dict[MapName, list[Doubles]] = defaultdict(list)
     steps = spread_over_depth(classifier.weight_layers, panel.stages)
     for number, layers in enumerate(steps):
-        drawn: dict[str, list[dict[str, Doubles]]] = defaultdict(list)
-        shown: dict[str, Floats] = {}
+        drawn: dict[MapName, list[dict[str, Doubles]]] = defaultdict(list)
+        shown: dict[MapName, Floats] = {}
         for draw in range(panel.draws):
             try:
                 seed = panel.inquiry.seed + 1000 * draw + number  # weights of every stage are drawn apart

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from auditor.explain.attribution.record import MapName
 from auditor.measure.measurement import Measurement
 
 Status = Literal["passed", "failed", "open"]
@@ -97,7 +98,7 @@ class LiftControl:
 class MethodTrust:
     """What the tests say of one method of attribution (one variant of it)."""
 
-    method: str
+    map: MapName
     status: Status
     reason: str
     """Why, in a sentence."""
@@ -118,8 +119,8 @@ class MethodTrust:
 class MapLikeness:
     """How alike the absolute maps of two methods are: Spearman's correlation, median over images."""
 
-    first: str
-    second: str
+    first: MapName
+    second: MapName
     correlation: Measurement
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from auditor.explain.attribution.question import Attribution
+from auditor.explain.attribution.record import MapName
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.trust.pixel_flipping import Course, Score, readings_of, record_readings
 from auditor.explain.trust.randomisation import Cascade, Panel, mean_of_known, region_lifts, run_cascade
@@ -96,7 +97,7 @@ def study_trust(
     criteria = criteria_at_scale(float(np.median(inquiry.images.scores.std(axis=0))))
     course = Course(inquiry, sample)
     methods: list[MethodTrust] = []
-    maps: dict[str, Floats] = {}
+    maps: dict[MapName, Floats] = {}
     for panel in (usual, costly):
         if panel.methods:
             trained = panel.explain()
@@ -121,7 +122,13 @@ def study_trust(
 
 
 def _examine(
-    panel: Panel, trained: dict[str, Attribution], course: Course, criteria: Criteria, noise: float, *, is_costly: bool
+    panel: Panel,
+    trained: dict[MapName, Attribution],
+    course: Course,
+    criteria: Criteria,
+    noise: float,
+    *,
+    is_costly: bool,
 ) -> list[MethodTrust]:
     """Put every method of a panel to all tests."""
     inquiry, sample = panel.inquiry, panel.sample
@@ -138,9 +145,7 @@ def _examine(
             "small noise": rank_correlations(signed, read_map(noisy[name].maps, "signed")),
             "completeness": attribution.diagnostics.get(_COMPLETENESS, "such maps are not said to add up to anything"),
         }
-        scores = {
-            reading: course.score(read_map(maps, reading)) for reading in readings_of(name.partition(" (")[0], maps)
-        }
+        scores = {reading: course.score(read_map(maps, reading)) for reading in readings_of(name.method, maps)}
         ordered, best = _test_orders(panel, name, scores, criteria)
         randomised = _test_randomised(panel, name, cascade, list(scores), criteria["randomised weights"])
         tests = [randomised, *ordered] + [_test(panel, name, criteria[key], value) for key, value in values.items()]
@@ -148,7 +153,7 @@ def _examine(
         status, reason = _conclude(tests, criteria)
         found.append(
             MethodTrust(
-                method=name,
+                map=name,
                 status=status,
                 reason=reason,
                 images=len(sample),
@@ -164,7 +169,7 @@ def _examine(
     return found
 
 
-def _test(panel: Panel, method: str, criterion: TrustCriterion, values: Doubles | str) -> TrustTest:
+def _test(panel: Panel, method: MapName, criterion: TrustCriterion, values: Doubles | str) -> TrustTest:
     """One test by its figures of each image (n,), or why it is not applicable."""
     name = criterion.name
     if isinstance(values, str):
@@ -188,7 +193,7 @@ def _judged(
 
 
 def _test_randomised(
-    panel: Panel, method: str, cascade: Cascade, readings: list[Reading], criterion: TrustCriterion
+    panel: Panel, method: MapName, cascade: Cascade, readings: list[Reading], criterion: TrustCriterion
 ) -> TrustTest:
     """The test on the worse of two readings, whose intervals share the level's misses."""
     if cascade.why_not is not None:
@@ -217,7 +222,7 @@ def _rivals(panel: Panel, readings: list[Reading]) -> tuple[list[Reading], float
 
 
 def _test_orders(
-    panel: Panel, method: str, scores: dict[Reading, Score], criteria: Criteria
+    panel: Panel, method: MapName, scores: dict[Reading, Score], criteria: Criteria
 ) -> tuple[list[TrustTest], str | None]:
     """The tests of deletion and insertion on the absolute reading, and the reading that beats a random order by most.
 
@@ -271,7 +276,7 @@ def _figure(test: TrustTest) -> str:
     return " ".join(told + [f"({test.reason})"] * (test.reason is not None))
 
 
-def _record_cascade(panel: Panel, method: str, cascade: Cascade) -> list[CascadeStage]:
+def _record_cascade(panel: Panel, method: MapName, cascade: Cascade) -> list[CascadeStage]:
     groups, level = panel.sample.groups, panel.inquiry.level
     return [
         CascadeStage(
@@ -285,7 +290,7 @@ def _record_cascade(panel: Panel, method: str, cascade: Cascade) -> list[Cascade
     ]
 
 
-def _control_lifts(panel: Panel, method: str, maps: Floats, cascade: Cascade) -> list[LiftControl]:
+def _control_lifts(panel: Panel, method: MapName, maps: Floats, cascade: Cascade) -> list[LiftControl]:
     """Lift of each artefact's region, and how much of it a model that knows nothing does not show."""
     inquiry, sample = panel.inquiry, panel.sample
     if cascade.why_not is not None:
@@ -304,7 +309,7 @@ def _control_lifts(panel: Panel, method: str, maps: Floats, cascade: Cascade) ->
     return found
 
 
-def _compare_methods(sample: Sample, maps: dict[str, Floats], level: float) -> list[MapLikeness]:
+def _compare_methods(sample: Sample, maps: dict[MapName, Floats], level: float) -> list[MapLikeness]:
     """Every two methods on the images that both were tested on."""
     found = []
     for first, second in combinations(maps, 2):
@@ -337,7 +342,7 @@ def _keep_map(panel: Panel, key: str, values: Floats) -> str:
     return key
 
 
-def _note(panel: Panel, method: str, test: str, values: Doubles, reading: str | None = None) -> None:
+def _note(panel: Panel, method: MapName, test: str, values: Doubles, reading: str | None = None) -> None:
     """Keep a test's figures image by image, where they are known."""
     for at, value in enumerate(values):
         if np.isfinite(value):
@@ -349,6 +354,6 @@ def _note(panel: Panel, method: str, test: str, values: Doubles, reading: str | 
                 target=panel.inquiry.classifier.classes[panel.sample.targets[at]],
                 measurement=f"trust: {test}",
                 condition=reading,
-                method=method,
+                method=str(method),
                 value=float(value),
             )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from auditor.report.presentable import show_plainly
-from auditor.report.words import ADVICE, Figure, MOST_ROWS, VERDICTS, drop_in_words, figure, named, subject
+from auditor.report.words import ADVICE, MOST_ROWS, VERDICTS, Figure, drop_in_words, figure, named, subject
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from auditor.explain.attribution.record import MapName
 from auditor.explain.errors.record import (
     ContrastExemplar,
     ContrastIntervention,
@@ -51,7 +52,7 @@ def view_errors(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
             ("Was the error the artefact’s doing?", _blame(record)),
         ],
         "likeness": [
-            (method_name(entry.method), [figure("", part) for part in (entry.spearman, entry.ssim, entry.overlap)])
+            (method_name(entry.map), [figure("", part) for part in (entry.spearman, entry.ssim, entry.overlap)])
             for entry in record.likeness
         ],
         "mending": [_mending_row(entry) for entry in record.mending],
@@ -60,7 +61,7 @@ def view_errors(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "regions": [
             (
                 entry,
-                method_name(entry.method),
+                method_name(entry.map),
                 _MADE[entry.errors],
                 figure("", entry.share),
                 figure("", entry.share_predicted),
@@ -94,7 +95,7 @@ def _differ(record: ErrorsRecord) -> str:
     most = max(known, key=_value(lambda entry: entry.overlap))
     told = (
         f"In {len(known)} kinds of map on up to {record.measured} errors, the two share between {say(least.overlap)} "
-        f"by {method_name(least.method)} and {say(most.overlap)} by {method_name(most.method)} of their strongest "
+        f"by {method_name(least.map)} and {say(most.overlap)} by {method_name(most.map)} of their strongest "
         f"pixels (median; the strongest are {_share(record)} of the frame), and the rank correlation of all pixels "
         f"runs from {_extreme(known, min)} to {_extreme(known, max)}."
     )
@@ -102,7 +103,7 @@ def _differ(record: ErrorsRecord) -> str:
         return f"Yes, by every method: their strongest pixels are mostly not the same. {told}"
     if len(alike) == len(known):
         return f"Hardly: by every method both dwell on mostly the same pixels, whatever the class. {told}"
-    named = listed([method_name(entry.method) for entry in apart] or ["none"])
+    named = listed([method_name(entry.map) for entry in apart] or ["none"])
     return f"{f'Clearly by {named}; otherwise less, or it is open.' if apart else 'It is open.'} {told}"
 
 
@@ -115,7 +116,7 @@ def _explain(record: ErrorsRecord) -> str:
     fills = "fills" if len(record.fills) > 1 else "fill"
     told = (
         f"Removing the {_share(record)} of pixels that speak most for the wrong class by the margin map of "
-        f"{method_name(best.method)} mends {say(best.mended)} of {best.mended.n} errors{_grouped(best.mended)}, "
+        f"{method_name(best.map)} mends {say(best.mended)} of {best.mended.n} errors{_grouped(best.mended)}, "
         "as many in the same shape "
         f"elsewhere {'–' if best.elsewhere is None else say(best.elsewhere)}, the strongest edges "
         f"{say(edges.mended)}, scattered random pixels {say(random.mended)} (by most of the {fills} "
@@ -124,7 +125,7 @@ def _explain(record: ErrorsRecord) -> str:
     if len(winners) == len(methods):
         return f"Yes, by every method that was tried. {told}"
     if winners:
-        names = listed([method_name(entry.method) for entry in winners])
+        names = listed([method_name(entry.map) for entry in winners])
         return f"By {names} yes, by the others not clearly more than pixels chosen without the map. {told}"
     return f"Not here: no margin map’s pixels mend clearly more errors than their own shape elsewhere and edges. {told}"
 
@@ -143,24 +144,24 @@ def _choose(record: ErrorsRecord) -> str:
     if not winners:
         said = (
             "None clearly mends more errors than the same mask elsewhere and than edges. "
-            f"The nearest is {method_name(best.method)}, {_lead(best.over_elsewhere)} over its mask elsewhere and "
+            f"The nearest is {method_name(best.map)}, {_lead(best.over_elsewhere)} over its mask elsewhere and "
             f"{_lead(best.over_edges)} over edges."
         )
     else:
         said = (
-            f"{method_name(best.method)}: removing what it blames mends {_lead(best.over_elsewhere)} more of the "
+            f"{method_name(best.map)}: removing what it blames mends {_lead(best.over_elsewhere)} more of the "
             f"errors than the same mask elsewhere and {_lead(best.over_edges)} more than edges, and moves the "
             f"margin by {signed(-(best.fall.value or 0.0))} log-odds."
         )
-        others = [method_name(entry.method) for entry in winners[1:]]
+        others = [method_name(entry.map) for entry in winners[1:]]
         said += f" Better than both references, too: {listed(others)}." if others else ""
     if worse:
-        names = listed([method_name(entry.method) for entry in worse])
+        names = listed([method_name(entry.map) for entry in worse])
         said += (
             f" Removing what {names} {'blames' if len(worse) == 1 else 'blame'} does worse than removing the same "
             "shape elsewhere."
         )
-        if any(entry.method in _OF_SENSITIVITY for entry in worse):
+        if any(entry.map.method in _OF_SENSITIVITY for entry in worse):
             said += (
                 " A map of sensitivity (gradient, SmoothGrad) may tell where a change would speak for the error, not "
                 "that what is there does."
@@ -172,7 +173,7 @@ def _predicted_alone(best: ContrastMending) -> str:
     lead = best.over_predicted
     if lead is None or lead.value is None:
         return ""
-    name = method_name(best.method)
+    name = method_name(best.map)
     if lead.against(0) == "above":
         return f"The map of the predicted class alone would not have done: by {name} it mends {_lead(lead)} less."
     if lead.against(0) == "below":
@@ -216,7 +217,7 @@ def _blame_one(record: ErrorsRecord, entry: ContrastIntervention) -> str:
         held = sorted(made, key=lambda share: share.share.value or 0.0)
         said += (
             f" Where inserting it made the error, the margin maps put between {say(held[0].share)} "
-            f"({method_name(held[0].method)}) and {say(held[-1].share)} ({method_name(held[-1].method)}) of "
+            f"({method_name(held[0].map)}) and {say(held[-1].share)} ({method_name(held[-1].map)}) of "
             f"their weight in its region, which is {100 * held[0].area:.1f} % of the frame "
             f"(medians, n = {held[-1].share.n})."
         )
@@ -240,7 +241,7 @@ def _exemplar(entry: ContrastExemplar, arrays: Arrays) -> dict[str, Any]:
             (words, figures.heat_layer(values.astype(np.float32), figures.map_scale(*together)))
             for words, values, together in pairs
         ]
-        rows.append((method_name(maps.method), [(words, layer, f"{layer.scale:.3g}") for words, layer in layers]))
+        rows.append((method_name(maps.map), [(words, layer, f"{layer.scale:.3g}") for words, layer in layers]))
     return {
         "entry": entry,
         "picture": figures.picture_uri(arrays[entry.picture]),
@@ -253,11 +254,11 @@ def _mending_row(entry: ContrastMending) -> tuple[str, list[Figure | None]]:
     inpainted = (entry.by_fill["inpaint"],) if "inpaint" in entry.by_fill else ()
     leads = (entry.elsewhere, entry.over_elsewhere, entry.over_edges, entry.over_predicted)
     parts = (entry.mended, *inpainted, *leads, entry.fall)
-    return method_name(entry.method), [None if part is None else figure("", part) for part in parts]
+    return method_name(entry.map), [None if part is None else figure("", part) for part in parts]
 
 
 def _mending_plot(record: ErrorsRecord) -> Markup | None:
-    rows = [(method_name(entry.method), entry.mended, entry.over_edges is not None) for entry in record.mending]
+    rows = [(method_name(entry.map), entry.mended, entry.over_edges is not None) for entry in record.mending]
     return Markup(plots.plot_mending(rows, "mending")) if rows else None
 
 
@@ -288,8 +289,8 @@ def _beats(entry: ContrastMending) -> bool:
 
 def _say_what_helps(record: ErrorsRecord) -> str:
     """Where the baseline of Integrated Gradients is what a fill puts in place of the pixels."""
-    methods = {entry.method for entry in record.mending}
-    shared = [fill for fill in record.fills if f"integrated_gradients ({fill})" in methods]
+    maps = {entry.map for entry in record.mending}
+    shared = [fill for fill in record.fills if MapName("integrated_gradients", fill) in maps]
     if not shared:
         return ""
     puts = "is what one of the fills puts" if len(shared) == 1 else "is what two of the fills put"

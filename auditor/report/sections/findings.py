@@ -80,13 +80,13 @@ def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str
     entries = [entry for entry in result.region_scores if entry.artefact == finding.artefact]
     scored = [entry for entry in entries if entry.scores]
     failed = failed_methods(result)
-    lifts = [(method_name(entry.method), entry.scores["lift"], entry.method in failed) for entry in scored]
+    lifts = [(method_name(entry.map), entry.scores["lift"], entry.map in failed) for entry in scored]
     return {
         "finding": finding,
         "rows": [
             {
-                "key": entry.method,
-                "method": method_name(entry.method),
+                "key": str(entry.map),
+                "method": method_name(entry.map),
                 "scores": [figure(name, entry.scores[name]) for name in REGION_SCORES] if entry.scores else [],
                 "notes": [*(note.text for note in entry.notes), *_random_model_note(entry, result)],
             }
@@ -102,7 +102,7 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], resu
     """Whether the maps point where the interventions do."""
     if not scored:
         return "No map could be scored in this region."
-    states = {entry.method: points_at(entry, result) for entry in scored}
+    states = {entry.map: points_at(entry, result) for entry in scored}
     over = [method_name(name) for name, state in states.items() if state == "points"]
     under = [method_name(name) for name, state in states.items() if state in ("does not", "not clearly", "random")]
     failed = [method_name(name) for name, state in states.items() if state == "failed"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from auditor.explain.attribution.record import RegionScores
+from auditor.explain.attribution.record import MapName, RegionScores
 from auditor.explain.counterfactual.record import ChangeSet
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, name_in_words, say
@@ -21,10 +21,10 @@ def view_methods_compared(result: AuditResult) -> dict[str, Any] | None:
     """A row for each method, a cell for each finding: what it says, and the figure that it says it by."""
     if not result.findings:
         return None
-    methods = list(dict.fromkeys(entry.method for entry in result.region_scores))
+    methods = list(dict.fromkeys(entry.map for entry in result.region_scores))
     maps = [
         {
-            "key": method,
+            "key": str(method),
             "method": method_name(method),
             "cells": [_of_maps(method, finding, result) for finding in result.findings],
         }
@@ -57,7 +57,7 @@ def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
     """
     if entry is None or not entry.scores or entry.scores["lift"].value is None:
         return "not applicable"
-    if entry.method in failed_methods(result):
+    if entry.map in failed_methods(result):
         return "failed"
     excess, places = entry.scores["excess lift"], entry.scores["placement percentile"]
     bars = ((excess, 0.0), (places, 0.5))
@@ -85,7 +85,7 @@ def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
     states: dict[Pointing, list[str]] = {}
     for entry in result.region_scores:
         if entry.artefact == finding.artefact:
-            states.setdefault(points_at(entry, result), []).append(method_name(entry.method))
+            states.setdefault(points_at(entry, result), []).append(method_name(entry.map))
     parts = [f"{words} {listed(states[state])}." for state, words in _POINTING.items() if state in states]
     if "points" not in states:
         parts.insert(
@@ -97,12 +97,12 @@ def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
 def over_random_model(entry: RegionScores, result: AuditResult) -> Measurement | None:
     """By how much a method's lift exceeds that of the same method on a model that knows nothing, where measured."""
     methods = result.trust.methods if result.trust is not None else []
-    controls = [control for method in methods if method.method == entry.method for control in method.lifts]
+    controls = [control for method in methods if method.map == entry.map for control in method.lifts]
     return next((one.over_random_model for one in controls if one.artefact == entry.artefact), None)
 
 
-def _of_maps(method: str, finding: Finding, result: AuditResult) -> dict[str, Any]:
-    entries = (entry for entry in result.region_scores if (entry.method, entry.artefact) == (method, finding.artefact))
+def _of_maps(method: MapName, finding: Finding, result: AuditResult) -> dict[str, Any]:
+    entries = (entry for entry in result.region_scores if (entry.map, entry.artefact) == (method, finding.artefact))
     entry = next(entries, None)
     return _cell(points_at(entry, result), None if entry is None else entry.scores.get("excess lift"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Literal
 
+from auditor.explain.attribution.record import MapName
 from auditor.explain.trust.record import MapLikeness, MethodTrust, ReadingRecord, TrustCriterion, TrustRecord, TrustTest
 from auditor.explain.trust.sanity import READINGS
 from auditor.measure.pieces import (
@@ -125,7 +126,7 @@ def _tell_smoothing(record: TrustRecord) -> list[Piece]:
 
 
 def _tell_readings(record: TrustRecord) -> list[Piece]:
-    named = [(method_name(entry.method), reading) for entry in record.methods for reading in entry.readings]
+    named = [(method_name(entry.map), reading) for entry in record.methods for reading in entry.readings]
     named += [("controls", control) for control in record.controls]
     rows = [
         Row(
@@ -153,7 +154,7 @@ def _describe_sample(record: TrustRecord) -> str:
     )
     if few:
         told += (
-            f" {listed([method_name(entry.method) for entry in few])} would take too long on all of that, and "
+            f" {listed([method_name(entry.map) for entry in few])} would take too long on all of that, and "
             f"{'was' if len(few) == 1 else 'were'} tested on {few[0].images} images and fewer stages."
         )
     return told
@@ -166,15 +167,15 @@ def _say_who_deserves_trust(record: TrustRecord) -> str:
     count = len(record.methods)
     parts = []
     if by_status["passed"]:
-        names = listed([method_name(entry.method) for entry in by_status["passed"]])
+        names = listed([method_name(entry.map) for entry in by_status["passed"]])
         parts.append(f"{len(by_status['passed'])} of {count} kinds of maps passed what decides: {names}.")
     else:
         parts.append(f"None of {count} kinds of maps passed all that decides.")
     if by_status["failed"]:
-        names = "; ".join(f"{method_name(entry.method)}, {_why(entry)}" for entry in by_status["failed"])
+        names = "; ".join(f"{method_name(entry.map)}, {_why(entry)}" for entry in by_status["failed"])
         parts.append(f"Failed, and marked wherever their maps appear: {names}.")
     if by_status["open"]:
-        names = "; ".join(f"{method_name(entry.method)}, {_why(entry)}" for entry in by_status["open"])
+        names = "; ".join(f"{method_name(entry.map)}, {_why(entry)}" for entry in by_status["open"])
         parts.append(f"Left open, neither passed nor failed: {names}.")
     if record.why_not_randomised:
         parts.append(f"No weights could be drawn anew ({record.why_not_randomised}), so no method can pass outright.")
@@ -197,8 +198,8 @@ def _named(test: TrustTest) -> str:
 
 def _say_whether_it_makes_sense(record: TrustRecord) -> str:
     """On the plain saliency map, or the first method where that was not tested."""
-    entry = next((entry for entry in record.methods if entry.method == "gradient"), record.methods[0])
-    name = method_name(entry.method)
+    entry = next((entry for entry in record.methods if entry.map == MapName("gradient")), record.methods[0])
+    name = method_name(entry.map)
     tests = {test.name: test for test in entry.tests}
     parts = []
     randomised = tests["randomised weights"]
@@ -248,7 +249,7 @@ def _say_signed_or_absolute(entry: MethodTrust) -> Answer:
             f" On a model that knows nothing the absolute map still correlates by {signed(last.absolute.value)} with "
             f"the trained model's, the signed one by {signed(last.signed.value)}."
         )
-    return Answer(f"{told} Over a random order {gained}.{stays}", f"{method_name(entry.method)}: {head}.")
+    return Answer(f"{told} Over a random order {gained}.{stays}", f"{method_name(entry.map)}: {head}.")
 
 
 def _say_smoothed_or_not(entry: MethodTrust) -> Answer:
@@ -270,7 +271,7 @@ def _say_smoothed_or_not(entry: MethodTrust) -> Answer:
         f"{after}{lifts}. "
         f"It is another map, though: its ranking of the pixels correlates by {say(likeness, 'full')} with the raw one."
     )
-    return Answer(told, f"{method_name(entry.method)}: {head}.")
+    return Answer(told, f"{method_name(entry.map)}: {head}.")
 
 
 def _describe_levels(level: float) -> str:
@@ -297,7 +298,7 @@ def _test_row(entry: MethodTrust, criteria: list[TrustCriterion]) -> Row:
         for test in (tests[criterion.name] for criterion in criteria)
     ]
     best = f"best read {entry.best_reading}, " if entry.best_reading else ""
-    return Row(method_name(entry.method), [*cells], f"{best}n = {entry.images}", entry.status)
+    return Row(method_name(entry.map), [*cells], f"{best}n = {entry.images}", entry.status)
 
 
 def _say_what_was_not_tested(record: TrustRecord) -> list[str]:
@@ -306,7 +307,7 @@ def _say_what_was_not_tested(record: TrustRecord) -> list[str]:
     for entry in record.methods:
         for test in entry.tests:
             if test.outcome == "not_applicable":
-                found.setdefault((test.name, test.reason or ""), []).append(method_name(entry.method))
+                found.setdefault((test.name, test.reason or ""), []).append(method_name(entry.map))
     return [f"{name}: not applicable to {listed(methods)}, for {why}." for (name, why), methods in found.items()]
 
 
@@ -316,13 +317,13 @@ def _say_what_is_open(record: TrustRecord) -> list[str]:
     for entry in record.methods:
         for test in entry.tests:
             if test.outcome == "open" and test.reason:
-                found.setdefault((test.name, test.reason), []).append(method_name(entry.method))
+                found.setdefault((test.name, test.reason), []).append(method_name(entry.map))
     return [f"{name}: left open for {listed(methods)}, since {why}." for (name, why), methods in found.items()]
 
 
 def _say_what_is_empty(record: TrustRecord) -> list[str]:
     """What share of the maps of random models has no order."""
-    worst = {entry.method: max((stage.empty for stage in entry.cascade), default=0.0) for entry in record.methods}
+    worst = {entry.map: max((stage.empty for stage in entry.cascade), default=0.0) for entry in record.methods}
     return [
         f"{method_name(method)}: up to {share:.0%} of its maps at one stage of random weights are the same everywhere "
         "or not finite; they count neither as changed nor as unchanged."
@@ -338,7 +339,7 @@ def _cascade_lines(record: TrustRecord) -> list[Line]:
         stages = [stage.signed if reading == "signed" else stage.absolute for stage in entry.cascade]
         if stages:
             later = [(at / len(stages), stage) for at, stage in enumerate(stages, 1)]
-            lines.append(Line(f"{method_name(entry.method)}, {reading}", [(0.0, 1.0), *later]))
+            lines.append(Line(f"{method_name(entry.map)}, {reading}", [(0.0, 1.0), *later]))
     return lines
 
 
@@ -350,7 +351,7 @@ def _ways(record: TrustRecord, way: Literal["deletion", "insertion"], text: str)
         return Line(name, list(zip(record.fractions, scores, strict=True)), is_reference)
 
     best = [(entry, _reading(entry, entry.best_reading or "absolute")) for entry in record.methods]
-    lines = [line(method_name(entry.method), part) for entry, part in best if part is not None and not entry.is_costly]
+    lines = [line(method_name(entry.map), part) for entry, part in best if part is not None and not entry.is_costly]
     controls = [line(control.reading, control, is_reference=True) for control in record.controls]
     done = "deleted" if way == "deletion" else "inserted"
     title, axes = f"{way.capitalize()}.", (f"share of the cells {done}", "score of the target,\nlog-odds")
@@ -364,7 +365,7 @@ def _cascade_strips(record: TrustRecord) -> list[Strip]:
         last = len(entry.cascade) - 1
         if entry.trained_map is None or last < 0:
             continue
-        name = method_name(entry.method)
+        name = method_name(entry.map)
         shown = [Picture(entry.trained_map, "trained", under=record.picture, alt=f"{name}, trained")]
         for at in sorted({round(at * last / (_SHOWN_STAGES - 1)) for at in range(_SHOWN_STAGES)}):
             stage = entry.cascade[at]
@@ -373,7 +374,7 @@ def _cascade_strips(record: TrustRecord) -> list[Strip]:
                 kept = signed(stage.signed.value)
                 alt = f"{name}, {words}: correlates by {kept}"
                 shown.append(Picture(stage.map, words, kept, under=record.picture, alt=alt))
-        strips.append(Strip(name, shown, entry.method))
+        strips.append(Strip(name, shown, str(entry.map)))
     return strips
 
 
@@ -390,10 +391,10 @@ def _tell_agreement(record: TrustRecord, known: list[MapLikeness]) -> list[Piece
         f"images). Closest are {closest}; farthest apart {farthest}. Methods that disagree cannot all show "
         "what the model looks at."
     )
-    names = [entry.method for entry in record.methods]
+    names = [entry.map for entry in record.methods]
     pairs = {frozenset((entry.first, entry.second)): entry.correlation for entry in record.likenesses}
     rows = [
-        Row(method_name(first), [pairs.get(frozenset((first, second))) for second in names], method=first)
+        Row(method_name(first), [pairs.get(frozenset((first, second))) for second in names], method=str(first))
         for first in names
     ]
     caption = "Spearman correlation of absolute maps, median over images"
