@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 DEBIAN := python3-venv libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core chromium poppler-utils
 MACOS := pango google-chrome poppler
 
-.PHONY: setup audit test test-slow lint benchmark pictures clean
+.PHONY: setup audit test test-quick test-anywhere test-slow lint benchmark pictures clean
 
 setup:
 	@if command -v apt-get >/dev/null; then \
@@ -38,6 +38,17 @@ audit: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(PYTEST)
+
+# a minute or two: every room once, and no browser
+QUICK := architecture arrays attribution cli config datasets findings intervals interventions manifests models trial words
+test-quick: $(INSTALLED)
+	$(PYTEST) $(QUICK:%=tests/test_%.py)
+
+# as another processor would round, and in another time zone and language
+test-anywhere: $(INSTALLED)
+	TF_ENABLE_ONEDNN_OPTS=0 OMP_NUM_THREADS=1 OPENBLAS_CORETYPE=Nehalem \
+	NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL AVX512_SPR" $(PYTEST)
+	TZ=Asia/Kolkata LC_ALL=C $(PYTEST)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

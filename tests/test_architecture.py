@@ -129,3 +129,11 @@ def test_continuous_integration_calls_the_readmes_test_command():
     script = (ROOT / ".ci" / "run").read_text()
     for command in ("make lint", "make audit", "make test"):
         assert re.search(rf"^{command}$", script, re.MULTILINE)
+
+
+def test_continuous_integration_looks_for_every_python_that_is_supported():
+    supported = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    first, after = map(int, re.fullmatch(r">=3\.(\d+),<3\.(\d+)", supported).groups())
+    versions = [f"3.{minor}" for minor in range(first, after)]
+    lowest, highest = re.findall(r"find_python ([\d. ]+)\)", (ROOT / ".ci" / "run").read_text())
+    assert (lowest.split(), highest.split()) == (versions, versions[::-1])
