@@ -452,6 +452,7 @@ def make_result(
         errors=make_contrast(artefact, classes, image),
         trust=make_trust(artefact),
         optima=make_activation(classes[:12], artefact, image),
+        made_up=["artefact", "optimum"],
     )
 
 

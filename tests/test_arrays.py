@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from auditor.errors import ReportError
-from auditor.measure.ledger import Rows
+from auditor.measure.ledger import NewArrays, Rows
 from auditor.run.files import ARRAYS
 from auditor.run.store import Run, SavedRun, save_run
 from tests.synthetic import make_result, without_studies
@@ -61,6 +61,29 @@ def test_an_array_that_is_damaged_is_told_when_it_is_read_and_the_others_are_rea
     np.testing.assert_array_equal(arrays["../flat"], SAVED["../flat"])
     with pytest.raises(ReportError, match=r"arrays\.npz: damaged: Bad CRC-32"):
         arrays["noise / with a path"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.full((2, 2, 3), np.nan), np.zeros((2, 2), np.uint8), np.zeros((0, 2, 3)), np.array(["text"])],
+    ids=["no number", "no channels", "empty", "text"],
+)
+def test_one_that_no_report_could_show_is_not_kept(values):
+    arrays = NewArrays()
+    with pytest.raises(ValueError, match=r"array 'odd': got .*, wanted (a picture|finite numbers)"):
+        arrays.keep("odd", values, of_data=False)
+    assert list(arrays) == arrays.made_up == []
+
+
+def test_which_show_no_data_is_known_of_all_that_are_put_together():
+    first, second = NewArrays(), NewArrays()
+    first.keep("drawn", np.zeros(3), of_data=False)
+    second.keep("photo", np.zeros(3), of_data=True)
+    second.keep("made from noise", np.zeros(3), of_data=False)
+    first.extend(second)
+    assert (list(first), first.made_up) == (["drawn", "photo", "made from noise"], ["drawn", "made from noise"])
+    first.clear()
+    assert (list(first), first.made_up) == ([], [])
 
 
 def test_one_that_was_never_saved_is_missing(run):

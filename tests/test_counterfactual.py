@@ -22,7 +22,7 @@ from auditor.explain.counterfactual.search import (
 )
 from auditor.explain.counterfactual.study import study_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
-from auditor.measure.ledger import Rows
+from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Measurement, Note
 from auditor.report.sections.counterfactual import view_counterfactual
 from auditor.subject.data.sample import Dataset
@@ -448,7 +448,7 @@ def inquire(
         images.mean(axis=0),
         [],
         Rows(),
-        {},
+        NewArrays(),
         0,
         0.95,
         lambda *_: None,

@@ -18,7 +18,7 @@ from auditor.explain.errors.mending import Cases, try_artefact
 from auditor.explain.errors.record import ContrastIntervention, ErrorsRecord
 from auditor.explain.errors.study import study_errors
 from auditor.explain.inquiry import Inquiry, NotApplicableError
-from auditor.measure.ledger import Rows
+from auditor.measure.ledger import NewArrays, Rows
 from auditor.report.sections.errors import view_errors
 from auditor.subject.model.classifier import log_odds, predicted_classes
 from auditor.subject.model.keras import KerasClassifier
@@ -243,7 +243,7 @@ def make_inquiry(*, stamped: int = 12, labels: bool = True, classifier: LinearCl
             Method("integrated_gradients", integrated_gradients, {"baselines": ("black",), "nodes": 2}),
         ],
         rows=Rows(),
-        arrays={},
+        arrays=NewArrays(),
         seed=0,
         level=0.95,
         progress=lambda stage, done, total: None,

@@ -15,6 +15,7 @@ from auditor.run.result import result_from_json, result_to_json
 from tests.golden_runs import FOLDER
 
 KINDS = {"box": lambda frame: None}
+OPTIMUM = "activation maximisation: Coat, 0"
 CONFIG = '[model]\nsource = "m.keras"\n[data]\nsource = "d.npz"\n'
 
 
@@ -73,6 +74,32 @@ class TestWhatTheFirstSchemaToldInWords:
         name = {"errors": "contrastive"}.get(place, place)
         with pytest.raises(ReportError, match=place):
             result_from_json(json.dumps(old | {name: value}), "result.json")
+
+
+class TestWhatIsMadeUp:
+    def read(self, *keys, start="noise"):
+        """What is made up of a run of the first schema, whose optimised inputs have these keys."""
+        old = json.loads((FOLDER / "complete" / "result.json").read_text("utf-8"))
+        study = next(record for record in old["methods"] if record["name"] == "gradient")
+        old["methods"].append({**study, "name": "activation_maximisation", "options": {"start": start}})
+        optima = old["activation_maximisation"]
+        optima["classes"] = [
+            {**optima["classes"][0], "optimum": {**optima["classes"][0]["optimum"], "picture": key}} for key in keys
+        ]
+        return set(result_from_json(json.dumps(old), "result.json").made_up)
+
+    def test_are_artefacts_and_inputs_optimised_from_noise(self):
+        assert self.read(OPTIMUM) == {"artefact", OPTIMUM}
+
+    @pytest.mark.parametrize("end", ["Coat, real 3", "Coat, image to start from", "compared, image"])
+    def test_are_no_real_images_among_them(self, end):
+        assert self.read(f"activation maximisation: {end}", OPTIMUM) == {"artefact", OPTIMUM}
+
+    def test_are_none_of_them_where_all_began_with_real_images(self):
+        assert self.read(OPTIMUM, start="image") == {"artefact"}
+
+    def test_are_not_what_only_looks_like_it(self):
+        assert self.read("something else") == {"artefact"}
 
 
 @pytest.mark.parametrize(("old", "today"), [("activation_maximisation", "optima"), ("contrastive", "errors")])

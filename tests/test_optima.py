@@ -33,7 +33,7 @@ from auditor.explain.optima.objectives import (
 )
 from auditor.explain.optima.parametrisation import parametrise
 from auditor.explain.optima.study import study_optima
-from auditor.measure.ledger import Rows
+from auditor.measure.ledger import NewArrays, Rows
 from auditor.report.write import render_html
 from auditor.subject.model.classifier import log_odds
 from auditor.subject.population import Population
@@ -284,7 +284,7 @@ def inquire(classifier, artefacts, seed=0):
         mean_image=images.mean(axis=0),
         attributions=[],
         rows=Rows(),
-        arrays={},
+        arrays=NewArrays(),
         seed=seed,
         level=0.95,
         progress=lambda stage, done, total: None,
@@ -363,6 +363,27 @@ class TestStudy:
         assert keys <= set(inquiry.arrays)
         assert set(inquiry.arrays) == keys
         assert all(inquiry.arrays[key].dtype == np.uint8 for key in keys)
+
+    def test_what_began_with_noise_is_made_up_and_what_began_with_an_image_is_not(self, study):
+        record, inquiry = study
+        real = {found.picture for entry in record.classes for found in entry.real}
+        real |= {found.picture for entry in record.features for found in entry.real}
+        real |= {picture for entry in record.comparisons for picture in (entry.start_picture,) if picture}
+        real |= {
+            side.picture for each in record.comparisons for side in (each.first, each.second) if side.name == "image"
+        }
+        assert real
+        assert set(inquiry.arrays) - set(inquiry.arrays.made_up) == real
+
+    def test_nothing_that_shows_a_class_is_made_up_where_all_begins_with_images(self):
+        inquiry = inquire(planted(2.0), [corner_artefact()])
+        record = study_optima(inquiry, steps=2, restarts=2, start="image")
+        shown = {entry.optimum.picture for entry in record.classes}
+        shown |= {snapshot.picture for entry in record.classes for snapshot in entry.snapshots}
+        shown |= {match.found for match in record.matches if match.found}
+        assert shown
+        assert not shown & set(inquiry.arrays.made_up)
+        assert {match.pattern for match in record.matches if match.pattern} <= set(inquiry.arrays.made_up)
 
     def test_the_same_study_finds_the_same(self, study):
         record, inquiry = study

@@ -15,7 +15,7 @@ from auditor.explain.attribution.methods import ATTRIBUTIONS
 from auditor.explain.attribution.question import Attribution, Method, Question
 from auditor.explain.attribution.regions import edge_map
 from auditor.explain.inquiry import Inquiry
-from auditor.measure.ledger import Rows
+from auditor.measure.ledger import NewArrays, Rows
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.population import Population
@@ -116,7 +116,7 @@ def make_inquiry(
         mean_image=images.mean(axis=0),
         attributions=[Method(name, ATTRIBUTIONS[name], options) for name, options in methods.items()],
         rows=Rows(),
-        arrays={},
+        arrays=NewArrays(),
         seed=0,
         level=0.95,
         progress=lambda *_: None,

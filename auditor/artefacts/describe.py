@@ -19,7 +19,7 @@ def describe_artefact(
     overlay = artefact.appearance if isinstance(artefact.appearance, Overlay) else None
     if overlay is not None:
         grey = np.full((1, *frame), 0.5, np.float32)
-        arrays[picture] = to_pixels(insert(grey, overlay)[0])
+        arrays.keep(picture, to_pixels(insert(grey, overlay)[0]), of_data=False)
     return ArtefactRecord(
         name=artefact.name,
         kind=artefact.kind,

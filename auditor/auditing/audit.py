@@ -30,6 +30,7 @@ from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.provenance import describe_run
 from auditor.run.result import AuditResult, WorkUnit
 from auditor.run.store import Run
+from auditor.subject.data.pictures import to_pixels
 from auditor.subject.describe import describe_data
 from auditor.verdict.findings import judge_all
 from auditor.verdict.notes import note_images, note_interventions
@@ -140,14 +141,14 @@ def run_audit(
             mean_image=seen.mean_image,
             attributions=[method for method in plan.attributions if method.name not in exhibits.failures],
             rows=Rows(),
-            arrays={},
+            arrays=NewArrays(),
             seed=seed,
             level=rule.level,
             progress=progress,
         )
         result = _run_study(result, name, study, inquiry, exhibits.arrays)
         exhibits.rows.extend(inquiry.rows)
-        exhibits.arrays |= inquiry.arrays
+        exhibits.arrays.extend(inquiry.arrays)
         progress("studies", number + 1, len(plan.studies))
         keep(settle())
     for name, section in plan.sections.items():
@@ -172,7 +173,7 @@ def _run_study(
         if name in STUDIES:
             result = replace(result, **{name: found})
         else:
-            result = _tell(result, name, study, check_pieces(found, kept | inquiry.arrays))
+            result = _tell(result, name, study, check_pieces(found, {**kept, **inquiry.arrays}))
         return _end_method(_end(result, name), name)
     except NotApplicableError as obstacle:
         ended = _end(result, name)
@@ -233,6 +234,7 @@ def _settled(result: AuditResult, exhibits: Exhibits) -> AuditResult:
         methods=[_with_diagnostics(record, exhibits, result.rule.level) for record in result.methods],
         agreement=exhibits.agreement or result.agreement,
         exemplars=list(exhibits.exemplars),
+        made_up=list(exhibits.arrays.made_up),
         warnings=warnings,
     )
 
@@ -245,7 +247,7 @@ def _begin_exhibits(subject: Subject, seen: Survey, findings: list[Finding]) -> 
         if isinstance(evidence, Evidence):
             note_interventions(rows, subject.dataset, finding, evidence)
     exhibits = Exhibits(rows=rows)
-    exhibits.keep_picture("mean image", seen.mean_image)
+    exhibits.arrays.keep("mean image", to_pixels(seen.mean_image), of_data=True)
     return exhibits
 
 

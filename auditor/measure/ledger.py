@@ -2,16 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-NewArrays = dict[str, npt.NDArray[Any]]
+class NewArrays(Arrays):
+    """The pictures and maps of a run that is being made, and which of them show nothing of the audited images."""
+
+    def __init__(self) -> None:
+        self.made_up: list[str] = []
+        self._kept: dict[str, npt.NDArray[Any]] = {}
+
+    def keep(self, key: str, values: npt.NDArray[Any], *, of_data: bool) -> str:
+        """Keep an array; returns its key.
+
+        Parameters
+        ----------
+        values
+            A picture (h, w, 1 or 3) uint8, or finite numbers, as a map (h, w, c).
+        of_data
+            Whether it shows audited images, or was made from some: a report may have to withhold it.
+
+        Raises
+        ------
+        ValueError
+            It is neither: no report could show it.
+        """
+        misfit = why_unfit(values)
+        if misfit:
+            raise ValueError(f"array {key!r}: {misfit}")
+        self._kept[key] = values
+        if not of_data:
+            self.made_up.append(key)
+        return key
+
+    def extend(self, other: NewArrays) -> None:
+        """Add all arrays of another ledger."""
+        self._kept |= other._kept
+        self.made_up += other.made_up
+
+    def clear(self) -> None:
+        """Forget all arrays."""
+        self._kept.clear()
+        self.made_up.clear()
+
+    def __getitem__(self, key: str) -> npt.NDArray[Any]:
+        return self._kept[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+def why_unfit(values: npt.NDArray[Any]) -> str:
+    """Why no report can show an array; empty for a picture (h, w, 1 or 3) uint8 and for finite numbers."""
+    if values.dtype == np.uint8 and not (values.ndim == 3 and values.shape[-1] in (1, 3) and values.size):
+        wanted = "a picture (height, width, 1 or 3)"
+    elif not np.issubdtype(values.dtype, np.number) or not (values.size and np.isfinite(values).all()):
+        wanted = "finite numbers"
+    else:
+        return ""
+    return f"got {values.dtype} {values.shape}, wanted {wanted}"
 
 
 COLUMNS = (

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.errors import ReportError
-from auditor.measure.ledger import Arrays
+from auditor.measure.ledger import Arrays, why_unfit
 from auditor.report import pictures as figures
 from auditor.report.pointers import point
 from auditor.run.result import AuditResult
@@ -79,12 +79,12 @@ def withhold(result: AuditResult, arrays: Arrays, pictures: Pictures) -> tuple[A
 
     In `thumbnails` pictures and maps of the data are reduced. In `none` a placeholder stands for each picture, a map
     keeps its scale alone, and images go by pseudonyms: keyed by the withheld mean image, so they are the same for the
-    same sample, and nobody who lacks it can try out which name belongs to which. Artefacts on plain grey, and inputs
-    optimised from noise, are no data, and stay.
+    same sample, and nobody who lacks it can try out which name belongs to which. What the result says is made up stays;
+    all else counts as data.
     """
     if pictures == "all":
         return result, arrays
-    made_up = _made_up(result, arrays)
+    made_up = set(result.made_up)
     shown = _Changed(arrays, change=lambda key, values: values if key in made_up else _reduced(values, pictures))
     if pictures == "thumbnails":
         return result, shown
@@ -179,14 +179,10 @@ class _Changed(Arrays):
 
 
 def _checked(key: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    if values.dtype == np.uint8 and not (values.ndim == 3 and values.shape[-1] in (1, 3) and values.size):
-        wanted = "a picture (height, width, 1 or 3)"
-    elif not np.issubdtype(values.dtype, np.number) or not (values.size and np.isfinite(values).all()):
-        wanted = "finite numbers"
-    else:
-        return values
-    got = f"{values.dtype} {values.shape}"
-    raise ReportError(f"arrays.npz: {make_visible(key)!r}: damaged: got {got}, wanted {wanted}")
+    misfit = why_unfit(values)
+    if misfit:
+        raise ReportError(f"arrays.npz: {make_visible(key)!r}: damaged: {misfit}")
+    return values
 
 
 def _show(text: str, longest: int) -> str:
@@ -194,15 +190,6 @@ def _show(text: str, longest: int) -> str:
         return make_visible(text)
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
     return f"{make_visible(text[:longest])}… [{len(text)} characters, {digest}]"
-
-
-def _made_up(result: AuditResult, arrays: Arrays) -> set[str | None]:
-    """Keys of the pictures that show nothing of the data; whatever is not known to be made up is data."""
-    drawn = {record.picture for record in result.artefacts}
-    starts = {record.options.get("start", "noise") for record in result.methods if record.name == _OPTIMA}
-    if starts <= {"noise"}:
-        drawn |= {key for key in arrays if key.startswith(_OPTIMISED) and not _REAL.search(key)}
-    return drawn
 
 
 def _reduced(values: Any, pictures: Pictures) -> Any:
@@ -277,12 +264,6 @@ _NAMES = _IDS | {
     "title",
 }  # fmt: skip
 """Fields that hold names, in every record."""
-
-_OPTIMA, _OPTIMISED = "optima", "activation maximisation: "
-"""The study of optimised inputs, and how the keys of its arrays begin ..."""
-
-_REAL = re.compile(r", real \d+$|\bimage to start from$|\bcompared, image$")
-"""... and end, where they show real images, or inputs that started from one."""
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"

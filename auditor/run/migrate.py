@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 SCHEMA_VERSION = 2
@@ -34,7 +35,8 @@ def _to_second(data: Json) -> Json:
     data = _kinds(data, "warnings")
     for study in ("optima", "counterfactual", "errors"):
         data = _inside(data, study, _kinds)
-    return _inside(_inside(data, "trust", _trust), "errors", _errors)
+    data = _inside(_inside(data, "trust", _trust), "errors", _errors)
+    return {**data, "made_up": _made_up(data)}
 
 
 def _trust(record: Json) -> Json:
@@ -96,6 +98,26 @@ def _apart(finding: Json) -> Json:
     return {**finding, "measurements": others, "drops": {name[len(_DROP) :]: part for name, part in parts.items()}}
 
 
+def _made_up(data: Json) -> list[str]:
+    """Keys of the arrays that show no audited images: in schema 1 only the keys themselves told it."""
+    artefacts, methods = (data[name] if isinstance(data.get(name), list) else [] for name in ("artefacts", "methods"))
+    drawn = [record.get("picture") for record in artefacts if isinstance(record, dict)]
+    studies = [each for each in methods if isinstance(each, dict) and each.get("name") == "optima"]
+    options = [study["options"] for study in studies if isinstance(study.get("options"), dict)]
+    if all(each.get("start", "noise") == "noise" for each in options):
+        drawn += [text for text in _texts(data.get("optima")) if text.startswith(_OPTIMISED) and not _REAL.search(text)]
+    return [key for key in drawn if isinstance(key, str)]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text inside a value of JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
 _STUDIES = {"activation_maximisation": "optima", "contrastive": "errors"}
 
 _DROP = "removal_drop."
@@ -110,6 +132,12 @@ _KINDS = {
     "the model gets no labelled image wrong": "no errors",
 }
 """Words of a note of schema 1 -> its kind, where code asks for it."""
+
+_OPTIMISED = "activation maximisation: "
+"""How the keys of the arrays of optimised inputs began in schema 1 ..."""
+
+_REAL = re.compile(r", real \d+$|\bimage to start from$|\bcompared, image$")
+"""... and ended, where they showed real images, or inputs that started from one."""
 
 _STEPS: dict[int, Callable[[Json], Json]] = {1: _to_second}
 """Schema -> what makes it the next one."""

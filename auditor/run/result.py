@@ -66,6 +66,8 @@ class AuditResult:
     errors: ErrorsRecord | None = None
     told: dict[str, Told] = field(default_factory=dict)
     """What studies and sections of a user's own tell, by their names in `audit.toml`."""
+    made_up: list[str] = field(default_factory=list)
+    """Keys of the arrays that show nothing of the audited images: every other one may have to be withheld."""
     units: list[WorkUnit] = field(default_factory=list)
     """In the order of the audit; empty in runs from before there were any."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from auditor.explain.attribution.record import Agreement, Exemplar, MapName, Map
 from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
 from auditor.measure.intervals import mean_interval, within
-from auditor.measure.ledger import Rows
+from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Note
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.data.sample import Dataset
@@ -58,7 +58,7 @@ class Exhibits:
     """What has been explained so far."""
 
     rows: Rows
-    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    arrays: NewArrays = field(default_factory=NewArrays)
     exemplars: list[Exemplar] = field(default_factory=list)
     region_scores: list[RegionScores] = field(default_factory=list)
     agreement: list[Agreement] = field(default_factory=list)
@@ -68,11 +68,6 @@ class Exhibits:
     """Method -> check and variant -> (values, groups) of every case."""
     failures: dict[str, MethodError] = field(default_factory=dict)
     """What methods threw, by their names; they are asked no more."""
-
-    def keep_picture(self, key: str, image: Floats) -> str:
-        """Keep an image in [0, 1] as 8-bit pixels; returns its key."""
-        self.arrays[key] = to_pixels(image)
-        return key
 
 
 @dataclass(frozen=True)
@@ -254,14 +249,14 @@ def _exhibit(
     odds = [log_odds(scores, classifier.output) for scores in both]
     predicted = [predicted_classes(scores, classifier.output) for scores in both]
     number = len({exemplar.artefact for exemplar in exhibits.exemplars})
+    keep = partial(exhibits.arrays.keep, of_data=True)
     for at, row in enumerate(rows):
         position = sitting.positions[row]
         key = f"case {number} image {at}"
         kept = []
         for entry in explained:
-            name = f"{key} map {entry.name}"
             heat = entry.attribution.maps[entry.rows.index(row)]
-            exhibits.arrays[name] = heat
+            name = keep(f"{key} map {entry.name}", heat)
             kept.append(MapRecord(entry.name, name, float(np.abs(heat).max())))
         label = None
         if dataset.truth is not None and dataset.labelled[position]:
@@ -280,8 +275,8 @@ def _exhibit(
                 score_without=float(odds[1][at, targets[row]]) if has_twin else None,
                 predicted_with=names[0],
                 predicted_without=names[1] if has_twin else None,
-                picture_with=exhibits.keep_picture(f"{key} with", sitting.with_it[row]),
-                picture_without=exhibits.keep_picture(f"{key} without", sitting.without[row]) if has_twin else None,
+                picture_with=keep(f"{key} with", to_pixels(sitting.with_it[row])),
+                picture_without=keep(f"{key} without", to_pixels(sitting.without[row])) if has_twin else None,
                 removal=sitting.removal if sitting.is_carrier[row] and has_twin else None,
                 maps=kept,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -264,16 +265,15 @@ def _show(
     if question.confined or question.control:
         return
     dataset, classes = inquiry.dataset, inquiry.classifier.classes
+    keep = partial(inquiry.arrays.keep, of_data=True)
     for at in range(min(count, len(question.positions))):
         position = int(question.positions[at])
         key = f"{NAME} {number} image {at}"
         changed = answer.found.images[at]
-        inquiry.arrays[f"{key} before"] = to_pixels(question.images[at])
-        inquiry.arrays[f"{key} after"] = to_pixels(changed)
-        inquiry.arrays[f"{key} difference"] = changed - question.images[at]
+        difference = changed - question.images[at]
         is_labelled = dataset.truth is not None and bool(dataset.labelled[position])
         found = bool(answer.found.found[at])
-        change = (changed - question.images[at]).astype(np.float64)
+        change = difference.astype(np.float64)
         yield ChangedImage(
             image=dataset.ids[position],
             label=_names(dataset.truth[position], classes) if dataset.truth is not None and is_labelled else None,
@@ -283,12 +283,12 @@ def _show(
             found=found,
             margin=float(answer.found.margins[at]),
             adversarial=bool(answer.values["adversarial"][at]) if found else None,
-            changed_pixels=float(moved(inquiry.arrays[f"{key} difference"]).mean()),
+            changed_pixels=float(moved(difference).mean()),
             l2=float(np.sqrt(np.square(change).sum())),
             largest=float(np.abs(change).max()),
-            picture_before=f"{key} before",
-            picture_after=f"{key} after",
-            difference=f"{key} difference",
+            picture_before=keep(f"{key} before", to_pixels(question.images[at])),
+            picture_after=keep(f"{key} after", to_pixels(changed)),
+            difference=keep(f"{key} difference", difference),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +119,7 @@ def _explain(
     if fills:
         chosen[Choice(RANDOM)] = _strongest(inquiry, part, np.zeros(part.images.shape[:3]), count)
         chosen[Choice(EDGES)] = _strongest(inquiry, part, np.stack([edges(image) for image in part.images]), count)
+    keep = partial(inquiry.arrays.keep, of_data=True)
     kept: dict[int, dict[str, ContrastMaps]] = {int(row): {} for row in np.flatnonzero(shown)}
     every = ((name, one) for method in inquiry.attributions for name, one in explain(method, question).items())
     for name, attribution in every:
@@ -138,11 +140,11 @@ def _explain(
         for row in [row for row, maps in kept.items() if name.method not in maps]:  # of variants the first is shown
             key = f"{_key(part.ids[row], inserted)} {name}"
             maps = {"predicted": attribution.maps[row], "true": foil[row], "margin": margin[row]}
-            inquiry.arrays.update({f"{key} {what}": values for what, values in maps.items()})
-            kept[row][name.method] = ContrastMaps(name, *(f"{key} {what}" for what in maps))
+            kept[row][name.method] = ContrastMaps(
+                name, *(keep(f"{key} {what}", values) for what, values in maps.items())
+            )
     for row, by_method in kept.items():
-        key = _key(part.ids[row], inserted)
-        inquiry.arrays[key] = to_pixels(part.images[row])
+        key = keep(_key(part.ids[row], inserted), to_pixels(part.images[row]))
         label, predicted = classifier.classes[part.true[row]], classifier.classes[part.predicted[row]]
         shown_maps = list(by_method.values())
         found.exemplars.append(

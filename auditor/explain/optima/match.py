@@ -32,12 +32,17 @@ _FOR_DIRECTION = 64
 """Images that the direction of an artefact is measured on."""
 
 
-def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats) -> ArtefactMatch:
+def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats, *, of_data: bool) -> ArtefactMatch:
     """How well the pattern of an artefact matches optima (classes, restarts, h, w, c), beside placebos.
 
     Each lead is measured restart by restart: over the mean of the other classes' optima, over the median placebo in the
     same optimum, over both, and over the other class whose optima lead most over the placebos. The restarts of
     one class may all end alike, so their interval does not say how classes differ by chance: the last lead does.
+
+    Parameters
+    ----------
+    of_data
+        Whether the optima were made from audited images.
     """
     inquiry = bench.inquiry
     artefact, target = inquiry.artefacts[number], inquiry.targets[number]
@@ -103,8 +108,10 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats) -> 
         target=name,
         status="ok",
         reason=None,
-        pattern=bench.keep(f"pattern {number}", on_grey[top : top + height, left : left + width]),
-        found=bench.keep(f"found {number}", optima[own, best, row : row + height, column : column + width]),
+        pattern=bench.keep(f"pattern {number}", on_grey[top : top + height, left : left + width], of_data=False),
+        found=bench.keep(
+            f"found {number}", optima[own, best, row : row + height, column : column + width], of_data=of_data
+        ),
         measurements={
             "correlation": over_restarts(correlation[own]),
             "over_classes": over_restarts(correlation[own] - correlation[others].mean(axis=0), difference),

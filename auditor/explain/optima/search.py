@@ -54,6 +54,11 @@ class Way:
     constraint: Constraint
     recipe: Recipe
 
+    @property
+    def is_of_data(self) -> bool:
+        """Whether what it finds was made from an audited image."""
+        return self.start == "image"
+
     def bare(self) -> Way:
         """Pixels that are clipped, and nothing to keep them smooth."""
         return replace(self, basis="pixels", constraint="clip", recipe=_without(self.recipe, views=True))
@@ -216,7 +221,10 @@ class Bench:
             artefact=artefact,
             optima=[
                 Optimum(
-                    self.keep(f"{name}, {place}", climbed.images[row]), float(climbed.values[row]), None, predicted[row]
+                    self.keep(f"{name}, {place}", climbed.images[row], of_data=way.is_of_data),
+                    float(climbed.values[row]),
+                    None,
+                    predicted[row],
                 )
                 for place, row in enumerate(order)
             ],
@@ -226,11 +234,9 @@ class Bench:
             with_artefact=with_artefact,
         )
 
-    def keep(self, key: str, image: Floats) -> str:
+    def keep(self, key: str, image: Floats, *, of_data: bool) -> str:
         """Keep a picture in the run; returns its key."""
-        key = f"activation maximisation: {key}"
-        self.inquiry.arrays[key] = to_pixels(image)
-        return key
+        return self.inquiry.arrays.keep(f"activation maximisation: {key}", to_pixels(image), of_data=of_data)
 
     def real_images(self, key: str, at: Sequence[int], values: npt.NDArray[np.floating]) -> list[RealImage]:
         """Some of the inquiry's images, at their places there, with their values (m,)."""
@@ -243,7 +249,7 @@ class Bench:
         for number, (place, row, value) in enumerate(zip(at, rows, values, strict=True)):
             label = [classes[c] for c in np.flatnonzero(population.has[place])] if population.labelled[place] else []
             predicted = [classes[c] for c in np.flatnonzero(population.predicted[place])]
-            picture = self.keep(f"{key}, real {number}", pictures[row])
+            picture = self.keep(f"{key}, real {number}", pictures[row], of_data=True)
             identity = inquiry.dataset.ids[row]
             found.append(
                 RealImage(identity, ", ".join(label) or None, ", ".join(predicted) or "none", picture, float(value))

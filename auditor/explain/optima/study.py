@@ -125,7 +125,7 @@ def study_optima(
     targets, starts = np.repeat(chosen, restarts), np.tile(np.arange(restarts), len(chosen))
     climbed = bench.climb_classes(way, targets, starts, {*_SNAPSHOTS, steps}, {*_WATCHED, steps})
     optima = climbed.images.reshape(len(chosen), restarts, *classifier.image_shape)
-    found = _record_classes(bench, climbed, chosen, reasons, restarts, objective)
+    found = _record_classes(bench, climbed, chosen, reasons, restarts, way)
     progress()
     comparisons = _compare(bench, looks, way, chosen, optima[:, 0], progress)
     directions = []
@@ -147,7 +147,10 @@ def study_optima(
         looks=_measure_looks(bench, looks, optima, chosen),
         comparisons=comparisons,
         features=[*(direction for direction in directions if direction is not None), *excited],
-        matches=[match_artefact(bench, number, chosen, optima) for number in range(len(inquiry.artefacts))],
+        matches=[
+            match_artefact(bench, number, chosen, optima, of_data=way.is_of_data)
+            for number in range(len(inquiry.artefacts))
+        ],
         notes=_notes(inquiry, chosen, directions),
     )
 
@@ -172,7 +175,7 @@ def _record_classes(
     chosen: Ints,
     reasons: list[str],
     restarts: int,
-    objective: ClassObjective,
+    way: Way,
 ) -> list[ClassOptimum]:
     inquiry = bench.inquiry
     names, population = inquiry.classifier.classes, inquiry.images
@@ -198,7 +201,7 @@ def _record_classes(
                 name=key,
                 reason=reasons[place],
                 optimum=Optimum(
-                    bench.keep(key, climbed.images[best]),
+                    bench.keep(key, climbed.images[best], of_data=way.is_of_data),
                     float(climbed.values[best]),
                     float(to_probability(odds[best, number])),
                     predicted[best],
@@ -208,13 +211,13 @@ def _record_classes(
                 snapshots=[
                     Snapshot(
                         step,
-                        bench.keep(f"{key}, step {step}", climbed.snapshots[step][best]),
+                        bench.keep(f"{key}, step {step}", climbed.snapshots[step][best], of_data=way.is_of_data),
                         float(climbed.curve[step][best]),
                     )
                     for step in sorted(climbed.snapshots)
                 ],
                 curve=[
-                    CurvePoint(step, _mean_objective(values[rows], inquiry.level, objective))
+                    CurvePoint(step, _mean_objective(values[rows], inquiry.level, way.objective))
                     for step, values in sorted(climbed.curve.items())
                 ],
                 real=bench.real_images(key, top.tolist(), population.scores[top, number]),
@@ -245,9 +248,13 @@ def _compare(
         optima[name] = known[each]
         if name != "noise":
             progress()
-    sides = {name: _measure_side(bench, looks, name, images, classes) for name, images in optima.items()}
+    sides = {
+        name: _measure_side(bench, looks, name, images, classes, of_data=ways[name].is_of_data)
+        for name, images in optima.items()
+    }
     shown = bench.inquiry.classifier.classes[classes[0]]
-    picture = bench.keep(f"{shown}, image to start from", bench.start_images(classes[:1], first[:1])[0])
+    real = bench.start_images(classes[:1], first[:1])[0]
+    picture = bench.keep(f"{shown}, image to start from", real, of_data=True)
     found = []
     for topic, one, other in (
         ("start", "noise", "image"),
@@ -270,14 +277,16 @@ def _compare(
     return found
 
 
-def _measure_side(bench: Bench, looks: RealLooks, name: str, images: Floats, classes: Ints) -> tuple[Side, Array]:
+def _measure_side(
+    bench: Bench, looks: RealLooks, name: str, images: Floats, classes: Ints, *, of_data: bool
+) -> tuple[Side, Array]:
     level, rows = bench.inquiry.level, np.arange(len(classes))
     scores, odds, _ = bench.score(images)
     rough, fine = looks.ratios(images)
     own = odds[rows, classes]
     side = Side(
         name=name,
-        picture=bench.keep(f"compared, {name}", images[0]),
+        picture=bench.keep(f"compared, {name}", images[0], of_data=of_data),
         logit=_mean(scores[rows, classes].astype(np.float64), level, "logit"),
         log_odds=_mean(own, level, "log-odds"),
         probability=_mean_probability(to_probability(own), level),

@@ -103,7 +103,7 @@ def study_trust(
             trained = panel.explain()
             methods += _examine(panel, trained, course, criteria, noise, is_costly=panel is costly)
             maps |= {name: attribution.maps for name, attribution in trained.items()}
-    inquiry.arrays["trust image"] = to_pixels(sample.images[0])
+    inquiry.arrays.keep("trust image", to_pixels(sample.images[0]), of_data=True)
     return TrustRecord(
         images=len(sample),
         with_artefact=sum(number is not None for number in sample.artefacts),
@@ -338,8 +338,7 @@ def _draw_noise(inquiry: Inquiry, sample: Sample) -> Floats:
 
 
 def _keep_map(panel: Panel, key: str, values: Floats) -> str:
-    panel.inquiry.arrays[key] = values.astype(np.float32)
-    return key
+    return panel.inquiry.arrays.keep(key, values.astype(np.float32), of_data=True)
 
 
 def _note(panel: Panel, method: MapName, test: str, values: Doubles, reading: str | None = None) -> None:
