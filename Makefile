@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 DEBIAN := python3-venv libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core chromium poppler-utils
 MACOS := pango google-chrome poppler
 
-.PHONY: setup audit test test-quick test-anywhere test-slow lint benchmark pictures clean
+.PHONY: setup audit test test-quick test-anywhere test-slow lint docs benchmark pictures clean
 
 setup:
 	@if command -v apt-get >/dev/null; then \
@@ -64,6 +64,9 @@ benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/history.py
 	$(BIN)/python benchmarks/report.py
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/mkdocs build --strict --quiet
 
 pictures: $(INSTALLED)
 	$(BIN)/python docs/make_pictures.py

@@ -306,7 +306,7 @@ def test_what_was_found_is_said_even_where_it_cannot_be_saved(
     def fail(*_: object) -> None:
         raise ReportError("reports: the run cannot be saved: No space left on device")
 
-    monkeypatch.setattr("auditor.auditing.api.save_run", fail)
+    monkeypatch.setattr("auditor.auditing.conduct.save_run", fail)
     ending = command("audit", world.config, "--quiet")
     assert ending.code == 3
     assert "mark -> boat: relies" in ending.out
@@ -319,7 +319,7 @@ def test_a_report_that_fails_leaves_the_run_saved_and_named(
     def fail(*_: object) -> None:
         raise ReportError("template: damaged")
 
-    monkeypatch.setattr("auditor.cli.main._write_report", fail)
+    monkeypatch.setattr("auditor.report.write.write_report", fail)
     ending = command("audit", world.config, "--quiet")
     (run,) = world.runs()
     assert ending.code == 3
@@ -343,7 +343,7 @@ def test_whatever_breaks_an_audit_off_ends_with_3_which_is_no_verdict(
     def fail(*_: object) -> None:
         raise fault
 
-    monkeypatch.setattr("auditor.auditing.api.run_audit", fail)
+    monkeypatch.setattr("auditor.auditing.conduct.run_audit", fail)
     ending = command("audit", world.config, "--quiet")
     assert ending.code == 3
     assert said in ending.err

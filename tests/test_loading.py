@@ -46,6 +46,34 @@ def save_hdf5(model: Any, file: Path) -> None:
         model.save(file)
 
 
+def change_architecture(file: Path, change: Callable[[Any], None]) -> None:
+    """Change the architecture that a model file holds, as text."""
+    if file.suffix == ".h5":
+        with h5py.File(file, "r+") as content:
+            config = json.loads(content.attrs["model_config"])
+            change(config)
+            content.attrs["model_config"] = json.dumps(config)
+        return
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    change(config)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in (parts | {"config.json": json.dumps(config).encode()}).items():
+            archive.writestr(name, data)
+
+
+def put_into_lambdas(node: Any, call: dict[str, Any]) -> None:
+    if isinstance(node, dict):
+        if node.get("class_name") == "Lambda":
+            node["config"] |= call
+        for part in list(node.values()):
+            put_into_lambdas(part, call)
+    elif isinstance(node, list):
+        for part in node:
+            put_into_lambdas(part, call)
+
+
 class TestHdf5:
     def test_a_file_of_keras_3_is_audited(self, world: World, command: Command):
         save_hdf5(make_model(), world.folder / "model.h5")
@@ -72,6 +100,24 @@ class TestHdf5:
         world.replace(MODEL, 'source = "model.h5"\n')
         assert_refused(command("validate", world.config), 3, "model.h5: holds a Lambda layer", "trust = true")
         assert command("validate", world.config, "--set", "model.trust=true").code == 0
+
+    @pytest.mark.parametrize("suffix", [".keras", ".h5"])
+    @pytest.mark.parametrize("depth", [0, 1])
+    def test_a_lambda_that_names_a_function_of_keras_runs_nothing(self, suffix, depth, world: World, command: Command):
+        """Such a function may write files; Keras loads it without a question."""
+        canary = world.folder / "canary.png"
+        given = keras.Input((8, 8, 1))
+        inner = keras.layers.Lambda(keras.ops.relu)
+        x = keras.Sequential([inner])(given) if depth else inner(given)
+        model = keras.Model(given, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+        file = world.folder / f"hostile{suffix}"
+        model.save(file) if suffix == ".keras" else save_hdf5(model, file)
+        call = {"function": {"module": "keras.visualization", "class_name": "function", "config": "plot_image_gallery",
+                             "registered_name": "plot_image_gallery"}, "arguments": {"path": str(canary)}}  # fmt: skip
+        change_architecture(file, lambda config: put_into_lambdas(config, call))
+        world.replace(MODEL, f'source = "{file.name}"\n')
+        assert_refused(command("validate", world.config), 3, f"{file.name}: holds a Lambda layer", "trust = true")
+        assert not canary.exists()
 
     def test_a_text_is_told_from_a_damaged_file_and_from_one_of_weights(self, world: World, command: Command):
         file = world.folder / "model.weights.h5"

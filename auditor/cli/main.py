@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.runs import RUN_COMMANDS, renew_index
+from auditor.cli.runs import RUN_COMMANDS
 from auditor.cli.terminal import outlive_readers, print_reports, print_warnings, quiet_tensorflow, show_progress
 from auditor.errors import AuditError, ConfigError, TemplateError
 
@@ -66,20 +66,16 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     with show_progress(quiet) as progress:
         progress("loading", 0, 1)
         with quiet_tensorflow():
-            from auditor.auditing.api import conduct
+            from auditor.auditing.conduct import conduct, publish
 
-        run, folder = conduct(settings, reports, progress, told=_print_verdicts)
-    assert folder is not None
-    try:
-        with show_progress(quiet) as progress:
-            progress("report", 0, 1)
-            warnings = _write_report(folder, settings.report.formats, own)
-            progress("report", 1, 1)
-    finally:  # the run stands, with its report or without
-        warnings_of_index = renew_index(reports)
-    print_warnings([*(warning.text for warning in run.result.warnings), *warnings, *warnings_of_index])
-    print_reports(folder, settings.report.formats)
-    return run.result.exit_code
+        run = conduct(settings, reports, progress, told=_print_verdicts)
+        progress("report", 0, 1)
+        run = publish(run, settings, own)
+        progress("report", 1, 1)
+    print_warnings(run.warnings)
+    assert run.folder is not None
+    print_reports(run.folder, run.files)
+    return run.exit_code
 
 
 @cli.command()
@@ -300,12 +296,6 @@ def _read_templates(config: AuditConfig) -> OwnTemplates:
         return read_own_templates(Path(os.path.normpath(config.path(config.report.templates, "report", "templates"))))
     except TemplateError as fault:
         raise config.fault(("report", "templates"), str(fault)) from None
-
-
-def _write_report(folder: Path, formats: tuple[str, ...], own: OwnTemplates) -> list[str]:
-    from auditor.report.write import write_report
-
-    return write_report(folder, formats, own=own)
 
 
 def _refuse_unwritable(reports: Path, where: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.cli.terminal import print_reports, print_warnings
-from auditor.errors import AuditError, ConfigError
+from auditor.errors import ConfigError
 from auditor.run.files import REPORTS
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def render(
     run: Path, formats: tuple[str, ...], pictures: str | None, templates: Path | None, no_templates: bool
 ) -> None:
     """Write the report of a saved RUN again; needs no TensorFlow and no model."""
+    from auditor.report.index_page import renew_index
     from auditor.report.templates import BUILT_IN, read_own_templates
     from auditor.report.write import write_report
 
@@ -75,7 +76,7 @@ def render(
     if (reports / "index.jsonl").is_file():  # else the run lies somewhere that is no folder of runs
         warnings += renew_index(reports)
     print_warnings(warnings)
-    print_reports(run, wanted)
+    print_reports(run, [REPORTS[name] for name in wanted])
 
 
 @click.command()
@@ -259,17 +260,6 @@ def browse(folder: Path, host: str, port: int, with_token: bool, no_open: bool) 
 
 
 RUN_COMMANDS = (render, export, list_runs, index, compare, verify, prune, browse)
-
-
-def renew_index(reports: Path) -> list[str]:
-    """Make the index anew after a run was saved; whatever fails is a warning, for the run stands."""
-    from auditor.report.index_page import refresh_index
-
-    try:
-        faults = refresh_index(reports).faults
-    except (AuditError, OSError) as fault:
-        return [f"the index was not renewed: {fault}"]
-    return [f"the index leaves out {len(faults)}; `auditor list {reports}` says why"] if faults else []
 
 
 def _existing(folder: Path) -> Path:

@@ -63,13 +63,11 @@ def print_warnings(warnings: Iterable[str]) -> None:
         click.echo(f"warning: {warning}", err=True)
 
 
-def print_reports(folder: Path, formats: tuple[str, ...]) -> None:
-    """Where the files of a report are."""
-    from auditor.run.files import FORMATS
-
-    for name in formats:
-        if (folder / FORMATS[name]).is_file():
-            click.echo(f"{FORMATS[name]}: {folder / FORMATS[name]}")
+def print_reports(folder: Path, files: Iterable[str]) -> None:
+    """Where the files of a report are, of those that could be written."""
+    for name in files:
+        if (folder / name).is_file():
+            click.echo(f"{name}: {folder / name}")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from auditor.errors import ReportError
+from auditor.errors import AuditError, ReportError
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import say
 from auditor.report.templates import open_templates, read_template
@@ -50,6 +50,15 @@ def refresh_index(reports: Path) -> Listing:
         except OSError as fault:
             raise ReportError(f"{reports}: the index cannot be written: {fault.strerror or fault}") from None
     return listing
+
+
+def renew_index(reports: Path) -> list[str]:
+    """Make the index anew after a run was saved; returns warnings: whatever fails, the run stands."""
+    try:
+        faults = refresh_index(reports).faults
+    except (AuditError, OSError) as fault:
+        return [f"the index was not renewed: {fault}"]
+    return [f"the index leaves out {len(faults)}; `auditor list {reports}` says why"] if faults else []
 
 
 def render_index(listing: Listing) -> str:

@@ -189,6 +189,22 @@ def render_html(
     return _carry_all(*_collect(page, warnings, own), own)
 
 
+def draw_page(
+    result: AuditResult, arrays: Arrays, kind: str, *, run: str = "", pictures: Pictures | None = None
+) -> bytes:
+    """The whole report as one file, `html` or `pdf`.
+
+    Raises
+    ------
+    ReportError
+        An array that the result names is missing or damaged, or a PDF cannot be made.
+    """
+    if kind == "html":
+        return render_html(result, arrays, run=run, pictures=pictures).encode("utf-8")
+    shown = present(result, arrays, pictures)
+    return _draw_pdf(view_page(shown, run=run), [], BUILT_IN, result_to_json(shown.data))[0]
+
+
 def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> dict[str, Any]:
     """All variables that the templates of the report are given; `docs/templates.md` tells what they are.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from auditor.errors import ReportError
 from auditor.run.files import ARRAYS, BUNDLE, FORMATS, HASHES, RESULT, ROWS, is_pictures
 from auditor.run.index import Entry, Listing, is_run_id, moment
+from auditor.run.store import load_hashes
 
 _OWN = {RESULT, ROWS, ARRAYS, HASHES, BUNDLE, *FORMATS.values()}
 """Files of a run, in whatever format its report is."""
@@ -78,11 +79,21 @@ def remove_runs(reports: Path, entries: Sequence[Entry]) -> None:
 def _foreign_files(folder: Path) -> list[str]:
     try:
         with os.scandir(folder) as found:
-            names = [item.name for item in found if not (_is_own(item) or is_pictures(folder / item.name))]
+            known = _recorded(folder)
+            names = [item.name for item in found if not (_is_own(item, known) or is_pictures(folder / item.name))]
     except OSError as fault:
         raise ReportError(f"{folder}: cannot be read: {fault.strerror}") from None
     return sorted(name.encode("utf-8", "replace").decode() for name in names)
 
 
-def _is_own(item: os.DirEntry[str]) -> bool:
-    return item.name in _OWN and item.is_file(follow_symlinks=False)
+def _recorded(folder: Path) -> set[str]:
+    """Files that Auditor wrote down as those of a run, what a user's exporter made among them."""
+    try:
+        hashes = load_hashes(folder)
+    except ReportError:
+        return set()
+    return set() if hashes is None else set(hashes.files)
+
+
+def _is_own(item: os.DirEntry[str], recorded: set[str]) -> bool:
+    return (item.name in _OWN or item.name in recorded) and item.is_file(follow_symlinks=False)

@@ -299,6 +299,14 @@ def record_report(
     return [name for name in other if (folder / name).exists()]
 
 
+def record_files(folder: Path, names: Iterable[str]) -> None:
+    """Add the hashes of further files to a run's, which makes them its own."""
+    new = {name: hash_file(folder / name) for name in names}
+    if new:
+        known = load_hashes(folder) or Hashes({})
+        _write_hashes(folder, replace(known, files=known.files | new))
+
+
 def hash_file(file: Path) -> str:
     """SHA-256 of a file's bytes."""
     with file.open("rb") as opened:

@@ -129,8 +129,8 @@ def _load(config: AuditConfig, classes: tuple[str, ...] | None, image_shape: tup
 def _load_keras_archive(file: Path, trust: bool) -> Any:
     try:
         with zipfile.ZipFile(file) as archive:
-            names, text = archive.namelist(), archive.read("config.json")
-        foreign = sorted(set(_find_foreign_parts(json.loads(text))))
+            names, config = archive.namelist(), json.loads(archive.read("config.json"))
+        foreign = sorted(set(_find_foreign_parts(config)))
     except Exception as fault:  # whatever a file that is none makes of its readers
         what = "it is no archive of Keras, as .keras files are, or it is cut short"
         raise ModelError(f"cannot be loaded: {what} ({first_line(fault)})") from None
@@ -142,6 +142,7 @@ def _load_keras_archive(file: Path, trust: bool) -> Any:
             f"is made of what is no part of Keras: {', '.join(foreign)}; write a function that imports it and returns "
             'the model, and name that, source = "package.module:function"'
         )
+    _refuse_lambdas(config, trust)
     return _load_keras_file(file, trust)
 
 
@@ -164,13 +165,25 @@ def _load_hdf5(file: Path, trust: bool) -> Any:
     if not h5py.is_hdf5(file):
         raise ModelError(f"cannot be loaded: it is no HDF5 file, as {file.suffix} files are")
     with _failing_as("cannot be loaded: it is damaged or cut short"), h5py.File(file) as content:
-        has_architecture = "model_config" in content.attrs
-    if not has_architecture:
+        architecture = content.attrs.get("model_config")
+        config = None if architecture is None else json.loads(architecture)
+    if config is None:
         raise ModelError(
             "holds weights only, not the model that they belong to; write a function that builds it and loads them, "
             f'or, where it comes with Keras, set source = "{APPLICATIONS}NAME" and weights = "{file.name}"'
         )
+    _refuse_lambdas(config, trust)
     return _load_keras_file(file, trust)
+
+
+def _refuse_lambdas(config: Any, trust: bool) -> None:
+    """Keras itself refuses code in a Lambda, yet not the name of any function of its own, which may write files."""
+    waiting = [] if trust else [config]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict) and node.get("class_name") == "Lambda":
+            raise ModelError(_LAMBDA)
+        waiting += node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
 
 
 def _load_keras_file(file: Path, trust: bool) -> Any:
@@ -180,13 +193,11 @@ def _load_keras_file(file: Path, trust: bool) -> Any:
     except Exception as fault:  # Keras raises whatever its readers raise
         said = first_line(fault)
         if "safe_mode" in str(fault) or ("Lambda" in said and "deserializ" in said):
-            is_lambda = "Lambda" in said or "lambda" in said
-            what = (
-                "a Lambda layer, that is Python code which loading would run"
-                if is_lambda
-                else (f"a layer that loading would let reach beyond the file ({said})")
-            )
-            raise ModelError(f"holds {what}; if you know where it comes from, set trust = true under [model]") from None
+            if "lambda" in said.lower():
+                raise ModelError(_LAMBDA) from None
+            raise ModelError(
+                _UNTRUSTED.format(f"a layer that loading would let reach beyond the file ({said})")
+            ) from None
         raise ModelError(f"cannot be loaded: {said}") from None
 
 
@@ -341,6 +352,9 @@ def _class_names(config: AuditConfig) -> tuple[str, ...] | None:
         raise config.fault(("model", "labels"), f"got {repeated[0]!r} twice, wanted a name of its own for each class")
     return names
 
+
+_UNTRUSTED = "holds {}; if you know where it comes from, set trust = true under [model]"
+_LAMBDA = _UNTRUSTED.format("a Lambda layer, that is Python code which loading would run")
 
 _KERAS = ("keras", "keras_hub", "keras_cv", "keras_nlp", "builtins")
 """Packages whose parts Keras itself finds; of `builtins` it takes names of its own functions only."""

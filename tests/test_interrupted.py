@@ -1,0 +1,97 @@
+"""An audit that is ended, whenever and however, has its verdicts on the disk, and says what it did not come to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from auditor.run.store import load_result
+from tests.small_world import Command, World, runs_in
+
+PATIENCE = 240.0
+HANG = (
+    "import pathlib, time\n"
+    "def hang(inquiry):\n"
+    "    '''Never ends.'''\n"
+    "    pathlib.Path(__file__).with_suffix('.begun').touch()\n"
+    "    while True:\n"
+    "        time.sleep(0.1)\n"
+)
+
+
+@pytest.fixture
+def hanging(world: World) -> World:
+    (world.folder / "mine.py").write_text(HANG, encoding="utf-8")
+    world.add('\n[methods."mine:hang"]\n')
+    return world
+
+
+def run_until(world: World, begun: Path, how: int) -> tuple[int, str]:
+    """Run an audit in a process of its own, end it by a signal once it has come so far; its code and output."""
+    command = [sys.executable, "-P", "-m", "auditor.cli", "audit", str(world.config), "--quiet"]
+    paths = os.pathsep.join(filter(None, sys.path))
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": paths}
+    )
+    end = time.monotonic() + PATIENCE
+    while not begun.exists() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert begun.exists(), err
+    return process.returncode, out
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_the_verdicts_stand_and_what_is_missing_is_said(hanging: World, how: int, command: Command):
+    code, out = run_until(hanging, hanging.folder / "mine.begun", how)
+    assert code == (3 if how == signal.SIGINT else -how)
+    (run,) = [folder for folder in runs_in(hanging.folder / "reports") if not folder.name.startswith(".")]
+    assert "mark -> boat: relies" in out  # said as soon as it was on the disk, long before the end
+    assert f"result.json: {run / 'result.json'}" in out
+    result = load_result(run)
+    assert [finding.verdict for finding in result.findings] == ["relies"]
+    assert result.exit_code == 3
+    assert {unit.name: unit.status for unit in result.units} == {
+        "verdicts": "done",
+        "maps: mark": "done",
+        "mine:hang": "missing",
+    }
+    (record,) = [each for each in result.methods if each.name == "mine:hang"]
+    assert (record.status, record.reason) == ("missing", "the audit ended before it was run")
+    assert {each.status for each in result.methods if each.name in ("gradient", "smoothgrad")} == {"ok"}
+    assert any("ended before these were done: mine:hang" in warning.text for warning in result.warnings)
+    assert command("verify", run).code == 0
+    assert command("render", run, "--format", "html").code == 0
+    page = (run / "report.html").read_text("utf-8")
+    assert "The audit ended before these were done: mine:hang." in page
+    assert "Relies on it" in page
+
+
+def test_every_state_that_a_run_grows_through_is_a_whole_run(world: World):
+    from auditor.artefacts.kinds import ARTEFACT_KINDS
+    from auditor.auditing.audit import run_audit
+    from auditor.auditing.conduct import conduct
+    from auditor.config.file import read_config
+    from auditor.explain.table import METHODS
+    from auditor.run.store import grow_run, save_run
+
+    config = read_config(world.config, ("methods.smoothgrad.enabled=false",), kinds=ARTEFACT_KINDS, methods=METHODS)
+    states = []
+    whole = run_audit(config, lambda *_: None, states.append)
+    assert len(states) == 2  # verdicts, maps
+    folder = save_run(states[0], world.folder / "grown")
+    assert load_result(folder) == states[0].result
+    for state in states[1:]:
+        grow_run(state, folder)
+        assert load_result(folder) == state.result
+    assert load_result(folder).findings == whole.result.findings
+    assert not any(item.name.startswith(".") for item in folder.parent.iterdir())
+    saved = conduct(config, world.folder / "reports", lambda *_: None)
+    assert load_result(saved.folder).findings == whole.result.findings
