@@ -56,7 +56,7 @@ def tell_all() -> list[Piece]:
         Remark("More is under", section="regions"),
         Remark("Beware.", "warning"),
         Glossary({"word": "meaning"}),
-        Table("A table", [Column("Name"), *(Column(name, "meant", "bold") for name in "abcd")], rows, "Its caption"),
+        Table("A table", ["Name", *(Column(name, "meant", "bold") for name in "abcd")], rows, "Its caption"),
         Matrix("A matrix", ["x", "y"], [Row("x", [None, half]), Row("y", [half, None])]),
         plot,
         curves,
@@ -95,10 +95,10 @@ class TestPieces:
             ([measure(0.5)], "kind"),
             (["a text"], "wanted a list of pieces: 0"),
             ([Told("q", [Answer(3)])], "0.told.pieces.0.answer.text"),
-            ([Table("t", [Column("a")], [Row("r", [1.5])])], "0.table.rows.0.cells.0"),
-            ([Table("t", [Column("a")], [Row("r", [measure(NAN)])])], "JSON"),
+            ([Table("t", ["a"], [Row("r", [1.5])])], "0.table.rows.0.cells.0"),
+            ([Table("t", ["a"], [Row("r", [measure(NAN)])])], "JSON"),
             ([Curves("c", [Line("l", [(0.0, NAN)])], "x", "y")], "JSON"),
-            ([Table("t", [Column("a")], [Row("r", [measure(np.float32(1))])])], "JSON"),
+            ([Table("t", ["a"], [Row("r", [measure(np.float32(1))])])], "JSON"),
             ([Told("q", [Abreast([Strip("s", [Picture("lost", "c")])])])], "no array was kept as 'lost'"),
             ([Strip("s", [Picture("map", "c", under="lost")])], "no array was kept as 'lost'"),
         ],
@@ -121,7 +121,7 @@ class TestPage:
         assert shown.count("<svg") == 4
 
     def test_leads_from_a_number_to_its_place_in_the_result(self):
-        shown = draw([Table("t", [Column("a")], [Row("r", [measure(0.5)])])])
+        shown = draw([Table("t", ["a"], [Row("r", [measure(0.5)])])])
         assert 'href="result.json#/told/mine/pieces/0/rows/0/cells/0"' in shown
 
     def test_takes_no_text_for_markup(self):

@@ -4,7 +4,7 @@ A study, or a section of a user's own, returns a list of them, and needs no temp
 
     [
         Answer("The score hardly hangs on the border."),
-        Table("Score by border", [Column("Border"), Column("Score")], [Row("black", [dark]), Row("white", [bright])]),
+        Table("Score by border", ["Border", "Score"], [Row("black", [dark]), Row("white", [bright])]),
     ]
 
 Pieces are plain data, which `result.json` holds and `templates/pieces.html.j2` draws. Numbers stay measurements, so the
@@ -79,12 +79,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Column:
-    """The head of a column."""
+    """The head of a column, with what it means."""
 
     name: str
-    meaning: str = ""
+    meaning: str
     stress: str = ""
-    """What comes under it in bold."""
+    """What comes under that in bold."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Table:
 
     title: str
     """What it is, in a few words; read out to those who do not see it."""
-    columns: list[Column]
+    columns: list[str | Column]
     """Of the names of the rows, then of the cells."""
     rows: list[Row]
     caption: str = ""

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from typing import Literal
 
 from auditor.explain.attribution.record import MapName
 from auditor.explain.trust.record import MapLikeness, MethodTrust, ReadingRecord, TrustCriterion, TrustRecord, TrustTest
 from auditor.explain.trust.sanity import READINGS
-from auditor.measure.pieces import (
-    Abreast,
-    Answer,
-    Answers,
-    Column,
-    Curves,
-    Glossary,
-    Judged,
-    Line,
-    Matrix,
-    Picture,
-    Piece,
-    Remark,
-    Row,
-    Strip,
-    Table,
-    Told,
-)
+from auditor.measure import pieces
+from auditor.measure.pieces import Answer, Curves, Line, Picture, Piece, Row, Strip, Told
 from auditor.measure.words import listed, say, signed
 from auditor.report.sections.methods_compared import which_method_shows_it
 from auditor.report.words import figure, method_name, why_not
@@ -40,81 +25,66 @@ def tell_trust(result: AuditResult) -> list[Piece]:
     record = result.trust
     if record is None:
         return [Answer(why_not(result, "trust"))]
-    shortcut = [Answer(which_method_shows_it(finding, result)) for finding in result.findings]
-    pieces: list[Piece] = [
+    told: list[Piece] = [
         Answer(f"{_WHY_TESTED} {_describe_sample(record)}"),
         Told("Which methods deserve trust here?", _tell_tests(record, result.rule.level)),
-        Told("Does the saliency map make sense?", _tell_cascades(record)),
+        Told("Does the saliency map make sense?", list(_tell_cascades(record))),
         Told("Signed or absolute?", _tell_signs(record)),
         Told("Smoothed or not?", [*_tell_smoothing(record), *_tell_readings(record)]),
     ]
-    if shortcut:
-        table = Remark("The table is under", section="methods_compared")
-        pieces.append(Told("Which method shows the shortcut?", [Answers(shortcut), table]))
+    if result.findings:
+        shortcut = [Answer(which_method_shows_it(finding, result)) for finding in result.findings]
+        where = pieces.Remark("The table is under", section="methods_compared")
+        told.append(Told("Which method shows the shortcut?", [pieces.Answers(shortcut), where]))
     known = [entry for entry in record.likenesses if entry.correlation.value is not None]
-    if known:
-        pieces.append(Told("Do the methods agree?", _tell_agreement(record, known)))
-    return pieces
+    return [*told, Told("Do the methods agree?", _tell_agreement(record, known))] if known else told
 
 
 def _tell_tests(record: TrustRecord, level: float) -> list[Piece]:
     criteria = [criterion for criterion in record.criteria if _is_applied(record, criterion.name)]
-    heads = [
-        Column(criterion.name, f"wanted {_sides(criterion)[0]} {criterion.passes:g}", "decides" * criterion.decisive)
-        for criterion in criteria
-    ]
-    unused = _say_what_was_not_tested(record) + _say_what_is_open(record) + _say_what_is_empty(record)
+    columns = [pieces.Column(each.name, _wanted(each), "decides" * each.decisive) for each in criteria]
+    rows = [_test_row(entry, criteria) for entry in record.methods]
+    caption = f"Every method and every test, with {_describe_levels(level)}"
     return [
         Answer(_say_who_deserves_trust(record)),
-        Table(
-            "Tests of the methods",
-            [Column("Method"), *heads],
-            [_test_row(entry, criteria) for entry in record.methods],
-            caption=f"Every method and every test, with {_describe_levels(level)}",
-        ),
-        *(Remark(text) for text in unused),
-        Glossary({criterion.name: _explain_criterion(criterion) for criterion in criteria}),
+        pieces.Table("Tests of the methods", ["Method", *columns], rows, caption),
+        *(pieces.Remark(text) for text in [*_say_what_did_not_decide(record), *_say_what_is_empty(record)]),
+        pieces.Glossary({criterion.name: _explain_criterion(criterion) for criterion in criteria}),
     ]
 
 
-def _tell_cascades(record: TrustRecord) -> list[Piece]:
+def _tell_cascades(record: TrustRecord) -> Iterator[Piece]:
     """The plain saliency map in words, every cascade as a line and as a strip, and the ways down and up."""
+    yield Answer(_say_whether_it_makes_sense(record))
+    lines, strips = _cascade_lines(record), _cascade_strips(record)
     draws = "one draw of weights" if record.draws == 1 else f"the mean of {record.draws} draws of weights"
-    lines = _cascade_lines(record)
-    strips = _cascade_strips(record)
-    pieces: list[Piece] = [Answer(_say_whether_it_makes_sense(record))]
     if lines:
-        threshold = next(criterion.passes for criterion in record.criteria if criterion.name == "randomised weights")
-        pieces.append(
-            Curves(
-                "What is left of a map as the model forgets.",
-                lines,
-                "share of the stages randomised, from the head down",
-                "Spearman with\nthe trained model",
-                text=f"Weights are permuted from the head down ({draws} at each stage); each line is a method, in the "
-                "reading, signed or absolute, that changes less. A map that shows the model falls at once; one that "
-                "stays above the dashed line draws the picture instead.",
-                bar=threshold,
-                has_dots=True,
-                name="cascade",
-            )
+        yield Curves(
+            "What is left of a map as the model forgets.",
+            lines,
+            "share of the stages randomised, from the head down",
+            "Spearman with\nthe trained model",
+            f"Weights are permuted from the head down ({draws} at each stage); each line is a method, in the reading, "
+            "signed or absolute, that changes less. A map that shows the model falls at once; one that stays above the "
+            "dashed line draws the picture instead.",
+            bar=next(criterion.passes for criterion in record.criteria if criterion.name == "randomised weights"),
+            has_dots=True,
+            name="cascade",
         )
-    pieces.append(Abreast([*strips]))
+    yield pieces.Abreast([*strips])
     if strips:
-        pieces.append(
-            Remark(
-                f"Maps of {record.pictured}; under each, the mean Spearman correlation of that stage’s signed maps "
-                "with the trained model’s over all images."
-            )
+        yield pieces.Remark(
+            f"Maps of {record.pictured}; under each, the mean Spearman correlation of that stage’s signed maps "
+            "with the trained model’s over all images."
         )
     falls = "The sooner the score falls, the better the order."
     rises = "The sooner it rises, the better. Grey: a random order and an edge filter’s."
-    return [*pieces, Abreast([_ways(record, "deletion", falls), _ways(record, "insertion", rises)])]
+    yield pieces.Abreast([_way(record, "deletion", falls), _way(record, "insertion", rises)])
 
 
 def _tell_signs(record: TrustRecord) -> list[Piece]:
     signs = [_say_signed_or_absolute(entry) for entry in record.methods if _reading(entry, "signed")]
-    return [Answers(signs) if signs else Answer("No method here has maps with signs.")]
+    return [pieces.Answers(signs) if signs else Answer("No method here has maps with signs.")]
 
 
 def _tell_smoothing(record: TrustRecord) -> list[Piece]:
@@ -122,26 +92,19 @@ def _tell_smoothing(record: TrustRecord) -> list[Piece]:
     if not smoothing:
         return [Answer("Not tested: the gradient and SmoothGrad are switched off.")]
     for_the_eye = "Smoothing is for the eye. Every score in this report is taken on maps as they are."
-    return [Answers(smoothing), Answer(for_the_eye)]
+    return [pieces.Answers(smoothing), Answer(for_the_eye)]
 
 
 def _tell_readings(record: TrustRecord) -> list[Piece]:
     named = [(method_name(entry.map), reading) for entry in record.methods for reading in entry.readings]
-    named += [("controls", control) for control in record.controls]
     rows = [
-        Row(
-            f"{name}, {part.reading}",
-            [*(part.gains[kind] for kind in _GAINS), part.over_edges, part.likeness, part.lift],
-        )
-        for name, part in named
+        Row(f"{name}, {part.reading}", [*(part.gains[way] for way in _WAYS), part.over_edges, part.likeness, part.lift])
+        for name, part in [*named, *(("controls", control) for control in record.controls)]
     ]
-    columns = ("Method, reading", "deletion", "insertion", "both", "over edges", "Spearman with absolute",
-               "lift of the region")  # fmt: skip
+    gains = ("deletion", "insertion", "both", "over edges")
+    columns = ["Method, reading", *gains, "Spearman with absolute", "lift of the region"]
     caption = "Ways to read a map, in mean log-odds over the way"
-    return [
-        Table("Ways to read a map", [Column(name) for name in columns], rows, caption=caption),
-        Glossary(dict(READINGS.items())),
-    ]
+    return [pieces.Table("Ways to read a map", [*columns], rows, caption), pieces.Glossary(dict(READINGS.items()))]
 
 
 def _describe_sample(record: TrustRecord) -> str:
@@ -161,22 +124,12 @@ def _describe_sample(record: TrustRecord) -> str:
 
 
 def _say_who_deserves_trust(record: TrustRecord) -> str:
-    by_status = {
-        status: [entry for entry in record.methods if entry.status == status] for status in ("passed", "failed", "open")
-    }
-    count = len(record.methods)
-    parts = []
-    if by_status["passed"]:
-        names = listed([method_name(entry.map) for entry in by_status["passed"]])
-        parts.append(f"{len(by_status['passed'])} of {count} kinds of maps passed what decides: {names}.")
-    else:
-        parts.append(f"None of {count} kinds of maps passed all that decides.")
-    if by_status["failed"]:
-        names = "; ".join(f"{method_name(entry.map)}, {_why(entry)}" for entry in by_status["failed"])
-        parts.append(f"Failed, and marked wherever their maps appear: {names}.")
-    if by_status["open"]:
-        names = "; ".join(f"{method_name(entry.map)}, {_why(entry)}" for entry in by_status["open"])
-        parts.append(f"Left open, neither passed nor failed: {names}.")
+    passed = [method_name(entry.map) for entry in record.methods if entry.status == "passed"]
+    count = f"of {len(record.methods)} kinds of maps passed"
+    parts = [f"{len(passed)} {count} what decides: {listed(passed)}." if passed else f"None {count} all that decides."]
+    for status, words in (("failed", _ARE_MARKED), ("open", "Left open, neither passed nor failed")):
+        others = [f"{method_name(entry.map)}, {_why(entry)}" for entry in record.methods if entry.status == status]
+        parts += [f"{words}: {'; '.join(others)}."] if others else []
     if record.why_not_randomised:
         parts.append(f"No weights could be drawn anew ({record.why_not_randomised}), so no method can pass outright.")
     return " ".join(parts)
@@ -279,13 +232,12 @@ def _describe_levels(level: float) -> str:
     return f"{usual} intervals ({shared} where two readings are tested)"
 
 
-def _sides(criterion: TrustCriterion) -> tuple[str, str]:
-    """Where an interval passes, and where it fails."""
-    return ("under", "over") if criterion.better == "low" else ("over", "under")
+def _wanted(criterion: TrustCriterion) -> str:
+    return f"wanted {'under' if criterion.better == 'low' else 'over'} {criterion.passes:g}"
 
 
 def _explain_criterion(criterion: TrustCriterion) -> str:
-    passed, failed = _sides(criterion)
+    passed, failed = ("under", "over") if criterion.better == "low" else ("over", "under")
     limit = "it" if criterion.passes == criterion.fails else f"{criterion.fails:g}"
     question = criterion.question[:1].upper() + criterion.question[1:]
     return f"{question} {criterion.figure}: passed {passed} {criterion.passes:g}, failed {failed} {limit}."
@@ -294,31 +246,22 @@ def _explain_criterion(criterion: TrustCriterion) -> str:
 def _test_row(entry: MethodTrust, criteria: list[TrustCriterion]) -> Row:
     tests = {test.name: test for test in entry.tests}
     cells = [
-        None if test.measured is None else Judged(test.measured, test.outcome, test.reading or "")
+        None if test.measured is None else pieces.Judged(test.measured, test.outcome, test.reading or "")
         for test in (tests[criterion.name] for criterion in criteria)
     ]
     best = f"best read {entry.best_reading}, " if entry.best_reading else ""
     return Row(method_name(entry.map), [*cells], f"{best}n = {entry.images}", entry.status)
 
 
-def _say_what_was_not_tested(record: TrustRecord) -> list[str]:
-    """Which tests were not applicable to which methods, and why."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for entry in record.methods:
-        for test in entry.tests:
-            if test.outcome == "not_applicable":
-                found.setdefault((test.name, test.reason or ""), []).append(method_name(entry.map))
-    return [f"{name}: not applicable to {listed(methods)}, for {why}." for (name, why), methods in found.items()]
-
-
-def _say_what_is_open(record: TrustRecord) -> list[str]:
-    """Which tests were left open whatever their figure, and why."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for entry in record.methods:
-        for test in entry.tests:
-            if test.outcome == "open" and test.reason:
-                found.setdefault((test.name, test.reason), []).append(method_name(entry.map))
-    return [f"{name}: left open for {listed(methods)}, since {why}." for (name, why), methods in found.items()]
+def _say_what_did_not_decide(record: TrustRecord) -> Iterator[str]:
+    """Which tests were not applicable to which methods, or left open whatever their figure, and why."""
+    for outcome, words in (("not_applicable", "not applicable to {}, for {}"), ("open", "left open for {}, since {}")):
+        found: dict[tuple[str, str], list[str]] = {}
+        for entry in record.methods:
+            for test in entry.tests:
+                if test.outcome == outcome and test.reason:
+                    found.setdefault((test.name, test.reason), []).append(method_name(entry.map))
+        yield from (f"{name}: {words.format(listed(methods), why)}." for (name, why), methods in found.items())
 
 
 def _say_what_is_empty(record: TrustRecord) -> list[str]:
@@ -343,7 +286,7 @@ def _cascade_lines(record: TrustRecord) -> list[Line]:
     return lines
 
 
-def _ways(record: TrustRecord, way: Literal["deletion", "insertion"], text: str) -> Curves:
+def _way(record: TrustRecord, way: Literal["deletion", "insertion"], text: str) -> Curves:
     """The mean score as cells are deleted, or inserted, in the order of each method and of the controls."""
 
     def line(name: str, part: ReadingRecord, *, is_reference: bool = False) -> Line:
@@ -355,7 +298,7 @@ def _ways(record: TrustRecord, way: Literal["deletion", "insertion"], text: str)
     controls = [line(control.reading, control, is_reference=True) for control in record.controls]
     done = "deleted" if way == "deletion" else "inserted"
     title, axes = f"{way.capitalize()}.", (f"share of the cells {done}", "score of the target,\nlog-odds")
-    return Curves(title, [*lines, *controls], *axes, text=text, name=way)
+    return Curves(title, [*lines, *controls], *axes, text, name=way)
 
 
 def _cascade_strips(record: TrustRecord) -> list[Strip]:
@@ -399,7 +342,7 @@ def _tell_agreement(record: TrustRecord, known: list[MapLikeness]) -> list[Piece
     ]
     caption = "Spearman correlation of absolute maps, median over images"
     heads = [method_name(name) for name in names]
-    return [Answer(told), Matrix("Agreement between methods", heads, rows, caption=caption)]
+    return [Answer(told), pieces.Matrix("Agreement between methods", heads, rows, caption)]
 
 
 def _is_applied(record: TrustRecord, name: str) -> bool:
@@ -417,7 +360,8 @@ _WHY_TESTED = (
     "model does must pass."
 )
 _DECISIVE = ("randomised weights", "order")
-_GAINS = ("deletion", "insertion", "together")
+_ARE_MARKED = "Failed, and marked wherever their maps appear"
+_WAYS = ("deletion", "insertion", "together")
 _MODEL_WORDS = {
     "passed": "It follows the model",
     "failed": "It does not follow the model",
