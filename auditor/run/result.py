@@ -38,6 +38,18 @@ class WorkUnit:
 
 
 @dataclass(frozen=True)
+class Suspect:
+    """Something that nobody named and that the audit found worth testing."""
+
+    name: str
+    reason: str
+    box: tuple[int, int, int, int] | None = None
+    """Left, top, right, bottom in pixels, half-open, where it has a place."""
+    picture: str | None = None
+    """Key of the array that shows it."""
+
+
+@dataclass(frozen=True)
 class AuditResult:
     """Everything an audit found; a report needs this and the arrays, nothing else."""
 
@@ -68,6 +80,7 @@ class AuditResult:
     """What studies and sections of a user's own tell, by their names in `audit.toml`."""
     made_up: list[str] = field(default_factory=list)
     """Keys of the arrays that show nothing of the audited images: every other one may have to be withheld."""
+    suspects: list[Suspect] = field(default_factory=list)
     units: list[WorkUnit] = field(default_factory=list)
     """In the order of the audit; empty in runs from before there were any."""
 

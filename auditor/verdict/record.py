@@ -52,6 +52,24 @@ class ScannedTarget:
 
 
 @dataclass(frozen=True)
+class Stratum:
+    """The effect on a part of the images: those of a class, or with a value of a column."""
+
+    name: str
+    effect: Measurement
+
+
+@dataclass(frozen=True)
+class Missed:
+    """What a finding could have missed: no gate, but what a reader must weigh."""
+
+    smallest_effect: float | None
+    """The smallest effect that this many images would have shown, in log-odds."""
+    unseen_share: Measurement | None
+    """The largest share of images that could rely on the artefact without being seen."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """What the audit claims of one artefact and one target class."""
 
@@ -77,3 +95,7 @@ class Finding:
     notes: list[Note] = field(default_factory=list)
     margin: float = 0.5
     """The margin for this class, in log-odds."""
+    decisions_turned: Measurement | None = None
+    """Share of decisions that it turns, beyond those that the median control turns; null where it is not measured."""
+    strata: list[Stratum] = field(default_factory=list)
+    could_be_missed: Missed | None = None
