@@ -99,7 +99,7 @@ def _draw_floors(floors: list[list[str]]) -> str:
     for number, rooms in enumerate(floors):
         share = width / len(rooms)
         for at, room in enumerate(rooms):
-            says = ROOMS.get(room, _first_sentence(room))
+            says = ROOMS.get(room, _first_sentence(room)).replace("`", "")
             x, y = at * share + 3, number * height + 3
             shapes.append(
                 f'<rect x="{x:.0f}" y="{y}" width="{share - 6:.0f}" height="{height - 6}" rx="4" fill="none" '
@@ -110,7 +110,7 @@ def _draw_floors(floors: list[list[str]]) -> str:
     total = len(floors) * height + 6
     return (
         f'<svg viewBox="0 0 {width} {total}" role="img" aria-label="Floors of the house; imports go down only" '
-        f'font-family="sans-serif" font-size="14" style="max-width:100%">{"".join(shapes)}</svg>'
+        f'font-family="sans-serif" font-size="14">{"".join(shapes)}</svg>'
     )
 
 
@@ -150,13 +150,21 @@ def _normal(path: str) -> str:
 
 
 ROOMS = {
-    "report": "a saved run as a page, a PDF, a comparison, a file",
-    "verdict": "images tried, effects measured, one rule",
-    "explain": "a folder per question; none of them decides",
     "lab": "models of known truth",
-    "run": "one audit on disk, and the list of many",
+    "auditing.propose": "`auditor init`",
+    "auditing.api": "what a call does",
+    "auditing.conduct": "an audit on its way: run, kept as it grows, published",
+    "report": "a saved run as a page, a PDF, a file",
+    "auditing.audit": "verdicts, maps, studies: the story",
+    "run": "runs on disk",
+    "auditing.opening": "model, data, artefacts",
+    "auditing.plan": "which methods run",
+    "verdict": "images tried, effects measured, one rule",
+    "explain": "a folder per question; none decides",
+    "measure": "numbers with intervals, rows, pieces",
+    "errors": "what can go wrong, for the user",
 }
-"""What is said of rooms that have half a floor."""
+"""What is said of rooms that share a floor, or have a long sentence of their own."""
 
 PAGES: dict[str, Callable[[], str]] = {
     "index.md": _beside("README.md"),

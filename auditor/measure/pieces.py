@@ -232,6 +232,7 @@ Piece = Annotated[
     Answer | Answers | Remark | Glossary | Table | Matrix | IntervalPlot | Curves | Strip | Abreast | Told,
     pydantic.Field(discriminator="kind"),
 ]
+"""Anything that a study or a section tells; which it is stands in its `kind`."""
 
 
 def check_pieces(told: object, arrays: Container[str]) -> list[Piece]:
