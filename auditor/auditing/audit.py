@@ -47,6 +47,9 @@ UNCALIBRATED = Note(
 )
 
 
+NONE_EXPLAINED = "no images were explained"
+
+
 def run_audit(
     config: AuditConfig, progress: Progress, keep: Callable[[Run], object] = lambda run: None, handed: Handed = NOTHING
 ) -> Run:
@@ -89,6 +92,9 @@ def run_audit(
     cases = _cases(subject, findings, seen, config) if plan.attributions else []
     waiting = [f"maps: {case.artefact.name}" if case.artefact else "maps" for case in cases]
     waiting += [*plan.studies, *plan.sections]
+    methods = plan.records
+    for method in plan.attributions if not cases else []:
+        methods = _changed(methods, method.name, status="not_applicable", reason=NONE_EXPLAINED)
     result = AuditResult(
         schema_version=SCHEMA_VERSION,
         title=config.report.title,
@@ -98,7 +104,7 @@ def run_audit(
         findings=findings,
         artefacts=_describe_artefacts(subject, exhibits.arrays),
         region_scores=[],
-        methods=plan.records,
+        methods=methods,
         agreement=_no_agreement(),
         exemplars=[],
         model=subject.model,
@@ -117,15 +123,15 @@ def run_audit(
     keep(settle())
     for number, case in enumerate(cases):
         progress("explanations", number, len(cases))
-        methods = [method for method in plan.attributions if method.name not in exhibits.failures]
+        asked = [method for method in plan.attributions if method.name not in exhibits.failures]
         try:
-            explain_case(exhibits, case, classifier, dataset, seen.mean_image, methods, seed=seed, level=rule.level)
+            explain_case(exhibits, case, classifier, dataset, seen.mean_image, asked, seed=seed, level=rule.level)
             result = _end(result, waiting[number])
         except (Exception, SystemExit) as fault:  # the verdicts stand without explanations
             failure = MethodError(waiting[number], fault, traceback.format_exc())
             result = _end(result, waiting[number], failure)
-            exhibits.failures |= {method.name: failure for method in methods if method.name not in exhibits.diagnostics}
-        for method in methods:
+            exhibits.failures |= {method.name: failure for method in asked if method.name not in exhibits.diagnostics}
+        for method in asked:
             result = _end_method(result, method.name, exhibits.failures.get(method.name))
         progress("explanations", number + 1, len(cases))
         keep(settle())
@@ -327,8 +333,7 @@ def _with_diagnostics(record: MethodRecord, exhibits: Exhibits, level: float) ->
 
 
 def _no_agreement() -> list[Agreement]:
-    reason = "no images were explained"
-    return [Agreement(name, "not_applicable", reason, None, None) for name in ("gradient", "grad_cam")]
+    return [Agreement(name, "not_applicable", NONE_EXPLAINED, None, None) for name in ("gradient", "grad_cam")]
 
 
 def _warn_of_data(subject: Subject) -> list[Note]:
