@@ -9,7 +9,7 @@ import pytest
 
 from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.errors import OptionError
-from auditor.explain.counterfactual.adversarial import find_traits, high_frequency_share, moved
+from auditor.explain.counterfactual.adversarial import find_traits, moved
 from auditor.explain.counterfactual.record import NO_ERRORS
 from auditor.explain.counterfactual.search import (
     ANY,
@@ -22,6 +22,7 @@ from auditor.explain.counterfactual.search import (
 )
 from auditor.explain.counterfactual.study import study_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.explain.texture import high_frequency_share
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Measurement, Note
 from auditor.report.sections.counterfactual import view_counterfactual
@@ -384,11 +385,6 @@ class TestRule:
         easy = replace(easy, bias=bias)
         found = find_counterfactuals(easy, images[[top]], aim)
         assert find_traits(easy, images[[top]], found.images, aim).is_invisible.all()
-
-    def test_the_share_of_high_frequencies_is_nothing_for_waves_below_and_all_for_waves_above_half_of_nyquist(self):
-        slow, fast = (np.cos(2 * np.pi * rate * np.arange(32) / 32) for rate in (4, 12))
-        waves = np.stack([np.tile(wave, (32, 1))[..., None] for wave in (slow, fast, slow + fast)])
-        np.testing.assert_allclose(high_frequency_share(waves.astype(np.float32)), [0, 1, 0.5], atol=1e-6)
 
     def test_survival_is_the_share_of_the_effect_that_a_blur_leaves(self):
         classifier, images = truth(BLOB)

@@ -9,11 +9,12 @@ import pytest
 
 from auditor.artefacts.edits import insert
 from auditor.artefacts.kinds import Artefact, Overlay
-from auditor.explain.attribution.methods import ATTRIBUTIONS, gradient, integrated_gradients, smoothgrad
+from auditor.explain.attribution.methods import ATTRIBUTIONS, gradient, integrated_gradients, saliency, smoothgrad
 from auditor.explain.attribution.question import Method, ask
 from auditor.explain.attribution.record import MapName
+from auditor.explain.attribution.regions import mass_in
 from auditor.explain.errors.contrast import EDGES, RANDOM
-from auditor.explain.errors.maps import compare_maps, move_elsewhere, replace_pixels, share_in_region, strongest_pixels
+from auditor.explain.errors.maps import compare_maps, move_elsewhere, replace_pixels, strongest_pixels
 from auditor.explain.errors.mending import Cases, try_artefact
 from auditor.explain.errors.record import ContrastIntervention, ErrorsRecord
 from auditor.explain.errors.study import study_errors
@@ -171,10 +172,10 @@ class TestComparison:
         mask = np.zeros((10, 10), bool)
         mask[:2, :5] = True
         values = np.ones((10, 10, 3), np.float32)
-        assert share_in_region(values, mask) == pytest.approx(0.1)
+        assert mass_in(saliency(values[None])[0], mask) == pytest.approx(0.1)
         values[mask] = -9
-        assert share_in_region(values, mask) == pytest.approx(0.5)
-        assert np.isnan(share_in_region(np.zeros_like(values), mask))
+        assert mass_in(saliency(values[None])[0], mask) == pytest.approx(0.5)
+        assert np.isnan(mass_in(np.zeros((10, 10)), mask))
 
     def test_as_many_pixels_are_strongest_as_asked_for_even_of_a_flat_map(self):
         masks = [strongest_pixels(np.zeros((9, 9)), 4, np.random.default_rng(seed)) for seed in (0, 0, 1)]

@@ -12,6 +12,7 @@ from auditor.artefacts.edits import insert
 from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.artefacts.masks import Masks
 from auditor.errors import OptionError
+from auditor.explain.attribution.likeness import correlations
 from auditor.explain.attribution.record import MethodRecord
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.optima.ascent import Recipe, ascend, evaluate
@@ -19,13 +20,11 @@ from auditor.explain.optima.objectives import (
     class_log_odds,
     class_logit,
     class_probability,
-    correlations,
     cut_pattern,
     draw_noise,
     feature_direction,
     feature_mean,
     find_features,
-    high_frequency_share,
     match_patterns,
     parse_feature,
     random_phases,
@@ -232,12 +231,6 @@ class TestPatterns:
         spectra = [np.abs(np.fft.fft2(each.values, axes=(0, 1))) for each in (pattern, other)]
         np.testing.assert_allclose(*spectra, atol=1e-6)
         assert abs(correlations(pattern.values[None], other.values[None])[0]) < 0.5
-
-    def test_the_share_of_high_frequencies_is_that_of_the_wave(self):
-        x = np.arange(32)
-        low, high = np.sin(2 * np.pi * 2 * x / 32), np.sin(2 * np.pi * 12 * x / 32)
-        images = np.stack([low, high, 3 * low + high])[:, None, :, None].repeat(32, axis=1).astype(np.float32)
-        np.testing.assert_allclose(high_frequency_share(images), [0, 1, 0.1], atol=1e-6)
 
 
 OPTIONS = {"steps": 80, "l2": 100.0, "total_variation": 0.0, "features": ("pixels:0", "pixels:0@3,4")}

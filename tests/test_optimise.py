@@ -8,15 +8,14 @@ import pytest
 from auditor.explain.optima.ascent import (
     Recipe,
     _cosine_slopes,
-    _total_variation_slopes,
     _Views,
     ascend,
     mean_cosines,
-    total_variation,
     warp_matrices,
 )
 from auditor.explain.optima.objectives import class_logit, draw_noise
 from auditor.explain.optima.parametrisation import colour_covariance, colour_map, fourier_map, parametrise
+from auditor.explain.texture import SMOOTH, total_variation, variation
 from tests.closed_form import LinearClassifier, QuadraticClassifier, linear, quadratic, random_images
 
 SHAPES = [(6, 7, 3), (8, 8, 1), (5, 4, 3)]
@@ -133,7 +132,7 @@ class TestPenalties:
     def test_the_slopes_of_total_variation_are_those_of_finite_differences(self, shape):
         images, step = random_images(2, shape), np.random.default_rng(2).normal(size=(2, *shape)).astype(np.float32)
         higher, lower = (total_variation(images + sign * np.float32(1e-3) * step) for sign in (1, -1))
-        found = np.einsum("nhwc,nhwc->n", _total_variation_slopes(images), step) / images[0].size
+        found = np.einsum("nhwc,nhwc->n", variation(images, SMOOTH)[1], step) / images[0].size
         np.testing.assert_allclose(found, (higher - lower) / 2e-3, rtol=0.02, atol=1e-3)
 
     def test_the_slopes_of_diversity_are_those_of_finite_differences(self):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from auditor.explain.attribution.likeness import rank_correlations
 from auditor.explain.attribution.methods import ATTRIBUTIONS
 from auditor.explain.attribution.question import ask
 from auditor.explain.trust.sanity import (
@@ -16,7 +17,6 @@ from auditor.explain.trust.sanity import (
     criteria_at_scale,
     gains,
     judge,
-    rank_correlations,
     read_map,
     similarities,
     spread_over_depth,

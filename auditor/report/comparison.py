@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from auditor.explain.attribution.likeness import correlations
 from auditor.explain.attribution.record import Exemplar
 from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
@@ -162,7 +163,7 @@ def _agreement(before: figures.Map | None, after: figures.Map | None) -> str:
     if np.isnan(before).any() or np.isnan(after).any():
         return "withheld"
     old, new = (values.sum(axis=-1, dtype=np.float64).ravel() for values in (before, after))
-    if old.std() == 0 or new.std() == 0:
+    (correlation,) = correlations(old[None], new[None])
+    if np.isnan(correlation):
         return "no correlation: a map is the same everywhere"
-    correlation = number(np.corrcoef(old, new)[0, 1], "correlation")
-    return f"correlation {correlation} over {old.size} pixels"
+    return f"correlation {number(correlation, 'correlation')} over {old.size} pixels"

@@ -24,7 +24,7 @@ from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.errors import AuditError, DataError, ModelError
 from auditor.measure.measurement import Note
 from auditor.subject.data.sample import Batch, Dataset
-from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes
+from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes, to_probability
 from auditor.subject.population import Population
 from auditor.verdict.observations import Checks, Evidence, Insertion, Removals
 
@@ -223,7 +223,9 @@ class _Trial:
                 images=_population(before, dataset),
                 shift=after.odds - before.odds,
                 predicted=after.predicted,
-                probability_change=self._kept(_probability(after.odds) - _probability(before.odds)),
+                probability_change=self._kept(
+                    (to_probability(after.odds) - to_probability(before.odds)).astype(np.float32)
+                ),
                 controls={str(n): v for (kind, n), v in shifts.items() if kind == "control" and n not in alike},
                 variants={str(n): v for (kind, n), v in shifts.items() if kind == "variant"},
                 doses={float(n): v for (kind, n), v in shifts.items() if kind == "dose"},
@@ -344,11 +346,6 @@ def _population(scored: _Scored, dataset: Dataset) -> Population:
         has = np.where(labelled[:, None], dataset.truth[scored.positions], has)
     groups = dataset.groups[scored.positions]
     return Population(scored.positions, scored.odds, scored.predicted, has, labelled, groups)
-
-
-def _probability(odds: Floats) -> Floats:
-    """The probability that log-odds stand for, of exclusive and of independent classes alike."""
-    return (0.5 * (1 + np.tanh(odds.astype(np.float64) / 2))).astype(np.float32)
 
 
 def _refuse_chance(classifier: Classifier, images: Floats, scores: Floats) -> None:

@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from skimage.filters import sobel
 
 from auditor.artefacts.edits import matched_placements
+from auditor.measure.arrays import Numbers
 from auditor.subject.data.sample import to_grey
 
 Floats = npt.NDArray[np.float32]
@@ -45,12 +46,9 @@ def score_region(saliency: Floats, mask: Bools, image: Floats, clean: Floats) ->
 
     References: Arras, Osman, Samek, "CLEVR-XAI" (2022) for relevance mass and rank.
     """
-    total = float(saliency.sum(dtype=np.float64))
-    if total <= 0 or not mask.any() or mask.all():
+    mass, size = mass_in(saliency, mask), int(mask.sum())
+    if np.isnan(mass) or mask.all():
         return dict.fromkeys(REGION_SCORES, float("nan"))
-    share = float(mask.mean())
-    mass = float(saliency[mask].sum(dtype=np.float64)) / total
-    size = int(mask.sum())
     ranks = rankdata(saliency, method="average").reshape(mask.shape)
     strongest = np.argsort(-saliency, axis=None, kind="stable")[:size]
     rank_sum = float(ranks[mask].sum())
@@ -59,8 +57,8 @@ def score_region(saliency: Floats, mask: Bools, image: Floats, clean: Floats) ->
     return {
         "relevance mass": mass,
         "relevance rank": float(mask.ravel()[strongest].mean()),
-        "lift": mass / share,
-        "excess lift": mass / share - _edge_lift(image, mask),
+        "lift": lift(saliency, mask),
+        "excess lift": lift(saliency, mask) - np.nan_to_num(lift(edge_map(image), mask), nan=1.0),  # no edges: even
         "pixel AUC": auc,
         "placement percentile": _placement_percentile(saliency, mask, clean),
     }
@@ -71,16 +69,16 @@ def edge_map(image: Floats) -> Floats:
     return sobel(to_grey(image)[..., 0] if image.shape[-1] == 3 else image[..., 0]).astype(np.float32)
 
 
-def lift(saliency: Floats, mask: Bools) -> float:
-    """How many times more of a map (h, w) lies in a region than an even one would put there; NaN of an empty map."""
-    total = float(saliency.sum(dtype=np.float64))
-    return float(saliency[mask].sum(dtype=np.float64)) / total / float(mask.mean()) if total > 0 else float("nan")
+def mass_in(heat: Numbers, mask: Bools) -> float:
+    """Share of a map (h, w), nowhere negative, that lies in a region; NaN where the map is empty, or the region is."""
+    total = float(heat.sum(dtype=np.float64))
+    return float(heat[mask].sum(dtype=np.float64)) / total if total > 0 and mask.any() else float("nan")
 
 
-def _edge_lift(image: Floats, mask: Bools) -> float:
-    edges = edge_map(image)
-    total = float(edges.sum())
-    return float(edges[mask].sum()) / total / float(mask.mean()) if total > 0 else 1.0
+def lift(heat: Numbers, mask: Bools) -> float:
+    """How many times more of a map (h, w) lies in a region than an even one would put there; NaN as `mass_in`."""
+    mass = mass_in(heat, mask)
+    return mass if np.isnan(mass) else mass / float(mask.mean())
 
 
 def _placement_percentile(saliency: Floats, mask: Bools, clean: Floats) -> float:

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
+from auditor.explain.attribution.likeness import correlations
 from auditor.explain.attribution.question import Question
 from auditor.explain.attribution.record import Agreement
 from auditor.measure.intervals import mean_interval
@@ -47,7 +48,7 @@ def compare_with_tf_explain(question: Question, groups: npt.NDArray[np.generic],
                 Agreement(name, "error", f"tf-explain failed: {type(fault).__name__}: {fault}"[:300], None, None)
             )
             continue
-        correlation = mean_interval(_correlations(ours, theirs), groups, level, unit="correlation", score=None)
+        correlation = mean_interval(correlations(ours, theirs), groups, level, unit="correlation", score=None)
         largest = float(np.abs(ours - theirs).max() / max(float(np.abs(ours).max()), 1e-30))
         found.append(Agreement(name, "ok", None, correlation, largest))
     return found
@@ -86,11 +87,3 @@ def _compare_grad_cam(question: Question, classifier: KerasClassifier) -> tuple[
     weights = question.first.feature_gradients[layer].mean(axis=(1, 2))
     ours = np.einsum("nhwk,nk->nhw", question.first.features[layer], weights)
     return np.maximum(ours, 0), np.maximum(theirs, 0)
-
-
-def _correlations(ours: Floats, theirs: Floats) -> npt.NDArray[np.float64]:
-    """Per image; NaN where a map is constant."""
-    a, b = (maps.reshape(len(maps), -1).astype(np.float64) for maps in (ours, theirs))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    norm = np.sqrt(np.square(a).sum(axis=1) * np.square(b).sum(axis=1))
-    return np.where(norm > 0, (a * b).sum(axis=1) / np.where(norm > 0, norm, 1), np.nan)

@@ -116,19 +116,6 @@ def energy(changes: Floats) -> Doubles:
     return np.square(changes.astype(np.float64)).sum(axis=-1)
 
 
-def high_frequency_share(values: Floats) -> Doubles:
-    """Share of the energy (n,) of changes at spatial frequencies above half of Nyquist's: 1/4 cycle per pixel, radial.
-
-    The mean over the frame is left out, so that the share does not depend on brightness.
-    """
-    spectrum = np.square(np.abs(np.fft.fft2(values.astype(np.float64), axes=(1, 2)))).sum(axis=-1)
-    spectrum[:, 0, 0] = 0
-    radius = np.hypot(np.fft.fftfreq(values.shape[1])[:, None], np.fft.fftfreq(values.shape[2])[None])
-    total = spectrum.sum(axis=(1, 2))
-    high = spectrum[:, radius > 0.25].sum(axis=1)
-    return np.divide(high, total, out=np.full(len(values), np.nan), where=total > 0)
-
-
 def _rms_of_moved(changes: Floats) -> Doubles:
     is_moved = moved(changes)
     counts = is_moved.sum(axis=(1, 2)) * changes.shape[-1]

@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from auditor.explain.texture import variation
 from auditor.subject.model.classifier import Explainable, Floats, Ints, Output
 
 Doubles = npt.NDArray[np.float64]
@@ -71,7 +72,10 @@ class Cost:
         if self.norm == "l-infinity":
             return np.abs(flat).max(axis=1, initial=0)
         total = self.l1 * np.abs(flat).sum(axis=1) + self.l2 / 2 * np.square(flat).sum(axis=1)
-        return total + self.variation * _variation(changes)[0] if self.variation else total
+        if not self.variation:
+            return total
+        lengths = variation(changes, _SMOOTH)[0] - np.float32(_SMOOTH)
+        return total + self.variation * lengths.reshape(len(changes), -1).sum(axis=1, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -249,7 +253,7 @@ def _step(cost: Cost, at: Floats, slopes: Floats, trade: Doubles, length: Double
         return np.clip(at + long * pull * np.sign(slopes), -pull, pull)
     uphill = cost.l2 * at - pull * slopes
     if cost.variation:
-        uphill = uphill + np.float32(cost.variation) * _variation(at)[1]
+        uphill = uphill + np.float32(cost.variation) * variation(at, _SMOOTH)[1]
     return _shrink(at - long * uphill, long * np.float32(cost.l1))
 
 
@@ -334,16 +338,6 @@ def _lengths(values: Floats) -> Doubles:
 
 def _shrink(values: Floats, threshold: Floats | np.float32) -> Floats:
     return np.sign(values) * np.maximum(np.abs(values) - threshold, 0)
-
-
-def _variation(changes: Floats) -> tuple[Doubles, Floats]:
-    """Total variation (n,) of changes, smoothed where it is small, and its derivative."""
-    down, right = np.diff(changes, axis=1, append=changes[:, -1:]), np.diff(changes, axis=2, append=changes[:, :, -1:])
-    length = np.sqrt(down**2 + right**2 + np.float32(_SMOOTH**2))
-    slopes = np.zeros_like(changes)
-    for axis, part in ((1, down / length), (2, right / length)):
-        slopes += np.roll(part, 1, axis=axis) - part
-    return (length - _SMOOTH).reshape(len(changes), -1).sum(axis=1, dtype=np.float64), slopes
 
 
 def _between(ends: tuple[float, float], progress: Doubles) -> Doubles:

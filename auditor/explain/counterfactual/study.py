@@ -14,7 +14,7 @@ from pydantic import Field
 
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import OptionError
-from auditor.explain.attribution.regions import LARGEST_SHARE
+from auditor.explain.attribution.regions import LARGEST_SHARE, mass_in
 from auditor.explain.counterfactual.adversarial import (
     IN_BLOCK,
     IN_PLACE,
@@ -24,7 +24,6 @@ from auditor.explain.counterfactual.adversarial import (
     blur_of,
     energy,
     find_traits,
-    high_frequency_share,
     least_block,
     moved,
 )
@@ -32,6 +31,7 @@ from auditor.explain.counterfactual.aims import NAME, Desk, Question
 from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.explain.counterfactual.search import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.explain.texture import high_frequency_share
 from auditor.measure.intervals import Groups, median_interval, missing, share_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.pictures import to_pixels
@@ -235,20 +235,14 @@ def _region_shares(
 ) -> tuple[dict[str, Doubles], dict[str, float]]:
     """For each artefact with a local region, the share of energy in it (n,), and how much of the frame it covers."""
     shares, areas = {}, {}
-    totals = energies.sum(axis=(1, 2))
     for name, artefact in artefacts.items():
         masks = [artefact.region(identity, frame) for identity in ids]
         known = [float(mask.mean()) for mask in masks if mask is not None and mask.any()]
         if not known or np.mean(known) > LARGEST_SHARE:
             continue
         areas[name] = float(np.mean(known))
-        inside = np.array(
-            [
-                np.nan if mask is None or not mask.any() else heat[mask].sum()
-                for heat, mask in zip(energies, masks, strict=True)
-            ]
-        )
-        shares[name] = np.divide(inside, totals, out=np.full(len(ids), np.nan), where=totals > 0)
+        pairs = zip(energies, masks, strict=True)
+        shares[name] = np.array([np.nan if mask is None else mass_in(heat, mask) for heat, mask in pairs])
     return shares, areas
 
 

@@ -9,16 +9,15 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from auditor.explain.attribution.methods import saliency
 from auditor.explain.attribution.question import Question, ask, explain, layers_read
 from auditor.explain.attribution.record import MapName
-from auditor.explain.attribution.regions import LARGEST_SHARE
+from auditor.explain.attribution.regions import LARGEST_SHARE, edge_map, lift, mass_in
 from auditor.explain.errors.maps import (
     Choice,
     Likeness,
     compare_maps,
-    edges,
     move_elsewhere,
-    share_in_region,
     speaking_for,
     strongest_pixels,
 )
@@ -118,7 +117,7 @@ def _explain(
     chosen: dict[Choice, Bools] = {}
     if fills:
         chosen[Choice(RANDOM)] = _strongest(inquiry, part, np.zeros(part.images.shape[:3]), count)
-        chosen[Choice(EDGES)] = _strongest(inquiry, part, np.stack([edges(image) for image in part.images]), count)
+        chosen[Choice(EDGES)] = _strongest(inquiry, part, np.stack([edge_map(image) for image in part.images]), count)
     keep = partial(inquiry.arrays.keep, of_data=True)
     kept: dict[int, dict[str, ContrastMaps]] = {int(row): {} for row in np.flatnonzero(shown)}
     every = ((name, one) for method in inquiry.attributions for name, one in explain(method, question).items())
@@ -178,16 +177,14 @@ def _regions(inquiry: Inquiry, number: int, part: Cases, carries: Bools) -> list
 
 
 def _measure_in_regions(found: ErrorMaps, name: MapName, maps: Floats, margin: Floats, regions: Regions) -> None:
-    responsible = speaking_for(margin)
+    responsible, strengths = speaking_for(margin), [saliency(one) for one in (margin, maps)]
     for number, masks in enumerate(regions):
         for row, mask in enumerate(masks):
             if mask is None:
                 found.shares[number, name].append((np.nan, np.nan))
                 continue
-            shares = share_in_region(margin[row], mask), share_in_region(maps[row], mask)
-            found.shares[number, name].append(shares)
-            lift = share_in_region(responsible[row][..., None], mask) / float(mask.mean())
-            found.lifts[number][row - len(masks)].append(lift)
+            found.shares[number, name].append((mass_in(strengths[0][row], mask), mass_in(strengths[1][row], mask)))
+            found.lifts[number][row - len(masks)].append(lift(responsible[row], mask))
 
 
 def _strongest(inquiry: Inquiry, part: Cases, values: npt.NDArray[np.floating], count: int) -> Bools:

@@ -12,13 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_matrix, diags
 from scipy.sparse.linalg import splu
-from scipy.stats import rankdata
-from skimage.filters import sobel
-from skimage.metrics import structural_similarity
 
+from auditor.explain.attribution.likeness import rank_correlations, structure
 from auditor.explain.attribution.methods import make_baseline, saliency
 from auditor.explain.attribution.record import MapName
-from auditor.subject.data.sample import to_grey
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -58,29 +55,20 @@ def compare_maps(first: Floats, second: Floats, share: float, random: np.random.
     values together, clipped to [-1, 1] and moved to [0, 1]: a map that is weaker everywhere stays weaker, and zero is
     the middle grey, for SSIM is made for tones and takes two changes of sign for none.
 
-    References: Adebayo et al., "Sanity checks for saliency maps" (2018); Wang et al. (2004) for SSIM.
+    References: Adebayo et al., "Sanity checks for saliency maps" (2018).
     """
     strengths = [saliency(one[None])[0] for one in (first, second)]
     signed = np.stack([one.sum(axis=-1, dtype=np.float64) for one in (first, second)])
     if any(float(np.ptp(one)) == 0 for one in strengths):
         return Likeness(float("nan"), float("nan"), float("nan"))
-    ranks = [rankdata(one, method="average") for one in strengths]
     absolute = np.abs(signed)
     scale = float(np.percentile(absolute, _CLIPPED)) or float(absolute.max())
-    side = min(7, *first.shape[:2])
     scaled = (np.clip(signed / max(scale, np.finfo(np.float64).tiny), -1, 1) + 1) / 2
-    ssim = structural_similarity(scaled[0], scaled[1], data_range=1.0, win_size=side - 1 + side % 2)
     count = max(1, round(share * strengths[0].size))
     tops = [strongest_pixels(one, count, random) for one in strengths]
     common = int((tops[0] & tops[1]).sum())
-    return Likeness(float(np.corrcoef(*ranks)[0, 1]), float(ssim), common / (2 * count - common))
-
-
-def share_in_region(values: Floats, mask: Bools) -> float:
-    """Share of a map's saliency that lies in a region (h, w); NaN where the map is zero or there is no region."""
-    heat = saliency(values[None])[0].astype(np.float64)
-    total = float(heat.sum())
-    return float(heat[mask].sum()) / total if total > 0 and mask.any() else float("nan")
+    (spearman,) = rank_correlations(strengths[0][None], strengths[1][None])
+    return Likeness(float(spearman), structure(scaled[0], scaled[1]), common / (2 * count - common))
 
 
 def speaking_for(maps: Floats) -> Floats:
@@ -103,11 +91,6 @@ def move_elsewhere(mask: Bools, random: np.random.Generator) -> Bools:
     """
     shifts = [int(random.integers(-(-side // 4), side - -(-side // 4) + 1)) for side in mask.shape]
     return np.roll(mask, shifts, axis=(0, 1))
-
-
-def edges(image: Floats) -> npt.NDArray[np.float64]:
-    """The edge filter (Sobel) of an image (h, w, c), (h, w): what knows nothing of the model."""
-    return np.asarray(sobel(to_grey(image)[..., 0] if image.shape[-1] == 3 else image[..., 0]))
 
 
 def replace_pixels(image: Floats, masks: Bools, fills: tuple[str, ...]) -> dict[str, Floats]:

@@ -17,6 +17,7 @@ from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
 from auditor.explain.optima.parametrisation import Parametrisation
+from auditor.explain.texture import SMOOTH, variation
 from auditor.measure.seeds import keyed_generator
 from auditor.subject.model.classifier import Explainable, Floats, Ints
 
@@ -145,12 +146,6 @@ def evaluate(classifier: Explainable, objective: Objective, images: Floats) -> n
     return objective.judge(seen.scores, seen.features).values
 
 
-def total_variation(images: Floats) -> npt.NDArray[np.float64]:
-    """Mean length (n,) of the gradient between neighbouring pixels of images (n, h, w, c)."""
-    _, _, length = _differences(images)
-    return length.mean(axis=(1, 2, 3), dtype=np.float64)
-
-
 def mean_cosines(images: Floats, groups: Ints) -> npt.NDArray[np.float64]:
     """Mean cosine (n,) of each image (n, h, w, c), less its mean, with the others of its group; 0 for one alone."""
     found = np.zeros(len(images))
@@ -254,27 +249,9 @@ def _penalty_slopes(images: Floats, recipe: Recipe, groups: Ints | None) -> Floa
     if recipe.l2:
         slopes = slopes + np.float32(2 * recipe.l2 / size) * (images - np.float32(0.5))
     if recipe.total_variation:
-        slopes = slopes + np.float32(recipe.total_variation / size) * _total_variation_slopes(images)
+        slopes = slopes + np.float32(recipe.total_variation / size) * variation(images, SMOOTH)[1]
     if recipe.diversity and groups is not None:
         slopes = slopes + np.float32(recipe.diversity) * _cosine_slopes(images, groups)
-    return slopes
-
-
-def _differences(images: Floats) -> tuple[Floats, Floats, Floats]:
-    """To the next pixel down and right, 0 at the edges, and their length, which is smooth at zero."""
-    down, right = np.zeros_like(images), np.zeros_like(images)
-    np.subtract(images[:, 1:], images[:, :-1], out=down[:, :-1])
-    np.subtract(images[:, :, 1:], images[:, :, :-1], out=right[:, :, :-1])
-    return down, right, np.sqrt(down * down + right * right + np.float32(1e-6))
-
-
-def _total_variation_slopes(images: Floats) -> Floats:
-    down, right, length = _differences(images)
-    down /= length
-    right /= length
-    slopes = -down - right
-    slopes[:, 1:] += down[:, :-1]
-    slopes[:, :, 1:] += right[:, :, :-1]
     return slopes
 
 

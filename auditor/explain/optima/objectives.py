@@ -18,12 +18,9 @@ from auditor.errors import OptionError
 from auditor.explain.optima.ascent import Judgement, Objective
 from auditor.explain.optima.parametrisation import Parametrisation
 from auditor.measure.seeds import keyed_generator
-from auditor.subject.model.classifier import Explainable, Floats, Ints, Output, log_odds
+from auditor.subject.model.classifier import Explainable, Floats, Ints, Output, log_odds, to_probability
 
 Array = npt.NDArray[np.float64]
-
-_FINEST = 0.25
-"""Cycles per pixel, half of what a grid can hold, above which a frequency counts as high."""
 
 
 @dataclass(frozen=True)
@@ -182,28 +179,6 @@ def draw_noise(
         for name in names
     ]
     return grey + np.float32(strength) * np.stack(drawn)
-
-
-def to_probability(odds: npt.NDArray[np.floating]) -> Array:
-    """Probability by log-odds."""
-    return np.asarray(1 / (1 + np.exp(-np.asarray(odds, np.float64))))
-
-
-def high_frequency_share(images: Floats) -> Array:
-    """Share (n,) of the variance of images (n, h, w, c) that lies above half of the finest frequency."""
-    height, width = images.shape[1:3]
-    power = np.square(np.abs(fft.fft2(images.astype(np.float64), axes=(1, 2)))).sum(axis=3)
-    length = np.hypot(fft.fftfreq(height)[:, None], fft.fftfreq(width)[None])
-    whole = power[:, length > 0].sum(axis=1)
-    return np.asarray(power[:, length > _FINEST].sum(axis=1) / np.maximum(whole, np.finfo(np.float64).tiny))
-
-
-def correlations(first: Floats, second: Floats) -> Array:
-    """Pearson correlation (n,) of the pixels of images (n, h, w, c), pair by pair; 0 where one has no contrast."""
-    a, b = (v.reshape(len(v), -1).astype(np.float64) for v in (first, second))
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.asarray((a * b).sum(axis=1) / np.maximum(lengths, 1e-12))
 
 
 @dataclass(frozen=True)

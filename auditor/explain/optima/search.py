@@ -10,22 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from auditor.explain.inquiry import Inquiry
-from auditor.explain.optima.ascent import Ascent, Objective, Recipe, ascend, total_variation
+from auditor.explain.optima.ascent import Ascent, Objective, Recipe, ascend
 from auditor.explain.optima.objectives import (
     class_log_odds,
     class_logit,
     class_probability,
     draw_noise,
-    high_frequency_share,
-    to_probability,
 )
 from auditor.explain.optima.parametrisation import Basis, Constraint, colour_covariance, parametrise
 from auditor.explain.optima.record import FeatureOptimum, Optimum, RealImage
+from auditor.explain.texture import high_frequency_share, total_variation
 from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.pictures import to_pixels
-from auditor.subject.model.classifier import Explainable, Floats, Ints, log_odds, predicted_classes
+from auditor.subject.model.classifier import Explainable, Floats, Ints, log_odds, predicted_classes, to_probability
 
 Array = npt.NDArray[np.float64]
 ClassObjective = Literal["logit", "log_odds", "probability"]
@@ -278,9 +277,13 @@ class RealLooks:
     """(n,)."""
 
     def ratios(self, images: Floats) -> tuple[Array, Array]:
-        """Total variation and high-frequency share (m,) of images, each as a ratio to the median real image."""
-        rough, fine = np.median(self.total_variation), np.median(self.high_frequency)
-        return total_variation(images) / max(rough, 1e-9), high_frequency_share(images) / max(fine, 1e-9)
+        """Total variation and high-frequency share (m,) of images, each as a ratio to the median real image.
+
+        The share of an image without contrast is undefined, NaN: it is left out, and so is the median of such alone.
+        """
+        known = self.high_frequency[np.isfinite(self.high_frequency)]
+        rough, fine = np.median(self.total_variation), np.median(known) if len(known) else np.nan
+        return total_variation(images) / max(rough, 1e-9), high_frequency_share(images) / np.maximum(fine, 1e-9)
 
 
 def look_at(images: Floats) -> RealLooks:

@@ -10,16 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from auditor.explain.attribution.likeness import correlations
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.optima.ascent import Ascent, Recipe, mean_cosines
 from auditor.explain.optima.match import find_direction, match_artefact, why_not
 from auditor.explain.optima.objectives import (
     Feature,
-    correlations,
     feature_mean,
     find_features,
-    high_frequency_share,
-    to_probability,
 )
 from auditor.explain.optima.parametrisation import Basis, Constraint
 from auditor.explain.optima.record import (
@@ -34,6 +32,7 @@ from auditor.explain.optima.record import (
     Snapshot,
 )
 from auditor.explain.optima.search import WITNESSES, Bench, ClassObjective, RealLooks, Start, Way, look_at, set_up
+from auditor.explain.texture import high_frequency_share
 from auditor.measure.intervals import (
     correlation_interval,
     mean_interval,
@@ -43,7 +42,7 @@ from auditor.measure.intervals import (
     within,
 )
 from auditor.measure.measurement import Measurement, Note
-from auditor.subject.model.classifier import Floats, Ints, predicted_classes
+from auditor.subject.model.classifier import Floats, Ints, predicted_classes, to_probability
 
 Array = npt.NDArray[np.float64]
 Weight = Annotated[float, Field(ge=0)]

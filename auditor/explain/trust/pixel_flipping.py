@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from auditor.explain.attribution.likeness import rank_correlations
 from auditor.explain.attribution.methods import make_baseline
 from auditor.explain.attribution.regions import edge_map
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.trust.randomisation import region_lifts
 from auditor.explain.trust.record import ReadingRecord
 from auditor.explain.trust.sample import Sample
-from auditor.explain.trust.sanity import Reading, Walk, cell_side, gains, rank_correlations, read_map, walk
+from auditor.explain.trust.sanity import Reading, Walk, cell_side, gains, read_map, walk
 from auditor.measure.intervals import correlation_interval, mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generator

@@ -12,9 +12,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
-from scipy.stats import rankdata
-from skimage.metrics import structural_similarity
 
+from auditor.explain.attribution.likeness import rank_correlations, structure
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.trust.record import Outcome, TrustCriterion
 from auditor.measure.measurement import Measurement
@@ -40,9 +39,6 @@ LEAST_GROUPS = 12
 
 MOST_EMPTY = 0.25
 """Share of maps that may be the same everywhere, or not finite, before a test says nothing."""
-
-_WINDOW = 7
-"""Side of the window of the structural similarity, in pixels."""
 
 READINGS: dict[Reading, str] = {
     "absolute": "the strength of each pixel, whatever its sign",
@@ -83,23 +79,8 @@ def read_map(maps: Floats, reading: Reading) -> Floats:
     return np.maximum(summed, 0) if reading == "positive" else summed
 
 
-def rank_correlations(first: Floats, second: Floats) -> Doubles:
-    """Spearman's correlation (n,) of maps (n, ...), pixel by pixel.
-
-    NaN where either is constant or not finite: what has no order has neither kept nor changed it.
-    """
-    ranks = [rankdata(maps.reshape(len(maps), -1), axis=1) for maps in (first, second)]
-    a, b = (part - part.mean(axis=1, keepdims=True) for part in ranks)
-    squares = np.square(a).sum(axis=1), np.square(b).sum(axis=1)
-    norm = np.sqrt(squares[0] * squares[1])
-    return np.where(norm > 0, (a * b).sum(axis=1) / np.where(norm > 0, norm, 1), np.nan)
-
-
 def similarities(first: Floats, second: Floats) -> dict[str, Doubles]:
-    """How alike attributions (n, h, w, c) are: Spearman of the signed and of the absolute maps, and their SSIM.
-
-    References: Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004).
-    """
+    """How alike attributions (n, h, w, c) are: Spearman of the signed and of the absolute maps, and their SSIM."""
     strengths = read_map(first, "absolute"), read_map(second, "absolute")
     return {
         "signed": rank_correlations(read_map(first, "signed"), read_map(second, "signed")),
@@ -209,13 +190,9 @@ def judge(criterion: TrustCriterion, measured: Measurement, empty: float = 0.0) 
 
 
 def _structure(first: Floats, second: Floats) -> float:
-    """SSIM of two maps, each over its own largest value; NaN where one is zero or a window does not fit."""
-    window = min(_WINDOW, *first.shape)
-    window -= 1 - window % 2
+    """Structural similarity of two maps, each over its own largest value; NaN where one is zero."""
     largest, other = float(first.max()), float(second.max())
-    if not (largest > 0 and other > 0) or window < 3:
-        return float("nan")
-    return float(structural_similarity(first / largest, second / other, win_size=window, data_range=1.0))
+    return structure(first / largest, second / other) if largest > 0 and other > 0 else float("nan")
 
 
 def _rank_cells(order: Floats, side: int, randoms: list[np.random.Generator]) -> tuple[Ints, int]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from auditor.explain.attribution.likeness import rank_correlations
 from auditor.explain.attribution.question import Attribution
 from auditor.explain.attribution.record import MapName
 from auditor.explain.inquiry import Inquiry, NotApplicableError
@@ -33,7 +34,6 @@ from auditor.explain.trust.sanity import (
     Reading,
     criteria_at_scale,
     judge,
-    rank_correlations,
     read_map,
     why_open,
 )

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -128,6 +129,11 @@ def log_odds(scores: Floats, output: Output) -> Floats:
     others[rows, winner] = without_winner.sum(axis=1)
     result = values - largest - np.log(np.maximum(others, np.finfo(np.float64).tiny))
     return result.astype(np.float32)
+
+
+def to_probability(odds: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """The probability that log-odds stand for, of exclusive and of independent classes alike."""
+    return np.asarray(expit(np.asarray(odds, np.float64)))
 
 
 def predicted_classes(scores: Floats, output: Output) -> Bools:
