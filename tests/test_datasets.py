@@ -140,7 +140,12 @@ class TestStreaming:
         assert [len(batch.ids) for batch in batches] == [3, 1]
         assert np.concatenate([batch.positions for batch in batches]).tolist() == rows
         assert [name for batch in batches for name in batch.ids] == [dataset.ids[row] for row in rows]
-        np.testing.assert_array_equal(dataset.images([29, 2, 17, 3]), all_images(dataset)[rows])
+
+    def test_images_come_in_the_order_asked_for_however_often(self, tmp_path: Path) -> None:
+        dataset = open_sample(save(tmp_path, images=noise(50, 8, 8)), limit=30)
+        rows = [29, 2, 17, 2, 3]
+        np.testing.assert_array_equal(dataset.images(rows), all_images(dataset)[rows])
+        np.testing.assert_array_equal(dataset.images(np.array(rows)), all_images(dataset)[rows])
 
     def test_no_rows_are_no_images(self, tmp_path: Path) -> None:
         dataset = open_sample(save(tmp_path, images=noise(3, 8, 8)))

@@ -23,6 +23,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from auditor.explain.attribution.record import MapName
 from auditor.report.comparison import render_comparison
 from auditor.report.exports.formats import export, write_csv
 from auditor.report.index_page import INDEX_PAGE, refresh_index
@@ -393,8 +394,9 @@ def main_figures(result: dict[str, Any]) -> dict[str, Any]:
         name = f"{finding['artefact']} → {finding['target']}"
         facts[name] = {key: finding[key] for key in ("verdict", "direction", "severity", "basis", "endpoint")}
         figures |= {f"{name}: {key}": measured for key, measured in finding["measurements"].items()}
+        figures |= {f"{name}: removal_drop.{key}": measured for key, measured in finding["drops"].items()}
     for scores in result["region_scores"]:
-        name = f"{scores['artefact']}, {scores['method']}"
+        name = f"{scores['artefact']}, {MapName(**scores['map'])}"
         figures |= {f"{name}: {key}": measured for key, measured in scores["scores"].items()}
     kept = {name: {key: measured[key] for key in ("value", "unit")} for name, measured in figures.items()}
     return {"facts": facts, "figures": {name: kept[name] for name in kept if kept[name]["value"] is not None}}

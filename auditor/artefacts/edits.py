@@ -17,6 +17,7 @@ from skimage.restoration import inpaint_biharmonic
 
 from auditor.artefacts.kinds import Overlay
 from auditor.measure.measurement import Note
+from auditor.measure.seeds import audit_generator
 from auditor.subject.data.sample import to_grey
 
 Floats = npt.NDArray[np.float32]
@@ -74,7 +75,7 @@ def make_controls(overlay: Overlay, given: dict[str, Overlay], seed: int) -> tup
     the box with the image's own mean colour, and what the user gave. Returns the edits by name, several where a
     control is the mean over draws, and a note on each that was left out because it equals the artefact.
     """
-    random = np.random.Generator(np.random.Philox(key=np.array([seed, 0xC0], dtype=np.uint64)))
+    random = audit_generator(seed, "controls")
     overlays = {
         "scrambled": [_scrambled(overlay, random) for _ in range(_SCRAMBLES)],
         "inverted tone": [_in_box(overlay, lambda part: part if part.ndim == 2 else 1 - part)],
@@ -97,7 +98,7 @@ def make_draws(overlay: Overlay, count: int, seed: int) -> list[Edit]:
 
     It is the artefact's ink scrambled in its box; where that equals the artefact (a uniform patch), a patch of noise.
     """
-    random = np.random.Generator(np.random.Philox(key=np.array([seed, 0xD0], dtype=np.uint64)))
+    random = audit_generator(seed, "innocent content")
     is_uniform = _is_alike(_scrambled(overlay, random), overlay)
     draw = _noise if is_uniform else _scrambled
     return [partial(insert, overlay=draw(overlay, random)) for _ in range(count)]

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.attribution.question import Method
 from auditor.measure.ledger import NewArrays, Rows
-from auditor.measure.seeds import keyed_generator
+from auditor.measure.seeds import seeded_order
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Bools, Explainable, Floats, Ints
 from auditor.subject.population import Population
@@ -47,8 +45,6 @@ class Inquiry:
     progress: Callable[[str, int, int], None]
     """Called with what is done, how much of it is, and of how much."""
 
-    def draw_lots(self, positions: Ints, purpose: str) -> Ints:
-        """Rows of the data set in a random order that depends on their ids alone."""
-        names = [self.dataset.ids[position] for position in positions]
-        lots = [keyed_generator(self.seed, purpose, name).random() for name in names]
-        return positions[np.argsort(lots, kind="stable")]
+    def ordered(self, positions: Ints, purpose: str) -> Ints:
+        """Rows of the data set in a seeded order, which depends on their ids alone."""
+        return positions[seeded_order(self.seed, purpose, [self.dataset.ids[position] for position in positions])]

@@ -23,6 +23,7 @@ from auditor.artefacts.edits import (
 from auditor.artefacts.kinds import Artefact, Overlay
 from auditor.errors import AuditError, DataError, ModelError
 from auditor.measure.measurement import Note
+from auditor.measure.seeds import audit_generator
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes, to_probability
 from auditor.subject.population import Population
@@ -120,7 +121,7 @@ class _Trial:
             self.edits |= {("control", name): edits for name, edits in controls.items()}
             self.edits |= {("variant", name): [edit] for name, edit in variants.items()}
             self.edits |= {("dose", dose): [edit] for dose, edit in doses.items()}
-        random = np.random.default_rng([self.seed, 2])
+        random = audit_generator(self.seed, "drawn images")
         self.drawn = np.zeros(len(self.carriers), bool)
         self.innocent: list[Edit] = []
         if isinstance(overlay, Overlay) and self.artefact.target is None:
@@ -290,8 +291,7 @@ def _check(
     Objects come from images that have just one class, one that is a target; each image gives its object once, to an
     image of another class. The regions of the artefacts are not pasted.
     """
-    random = np.random.default_rng([seed, 3])
-    order = random.permutation(len(images))
+    order = audit_generator(seed, "checks").permutation(len(images))
     again = order[:_CHECKED]
     single = images.has.sum(axis=1) == 1
     first = images.has.argmax(axis=1)
@@ -317,13 +317,12 @@ def _check(
     rise = np.empty(len(donors), np.float32)
     for start in range(0, len(donors), 64):
         part = slice(start, start + 64)
-        pasted = paste_middle(
-            _images_of(dataset, images, takers[part]), _images_of(dataset, images, donors[part]), keep_out
-        )
+        under, objects = (dataset.images(images.positions[rows]) for rows in (takers[part], donors[part]))
+        pasted = paste_middle(under, objects, keep_out)
         odds = log_odds(classifier.scores(pasted), classifier.output)
         at = np.arange(len(pasted))
         rise[part] = odds[at, first[donors[part]]] - images.scores[takers[part], first[donors[part]]]
-    once_more = log_odds(classifier.scores(_images_of(dataset, images, again.tolist())), classifier.output)
+    once_more = log_odds(classifier.scores(dataset.images(images.positions[again])), classifier.output)
     return Checks(
         no_op=np.abs(once_more - images.scores[again]).max(axis=1),
         no_op_groups=images.groups[again],
@@ -331,12 +330,6 @@ def _check(
         rise=rise,
         pasted_groups=images.groups[donors],
     )
-
-
-def _images_of(dataset: Dataset, images: Population, rows: list[int]) -> Floats:
-    """Some of the images in the order asked for; the data give them in their own."""
-    positions = images.positions[rows]
-    return dataset.images(positions.tolist())[np.argsort(np.argsort(positions, kind="stable"), kind="stable")]
 
 
 def _population(scored: _Scored, dataset: Dataset) -> Population:

@@ -17,7 +17,7 @@ from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
 from auditor.explain.attribution.question import Attribution, Contrast, Question
-from auditor.measure.seeds import keyed_generator
+from auditor.measure.seeds import keyed_generators
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -68,7 +68,7 @@ def smoothgrad(
     images = question.images
     shape = images.shape[1:]
     count, pixels = len(images), images[0].size if len(images) else 0
-    generators = [keyed_generator(question.seed, "smoothgrad", name) for name in question.ids]
+    generators = keyed_generators(question.seed, "smoothgrad", question.ids)
     total = np.zeros((len(question.aims), count, pixels), np.float64)
     squares = np.zeros_like(total)
     pairs = np.zeros(count, np.int64)

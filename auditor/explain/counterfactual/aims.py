@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from auditor.explain.counterfactual.record import NO_ERRORS
 from auditor.explain.counterfactual.search import Aim, away_from, towards
 from auditor.explain.inquiry import Inquiry
 from auditor.measure.measurement import Note
+from auditor.measure.seeds import keyed_generator, seeded_order
 from auditor.subject.model.classifier import Explainable, Floats, Ints, predicted_classes
 
 Bools = npt.NDArray[np.bool_]
@@ -58,8 +58,7 @@ class Desk:
         self.questions: list[Question] = []
         self.notes: list[Note] = []
         ids = [inquiry.dataset.ids[at] for at in inquiry.images.positions]
-        keys = [hashlib.sha256(f"{inquiry.seed}/{NAME}/{name}".encode()).digest() for name in ids]
-        self.order = np.array(sorted(range(len(ids)), key=keys.__getitem__), np.int64)
+        self.order = seeded_order(inquiry.seed, NAME, ids)
         """Rows of the population, in a seeded order that knows nothing of the order of the images."""
         self.frame = inquiry.classifier.image_shape
 
@@ -185,11 +184,7 @@ class Desk:
 
     def read(self, rows: Ints) -> Floats:
         """Images in the order of the rows."""
-        positions = self.inquiry.images.positions[rows]
-        order = np.argsort(positions)
-        images = np.empty((len(rows), *self.frame), np.float32)
-        images[order] = self.inquiry.dataset.images(positions.tolist())
-        return images
+        return self.inquiry.dataset.images(self.inquiry.images.positions[rows])
 
     def _random_classes(self, rows: Ints, aim: Aim, target: int | None) -> Ints:
         """For each row a class, drawn by seed and image, that it neither has nor is predicted nor aims at; -1: none."""
@@ -203,8 +198,7 @@ class Desk:
             free = np.flatnonzero(~taken)
             if len(free):
                 name = dataset.ids[population.positions[row]]
-                digest = hashlib.sha256(f"{self.inquiry.seed}/{NAME} control/{name}".encode()).digest()
-                drawn[at] = free[int.from_bytes(digest[:8], "little") % len(free)]
+                drawn[at] = keyed_generator(self.inquiry.seed, f"{NAME} control", name).choice(free)
         return drawn
 
 

@@ -24,7 +24,7 @@ from auditor.explain.errors.maps import (
 from auditor.explain.errors.mending import Cases, measure_margins, replace_strongest
 from auditor.explain.errors.record import ContrastExemplar, ContrastMaps
 from auditor.explain.inquiry import Inquiry
-from auditor.measure.seeds import keyed_generator
+from auditor.measure.seeds import keyed_generators, seeded_order
 from auditor.subject.data.pictures import to_pixels
 
 Floats = npt.NDArray[np.float32]
@@ -80,13 +80,13 @@ def explain_errors(
     share
         Of the frame: the strongest pixels.
     shown
-        Of so many errors, drawn by lot, pictures and maps are kept.
+        Of so many errors, a seeded choice, pictures and maps are kept.
     inserted
         The artefact that made these errors.
     """
     found = ErrorMaps()
-    lots = [keyed_generator(inquiry.seed, "contrastive exemplars", name).random() for name in errors.ids]
-    is_shown = np.isin(np.arange(len(errors)), np.argsort(lots, kind="stable")[:shown])
+    order = seeded_order(inquiry.seed, "contrastive exemplars", errors.ids)
+    is_shown = np.isin(np.arange(len(errors)), order[:shown])
     for start in range(0, len(errors), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(errors)))
         part = errors.rows(rows)
@@ -125,14 +125,14 @@ def _explain(
         assert attribution.contrast is not None
         foil, margin = attribution.contrast.foil, attribution.contrast.margin
         if classifier.output != "binary":  # of one logit the two maps are opposites
-            lots = _draw_lots(inquiry, part, f"strongest of both maps {name}")
-            pairs = zip(attribution.maps, foil, lots, strict=True)
-            found.likeness[name] += [compare_maps(first, second, share, lot) for first, second, lot in pairs]
+            randoms = _randoms(inquiry, part, f"strongest of both maps {name}")
+            pairs = zip(attribution.maps, foil, randoms, strict=True)
+            found.likeness[name] += [compare_maps(first, second, share, random) for first, second, random in pairs]
         _measure_in_regions(found, name, attribution.maps, margin, regions)
         if fills:
             strongest = _strongest(inquiry, part, speaking_for(margin), count)
-            lots = _draw_lots(inquiry, part, "elsewhere")
-            moved = np.stack([move_elsewhere(*one) for one in zip(strongest, lots, strict=True)])
+            randoms = _randoms(inquiry, part, "elsewhere")
+            moved = np.stack([move_elsewhere(*one) for one in zip(strongest, randoms, strict=True)])
             alone = _strongest(inquiry, part, speaking_for(attribution.maps), count)
             chosen |= {Choice(name): strongest, Choice(name, "elsewhere"): moved}
             chosen |= {Choice(name, "predicted class alone"): alone}
@@ -188,13 +188,13 @@ def _measure_in_regions(found: ErrorMaps, name: MapName, maps: Floats, margin: F
 
 
 def _strongest(inquiry: Inquiry, part: Cases, values: npt.NDArray[np.floating], count: int) -> Bools:
-    """The strongest pixels of values (n, h, w) as masks; ties are drawn by lot."""
-    lots = _draw_lots(inquiry, part, "pixels")
-    return np.stack([strongest_pixels(each, count, lot) for each, lot in zip(values, lots, strict=True)])
+    """The strongest pixels of values (n, h, w) as masks; ties in random order."""
+    randoms = _randoms(inquiry, part, "pixels")
+    return np.stack([strongest_pixels(each, count, random) for each, random in zip(values, randoms, strict=True)])
 
 
-def _draw_lots(inquiry: Inquiry, part: Cases, purpose: str) -> list[np.random.Generator]:
-    return [keyed_generator(inquiry.seed, f"contrastive {purpose}", name) for name in part.ids]
+def _randoms(inquiry: Inquiry, part: Cases, purpose: str) -> list[np.random.Generator]:
+    return keyed_generators(inquiry.seed, f"contrastive {purpose}", part.ids)
 
 
 def _key(image_id: str, inserted: str | None) -> str:

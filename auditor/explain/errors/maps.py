@@ -49,7 +49,7 @@ class Likeness:
 
 
 def compare_maps(first: Floats, second: Floats, share: float, random: np.random.Generator) -> Likeness:
-    """Compare two maps (h, w, c); the strongest pixels are this share of the frame, ties drawn by lot for each map.
+    """Compare two maps (h, w, c); the strongest pixels are this share of the frame, ties in random order for each map.
 
     For SSIM both maps are summed over channels and divided by one number, the 99.5th percentile of their absolute
     values together, clipped to [-1, 1] and moved to [0, 1]: a map that is weaker everywhere stays weaker, and zero is
@@ -77,7 +77,7 @@ def speaking_for(maps: Floats) -> Floats:
 
 
 def strongest_pixels(values: npt.NDArray[np.floating], count: int, random: np.random.Generator) -> Bools:
-    """The `count` largest of values (h, w) as a mask; ties, as of a map that is zero in places, are drawn by lot."""
+    """The `count` largest of values (h, w) as a mask; ties, as of a map that is zero in places, at random."""
     order = np.lexsort((random.random(values.size), -values.ravel()))
     mask = np.zeros(values.size, bool)
     mask[order[:count]] = True
@@ -85,7 +85,7 @@ def strongest_pixels(values: npt.NDArray[np.floating], count: int, random: np.ra
 
 
 def move_elsewhere(mask: Bools, random: np.random.Generator) -> Bools:
-    """A mask (h, w) in another place by lot, around the frame's borders, at least a quarter of either side away.
+    """A mask (h, w) in another random place, around the frame's borders, at least a quarter of either side away.
 
     It has as many pixels in the same shape, for what a fill does depends on both.
     """

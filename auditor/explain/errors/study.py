@@ -26,7 +26,7 @@ from auditor.explain.errors.record import (
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.measure.intervals import change_interval, mean_interval, median_interval, share_interval
 from auditor.measure.measurement import Measurement, Note
-from auditor.measure.seeds import keyed_generator
+from auditor.measure.seeds import seeded_order
 from auditor.subject.population import is_correct
 
 Floats = npt.NDArray[np.float32]
@@ -130,8 +130,7 @@ def _find_errors(inquiry: Inquiry) -> _Found:
 def _choose(inquiry: Inquiry, rows: Ints, most: int, purpose: str) -> Ints:
     """A seeded choice of rows, the same whatever their order, in the order of the population."""
     names = [inquiry.dataset.ids[position] for position in inquiry.images.positions[rows]]
-    lots = [keyed_generator(inquiry.seed, f"contrastive {purpose}", name).random() for name in names]
-    return np.sort(rows[np.argsort(lots, kind="stable")[:most]])
+    return np.sort(rows[seeded_order(inquiry.seed, f"contrastive {purpose}", names)[:most]])
 
 
 def _cases(inquiry: Inquiry, found: _Found, rows: Ints) -> Cases:

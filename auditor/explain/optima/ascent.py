@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from auditor.explain.optima.parametrisation import Parametrisation
 from auditor.explain.texture import SMOOTH, variation
-from auditor.measure.seeds import keyed_generator
+from auditor.measure.seeds import keyed_generator, keyed_generators
 from auditor.subject.model.classifier import Explainable, Floats, Ints
 
 _WARPS = 16
@@ -180,7 +180,7 @@ class _Views:
     """How each image is seen at each step: rolled, then turned and scaled; drawn for all steps beforehand."""
 
     def __init__(self, frame: tuple[int, ...], recipe: Recipe, names: list[str], seed: int) -> None:
-        generators = [keyed_generator(seed, "activation_maximisation views", name) for name in names]
+        generators = keyed_generators(seed, "activation_maximisation views", names)
         reach, steps = recipe.jitter, recipe.steps
         self._shifts = np.stack([each.integers(-reach, reach + 1, (steps, 2)) for each in generators], axis=1)
         self._warps: list[sparse.csr_array] = []

@@ -17,7 +17,7 @@ from scipy import fft
 from auditor.errors import OptionError
 from auditor.explain.optima.ascent import Judgement, Objective
 from auditor.explain.optima.parametrisation import Parametrisation
-from auditor.measure.seeds import keyed_generator
+from auditor.measure.seeds import keyed_generator, keyed_generators
 from auditor.subject.model.classifier import Explainable, Floats, Ints, Output, log_odds, to_probability
 
 Array = npt.NDArray[np.float64]
@@ -174,10 +174,8 @@ def draw_noise(
 ) -> Floats:
     """Parameters (n, ...) of grey images with noise in the parameters, each drawn by its own name."""
     grey = parametrisation.start_grey(1, shape)
-    drawn = [
-        keyed_generator(seed, "activation_maximisation start", name).standard_normal(grey.shape[1:], np.float32)
-        for name in names
-    ]
+    randoms = keyed_generators(seed, "activation_maximisation start", names)
+    drawn = [random.standard_normal(grey.shape[1:], np.float32) for random in randoms]
     return grey + np.float32(strength) * np.stack(drawn)
 
 

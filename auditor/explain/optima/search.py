@@ -242,13 +242,11 @@ class Bench:
         inquiry = self.inquiry
         population, classes = inquiry.images, inquiry.classifier.classes
         rows = [int(population.positions[place]) for place in at]
-        ordered = sorted(set(rows))
-        pictures = dict(zip(ordered, inquiry.dataset.images(ordered), strict=True))
-        found = []
+        pictures, found = inquiry.dataset.images(rows), []
         for number, (place, row, value) in enumerate(zip(at, rows, values, strict=True)):
             label = [classes[c] for c in np.flatnonzero(population.has[place])] if population.labelled[place] else []
             predicted = [classes[c] for c in np.flatnonzero(population.predicted[place])]
-            picture = self.keep(f"{key}, real {number}", pictures[row], of_data=True)
+            picture = self.keep(f"{key}, real {number}", pictures[number], of_data=True)
             identity = inquiry.dataset.ids[row]
             found.append(
                 RealImage(identity, ", ".join(label) or None, ", ".join(predicted) or "none", picture, float(value))
@@ -259,11 +257,11 @@ class Bench:
 def set_up(inquiry: Inquiry) -> Bench:
     """A seeded sample of the usable images, and their colours."""
     population = inquiry.images
-    chosen = inquiry.draw_lots(population.positions, "activation_maximisation sample")[:SAMPLE]
+    chosen = inquiry.ordered(population.positions, "activation_maximisation sample")[:SAMPLE]
     at = np.flatnonzero(np.isin(population.positions, chosen))
     at = at[np.argsort(population.positions[at], kind="stable")]
     positions = population.positions[at]
-    images = inquiry.dataset.images(positions.tolist())
+    images = inquiry.dataset.images(positions)
     return Bench(inquiry, positions, images, at, colour_covariance(images))
 
 

@@ -19,7 +19,7 @@ from auditor.explain.trust.sample import Sample
 from auditor.explain.trust.sanity import Reading, Walk, cell_side, gains, read_map, walk
 from auditor.measure.intervals import correlation_interval, mean_interval
 from auditor.measure.measurement import Measurement
-from auditor.measure.seeds import keyed_generator
+from auditor.measure.seeds import keyed_generators
 from auditor.subject.model.classifier import Floats
 
 Doubles = npt.NDArray[np.float64]
@@ -88,7 +88,7 @@ class Course:
 
     def _walk(self, order: Floats) -> dict[Fill, Walk]:
         count, sample = len(order), self._sample.first(len(order))
-        randoms = [keyed_generator(self._inquiry.seed, "ties", name) for name in sample.ids]
+        randoms = keyed_generators(self._inquiry.seed, "ties", sample.ids)
         classifier = self._inquiry.classifier
         return {
             name: walk(classifier, sample.images, sample.targets, order, fill[:count], side=self.side, randoms=randoms)
@@ -97,7 +97,7 @@ class Course:
 
     def _draw_maps(self, number: int) -> Floats:
         shape = self._sample.images.shape[1:3]
-        randoms = (keyed_generator(self._inquiry.seed, f"random order {number}", name) for name in self._sample.ids)
+        randoms = keyed_generators(self._inquiry.seed, f"random order {number}", self._sample.ids)
         return np.stack([random.random(shape, dtype=np.float32) for random in randoms])
 
 

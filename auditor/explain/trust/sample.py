@@ -50,7 +50,7 @@ class _Pool:
 def draw_sample(inquiry: Inquiry, count: int) -> Sample:
     """Up to `count` images: half with an artefact, each artefact in turn, as carriers and insertions in equal parts."""
     dataset, artefacts = inquiry.dataset, inquiry.artefacts
-    order = inquiry.draw_lots(inquiry.images.positions, "sample of maps")
+    order = inquiry.ordered(inquiry.images.positions, "sample of maps")
     carries = inquiry.carriers
     carried = np.any(carries, axis=0) if carries else np.zeros(len(dataset), bool)
     plain = _Pool(None, [int(row) for row in order if not carried[row]])
@@ -68,8 +68,7 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
         pools += [_Pool(number, mixed, frozenset(free)), plain]
     chosen = _take_turns(pools or [plain], dataset.groups, count)
     rows = [row for _, row in chosen]
-    place = {row: at for at, row in enumerate(sorted(rows))}
-    images = dataset.images(rows)[[place[row] for row in rows]] if rows else dataset.images([])
+    images = dataset.images(rows)
     masks: list[Bools | None] = []
     for at, (pool, row) in enumerate(chosen):
         if pool.artefact is None:

@@ -39,7 +39,7 @@ from auditor.explain.trust.sanity import (
 )
 from auditor.measure.intervals import correlation_interval, mean_interval, median_interval
 from auditor.measure.measurement import Measurement
-from auditor.measure.seeds import keyed_generator
+from auditor.measure.seeds import keyed_generators
 from auditor.measure.words import say
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.model.classifier import Floats, Ints
@@ -327,14 +327,14 @@ def _other_classes(inquiry: Inquiry, sample: Sample) -> tuple[Ints, str | None]:
     count = len(inquiry.classifier.classes)
     if inquiry.classifier.output == "binary" or count < 2:
         return sample.targets, "there is no other class: two share one logit"
-    steps = [keyed_generator(inquiry.seed, "other class", name).integers(1, count) for name in sample.ids]
+    steps = [random.integers(1, count) for random in keyed_generators(inquiry.seed, "other class", sample.ids)]
     return (sample.targets + np.array(steps)) % count, None
 
 
 def _draw_noise(inquiry: Inquiry, sample: Sample) -> Floats:
     shape = sample.images.shape[1:]
-    drawn = (keyed_generator(inquiry.seed, "small noise", name) for name in sample.ids)
-    return np.stack([random.standard_normal(shape, dtype=np.float32) for random in drawn])
+    randoms = keyed_generators(inquiry.seed, "small noise", sample.ids)
+    return np.stack([random.standard_normal(shape, dtype=np.float32) for random in randoms])
 
 
 def _keep_map(panel: Panel, key: str, values: Floats) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -139,10 +139,13 @@ class Dataset:
         if kept:
             yield self._batch(kept)
 
-    def images(self, positions: Sequence[int]) -> Floats:
-        """A few images of the sample by row, all at once, in ascending order of the rows."""
-        parts = [batch.images for batch in self.batches(64, sorted(positions))]
-        return np.concatenate(parts) if parts else np.empty((0, *self._shape), np.float32)
+    def images(self, positions: Iterable[int]) -> Floats:
+        """A few images of the sample by row, all at once, in the order asked for; what cannot be read is left out."""
+        rows, found = [int(row) for row in positions], dict[int, Floats]()
+        for batch in self.batches(64, sorted(set(rows))):
+            found |= dict(zip(batch.positions.tolist(), batch.images, strict=True))
+        kept = [found[row] for row in rows if row in found]
+        return np.stack(kept) if kept else np.empty((0, *self._shape), np.float32)
 
     def sha256(self) -> str:
         """Of the source's file, else of the sampled pixels as the model gets them, and their labels."""
