@@ -24,7 +24,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from auditor.artefacts.edits import insert
 from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.auditing.opening import open_subject
 from auditor.config.file import read_config
@@ -86,7 +85,7 @@ def main() -> None:
         classifier, dataset, mask = (
             subject.classifier.sized(IMAGES),
             subject.dataset,
-            subject.artefacts[0].appearance.mask,
+            subject.artefacts[0].appearance.fixed_region,
         )
         images, bare = dataset.images(range(len(dataset))), make_bare(ROOT / "examples" / folder)
         target = classifier.classes.index("Coat")
@@ -102,7 +101,7 @@ def main() -> None:
         }
         bare(images[:IMAGES])
         if folder == "planted":
-            marked = insert(images[others], subject.artefacts[0].appearance)
+            marked = subject.artefacts[0].appearance.insert(images[others])
             survival = find_traits(classifier, images[others], marked, towards(np.full(len(others), target))).survival
             low, median, high = np.percentile(survival, [10, 50, 90])
             print(f"inserted watermark: {median:.2f} ({low:.2f} to {high:.2f}) survives; threshold {SURVIVES}")

@@ -204,10 +204,10 @@ def test_a_mask_is_found_by_the_id_of_its_image_with_or_without_its_suffix(name:
         file = folder.folder / f"{stem}.png"
         file.parent.mkdir(parents=True)
         Image.new("L", (8, 8), 255).save(file)
-        mask = folder.mask(name, (8, 8, 1))
+        mask = folder.region(name, (8, 8, 1))
         assert mask is not None
         assert mask.all()
-        assert folder.mask("other", (8, 8, 1)) is None
+        assert folder.region("other", (8, 8, 1)) is None
 
 
 def test_an_artefact_over_the_whole_frame_has_no_region_and_the_audit_says_so(world: World, command: Command) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.artefacts.kinds import Artefact
+from auditor.artefacts.overlay import Overlay
 from auditor.errors import OptionError
 from auditor.explain.counterfactual.adversarial import find_traits, moved
 from auditor.explain.counterfactual.record import NO_ERRORS

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from auditor.artefacts.edits import insert
-from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.artefacts.kinds import Artefact
+from auditor.artefacts.overlay import Overlay
 from auditor.explain.attribution.methods import ATTRIBUTIONS, gradient, integrated_gradients, saliency, smoothgrad
 from auditor.explain.attribution.question import Method, ask
 from auditor.explain.attribution.record import MapName
 from auditor.explain.attribution.regions import mass_in
 from auditor.explain.errors.contrast import EDGES, RANDOM
-from auditor.explain.errors.maps import compare_maps, move_elsewhere, replace_pixels, strongest_pixels
+from auditor.explain.errors.maps import compare_maps, move_elsewhere, strongest_pixels
 from auditor.explain.errors.mending import Cases, try_artefact
 from auditor.explain.errors.record import ContrastIntervention, ErrorsRecord
 from auditor.explain.errors.study import study_errors
@@ -183,20 +183,6 @@ class TestComparison:
         np.testing.assert_array_equal(masks[0], masks[1])
         assert (masks[0] != masks[2]).any()
 
-    def test_replacing_touches_masked_pixels_only(self):
-        image = random_images(1, (9, 9, 3))[0]
-        masks = np.random.default_rng(0).random((2, 9, 9)) < 0.2
-        for edited in replace_pixels(image, masks, ("mean", "blur", "inpaint")).values():
-            for mask, one in zip(masks, edited, strict=True):
-                np.testing.assert_array_equal(one[~mask], image[~mask])
-                assert (one[mask] != image[mask]).any()
-
-    def test_inpainting_continues_a_ramp_exactly(self):
-        ramp = np.broadcast_to(np.linspace(0, 1, 9, dtype=np.float32)[None, :, None], (9, 9, 1)).copy()
-        mask = np.zeros((1, 9, 9), bool)
-        mask[0, 3:6, 2:7] = True
-        np.testing.assert_allclose(replace_pixels(ramp, mask, ("inpaint",))["inpaint"][0], ramp, atol=1e-6)
-
 
 SIDE, COUNT = 12, 36
 CORNER = (slice(9, 12), slice(9, 12))
@@ -222,7 +208,7 @@ def make_inquiry(*, stamped: int = 12, labels: bool = True, classifier: LinearCl
     alpha = np.zeros((SIDE, SIDE), np.float32)
     alpha[CORNER] = 0.9
     overlay = Overlay(alpha, np.ones((SIDE, SIDE, 1), np.float32))
-    images[:stamped] = insert(images[:stamped], overlay)
+    images[:stamped] = overlay.insert(images[:stamped])
     dataset = memory_dataset(classifier, images, truth if labels else None)
     scores = classifier.scores(images)
     predicted = predicted_classes(scores, "softmax")
@@ -518,7 +504,7 @@ class TestSection:
         ]
         record = replace(record, mending=entries, fills=list(by_fill))
         view = view_errors(replace(result, errors=record), make_arrays())
-        assert "which is what two of the fills put there (mean and blur)" in view["helped"]
+        assert "which is close to what two of the fills put there (mean and blur)" in view["helped"]
         assert view["by_inpaint"]
         assert all(len(row) == 7 for _, row in view["mending"])
 

@@ -7,18 +7,11 @@ import itertools
 import numpy as np
 import pytest
 
-from auditor.artefacts.edits import (
-    FILLS,
-    insert,
-    make_controls,
-    make_doses,
-    make_variants,
-    matched_placements,
-    remove,
-    shift_mask,
-    uncomposite,
-)
-from auditor.artefacts.kinds import ARTEFACT_KINDS, Overlay
+from auditor.artefacts.edits import matched_placements, remove, shift_mask
+from auditor.artefacts.fills import FILLS
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.artefacts.masks import Masks
+from auditor.artefacts.overlay import Overlay
 from auditor.errors import OptionError
 from tests.closed_form import random_images
 
@@ -56,9 +49,9 @@ class TestInsertion:
     def test_touches_only_pixels_of_the_region(self, kind):
         overlay = ARTEFACT_KINDS[kind](FRAME, **KINDS[kind])
         images = random_images(3, FRAME)
-        edited = insert(images, overlay)
-        np.testing.assert_array_equal(edited[:, ~overlay.mask], images[:, ~overlay.mask])
-        assert (edited[:, overlay.mask] != images[:, overlay.mask]).any()
+        edited = overlay.insert(images)
+        np.testing.assert_array_equal(edited[:, ~overlay.fixed_region], images[:, ~overlay.fixed_region])
+        assert (edited[:, overlay.fixed_region] != images[:, overlay.fixed_region]).any()
         assert edited.dtype == np.float32
         assert edited.min() >= 0
         assert edited.max() <= 1
@@ -66,16 +59,16 @@ class TestInsertion:
     def test_composites_by_the_formula(self):
         overlay, images = patch(), random_images(2, FRAME)
         alpha = overlay.alpha[..., None]
-        np.testing.assert_allclose(insert(images, overlay), (1 - alpha) * images + alpha * overlay.ink, atol=1e-7)
+        np.testing.assert_allclose(overlay.insert(images), (1 - alpha) * images + alpha * overlay.ink, atol=1e-7)
 
     def test_at_full_opacity_shows_the_ink_alone(self):
         overlay = square()
-        edited = insert(random_images(2, FRAME), overlay)
-        np.testing.assert_array_equal(edited[:, overlay.mask], 0)
+        edited = overlay.insert(random_images(2, FRAME))
+        np.testing.assert_array_equal(edited[:, overlay.fixed_region], 0)
 
     @pytest.mark.parametrize("dose", [0.05, 0.5, 1.0])
     def test_a_dose_has_that_opacity(self, dose):
-        edit = make_doses(patch())[dose]
+        edit = patch().doses()[dose]
         white = edit(np.ones((1, *FRAME), np.float32))
         black = edit(np.zeros((1, *FRAME), np.float32))
         assert 1 - (white - black).min() == pytest.approx(dose, abs=1e-6)
@@ -84,30 +77,16 @@ class TestInsertion:
 class TestRemoval:
     def test_un_compositing_undoes_insertion_exactly(self):
         overlay, images = patch(0.8), random_images(3, FRAME)
-        np.testing.assert_allclose(uncomposite(insert(images, overlay), overlay), images, atol=2e-6)
+        np.testing.assert_allclose(overlay.remove(overlay.insert(images)), images, atol=2e-6)
 
     def test_un_compositing_touches_only_the_region(self):
         overlay, images = patch(), random_images(3, FRAME)
-        np.testing.assert_array_equal(uncomposite(images, overlay)[:, ~overlay.mask], images[:, ~overlay.mask])
-
-    @pytest.mark.parametrize("name", FILLS)
-    def test_a_fill_touches_only_the_region(self, name):
-        image, mask = random_images(1, FRAME)[0], patch().mask
-        filled = FILLS[name](image, mask)
-        np.testing.assert_array_equal(filled[~mask], image[~mask])
-        assert filled.min() >= 0
-        assert filled.max() <= 1
-
-    @pytest.mark.parametrize("name", FILLS)
-    def test_a_fill_restores_a_constant_image_and_never_looks_at_the_region(self, name):
-        image, mask = np.full(FRAME, 0.3, np.float32), patch().mask
-        marked = image.copy()
-        marked[mask] = 1
-        np.testing.assert_allclose(FILLS[name](marked, mask), image, atol=1e-5)
+        outside = ~overlay.fixed_region
+        np.testing.assert_array_equal(overlay.remove(images)[:, outside], images[:, outside])
 
     def test_the_placebo_touches_only_one_shifted_region(self):
-        image, mask = random_images(1, FRAME)[0], patch().mask
-        for removal in remove(image, mask, ("mean", "blur"), None).values():
+        image, mask = random_images(1, FRAME)[0], patch().fixed_region
+        for removal in remove(image, mask, ("mean", "blur"), Masks()).values():
             assert removal.placebo is not None
             touched = (removal.placebo != image).any(axis=2)
             assert not (touched & mask).any()
@@ -115,19 +94,51 @@ class TestRemoval:
 
     def test_an_opaque_artefact_is_never_un_composited(self):
         overlay = square()
-        assert set(remove(random_images(1, FRAME)[0], overlay.mask, ("mean",), overlay)) == {"mean"}
-        assert set(remove(random_images(1, FRAME)[0], patch().mask, ("mean",), patch())) == {"exact", "mean"}
+        assert set(remove(random_images(1, FRAME)[0], overlay.fixed_region, ("mean",), overlay)) == {"mean"}
+        assert set(remove(random_images(1, FRAME)[0], patch().fixed_region, ("mean",), patch())) == {"exact", "mean"}
 
     def test_a_region_that_fits_nowhere_else_has_no_placebo(self):
         overlay = patch(corner=(1, 1), size=(14, 18))
-        assert all(
-            r.placebo is None for r in remove(random_images(1, FRAME)[0], overlay.mask, ("mean",), None).values()
-        )
+        removals = remove(random_images(1, FRAME)[0], overlay.fixed_region, ("mean",), Masks())
+        assert [removal.placebo for removal in removals.values()] == [None]
+
+
+PIXELS = {"a region": patch().fixed_region, "scattered": np.random.default_rng(1).random(FRAME[:2]) < 0.2}
+
+
+@pytest.mark.parametrize("mask", PIXELS.values(), ids=PIXELS)
+class TestFills:
+    @pytest.mark.parametrize("name", FILLS)
+    def test_touch_only_the_pixels_that_they_fill(self, name, mask):
+        image = random_images(1, FRAME)[0]
+        filled = FILLS[name](image, mask)
+        np.testing.assert_array_equal(filled[~mask], image[~mask])
+        assert (filled[mask] != image[mask]).any()
+        assert filled.min() >= 0
+        assert filled.max() <= 1
+
+    @pytest.mark.parametrize("name", FILLS)
+    def test_never_look_at_what_they_replace(self, name, mask):
+        first, second = random_images(2, FRAME)
+        second[~mask] = first[~mask]
+        np.testing.assert_allclose(FILLS[name](first, mask), FILLS[name](second, mask), atol=1e-6)
+
+    @pytest.mark.parametrize("name", FILLS)
+    def test_restore_an_image_of_one_colour(self, name, mask):
+        image = np.full(FRAME, 0.3, np.float32)
+        np.testing.assert_allclose(FILLS[name](np.where(mask[..., None], 1, image), mask), image, atol=1e-5)
+
+    def test_inpainting_continues_a_ramp_that_surrounds_the_pixels(self, mask):
+        inner = np.zeros_like(mask)
+        inner[2:-2, 2:-2] = mask[2:-2, 2:-2]
+        ramp = np.broadcast_to(np.linspace(0.2, 0.8, FRAME[1], dtype=np.float32)[None, :, None], FRAME)
+        filled = FILLS["inpaint"](np.where(inner[..., None], np.float32(0), ramp), inner)
+        np.testing.assert_allclose(filled, ramp, atol=1e-5)
 
 
 class TestPlacements:
     def test_stay_in_the_frame_and_clear_of_the_region(self):
-        mask = patch().mask
+        mask = patch().fixed_region
         for shift in matched_placements(random_images(1, FRAME)[0], mask, 50):
             moved = shift_mask(mask, shift)
             rows, columns = np.nonzero(mask)
@@ -149,18 +160,18 @@ class TestPlacements:
 class TestControls:
     def test_scrambled_ink_is_the_same_ink_elsewhere_in_the_box(self):
         overlay = patch()
-        controls, notes = make_controls(overlay, {}, seed=0)
+        controls, notes = overlay.controls({}, seed=0)
         assert notes == []
         black = np.zeros((1, *FRAME), np.float32)
         assert len(controls["scrambled"]) == 3
         for draw in controls["scrambled"]:
             scrambled = draw(black)[0]
-            np.testing.assert_allclose(np.sort(scrambled, axis=None), np.sort(insert(black, overlay)[0], axis=None))
-            assert not np.allclose(scrambled, insert(black, overlay)[0])
+            np.testing.assert_allclose(np.sort(scrambled, axis=None), np.sort(overlay.insert(black)[0], axis=None))
+            assert not np.allclose(scrambled, overlay.insert(black)[0])
 
     def test_a_flat_patch_has_the_mean_opacity_and_the_mean_ink(self):
         overlay = patch()
-        (flat,) = make_controls(overlay, {}, seed=0)[0]["flat patch"]
+        (flat,) = overlay.controls({}, seed=0)[0]["flat patch"]
         black, white = np.zeros((1, *FRAME), np.float32), np.ones((1, *FRAME), np.float32)
         left, top, right, bottom = overlay.box
         np.testing.assert_allclose(
@@ -168,40 +179,40 @@ class TestControls:
             overlay.alpha[top:bottom, left:right].mean(),
             rtol=1e-5,
         )
-        np.testing.assert_allclose(flat(black).sum(), insert(black, overlay).sum(), rtol=1e-4)
+        np.testing.assert_allclose(flat(black).sum(), overlay.insert(black).sum(), rtol=1e-4)
 
     def test_a_control_that_equals_the_artefact_is_left_out_and_said(self):
-        controls, notes = make_controls(square(), {}, seed=0)
+        controls, notes = square().controls({}, seed=0)
         assert set(controls) == {"veil", "inverted tone"}
         assert len(notes) == 2
         assert all("equals the artefact" in note.text for note in notes)
 
     def test_the_users_own_control_is_among_them(self):
         given = patch(seed=5)
-        controls, _ = make_controls(patch(), {"latin": given}, seed=0)
+        controls, _ = patch().controls({"latin": given}, seed=0)
         images = random_images(2, FRAME)
         (latin,) = controls["latin"]
-        np.testing.assert_array_equal(latin(images), insert(images, given))
+        np.testing.assert_array_equal(latin(images), given.insert(images))
 
     def test_inverted_tone_turns_black_ink_white(self):
-        (inverted,) = make_controls(square(), {}, seed=0)[0]["inverted tone"]
+        (inverted,) = square().controls({}, seed=0)[0]["inverted tone"]
         images = random_images(1, FRAME)
-        inside = square().mask
-        np.testing.assert_allclose((inverted(images) + insert(images, square()))[:, inside], 1, atol=1e-6)
+        inside = square().fixed_region
+        np.testing.assert_allclose((inverted(images) + square().insert(images))[:, inside], 1, atol=1e-6)
 
     def test_all_stay_in_the_box_of_the_artefact_and_depend_on_their_own_image_only(self):
         overlay, images = patch(), random_images(4, FRAME)
         left, top, right, bottom = overlay.box
         outside = np.ones(FRAME[:2], bool)
         outside[top:bottom, left:right] = False
-        for edit in itertools.chain.from_iterable(make_controls(overlay, {}, seed=0)[0].values()):
+        for edit in itertools.chain.from_iterable(overlay.controls({}, seed=0)[0].values()):
             edited = edit(images)
             np.testing.assert_array_equal(edited[:, outside], images[:, outside])
             np.testing.assert_allclose(edit(images[2:3])[0], edited[2], atol=1e-6)  # a veil takes the mean of its image
 
     def test_are_fixed_by_the_seed(self):
         images = random_images(1, FRAME)
-        first, again, other = (make_controls(patch(), {}, seed)[0]["scrambled"][0](images) for seed in (0, 0, 1))
+        first, again, other = (patch().controls({}, seed)[0]["scrambled"][0](images) for seed in (0, 0, 1))
         np.testing.assert_array_equal(first, again)
         assert not np.array_equal(first, other)
 
@@ -211,21 +222,21 @@ class TestVariants:
         overlay = patch()
         black = np.zeros((1, *FRAME), np.float32)
         left, top, right, bottom = overlay.box
-        mirrored = make_variants(overlay, {})["mirrored"](black)[0, top:bottom, left:right]
-        np.testing.assert_array_equal(mirrored[:, ::-1], insert(black, overlay)[0, top:bottom, left:right])
+        mirrored = overlay.variants({})["mirrored"](black)[0, top:bottom, left:right]
+        np.testing.assert_array_equal(mirrored[:, ::-1], overlay.insert(black)[0, top:bottom, left:right])
 
     def test_the_moved_artefact_is_the_same_elsewhere(self):
         overlay = patch()
         black = np.zeros((1, *FRAME), np.float32)
-        moved = make_variants(overlay, {})["moved"](black)
-        np.testing.assert_allclose(moved.sum(), insert(black, overlay).sum(), rtol=1e-6)
-        assert not (moved[0, ..., 0].astype(bool) & overlay.mask).any()
+        moved = overlay.variants({})["moved"](black)
+        np.testing.assert_allclose(moved.sum(), overlay.insert(black).sum(), rtol=1e-6)
+        assert not (moved[0, ..., 0].astype(bool) & overlay.fixed_region).any()
 
     def test_a_central_artefact_has_no_other_place(self):
-        assert "moved" not in make_variants(patch(corner=(6, 7)), {})
+        assert "moved" not in patch(corner=(6, 7)).variants({})
 
     def test_a_symmetric_artefact_has_no_mirror_image(self):
-        assert set(make_variants(square(), {})) == {"half opacity", "moved"}
+        assert set(square().variants({})) == {"half opacity", "moved"}
 
 
 class TestText:

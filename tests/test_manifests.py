@@ -365,14 +365,16 @@ class TestMasks:
     @pytest.mark.parametrize("fit", ["resize", "crop"])
     def test_a_larger_mask_covers_all_that_its_region_reaches(self, fit: Any, tmp_path: Path) -> None:
         file = self.square(tmp_path, 80, (20, 20, 60, 60))
-        mask = Masks(files={"a": file}, fit=fit).mask("a", (8, 8, 1))
+        mask = Masks(files={"a": file}, fit=fit).region("a", (8, 8, 1))
         assert mask is not None
         assert mask[2:6, 2:6].all()
         assert mask.sum() <= 36
-        assert Masks(files={"a": file}, fit=fit).mask("b", (8, 8, 1)) is None
+        assert Masks(files={"a": file}, fit=fit).region("b", (8, 8, 1)) is None
 
     def test_a_hair_is_not_lost(self, tmp_path: Path) -> None:
-        mask = Masks(files={"a": self.square(tmp_path, 80, (35, 0, 36, 80))}, fit="resize").mask("a", (8, 8, 1))
+        mask = Masks(files={"a": self.square(tmp_path, 80, (35, 0, 36, 80))}, fit="resize").region(
+            "a", (8, 8, 1), np.random.default_rng(0)
+        )
         assert mask is not None
         assert mask[:, 3].all()
 
@@ -383,9 +385,9 @@ class TestMasks:
         Image.new("L", (8, 8), 255).save(tmp_path / "pictures" / "a.png")
         Image.new("L", (8, 8), 255).save(tmp_path / "a.png")
         masks = Masks(tmp_path / "masks")
-        assert masks.mask(name, (8, 8, 1)) is None
+        assert masks.region(name, (8, 8, 1)) is None
         (tmp_path / "pictures" / "a.png").rename(tmp_path / "masks/pictures/a.png")
-        assert (masks.mask(name, (8, 8, 1)) is None) == name.startswith("../../")
+        assert (masks.region(name, (8, 8, 1)) is None) == name.startswith("../../")
 
     def test_the_names_of_the_data_count_only_where_there_is_no_folder(self, tmp_path: Path) -> None:
         file = self.square(tmp_path, 8, (0, 0, 4, 4))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from auditor.artefacts.edits import insert
-from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.masks import Masks
+from auditor.artefacts.overlay import Overlay
 from auditor.errors import OptionError
 from auditor.explain.attribution.likeness import correlations
 from auditor.explain.attribution.record import MethodRecord
@@ -413,7 +413,7 @@ class TestStudy:
         assert (channel.kind, neuron.kind) == ("channel", "neuron")
         for feature in record.features:
             assert feature.reached.value > feature.usual.value
-        shift = insert(inquiry.dataset.images([0]), inquiry.artefacts[0].appearance) - inquiry.dataset.images([0])
+        shift = inquiry.artefacts[0].appearance.insert(inquiry.dataset.images([0])) - inquiry.dataset.images([0])
         assert direction.with_artefact.value > direction.usual.value
         assert shift.any()
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from auditor.artefacts.edits import insert, uncomposite
-from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.artefacts.kinds import Artefact
+from auditor.artefacts.overlay import Overlay
 from auditor.errors import ModelError
 from auditor.verdict.findings import judge
 from auditor.verdict.observations import Evidence
@@ -67,7 +67,7 @@ def test_the_insertion_lift_is_the_mean_shift_of_images_without_the_class(overla
 
 def test_the_fall_by_exact_removal_is_exact(overlay):
     classifier, clean = linear(shape=SHAPE), random_images(15, SHAPE)
-    carried = insert(clean, overlay)
+    carried = overlay.insert(clean)
     _, evidence = observe(classifier, carried, overlay, np.ones(15, bool))
     assert evidence.insertion is None
     expected = classifier.scores(carried) - classifier.scores(clean)
@@ -120,9 +120,9 @@ def test_unlabelled_images_count_as_what_they_are_predicted(overlay):
 
 def test_the_placebo_of_exact_removal_makes_the_same_edit_elsewhere(overlay):
     classifier, images = linear(shape=SHAPE), np.full((1, *SHAPE), 0.9, np.float32)
-    carried = insert(images, overlay)
+    carried = overlay.insert(images)
     _, evidence = observe(classifier, carried, overlay, np.ones(1, bool))
-    removed_here = uncomposite(carried, overlay)
+    removed_here = overlay.remove(carried)
     assert np.abs(removed_here - images).max() < 1e-5
     assert np.isfinite(evidence.removals.placebo["exact"]).all()
     assert not np.allclose(evidence.removals.placebo["exact"], evidence.removals.fall["exact"])

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.artefacts.kinds import Artefact
+from auditor.artefacts.overlay import Overlay
 from auditor.explain.attribution.methods import ATTRIBUTIONS
 from auditor.explain.attribution.question import Attribution, Method, Question
 from auditor.explain.attribution.regions import edge_map

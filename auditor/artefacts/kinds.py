@@ -1,73 +1,34 @@
-"""What a suspected shortcut looks like, and where it is.
+"""What a suspected shortcut looks like, and where it is: the kinds of artefacts, and how a configuration makes one.
 
-Every kind but `masks` is an `Overlay`: an opacity and an ink per pixel, composited over an image. So one piece of
-code inserts, removes, scrambles, moves and dims whatever the kind.
+A kind is a function of the frame that gives an `Appearance`; its keyword-only parameters are its options.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from pydantic import Field
 
+from auditor.artefacts.appearance import Appearance, Frame, box_of
 from auditor.artefacts.masks import Masks
+from auditor.artefacts.overlay import Overlay
 from auditor.config.file import AuditConfig
 from auditor.config.options import KeyPath, bind_options, dotted, suggest
 from auditor.config.sections import ArtefactConfig
 from auditor.errors import ConfigError, OptionError
+from auditor.measure.arrays import Bools, Floats
+from auditor.measure.seeds import KeyedGenerators
 from auditor.subject.data.pictures import whole_files_only
 from auditor.subject.data.sample import Dataset, to_grey
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Frame = tuple[int, int, int]
 Length = int | float
 Position = tuple[Length, Length]
 Opacity = Annotated[float, Field(gt=0, le=1)]
-
-
-@dataclass(frozen=True)
-class Overlay:
-    """An artefact whose appearance is known: image with it = (1 - alpha) * image + alpha * ink."""
-
-    alpha: Floats
-    """(height, width) in [0, 1]; exactly 0 outside the region."""
-    ink: Floats
-    """(height, width, channels) in [0, 1]."""
-
-    @property
-    def mask(self) -> Bools:
-        """The region, (height, width)."""
-        return self.alpha > 0
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom of the region in pixels, half-open."""
-        rows, columns = np.flatnonzero(self.mask.any(axis=1)), np.flatnonzero(self.mask.any(axis=0))
-        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-    @property
-    def opacity(self) -> float:
-        """Largest opacity of any pixel."""
-        return float(self.alpha.max())
-
-    @property
-    def is_invertible(self) -> bool:
-        """Whether what lies under it can be computed: nowhere opaque."""
-        return self.opacity < 0.99
-
-    def with_opacity(self, opacity: float) -> Overlay:
-        """The same artefact with another largest opacity."""
-        return replace(self, alpha=(self.alpha * (opacity / self.opacity)).astype(np.float32))
-
-
-Appearance = Overlay | Masks
 
 
 @dataclass(frozen=True)
@@ -80,20 +41,29 @@ class Artefact:
     target: int | None
     """Class that it is suspected to change; None scans every class."""
     present: str
-    controls: dict[str, Overlay]
+    controls: dict[str, Appearance]
     """Innocent content given by the user."""
-    variants: dict[str, Overlay]
+    variants: dict[str, Appearance]
     """Content like the artefact given by the user."""
     where: str = ""
     """What errors about `present` name as their place."""
     line: int | None = None
     """Where it stands in the configuration file; None where it came otherwise."""
+    seed: int = 0
+    """Of what varies from image to image."""
+
+    def randoms(self, ids: Sequence[str]) -> KeyedGenerators:
+        """For each image what every edit of it by this artefact draws from."""
+        return KeyedGenerators(self.seed, f"artefact {self.name}", ids)
+
+    def insert(self, images: Floats, ids: Sequence[str]) -> Floats:
+        """Images (n, h, w, c) with the artefact."""
+        return self.appearance.insert(images, self.randoms(ids))
 
     def region(self, image_id: str, frame: Frame) -> Bools | None:
         """The region (height, width) in one image; None where it has none."""
-        if isinstance(self.appearance, Overlay):
-            return self.appearance.mask
-        return self.appearance.mask(image_id, frame)
+        (random,) = self.randoms([image_id])
+        return self.appearance.region(image_id, frame, random)
 
 
 def build_artefacts(
@@ -286,7 +256,9 @@ def _build(
         raise config.fault((*path, *([fault.option] if fault.option else [])), fault.message) from None
     where = f"{config.place(*path, 'present')}: {dotted((*path, 'present'))}: "
     line = config.places.get(path, (None, None))[0]
-    return Artefact(entry.name, entry.kind, made, target, entry.present, controls, variants, where, line)
+    return Artefact(
+        entry.name, entry.kind, made, target, entry.present, controls, variants, where, line, config.data.seed
+    )
 
 
 def _alternatives(
@@ -297,19 +269,23 @@ def _alternatives(
     kind: str,
     options: dict[str, Any],
     frame: Frame,
-) -> dict[str, Overlay]:
+) -> dict[str, Appearance]:
     """The user's pictures that stand at a path of keys, each put just where the artefact is."""
     stems = [Path(name).stem for name in names]
-    placed = {}
+    placed: dict[str, Appearance] = {}
+    region = artefact.fixed_region
+    if names and region is None:
+        raise OptionError(str(path[-1]), f"{kind} has no one place to put pictures at; leave it out")
     for number, (stem, name) in enumerate(zip(stems, names, strict=True)):
-        assert isinstance(artefact, Overlay)
+        assert region is not None
         file = config.path(name, *path, number)
         try:
             if kind == "overlay":
                 picture = overlay(frame, **{**options, "image": file})
             else:
-                left, top, right, _ = artefact.box
-                picture = overlay(frame, image=file, position=(left, top), scale=right - left, opacity=artefact.opacity)
+                left, top, right, _ = box_of(region)
+                opacity = artefact.opacity or 1.0
+                picture = overlay(frame, image=file, position=(left, top), scale=right - left, opacity=opacity)
         except OptionError as fault:
             message = fault.message if fault.option == "image" else f"{name}: {fault.message}"
             raise OptionError(str(path[-1]), message) from None
@@ -317,9 +293,13 @@ def _alternatives(
     return placed
 
 
-def _from_user(kind: str, function: Callable[..., Any], frame: Frame, options: dict[str, Any]) -> Overlay:
+def _from_user(kind: str, function: Callable[..., Any], frame: Frame, options: dict[str, Any]) -> Appearance:
+    """What the user's function made: an appearance of its own, or an RGBA picture (h, w, 4) of the whole frame."""
     try:
-        layer = np.asarray(function(frame, **options), dtype=np.float32)
+        made = function(frame, **options)
+        if isinstance(made, Appearance):
+            return made
+        layer = np.asarray(made, dtype=np.float32)
     except Exception as fault:  # the user's code may raise anything
         raise OptionError("kind", f"{kind} failed: {type(fault).__name__}: {fault}") from None
     wanted = (*frame[:2], 4)

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms
 from auditor.errors import DataError, OptionError
+from auditor.measure.arrays import Bools, Floats
+from auditor.measure.measurement import Note
 from auditor.subject.data.pictures import CorruptImageError, read_picture
 from auditor.subject.data.sample import Fit, fit_to
-
-Bools = npt.NDArray[np.bool_]
-Frame = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,34 @@ class Masks:
     fit: Fit = "exact"
     """What is done with masks of another size, as it is done with their images."""
 
-    def mask(self, image_id: str, frame: Frame) -> Bools | None:
+    can_insert = can_remove = False
+    fixed_region = opacity = None
+
+    def insert(self, images: Floats, randoms: Randoms = ()) -> Floats:
+        """Nobody knows what it looks like."""
+        raise NotImplementedError
+
+    def remove(self, images: Floats, shift: tuple[int, int] = (0, 0)) -> Floats:
+        """Nobody knows what would be there."""
+        raise NotImplementedError
+
+    def controls(self, given: Mapping[str, Appearance], seed: int) -> tuple[dict[str, list[Edit]], list[Note]]:
+        """None: what cannot be put in is compared with nothing."""
+        return {}, []
+
+    def innocents(self, count: int, seed: int) -> list[Edit]:
+        """None."""
+        return []
+
+    def variants(self, given: Mapping[str, Appearance]) -> dict[str, Edit]:
+        """None."""
+        return {}
+
+    def doses(self) -> dict[float, Edit]:
+        """None."""
+        return {}
+
+    def region(self, image_id: str, frame: Frame, random: np.random.Generator | None = None) -> Bools | None:
         """The region (height, width) of one image; None where it has no mask.
 
         Raises

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, zoom
 
-from auditor.artefacts.edits import insert
 from auditor.config.options import suggest
 from auditor.errors import OptionError
 from auditor.lab.planting import nominal_stamp
@@ -59,7 +58,7 @@ def survival(augmentation: Augmentation, family: str, images: Floats) -> float:
     It is the mean over images of the squared difference that the artefact makes after augmentation over the one that
     it makes before, the random draws of the augmentation being the same with and without it.
     """
-    stamped = insert(images, nominal_stamp(family))
+    stamped = nominal_stamp(family).insert(images)
     after = augmentation(stamped, np.random.default_rng(1)) - augmentation(images, np.random.default_rng(1))
     energy = [np.square(difference, dtype=np.float64).sum(axis=(1, 2, 3)) for difference in (after, stamped - images)]
     return float(np.minimum(energy[0] / np.maximum(energy[1], 1e-12), 1).mean())

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from auditor.artefacts.edits import insert
-from auditor.artefacts.kinds import Overlay, box, lightness, text
+from auditor.artefacts.kinds import box, lightness, text
+from auditor.artefacts.overlay import Overlay
 from auditor.config.options import suggest
 from auditor.errors import DataError, OptionError
 
@@ -155,7 +155,7 @@ def stamp_all(images: Floats, family: str, seed: int) -> Floats:
     stamps = [FAMILIES[family](random) for _ in range(min(_STAMPS, len(images)))]
     stamped = np.empty_like(images)
     for number, overlay in enumerate(stamps):
-        stamped[number :: len(stamps)] = insert(images[number :: len(stamps)], overlay)
+        stamped[number :: len(stamps)] = overlay.insert(images[number :: len(stamps)])
     return np.round(stamped * 255) / np.float32(255)
 
 

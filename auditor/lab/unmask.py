@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from auditor.artefacts.edits import insert
-from auditor.artefacts.kinds import Overlay
+from auditor.artefacts.overlay import Overlay
 from auditor.config.options import suggest
 from auditor.errors import ConfigError, OptionError
 from auditor.lab.augmentation import choose_augmentations
@@ -128,7 +127,7 @@ def _write_pictures(file: Path, task: World, plants: tuple[Plant, ...]) -> None:
     own = np.arange(len(task.audited.labels))
     members = [np.flatnonzero(task.audited.labels == planted.target) for planted in plants]
     stamped = [
-        insert(task.audited.images[rows], nominal_stamp(planted.family))
+        nominal_stamp(planted.family).insert(task.audited.images[rows])
         for rows, planted in zip(members, plants, strict=True)
     ]
     origin = np.concatenate([own, *members])

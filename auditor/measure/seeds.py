@@ -6,7 +6,8 @@ What a purpose is called stays as it is, even where its method is renamed: else 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,21 @@ def keyed_generator(seed: int, purpose: str, name: str) -> np.random.Generator:
 def keyed_generators(seed: int, purpose: str, names: Sequence[str]) -> list[np.random.Generator]:
     """A generator of its own for each of several names."""
     return [keyed_generator(seed, purpose, name) for name in names]
+
+
+@dataclass(frozen=True)
+class KeyedGenerators:
+    """A generator for each of several names, made anew whenever it is walked through: whoever does draws the same."""
+
+    seed: int
+    purpose: str
+    names: Sequence[str]
+
+    def __iter__(self) -> Iterator[np.random.Generator]:
+        return iter(keyed_generators(self.seed, self.purpose, self.names))
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 def seeded_order(seed: int, purpose: str, names: Sequence[str]) -> Ints:

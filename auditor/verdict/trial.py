@@ -10,17 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from auditor.artefacts.edits import (
-    Edit,
-    insert,
-    make_controls,
-    make_doses,
-    make_draws,
-    make_variants,
-    paste_middle,
-    remove,
-)
-from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.artefacts.appearance import Edit
+from auditor.artefacts.edits import paste_middle, remove
+from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError, DataError, ModelError
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import audit_generator
@@ -90,7 +82,7 @@ def survey(
     scored = _Scored.joined(seen)
     images = _population(scored, dataset)
     targets = {artefact.target for artefact in artefacts}
-    regions = [a.appearance.mask for a in artefacts if isinstance(a.appearance, Overlay)]
+    regions = [region for each in artefacts if (region := each.appearance.fixed_region) is not None]
     checks = _check(classifier, dataset, images, targets, regions, seed)
     return Survey(
         images=images,
@@ -114,19 +106,18 @@ class _Trial:
 
     def __post_init__(self) -> None:
         self.edits: dict[tuple[str, str | float], list[Edit]] = {}
-        overlay = self.artefact.appearance
-        if isinstance(overlay, Overlay):
-            controls, self.notes = make_controls(overlay, self.artefact.controls, self.seed)
-            variants, doses = make_variants(overlay, self.artefact.variants), make_doses(overlay)
-            self.edits |= {("control", name): edits for name, edits in controls.items()}
-            self.edits |= {("variant", name): [edit] for name, edit in variants.items()}
-            self.edits |= {("dose", dose): [edit] for dose, edit in doses.items()}
-        random = audit_generator(self.seed, "drawn images")
+        appearance = self.artefact.appearance
+        controls, self.notes = appearance.controls(self.artefact.controls, self.seed)
+        self.edits |= {("control", name): edits for name, edits in controls.items()}
+        variants = appearance.variants(self.artefact.variants)
+        self.edits |= {("variant", name): [edit] for name, edit in variants.items()}
+        self.edits |= {("dose", dose): [edit] for dose, edit in appearance.doses().items()}
         self.drawn = np.zeros(len(self.carriers), bool)
-        self.innocent: list[Edit] = []
-        if isinstance(overlay, Overlay) and self.artefact.target is None:
-            self.drawn[random.permutation(np.flatnonzero(~self.carriers))[:_DRAWN_IMAGES]] = True
-            self.innocent = make_draws(overlay, self.draws, self.seed)
+        is_scan = self.artefact.target is None
+        self.innocent = appearance.innocents(self.draws, self.seed) if is_scan else []
+        if self.innocent:
+            free = audit_generator(self.seed, "drawn images").permutation(np.flatnonzero(~self.carriers))
+            self.drawn[free[:_DRAWN_IMAGES]] = True
         self.chance: list[Floats] = []
         self.free: list[_Scored] = []
         self.inserted: list[_Scored] = []
@@ -143,38 +134,40 @@ class _Trial:
             return
         try:
             carries = self.carriers[batch.positions]
-            overlay = self.artefact.appearance
-            if isinstance(overlay, Overlay) and (~carries).any():
-                self._insert(overlay, batch, scores, ~carries)
+            if self.artefact.appearance.can_insert and (~carries).any():
+                self._insert(batch, scores, ~carries)
             if carries.any():
                 self._remove(batch, scores, carries)
         except AuditError as failure:
             self.failure = failure
 
-    def _insert(self, overlay: Overlay, batch: Batch, scores: Floats, rows: Bools) -> None:
-        images = batch.images[rows]
+    def _insert(self, batch: Batch, scores: Floats, rows: Bools) -> None:
+        images, ids = batch.images[rows], [batch.ids[row] for row in np.flatnonzero(rows)]
+        randoms, region = self.artefact.randoms(ids), self.artefact.appearance.fixed_region
         before = _Scored.of(self.classifier, batch.positions[rows], scores[rows])
-        inserted = insert(images, overlay)
+        inserted = self.artefact.appearance.insert(images, randoms)
         self.free.append(before)
         self.inserted.append(_Scored.of(self.classifier, batch.positions[rows], self.classifier.scores(inserted)))
         drawn = self.drawn[batch.positions[rows]]
         if drawn.any():
-            innocent = [self.classifier.scores(edit(images[drawn])) for edit in self.innocent]
+            some = self.artefact.randoms([ids[row] for row in np.flatnonzero(drawn)])
+            innocent = [self.classifier.scores(edit(images[drawn], some)) for edit in self.innocent]
             self.chance.append(
                 np.stack([log_odds(scored, self.classifier.output) for scored in innocent]) - before.odds[drawn]
             )
         for (kind, name), edits in self.edits.items():
             shifts = []
             for edit in edits:
-                edited = edit(images)
+                edited = edit(images, randoms)
                 scores = self.classifier.scores(edited)
                 shifts.append(self._kept(log_odds(scores, self.classifier.output) - before.odds))
                 if kind == "control":
-                    self.distances[str(name)].append(float(np.abs(edited - inserted)[:, overlay.mask].mean()))
+                    apart = np.abs(edited - inserted)
+                    within = apart if region is None else apart[:, region]
+                    self.distances[str(name)].append(float(within.mean()))
             self.shifts[kind, name].append(np.mean(shifts, axis=0))
 
     def _remove(self, batch: Batch, scores: Floats, rows: Bools) -> None:
-        overlay = self.artefact.appearance if isinstance(self.artefact.appearance, Overlay) else None
         edited: dict[str, list[Floats]] = defaultdict(list)
         elsewhere: dict[str, list[Floats | None]] = defaultdict(list)
         kept = []
@@ -185,7 +178,7 @@ class _Trial:
                 self.without_mask += 1
                 continue
             kept.append(row)
-            for name, removal in remove(image, mask, self.fills, overlay).items():
+            for name, removal in remove(image, mask, self.fills, self.artefact.appearance).items():
                 edited[name].append(removal.removed)
                 elsewhere[name].append(removal.placebo)
         if not kept:

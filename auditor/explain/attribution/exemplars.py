@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from auditor.artefacts.edits import FILLS, insert, uncomposite
-from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.artefacts.fills import FILLS
+from auditor.artefacts.kinds import Artefact
 from auditor.errors import MethodError
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.attribution.question import Attribution, Method, ask, explain, layers_read
@@ -149,14 +149,13 @@ def _sit(case: Case, classifier: Explainable, dataset: Dataset) -> _Sitting:
         return _Sitting(positions, is_carrier, came, came, [None] * len(ids), "")
     masks = [case.artefact.region(name, classifier.image_shape) for name in ids]
     with_it, without = came.copy(), came.copy()
-    overlay = case.artefact.appearance if isinstance(case.artefact.appearance, Overlay) else None
-    removal = "exact un-compositing" if overlay is not None and overlay.is_invertible else "inpainting"
+    appearance = case.artefact.appearance
+    removal = "exact un-compositing" if appearance.can_remove else "inpainting"
     for row, (carries, mask) in enumerate(zip(is_carrier, masks, strict=True)):
         if not carries:
-            assert overlay is not None
-            with_it[row] = insert(came[row][None], overlay)[0]
-        elif overlay is not None and overlay.is_invertible:
-            without[row] = uncomposite(came[row][None], overlay)[0]
+            with_it[row] = case.artefact.insert(came[row][None], ids[row : row + 1])[0]
+        elif appearance.can_remove:
+            without[row] = appearance.remove(came[row][None])[0]
         elif mask is not None:
             without[row] = FILLS["inpaint"](came[row], mask)
     return _Sitting(positions, is_carrier, with_it, without, masks, removal)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from auditor.artefacts.edits import insert
-from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.artefacts.kinds import Artefact
 from auditor.config.options import suggest
 from auditor.errors import OptionError
 from auditor.explain.attribution.regions import LARGEST_SHARE
@@ -170,10 +169,11 @@ class Desk:
         population, classifier = self.inquiry.images, self.inquiry.classifier
         rows = self.chosen(carries & population.predicted[:, target], self.wanted)
         images = self.read(rows)
-        if len(rows) == self.wanted or not isinstance(artefact.appearance, Overlay):
+        if len(rows) == self.wanted or not artefact.appearance.can_insert:
             return rows, images
         candidates = self.chosen(~carries & ~population.has[:, target], _CANDIDATES)
-        inserted = insert(self.read(candidates), artefact.appearance)
+        ids = [self.inquiry.dataset.ids[at] for at in population.positions[candidates]]
+        inserted = artefact.insert(self.read(candidates), ids)
         becomes = predicted_classes(classifier.scores(inserted), classifier.output)[:, target]
         taken = np.flatnonzero(becomes)[: self.wanted - len(rows)]
         return np.concatenate([rows, candidates[taken]]), np.concatenate([images, inserted[taken]])

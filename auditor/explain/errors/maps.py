@@ -10,11 +10,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix, diags
-from scipy.sparse.linalg import splu
 
 from auditor.explain.attribution.likeness import rank_correlations, structure
-from auditor.explain.attribution.methods import make_baseline, saliency
+from auditor.explain.attribution.methods import saliency
 from auditor.explain.attribution.record import MapName
 
 Floats = npt.NDArray[np.float32]
@@ -91,48 +89,3 @@ def move_elsewhere(mask: Bools, random: np.random.Generator) -> Bools:
     """
     shifts = [int(random.integers(-(-side // 4), side - -(-side // 4) + 1)) for side in mask.shape]
     return np.roll(mask, shifts, axis=(0, 1))
-
-
-def replace_pixels(image: Floats, masks: Bools, fills: tuple[str, ...]) -> dict[str, Floats]:
-    """One image (h, w, c) without the pixels of each mask (m, h, w), by fill: (m, h, w, c).
-
-    `mean` is the image's mean colour and `blur` a blur of all of it; `inpaint` lets every pixel be the mean of its four
-    neighbours, for scattered pixels leave no surroundings that a smoother equation could continue.
-
-    References: Rong et al., "A consistent and efficient evaluation strategy for attribution methods" (2022).
-    """
-    found = {}
-    for name in fills:
-        if name == "mean":
-            filled = [np.broadcast_to(image.mean(axis=(0, 1), dtype=np.float64), image.shape)] * len(masks)
-        elif name == "blur":
-            filled = [make_baseline("blur", image[None], image)[0]] * len(masks)
-        else:
-            filled = [_solve_laplace(image, mask) for mask in masks]
-        found[name] = np.where(masks[..., None], np.stack(filled), image).astype(np.float32)
-    return found
-
-
-def _solve_laplace(image: Floats, mask: Bools) -> npt.NDArray[np.float64]:
-    """The image with the pixels of a mask each the mean of its neighbours in the frame."""
-    number = np.full(mask.shape, -1)
-    number[mask] = np.arange(mask.sum())
-    sides = np.zeros(int(mask.sum()))
-    known = np.zeros((len(sides), image.shape[-1]))
-    first, second = [], []
-    for axis in (0, 1):
-        for here, there in ((slice(1, None), slice(None, -1)), (slice(None, -1), slice(1, None))):
-            at = (here, slice(None)) if axis == 0 else (slice(None), here)
-            beside = (there, slice(None)) if axis == 0 else (slice(None), there)
-            inside, other = number[at], number[beside]
-            sides += np.bincount(inside[inside >= 0], minlength=len(sides))
-            both, edge = (inside >= 0) & (other >= 0), (inside >= 0) & (other < 0)
-            first.append(inside[both])
-            second.append(other[both])
-            np.add.at(known, inside[edge], image[beside][edge])
-    rows, columns = np.concatenate(first), np.concatenate(second)
-    links = coo_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(sides), len(sides)))
-    solved = image.astype(np.float64)
-    if len(sides):
-        solved[mask] = splu((diags(sides) - links).tocsc()).solve(known)
-    return solved

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from auditor.artefacts.edits import Edit, Removal, insert, make_controls, remove
-from auditor.artefacts.kinds import Artefact, Overlay
-from auditor.explain.errors.maps import Choice, replace_pixels
+from auditor.artefacts.appearance import Edit
+from auditor.artefacts.edits import Removal, remove
+from auditor.artefacts.fills import FILLS
+from auditor.artefacts.kinds import Artefact
+from auditor.explain.errors.maps import Choice
 from auditor.explain.errors.record import ContrastIntervention
 from auditor.measure.intervals import change_interval, missing, share_interval, spanning
 from auditor.measure.measurement import Measurement, Note
@@ -108,13 +110,13 @@ def try_artefact(
     put_in = [unknown] * 6
     towards: dict[str, int] = {}
     broken = right.rows(np.zeros(len(right), bool))
-    if isinstance(artefact.appearance, Overlay):
-        controls, left_out = make_controls(artefact.appearance, artefact.controls, seed)
+    if artefact.appearance.can_insert:
+        controls, left_out = artefact.appearance.controls(artefact.controls, seed)
         notes += left_out
-        mends, breaks = (_put_in(classifier, artefact.appearance, controls, cases) for cases in (free, right))
+        mends, breaks = (_put_in(classifier, artefact, controls, cases) for cases in (free, right))
         insertions = [*mends, *breaks]
         put_in = [*_compare(mends, level), *_compare(breaks, level, broken=True)]
-        towards, broken = _follow(classifier, artefact.appearance, right.rows(breaks[0].right == 0))
+        towards, broken = _follow(classifier, artefact, right.rows(breaks[0].right == 0))
     record = ContrastIntervention(
         artefact=artefact.name,
         target=None if target is None else classifier.classes[target],
@@ -147,14 +149,16 @@ def replace_strongest(
 ) -> dict[Choice, tuple[Bools, Floats]]:
     """What is left of errors without some of their pixels, by the name of the masks (n, h, w).
 
+    References: Rong et al., "A consistent and efficient evaluation strategy for attribution methods" (2022).
+
     Returns which are right then (n, fills), and how much their margins (n,) have fallen (n, fills).
     """
     names = list(masks)
     mended = {name: np.zeros((len(errors), len(fills)), bool) for name in names}
     falls = {name: np.zeros((len(errors), len(fills)), np.float32) for name in names}
     for row, image in enumerate(errors.images):
-        edited = replace_pixels(image, np.stack([masks[name][row] for name in names]), fills)
-        scores = classifier.scores(np.concatenate(list(edited.values()))).reshape(len(fills), len(names), -1)
+        edited = np.stack([FILLS[fill](image, masks[name][row]) for fill in fills for name in names])
+        scores = classifier.scores(edited).reshape(len(fills), len(names), -1)
         has = np.repeat(errors.has[row][None], len(names), axis=0)
         for at, found in enumerate(scores):
             right = is_correct(predicted_classes(found, classifier.output), has)
@@ -169,15 +173,14 @@ def _take_out(
     classifier: Explainable, artefact: Artefact, errors: Cases, fills: tuple[str, ...]
 ) -> tuple[dict[str, Outcome], dict[str, Outcome], int]:
     """Outcomes of every way of removal and of its placebo, and how many errors have no region to take it from."""
-    overlay = artefact.appearance if isinstance(artefact.appearance, Overlay) else None
     rows: list[int] = []
     tried: list[dict[str, Removal]] = []
     for row, name in enumerate(errors.ids):
         mask = artefact.region(name, classifier.image_shape)
-        if mask is None or not mask.any() or (mask.all() and (overlay is None or not overlay.is_invertible)):
+        if mask is None or not mask.any() or (mask.all() and not artefact.appearance.can_remove):
             continue
         rows.append(row)
-        tried.append(remove(errors.images[row], mask, () if mask.all() else fills, overlay))
+        tried.append(remove(errors.images[row], mask, () if mask.all() else fills, artefact.appearance))
     removals, placebos = {}, {}
     for way in tried[0] if tried else ():
         cases = errors.rows(np.array(rows))
@@ -190,11 +193,13 @@ def _take_out(
     return removals, placebos, len(errors) - len(rows)
 
 
-def _put_in(classifier: Explainable, overlay: Overlay, controls: dict[str, list[Edit]], cases: Cases) -> list[Outcome]:
+def _put_in(
+    classifier: Explainable, artefact: Artefact, controls: dict[str, list[Edit]], cases: Cases
+) -> list[Outcome]:
     """Outcomes of inserting an artefact, and then of every kind of innocent edit: the mean over its draws."""
-    found = [Outcome("inserted", cases, _is_right(classifier, insert(cases.images, overlay), cases))]
+    found = [Outcome("inserted", cases, _is_right(classifier, artefact.insert(cases.images, cases.ids), cases))]
     for name, edits in controls.items():
-        draws = [_is_right(classifier, edit(cases.images), cases) for edit in edits]
+        draws = [_is_right(classifier, edit(cases.images, artefact.randoms(cases.ids)), cases) for edit in edits]
         found.append(Outcome(f"control: {name}", cases, np.mean(draws, axis=0, dtype=np.float32)))
     return found
 
@@ -209,9 +214,9 @@ def _compare(outcomes: list[Outcome], level: float, *, broken: bool = False) -> 
     return [with_it.measure(level, broken=broken), strongest, spanning(leads)]
 
 
-def _follow(classifier: Explainable, overlay: Overlay, cases: Cases) -> tuple[dict[str, int], Cases]:
+def _follow(classifier: Explainable, artefact: Artefact, cases: Cases) -> tuple[dict[str, int], Cases]:
     """What images that an artefact breaks are predicted as, and those with one class in place of another, with it."""
-    with_it = insert(cases.images, overlay)
+    with_it = artefact.insert(cases.images, cases.ids)
     if not len(cases):
         return {}, cases
     predicted = predicted_classes(classifier.scores(with_it), classifier.output)

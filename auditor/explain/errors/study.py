@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from auditor.artefacts.fills import FillName
 from auditor.explain.attribution.record import MapName
 from auditor.explain.errors.contrast import EDGES, RANDOM, ErrorMaps, explain_errors
 from auditor.explain.errors.maps import Choice
@@ -35,7 +36,6 @@ Ints = npt.NDArray[np.int64]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Shown = Annotated[int, Field(ge=0, le=64)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Fill = Literal["mean", "blur", "inpaint"]
 
 
 def study_errors(
@@ -45,7 +45,7 @@ def study_errors(
     exemplars: Shown = 6,
     insertions: Count = 128,
     share: Share = 0.05,
-    fills: Annotated[tuple[Fill, ...], Field(min_length=1)] = ("mean", "blur", "inpaint"),
+    fills: Annotated[tuple[FillName, ...], Field(min_length=1)] = ("mean", "blur", "inpaint"),
 ) -> ErrorsRecord:
     """What speaks for the predicted class against the true one, on images that are predicted wrongly.
 

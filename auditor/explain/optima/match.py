@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from auditor.artefacts.edits import insert, make_controls
-from auditor.artefacts.kinds import Artefact, Overlay
+from auditor.artefacts.appearance import Edit, box_of
+from auditor.artefacts.kinds import Artefact
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.optima.objectives import (
     Pattern,
@@ -57,7 +57,6 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats, *, 
         reason = "there is no other class to compare its target with"
     if reason is not None:
         return ArtefactMatch(artefact.name, name, "not_applicable", reason)
-    assert isinstance(artefact.appearance, Overlay)
     assert pattern is not None
     assert name is not None
 
@@ -101,7 +100,7 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats, *, 
                 method="optima",
                 value=float(value),
             )
-    on_grey = insert(np.full((1, *inquiry.mean_image.shape), 0.5, np.float32), artefact.appearance)[0]
+    on_grey = artefact.insert(np.full((1, *inquiry.mean_image.shape), 0.5, np.float32), ["grey"])[0]
     top, left = pattern.place
     return ArtefactMatch(
         artefact=artefact.name,
@@ -135,14 +134,14 @@ def find_direction(bench: Bench, number: int, way: Way, restarts: int) -> Featur
     artefact = inquiry.artefacts[number]
     if not inquiry.classifier.feature_layers or why_not(artefact):
         return None
-    assert isinstance(artefact.appearance, Overlay)
     layer = inquiry.classifier.feature_layers[0]
     carries = inquiry.carriers[number][bench.positions]
     chosen = np.flatnonzero(~carries)[:_FOR_DIRECTION]
     if not len(chosen):
         chosen = np.arange(min(_FOR_DIRECTION, len(bench.images)))
     before = bench.mean_features(bench.images[chosen], layer)
-    after = bench.mean_features(insert(bench.images[chosen], artefact.appearance), layer)
+    ids = [inquiry.dataset.ids[position] for position in bench.positions[chosen]]
+    after = bench.mean_features(artefact.insert(bench.images[chosen], ids), layer)
     direction = (after - before).mean(axis=0)
     length = float(np.linalg.norm(direction))
     if length < 1e-9:
@@ -169,19 +168,26 @@ def find_direction(bench: Bench, number: int, way: Way, restarts: int) -> Featur
 
 def why_not(artefact: Artefact) -> str | None:
     """Why an artefact has no pattern to look for; None where it has."""
-    if not isinstance(artefact.appearance, Overlay):
+    region = artefact.appearance.fixed_region
+    if not artefact.appearance.can_insert:
         return "only its place is known, not its look"
-    share = float(artefact.appearance.mask.mean())
-    if share > LARGEST_SHARE:
-        return f"it covers {share:.0%} of the frame, so it has no shape of its own to look for"
+    if region is None:
+        return "its place differs from image to image"
+    if region.mean() > LARGEST_SHARE:
+        return f"it covers {region.mean():.0%} of the frame, so it has no shape of its own to look for"
     return None
 
 
 def _pattern(artefact: Artefact, mean_image: Floats) -> Pattern | None:
     """What the artefact adds to the mean image, in its box."""
-    assert isinstance(artefact.appearance, Overlay)
-    change = insert(mean_image[None], artefact.appearance)[0] - mean_image
-    return cut_pattern(change, artefact.appearance.box)
+    return _cut(artefact, artefact.appearance.insert, mean_image)
+
+
+def _cut(artefact: Artefact, edit: Edit, mean_image: Floats) -> Pattern | None:
+    """What an edit changes of the mean image in the artefact's box."""
+    assert artefact.appearance.fixed_region is not None
+    change = edit(mean_image[None], artefact.randoms(["mean image"]))[0] - mean_image
+    return cut_pattern(change, box_of(artefact.appearance.fixed_region))
 
 
 def _placebos(artefact: Artefact, pattern: Pattern, mean_image: Floats, seed: int) -> dict[str, Sequence[Pattern]]:
@@ -189,14 +195,12 @@ def _placebos(artefact: Artefact, pattern: Pattern, mean_image: Floats, seed: in
 
     The veil is left out: its look is the image's own.
     """
-    assert isinstance(artefact.appearance, Overlay)
-    edits, _ = make_controls(artefact.appearance, artefact.controls, seed)
+    edits, _ = artefact.appearance.controls(artefact.controls, seed)
     found: dict[str, Sequence[Pattern]] = {
         "random phases": [random_phases(pattern, seed, f"{artefact.name}, {draw}") for draw in range(_PHASES)]
     }
     for name, draws in edits.items():
-        cut = [cut_pattern(draw(mean_image[None])[0] - mean_image, artefact.appearance.box) for draw in draws]
-        seen = [one for one in cut if one is not None]
+        seen = [cut for draw in draws if (cut := _cut(artefact, draw, mean_image)) is not None]
         if seen and name != "veil":
             found[name] = seen
     return found

@@ -8,8 +8,6 @@ from itertools import chain, zip_longest
 import numpy as np
 import numpy.typing as npt
 
-from auditor.artefacts.edits import insert
-from auditor.artefacts.kinds import Overlay
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.inquiry import Inquiry
 from auditor.subject.model.classifier import Floats, Ints
@@ -61,7 +59,7 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
             continue
         carriers = [int(row) for row in order if carries[number][row]]
         free: list[int] = []
-        if isinstance(artefact.appearance, Overlay):
+        if artefact.appearance.can_insert:
             others = set(inquiry.images.positions[~inquiry.images.has[:, target]].tolist())
             free = [row for row in plain.rows if row in others]
         mixed = [row for row in chain.from_iterable(zip_longest(carriers, free)) if row is not None]
@@ -76,8 +74,7 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
             continue
         artefact = artefacts[pool.artefact]
         if row in pool.inserted:
-            assert isinstance(artefact.appearance, Overlay)
-            images[at] = insert(images[at][None], artefact.appearance)[0]
+            images[at] = artefact.insert(images[at][None], dataset.ids[row : row + 1])[0]
         mask = artefact.region(dataset.ids[row], inquiry.classifier.image_shape)
         masks.append(mask if mask is not None and mask.any() and mask.mean() <= LARGEST_SHARE else None)
     targets = inquiry.classifier.scores(images).argmax(axis=1)

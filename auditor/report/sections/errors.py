@@ -293,7 +293,7 @@ def _say_what_helps(record: ErrorsRecord) -> str:
     shared = [fill for fill in record.fills if MapName("integrated_gradients", fill) in maps]
     if not shared:
         return ""
-    puts = "is what one of the fills puts" if len(shared) == 1 else "is what two of the fills put"
+    puts = "is close to what one of the fills puts" if len(shared) == 1 else "is close to what two of the fills put"
     return (
         f"Integrated Gradients measures the difference to its baseline, which {puts} there "
         f"({' and '.join(shared)}): compare it with other methods by inpainting."

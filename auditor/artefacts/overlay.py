@@ -1,0 +1,172 @@
+"""Artefacts that are composited over an image: an opacity and an ink per pixel, whatever the kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms, box_of
+from auditor.measure.arrays import Bools, Floats
+from auditor.measure.measurement import Note
+from auditor.measure.seeds import audit_generator
+
+DOSES = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
+"""Opacities of the dose-response curve."""
+
+_SCRAMBLES = 3
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """An artefact whose appearance is known: image with it = (1 - alpha) * image + alpha * ink."""
+
+    alpha: Floats
+    """(height, width) in [0, 1]; exactly 0 outside the region."""
+    ink: Floats
+    """(height, width, channels) in [0, 1]."""
+
+    can_insert = True
+
+    @property
+    def can_remove(self) -> bool:
+        """Whether what lies under it can be computed: nowhere opaque."""
+        return self.opacity < 0.99
+
+    @property
+    def fixed_region(self) -> Bools:
+        """(h, w)."""
+        return self.alpha > 0
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of the region in pixels, half-open."""
+        return box_of(self.fixed_region)
+
+    @property
+    def opacity(self) -> float:
+        """Largest opacity of any pixel."""
+        return float(self.alpha.max())
+
+    def with_opacity(self, opacity: float) -> Overlay:
+        """The same artefact with another largest opacity."""
+        return replace(self, alpha=(self.alpha * (opacity / self.opacity)).astype(np.float32))
+
+    def shifted(self, shift: tuple[int, int]) -> Overlay:
+        """The same artefact moved by (down, right); it must stay in the frame."""
+        return Overlay(np.roll(self.alpha, shift, axis=(0, 1)), np.roll(self.ink, shift, axis=(0, 1)))
+
+    def insert(self, images: Floats, randoms: Randoms = ()) -> Floats:
+        """Composite it over images; pixels outside its region stay as they are, to the bit."""
+        return _composite(images, self.alpha, self.ink)
+
+    def remove(self, images: Floats, shift: tuple[int, int] = (0, 0)) -> Floats:
+        """Compute what lies under it: the exact inverse of `insert` but for clipping to [0, 1]."""
+        assert self.can_remove
+        moved = self.shifted(shift)
+        alpha = moved.alpha[..., None]
+        under = (images - alpha * moved.ink) / (1 - alpha)
+        return np.where(alpha > 0, np.clip(under, 0, 1), images).astype(np.float32)
+
+    def region(self, image_id: str, frame: Frame, random: np.random.Generator | None = None) -> Bools:
+        """The same in every image."""
+        return self.fixed_region
+
+    def controls(self, given: Mapping[str, Appearance], seed: int) -> tuple[dict[str, list[Edit]], list[Note]]:
+        """Its ink scrambled, its tone inverted, a flat patch of the same mean ink and opacity, and what the user gave.
+
+        And a veil: a patch of that opacity in the image's own mean colour.
+        """
+        random = audit_generator(seed, "controls")
+        looks: dict[str, list[Appearance]] = {
+            "scrambled": [self._scrambled(random) for _ in range(_SCRAMBLES)],
+            "inverted tone": [self._changed(lambda part: part if part.ndim == 2 else 1 - part)],
+            "flat patch": [self._flat()],
+        }
+        looks |= {name: [control] for name, control in given.items()}
+        alike = [name for name, draws in looks.items() if any(self._equals(draw) for draw in draws)]
+        edits: dict[str, list[Edit]] = {
+            name: [draw.insert for draw in draws] for name, draws in looks.items() if name not in alike
+        }
+        edits["veil"] = [_Veil(self._flat().alpha).insert]
+        return edits, [Note("control", f"control {name!r} equals the artefact and is left out") for name in alike]
+
+    def innocents(self, count: int, seed: int) -> list[Edit]:
+        """Its ink scrambled in its box; where that equals the artefact (a uniform patch), patches of noise."""
+        random = audit_generator(seed, "innocent content")
+        is_uniform = self._equals(self._scrambled(random))
+        draw = self._noise if is_uniform else self._scrambled
+        return [draw(random).insert for _ in range(count)]
+
+    def variants(self, given: Mapping[str, Appearance]) -> dict[str, Edit]:
+        """Mirrored, upside down, at half its opacity, at the place opposite the centre, and what the user gave."""
+        looks: dict[str, Appearance] = {
+            "mirrored": self._changed(lambda part: part[:, ::-1]),
+            "upside down": self._changed(lambda part: part[::-1]),
+            "half opacity": self.with_opacity(self.opacity / 2),
+        }
+        opposite = self._opposite()
+        looks |= {"moved": opposite} if opposite is not None else {}
+        return {name: look.insert for name, look in (looks | dict(given)).items() if not self._equals(look)}
+
+    def doses(self) -> dict[float, Edit]:
+        """At the opacities of the dose-response curve."""
+        return {dose: self.with_opacity(dose).insert for dose in DOSES}
+
+    def _changed(self, change: Callable[[Floats], Floats]) -> Overlay:
+        """With another content of its box."""
+        left, top, right, bottom = self.box
+        alpha, ink = self.alpha.copy(), self.ink.copy()
+        alpha[top:bottom, left:right] = change(alpha[top:bottom, left:right].copy())
+        ink[top:bottom, left:right] = change(ink[top:bottom, left:right].copy())
+        return Overlay(alpha, ink)
+
+    def _scrambled(self, random: np.random.Generator) -> Overlay:
+        left, top, right, bottom = self.box
+        order = random.permutation((bottom - top) * (right - left))
+        return self._changed(lambda part: part.reshape(len(order), -1)[order].reshape(part.shape))
+
+    def _noise(self, random: np.random.Generator) -> Overlay:
+        return self._changed(lambda part: part if part.ndim == 2 else random.random(part.shape).astype(np.float32))
+
+    def _flat(self) -> Overlay:
+        left, top, right, bottom = self.box
+        alpha = self.alpha[top:bottom, left:right].astype(np.float64)
+        ink = self.ink[top:bottom, left:right].astype(np.float64)
+        flat = Overlay(np.zeros_like(self.alpha), np.zeros_like(self.ink))
+        flat.alpha[top:bottom, left:right] = alpha.mean()
+        flat.ink[top:bottom, left:right] = (ink * alpha[..., None]).sum(axis=(0, 1)) / alpha.sum()
+        return flat
+
+    def _opposite(self) -> Overlay | None:
+        """At the place opposite the centre; None where that is about the same place."""
+        height, width = self.alpha.shape
+        left, top, right, bottom = self.box
+        shift = (height - bottom - top, width - right - left)
+        if abs(shift[0]) < (bottom - top) / 2 and abs(shift[1]) < (right - left) / 2:
+            return None
+        return self.shifted(shift)
+
+    def _equals(self, other: Appearance) -> bool:
+        """Whether another does the same to every image, to within half a step of 8-bit colour."""
+        if not isinstance(other, Overlay):
+            return False
+        by_alpha = np.abs(self.alpha - other.alpha).max()
+        by_ink = np.abs(self.alpha[..., None] * self.ink - other.alpha[..., None] * other.ink).max()
+        return bool(max(by_alpha, by_ink) < 0.5 / 255)
+
+
+@dataclass(frozen=True)
+class _Veil:
+    """A patch of the image's own mean colour."""
+
+    alpha: Floats
+
+    def insert(self, images: Floats, randoms: Randoms = ()) -> Floats:
+        return _composite(images, self.alpha, images.mean(axis=(1, 2), keepdims=True, dtype=np.float64))
+
+
+def _composite(images: Floats, alpha: Floats, ink: Floats) -> Floats:
+    opacity = alpha[..., None]
+    return np.where(opacity > 0, (1 - opacity) * images + opacity * ink, images).astype(np.float32)
