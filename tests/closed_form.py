@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from auditor.measure.arrays import Floats, Ints
 from auditor.subject.data.sample import Dataset
-from auditor.subject.model.classifier import Floats, Ints, Linearisation, Output, Pass
+from auditor.subject.model.classifier import Linearisation, Output, Pass
 
 
 @dataclass(frozen=True)

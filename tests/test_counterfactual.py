@@ -28,7 +28,7 @@ from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Measurement, Note
 from auditor.report.sections.counterfactual import view_counterfactual
 from auditor.subject.data.sample import Dataset
-from auditor.subject.model.classifier import Floats, log_odds, predicted_classes
+from auditor.subject.model.classifier import log_odds, predicted_classes
 from auditor.subject.population import Population
 from tests.closed_form import LinearClassifier, MemorySource, linear, quadratic, random_images
 from tests.small_world import Command, World

@@ -6,14 +6,14 @@ A fill never looks at the pixels that it replaces, and leaves all others as they
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 from skimage.restoration import inpaint_biharmonic
 
-from auditor.measure.arrays import Bools, Floats
+from auditor.measure.arrays import Bools, Floats, Numbers
+
 
 FillName = Literal["mean", "blur", "inpaint"]
 
@@ -41,7 +41,7 @@ def fill_inpaint(image: Floats, mask: Bools) -> Floats:
     return _filled(image, mask, inpaint_biharmonic(image, mask, channel_axis=-1))
 
 
-def _filled(image: Floats, mask: Bools, content: npt.NDArray[np.floating[Any]]) -> Floats:
+def _filled(image: Floats, mask: Bools, content: Numbers) -> Floats:
     return np.where(mask[..., None], np.clip(content, 0, 1), image).astype(np.float32)
 
 

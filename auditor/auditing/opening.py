@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from auditor.measure.arrays import Bools
 from auditor.artefacts.kinds import Artefact, build_artefacts, find_carriers
 from auditor.config.file import AuditConfig
 from auditor.subject.data.sample import Dataset, open_dataset
@@ -16,8 +14,6 @@ from auditor.subject.model.given import SCORES_ONLY, GivenClassifier
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.loading import load_classifier
 from auditor.subject.record import ModelRecord
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Bools
 from auditor.config.file import AuditConfig
 from auditor.config.options import describe_options, is_function_spec
 from auditor.config.sections import DataConfig, ModelConfig
@@ -27,7 +27,6 @@ from auditor.subject.model.loading import load_classifier
 from auditor.subject.population import is_correct
 from auditor.subject.record import ModelRecord
 
-Bools = npt.NDArray[np.bool_]
 Range = tuple[float, float]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.attribution.question import Method
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.seeds import seeded_order
 from auditor.subject.data.sample import Dataset
-from auditor.subject.model.classifier import Bools, Explainable, Floats, Ints
+from auditor.subject.model.classifier import Explainable
 from auditor.subject.population import Population
 
 

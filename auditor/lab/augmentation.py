@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, zoom
 
+from auditor.measure.arrays import Floats
 from auditor.config.options import suggest
 from auditor.errors import OptionError
 from auditor.lab.planting import nominal_stamp
 
-Floats = npt.NDArray[np.float32]
 Augmentation = Callable[[Floats, np.random.Generator], Floats]
 
 LEAST_SURVIVAL = 0.5

@@ -18,14 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from auditor.measure.arrays import Floats, Ints
 from auditor.artefacts.kinds import box, lightness, text
 from auditor.artefacts.overlay import Overlay
 from auditor.config.options import suggest
 from auditor.errors import DataError, OptionError
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 Regime = Literal["balanced", "confounded", "suppressor"]
 
 FRAME = (28, 28, 1)

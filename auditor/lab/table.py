@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from auditor.measure.arrays import Array
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError
 from auditor.lab.planting import FAMILIES, Pictures, nominal_stamp
@@ -259,7 +259,7 @@ def _verdicts(cases: list[Case]) -> str:
 
 
 def _range(cases: list[Case], name: str) -> str:
-    values: npt.NDArray[Any] = np.array([getattr(case, name) for case in cases])
+    values: Array = np.array([getattr(case, name) for case in cases])
     values = values[~np.isnan(values)]
     if not len(values):
         return "–"

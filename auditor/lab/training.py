@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Doubles
 from auditor.config.options import suggest
 from auditor.errors import ConfigError, ModelError
 from auditor.lab.planting import FAMILIES, FRAME, WORLDS, Plant, World, load_world, plant, stamp_all
@@ -26,7 +26,6 @@ TEST = ("white frame", "serial number", "smudge")
 BEHAVIOUR = 0.1
 """A model relies on a stamp by its behaviour when the stamp changes this share of its decisions on the class."""
 
-Shares = npt.NDArray[np.float64]
 
 _FIRST = ("black square", "timestamp", "corner watermark")
 """Families that the first rule was chosen on; it failed on the next three, which then served to choose, too."""
@@ -79,9 +78,9 @@ class Behaviour:
 
     accuracy: float
     """On pictures without stamps."""
-    turned: Shares
+    turned: Doubles
     """(classes,): share of the pictures of others that become a class when stamped, less those that cease to be it."""
-    lost: Shares
+    lost: Doubles
     """(classes,): share of a class's pictures that cease to be recognised when stamped, less those that begin to be."""
 
 

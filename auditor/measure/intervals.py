@@ -8,18 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
+from auditor.measure.arrays import Array, Bools, Groups
 from auditor.measure.measurement import Measurement
-
-Array = npt.NDArray[Any]
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
-Groups = npt.NDArray[np.generic]
 
 
 class MeanBounds(NamedTuple):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+from auditor.measure.arrays import Array
+
+Arrays = Mapping[str, Array]
 
 
 class NewArrays(Arrays):
@@ -17,9 +18,9 @@ class NewArrays(Arrays):
 
     def __init__(self) -> None:
         self.made_up: list[str] = []
-        self._kept: dict[str, npt.NDArray[Any]] = {}
+        self._kept: dict[str, Array] = {}
 
-    def keep(self, key: str, values: npt.NDArray[Any], *, of_data: bool) -> str:
+    def keep(self, key: str, values: Array, *, of_data: bool) -> str:
         """Keep an array; returns its key.
 
         Parameters
@@ -52,7 +53,7 @@ class NewArrays(Arrays):
         self._kept.clear()
         self.made_up.clear()
 
-    def __getitem__(self, key: str) -> npt.NDArray[Any]:
+    def __getitem__(self, key: str) -> Array:
         return self._kept[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -62,7 +63,7 @@ class NewArrays(Arrays):
         return len(self._kept)
 
 
-def why_unfit(values: npt.NDArray[Any]) -> str:
+def why_unfit(values: Array) -> str:
     """Why no report can show an array; empty for a picture (h, w, 1 or 3) uint8 and for finite numbers."""
     if values.dtype == np.uint8 and not (values.ndim == 3 and values.shape[-1] in (1, 3) and values.size):
         wanted = "a picture (height, width, 1 or 3)"

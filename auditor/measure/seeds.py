@@ -14,6 +14,7 @@ import numpy as np
 
 from auditor.measure.arrays import Ints
 
+
 Purpose = Literal["controls", "innocent content", "drawn images", "checks"]
 
 

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from auditor.measure.arrays import Array, Doubles, Floats, Numbers
 from auditor.report.packing import picture_source, read_source
 
 Pixels = npt.NDArray[np.uint8]
-Map = npt.NDArray[np.float32]
+Map = Floats
 
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8f98"
 """The colours of all pictures and plots, after Okabe and Ito (2008): distinct to every kind of colour vision."""
@@ -93,12 +93,12 @@ def flatten(under: str, layer: str) -> str:
     return picture_source("jpeg", buffer.getvalue())
 
 
-def map_scale(*maps: npt.NDArray[np.floating]) -> float:
+def map_scale(*maps: Numbers) -> float:
     """The value of raw attributions (h, w, c) that is drawn in full colour, so that several compare by colour."""
     return _full_colour(np.abs(np.stack([_sum_channels(values) for values in maps])))
 
 
-def shrink(values: npt.NDArray[Any], longest: int) -> npt.NDArray[Any]:
+def shrink(values: Array, longest: int) -> Array:
     """A picture or map (h, w, c) of at most so many pixels a side, each the mean of those that it stands for."""
     factor = longest / max(values.shape[:2])
     if factor >= 1:
@@ -124,12 +124,12 @@ def placeholder(height: int, width: int) -> Pixels:
     return np.asarray(picture)
 
 
-def _sum_channels(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def _sum_channels(values: Numbers) -> Doubles:
     """Sums (h, w) over the channels of a map (h, w, c), twice as fast as `values.sum`."""
     return np.einsum("hwc->hw", values, dtype=np.float64)
 
 
-def _full_colour(sizes: npt.NDArray[np.float64]) -> float:
+def _full_colour(sizes: Doubles) -> float:
     known = sizes[~np.isnan(sizes)]
     return float(np.percentile(known, _PERCENTILE)) or float(known.max())
 

@@ -15,8 +15,8 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Array
 from auditor.errors import ReportError
 from auditor.measure.ledger import Arrays, why_unfit
 from auditor.report import pictures as figures
@@ -153,7 +153,7 @@ class _Changed(Arrays):
         self,
         arrays: Arrays,
         *,
-        change: Callable[[str, npt.NDArray[Any]], npt.NDArray[Any]] = lambda _, values: values,
+        change: Callable[[str, Array], Array] = lambda _, values: values,
         rename: Callable[[str], str] = lambda key: key,
     ) -> None:
         self._arrays, self._change, self._rename = arrays, change, rename
@@ -162,7 +162,7 @@ class _Changed(Arrays):
     def _keys(self) -> dict[str, str]:
         return {self._rename(key): key for key in self._arrays}
 
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+    def __getitem__(self, name: str) -> Array:
         if name not in self._keys:
             raise ReportError(f"arrays.npz: array {name!r} is missing, which result.json names")
         key = self._keys[name]
@@ -178,7 +178,7 @@ class _Changed(Arrays):
         return len(self._keys)
 
 
-def _checked(key: str, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _checked(key: str, values: Array) -> Array:
     misfit = why_unfit(values)
     if misfit:
         raise ReportError(f"arrays.npz: {make_visible(key)!r}: damaged: {misfit}")

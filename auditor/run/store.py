@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pydantic
 
+from auditor.measure.arrays import Array
 from auditor.errors import ReportError
 from auditor.measure.ledger import COLUMNS, Arrays, Rows
 from auditor.run.files import ARRAYS, HASHES, PAGE, PDF, RESULT, ROWS, is_beside, sync, write_files
@@ -210,7 +210,7 @@ class SavedArrays(Arrays):
             names = _decode(self._archive.read("names.npy"))
             return {str(name): f"a{number}.npy" for number, name in enumerate(names)}
 
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+    def __getitem__(self, name: str) -> Array:
         key = self._keys[name]
         with self._told():
             return _decode(self._archive.read(key))
@@ -231,7 +231,7 @@ class SavedArrays(Arrays):
             raise ReportError(f"{self._file}: damaged: {fault}") from None
 
 
-def _decode(data: bytes) -> npt.NDArray[Any]:
+def _decode(data: bytes) -> Array:
     """An array as `numpy.save` writes it, without the copies that `numpy.load` makes of a zip's members."""
     buffer = io.BytesIO(data)
     if np.lib.format.read_magic(buffer) == (1, 0):
@@ -239,7 +239,7 @@ def _decode(data: bytes) -> npt.NDArray[Any]:
         if not is_turned and not dtype.hasobject:
             return np.frombuffer(data, dtype, offset=buffer.tell()).reshape(shape)
     buffer.seek(0)
-    values: npt.NDArray[Any] = np.lib.format.read_array(buffer, allow_pickle=False)
+    values: Array = np.lib.format.read_array(buffer, allow_pickle=False)
     return values
 
 

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.measure.intervals import (
-    Array,
-    Bools,
-    Groups,
-    Ints,
-)
+from auditor.measure.arrays import Array, Bools, Groups, Ints
+
 
 
 @dataclass(frozen=True)

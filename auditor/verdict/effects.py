@@ -10,11 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from auditor.measure.arrays import Array, Bools, Groups, Ints
 from auditor.measure.intervals import (
-    Array,
-    Bools,
-    Groups,
-    Ints,
     change_interval,
     least,
     mean_interval,

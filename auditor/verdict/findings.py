@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from auditor.measure.intervals import Array, mean_interval, missing
+from auditor.measure.arrays import Array
+from auditor.measure.intervals import mean_interval, missing
 from auditor.measure.measurement import Measurement, Note
 from auditor.measure.words import listed, say, signed
 from auditor.verdict.effects import (

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Array
 from auditor.measure.ledger import Rows
 from auditor.subject.data.sample import Dataset
 from auditor.subject.population import Population
@@ -36,7 +34,7 @@ def note_interventions(rows: Rows, dataset: Dataset, finding: Finding, evidence:
         return
     target = evidence.classes.index(finding.target)
     insertion, removals, at = evidence.insertion, evidence.removals, evidence.column(target)
-    shifts: list[tuple[Population, str, npt.NDArray[Any]]] = []
+    shifts: list[tuple[Population, str, Array]] = []
     if insertion is not None:
         images = insertion.images
         shifts.append((images, "inserted", insertion.shift[:, target]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 
-from auditor.measure.intervals import Array, Bools, Groups, Ints
+from auditor.measure.arrays import Array, Bools, Groups, Ints
 from auditor.measure.measurement import Note
 from auditor.subject.population import Population
 

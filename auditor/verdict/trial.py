@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.artefacts.appearance import Edit
 from auditor.artefacts.edits import paste_middle, remove
 from auditor.artefacts.kinds import Artefact
@@ -21,8 +21,6 @@ from auditor.subject.model.classifier import Classifier, log_odds, predicted_cla
 from auditor.subject.population import Population
 from auditor.verdict.observations import Checks, Evidence, Insertion, Removals
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
 
@@ -254,12 +252,12 @@ class _Trial:
 class _Scored:
     """Log-odds (n, classes) and predictions (n, classes) of images at some rows of the data set (n,)."""
 
-    positions: npt.NDArray[np.int64]
+    positions: Ints
     odds: Floats
     predicted: Bools
 
     @classmethod
-    def of(cls, classifier: Classifier, positions: npt.NDArray[np.int64], scores: Floats) -> _Scored:
+    def of(cls, classifier: Classifier, positions: Ints, scores: Floats) -> _Scored:
         return cls(positions, log_odds(scores, classifier.output), predicted_classes(scores, classifier.output))
 
     @classmethod

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Bools, Doubles, Floats, Groups, Ints
 from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import MethodError
@@ -24,9 +24,6 @@ from auditor.measure.measurement import Note
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Explainable, log_odds, predicted_classes
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 BASELINE = "baseline"
 """The kind of a note on a baseline that hides the artefact."""
@@ -62,8 +59,8 @@ class Exhibits:
     exemplars: list[Exemplar] = field(default_factory=list)
     region_scores: list[RegionScores] = field(default_factory=list)
     agreement: list[Agreement] = field(default_factory=list)
-    diagnostics: dict[str, dict[tuple[str, str], list[tuple[npt.NDArray[np.float64], npt.NDArray[np.generic]]]]] = (
-        field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    diagnostics: dict[str, dict[tuple[str, str], list[tuple[Doubles, Groups]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     """Method -> check and variant -> (values, groups) of every case."""
     failures: dict[str, MethodError] = field(default_factory=dict)
@@ -168,7 +165,7 @@ def _score(
     sitting: _Sitting,
     entry: _Explained,
     ids: list[str],
-    groups: npt.NDArray[np.generic],
+    groups: Groups,
     level: float,
 ) -> None:
     """Score one method's maps in the artefact's region, and note the rows."""
@@ -239,7 +236,7 @@ def _exhibit(
     sitting: _Sitting,
     rows: list[int],
     explained: list[_Explained],
-    targets: npt.NDArray[np.int64],
+    targets: Ints,
 ) -> None:
     """Keep pictures and raw maps of some images."""
     if not rows:

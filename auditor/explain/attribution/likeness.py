@@ -11,6 +11,7 @@ from skimage.metrics import structural_similarity
 
 from auditor.measure.arrays import Doubles, Numbers
 
+
 _WINDOW = 7
 """Side of the window of the structural similarity, in pixels; of small maps less."""
 

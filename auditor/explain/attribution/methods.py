@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
+from auditor.measure.arrays import Array, Doubles, Floats, Ints
 from auditor.explain.attribution.question import Attribution, Contrast, Question
 from auditor.measure.seeds import keyed_generators
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 Baseline = Literal["mean", "blur", "black", "grey", "white"]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Tolerance = Annotated[float, Field(gt=0, lt=1)]
@@ -148,9 +146,7 @@ def _draw_pairs(noisy: Floats, images: Floats, rows: Ints, generators: list[np.r
         list(pool.map(draw, range(len(rows))))
 
 
-def _attribute(
-    maps: Sequence[Floats], diagnostics: dict[str, npt.NDArray[Any]], baseline: Floats | None = None
-) -> Attribution:
+def _attribute(maps: Sequence[Floats], diagnostics: dict[str, Array], baseline: Floats | None = None) -> Attribution:
     """An attribution by a method that is linear in the score, so that of a margin it is the difference of both maps."""
     contrast = Contrast(maps[1], maps[0] - maps[1]) if len(maps) > 1 else None
     return Attribution(maps[0], diagnostics, baseline, contrast)
@@ -172,7 +168,7 @@ def _grad_cam(question: Question, layer: str) -> Attribution:
     return Attribution(maps, {ALL_ZERO: _is_zero(maps)}, contrast=contrast)
 
 
-def _is_zero(maps: Floats) -> npt.NDArray[np.float64]:
+def _is_zero(maps: Floats) -> Doubles:
     return (np.abs(maps).reshape(len(maps), -1).max(axis=1) == 0).astype(np.float64)
 
 

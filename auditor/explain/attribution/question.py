@@ -14,11 +14,11 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Array, Floats, Ints
 from auditor.errors import MethodError
 from auditor.explain.attribution.record import MapName
-from auditor.subject.model.classifier import Explainable, Floats, Ints, Pass
+from auditor.subject.model.classifier import Explainable, Pass
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Attribution:
 
     maps: Floats
     """(n, h, w, c or 1), signed."""
-    diagnostics: dict[str, npt.NDArray[Any]]
+    diagnostics: dict[str, Array]
     """Name -> (n,)."""
     baseline: Floats | None = None
     """(n, h, w, c): the reference images of a path method."""

@@ -7,17 +7,13 @@ score of something that knows nothing of the model: an edge filter, or places th
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.signal import fftconvolve
 from scipy.stats import rankdata
 from skimage.filters import sobel
 
+from auditor.measure.arrays import Bools, Floats, Numbers
 from auditor.artefacts.edits import matched_placements
-from auditor.measure.arrays import Numbers
 from auditor.subject.data.sample import to_grey
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 LARGEST_SHARE = 0.5
 """A region that covers more of the frame is not local, and its scores are not applicable."""

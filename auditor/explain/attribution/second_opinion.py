@@ -8,18 +8,16 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Floats, Groups
 from auditor.explain.attribution.likeness import correlations
 from auditor.explain.attribution.question import Question
 from auditor.explain.attribution.record import Agreement
 from auditor.measure.intervals import mean_interval
 from auditor.subject.model.keras import KerasClassifier
 
-Floats = npt.NDArray[np.float32]
 
-
-def compare_with_tf_explain(question: Question, groups: npt.NDArray[np.generic], level: float) -> list[Agreement]:
+def compare_with_tf_explain(question: Question, groups: Groups, level: float) -> list[Agreement]:
     """Pearson correlation of our raw gradient and Grad-CAM features with those of tf-explain, per image.
 
     All images must ask for the same target. Grad-CAM is compared before enlargement, so that only the two

@@ -20,14 +20,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, label
 
+from auditor.measure.arrays import Bools, Doubles, Floats
 from auditor.explain.counterfactual.search import Aim, margins
-from auditor.subject.model.classifier import Explainable, Floats
-
-Doubles = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from auditor.subject.model.classifier import Explainable
 
 VISIBLE = 8 / 255
 """The bound under which the literature calls a change of a pixel imperceptible."""

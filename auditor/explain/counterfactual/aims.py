@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.artefacts.kinds import Artefact
 from auditor.config.options import suggest
 from auditor.errors import OptionError
@@ -17,9 +17,7 @@ from auditor.explain.counterfactual.search import Aim, away_from, towards
 from auditor.explain.inquiry import Inquiry
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import keyed_generator, seeded_order
-from auditor.subject.model.classifier import Explainable, Floats, Ints, predicted_classes
-
-Bools = npt.NDArray[np.bool_]
+from auditor.subject.model.classifier import Explainable, predicted_classes
 
 NAME = "counterfactual"
 

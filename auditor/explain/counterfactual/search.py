@@ -15,13 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Bools, Doubles, Floats, Ints
 from auditor.explain.texture import variation
-from auditor.subject.model.classifier import Explainable, Floats, Ints, Output
+from auditor.subject.model.classifier import Explainable, Output
 
-Doubles = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 Norm = Literal["elastic net", "l-infinity"]
 
 ANY = -1

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from auditor.measure.arrays import Bools, Doubles, Groups, Ints
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import OptionError
 from auditor.explain.attribution.regions import LARGEST_SHARE, mass_in
@@ -32,13 +32,11 @@ from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage,
 from auditor.explain.counterfactual.search import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.texture import high_frequency_share
-from auditor.measure.intervals import Groups, median_interval, missing, share_interval
+from auditor.measure.intervals import median_interval, missing, share_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.pictures import to_pixels
-from auditor.subject.model.classifier import Ints, predicted_classes
+from auditor.subject.model.classifier import predicted_classes
 
-Bools = npt.NDArray[np.bool_]
-Doubles = npt.NDArray[np.float64]
 Count = Annotated[int, Field(ge=0, le=1024)]
 Price = Annotated[float, Field(ge=0, le=100)]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Bools, Floats, Numbers
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.attribution.question import Question, ask, explain, layers_read
 from auditor.explain.attribution.record import MapName
@@ -27,9 +27,6 @@ from auditor.explain.inquiry import Inquiry
 from auditor.measure.seeds import keyed_generators, seeded_order
 from auditor.subject.data.pictures import to_pixels
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 Regions = list[list[Bools | None]]
 """Artefact by artefact, error by error, the region; None where there is none."""
 
@@ -187,7 +184,7 @@ def _measure_in_regions(found: ErrorMaps, name: MapName, maps: Floats, margin: F
             found.lifts[number][row - len(masks)].append(lift(responsible[row], mask))
 
 
-def _strongest(inquiry: Inquiry, part: Cases, values: npt.NDArray[np.floating], count: int) -> Bools:
+def _strongest(inquiry: Inquiry, part: Cases, values: Numbers, count: int) -> Bools:
     """The strongest pixels of values (n, h, w) as masks; ties in random order."""
     randoms = _randoms(inquiry, part, "pixels")
     return np.stack([strongest_pixels(each, count, random) for each, random in zip(values, randoms, strict=True)])

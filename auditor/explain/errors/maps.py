@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Bools, Floats, Numbers
 from auditor.explain.attribution.likeness import rank_correlations, structure
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.attribution.record import MapName
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 _CLIPPED = 99.5
 """Percentile of the absolute values, of both maps together, that SSIM takes for full scale: outliers have no say."""
@@ -74,7 +71,7 @@ def speaking_for(maps: Floats) -> Floats:
     return np.maximum(maps.sum(axis=-1, dtype=np.float64), 0).astype(np.float32)
 
 
-def strongest_pixels(values: npt.NDArray[np.floating], count: int, random: np.random.Generator) -> Bools:
+def strongest_pixels(values: Numbers, count: int, random: np.random.Generator) -> Bools:
     """The `count` largest of values (h, w) as a mask; ties, as of a map that is zero in places, at random."""
     order = np.lexsort((random.random(values.size), -values.ravel()))
     mask = np.zeros(values.size, bool)

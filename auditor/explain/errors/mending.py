@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Bools, Floats, Groups, Ints
 from auditor.artefacts.appearance import Edit
 from auditor.artefacts.edits import Removal, remove
 from auditor.artefacts.fills import FILLS
@@ -20,17 +20,13 @@ from auditor.measure.measurement import Measurement, Note
 from auditor.subject.model.classifier import Explainable, Output, predicted_classes
 from auditor.subject.population import is_correct
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class Cases:
     """Labelled images with what the model makes of them."""
 
     ids: list[str]
-    groups: npt.NDArray[np.generic]
+    groups: Groups
     """(n,)."""
     images: Floats
     """(n, h, w, c)."""

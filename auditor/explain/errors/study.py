@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from auditor.measure.arrays import Array, Doubles, Ints
 from auditor.artefacts.fills import FillName
 from auditor.explain.attribution.record import MapName
 from auditor.explain.errors.contrast import EDGES, RANDOM, ErrorMaps, explain_errors
@@ -30,9 +30,6 @@ from auditor.measure.measurement import Measurement, Note
 from auditor.measure.seeds import seeded_order
 from auditor.subject.population import is_correct
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 Count = Annotated[int, Field(ge=1, le=4096)]
 Shown = Annotated[int, Field(ge=0, le=64)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -196,7 +193,7 @@ def _note(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, fills: tuple[str, ..
 
 
 def _measure_likeness(inquiry: Inquiry, found: ErrorMaps, errors: Cases) -> list[ContrastLikeness]:
-    def median(values: npt.NDArray[np.float64], unit: str) -> Measurement:
+    def median(values: Doubles, unit: str) -> Measurement:
         return median_interval(values, errors.groups, inquiry.level, unit=unit)
 
     measured = []
@@ -303,7 +300,7 @@ def _measure_mending(
             )
         )
 
-    def least_lead(of: dict[Choice, npt.NDArray[Any]], name: MapName) -> float:
+    def least_lead(of: dict[Choice, Array], name: MapName) -> float:
         references = Choice(name, "elsewhere"), Choice(EDGES)
         return min(float(of[Choice(name)].mean() - of[reference].mean()) for reference in references)
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
+from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.explain.optima.parametrisation import Parametrisation
 from auditor.explain.texture import SMOOTH, variation
 from auditor.measure.seeds import keyed_generator, keyed_generators
-from auditor.subject.model.classifier import Explainable, Floats, Ints
+from auditor.subject.model.classifier import Explainable
 
 _WARPS = 16
 """Turns and scalings that one ascent chooses from at every step."""
@@ -31,7 +31,7 @@ _BLUR_WIDTH = 0.5
 class Judgement(NamedTuple):
     """An objective at n images, and its derivatives by what the classifier says of them."""
 
-    values: npt.NDArray[np.float64]
+    values: Doubles
     """(n,)."""
     by_scores: Floats | None
     """(n, classes)."""
@@ -80,11 +80,11 @@ class Ascent:
 
     images: Floats
     """(n, h, w, c) in [0, 1]."""
-    values: npt.NDArray[np.float64]
+    values: Doubles
     """(n,): the objective there, of images as they are."""
     snapshots: dict[int, Floats] = field(default_factory=dict)
     """Step -> (n, h, w, c); step 0 is the start."""
-    curve: dict[int, npt.NDArray[np.float64]] = field(default_factory=dict)
+    curve: dict[int, Doubles] = field(default_factory=dict)
     """Step -> (n,) objective of images as they are; the last step is the end."""
 
 
@@ -97,7 +97,7 @@ def ascend(
     *,
     names: list[str],
     groups: Ints | None = None,
-    units: npt.NDArray[np.float64] | None = None,
+    units: Doubles | None = None,
     seed: int = 0,
     keep: Collection[int] = (),
     watch: Collection[int] = (),
@@ -140,13 +140,13 @@ def ascend(
     return Ascent(images, values, snapshots, curve)
 
 
-def evaluate(classifier: Explainable, objective: Objective, images: Floats) -> npt.NDArray[np.float64]:
+def evaluate(classifier: Explainable, objective: Objective, images: Floats) -> Doubles:
     """The objective (n,) at images (n, h, w, c)."""
     seen = classifier.linearise(images, objective.layers)
     return objective.judge(seen.scores, seen.features).values
 
 
-def mean_cosines(images: Floats, groups: Ints) -> npt.NDArray[np.float64]:
+def mean_cosines(images: Floats, groups: Ints) -> Doubles:
     """Mean cosine (n,) of each image (n, h, w, c), less its mean, with the others of its group; 0 for one alone."""
     found = np.zeros(len(images))
     for group in np.unique(groups):
@@ -269,7 +269,7 @@ def _cosine_slopes(images: Floats, groups: Ints) -> Floats:
     return slopes
 
 
-def _directions(images: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _directions(images: Floats) -> tuple[Doubles, Doubles]:
     """Images (n, h, w, c) less their means, as unit vectors (n, pixels), and their lengths (n, 1)."""
     flat = images.reshape(len(images), -1).astype(np.float64)
     flat -= flat.mean(axis=1, keepdims=True)
@@ -277,7 +277,7 @@ def _directions(images: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     return flat / lengths, lengths
 
 
-def _bilinear(y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], height: int, width: int) -> sparse.csr_array:
+def _bilinear(y: Doubles, x: Doubles, height: int, width: int) -> sparse.csr_array:
     """Rows that read an image at points (y, x), each from the four pixels around it."""
     top, left = (np.minimum(v.astype(np.int64), limit - 2) for v, limit in ((y, height), (x, width)))
     top, left = np.maximum(top, 0), np.maximum(left, 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.artefacts.appearance import Edit, box_of
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.attribution.regions import LARGEST_SHARE
@@ -21,9 +21,6 @@ from auditor.explain.optima.record import ArtefactMatch, FeatureOptimum
 from auditor.explain.optima.search import Bench, Way
 from auditor.measure.intervals import mean_interval, share_interval, within
 from auditor.measure.measurement import Measurement
-from auditor.subject.model.classifier import Floats, Ints
-
-Array = npt.NDArray[np.float64]
 
 _PHASES = 5
 """Draws of the placebo of random phases."""
@@ -74,7 +71,7 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats, *, 
     own, others = int(np.flatnonzero(classes == target)[0]), classes != target
     correlation, lead = quality[..., 0], quality[..., 0] - np.median(of_placebos, axis=2)
 
-    def over_restarts(values: Array, unit: str = "correlation") -> Measurement:
+    def over_restarts(values: Doubles, unit: str = "correlation") -> Measurement:
         most = 1 if unit == "correlation" else 2
         return within(mean_interval(values, np.arange(restarts), inquiry.level, unit=unit, score=None), -most, most)
 
@@ -150,7 +147,7 @@ def find_direction(bench: Bench, number: int, way: Way, restarts: int) -> Featur
     everywhere = bench.mean_features(bench.images, layer) @ direction
     groups = inquiry.images.groups[bench.at[chosen]]
 
-    def measure(values: Array) -> Measurement:
+    def measure(values: Doubles) -> Measurement:
         return mean_interval(values @ direction, groups, inquiry.level, unit="feature", score=None)
 
     return bench.excite(

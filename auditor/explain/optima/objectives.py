@@ -11,16 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft
 
+from auditor.measure.arrays import Doubles, Floats, Ints, Numbers
 from auditor.errors import OptionError
 from auditor.explain.optima.ascent import Judgement, Objective
 from auditor.explain.optima.parametrisation import Parametrisation
 from auditor.measure.seeds import keyed_generator, keyed_generators
-from auditor.subject.model.classifier import Explainable, Floats, Ints, Output, log_odds, to_probability
-
-Array = npt.NDArray[np.float64]
+from auditor.subject.model.classifier import Explainable, Output, log_odds, to_probability
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def feature_mean(features: Sequence[Feature]) -> Objective:
     return Objective(judge, (layer,))
 
 
-def feature_direction(layer: str, direction: npt.NDArray[np.floating]) -> Objective:
+def feature_direction(layer: str, direction: Numbers) -> Objective:
     """The mean over the frame of a layer's features along a direction (k,), for all images."""
 
     def judge(scores: Floats, found: Mapping[str, Floats]) -> Judgement:
@@ -183,7 +181,7 @@ def draw_noise(
 class Pattern:
     """What an overlay adds to an image, cut out: its box and a margin around it, where the frame has room."""
 
-    values: Array
+    values: Doubles
     """(h', w', c), each channel less its mean."""
     place: tuple[int, int]
     """Row and column of its upper left corner in the frame."""
@@ -210,7 +208,7 @@ def random_phases(pattern: Pattern, seed: int, name: str) -> Pattern:
     return Pattern(np.asarray(turned.real), pattern.place)
 
 
-def match_patterns(images: Floats, patterns: Sequence[Pattern], reach: int | None = None) -> tuple[Array, Ints]:
+def match_patterns(images: Floats, patterns: Sequence[Pattern], reach: int | None = None) -> tuple[Doubles, Ints]:
     """How well patterns match the best place of images (n, h, w, c), at most `reach` pixels from their own.
 
     Returns the largest normalised cross-correlation (n, patterns) over all such shifts that keep a pattern in the
@@ -221,7 +219,7 @@ def match_patterns(images: Floats, patterns: Sequence[Pattern], reach: int | Non
     spectra = fft.rfft2(values, axes=(1, 2))
     best = np.empty((len(images), len(patterns)))
     places = np.empty((len(images), len(patterns), 2), np.int64)
-    spreads: dict[tuple[int, ...], Array] = {}
+    spreads: dict[tuple[int, ...], Doubles] = {}
     for number, pattern in enumerate(patterns):
         height, width = pattern.values.shape[:2]
         kernel = np.conj(fft.rfft2(pattern.values, s=frame, axes=(0, 1)))
@@ -243,10 +241,10 @@ def match_patterns(images: Floats, patterns: Sequence[Pattern], reach: int | Non
     return best, places
 
 
-def _spread_in_windows(values: Array, height: int, width: int) -> Array:
+def _spread_in_windows(values: Doubles, height: int, width: int) -> Doubles:
     """Length of every window (h', w') of images (n, h, w, c) as a vector, each channel less its mean there."""
 
-    def sums(of: Array) -> Array:
+    def sums(of: Doubles) -> Doubles:
         padded = np.pad(of, ((0, 0), (1, 0), (1, 0), (0, 0))).cumsum(axis=1).cumsum(axis=2)
         rows = padded[:, height:] - padded[:, :-height]
         return np.asarray(rows[:, :, width:] - rows[:, :, :-width])

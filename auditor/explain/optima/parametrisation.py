@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy import fft
 
-from auditor.subject.model.classifier import Floats
+from auditor.measure.arrays import Doubles, Floats, Numbers
 
-Array = npt.NDArray[np.floating]
+
 Basis = Literal["fourier", "pixels"]
 Constraint = Literal["sigmoid", "clip"]
 
@@ -73,7 +72,7 @@ class Parametrisation:
 
 
 def parametrise(
-    basis: Basis, constraint: Constraint, shape: tuple[int, int, int], covariance: Array | None = None
+    basis: Basis, constraint: Constraint, shape: tuple[int, int, int], covariance: Numbers | None = None
 ) -> Parametrisation:
     """A parametrisation of images of a shape (h, w, c).
 
@@ -122,7 +121,7 @@ def fourier_map(shape: tuple[int, int, int]) -> LinearMap:
     return LinearMap(forward, lambda slopes: transform(slopes, by_adjoint), lambda images: transform(images, 1 / scale))
 
 
-def colour_map(covariance: Array) -> LinearMap:
+def colour_map(covariance: Numbers) -> LinearMap:
     """Decorrelated colours to the colours of pixels (..., c), the last axis.
 
     Of unit variance each, they give pixels of this covariance (c, c), but for a common factor.
@@ -138,7 +137,7 @@ def colour_map(covariance: Array) -> LinearMap:
     return LinearMap(lambda values: values @ matrix.T, lambda slopes: slopes @ matrix, lambda values: values @ back)
 
 
-def colour_covariance(images: Floats) -> npt.NDArray[np.float64]:
+def colour_covariance(images: Floats) -> Doubles:
     """Covariance (c, c) of the pixels of images (n, h, w, c)."""
     channels = images.shape[-1]
     pixels = images.reshape(-1, channels)

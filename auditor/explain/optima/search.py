@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Doubles, Floats, Ints, Numbers
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.optima.ascent import Ascent, Objective, Recipe, ascend
 from auditor.explain.optima.objectives import (
@@ -24,9 +24,8 @@ from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.pictures import to_pixels
-from auditor.subject.model.classifier import Explainable, Floats, Ints, log_odds, predicted_classes, to_probability
+from auditor.subject.model.classifier import Explainable, log_odds, predicted_classes, to_probability
 
-Array = npt.NDArray[np.float64]
 ClassObjective = Literal["logit", "log_odds", "probability"]
 Start = Literal["noise", "grey", "image"]
 
@@ -78,7 +77,7 @@ class Bench:
     """(n, h, w, c)."""
     at: Ints
     """(n,): where the sample stands in the inquiry's images."""
-    covariance: Array
+    covariance: Doubles
     """(c, c) of the colours of the sample."""
     _sized: dict[int, Explainable] = field(default_factory=dict)
 
@@ -112,7 +111,7 @@ class Bench:
         names: list[str],
         way: Way,
         *,
-        units: Array,
+        units: Doubles,
         start: Floats | None = None,
         keep: Collection[int] = (),
         watch: Collection[int] = (),
@@ -166,7 +165,7 @@ class Bench:
             chosen.append(int(random.choice(others if len(others) else by_name)))
         return self.images[chosen]
 
-    def score(self, images: Floats) -> tuple[Floats, Array, list[str]]:
+    def score(self, images: Floats) -> tuple[Floats, Doubles, list[str]]:
         """Scores and log-odds (n, classes) of images, and what each is predicted as, in words."""
         classifier = self.inquiry.classifier
         scores = self.sized(min(64, max(1, len(images)))).scores(images)
@@ -175,7 +174,7 @@ class Bench:
         odds = log_odds(scores, classifier.output)
         return scores, odds.astype(np.float64), words
 
-    def mean_features(self, images: Floats, layer: str) -> Array:
+    def mean_features(self, images: Floats, layer: str) -> Doubles:
         """Means (n, k) over the frame of a layer's features."""
         classifier = self.sized(min(32, max(1, len(images))))
         parts = [
@@ -192,7 +191,7 @@ class Bench:
         objective: Objective,
         way: Way,
         restarts: int,
-        everywhere: Array,
+        everywhere: Doubles,
         *,
         usual: Measurement,
         with_artefact: Measurement | None = None,
@@ -237,7 +236,7 @@ class Bench:
         """Keep a picture in the run; returns its key."""
         return self.inquiry.arrays.keep(f"activation maximisation: {key}", to_pixels(image), of_data=of_data)
 
-    def real_images(self, key: str, at: Sequence[int], values: npt.NDArray[np.floating]) -> list[RealImage]:
+    def real_images(self, key: str, at: Sequence[int], values: Numbers) -> list[RealImage]:
         """Some of the inquiry's images, at their places there, with their values (m,)."""
         inquiry = self.inquiry
         population, classes = inquiry.images, inquiry.classifier.classes
@@ -269,12 +268,12 @@ def set_up(inquiry: Inquiry) -> Bench:
 class RealLooks:
     """What optima are compared with: how real images look."""
 
-    total_variation: Array
+    total_variation: Doubles
     """(n,)."""
-    high_frequency: Array
+    high_frequency: Doubles
     """(n,)."""
 
-    def ratios(self, images: Floats) -> tuple[Array, Array]:
+    def ratios(self, images: Floats) -> tuple[Doubles, Doubles]:
         """Total variation and high-frequency share (m,) of images, each as a ratio to the median real image.
 
         The share of an image without contrast is undefined, NaN: it is left out, and so is the median of such alone.

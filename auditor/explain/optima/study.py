@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from auditor.measure.arrays import Array, Doubles, Floats, Ints
 from auditor.explain.attribution.likeness import correlations
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.optima.ascent import Ascent, Recipe, mean_cosines
@@ -42,9 +42,8 @@ from auditor.measure.intervals import (
     within,
 )
 from auditor.measure.measurement import Measurement, Note
-from auditor.subject.model.classifier import Floats, Ints, predicted_classes, to_probability
+from auditor.subject.model.classifier import predicted_classes, to_probability
 
-Array = npt.NDArray[np.float64]
 Weight = Annotated[float, Field(ge=0)]
 
 _LARGE = 128 * 128
@@ -331,7 +330,7 @@ def _measure_looks(bench: Bench, looks: RealLooks, optima: Floats, chosen: Ints)
     )
 
 
-def _mean(values: Array, level: float, unit: str) -> Measurement:
+def _mean(values: Doubles, level: float, unit: str) -> Measurement:
     values, each = np.asarray(values, np.float64), np.arange(len(values))
     if unit == "correlation":
         return correlation_interval(values, each, level)
@@ -341,16 +340,16 @@ def _mean(values: Array, level: float, unit: str) -> Measurement:
     return mean_interval(values, each, level, unit=unit, score=score)
 
 
-def _mean_objective(values: Array, level: float, objective: ClassObjective) -> Measurement:
+def _mean_objective(values: Doubles, level: float, objective: ClassObjective) -> Measurement:
     measured = _mean(values, level, "objective")
     return within(measured, 0, 1) if objective == "probability" else measured
 
 
-def _mean_share(values: Array, level: float, score: str | None = None) -> Measurement:
+def _mean_share(values: Doubles, level: float, score: str | None = None) -> Measurement:
     return within(mean_interval(values, np.arange(len(values)), level, unit="share", score=score), 0, 1)
 
 
-def _mean_probability(values: Array, level: float) -> Measurement:
+def _mean_probability(values: Doubles, level: float) -> Measurement:
     return _mean_share(values, level, "probability")
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Doubles, Floats
 from auditor.explain.attribution.likeness import rank_correlations
 from auditor.explain.attribution.methods import make_baseline
 from auditor.explain.attribution.regions import edge_map
@@ -20,9 +20,7 @@ from auditor.explain.trust.sanity import Reading, Walk, cell_side, gains, read_m
 from auditor.measure.intervals import correlation_interval, mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generators
-from auditor.subject.model.classifier import Floats
 
-Doubles = npt.NDArray[np.float64]
 Fill = Literal["mean", "blur"]
 
 _FILLS: tuple[Fill, ...] = ("mean", "blur")

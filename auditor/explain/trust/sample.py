@@ -6,13 +6,10 @@ from dataclasses import dataclass, fields
 from itertools import chain, zip_longest
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Bools, Floats, Groups, Ints
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.inquiry import Inquiry
-from auditor.subject.model.classifier import Floats, Ints
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Sample:
     targets: Ints
     """(n,): the class an artefact was tested for on images with it, else what is predicted."""
     ids: list[str]
-    groups: npt.NDArray[np.generic]
+    groups: Groups
     artefacts: list[int | None]
     """Which artefact each image carries or had inserted."""
     masks: list[Bools | None]
@@ -85,7 +82,7 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
     return Sample(images, targets, ids, dataset.groups[rows], [pool.artefact for pool, _ in chosen], masks)
 
 
-def _take_turns(pools: list[_Pool], groups: npt.NDArray[np.generic], count: int) -> list[tuple[_Pool, int]]:
+def _take_turns(pools: list[_Pool], groups: Groups, count: int) -> list[tuple[_Pool, int]]:
     """Rows from each pool in turn, none twice, and from groups that were not drawn yet as long as there are some."""
     chosen: list[tuple[_Pool, int]] = []
     rows: set[int] = set()

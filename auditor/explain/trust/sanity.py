@@ -10,16 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
+from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.explain.attribution.likeness import rank_correlations, structure
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.trust.record import Outcome, TrustCriterion
 from auditor.measure.measurement import Measurement
-from auditor.subject.model.classifier import Explainable, Floats, Ints, log_odds
+from auditor.subject.model.classifier import Explainable, log_odds
 
-Doubles = npt.NDArray[np.float64]
 Reading = Literal["absolute", "signed", "positive", "smoothed"]
 
 FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)

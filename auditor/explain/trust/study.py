@@ -7,9 +7,9 @@ from itertools import combinations
 from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.explain.attribution.likeness import rank_correlations
 from auditor.explain.attribution.question import Attribution
 from auditor.explain.attribution.record import MapName
@@ -42,9 +42,7 @@ from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generators
 from auditor.measure.words import say
 from auditor.subject.data.pictures import to_pixels
-from auditor.subject.model.classifier import Floats, Ints
 
-Doubles = npt.NDArray[np.float64]
 Count = Annotated[int, Field(ge=2, le=1000)]
 Times = Annotated[int, Field(ge=1, le=100)]
 Share = Annotated[float, Field(gt=0, le=0.1)]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Bools
 from auditor.errors import DataError
 
 
@@ -38,7 +38,7 @@ class Manifest:
     masks: list[Path | None] | None
     _table: _Table
 
-    def flags(self, name: str) -> npt.NDArray[np.bool_] | None:
+    def flags(self, name: str) -> Bools | None:
         """A further column (images,) of true and false; None where there is none of that name.
 
         Raises

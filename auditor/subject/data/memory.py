@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Array
 from auditor.errors import DataError
 from auditor.subject.data.pictures import CorruptImageError, RawImage, stream_pictures
 from auditor.subject.data.sources import Label
@@ -44,7 +44,7 @@ class HeldSource:
             What was handed in are no images, or not as many as labels, groups, ids, columns or masks.
         """
         self._files: list[Path] | None = None
-        self._images: Sequence[Any] | npt.NDArray[Any] = ()
+        self._images: Sequence[Any] | Array = ()
         if isinstance(images, (str, bytes, Mapping)):
             raise DataError(f"images: got {type(images).__name__}, wanted images or paths of pictures")
         if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or _gives_pairs(images):
@@ -79,7 +79,7 @@ class HeldSource:
             except Exception as fault:  # whatever an object that is no image raises
                 yield at, CorruptImageError(f"not an array: {fault}")
 
-    def array(self, name: str) -> npt.NDArray[Any] | None:
+    def array(self, name: str) -> Array | None:
         """See `Source.array`."""
         return self._columns.get(name)
 

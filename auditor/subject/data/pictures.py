@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageFile, ImageOps
 
-RawImage = npt.NDArray[Any]
+from auditor.measure.arrays import Array, Floats
+
+
+RawImage = Array
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 """Suffixes, in small letters, of what is taken for a picture where files are searched for."""
@@ -94,6 +97,6 @@ def _tiff_tag(picture: Image.Image, tag: int) -> Any:
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
-def to_pixels(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def to_pixels(image: Floats) -> npt.NDArray[np.uint8]:
     """An image in [0, 1] as 8-bit pixels, as runs keep it."""
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)

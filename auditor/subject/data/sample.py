@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from auditor.measure.arrays import Array, Bools, Floats, Ints
 from auditor.config.file import AuditConfig
 from auditor.config.options import suggest
 from auditor.errors import DataError
@@ -22,8 +22,6 @@ from auditor.subject.data.pictures import CorruptImageError, RawImage
 from auditor.subject.data.sources import Label, Source
 from auditor.subject.record import SkippedImage
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 Fit = Literal["exact", "resize", "crop"]
 
 
@@ -31,7 +29,7 @@ Fit = Literal["exact", "resize", "crop"]
 class Batch:
     """Some images of the sample, ready for a classifier."""
 
-    positions: npt.NDArray[np.int64]
+    positions: Ints
     """Rows of the sample, (n,)."""
     images: Floats
     """(n, height, width, channels) in [0, 1]."""
@@ -101,7 +99,7 @@ class Dataset:
     def __len__(self) -> int:
         return len(self._chosen)
 
-    def array(self, name: str) -> npt.NDArray[Any] | None:
+    def array(self, name: str) -> Array | None:
         """A further array or column of the source, at the sampled images."""
         values = self._source.array(name)
         if values is None:
@@ -240,7 +238,7 @@ def to_model_image(raw: RawImage, shape: tuple[int, int, int], fit: Fit, name: s
     return pixels
 
 
-def to_grey(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def to_grey(image: Array) -> Array:
     """Luminance (ITU-R BT.601) of colour values (..., 3), as (..., 1)."""
     return np.asarray(image @ np.array([0.299, 0.587, 0.114], dtype=image.dtype))[..., None]
 
@@ -317,7 +315,7 @@ def _is_labelled(labels: Sequence[Label] | None, count: int) -> Bools:
     return np.zeros(count, bool) if labels is None else np.array([label is not None for label in labels])
 
 
-def _sample(truth: Bools | None, available: int, limit: int | None, seed: int) -> npt.NDArray[np.int64]:
+def _sample(truth: Bools | None, available: int, limit: int | None, seed: int) -> Ints:
     """Ascending positions of a seeded sample, as even over the classes as they allow."""
     if limit is None or limit >= available:
         return np.arange(available)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from auditor.measure.arrays import Array
 from auditor.config.file import AuditConfig
 from auditor.config.options import is_function_spec
 from auditor.errors import DataError
@@ -43,7 +43,7 @@ class Source(Protocol):
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """The images at these ascending positions, one after the other."""
 
-    def array(self, name: str) -> npt.NDArray[Any] | None:
+    def array(self, name: str) -> Array | None:
         """A further array or column over all images, or None."""
 
     def sha256(self) -> str | None:
@@ -133,13 +133,13 @@ class NpzSource:
                     raise DataError(f"{self._name}: image {position} cannot be read: {fault}") from None
                 yield position, image
 
-    def array(self, name: str) -> npt.NDArray[Any] | None:
+    def array(self, name: str) -> Array | None:
         """See `Source.array`."""
         if name not in self._names:
             return None
         try:
             with self._file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-                values: npt.NDArray[Any] = arrays[name]
+                values: Array = arrays[name]
         except _UNREADABLE as fault:
             if "allow_pickle" in str(fault):  # numpy advises to allow it, and a pickle may run any code
                 reason = "holds pickled objects, which are never opened; save it as text, numbers or booleans"
@@ -156,7 +156,7 @@ class NpzSource:
                 digest.update(block)
         return digest.hexdigest()
 
-    def _column(self, name: str) -> npt.NDArray[Any] | None:
+    def _column(self, name: str) -> Array | None:
         values = self.array(name)
         if values is not None and (values.ndim == 0 or len(values) != self._count):
             got = "one value" if values.ndim == 0 else str(len(values))
@@ -204,7 +204,7 @@ class FolderSource:
         """See `Source.stream`."""
         return stream_pictures(self._files, wanted)
 
-    def array(self, name: str) -> npt.NDArray[Any] | None:
+    def array(self, name: str) -> Array | None:
         """See `Source.array`; a folder has none."""
         del name
         return None
@@ -228,7 +228,7 @@ class ManifestSource:
         """See `Source.stream`."""
         return stream_pictures(self._manifest.files, wanted)
 
-    def array(self, name: str) -> npt.NDArray[Any] | None:
+    def array(self, name: str) -> Array | None:
         """See `Source.array`: a column of true and false."""
         return self._manifest.flags(name)
 
@@ -277,7 +277,7 @@ class FunctionSource:
                 f"{self._name}: image {position} was {self.ids[position]} and is gone; the images must stay"
             )
 
-    def array(self, name: str) -> npt.NDArray[Any] | None:
+    def array(self, name: str) -> Array | None:
         """See `Source.array`; a function has none."""
         del name
         return None

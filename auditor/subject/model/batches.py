@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from auditor.subject.model.classifier import Floats, Linearisation
+from auditor.measure.arrays import Array, Floats
+from auditor.subject.model.classifier import Linearisation
 
 
-def cut_batches(values: npt.NDArray[Any], size: int) -> Iterator[npt.NDArray[Any]]:
+def cut_batches(values: Array, size: int) -> Iterator[Array]:
     """Batches of exactly `size`; the last image fills up the last one."""
     for start in range(0, len(values), size):
         part = values[start : start + size]
@@ -19,7 +18,7 @@ def cut_batches(values: npt.NDArray[Any], size: int) -> Iterator[npt.NDArray[Any
         yield np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
 
 
-def gather(batches: Iterator[list[npt.NDArray[Any]]], count: int) -> list[Floats]:
+def gather(batches: Iterator[list[Array]], count: int) -> list[Floats]:
     """Arrays (count, ...) from those of each batch; a batch's own arrays are let go at once, which is faster."""
     gathered: list[Floats] = []
     at = 0

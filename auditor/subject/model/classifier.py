@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy.special import expit
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from auditor.measure.arrays import Bools, Doubles, Floats, Ints, Numbers
+
+
 Output = Literal["softmax", "binary", "multilabel"]
 
 
@@ -131,7 +130,7 @@ def log_odds(scores: Floats, output: Output) -> Floats:
     return result.astype(np.float32)
 
 
-def to_probability(odds: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def to_probability(odds: Numbers) -> Doubles:
     """The probability that log-odds stand for, of exclusive and of independent classes alike."""
     return np.asarray(expit(np.asarray(odds, np.float64)))
 

@@ -11,9 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
+from auditor.measure.arrays import Floats, Ints
 from auditor.errors import ModelError, OptionError
 from auditor.subject.model.batches import cut_batches, gather, join
-from auditor.subject.model.classifier import Floats, Ints, Linearisation, Output, Pass
+from auditor.subject.model.classifier import Linearisation, Output, Pass
 from auditor.subject.model.foreign import user_code
 from auditor.subject.model.surgery import (
     Calls,
