@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from auditor.measure.arrays import Bools, Floats
 from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms
 from auditor.artefacts.describe import describe_artefact
 from auditor.artefacts.edits import remove

@@ -24,6 +24,7 @@ from auditor.explain.counterfactual.search import (
 from auditor.explain.counterfactual.study import study_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.texture import high_frequency_share
+from auditor.measure.arrays import Floats
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Measurement, Note
 from auditor.report.sections.counterfactual import view_counterfactual

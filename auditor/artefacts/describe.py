@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.measure.arrays import Bools
 from auditor.artefacts.appearance import Frame, box_of
 from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.record import ArtefactRecord
+from auditor.measure.arrays import Bools
 from auditor.measure.ledger import NewArrays
 from auditor.subject.data.pictures import to_pixels
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import fftconvolve
 
-from auditor.measure.arrays import Bools, Floats
 from auditor.artefacts.appearance import Appearance
 from auditor.artefacts.fills import FILLS
+from auditor.measure.arrays import Bools, Floats
 from auditor.subject.data.sample import to_grey
 
 

@@ -14,7 +14,6 @@ from skimage.restoration import inpaint_biharmonic
 
 from auditor.measure.arrays import Bools, Floats, Numbers
 
-
 FillName = Literal["mean", "blur", "inpaint"]
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from pydantic import Field
 
-from auditor.measure.arrays import Bools, Floats
 from auditor.artefacts.appearance import Appearance, Frame, box_of
 from auditor.artefacts.masks import Masks
 from auditor.artefacts.overlay import Overlay
@@ -22,6 +21,7 @@ from auditor.config.file import AuditConfig
 from auditor.config.options import KeyPath, bind_options, dotted, suggest
 from auditor.config.sections import ArtefactConfig
 from auditor.errors import ConfigError, OptionError
+from auditor.measure.arrays import Bools, Floats
 from auditor.measure.seeds import KeyedGenerators
 from auditor.subject.data.pictures import whole_files_only
 from auditor.subject.data.sample import Dataset, to_grey

@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from auditor.measure.arrays import Bools, Floats
 from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms
 from auditor.errors import DataError, OptionError
+from auditor.measure.arrays import Bools, Floats
 from auditor.measure.measurement import Note
 from auditor.subject.data.pictures import CorruptImageError, read_picture
 from auditor.subject.data.sample import Fit, fit_to

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from auditor.measure.arrays import Bools, Floats
 from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms, box_of
+from auditor.measure.arrays import Bools, Floats
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import audit_generator
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from auditor.measure.arrays import Bools
 from auditor.artefacts.kinds import Artefact, build_artefacts, find_carriers
 from auditor.config.file import AuditConfig
+from auditor.measure.arrays import Bools
 from auditor.subject.data.sample import Dataset, open_dataset
 from auditor.subject.data.sources import Source, first_image_shape, open_source
 from auditor.subject.model.given import SCORES_ONLY, GivenClassifier

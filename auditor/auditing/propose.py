@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from auditor.measure.arrays import Bools
 from auditor.config.file import AuditConfig
 from auditor.config.options import describe_options, is_function_spec
 from auditor.config.sections import DataConfig, ModelConfig
 from auditor.errors import ConfigError, DataError
 from auditor.explain.table import METHODS, STUDIES
+from auditor.measure.arrays import Bools
 from auditor.report.templates import open_templates
 from auditor.subject.data.pictures import CorruptImageError
 from auditor.subject.data.sample import Dataset, open_dataset

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.attribution.question import Method
+from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.seeds import seeded_order
 from auditor.subject.data.sample import Dataset
@@ -48,4 +48,4 @@ class Inquiry:
 
     def ordered(self, positions: Ints, purpose: str) -> Ints:
         """Rows of the data set in a seeded order, which depends on their ids alone."""
-        return positions[seeded_order(self.seed, purpose, [self.dataset.ids[position] for position in positions])]
+        return positions[seeded_order(self.seed, purpose, self.dataset.named(positions))]

@@ -7,7 +7,6 @@ from scipy import fft
 
 from auditor.measure.arrays import Doubles, Floats
 
-
 FINEST = 0.25
 """Cycles per pixel, half of what a grid can hold, above which a frequency counts as high."""
 

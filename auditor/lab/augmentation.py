@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from auditor.measure.arrays import Floats
 from auditor.config.options import suggest
 from auditor.errors import OptionError
 from auditor.lab.planting import nominal_stamp
+from auditor.measure.arrays import Floats
 
 Augmentation = Callable[[Floats, np.random.Generator], Floats]
 

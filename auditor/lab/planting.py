@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from auditor.measure.arrays import Floats, Ints
 from auditor.artefacts.kinds import box, lightness, text
 from auditor.artefacts.overlay import Overlay
 from auditor.config.options import suggest
 from auditor.errors import DataError, OptionError
+from auditor.measure.arrays import Floats, Ints
 
 Regime = Literal["balanced", "confounded", "suppressor"]
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from auditor.measure.arrays import Array
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError
 from auditor.lab.planting import FAMILIES, Pictures, nominal_stamp
@@ -26,6 +25,7 @@ from auditor.lab.training import (
     train_all,
     world_of,
 )
+from auditor.measure.arrays import Array
 from auditor.measure.intervals import share_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import say

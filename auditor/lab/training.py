@@ -13,10 +13,10 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from auditor.measure.arrays import Doubles
 from auditor.config.options import suggest
 from auditor.errors import ConfigError, ModelError
 from auditor.lab.planting import FAMILIES, FRAME, WORLDS, Plant, World, load_world, plant, stamp_all
+from auditor.measure.arrays import Doubles
 from auditor.subject.model.keras import KerasClassifier
 
 Split = Literal["choice", "test"]

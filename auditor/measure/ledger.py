@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from auditor.measure.arrays import Array
 
@@ -84,6 +83,27 @@ class Rows:
     """Measurements per image: every number of a result is an aggregate of some of these."""
 
     columns: dict[str, list[str | float | None]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+
+    def note(self, values: Array | Sequence[float], **columns: object) -> None:
+        """Add a row for each of several values that is known.
+
+        Parameters
+        ----------
+        values
+            (n,).
+        columns
+            A text for all rows, or a list or array with something for each.
+        """
+        assert set(columns) < set(COLUMNS)
+        known = np.flatnonzero(np.isfinite(values)).tolist()
+        for name, column in self.columns.items():
+            given = columns.get(name)
+            if name == "value":
+                column += [float(values[at]) for at in known]
+            elif isinstance(given, list | tuple | np.ndarray):
+                column += [None if given[at] is None else str(given[at]) for at in known]
+            else:
+                column += [None if given is None else str(given)] * len(known)
 
     def add(self, **values: str | float | None) -> None:
         """Add a row; columns that are not named stay empty."""

@@ -14,7 +14,6 @@ import numpy as np
 
 from auditor.measure.arrays import Ints
 
-
 Purpose = Literal["controls", "innocent content", "drawn images", "checks"]
 
 

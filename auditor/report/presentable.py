@@ -16,8 +16,8 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from auditor.measure.arrays import Array
 from auditor.errors import ReportError
+from auditor.measure.arrays import Array
 from auditor.measure.ledger import Arrays, why_unfit
 from auditor.report import pictures as figures
 from auditor.report.pointers import point

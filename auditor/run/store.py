@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import pydantic
 
-from auditor.measure.arrays import Array
 from auditor.errors import ReportError
+from auditor.measure.arrays import Array
 from auditor.measure.ledger import COLUMNS, Arrays, Rows
 from auditor.run.files import ARRAYS, HASHES, PAGE, PDF, RESULT, ROWS, is_beside, sync, write_files
 from auditor.run.result import AuditResult, result_from_json, result_to_json

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from auditor.measure.arrays import Array, Bools, Groups, Ints
-
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Population:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+def name_classes(flags: Bools, classes: Sequence[str]) -> str:
+    """The classes that an image has, or is predicted as, flags (classes,): `cat, dog`, or `none`."""
+    return ", ".join(classes[number] for number in np.flatnonzero(flags).tolist()) or "none"
 
 
 def is_correct(predicted: Bools, has: Bools) -> Bools:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from auditor.measure.arrays import Array
+from auditor.measure.arrays import Array, Bools
 from auditor.measure.ledger import Rows
 from auditor.subject.data.sample import Dataset
-from auditor.subject.population import Population
+from auditor.subject.population import Population, name_classes
 from auditor.verdict.observations import Evidence
 from auditor.verdict.record import Finding
 
 
 def note_images(rows: Rows, dataset: Dataset, classes: tuple[str, ...], images: Population) -> None:
     """One row per image: its label, prediction and the score of the prediction."""
-    for at, position in enumerate(images.positions):
-        predicted = [classes[number] for number in np.flatnonzero(images.predicted[at])]
-        has = [classes[number] for number in np.flatnonzero(images.has[at])] if images.labelled[at] else []
-        rows.add(
-            image=dataset.ids[position],
-            group=str(dataset.groups[position]),
-            label=", ".join(has) or None,
-            predicted=", ".join(predicted) or None,
-            measurement="score of the prediction",
-            condition="as it came",
-            value=float(images.scores[at].max()),
-        )
+    rows.note(
+        images.scores.max(axis=1),
+        image=dataset.named(images.positions),
+        group=images.groups,
+        label=_named(images.has & images.labelled[:, None], classes),
+        predicted=_named(images.predicted, classes),
+        measurement="score of the prediction",
+        condition="as it came",
+    )
 
 
 def note_interventions(rows: Rows, dataset: Dataset, finding: Finding, evidence: Evidence) -> None:
@@ -46,13 +41,16 @@ def note_interventions(rows: Rows, dataset: Dataset, finding: Finding, evidence:
         shifts += [(images, f"removed: {name}", -values[:, at]) for name, values in removals.fall.items()]
         shifts += [(images, f"removed elsewhere: {name}", -values[:, at]) for name, values in removals.placebo.items()]
     for images, condition, values in shifts:
-        for position, value in zip(images.positions, values, strict=True):
-            rows.add(
-                image=dataset.ids[position],
-                group=str(dataset.groups[position]),
-                artefact=finding.artefact,
-                target=finding.target,
-                measurement="shift of the log-odds",
-                condition=condition,
-                value=float(value) if np.isfinite(value) else None,
-            )
+        rows.note(
+            values,
+            image=dataset.named(images.positions),
+            group=images.groups,
+            artefact=finding.artefact,
+            target=finding.target,
+            measurement="shift of the log-odds",
+            condition=condition,
+        )
+
+
+def _named(flags: Bools, classes: tuple[str, ...]) -> list[str | None]:
+    return [name_classes(row, classes) if row.any() else None for row in flags]

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.artefacts.appearance import Edit
 from auditor.artefacts.edits import paste_middle, remove
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError, DataError, ModelError
+from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import audit_generator
 from auditor.subject.data.sample import Batch, Dataset

@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 
-from auditor.measure.arrays import Bools, Doubles, Floats, Groups, Ints
 from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import MethodError
@@ -18,12 +17,14 @@ from auditor.explain.attribution.question import Attribution, Method, ask, expla
 from auditor.explain.attribution.record import Agreement, Exemplar, MapName, MapRecord, RegionScores
 from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
+from auditor.measure.arrays import Bools, Doubles, Floats, Groups, Ints
 from auditor.measure.intervals import mean_interval, within
 from auditor.measure.ledger import NewArrays, Rows
-from auditor.measure.measurement import Note
+from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Explainable, log_odds, predicted_classes
+from auditor.subject.population import name_classes
 
 BASELINE = "baseline"
 """The kind of a note on a baseline that hides the artefact."""
@@ -103,7 +104,7 @@ def explain_case(
     if not case.carriers and not case.inserted:
         return
     sitting = _sit(case, classifier, dataset)
-    ids = [dataset.ids[position] for position in sitting.positions]
+    ids = dataset.named(sitting.positions)
     groups = dataset.groups[sitting.positions]
     scores = classifier.scores(sitting.with_it)
     count = len(ids)
@@ -141,7 +142,7 @@ def _sit(case: Case, classifier: Explainable, dataset: Dataset) -> _Sitting:
     positions = sorted([*case.carriers, *case.inserted])
     came = dataset.images(positions)
     is_carrier = [position in set(case.carriers) for position in positions]
-    ids = [dataset.ids[position] for position in positions]
+    ids = dataset.named(positions)
     if case.artefact is None:
         return _Sitting(positions, is_carrier, came, came, [None] * len(ids), "")
     masks = [case.artefact.region(name, classifier.image_shape) for name in ids]
@@ -179,29 +180,25 @@ def _score(
         note = Note("not applicable", told)
         exhibits.region_scores.append(RegionScores(case.artefact.name, target, entry.name, {}, [note]))
         return
-    found: dict[str, list[float]] = {name: [] for name in REGION_SCORES}
-    for row, mask, heat in zip(entry.rows, masks, saliency(entry.attribution.maps), strict=True):
-        if mask is None:
-            scores = dict.fromkeys(REGION_SCORES, float("nan"))
-        else:
-            scores = score_region(heat, mask, sitting.with_it[row], sitting.without[row])
-        for name, value in scores.items():
-            found[name].append(value)
-            if np.isfinite(value):
-                exhibits.rows.add(
-                    image=ids[row],
-                    group=str(groups[row]),
-                    artefact=case.artefact.name,
-                    target=target,
-                    measurement=name,
-                    condition="as it came" if sitting.is_carrier[row] else "inserted",
-                    method=str(entry.name),
-                    value=value,
-                )
-    measured = {
-        name: mean_interval(np.array(values), groups[entry.rows], level, unit=_UNITS[name], score=None)
-        for name, values in found.items()
-    }
+    unknown = dict.fromkeys(REGION_SCORES, float("nan"))
+    scored = [
+        unknown if mask is None else score_region(heat, mask, sitting.with_it[row], sitting.without[row])
+        for row, mask, heat in zip(entry.rows, masks, saliency(entry.attribution.maps), strict=True)
+    ]
+    measured: dict[str, Measurement] = {}
+    for name in REGION_SCORES:
+        values = np.array([scores[name] for scores in scored])
+        measured[name] = mean_interval(values, groups[entry.rows], level, unit=_UNITS[name], score=None)
+        exhibits.rows.note(
+            values,
+            image=[ids[row] for row in entry.rows],
+            group=groups[entry.rows],
+            artefact=case.artefact.name,
+            target=target,
+            measurement=name,
+            condition=["as it came" if sitting.is_carrier[row] else "inserted" for row in entry.rows],
+            method=entry.name,
+        )
     measured |= {name: within(part, 0, 1) for name, part in measured.items() if part.unit in _BOUNDED_UNITS}
     notes = _baseline_notes(entry.attribution.baseline, sitting.with_it[entry.rows], masks)
     if len(entry.rows) < len(ids):
@@ -256,9 +253,9 @@ def _exhibit(
             kept.append(MapRecord(entry.name, name, float(np.abs(heat).max())))
         label = None
         if dataset.truth is not None and dataset.labelled[position]:
-            label = _names(dataset.truth[position], classifier.classes)
+            label = name_classes(dataset.truth[position], classifier.classes)
         has_twin = case.artefact is not None
-        names = [_names(flags[at], classifier.classes) for flags in predicted]
+        names = [name_classes(flags[at], classifier.classes) for flags in predicted]
         exhibits.exemplars.append(
             Exemplar(
                 image=dataset.ids[position],
@@ -286,10 +283,6 @@ def _chosen_rows(case: Case, sitting: _Sitting) -> list[int]:
     half = case.shown // 2
     taken = carriers[: max(half, case.shown - len(inserted))][: case.shown]
     return taken + inserted[: case.shown - len(taken)]
-
-
-def _names(flags: Bools, classes: tuple[str, ...]) -> str:
-    return ", ".join(classes[number] for number in np.flatnonzero(flags)) or "none"
 
 
 _UNITS = {

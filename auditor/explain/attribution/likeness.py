@@ -11,7 +11,6 @@ from skimage.metrics import structural_similarity
 
 from auditor.measure.arrays import Doubles, Numbers
 
-
 _WINDOW = 7
 """Side of the window of the structural similarity, in pixels; of small maps less."""
 

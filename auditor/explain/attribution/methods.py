@@ -15,8 +15,8 @@ from PIL import Image
 from pydantic import Field
 from scipy.ndimage import gaussian_filter
 
-from auditor.measure.arrays import Array, Doubles, Floats, Ints
 from auditor.explain.attribution.question import Attribution, Contrast, Question
+from auditor.measure.arrays import Array, Doubles, Floats, Ints
 from auditor.measure.seeds import keyed_generators
 
 Baseline = Literal["mean", "blur", "black", "grey", "white"]

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from auditor.measure.arrays import Array, Floats, Ints
 from auditor.errors import MethodError
 from auditor.explain.attribution.record import MapName
+from auditor.measure.arrays import Array, Floats, Ints
 from auditor.subject.model.classifier import Explainable, Pass
 
 

@@ -11,8 +11,8 @@ from scipy.signal import fftconvolve
 from scipy.stats import rankdata
 from skimage.filters import sobel
 
-from auditor.measure.arrays import Bools, Floats, Numbers
 from auditor.artefacts.edits import matched_placements
+from auditor.measure.arrays import Bools, Floats, Numbers
 from auditor.subject.data.sample import to_grey
 
 LARGEST_SHARE = 0.5

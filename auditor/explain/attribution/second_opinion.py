@@ -9,10 +9,10 @@ import warnings
 
 import numpy as np
 
-from auditor.measure.arrays import Floats, Groups
 from auditor.explain.attribution.likeness import correlations
 from auditor.explain.attribution.question import Question
 from auditor.explain.attribution.record import Agreement
+from auditor.measure.arrays import Floats, Groups
 from auditor.measure.intervals import mean_interval
 from auditor.subject.model.keras import KerasClassifier
 

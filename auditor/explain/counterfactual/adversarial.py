@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, label
 
-from auditor.measure.arrays import Bools, Doubles, Floats
 from auditor.explain.counterfactual.search import Aim, margins
+from auditor.measure.arrays import Bools, Doubles, Floats
 from auditor.subject.model.classifier import Explainable
 
 VISIBLE = 8 / 255

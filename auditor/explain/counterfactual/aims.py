@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.artefacts.kinds import Artefact
 from auditor.config.options import suggest
 from auditor.errors import OptionError
@@ -15,6 +14,7 @@ from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.counterfactual.record import NO_ERRORS
 from auditor.explain.counterfactual.search import Aim, away_from, towards
 from auditor.explain.inquiry import Inquiry
+from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import keyed_generator, seeded_order
 from auditor.subject.model.classifier import Explainable, predicted_classes
@@ -54,7 +54,7 @@ class Desk:
         self.wanted, self.errors = images, errors
         self.questions: list[Question] = []
         self.notes: list[Note] = []
-        ids = [inquiry.dataset.ids[at] for at in inquiry.images.positions]
+        ids = inquiry.dataset.named(inquiry.images.positions)
         self.order = seeded_order(inquiry.seed, NAME, ids)
         """Rows of the population, in a seeded order that knows nothing of the order of the images."""
         self.frame = inquiry.classifier.image_shape
@@ -170,7 +170,7 @@ class Desk:
         if len(rows) == self.wanted or not artefact.appearance.can_insert:
             return rows, images
         candidates = self.chosen(~carries & ~population.has[:, target], _CANDIDATES)
-        ids = [self.inquiry.dataset.ids[at] for at in population.positions[candidates]]
+        ids = self.inquiry.dataset.named(population.positions[candidates])
         inserted = artefact.insert(self.read(candidates), ids)
         becomes = predicted_classes(classifier.scores(inserted), classifier.output)[:, target]
         taken = np.flatnonzero(becomes)[: self.wanted - len(rows)]

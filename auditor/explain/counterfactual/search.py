@@ -16,8 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from auditor.measure.arrays import Bools, Doubles, Floats, Ints
 from auditor.explain.texture import variation
+from auditor.measure.arrays import Bools, Doubles, Floats, Ints
 from auditor.subject.model.classifier import Explainable, Output
 
 Norm = Literal["elastic net", "l-infinity"]

@@ -11,7 +11,6 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from auditor.measure.arrays import Bools, Doubles, Groups, Ints
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import OptionError
 from auditor.explain.attribution.regions import LARGEST_SHARE, mass_in
@@ -32,10 +31,12 @@ from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage,
 from auditor.explain.counterfactual.search import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.texture import high_frequency_share
+from auditor.measure.arrays import Bools, Doubles, Groups, Ints
 from auditor.measure.intervals import median_interval, missing, share_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.model.classifier import predicted_classes
+from auditor.subject.population import name_classes
 
 Count = Annotated[int, Field(ge=0, le=1024)]
 Price = Annotated[float, Field(ge=0, le=100)]
@@ -142,7 +143,7 @@ def _answer(desk: Desk, cost: Cost, confidence: float, steps: int, shown: int) -
     energies = np.where(found.found[:, None, None], energy(changes), np.nan)
     artefacts = {artefact.name: artefact for artefact in inquiry.artefacts}
     positions = np.concatenate([question.positions for question in desk.questions])
-    ids = [inquiry.dataset.ids[at] for at in positions]
+    ids = inquiry.dataset.named(positions)
     shares, areas = _region_shares(energies, ids, artefacts, desk.frame)
     ends = np.cumsum([len(question.images) for question in desk.questions])
     answers = []
@@ -268,9 +269,9 @@ def _show(
         change = difference.astype(np.float64)
         yield ChangedImage(
             image=dataset.ids[position],
-            label=_names(dataset.truth[position], classes) if dataset.truth is not None and is_labelled else None,
-            before=_names(said[at], classes),
-            after=_names(says[at], classes),
+            label=name_classes(dataset.truth[position], classes) if dataset.truth is not None and is_labelled else None,
+            before=name_classes(said[at], classes),
+            after=name_classes(says[at], classes),
             wanted=("not " if question.aim.away[at] else "") + classes[question.aim.classes[at]],
             found=found,
             margin=float(answer.found.margins[at]),
@@ -288,19 +289,17 @@ def _note_rows(inquiry: Inquiry, question: Question, answer: _Answer) -> None:
     condition = f"{question.reason}, {question.confined or 'everywhere'}{', random class' if question.control else ''}"
     columns = {"success": answer.found.found.astype(np.float64), "margin": answer.found.margins} | answer.values
     columns |= {f"share in {name}": values for name, values in answer.shares.items()}
-    for at, position in enumerate(question.positions):
-        for name, values in columns.items():
-            if np.isfinite(values[at]):
-                inquiry.rows.add(
-                    image=inquiry.dataset.ids[position],
-                    group=str(inquiry.dataset.groups[position]),
-                    artefact=question.artefact,
-                    target=inquiry.classifier.classes[question.aim.classes[at]],
-                    measurement=name,
-                    condition=condition,
-                    method=NAME,
-                    value=float(values[at]),
-                )
+    for name, values in columns.items():
+        inquiry.rows.note(
+            values,
+            image=inquiry.dataset.named(question.positions),
+            group=inquiry.dataset.groups[question.positions],
+            artefact=question.artefact,
+            target=[inquiry.classifier.classes[number] for number in question.aim.classes],
+            measurement=name,
+            condition=condition,
+            method=NAME,
+        )
 
 
 def _real_differences(desk: Desk) -> Measurement:
@@ -313,10 +312,6 @@ def _real_differences(desk: Desk) -> Measurement:
     shares = high_frequency_share(desk.read(first) - desk.read(second))
     groups = desk.inquiry.dataset.groups[population.positions[first]]
     return median_interval(shares, groups, desk.inquiry.level, unit="share")
-
-
-def _names(flags: Bools, classes: tuple[str, ...]) -> str:
-    return ", ".join(classes[number] for number in np.flatnonzero(flags)) or "none"
 
 
 _UNITS = {

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 
-from auditor.measure.arrays import Bools, Floats, Numbers
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.attribution.question import Question, ask, explain, layers_read
 from auditor.explain.attribution.record import MapName
@@ -24,6 +23,7 @@ from auditor.explain.errors.maps import (
 from auditor.explain.errors.mending import Cases, measure_margins, replace_strongest
 from auditor.explain.errors.record import ContrastExemplar, ContrastMaps
 from auditor.explain.inquiry import Inquiry
+from auditor.measure.arrays import Bools, Floats, Numbers
 from auditor.measure.seeds import keyed_generators, seeded_order
 from auditor.subject.data.pictures import to_pixels
 

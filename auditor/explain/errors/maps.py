@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from auditor.measure.arrays import Bools, Floats, Numbers
 from auditor.explain.attribution.likeness import rank_correlations, structure
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.attribution.record import MapName
+from auditor.measure.arrays import Bools, Floats, Numbers
 
 _CLIPPED = 99.5
 """Percentile of the absolute values, of both maps together, that SSIM takes for full scale: outliers have no say."""

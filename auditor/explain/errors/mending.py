@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from auditor.measure.arrays import Bools, Floats, Groups, Ints
 from auditor.artefacts.appearance import Edit
 from auditor.artefacts.edits import Removal, remove
 from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.errors.maps import Choice
 from auditor.explain.errors.record import ContrastIntervention
+from auditor.measure.arrays import Bools, Floats, Groups, Ints
 from auditor.measure.intervals import change_interval, missing, share_interval, spanning
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.model.classifier import Explainable, Output, predicted_classes
-from auditor.subject.population import is_correct
+from auditor.subject.population import is_correct, name_classes
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _follow(classifier: Explainable, artefact: Artefact, cases: Cases) -> tuple[
     if not len(cases):
         return {}, cases
     predicted = predicted_classes(classifier.scores(with_it), classifier.output)
-    names = [", ".join(classifier.classes[at] for at in np.flatnonzero(flags)) or "none" for flags in predicted]
+    names = [name_classes(flags, classifier.classes) for flags in predicted]
     extra, missed = predicted & ~cases.has, cases.has & ~predicted
     broken = Cases(cases.ids, cases.groups, with_it, cases.has, extra.argmax(axis=1), missed.argmax(axis=1))
     return dict(Counter(names).most_common()), broken.rows((extra.sum(axis=1) == 1) & (missed.sum(axis=1) == 1))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from auditor.measure.arrays import Array, Doubles, Ints
 from auditor.artefacts.fills import FillName
 from auditor.explain.attribution.record import MapName
 from auditor.explain.errors.contrast import EDGES, RANDOM, ErrorMaps, explain_errors
@@ -25,6 +24,7 @@ from auditor.explain.errors.record import (
     ErrorsRecord,
 )
 from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.measure.arrays import Array, Doubles, Ints
 from auditor.measure.intervals import change_interval, mean_interval, median_interval, share_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.measure.seeds import seeded_order
@@ -126,14 +126,14 @@ def _find_errors(inquiry: Inquiry) -> _Found:
 
 def _choose(inquiry: Inquiry, rows: Ints, most: int, purpose: str) -> Ints:
     """A seeded choice of rows, the same whatever their order, in the order of the population."""
-    names = [inquiry.dataset.ids[position] for position in inquiry.images.positions[rows]]
+    names = inquiry.dataset.named(inquiry.images.positions[rows])
     return np.sort(rows[seeded_order(inquiry.seed, f"contrastive {purpose}", names)[:most]])
 
 
 def _cases(inquiry: Inquiry, found: _Found, rows: Ints) -> Cases:
     population = inquiry.images
     positions = population.positions[rows].tolist()
-    ids = [inquiry.dataset.ids[position] for position in positions]
+    ids = inquiry.dataset.named(positions)
     images = inquiry.dataset.images(positions)
     return Cases(ids, population.groups[rows], images, population.has[rows], found.predicted[rows], found.true[rows])
 
@@ -159,31 +159,25 @@ def _note(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, fills: tuple[str, ..
     """A row for every value that a measurement is made of."""
     classes = inquiry.classifier.classes
 
-    def note(cases: Cases, measurement: str, values: Iterable[float], **more: str) -> None:
-        for row, value in enumerate(values):
-            inquiry.rows.add(
-                image=cases.ids[row],
-                group=str(cases.groups[row]),
-                label=classes[cases.true[row]] if cases is errors else None,
-                predicted=classes[cases.predicted[row]] if cases is errors else None,
-                measurement=measurement,
-                value=float(value) if np.isfinite(value) else None,
-                **more,
-            )
+    def note(cases: Cases, measurement: str, values: Sequence[float] | Array, **more: object) -> None:
+        if cases is errors:
+            more["label"] = [classes[number] for number in cases.true]
+            more["predicted"] = [classes[number] for number in cases.predicted]
+        inquiry.rows.note(values, image=cases.ids, group=cases.groups, measurement=measurement, **more)
 
     note(errors, "margin over the true class", maps.margins)
     for made_by, entries in maps.likeness.items():
         for name, words in (("spearman", "rank correlation"), ("ssim", "SSIM"), ("overlap", "strongest pixels shared")):
             values = [getattr(entry, name) for entry in entries]
-            note(errors, f"{words} of predicted and true map", values, method=str(made_by))
+            note(errors, f"{words} of predicted and true map", values, method=made_by)
     for (number, made_by), shares in maps.shares.items():
-        more = {"artefact": inquiry.artefacts[number].name, "method": str(made_by)}
+        more = {"artefact": inquiry.artefacts[number].name, "method": made_by}
         note(errors, "share of the margin in the region", [one for one, _ in shares], **more)
     for choice, parts in maps.mended.items():
         falls = np.concatenate(maps.falls[choice])
         for at, fill in enumerate(fills):
             mended = np.concatenate(parts)[:, at]
-            more = {"condition": f"strongest pixels replaced: {fill}", "method": str(choice)}
+            more = {"condition": f"strongest pixels replaced: {fill}", "method": choice}
             note(errors, "right prediction", mended, **more)
             note(errors, "fall of the margin", falls[:, at], **more)
     for trial in trials:

@@ -15,9 +15,9 @@ import numpy as np
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
-from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.explain.optima.parametrisation import Parametrisation
 from auditor.explain.texture import SMOOTH, variation
+from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.seeds import keyed_generator, keyed_generators
 from auditor.subject.model.classifier import Explainable
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.artefacts.appearance import Edit, box_of
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.attribution.regions import LARGEST_SHARE
@@ -19,6 +18,7 @@ from auditor.explain.optima.objectives import (
 )
 from auditor.explain.optima.record import ArtefactMatch, FeatureOptimum
 from auditor.explain.optima.search import Bench, Way
+from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.intervals import mean_interval, share_interval, within
 from auditor.measure.measurement import Measurement
 
@@ -84,19 +84,18 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats, *, 
     row, column = places[own, best]
     names = inquiry.classifier.classes
     order = [own, *(at for at in np.argsort(-correlation.mean(axis=1), kind="stable") if at != own)]
-    for at, restart in np.ndindex(*correlation.shape):
-        conditions = {"the artefact": correlation[at, restart]}
-        conditions |= {f"placebo: {kind}": of_placebos[at, restart, k] for k, kind in enumerate(placebos)}
-        for condition, value in conditions.items():
-            inquiry.rows.add(
-                image=f"optimum of {names[classes[at]]}, {restart}",
-                artefact=artefact.name,
-                target=names[classes[at]],
-                measurement="correlation with the pattern",
-                condition=condition,
-                method="optima",
-                value=float(value),
-            )
+    conditions = {"the artefact": correlation}
+    conditions |= {f"placebo: {kind}": of_placebos[..., number] for number, kind in enumerate(placebos)}
+    for condition, values in conditions.items():
+        inquiry.rows.note(
+            values.ravel(),
+            image=[f"optimum of {names[classes[at]]}, {restart}" for at, restart in np.ndindex(*values.shape)],
+            artefact=artefact.name,
+            target=[names[classes[at]] for at, _ in np.ndindex(*values.shape)],
+            measurement="correlation with the pattern",
+            condition=condition,
+            method="optima",
+        )
     on_grey = artefact.insert(np.full((1, *inquiry.mean_image.shape), 0.5, np.float32), ["grey"])[0]
     top, left = pattern.place
     return ArtefactMatch(
@@ -137,7 +136,7 @@ def find_direction(bench: Bench, number: int, way: Way, restarts: int) -> Featur
     if not len(chosen):
         chosen = np.arange(min(_FOR_DIRECTION, len(bench.images)))
     before = bench.mean_features(bench.images[chosen], layer)
-    ids = [inquiry.dataset.ids[position] for position in bench.positions[chosen]]
+    ids = inquiry.dataset.named(bench.positions[chosen])
     after = bench.mean_features(artefact.insert(bench.images[chosen], ids), layer)
     direction = (after - before).mean(axis=0)
     length = float(np.linalg.norm(direction))

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from auditor.measure.arrays import Doubles, Floats, Ints, Numbers
 from auditor.errors import OptionError
 from auditor.explain.optima.ascent import Judgement, Objective
 from auditor.explain.optima.parametrisation import Parametrisation
+from auditor.measure.arrays import Doubles, Floats, Ints, Numbers
 from auditor.measure.seeds import keyed_generator, keyed_generators
 from auditor.subject.model.classifier import Explainable, Output, log_odds, to_probability
 

@@ -16,7 +16,6 @@ from scipy import fft
 
 from auditor.measure.arrays import Doubles, Floats, Numbers
 
-
 Basis = Literal["fourier", "pixels"]
 Constraint = Literal["sigmoid", "clip"]
 

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from auditor.measure.arrays import Doubles, Floats, Ints, Numbers
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.optima.ascent import Ascent, Objective, Recipe, ascend
 from auditor.explain.optima.objectives import (
@@ -20,11 +19,13 @@ from auditor.explain.optima.objectives import (
 from auditor.explain.optima.parametrisation import Basis, Constraint, colour_covariance, parametrise
 from auditor.explain.optima.record import FeatureOptimum, Optimum, RealImage
 from auditor.explain.texture import high_frequency_share, total_variation
+from auditor.measure.arrays import Doubles, Floats, Ints, Numbers
 from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.model.classifier import Explainable, log_odds, predicted_classes, to_probability
+from auditor.subject.population import name_classes
 
 ClassObjective = Literal["logit", "log_odds", "probability"]
 Start = Literal["noise", "grey", "image"]
@@ -156,7 +157,7 @@ class Bench:
     def start_images(self, targets: Ints, restarts: Ints) -> Floats:
         """A real image for each start, drawn by its name from those of the sample not predicted as its class."""
         predicted = self.inquiry.images.predicted[self.at]
-        by_name = np.argsort([self.inquiry.dataset.ids[position] for position in self.positions], kind="stable")
+        by_name = np.argsort(self.inquiry.dataset.named(self.positions), kind="stable")
         chosen = []
         for target, restart in zip(targets, restarts, strict=True):
             others = by_name[~predicted[by_name, target]]
@@ -170,7 +171,7 @@ class Bench:
         classifier = self.inquiry.classifier
         scores = self.sized(min(64, max(1, len(images)))).scores(images)
         predicted = predicted_classes(scores, classifier.output)
-        words = [", ".join(classifier.classes[c] for c in np.flatnonzero(row)) or "none" for row in predicted]
+        words = [name_classes(flags, classifier.classes) for flags in predicted]
         odds = log_odds(scores, classifier.output)
         return scores, odds.astype(np.float64), words
 
@@ -202,13 +203,8 @@ class Bench:
         climbed = self.climb(lambda rows: objective, names, way, units=units, are_one_group=True)
         _, _, predicted = self.score(climbed.images)
         order = np.argsort(-climbed.values, kind="stable")
-        for row in range(restarts):
-            self.inquiry.rows.add(
-                image=f"optimum of {names[row]}",
-                measurement="feature at the optimum",
-                method="optima",
-                value=float(climbed.values[row]),
-            )
+        images = [f"optimum of {each}" for each in names]
+        self.inquiry.rows.note(climbed.values, image=images, measurement="feature at the optimum", method="optima")
         top = np.argsort(-everywhere, kind="stable")[:WITNESSES]
         reached = mean_interval(climbed.values, np.arange(restarts), self.inquiry.level, unit="feature", score=None)
         if way.recipe.diversity and restarts > 1:  # they repel each other, so they are no independent draws
@@ -243,13 +239,10 @@ class Bench:
         rows = [int(population.positions[place]) for place in at]
         pictures, found = inquiry.dataset.images(rows), []
         for number, (place, row, value) in enumerate(zip(at, rows, values, strict=True)):
-            label = [classes[c] for c in np.flatnonzero(population.has[place])] if population.labelled[place] else []
-            predicted = [classes[c] for c in np.flatnonzero(population.predicted[place])]
+            label = name_classes(population.has[place], classes) if population.labelled[place] else None
+            predicted = name_classes(population.predicted[place], classes)
             picture = self.keep(f"{key}, real {number}", pictures[number], of_data=True)
-            identity = inquiry.dataset.ids[row]
-            found.append(
-                RealImage(identity, ", ".join(label) or None, ", ".join(predicted) or "none", picture, float(value))
-            )
+            found.append(RealImage(inquiry.dataset.ids[row], label, predicted, picture, float(value)))
         return found
 
 

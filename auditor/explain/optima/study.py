@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from auditor.measure.arrays import Array, Doubles, Floats, Ints
 from auditor.explain.attribution.likeness import correlations
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.optima.ascent import Ascent, Recipe, mean_cosines
@@ -33,6 +32,7 @@ from auditor.explain.optima.record import (
 )
 from auditor.explain.optima.search import WITNESSES, Bench, ClassObjective, RealLooks, Start, Way, look_at, set_up
 from auditor.explain.texture import high_frequency_share
+from auditor.measure.arrays import Array, Doubles, Floats, Ints
 from auditor.measure.intervals import (
     correlation_interval,
     mean_interval,
@@ -185,15 +185,14 @@ def _record_classes(
         best = int(rows[np.argmax(climbed.values[rows])])
         key = names[number]
         top = np.argsort(-population.scores[:, number], kind="stable")[:WITNESSES]
-        for restart, row in enumerate(rows):
-            inquiry.rows.add(
-                image=f"optimum of {key}, {restart}",
-                predicted=predicted[row],
-                target=key,
-                measurement="log-odds of the optimum",
-                method="optima",
-                value=float(odds[row, number]),
-            )
+        inquiry.rows.note(
+            own,
+            image=[f"optimum of {key}, {restart}" for restart in range(restarts)],
+            predicted=[predicted[row] for row in rows],
+            target=key,
+            measurement="log-odds of the optimum",
+            method="optima",
+        )
         found.append(
             ClassOptimum(
                 name=key,

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from auditor.measure.arrays import Doubles, Floats
 from auditor.explain.attribution.likeness import rank_correlations
 from auditor.explain.attribution.methods import make_baseline
 from auditor.explain.attribution.regions import edge_map
@@ -17,6 +16,7 @@ from auditor.explain.trust.randomisation import region_lifts
 from auditor.explain.trust.record import ReadingRecord
 from auditor.explain.trust.sample import Sample
 from auditor.explain.trust.sanity import Reading, Walk, cell_side, gains, read_map, walk
+from auditor.measure.arrays import Doubles, Floats
 from auditor.measure.intervals import correlation_interval, mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generators

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.errors import ModelError
 from auditor.explain.attribution.question import Attribution, Method, Question, ask, explain, layers_read
 from auditor.explain.attribution.record import MapName
@@ -16,6 +15,7 @@ from auditor.explain.attribution.regions import lift
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.trust.sample import Sample
 from auditor.explain.trust.sanity import read_map, similarities, spread_over_depth
+from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.subject.model.classifier import Explainable, Pass
 
 _COSTLY = 1_000_000

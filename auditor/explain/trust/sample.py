@@ -7,9 +7,9 @@ from itertools import chain, zip_longest
 
 import numpy as np
 
-from auditor.measure.arrays import Bools, Floats, Groups, Ints
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.inquiry import Inquiry
+from auditor.measure.arrays import Bools, Floats, Groups, Ints
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
     for at, (pool, _) in enumerate(chosen):
         target = None if pool.artefact is None else inquiry.targets[pool.artefact]
         targets[at] = targets[at] if target is None else target
-    ids = [dataset.ids[row] for row in rows]
+    ids = dataset.named(rows)
     return Sample(images, targets, ids, dataset.groups[rows], [pool.artefact for pool, _ in chosen], masks)
 
 

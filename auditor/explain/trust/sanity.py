@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.explain.attribution.likeness import rank_correlations, structure
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.trust.record import Outcome, TrustCriterion
+from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.measurement import Measurement
 from auditor.subject.model.classifier import Explainable, log_odds
 

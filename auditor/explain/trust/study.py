@@ -9,7 +9,6 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.explain.attribution.likeness import rank_correlations
 from auditor.explain.attribution.question import Attribution
 from auditor.explain.attribution.record import MapName
@@ -37,6 +36,7 @@ from auditor.explain.trust.sanity import (
     read_map,
     why_open,
 )
+from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.intervals import correlation_interval, mean_interval, median_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generators
@@ -341,16 +341,14 @@ def _keep_map(panel: Panel, key: str, values: Floats) -> str:
 
 def _note(panel: Panel, method: MapName, test: str, values: Doubles, reading: str | None = None) -> None:
     """Keep a test's figures image by image, where they are known."""
-    for at, value in enumerate(values):
-        if np.isfinite(value):
-            number = panel.sample.artefacts[at]
-            panel.inquiry.rows.add(
-                image=panel.sample.ids[at],
-                group=str(panel.sample.groups[at]),
-                artefact=None if number is None else panel.inquiry.artefacts[number].name,
-                target=panel.inquiry.classifier.classes[panel.sample.targets[at]],
-                measurement=f"trust: {test}",
-                condition=reading,
-                method=str(method),
-                value=float(value),
-            )
+    sample, inquiry = panel.sample.first(len(values)), panel.inquiry
+    inquiry.rows.note(
+        values,
+        image=sample.ids,
+        group=sample.groups,
+        artefact=[None if number is None else inquiry.artefacts[number].name for number in sample.artefacts],
+        target=[inquiry.classifier.classes[number] for number in sample.targets],
+        measurement=f"trust: {test}",
+        condition=reading,
+        method=method,
+    )

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from auditor.measure.arrays import Bools
 from auditor.errors import DataError
+from auditor.measure.arrays import Bools
 
 
 class WrittenLabel(str):

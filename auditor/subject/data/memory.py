@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from auditor.measure.arrays import Array
 from auditor.errors import DataError
+from auditor.measure.arrays import Array
 from auditor.subject.data.pictures import CorruptImageError, RawImage, stream_pictures
 from auditor.subject.data.sources import Label
 

@@ -13,7 +13,6 @@ from PIL import Image, ImageChops, ImageFile, ImageOps
 
 from auditor.measure.arrays import Array, Floats
 
-
 RawImage = Array
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}

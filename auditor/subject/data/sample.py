@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from auditor.measure.arrays import Array, Bools, Floats, Ints
 from auditor.config.file import AuditConfig
 from auditor.config.options import suggest
 from auditor.errors import DataError
+from auditor.measure.arrays import Array, Bools, Floats, Ints
 from auditor.subject.data.manifests import WrittenLabel
 from auditor.subject.data.pictures import CorruptImageError, RawImage
 from auditor.subject.data.sources import Label, Source
@@ -144,6 +144,10 @@ class Dataset:
             found |= dict(zip(batch.positions.tolist(), batch.images, strict=True))
         kept = [found[row] for row in rows if row in found]
         return np.stack(kept) if kept else np.empty((0, *self._shape), np.float32)
+
+    def named(self, positions: Iterable[int]) -> list[str]:
+        """The ids of some images of the sample, by row."""
+        return [self.ids[position] for position in positions]
 
     def sha256(self) -> str:
         """Of the source's file, else of the sampled pixels as the model gets them, and their labels."""

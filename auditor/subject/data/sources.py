@@ -15,10 +15,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from auditor.measure.arrays import Array
 from auditor.config.file import AuditConfig
 from auditor.config.options import is_function_spec
 from auditor.errors import DataError
+from auditor.measure.arrays import Array
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
 from auditor.subject.data.pictures import PICTURES, CorruptImageError, RawImage, stream_pictures
 

@@ -16,7 +16,6 @@ from scipy.special import expit
 
 from auditor.measure.arrays import Bools, Doubles, Floats, Ints, Numbers
 
-
 Output = Literal["softmax", "binary", "multilabel"]
 
 

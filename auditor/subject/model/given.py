@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from auditor.measure.arrays import Floats, Ints
 from auditor.errors import ModelError
+from auditor.measure.arrays import Floats, Ints
 from auditor.subject.model.classifier import Explainable, Linearisation, Output, Pass
 from auditor.subject.model.foreign import user_code
 from auditor.subject.record import ModelRecord

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from auditor.measure.arrays import Floats, Ints
 from auditor.errors import ModelError, OptionError
+from auditor.measure.arrays import Floats, Ints
 from auditor.subject.model.batches import cut_batches, gather, join
 from auditor.subject.model.classifier import Linearisation, Output, Pass
 from auditor.subject.model.foreign import user_code
