@@ -124,3 +124,14 @@ class TestOldNamesOfMethods:
     def test_beside_those_of_today_are_one_clear_error(self, tmp_path, old, today):
         with pytest.raises(ConfigError, match=rf"methods\.{today}: {old} is the old name of {today}; got both"):
             self.read(tmp_path, f"[methods.{old}]\nenabled = false\n[methods.{today}]\nenabled = true\n")
+
+
+def test_a_place_that_lies_deep_is_told_in_a_line():
+    data = json.loads((FOLDER / "complete" / "result.json").read_text("utf-8")) | {"schema_version": SCHEMA_VERSION}
+    piece: dict[str, object] = {"kind": "answer", "text": 3}
+    for _ in range(50):
+        piece = {"kind": "told", "title": "t", "pieces": [piece]}
+    data["told"] = {"mine": {"kind": "told", "title": "t", "pieces": [piece]}}
+    with pytest.raises(ReportError) as caught:
+        result_from_json(json.dumps(data), "result.json")
+    assert len(str(caught.value)) < 300

@@ -133,12 +133,16 @@ def result_from_json(text: str, where: str) -> AuditResult:
         result = _adapter().validate_python(data)
     except pydantic.ValidationError as fault:
         first = fault.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in first["loc"][:_DEEP]) + (" …" if len(first["loc"]) > _DEEP else "")
         raise ReportError(f"{where}: {place}: {first['msg']} ({fault.error_count()} faults)") from None
     for number, finding in enumerate(result.findings):
         if finding.endpoint is not None and finding.endpoint not in finding.measurements:
             raise ReportError(f"{where}: findings.{number}.endpoint: {finding.endpoint!r} is none of its measurements")
     return result
+
+
+_DEEP = 12
+"""Steps of a place that are told."""
 
 
 def _refuse(constant: str) -> None:
