@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 DEBIAN := python3-venv libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core chromium poppler-utils
 MACOS := pango google-chrome poppler
 
-.PHONY: setup audit test test-quick test-anywhere test-slow lint docs benchmark pictures clean
+.PHONY: setup audit test test-quick coverage test-anywhere test-slow lint docs benchmark pictures clean
 
 setup:
 	@if command -v apt-get >/dev/null; then \
@@ -43,6 +43,9 @@ test: $(INSTALLED)
 QUICK := architecture arrays attribution cli config datasets findings intervals interventions manifests models trial words
 test-quick: $(INSTALLED)
 	$(PYTEST) $(QUICK:%=tests/test_%.py)
+
+coverage: $(INSTALLED)
+	$(PYTEST) --cov
 
 # as another processor would round, and in another time zone and language
 test-anywhere: $(INSTALLED)
