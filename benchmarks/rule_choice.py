@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from auditor.lab.table import area_under_curve, gather_evidence
+from auditor.lab.table import area_under_curve, observe
 from auditor.lab.training import make_recipes, measure_behaviour, name_truth, split_of, train_all
 from auditor.verdict.effects import margin_of
-from auditor.verdict.observations import Evidence
+from auditor.verdict.observations import Observations
 from auditor.verdict.record import Rule
 
 QUANTILES = {
@@ -54,13 +54,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("lab"))
     options = parser.parse_args()
     thetas: dict[tuple[str, str, bool], dict[bool, list[tuple[float, float]]]] = {}
-    for is_positive, evidence, target in find_cases(options.split, options.folder):
-        margin = margin_of(evidence, target, Rule())
+    for is_positive, observed, target in find_cases(options.split, options.folder):
+        margin = margin_of(observed, target, Rule())
         for controls in CONTROLS:
             for quantile in QUANTILES:
                 for is_confirmed in (False, True):
                     found = thetas.setdefault((controls, quantile, is_confirmed), {True: [], False: []})
-                    theta = measure_theta(evidence, target, controls, quantile, is_confirmed)
+                    theta = measure_theta(observed, target, controls, quantile, is_confirmed)
                     found[is_positive].append((theta, margin))
     heads = (
         "controls",
@@ -82,7 +82,7 @@ def main() -> None:
         print(f"| {controls} | {quantile} | {confirmed} | {area:.3f} | {' | '.join(shares)} |")
 
 
-def find_cases(split: str, folder: Path) -> Iterator[tuple[bool, Evidence, int]]:
+def find_cases(split: str, folder: Path) -> Iterator[tuple[bool, Observations, int]]:
     """Whether the model promotes the class by its behaviour, what an audit measures of it, and the class."""
     wanted = {recipe.key for recipe in make_recipes() if split_of(recipe) == split}
     for _, _, recipe, classifier in train_all(folder):
@@ -93,22 +93,22 @@ def find_cases(split: str, folder: Path) -> Iterator[tuple[bool, Evidence, int]]
             turned, lost = behaviour.turned[suspicion.target], behaviour.lost[suspicion.target]
             truth = name_truth(recipe.regime(suspicion), float(turned), float(lost))
             if truth in ("promotes", "innocent", "moved"):
-                yield truth == "promotes", gather_evidence(classifier, recipe, suspicion), suspicion.target
+                yield truth == "promotes", observe(classifier, recipe, suspicion), suspicion.target
 
 
-def measure_theta(evidence: Evidence, target: int, controls: str, quantile: str, is_confirmed: bool) -> float:
+def measure_theta(observed: Observations, target: int, controls: str, quantile: str, is_confirmed: bool) -> float:
     """The point value of one candidate's theta."""
-    insertion = evidence.insertion
+    insertion = observed.insertion
     assert insertion is not None
     has = insertion.images.has[:, target]
-    leads = [over_controls(evidence, target, ~has, controls), over_classes(evidence, target, ~has, quantile)]
+    leads = [over_controls(observed, target, ~has, controls), over_classes(observed, target, ~has, quantile)]
     if is_confirmed and has.sum() >= Rule().min_groups:
-        leads.append(over_controls(evidence, target, has, controls))
+        leads.append(over_controls(observed, target, has, controls))
     return min(leads)
 
 
-def over_controls(evidence: Evidence, target: int, rows: np.ndarray, name: str) -> float:
-    insertion = evidence.insertion
+def over_controls(observed: Observations, target: int, rows: np.ndarray, name: str) -> float:
+    insertion = observed.insertion
     assert insertion is not None
     lift = float(insertion.shift[rows, target].mean())
     moved = [insertion.controls[kind][rows, target].mean() for kind in CONTROLS[name] if kind in insertion.controls]
@@ -117,8 +117,8 @@ def over_controls(evidence: Evidence, target: int, rows: np.ndarray, name: str) 
     return lift - float(max(moved) if name.startswith("strongest") else np.median(moved))
 
 
-def over_classes(evidence: Evidence, target: int, rows: np.ndarray, name: str) -> float:
-    insertion = evidence.insertion
+def over_classes(observed: Observations, target: int, rows: np.ndarray, name: str) -> float:
+    insertion = observed.insertion
     assert insertion is not None
     quantile = QUANTILES[name]
     if quantile is None:

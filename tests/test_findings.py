@@ -12,7 +12,7 @@ from auditor.measure.measurement import Measurement
 from auditor.subject.population import Population
 from auditor.verdict.effects import class_contrasts, control_contrasts, split_class_contrasts
 from auditor.verdict.findings import judge, judge_all
-from auditor.verdict.observations import Checks, Evidence, Insertion, Removals
+from auditor.verdict.observations import Checks, Insertion, Observations, Removals
 from auditor.verdict.record import Rule
 from auditor.verdict.rule import decide, judge_severity
 
@@ -37,7 +37,9 @@ def population(n: int, labels: np.ndarray, groups: np.ndarray | None = None, cla
     )
 
 
-def planted_evidence(lift: float = 3.0, n: int = 200, seed: int = 0, target: int = 2, fall: float = 0.0) -> Evidence:
+def planted_evidence(
+    lift: float = 3.0, n: int = 200, seed: int = 0, target: int = 2, fall: float = 0.0
+) -> Observations:
     """Insertion lifts one class by `lift` less `fall` on every image, everything else is noise."""
     random = np.random.default_rng(seed)
     images = population(n, random.integers(0, 10, n))
@@ -46,7 +48,7 @@ def planted_evidence(lift: float = 3.0, n: int = 200, seed: int = 0, target: int
     controls = {name: random.normal(0, 0.5, (n, 10)) for name in ("one", "two", "three")}
     predicted = images.predicted.copy()
     insertion = Insertion(images, shift, predicted, np.zeros((n, 10)), controls)
-    return Evidence("mark", CLASSES, False, insertion, None)
+    return Observations("mark", CLASSES, False, insertion, None)
 
 
 def lead_over_controls(shift: np.ndarray, controls: list[np.ndarray]) -> np.ndarray:
@@ -67,13 +69,13 @@ def run_checks(rise: float, no_op: float = 0.0, n: int = 30) -> Checks:
     return Checks(np.full(n, no_op), np.arange(n), np.full(n, 2), rise + random.normal(0, 0.3, n), np.arange(n))
 
 
-def removal_evidence(drop: float, n: int = 60) -> Evidence:
+def removal_evidence(drop: float, n: int = 60) -> Observations:
     random = np.random.default_rng(1)
     images = population(n, np.full(n, 2))
     falls = {name: random.normal(0, 0.3, (n, 10)) + drop for name in ("mean", "blur")}
     placebo = {name: random.normal(0, 0.3, (n, 10)) for name in falls}
     predicted = dict.fromkeys(falls, images.predicted)
-    return Evidence("mark", CLASSES, False, None, Removals(images, falls, placebo, predicted))
+    return Observations("mark", CLASSES, False, None, Removals(images, falls, placebo, predicted))
 
 
 class TestContrasts:
@@ -121,13 +123,13 @@ class TestContrasts:
         assert missed / 2000 <= RULE.alpha
 
     def test_theta_takes_the_higher_of_both_upper_bounds(self):
-        evidence = planted_evidence(1.0, n=80)
-        images = evidence.insertion.images
+        observed = planted_evidence(1.0, n=80)
+        images = observed.insertion.images
         rows = ~images.has[:, 2]
-        shift, groups = evidence.insertion.shift[rows], images.groups[rows]
+        shift, groups = observed.insertion.shift[rows], images.groups[rows]
         contrasts = (class_contrasts_of(shift, 2), split_contrasts_of(shift, 2, groups))
         bounds = [mean_interval(values, groups, 0.95, unit="", score=None).high for values in contrasts]
-        assert judge(evidence, 2, RULE).measurements["class_contrast"].high == pytest.approx(max(bounds))
+        assert judge(observed, 2, RULE).measurements["class_contrast"].high == pytest.approx(max(bounds))
 
     def test_the_least_of_two_effects_exceeds_a_margin_only_where_both_do(self):
         both = least(effect(2, 1.5, 2.5), effect(1, 0.2, 1.8))
@@ -187,25 +189,25 @@ class TestJudge:
         assert (finding.verdict, finding.direction, finding.severity) == ("no_evidence", None, "none")
 
     def test_a_lift_that_controls_share_is_no_evidence(self):
-        evidence = planted_evidence(3.0, n=600)
-        controls = dict.fromkeys(("one", "two", "three"), evidence.insertion.shift)
-        evidence = replace(evidence, insertion=replace(evidence.insertion, controls=controls))
-        assert judge(evidence, 2, RULE).verdict == "no_evidence"
+        observed = planted_evidence(3.0, n=600)
+        controls = dict.fromkeys(("one", "two", "three"), observed.insertion.shift)
+        observed = replace(observed, insertion=replace(observed.insertion, controls=controls))
+        assert judge(observed, 2, RULE).verdict == "no_evidence"
 
     def test_a_lift_that_all_classes_share_is_no_evidence(self):
-        evidence = planted_evidence(0.0, n=600)
-        evidence = replace(evidence, insertion=replace(evidence.insertion, shift=evidence.insertion.shift + 3))
-        assert judge(evidence, 2, RULE).verdict == "no_evidence"
+        observed = planted_evidence(0.0, n=600)
+        observed = replace(observed, insertion=replace(observed.insertion, shift=observed.insertion.shift + 3))
+        assert judge(observed, 2, RULE).verdict == "no_evidence"
 
     def test_a_class_that_falls_with_the_artefact_is_suppressed(self):
         finding = judge(planted_evidence(0.0, n=600, fall=4.0), 2, RULE)
         assert (finding.verdict, finding.direction) == ("relies", "suppresses")
 
     def test_few_groups_are_inconclusive_however_large_the_effect(self):
-        evidence = planted_evidence(9.0)
-        images = replace(evidence.insertion.images, groups=np.arange(200) % 11)
-        evidence = replace(evidence, insertion=replace(evidence.insertion, images=images))
-        finding = judge(evidence, 2, RULE)
+        observed = planted_evidence(9.0)
+        images = replace(observed.insertion.images, groups=np.arange(200) % 11)
+        observed = replace(observed, insertion=replace(observed.insertion, images=images))
+        finding = judge(observed, 2, RULE)
         assert finding.verdict == "inconclusive"
         assert "11 independent groups" in finding.reason
 
@@ -218,20 +220,20 @@ class TestJudge:
         assert found.endpoint == max(highs, key=highs.get)
 
     def test_a_control_that_does_nearly_as_much_is_pointed_out(self):
-        evidence = planted_evidence(3.0)
-        alike = {**evidence.insertion.controls, "flat": evidence.insertion.shift * 0.9}
-        finding = judge(replace(evidence, insertion=replace(evidence.insertion, controls=alike)), 2, RULE)
+        observed = planted_evidence(3.0)
+        alike = {**observed.insertion.controls, "flat": observed.insertion.shift * 0.9}
+        finding = judge(replace(observed, insertion=replace(observed.insertion, controls=alike)), 2, RULE)
         assert finding.verdict == "relies"
         assert any("'flat' alone moves the score" in note.text for note in finding.notes)
-        assert not any("alone moves" in note.text for note in judge(evidence, 2, RULE).notes)
+        assert not any("alone moves" in note.text for note in judge(observed, 2, RULE).notes)
 
     def test_an_innocent_artefact_is_hardly_ever_relied_on(self):
         verdicts = [judge(planted_evidence(RULE.margin, n=60, seed=seed), 2, RULE).verdict for seed in range(300)]
         assert verdicts.count("relies") / 300 <= RULE.alpha
 
     def test_two_classes_that_share_a_logit_are_not_contrasted(self):
-        evidence = planted_evidence(3.0)
-        finding = judge(replace(evidence, one_logit=True), 2, RULE)
+        observed = planted_evidence(3.0)
+        finding = judge(replace(observed, one_logit=True), 2, RULE)
         assert finding.measurements["class_contrast"].value is None
         leads = [finding.measurements[name].value for name in ("control_contrast", "own_control_contrast")]
         assert finding.measurements["theta"].value == min(leads)
@@ -242,32 +244,32 @@ class TestJudge:
         assert judge(removal_evidence(0.0), 2, RULE).verdict == "no_evidence"
 
     def test_the_fills_must_agree_where_removal_decides(self):
-        evidence = removal_evidence(2.0)
-        falls = {**evidence.removals.fall, "blur": evidence.removals.fall["blur"] - 2}
-        evidence = replace(evidence, removals=replace(evidence.removals, fall=falls))
-        assert judge(evidence, 2, RULE).verdict == "inconclusive"
+        observed = removal_evidence(2.0)
+        falls = {**observed.removals.fall, "blur": observed.removals.fall["blur"] - 2}
+        observed = replace(observed, removals=replace(observed.removals, fall=falls))
+        assert judge(observed, 2, RULE).verdict == "inconclusive"
 
     def test_removal_that_contradicts_insertion_leaves_the_matter_open(self):
-        evidence = replace(planted_evidence(0.0, n=600), removals=removal_evidence(4.0).removals)
-        finding = judge(evidence, 2, RULE)
+        observed = replace(planted_evidence(0.0, n=600), removals=removal_evidence(4.0).removals)
+        finding = judge(observed, 2, RULE)
         assert finding.verdict == "inconclusive"
         assert "position and appearance" in finding.reason
 
     def test_a_model_that_pasted_objects_do_not_move_proves_nothing(self):
-        evidence = replace(planted_evidence(0.0, n=600), checks=run_checks(rise=0.0))
-        finding = judge(evidence, 2, RULE)
+        observed = replace(planted_evidence(0.0, n=600), checks=run_checks(rise=0.0))
+        finding = judge(observed, 2, RULE)
         assert finding.verdict == "inconclusive"
         assert "fed as it expects" in finding.reason
-        assert judge(replace(evidence, checks=run_checks(rise=3.0)), 2, RULE).verdict == "no_evidence"
+        assert judge(replace(observed, checks=run_checks(rise=3.0)), 2, RULE).verdict == "no_evidence"
 
     def test_a_model_that_relies_wholly_on_the_artefact_need_not_see_pasted_objects(self):
-        evidence = replace(planted_evidence(3.0), checks=run_checks(rise=0.0))
-        assert judge(evidence, 2, RULE).verdict == "relies"
+        observed = replace(planted_evidence(3.0), checks=run_checks(rise=0.0))
+        assert judge(observed, 2, RULE).verdict == "relies"
 
     @pytest.mark.parametrize("lift", [0.0, 3.0])
     def test_nothing_is_concluded_where_scoring_again_moves_the_scores(self, lift):
-        evidence = replace(planted_evidence(lift, n=600), checks=run_checks(rise=3.0, no_op=0.2))
-        finding = judge(evidence, 2, RULE)
+        observed = replace(planted_evidence(lift, n=600), checks=run_checks(rise=3.0, no_op=0.2))
+        finding = judge(observed, 2, RULE)
         assert finding.verdict == "inconclusive"
         assert "not steady" in finding.reason
 
@@ -276,39 +278,39 @@ class TestJudge:
         assert judge(replace(planted_evidence(0.0, n=600), checks=checks), 2, RULE).verdict == "no_evidence"
 
     def test_suppression_alone_cannot_end_in_no_evidence(self):
-        evidence = planted_evidence(0.0, n=600)
-        only = replace(evidence.insertion.images, has=np.arange(10)[None] == np.full((600, 1), 2))
-        finding = judge(replace(evidence, insertion=replace(evidence.insertion, images=only)), 2, RULE)
+        observed = planted_evidence(0.0, n=600)
+        only = replace(observed.insertion.images, has=np.arange(10)[None] == np.full((600, 1), 2))
+        finding = judge(replace(observed, insertion=replace(observed.insertion, images=only)), 2, RULE)
         assert finding.verdict == "inconclusive"
         assert "promotion was not tested" in finding.reason
 
     def test_without_a_single_control_theta_is_not_measured(self):
-        evidence = planted_evidence(3.0)
-        finding = judge(replace(evidence, insertion=replace(evidence.insertion, controls={})), 2, RULE)
+        observed = planted_evidence(3.0)
+        finding = judge(replace(observed, insertion=replace(observed.insertion, controls={})), 2, RULE)
         assert finding.verdict == "not_applicable"
         assert "innocent pictures" in finding.reason
 
     def test_an_effect_that_controls_share_is_said_even_where_nothing_is_relied_on(self):
-        evidence = planted_evidence(3.0, n=600)
-        controls = dict.fromkeys(("one", "two", "three"), evidence.insertion.shift)
-        evidence = replace(evidence, insertion=replace(evidence.insertion, controls=controls))
-        finding = judge(evidence, 2, RULE)
+        observed = planted_evidence(3.0, n=600)
+        controls = dict.fromkeys(("one", "two", "three"), observed.insertion.shift)
+        observed = replace(observed, insertion=replace(observed.insertion, controls=controls))
+        finding = judge(observed, 2, RULE)
         assert finding.verdict == "no_evidence"
         assert any("rely on something simpler" in note.text for note in finding.notes)
 
     def test_nothing_to_test_is_not_applicable(self):
-        finding = judge(Evidence("mark", CLASSES, False, None, None), 2, RULE)
+        finding = judge(Observations("mark", CLASSES, False, None, None), 2, RULE)
         assert finding.verdict == "not_applicable"
         assert finding.measurements == {}
 
 
 class TestConfirmation:
-    def only_on(self, side: str, lift: float) -> Evidence:
-        evidence = planted_evidence(0.0, n=600)
-        has = evidence.insertion.images.has[:, 2]
-        shift = evidence.insertion.shift.copy()
+    def only_on(self, side: str, lift: float) -> Observations:
+        observed = planted_evidence(0.0, n=600)
+        has = observed.insertion.images.has[:, 2]
+        shift = observed.insertion.shift.copy()
         shift[has if side == "own" else ~has, 2] += lift
-        return replace(evidence, insertion=replace(evidence.insertion, shift=shift))
+        return replace(observed, insertion=replace(observed.insertion, shift=shift))
 
     def test_what_hides_the_object_lowers_its_own_images_only_and_is_no_suppression(self):
         finding = judge(self.only_on("own", -4.0), 2, RULE)
@@ -323,16 +325,16 @@ class TestConfirmation:
         assert "but not those of the class itself" in finding.reason
 
     def test_too_few_images_of_the_class_leave_promotion_unconfirmed_and_let_it_stand(self):
-        evidence = planted_evidence(3.0, n=100)
-        finding = judge(evidence, 2, replace(RULE, min_groups=20))
+        observed = planted_evidence(3.0, n=100)
+        finding = judge(observed, 2, replace(RULE, min_groups=20))
         assert finding.measurements["own_control_contrast"].value is None
         assert finding.verdict == "relies"
 
     def test_the_count_of_groups_is_that_of_the_side_that_is_tested(self):
-        evidence = planted_evidence(3.0, n=200)
+        observed = planted_evidence(3.0, n=200)
         few = np.arange(10)[None] == np.where(np.arange(200) < 3, 5, 2)[:, None]  # three images of other classes
-        images = replace(evidence.insertion.images, has=few)
-        finding = judge(replace(evidence, insertion=replace(evidence.insertion, images=images)), 2, RULE)
+        images = replace(observed.insertion.images, has=few)
+        finding = judge(replace(observed, insertion=replace(observed.insertion, images=images)), 2, RULE)
         assert finding.measurements["theta"].groups == 3
         assert finding.verdict == "inconclusive"
 
@@ -341,33 +343,33 @@ class TestConfirmation:
         assert least(plain, corrected).low_adjusted == 0.4
 
     def test_nothing_is_said_for_a_model_that_is_mostly_wrong(self):
-        evidence = planted_evidence(0.0, n=600)
-        wrong = replace(evidence.insertion.images, predicted=np.roll(evidence.insertion.images.predicted, 1, axis=1))
-        finding = judge(replace(evidence, insertion=replace(evidence.insertion, images=wrong)), 2, RULE)
+        observed = planted_evidence(0.0, n=600)
+        wrong = replace(observed.insertion.images, predicted=np.roll(observed.insertion.images.predicted, 1, axis=1))
+        finding = judge(replace(observed, insertion=replace(observed.insertion, images=wrong)), 2, RULE)
         assert finding.verdict == "inconclusive"
         assert "order of its outputs" in finding.reason
 
 
 class TestMargin:
     def test_is_a_share_of_the_spread_of_the_score_where_that_is_more(self):
-        evidence = planted_evidence(3.0)
-        hot = replace(evidence.insertion.images, scores=40 * evidence.insertion.images.scores)
-        heated = replace(evidence, insertion=replace(evidence.insertion, images=hot))
-        assert judge(evidence, 2, RULE).margin == RULE.margin
+        observed = planted_evidence(3.0)
+        hot = replace(observed.insertion.images, scores=40 * observed.insertion.images.scores)
+        heated = replace(observed, insertion=replace(observed.insertion, images=hot))
+        assert judge(observed, 2, RULE).margin == RULE.margin
         assert judge(heated, 2, RULE).margin == pytest.approx(0.1 * hot.scores[:, 2].std())
-        assert judge(evidence, 2, RULE).verdict == "relies"
+        assert judge(observed, 2, RULE).verdict == "relies"
         assert judge(heated, 2, RULE).verdict == "no_evidence"
 
 
 class TestHolm:
-    def evidence_at(self, low: float, alpha: float) -> Evidence:
+    def evidence_at(self, low: float, alpha: float) -> Observations:
         """Evidence whose lower bound of theta at a level is this much above the margin."""
-        evidence = planted_evidence(1.0, n=150, seed=3)
-        found = judge(evidence, 2, RULE, alpha).measurements["theta"]
+        observed = planted_evidence(1.0, n=150, seed=3)
+        found = judge(observed, 2, RULE, alpha).measurements["theta"]
         bound = found.low if found.low_adjusted is None else found.low_adjusted
-        shift = evidence.insertion.shift.copy()
+        shift = observed.insertion.shift.copy()
         shift[:, 2] += RULE.margin + low - bound
-        return replace(evidence, insertion=replace(evidence.insertion, shift=shift))
+        return replace(observed, insertion=replace(observed.insertion, shift=shift))
 
     def test_of_two_artefacts_the_first_must_pass_the_half_level(self):
         weak = self.evidence_at(0.001, RULE.alpha)
@@ -388,11 +390,11 @@ class TestHolm:
 
 
 class TestChance:
-    def drawn(self, innocent: np.ndarray) -> Evidence:
+    def drawn(self, innocent: np.ndarray) -> Observations:
         """A planted lift of class 2, and draws (draws, classes) that move each class by so much on every image."""
-        evidence = planted_evidence(3.0, n=300)
+        observed = planted_evidence(3.0, n=300)
         draws = np.repeat(innocent[:, None, :], 300, axis=1)
-        return replace(evidence, insertion=replace(evidence.insertion, drawn=np.arange(300), draws=draws))
+        return replace(observed, insertion=replace(observed.insertion, drawn=np.arange(300), draws=draws))
 
     def test_a_scan_relies_where_no_draw_moves_another_class_as_far(self):
         finding = judge(self.drawn(np.zeros((39, 10))), None, RULE)
@@ -420,10 +422,10 @@ class TestScan:
         assert len(finding.scanned) == 10
 
     def test_says_which_classes_are_promoted_and_which_suppressed(self):
-        evidence = planted_evidence(3.0, n=600)
-        shift = evidence.insertion.shift.copy()
+        observed = planted_evidence(3.0, n=600)
+        shift = observed.insertion.shift.copy()
         shift[:, 5] -= 6
-        finding = judge(replace(evidence, insertion=replace(evidence.insertion, shift=shift)), None, RULE)
+        finding = judge(replace(observed, insertion=replace(observed.insertion, shift=shift)), None, RULE)
         assert "it promotes c; it suppresses f" in finding.reason
 
     def test_bounds_are_wider_than_those_of_a_named_target(self):
@@ -442,11 +444,11 @@ class TestScan:
     def test_images_that_all_have_one_class_do_not_switch_the_comparison_off(self):
         moved = np.zeros((39, 10))
         moved[:, 7] = 6.0
-        evidence = TestChance().drawn(moved)
-        has = evidence.insertion.images.has.copy()
+        observed = TestChance().drawn(moved)
+        has = observed.insertion.images.has.copy()
         has[:, 0] = True  # several classes an image, one of them on every image
-        images = replace(evidence.insertion.images, has=has)
-        finding = judge(replace(evidence, insertion=replace(evidence.insertion, images=images)), None, RULE)
+        images = replace(observed.insertion.images, has=has)
+        finding = judge(replace(observed, insertion=replace(observed.insertion, images=images)), None, RULE)
         assert finding.verdict == "inconclusive"
         assert "innocent content" in finding.reason
 
@@ -458,11 +460,11 @@ class TestSeverity:
         assert judge_severity("relies", [None, measured]) == severity
 
     def test_of_suppression_counts_lost_predictions_even_without_labels(self):
-        evidence = planted_evidence(0.0, n=600, fall=6.0)
-        images = replace(evidence.insertion.images, labelled=np.zeros(600, bool))
+        observed = planted_evidence(0.0, n=600, fall=6.0)
+        images = replace(observed.insertion.images, labelled=np.zeros(600, bool))
         nothing = np.zeros((600, 10), bool)
         finding = judge(
-            replace(evidence, insertion=replace(evidence.insertion, images=images, predicted=nothing)), 2, RULE
+            replace(observed, insertion=replace(observed.insertion, images=images, predicted=nothing)), 2, RULE
         )
         assert (finding.direction, finding.severity) == ("suppresses", "high")
 
@@ -470,9 +472,9 @@ class TestSeverity:
         assert judge_severity("inconclusive", [effect(1, 1, 1)]) == "none"
 
     def test_takes_the_flip_rate_into_account(self):
-        evidence = planted_evidence(3.0)
-        predicted = np.zeros_like(evidence.insertion.predicted)
+        observed = planted_evidence(3.0)
+        predicted = np.zeros_like(observed.insertion.predicted)
         predicted[:, 2] = True
-        finding = judge(replace(evidence, insertion=replace(evidence.insertion, predicted=predicted)), 2, RULE)
+        finding = judge(replace(observed, insertion=replace(observed.insertion, predicted=predicted)), 2, RULE)
         assert finding.measurements["flip_rate"].value == 1.0
         assert finding.severity == "high"

@@ -12,15 +12,15 @@ from auditor.explain.attribution.question import ask
 from auditor.explain.trust.sanity import (
     FRACTIONS,
     TRUST_TESTS,
-    Walk,
+    FlipCurves,
     cell_side,
     criteria_at_scale,
+    flip_pixels,
     gains,
     judge,
     read_map,
     similarities,
     spread_over_depth,
-    walk,
     why_open,
 )
 from auditor.subject.model.classifier import log_odds
@@ -198,7 +198,9 @@ class TestDeletionAndInsertion:
         return ((self.images - self.fill) * self.classifier.weights[self.targets])[..., 0]
 
     def go(self, order, side=1):
-        return walk(self.classifier, self.images, self.targets, order, self.fill, side=side, randoms=generators(4))
+        return flip_pixels(
+            self.classifier, self.images, self.targets, order, self.fill, side=side, randoms=generators(4)
+        )
 
     def test_scores_are_those_that_the_weights_foretell(self):
         order = self.order()
@@ -234,7 +236,7 @@ class TestDeletionAndInsertion:
 
     def test_no_image_couples_to_another(self):
         both, order = self.go(self.order()), self.order()
-        alone = walk(
+        alone = flip_pixels(
             self.classifier,
             self.images[2:3],
             self.targets[2:3],
@@ -249,14 +251,14 @@ class TestDeletionAndInsertion:
         images = random_images(40, (10, 10, 1))
         targets, fill = np.arange(40) % 4, np.zeros((40, 10, 10, 1), np.float32)
         order = RANDOM.random((40, 10, 10)).astype(np.float32)
-        found = walk(self.classifier, images, targets, order, fill, side=2, randoms=generators(40))
+        found = flip_pixels(self.classifier, images, targets, order, fill, side=2, randoms=generators(40))
         odds = log_odds(self.classifier.scores(images), self.classifier.output)
         np.testing.assert_allclose(found.deletion[:, 0], odds[np.arange(40), targets], rtol=1e-5)
         assert found.insertion.shape == (40, len(FRACTIONS))
 
     def test_areas_are_means_over_the_way(self):
         straight = np.tile(np.array(FRACTIONS), (2, 1))
-        down, up = Walk(1 - straight, np.full_like(straight, 3)).areas()
+        down, up = FlipCurves(1 - straight, np.full_like(straight, 3)).areas()
         np.testing.assert_allclose(down, 0.5)
         np.testing.assert_allclose(up, 3)
 

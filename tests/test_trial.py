@@ -11,7 +11,7 @@ from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.overlay import Overlay
 from auditor.errors import ModelError
 from auditor.verdict.findings import judge
-from auditor.verdict.observations import Evidence
+from auditor.verdict.observations import Observations
 from auditor.verdict.record import Rule
 from auditor.verdict.trial import survey
 from tests.closed_form import linear, memory_dataset, random_images
@@ -41,25 +41,25 @@ def observe(classifier, images, overlay, carriers, labels=None, batch_size=7, gr
         batch_size=batch_size,
         progress=lambda *_: None,
     )
-    (evidence,) = seen.evidence
-    assert isinstance(evidence, Evidence)
-    return seen, evidence
+    (observed,) = seen.observed
+    assert isinstance(observed, Observations)
+    return seen, observed
 
 
 def test_the_shift_by_insertion_is_exact(overlay):
     classifier, images = linear(shape=SHAPE), random_images(20, SHAPE)
-    _, evidence = observe(classifier, images, overlay, np.zeros(20, bool))
+    _, observed = observe(classifier, images, overlay, np.zeros(20, bool))
     alpha = overlay.alpha[..., None]
     expected = np.einsum("nhwc,khwc->nk", alpha * (overlay.ink - images), classifier.weights)
-    np.testing.assert_allclose(evidence.insertion.shift, expected, atol=1e-4)
+    np.testing.assert_allclose(observed.insertion.shift, expected, atol=1e-4)
 
 
 def test_the_insertion_lift_is_the_mean_shift_of_images_without_the_class(overlay):
     classifier, images = linear(shape=SHAPE), random_images(40, SHAPE)
     labels = np.arange(40) % 4
-    _, evidence = observe(classifier, images, overlay, np.zeros(40, bool), labels)
-    finding = judge(evidence, 1, Rule())
-    expected = evidence.insertion.shift[labels != 1, 1].mean()
+    _, observed = observe(classifier, images, overlay, np.zeros(40, bool), labels)
+    finding = judge(observed, 1, Rule())
+    expected = observed.insertion.shift[labels != 1, 1].mean()
     assert finding.measurements["insertion_lift"].value == pytest.approx(expected, abs=1e-5)
     assert finding.measurements["insertion_lift"].n == 30
     assert finding.measurements["suppression"].n == 10
@@ -68,28 +68,28 @@ def test_the_insertion_lift_is_the_mean_shift_of_images_without_the_class(overla
 def test_the_fall_by_exact_removal_is_exact(overlay):
     classifier, clean = linear(shape=SHAPE), random_images(15, SHAPE)
     carried = overlay.insert(clean)
-    _, evidence = observe(classifier, carried, overlay, np.ones(15, bool))
-    assert evidence.insertion is None
+    _, observed = observe(classifier, carried, overlay, np.ones(15, bool))
+    assert observed.insertion is None
     expected = classifier.scores(carried) - classifier.scores(clean)
-    np.testing.assert_allclose(evidence.removals.fall["exact"], expected, atol=1e-3)
-    assert set(evidence.removals.fall) == {"exact", "mean", "blur"}
+    np.testing.assert_allclose(observed.removals.fall["exact"], expected, atol=1e-3)
+    assert set(observed.removals.fall) == {"exact", "mean", "blur"}
 
 
 def test_a_classifier_blind_to_the_region_is_not_moved_at_all(overlay):
     classifier, images = linear(shape=SHAPE), random_images(20, SHAPE)
     blind = classifier.weights * (overlay.alpha == 0)[None, ..., None]
     classifier = type(classifier)(blind, classifier.bias)
-    _, evidence = observe(classifier, images, overlay, np.arange(20) < 5)
-    np.testing.assert_allclose(evidence.insertion.shift, 0, atol=1e-5)
-    np.testing.assert_allclose(evidence.removals.fall["exact"], 0, atol=1e-5)
+    _, observed = observe(classifier, images, overlay, np.arange(20) < 5)
+    np.testing.assert_allclose(observed.insertion.shift, 0, atol=1e-5)
+    np.testing.assert_allclose(observed.removals.fall["exact"], 0, atol=1e-5)
 
 
 def test_carriers_are_removed_from_and_the_others_inserted_into(overlay):
     classifier, images = linear(shape=SHAPE), random_images(20, SHAPE)
     carriers = np.arange(20) % 3 == 0
-    _, evidence = observe(classifier, images, overlay, carriers)
-    np.testing.assert_array_equal(evidence.insertion.images.positions, np.flatnonzero(~carriers))
-    np.testing.assert_array_equal(evidence.removals.images.positions, np.flatnonzero(carriers))
+    _, observed = observe(classifier, images, overlay, carriers)
+    np.testing.assert_array_equal(observed.insertion.images.positions, np.flatnonzero(~carriers))
+    np.testing.assert_array_equal(observed.removals.images.positions, np.flatnonzero(carriers))
 
 
 def test_the_batch_size_does_not_matter(overlay):
@@ -111,9 +111,9 @@ def test_the_mean_image_is_the_mean_of_all_images(overlay):
 
 def test_unlabelled_images_count_as_what_they_are_predicted(overlay):
     classifier, images = linear(shape=SHAPE, output="softmax"), random_images(30, SHAPE)
-    _, evidence = observe(classifier, images, overlay, np.zeros(30, bool))
-    np.testing.assert_array_equal(evidence.insertion.images.has, evidence.insertion.images.predicted)
-    finding = judge(evidence, 0, Rule())
+    _, observed = observe(classifier, images, overlay, np.zeros(30, bool))
+    np.testing.assert_array_equal(observed.insertion.images.has, observed.insertion.images.predicted)
+    finding = judge(observed, 0, Rule())
     assert finding.measurements["accuracy_drop"].value is None
     assert finding.measurements["accuracy_drop"].reason == "the data have no labels"
 
@@ -121,11 +121,11 @@ def test_unlabelled_images_count_as_what_they_are_predicted(overlay):
 def test_the_placebo_of_exact_removal_makes_the_same_edit_elsewhere(overlay):
     classifier, images = linear(shape=SHAPE), np.full((1, *SHAPE), 0.9, np.float32)
     carried = overlay.insert(images)
-    _, evidence = observe(classifier, carried, overlay, np.ones(1, bool))
+    _, observed = observe(classifier, carried, overlay, np.ones(1, bool))
     removed_here = overlay.remove(carried)
     assert np.abs(removed_here - images).max() < 1e-5
-    assert np.isfinite(evidence.removals.placebo["exact"]).all()
-    assert not np.allclose(evidence.removals.placebo["exact"], evidence.removals.fall["exact"])
+    assert np.isfinite(observed.removals.placebo["exact"]).all()
+    assert not np.allclose(observed.removals.placebo["exact"], observed.removals.fall["exact"])
 
 
 def test_a_control_that_looks_like_the_artefact_on_these_images_is_left_out():
@@ -133,10 +133,10 @@ def test_a_control_that_looks_like_the_artefact_on_these_images_is_left_out():
     grey.alpha[2:6, 2:6] = 1
     grey.ink[2:6, 2:6] = 0.5
     images = np.clip(0.5 + 0.01 * np.random.default_rng(0).normal(size=(20, *SHAPE)), 0, 1).astype(np.float32)
-    _, evidence = observe(linear(shape=SHAPE), images, grey, np.zeros(20, bool))
-    assert evidence.insertion.controls == {}
-    assert any("'veil' looks like the artefact" in note.text for note in evidence.notes)
-    assert judge(evidence, 0, Rule()).verdict == "not_applicable"
+    _, observed = observe(linear(shape=SHAPE), images, grey, np.zeros(20, bool))
+    assert observed.insertion.controls == {}
+    assert any("'veil' looks like the artefact" in note.text for note in observed.notes)
+    assert judge(observed, 0, Rule()).verdict == "not_applicable"
 
 
 def test_a_model_that_draws_at_random_is_refused(overlay):
@@ -155,6 +155,6 @@ def test_only_the_named_targets_columns_are_kept(overlay):
     _, one = observe(classifier, images, overlay, np.arange(20) < 5, target=2)
     for name, values in every.insertion.controls.items():
         np.testing.assert_allclose(one.insertion.controls[name], values[:, [2]], rtol=1e-6)
-    first, second = (judge(evidence, 2, Rule()).measurements for evidence in (one, every))
+    first, second = (judge(observed, 2, Rule()).measurements for observed in (one, every))
     for name in ("theta", "removal_drop"):
         assert asdict(first[name]) == pytest.approx(asdict(second[name]))

@@ -212,14 +212,14 @@ class TestWhatCannotBeTested:
         classifier = deep_classifier()
         inquiry = make_inquiry(classifier, pictures(12), {"gradient": {}})
         before = [weight.numpy() for weight in classifier._model.weights]
-        explain = panels.Panel.explain
+        explain = panels.MethodGroup.explain
 
-        def break_down(panel, model=None, **options):
+        def break_down(group, model=None, **options):
             if model is not None:
                 raise ModelError("the model's scores are not finite")
-            return explain(panel, model, **options)
+            return explain(group, model, **options)
 
-        monkeypatch.setattr(panels.Panel, "explain", break_down)
+        monkeypatch.setattr(panels.MethodGroup, "explain", break_down)
         (entry,) = study_trust(inquiry).methods
         (test,) = [test for test in entry.tests if test.name == "randomised weights"]
         assert test.outcome == "not_applicable"
@@ -275,7 +275,7 @@ def test_maps_that_a_random_model_leaves_empty_count_neither_as_changed_nor_as_u
 
     monkeypatch.setitem(ATTRIBUTIONS, "fading", explain)
     classifier = linear(shape=(8, 8, 1))
-    monkeypatch.setattr(panels.Panel, "is_costly", lambda panel: False)
+    monkeypatch.setattr(panels.MethodGroup, "is_costly", lambda group: False)
     record = study_trust(make_inquiry(classifier, random_images(40, (8, 8, 1)), {"fading": {}}), images=24)
     (entry,) = record.methods
     (test,) = [test for test in entry.tests if test.name == "randomised weights"]
@@ -325,10 +325,10 @@ class TestTheSample:
         inquiry = make_inquiry(self.classifier, self.images, {})
         turned = make_inquiry(self.classifier, self.images[::-1], {})
         turned.dataset.ids[:] = inquiry.dataset.ids[::-1]
-        benches = [optima.set_up(one) for one in (inquiry, turned)]
-        first, second = ({one.inquiry.dataset.ids[at] for at in one.positions} for one in benches)
+        maximisers = [optima.set_up(one) for one in (inquiry, turned)]
+        first, second = ({one.inquiry.dataset.ids[at] for at in one.positions} for one in maximisers)
         assert first == second
-        starts = [bench.start_images(np.arange(4), np.arange(4)) for bench in benches]
+        starts = [maximiser.start_images(np.arange(4), np.arange(4)) for maximiser in maximisers]
         np.testing.assert_array_equal(*starts)
 
 

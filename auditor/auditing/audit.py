@@ -35,7 +35,7 @@ from auditor.subject.data.pictures import to_pixels
 from auditor.subject.describe import describe_data
 from auditor.verdict.findings import judge_all
 from auditor.verdict.notes import note_images, note_interventions
-from auditor.verdict.observations import Evidence
+from auditor.verdict.observations import Observations
 from auditor.verdict.record import Finding, Rule
 from auditor.verdict.trial import Progress, Survey, survey
 
@@ -250,9 +250,9 @@ def _begin_exhibits(subject: Subject, seen: Survey, findings: list[Finding]) -> 
     """What is shown and noted of the images and of the interventions on them."""
     rows = Rows()
     note_images(rows, subject.dataset, subject.classifier.classes, seen.images)
-    for finding, evidence in zip(findings, seen.evidence, strict=True):
-        if isinstance(evidence, Evidence):
-            note_interventions(rows, subject.dataset, finding, evidence)
+    for finding, observed in zip(findings, seen.observed, strict=True):
+        if isinstance(observed, Observations):
+            note_interventions(rows, subject.dataset, finding, observed)
     exhibits = Exhibits(rows=rows)
     exhibits.arrays.keep("mean image", to_pixels(seen.mean_image), of_data=True)
     return exhibits
@@ -278,16 +278,16 @@ def exit_code(findings: list[Finding]) -> int:
 
 
 def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
-    pairs = list(zip(subject.artefacts, seen.evidence, strict=True))
-    tried = [(evidence, artefact.target) for artefact, evidence in pairs if isinstance(evidence, Evidence)]
+    pairs = list(zip(subject.artefacts, seen.observed, strict=True))
+    tried = [(observed, artefact.target) for artefact, observed in pairs if isinstance(observed, Observations)]
     judged = iter(judge_all(tried, rule))
     findings = []
-    for artefact, evidence in pairs:
-        if isinstance(evidence, Evidence):
+    for artefact, observed in pairs:
+        if isinstance(observed, Observations):
             findings.append(next(judged))
         else:
             target = None if artefact.target is None else subject.classifier.classes[artefact.target]
-            findings.append(Finding(artefact.name, target, "error", None, "none", None, None, str(evidence), {}))
+            findings.append(Finding(artefact.name, target, "error", None, "none", None, None, str(observed), {}))
     return findings
 
 
@@ -301,14 +301,14 @@ def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: Audi
         chosen = [int(at) for at in order if usable[at]][:wanted]
         return [Case(None, None, [], chosen, shown)]
     cases = []
-    for artefact, finding, evidence in zip(subject.artefacts, findings, seen.evidence, strict=True):
-        if finding.target is None or not isinstance(evidence, Evidence):
+    for artefact, finding, observed in zip(subject.artefacts, findings, seen.observed, strict=True):
+        if finding.target is None or not isinstance(observed, Observations):
             continue
         target = subject.classifier.classes.index(finding.target)
-        with_it = set() if evidence.removals is None else set(evidence.removals.images.positions.tolist())
+        with_it = set() if observed.removals is None else set(observed.removals.images.positions.tolist())
         free: set[int] = set()
-        if evidence.insertion is not None:
-            images = evidence.insertion.images
+        if observed.insertion is not None:
+            images = observed.insertion.images
             free = set(images.positions[~images.has[:, target]].tolist())
         carriers = [int(at) for at in order if at in with_it]
         inserted = [int(at) for at in order if at in free and usable[at]]

@@ -34,7 +34,7 @@ from auditor.subject.data.sample import Dataset
 from auditor.subject.data.sources import Label
 from auditor.subject.model.classifier import Classifier
 from auditor.verdict.findings import judge
-from auditor.verdict.observations import Evidence
+from auditor.verdict.observations import Observations
 from auditor.verdict.record import Finding, Rule
 from auditor.verdict.trial import survey
 
@@ -72,7 +72,7 @@ class Case:
     scan_suppresses: int
 
 
-def gather_evidence(classifier: Classifier, recipe: Recipe, suspicion: Suspicion) -> Evidence:
+def observe(classifier: Classifier, recipe: Recipe, suspicion: Suspicion) -> Observations:
     """All interventions with the nominal stamp on the pictures that audits see, every class a possible target."""
     pictures = world_of(recipe).audited
     dataset = Dataset(_Memory(pictures), classes=classifier.classes, image_shape=classifier.image_shape)
@@ -88,10 +88,10 @@ def gather_evidence(classifier: Classifier, recipe: Recipe, suspicion: Suspicion
         batch_size=100,
         progress=lambda *_: None,
     )
-    (evidence,) = seen.evidence
-    if isinstance(evidence, AuditError):
-        raise evidence
-    return evidence
+    (observed,) = seen.observed
+    if isinstance(observed, AuditError):
+        raise observed
+    return observed
 
 
 def audit_all(
@@ -101,16 +101,16 @@ def audit_all(
     for number, count, recipe, classifier in train_all(folder, only, told):
         for suspicion in recipe.suspicions:
             behaviour = measure_behaviour(classifier, recipe, suspicion.family)
-            evidence = gather_evidence(classifier, recipe, suspicion)
-            yield number, count, judge_case(recipe, suspicion, behaviour, evidence)
+            observed = observe(classifier, recipe, suspicion)
+            yield number, count, judge_case(recipe, suspicion, behaviour, observed)
 
 
-def judge_case(recipe: Recipe, suspicion: Suspicion, behaviour: Behaviour, evidence: Evidence) -> Case:
+def judge_case(recipe: Recipe, suspicion: Suspicion, behaviour: Behaviour, observed: Observations) -> Case:
     """The verdict on the suspected class, and that of a scan which was told no class."""
-    named, scanned = judge(evidence, suspicion.target, Rule()), judge(evidence, None, Rule())
+    named, scanned = judge(observed, suspicion.target, Rule()), judge(observed, None, Rule())
     planted = recipe.planted(suspicion)
     turned, lost = float(behaviour.turned[suspicion.target]), float(behaviour.lost[suspicion.target])
-    first = evidence.classes.index(scanned.scanned[0].target)
+    first = observed.classes.index(scanned.scanned[0].target)
     effect = behaviour.lost if scanned.direction == "suppresses" else behaviour.turned
 
     def value(finding: Finding, name: str, part: str = "value") -> float:
@@ -124,7 +124,7 @@ def judge_case(recipe: Recipe, suspicion: Suspicion, behaviour: Behaviour, evide
         family=suspicion.family,
         regime=recipe.regime(suspicion) if len(recipe.plants) < 2 else "several",
         rho=0.0 if planted is None else planted.rho,
-        target=evidence.classes[suspicion.target],
+        target=observed.classes[suspicion.target],
         seed=recipe.seed,
         accuracy=round(behaviour.accuracy, 4),
         turned=round(turned, 4),

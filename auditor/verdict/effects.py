@@ -24,7 +24,7 @@ from auditor.measure.intervals import (
 )
 from auditor.measure.measurement import Measurement
 from auditor.subject.population import Population, is_correct
-from auditor.verdict.observations import Checks, Evidence, Insertion
+from auditor.verdict.observations import Checks, Insertion, Observations
 from auditor.verdict.record import Rule
 
 NAMES = {
@@ -43,7 +43,7 @@ CLASS_QUANTILE = 0.9
 """The class contrast compares with this quantile (nearest rank) of the other classes' shifts."""
 
 
-def measure_effects(evidence: Evidence, target: int, rule: Rule, alpha: float) -> dict[str, Measurement]:
+def measure_effects(observed: Observations, target: int, rule: Rule, alpha: float) -> dict[str, Measurement]:
     """The primary endpoint and its parts in both directions; empty where nothing was inserted.
 
     Parameters
@@ -51,7 +51,7 @@ def measure_effects(evidence: Evidence, target: int, rule: Rule, alpha: float) -
     alpha
         Level of the adjusted bounds, which `relies` is decided on.
     """
-    insertion = evidence.insertion
+    insertion = observed.insertion
     if insertion is None:
         return {}
     has = insertion.images.has[:, target]
@@ -59,17 +59,17 @@ def measure_effects(evidence: Evidence, target: int, rule: Rule, alpha: float) -
     for rows, sign in ((~has, 1), (has, -1)):
         if rows.any():
             part = insertion.rows(np.flatnonzero(rows))
-            (leads,) = measure_leads(evidence, part, np.array([target]), sign, rule, alpha)
-            found |= confirm_leads(evidence, insertion, target, sign, leads, rule, alpha)
+            (leads,) = measure_leads(observed, part, np.array([target]), sign, rule, alpha)
+            found |= confirm_leads(observed, insertion, target, sign, leads, rule, alpha)
         else:
             without = "without" if sign > 0 else "of"
-            reason = f"no image {without} the class {evidence.classes[target]} is free of the artefact"
+            reason = f"no image {without} the class {observed.classes[target]} is free of the artefact"
             found |= dict.fromkeys(NAMES[sign], missing(reason))
     return found
 
 
 def confirm_leads(
-    evidence: Evidence, insertion: Insertion, target: int, sign: int, leads: Leads, rule: Rule, alpha: float
+    observed: Observations, insertion: Insertion, target: int, sign: int, leads: Leads, rule: Rule, alpha: float
 ) -> dict[str, Measurement]:
     """The measurements of one class in one direction, theta being confirmed on the images of the other side.
 
@@ -83,7 +83,7 @@ def confirm_leads(
     theta, confirmed = leads.theta, missing("too few images on the other side to confirm it on")
     if part.controls and len(np.unique(part.images.groups)) >= rule.min_groups:
         targets, rows = np.array([target]), np.ones((len(part.images), 1), bool)
-        controls = [sign * values[:, evidence.columns(targets)] for values in part.controls.values()]
+        controls = [sign * values[:, observed.columns(targets)] for values in part.controls.values()]
         contrast = control_contrasts(sign * part.shift[:, targets], controls, rows)
         (plain,) = mean_intervals(contrast, rows, part.images.groups, rule.level)
         (wide,) = mean_intervals(contrast, rows, part.images.groups, 1 - alpha)
@@ -92,12 +92,12 @@ def confirm_leads(
     return dict(zip(NAMES[sign], (*leads[:3], theta, confirmed), strict=True))
 
 
-def margin_of(evidence: Evidence, target: int, rule: Rule) -> float:
+def margin_of(observed: Observations, target: int, rule: Rule) -> float:
     """The margin for one class, in log-odds: that of the rule, or its share of the score's spread where that is more.
 
     Models differ in temperature: where the score of a class spans fifty log-odds, a half is nothing.
     """
-    return max(rule.margin, rule.margin_sd * _spread(evidence, target))
+    return max(rule.margin, rule.margin_sd * _spread(observed, target))
 
 
 class Leads(NamedTuple):
@@ -110,7 +110,7 @@ class Leads(NamedTuple):
 
 
 def measure_leads(
-    evidence: Evidence, insertion: Insertion, targets: Ints, sign: int, rule: Rule, alpha: float
+    observed: Observations, insertion: Insertion, targets: Ints, sign: int, rule: Rule, alpha: float
 ) -> list[Leads]:
     """Lift, leads and theta of several classes at once, each on the images without it (with it, where sign is -1).
 
@@ -118,11 +118,11 @@ def measure_leads(
     """
     if not len(targets):
         return []
-    images, columns = insertion.images, evidence.columns(targets)
+    images, columns = insertion.images, observed.columns(targets)
     rows = images.has[:, targets] == (sign < 0)
     shifts = sign * insertion.shift
     controls = [sign * values[:, columns] for values in insertion.controls.values()]
-    is_contrasted = not evidence.one_logit and len(evidence.classes) > 2
+    is_contrasted = not observed.one_logit and len(observed.classes) > 2
     parts = {"lift": shifts[:, targets]}
     if controls:
         parts["over controls"] = control_contrasts(shifts[:, targets], controls, rows)
@@ -153,14 +153,14 @@ def measure_leads(
     return found
 
 
-def strongest_by_chance(evidence: Evidence, targets: Ints) -> tuple[Array, Array]:
+def strongest_by_chance(observed: Observations, targets: Ints) -> tuple[Array, Array]:
     """Theta of each class (targets,), and beside it the largest of any *other* class under each draw (draws, targets).
 
     Both are point values on the images that the draws of innocent content were tried on, formula and controls being
     the same. What innocent content does to the class itself is left to the controls: where a model has learnt
     something as coarse as a speckled patch, scrambled ink promotes the very class that the artefact does.
     """
-    insertion = evidence.insertion
+    insertion = observed.insertion
     assert insertion is not None
     assert insertion.drawn is not None
     assert insertion.draws is not None
@@ -170,7 +170,7 @@ def strongest_by_chance(evidence: Evidence, targets: Ints) -> tuple[Array, Array
 
     def thetas(shifts: Array) -> Array:
         leads = [control_contrasts(shifts[:, targets], controls, rows)] if controls else []
-        if not evidence.one_logit and len(evidence.classes) > 2:
+        if not observed.one_logit and len(observed.classes) > 2:
             leads.append(class_contrasts(shifts, targets, rows))
         return np.min([masked_means(lead, rows) for lead in leads], axis=0)
 
@@ -184,14 +184,14 @@ def strongest_by_chance(evidence: Evidence, targets: Ints) -> tuple[Array, Array
     return thetas(part.shift), others
 
 
-def measure_harms(evidence: Evidence, target: int, rule: Rule, theta: Measurement) -> dict[str, Measurement]:
+def measure_harms(observed: Observations, target: int, rule: Rule, theta: Measurement) -> dict[str, Measurement]:
     """What insertion does to probabilities, predictions and accuracy."""
-    insertion = evidence.insertion
+    insertion = observed.insertion
     assert insertion is not None
     images, level = insertion.images, rule.level
     has, predicted = images.has[:, target], images.predicted[:, target]
     eligible, held = ~has & ~predicted, has & predicted
-    change = insertion.probability_change[~has, evidence.column(target)]
+    change = insertion.probability_change[~has, observed.column(target)]
     found = {
         "probability_change": mean_interval(
             change, images.groups[~has], level, unit="probability", score="probability"
@@ -199,7 +199,7 @@ def measure_harms(evidence: Evidence, target: int, rule: Rule, theta: Measuremen
         "flip_rate": share_interval(insertion.predicted[eligible, target], images.groups[eligible], level),
         "suppression_flip_rate": share_interval(~insertion.predicted[held, target], images.groups[held], level),
     }
-    spread = _spread(evidence, target)
+    spread = _spread(observed, target)
     if spread > 0 and theta.value is not None:
         found["theta_standardised"] = theta.mapped(lambda effect: effect / spread, "SD of the score")
     if not images.labelled.any():
@@ -214,20 +214,20 @@ def measure_harms(evidence: Evidence, target: int, rule: Rule, theta: Measuremen
     return found
 
 
-def find_worst_group(evidence: Evidence, rule: Rule) -> tuple[str, Measurement] | None:
+def find_worst_group(observed: Observations, rule: Rule) -> tuple[str, Measurement] | None:
     """The class with the lowest accuracy, with or without the artefact, in words and with its interval.
 
     The bounds hold for all these groups at once (Bonferroni), for the lowest of many is low by chance too.
 
     References: Sagawa et al., "Distributionally robust neural networks" (2020).
     """
-    insertion = evidence.insertion
+    insertion = observed.insertion
     if insertion is None or not insertion.images.labelled.any():
         return None
     images = insertion.images
     members = {
         number: images.has[:, number] & images.labelled
-        for number in range(len(evidence.classes))
+        for number in range(len(observed.classes))
         if (images.has[:, number] & images.labelled).any()
     }
     if not members:
@@ -238,16 +238,16 @@ def find_worst_group(evidence: Evidence, rule: Rule) -> tuple[str, Measurement] 
         correct = is_correct(predicted, images.has)
         for number, rows in members.items():
             share = share_interval(correct[rows], images.groups[rows], level)
-            found.append((f"{evidence.classes[number]} {words}", share))
+            found.append((f"{observed.classes[number]} {words}", share))
     return min(found, key=lambda item: item[1].value if item[1].value is not None else 1.0)
 
 
-def measure_drops(evidence: Evidence, target: int, level: float) -> dict[str, Measurement]:
+def measure_drops(observed: Observations, target: int, level: float) -> dict[str, Measurement]:
     """The removal drop by each fill; empty where no image carries the artefact."""
-    removals = evidence.removals
+    removals = observed.removals
     if removals is None:
         return {}
-    groups, at = removals.images.groups, evidence.column(target)
+    groups, at = removals.images.groups, observed.column(target)
     found: dict[str, Measurement] = {}
     for name, fall in removals.fall.items():
         contrast = fall[:, at] - removals.placebo[name][:, at]
@@ -259,14 +259,14 @@ def measure_drops(evidence: Evidence, target: int, level: float) -> dict[str, Me
 
 
 def measure_removals(
-    evidence: Evidence, target: int, rule: Rule, drops: dict[str, Measurement]
+    observed: Observations, target: int, rule: Rule, drops: dict[str, Measurement]
 ) -> dict[str, Measurement]:
     """The removal drop and what removal does to predictions; empty where no image carries the artefact.
 
     The drop is that of the exact removal where there is one; else the least over the fills, with an interval that spans
     all of theirs, so that they must agree.
     """
-    removals = evidence.removals
+    removals = observed.removals
     if removals is None:
         return {}
     groups = removals.images.groups
@@ -346,9 +346,9 @@ def masked_means(values: Array, rows: Bools) -> Array:
     return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
-def _spread(evidence: Evidence, target: int) -> float:
+def _spread(observed: Observations, target: int) -> float:
     """Standard deviation of a class's log-odds over the images as they came."""
-    tried = evidence.insertion or evidence.removals
+    tried = observed.insertion or observed.removals
     if tried is None or not len(tried.images):
         return 0.0
     return float(tried.images.scores[:, target].std(dtype=np.float64))

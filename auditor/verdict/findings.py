@@ -25,12 +25,12 @@ from auditor.verdict.effects import (
     measure_removals,
     strongest_by_chance,
 )
-from auditor.verdict.observations import Evidence
+from auditor.verdict.observations import Observations
 from auditor.verdict.record import Direction, DosePoint, Finding, Rule, ScannedTarget, Verdict
 from auditor.verdict.rule import Decision, Measured, conclude, judge_severity, write_reason
 
 
-def judge_all(tried: list[tuple[Evidence, int | None]], rule: Rule) -> list[Finding]:
+def judge_all(tried: list[tuple[Observations, int | None]], rule: Rule) -> list[Finding]:
     """The verdicts on all artefacts of an audit, each for a named target class, or (None) over all classes.
 
     `relies` holds for all artefacts together by Holm's procedure; a scan keeps its share of alpha even when one of its
@@ -51,7 +51,7 @@ def judge_all(tried: list[tuple[Evidence, int | None]], rule: Rule) -> list[Find
     return [findings[number] for number in range(len(tried))]
 
 
-def judge(evidence: Evidence, target: int | None, rule: Rule, alpha: float | None = None) -> Finding:
+def judge(observed: Observations, target: int | None, rule: Rule, alpha: float | None = None) -> Finding:
     """The verdict on one artefact: for a named target class, or over all classes.
 
     Parameters
@@ -61,18 +61,18 @@ def judge(evidence: Evidence, target: int | None, rule: Rule, alpha: float | Non
     """
     level = rule.alpha if alpha is None else alpha
     if target is None:
-        return _scan(evidence, rule, level)
-    rule = replace(rule, margin=margin_of(evidence, target, rule))
-    measured = _measure(evidence, target, rule, level)
-    return _find(evidence, target, measured, conclude(evidence, target, measured, rule), rule)
+        return _scan(observed, rule, level)
+    rule = replace(rule, margin=margin_of(observed, target, rule))
+    measured = _measure(observed, target, rule, level)
+    return _find(observed, target, measured, conclude(observed, target, measured, rule), rule)
 
 
-def _measure(evidence: Evidence, target: int, rule: Rule, alpha: float) -> Measured:
+def _measure(observed: Observations, target: int, rule: Rule, alpha: float) -> Measured:
     """All that the verdict on one class is taken on; `alpha` is that of the adjusted bounds."""
-    values = measure_effects(evidence, target, rule, alpha)
-    drops = measure_drops(evidence, target, 1 - (rule.alpha if values else alpha))
-    removals = measure_removals(evidence, target, rule, drops)
-    checked = measure_checks(evidence.checks, target, rule)
+    values = measure_effects(observed, target, rule, alpha)
+    drops = measure_drops(observed, target, 1 - (rule.alpha if values else alpha))
+    removals = measure_removals(observed, target, rule, drops)
+    checked = measure_checks(observed.checks, target, rule)
     if values:
         endpoints: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta_suppression"}
         return Measured("insertion", endpoints, values | removals | checked, drops)
@@ -81,13 +81,13 @@ def _measure(evidence: Evidence, target: int, rule: Rule, alpha: float) -> Measu
     return Measured(None, {}, checked, {})
 
 
-def _find(evidence: Evidence, target: int, measured: Measured, decision: Decision, rule: Rule) -> Finding:
+def _find(observed: Observations, target: int, measured: Measured, decision: Decision, rule: Rule) -> Finding:
     """Everything that is known of one artefact and one class."""
-    values, notes = dict(measured.values), list(evidence.notes)
+    values, notes = dict(measured.values), list(observed.notes)
     controls: dict[str, Measurement] = {}
     variants: dict[str, Measurement] = {}
     doses: list[DosePoint] = []
-    insertion, at = evidence.insertion, evidence.column(target)
+    insertion, at = observed.insertion, observed.column(target)
     if insertion is not None:
         lacks = ~insertion.images.has[:, target]
         groups = insertion.images.groups[lacks]
@@ -102,24 +102,24 @@ def _find(evidence: Evidence, target: int, measured: Measured, decision: Decisio
             strongest = _strongest(controls)
             lead = insertion.shift[:, target] - insertion.controls[strongest][:, at]
             values["lead_over_strongest_control"] = mean(lead)
-        values |= measure_harms(evidence, target, rule, values["theta"])
-        worst = find_worst_group(evidence, rule)
+        values |= measure_harms(observed, target, rule, values["theta"])
+        worst = find_worst_group(observed, rule)
         if worst is not None:
             values["worst_group_accuracy"] = worst[1]
             told = f"the class recognised worst is {worst[0]}: {worst[1].value or 0:.0%} of its images"
             notes.append(Note("worst class", told))
         notes += _untested(measured.effects, rule) + _explained_by_controls(values, controls, decision, rule)
-        notes += _unchecked(values, decision, rule, evidence.classes[target])
+        notes += _unchecked(values, decision, rule, observed.classes[target])
     harms = [values.get(name) for name in _HARMS[decision.direction or "promotes"]]
     return Finding(
-        artefact=evidence.artefact,
-        target=evidence.classes[target],
+        artefact=observed.artefact,
+        target=observed.classes[target],
         verdict=decision.verdict,
         direction=decision.direction,
         severity=judge_severity(decision.verdict, harms),
         basis=measured.basis,
         endpoint=None if decision.taken_on is None else measured.endpoints[decision.taken_on],
-        reason=write_reason(evidence, target, decision, measured.basis),
+        reason=write_reason(observed, target, decision, measured.basis),
         measurements=values,
         controls=controls,
         variants=variants,
@@ -130,31 +130,31 @@ def _find(evidence: Evidence, target: int, measured: Measured, decision: Decisio
     )
 
 
-def _scan(evidence: Evidence, rule: Rule, alpha: float) -> Finding:
+def _scan(observed: Observations, rule: Rule, alpha: float) -> Finding:
     """Every class as target: bounds for `relies` hold for all of them at once, and chance must not reach as far."""
-    numbers = [1] if evidence.one_logit else list(range(len(evidence.classes)))
-    innocent = _compare_with_chance(evidence, numbers, rule)
+    numbers = [1] if observed.one_logit else list(range(len(observed.classes)))
+    innocent = _compare_with_chance(observed, numbers, rule)
     judged: list[tuple[float, int, Measured, Decision]] = []
-    for number, measured in zip(numbers, _measure_each(evidence, numbers, rule, alpha), strict=True):
+    for number, measured in zip(numbers, _measure_each(observed, numbers, rule, alpha), strict=True):
         thetas = (effect.value for effect in measured.effects.values())
         strength = max((theta for theta in thetas if theta is not None), default=-math.inf)
-        decision = conclude(evidence, number, measured, replace(rule, margin=margin_of(evidence, number, rule)))
+        decision = conclude(observed, number, measured, replace(rule, margin=margin_of(observed, number, rule)))
         if innocent is not None and decision.direction == "promotes" and innocent.chance[number] > alpha / 2:
             why = f"{decision.why}, but random innocent content there moves another class as far: {innocent.words}"
             decision = Decision("inconclusive", None, why, "promotes")
         judged.append((strength, number, measured, decision))
     judged.sort(key=lambda item: (_ORDER.index(item[3].verdict), item[3].direction == "suppresses", -item[0]))
     scanned = [
-        ScannedTarget(evidence.classes[number], d.verdict, d.direction, measured.effects[d.taken_on or "promotes"])
+        ScannedTarget(observed.classes[number], d.verdict, d.direction, measured.effects[d.taken_on or "promotes"])
         for _, number, measured, d in judged
     ]
     _, number, measured, decision = judged[0]
-    complete = _measure(evidence, number, rule, alpha)
+    complete = _measure(observed, number, rule, alpha)
     values = complete.values | measured.values
     if innocent is not None:
         values["strongest_by_chance"] = innocent.strongest
-    rule = replace(rule, margin=margin_of(evidence, number, rule))
-    top = _find(evidence, number, complete._replace(values=values, drops=measured.drops), decision, rule)
+    rule = replace(rule, margin=margin_of(observed, number, rule))
+    top = _find(observed, number, complete._replace(values=values, drops=measured.drops), decision, rule)
     return _summarise(top, scanned, [_untested(m.effects, rule) != [] for _, _, m, _ in judged], decision)
 
 
@@ -194,11 +194,11 @@ class _Innocent(NamedTuple):
     words: str
 
 
-def _compare_with_chance(evidence: Evidence, numbers: list[int], rule: Rule) -> _Innocent | None:
-    insertion = evidence.insertion
+def _compare_with_chance(observed: Observations, numbers: list[int], rule: Rule) -> _Innocent | None:
+    insertion = observed.insertion
     if insertion is None or insertion.draws is None or insertion.drawn is None or not insertion.controls:
         return None
-    own, innocent = strongest_by_chance(evidence, np.array(numbers))
+    own, innocent = strongest_by_chance(observed, np.array(numbers))
     if len(numbers) < 2 or not np.isfinite(innocent.max(axis=1)).all():
         return None
     count = len(innocent)
@@ -214,14 +214,14 @@ def _compare_with_chance(evidence: Evidence, numbers: list[int], rule: Rule) -> 
     return _Innocent(dict(zip(numbers, chance.tolist(), strict=True)), strongest, words)
 
 
-def _measure_each(evidence: Evidence, numbers: list[int], rule: Rule, alpha: float) -> list[Measured]:
+def _measure_each(observed: Observations, numbers: list[int], rule: Rule, alpha: float) -> list[Measured]:
     """What the verdict on every class of a scan is taken on, the adjusted bounds holding for all classes at once.
 
     Promotion has simultaneous bounds; suppression, on the few images of each class, has Bonferroni's.
     """
-    insertion = evidence.insertion
+    insertion = observed.insertion
     if insertion is None:
-        return [_measure(evidence, number, rule, alpha / len(numbers)) for number in numbers]
+        return [_measure(observed, number, rule, alpha / len(numbers)) for number in numbers]
     has = insertion.images.has[:, numbers]
     tested = {
         number
@@ -229,24 +229,24 @@ def _measure_each(evidence: Evidence, numbers: list[int], rule: Rule, alpha: flo
         if len(np.unique(insertion.images.groups[has[:, at]])) >= rule.min_groups
     }
     promoted = np.array([number for at, number in enumerate(numbers) if not has[:, at].all()], dtype=np.int64)
-    leads = dict(zip(promoted.tolist(), measure_leads(evidence, insertion, promoted, 1, rule, alpha), strict=True))
+    leads = dict(zip(promoted.tolist(), measure_leads(observed, insertion, promoted, 1, rule, alpha), strict=True))
     endpoints: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta_suppression"}
     found = []
     for at, number in enumerate(numbers):
-        drops = measure_drops(evidence, number, rule.level)
-        values = measure_checks(evidence.checks, number, rule) | measure_removals(evidence, number, rule, drops)
-        reason = f"no image without the class {evidence.classes[number]} is free of the artefact"
+        drops = measure_drops(observed, number, rule.level)
+        values = measure_checks(observed.checks, number, rule) | measure_removals(observed, number, rule, drops)
+        reason = f"no image without the class {observed.classes[number]} is free of the artefact"
         values |= dict.fromkeys(NAMES[1], missing(reason))
         share = alpha / max(len(tested), 1)
         if number in leads:
-            values |= confirm_leads(evidence, insertion, number, 1, leads[number], rule, share)
+            values |= confirm_leads(observed, insertion, number, 1, leads[number], rule, share)
         count = int(has[:, at].sum())
-        reason = f"{count} images of the class {evidence.classes[number]} are free of the artefact"
+        reason = f"{count} images of the class {observed.classes[number]} are free of the artefact"
         values |= dict.fromkeys(NAMES[-1], missing(reason))
         if number in tested:
             rows = insertion.rows(np.flatnonzero(has[:, at]))
-            (falls,) = measure_leads(evidence, rows, np.array([number]), -1, rule, share)
-            values |= confirm_leads(evidence, insertion, number, -1, falls, rule, share)
+            (falls,) = measure_leads(observed, rows, np.array([number]), -1, rule, share)
+            values |= confirm_leads(observed, insertion, number, -1, falls, rule, share)
         found.append(Measured("insertion", endpoints, values, drops))
     return found
 

@@ -6,7 +6,7 @@ from auditor.measure.arrays import Array, Bools
 from auditor.measure.ledger import Rows
 from auditor.subject.data.sample import Dataset
 from auditor.subject.population import Population, name_classes
-from auditor.verdict.observations import Evidence
+from auditor.verdict.observations import Observations
 from auditor.verdict.record import Finding
 
 
@@ -23,12 +23,12 @@ def note_images(rows: Rows, dataset: Dataset, classes: tuple[str, ...], images: 
     )
 
 
-def note_interventions(rows: Rows, dataset: Dataset, finding: Finding, evidence: Evidence) -> None:
+def note_interventions(rows: Rows, dataset: Dataset, finding: Finding, observed: Observations) -> None:
     """One row per image and intervention: how far the target's log-odds moved."""
     if finding.target is None:
         return
-    target = evidence.classes.index(finding.target)
-    insertion, removals, at = evidence.insertion, evidence.removals, evidence.column(target)
+    target = observed.classes.index(finding.target)
+    insertion, removals, at = observed.insertion, observed.removals, observed.column(target)
     shifts: list[tuple[Population, str, Array]] = []
     if insertion is not None:
         images = insertion.images

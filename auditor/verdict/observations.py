@@ -77,7 +77,7 @@ class Checks:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Observations:
     """Everything that interventions measured about one artefact."""
 
     artefact: str

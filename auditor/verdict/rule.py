@@ -14,7 +14,7 @@ from auditor.measure.intervals import missing
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import say
 from auditor.verdict.effects import measure_accuracy
-from auditor.verdict.observations import Evidence
+from auditor.verdict.observations import Observations
 from auditor.verdict.record import Direction, Rule, Severity, Verdict
 
 SEVERITY_THRESHOLDS: tuple[tuple[Severity, float], ...] = (("high", 0.25), ("medium", 0.05))
@@ -90,7 +90,7 @@ def decide(effects: dict[Direction, Measurement], rule: Rule, basis: Basis = "in
     return Decision("no_evidence", None, why, way)
 
 
-def conclude(evidence: Evidence, target: int, measured: Measured, rule: Rule) -> Decision:
+def conclude(observed: Observations, target: int, measured: Measured, rule: Rule) -> Decision:
     """The decision, unless a check of the run failed or, for `no_evidence`, removal contradicts it."""
     decision = decide(measured.effects, rule, measured.basis or "insertion")
     if decision.verdict == "inconclusive" and decision.taken_on and measured.basis == "insertion":
@@ -116,13 +116,13 @@ def conclude(evidence: Evidence, target: int, measured: Measured, rule: Rule) ->
         )
         return decision._replace(verdict="inconclusive", why=why)
     if pasted is not None and pasted.groups >= rule.min_groups and not pasted.lies_in(LEAST_RISE, math.inf):
-        name = evidence.classes[target]
+        name = observed.classes[target]
         why = (
             f"{decision.why}, but pasting objects of {name} into other images hardly raises its score, "
             f"{say(pasted, 'decided')}: is the model fed as it expects?"
         )
         return decision._replace(verdict="inconclusive", why=why)
-    insertion = evidence.insertion
+    insertion = observed.insertion
     if insertion is not None and float(insertion.images.scores[:, target].std()) < 1e-6:
         return decision._replace(verdict="inconclusive", why="the score is the same for every image")
     accuracy = None if insertion is None else measure_accuracy(insertion.images, rule)
@@ -157,8 +157,8 @@ def judge_severity(verdict: Verdict, harms: list[Measurement | None]) -> Severit
     return next((name for name, threshold in SEVERITY_THRESHOLDS if worst >= threshold), "low")
 
 
-def write_reason(evidence: Evidence, target: int, decision: Decision, basis: Basis | None) -> str:
-    name, target_name, why = evidence.artefact, evidence.classes[target], decision.why
+def write_reason(observed: Observations, target: int, decision: Decision, basis: Basis | None) -> str:
+    name, target_name, why = observed.artefact, observed.classes[target], decision.why
     if decision.verdict == "relies":
         if basis == "removal":
             return f"Taking {name} out lowers the score of {target_name} more than the same edit elsewhere: {why}."

@@ -19,7 +19,7 @@ from auditor.measure.seeds import audit_generator
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes, to_probability
 from auditor.subject.population import Population
-from auditor.verdict.observations import Checks, Evidence, Insertion, Removals
+from auditor.verdict.observations import Checks, Insertion, Observations, Removals
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
@@ -33,7 +33,7 @@ class Survey:
     """All usable images, as they came."""
     mean_image: Floats
     """(h, w, c)."""
-    evidence: list[Evidence | AuditError]
+    observed: list[Observations | AuditError]
     """For each artefact, what was measured, or why it could not be."""
 
 
@@ -85,7 +85,7 @@ def survey(
     return Survey(
         images=images,
         mean_image=(total / len(scored.positions)).astype(np.float32),
-        evidence=[trial.evidence(dataset, checks) for trial in trials],
+        observed=[trial.observed(dataset, checks) for trial in trials],
     )
 
 
@@ -197,7 +197,7 @@ class _Trial:
         """The columns of the classes that may become the target: (n, targets)."""
         return values if self.artefact.target is None else values[:, [self.artefact.target]]
 
-    def evidence(self, dataset: Dataset, checks: Checks) -> Evidence | AuditError:
+    def observed(self, dataset: Dataset, checks: Checks) -> Observations | AuditError:
         """What all batches together gave."""
         if self.failure is not None:
             return self.failure
@@ -236,7 +236,7 @@ class _Trial:
         if self.without_mask:
             told = f"{self.without_mask} images said to carry it have no usable region and were left out"
             notes.append(Note("no region", told))
-        return Evidence(
+        return Observations(
             artefact=self.artefact.name,
             classes=self.classifier.classes,
             one_logit=self.classifier.output == "binary",

@@ -69,7 +69,7 @@ class Exhibits:
 
 
 @dataclass(frozen=True)
-class _Sitting:
+class _Pairs:
     """The images of a case, with and without the artefact."""
 
     positions: list[int]
@@ -103,15 +103,15 @@ def explain_case(
     """Explain a case's images for its target, and add what was found to the exhibits."""
     if not case.carriers and not case.inserted:
         return
-    sitting = _sit(case, classifier, dataset)
-    ids = dataset.named(sitting.positions)
-    groups = dataset.groups[sitting.positions]
-    scores = classifier.scores(sitting.with_it)
+    pairs = _pair_up(case, classifier, dataset)
+    ids = dataset.named(pairs.positions)
+    groups = dataset.groups[pairs.positions]
+    scores = classifier.scores(pairs.with_it)
     count = len(ids)
     targets = scores.argmax(axis=1) if case.target is None else np.full(count, case.target)
     layers = layers_read(methods, classifier)
-    question = ask(classifier, sitting.with_it, targets, ids=ids, mean_image=mean_image, seed=seed, layers=layers)
-    shown = _chosen_rows(case, sitting)
+    question = ask(classifier, pairs.with_it, targets, ids=ids, mean_image=mean_image, seed=seed, layers=layers)
+    shown = _chosen_rows(case, pairs)
     explained: list[_Explained] = []
     for method in methods:
         rows = shown if method.exemplars_only else list(range(count))
@@ -129,22 +129,22 @@ def explain_case(
     if not exhibits.agreement and case.target is not None:
         few = slice(0, _SECOND_OPINIONS)
         asked = ask(
-            classifier, sitting.with_it[few], targets[few], ids=ids[few], mean_image=mean_image, layers=layers or None
+            classifier, pairs.with_it[few], targets[few], ids=ids[few], mean_image=mean_image, layers=layers or None
         )
         exhibits.agreement = compare_with_tf_explain(asked, groups[few], level)
     if case.artefact is not None and case.target is not None:
         for entry in explained:
-            _score(exhibits, case, classifier, sitting, entry, ids, groups, level)
-    _exhibit(exhibits, case, classifier, dataset, sitting, shown, explained, targets)
+            _score(exhibits, case, classifier, pairs, entry, ids, groups, level)
+    _exhibit(exhibits, case, classifier, dataset, pairs, shown, explained, targets)
 
 
-def _sit(case: Case, classifier: Explainable, dataset: Dataset) -> _Sitting:
+def _pair_up(case: Case, classifier: Explainable, dataset: Dataset) -> _Pairs:
     positions = sorted([*case.carriers, *case.inserted])
     came = dataset.images(positions)
     is_carrier = [position in set(case.carriers) for position in positions]
     ids = dataset.named(positions)
     if case.artefact is None:
-        return _Sitting(positions, is_carrier, came, came, [None] * len(ids), "")
+        return _Pairs(positions, is_carrier, came, came, [None] * len(ids), "")
     masks = [case.artefact.region(name, classifier.image_shape) for name in ids]
     with_it, without = came.copy(), came.copy()
     appearance = case.artefact.appearance
@@ -156,14 +156,14 @@ def _sit(case: Case, classifier: Explainable, dataset: Dataset) -> _Sitting:
             without[row] = appearance.remove(came[row][None])[0]
         elif mask is not None:
             without[row] = FILLS["inpaint"](came[row], mask)
-    return _Sitting(positions, is_carrier, with_it, without, masks, removal)
+    return _Pairs(positions, is_carrier, with_it, without, masks, removal)
 
 
 def _score(
     exhibits: Exhibits,
     case: Case,
     classifier: Explainable,
-    sitting: _Sitting,
+    pairs: _Pairs,
     entry: _Explained,
     ids: list[str],
     groups: Groups,
@@ -173,7 +173,7 @@ def _score(
     assert case.artefact is not None
     assert case.target is not None
     target = classifier.classes[case.target]
-    masks = [sitting.masks[row] for row in entry.rows]
+    masks = [pairs.masks[row] for row in entry.rows]
     share = float(np.mean([0 if mask is None else mask.mean() for mask in masks]))
     if share > LARGEST_SHARE:
         told = f"not applicable: the artefact covers {share:.0%} of the frame, so it has no region"
@@ -182,7 +182,7 @@ def _score(
         return
     unknown = dict.fromkeys(REGION_SCORES, float("nan"))
     scored = [
-        unknown if mask is None else score_region(heat, mask, sitting.with_it[row], sitting.without[row])
+        unknown if mask is None else score_region(heat, mask, pairs.with_it[row], pairs.without[row])
         for row, mask, heat in zip(entry.rows, masks, saliency(entry.attribution.maps), strict=True)
     ]
     measured: dict[str, Measurement] = {}
@@ -196,11 +196,11 @@ def _score(
             artefact=case.artefact.name,
             target=target,
             measurement=name,
-            condition=["as it came" if sitting.is_carrier[row] else "inserted" for row in entry.rows],
+            condition=["as it came" if pairs.is_carrier[row] else "inserted" for row in entry.rows],
             method=entry.name,
         )
     measured |= {name: within(part, 0, 1) for name, part in measured.items() if part.unit in _BOUNDED_UNITS}
-    notes = _baseline_notes(entry.attribution.baseline, sitting.with_it[entry.rows], masks)
+    notes = _baseline_notes(entry.attribution.baseline, pairs.with_it[entry.rows], masks)
     if len(entry.rows) < len(ids):
         notes.append(Note("images", f"on {len(entry.rows)} of {len(ids)} images, those shown below"))
     silent = sum(mask is not None for mask in masks) - measured["lift"].n
@@ -230,7 +230,7 @@ def _exhibit(
     case: Case,
     classifier: Explainable,
     dataset: Dataset,
-    sitting: _Sitting,
+    pairs: _Pairs,
     rows: list[int],
     explained: list[_Explained],
     targets: Ints,
@@ -238,13 +238,13 @@ def _exhibit(
     """Keep pictures and raw maps of some images."""
     if not rows:
         return
-    both = [classifier.scores(images[rows]) for images in (sitting.with_it, sitting.without)]
+    both = [classifier.scores(images[rows]) for images in (pairs.with_it, pairs.without)]
     odds = [log_odds(scores, classifier.output) for scores in both]
     predicted = [predicted_classes(scores, classifier.output) for scores in both]
     number = len({exemplar.artefact for exemplar in exhibits.exemplars})
     keep = partial(exhibits.arrays.keep, of_data=True)
     for at, row in enumerate(rows):
-        position = sitting.positions[row]
+        position = pairs.positions[row]
         key = f"case {number} image {at}"
         kept = []
         for entry in explained:
@@ -260,25 +260,25 @@ def _exhibit(
             Exemplar(
                 image=dataset.ids[position],
                 label=label,
-                predicted=names[0] if sitting.is_carrier[row] else names[1],
+                predicted=names[0] if pairs.is_carrier[row] else names[1],
                 artefact=case.artefact.name if case.artefact else "",
                 target=classifier.classes[targets[row]],
-                carrier=sitting.is_carrier[row],
+                carrier=pairs.is_carrier[row],
                 score_with=float(odds[0][at, targets[row]]),
                 score_without=float(odds[1][at, targets[row]]) if has_twin else None,
                 predicted_with=names[0],
                 predicted_without=names[1] if has_twin else None,
-                picture_with=keep(f"{key} with", to_pixels(sitting.with_it[row])),
-                picture_without=keep(f"{key} without", to_pixels(sitting.without[row])) if has_twin else None,
-                removal=sitting.removal if sitting.is_carrier[row] and has_twin else None,
+                picture_with=keep(f"{key} with", to_pixels(pairs.with_it[row])),
+                picture_without=keep(f"{key} without", to_pixels(pairs.without[row])) if has_twin else None,
+                removal=pairs.removal if pairs.is_carrier[row] and has_twin else None,
                 maps=kept,
             )
         )
 
 
-def _chosen_rows(case: Case, sitting: _Sitting) -> list[int]:
+def _chosen_rows(case: Case, pairs: _Pairs) -> list[int]:
     """The exemplars: the first carriers and the first inserted images, in equal parts."""
-    row_of = {position: row for row, position in enumerate(sitting.positions)}
+    row_of = {position: row for row, position in enumerate(pairs.positions)}
     carriers, inserted = ([row_of[p] for p in chosen] for chosen in (case.carriers, case.inserted))
     half = case.shown // 2
     taken = carriers[: max(half, case.shown - len(inserted))][: case.shown]

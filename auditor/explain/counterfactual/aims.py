@@ -26,7 +26,7 @@ _CANDIDATES = 256
 
 
 @dataclass(frozen=True)
-class Question:
+class Goal:
     """Images, and what they shall be made to say."""
 
     reason: str
@@ -46,20 +46,20 @@ class Question:
         return np.ones(self.images.shape[:3], bool) if self.within is None else self.within
 
 
-class Desk:
-    """Chooses images and aims; keeps what could not be asked as notes."""
+class GoalFinder:
+    """Chooses images and aims; keeps what could not be aimed at as notes."""
 
     def __init__(self, inquiry: Inquiry, images: int, errors: int) -> None:
         self.inquiry = inquiry
         self.wanted, self.errors = images, errors
-        self.questions: list[Question] = []
+        self.goals: list[Goal] = []
         self.notes: list[Note] = []
         ids = inquiry.dataset.named(inquiry.images.positions)
         self.order = seeded_order(inquiry.seed, NAME, ids)
         """Rows of the population, in a seeded order that knows nothing of the order of the images."""
         self.frame = inquiry.classifier.image_shape
 
-    def ask_about_errors(self) -> None:
+    def add_errors(self) -> None:
         """Images that the model gets wrong, towards what they are."""
         if not self.errors:
             return
@@ -75,20 +75,20 @@ class Desk:
         aims = [_correction(population.has[row], population.predicted[row]) for row in rows]
         classes, away = np.array([aim[0] for aim in aims]), np.array([aim[1] for aim in aims])
         aim = replace(towards(classes), away=away)
-        self._ask("errors", None, "towards the true class", rows, self.read(rows), aim)
+        self._add("errors", None, "towards the true class", rows, self.read(rows), aim)
 
-    def ask_about_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
+    def add_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Images predicted as the first class of a pair, towards the second."""
         for pair, (first, second) in zip(pairs, find_pairs(self.inquiry.classifier, pairs), strict=True):
             population = self.inquiry.images
             rows = self.chosen(population.predicted[:, first] & ~population.predicted[:, second], self.wanted)
             if len(rows):
                 aim = towards(np.full(len(rows), second))
-                self._ask("pair", None, f"predicted as {pair[0]}, towards {pair[1]}", rows, self.read(rows), aim)
+                self._add("pair", None, f"predicted as {pair[0]}, towards {pair[1]}", rows, self.read(rows), aim)
             else:
                 self._note("pair", f"no image is predicted as {pair[0]} and not as {pair[1]}")
 
-    def ask_about_artefact(self, number: int) -> None:
+    def add_artefact(self, number: int) -> None:
         """Images with the artefact away from its target, and images without it towards that."""
         artefact, target = self.inquiry.artefacts[number], self.inquiry.targets[number]
         if target is None:
@@ -100,7 +100,7 @@ class Desk:
         rows, images = self._with_artefact(artefact, target, carries)
         if len(rows):
             aim = away_from(np.full(len(rows), target))
-            self._ask("away", artefact, f"away from {name}", rows, images, aim, target)
+            self._add("away", artefact, f"away from {name}", rows, images, aim, target)
         else:
             told = f"{artefact.name}: no image with it is predicted as {name}, so none can be led away from it"
             self._note("away", told)
@@ -108,11 +108,11 @@ class Desk:
         rows = self.chosen(free, self.wanted)
         if len(rows):
             aim = towards(np.full(len(rows), target))
-            self._ask("towards", artefact, f"towards {name}", rows, self.read(rows), aim, target)
+            self._add("towards", artefact, f"towards {name}", rows, self.read(rows), aim, target)
         else:
             self._note("towards", f"{artefact.name}: no image without it is something else than {name}")
 
-    def _ask(
+    def _add(
         self,
         reason: str,
         artefact: Artefact | None,
@@ -122,18 +122,18 @@ class Desk:
         aim: Aim,
         target: int | None = None,
     ) -> None:
-        """The question itself, the same towards a random class, and with an artefact confined to its region."""
+        """The goal itself, the same towards a random class, and with an artefact confined to its region."""
         positions = self.inquiry.images.positions[rows]
         name = None if artefact is None else artefact.name
-        question = Question(reason, name, wanted, False, None, positions, images, aim)
-        self.questions.append(question)
+        goal = Goal(reason, name, wanted, False, None, positions, images, aim)
+        self.goals.append(goal)
         others = self._random_classes(rows, aim, target)
         possible = np.flatnonzero(others >= 0)
         if len(possible):
             at_random = towards(others[possible])
-            self.questions.append(
+            self.goals.append(
                 replace(
-                    question,
+                    goal,
                     wanted="towards a random class",
                     control=True,
                     positions=positions[possible],
@@ -154,9 +154,9 @@ class Desk:
             self._note("no region", told)
             return
         if len(known):
-            part = replace(question, positions=positions[known], images=images[known], aim=aim.about(known))
-            self.questions.append(replace(part, confined="region", within=masks))
-            self.questions.append(replace(part, confined="elsewhere", within=~masks))
+            part = replace(goal, positions=positions[known], images=images[known], aim=aim.about(known))
+            self.goals.append(replace(part, confined="region", within=masks))
+            self.goals.append(replace(part, confined="elsewhere", within=~masks))
 
     def _note(self, kind: str, text: str) -> None:
         if Note(kind, text) not in self.notes:

@@ -26,7 +26,7 @@ from auditor.explain.counterfactual.adversarial import (
     least_block,
     moved,
 )
-from auditor.explain.counterfactual.aims import NAME, Desk, Question
+from auditor.explain.counterfactual.aims import NAME, Goal, GoalFinder
 from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.explain.counterfactual.search import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
@@ -73,29 +73,29 @@ def study_counterfactuals(
         raise OptionError("l1", f"methods.{NAME}: got l1 = 0 and l2 = 0, so every change would be free")
     held = int(np.prod(inquiry.classifier.image_shape))
     affordable = int(np.clip(_AFFORDABLE // held, _FEWEST, _USUAL))
-    desk = Desk(inquiry, affordable if images is None else images, affordable if errors is None else errors)
-    desk.ask_about_errors()
-    desk.ask_about_pairs(pairs)
+    finder = GoalFinder(inquiry, affordable if images is None else images, affordable if errors is None else errors)
+    finder.add_errors()
+    finder.add_pairs(pairs)
     for number in range(len(inquiry.artefacts)):
-        desk.ask_about_artefact(number)
+        finder.add_artefact(number)
     if affordable < _USUAL and None in (images, errors, steps):
         told = (
             f"an image has {held} numbers here, so where nothing else is asked for {affordable} images are changed for "
             f"each aim, in {_FEWER_STEPS} steps; images = {_USUAL}, errors = {_USUAL} and steps = {_STEPS} ask for more"
         )
-        desk.notes.append(Note("large images", told))
-    if not desk.questions:
+        finder.notes.append(Note("large images", told))
+    if not finder.goals:
         raise NotApplicableError(
-            "; ".join(note.text for note in desk.notes) or "there is no image whose answer could be changed"
+            "; ".join(note.text for note in finder.notes) or "there is no image whose answer could be changed"
         )
     cost = Cost(norm, l1, l2, variation)
     usual_steps = _STEPS if affordable == _USUAL else _FEWER_STEPS
-    return _answer(desk, cost, confidence, steps or usual_steps, shown)
+    return _answer(finder, cost, confidence, steps or usual_steps, shown)
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What was found for a question, image by image."""
+    """What was found for a goal, image by image."""
 
     found: Counterfactuals
     values: dict[str, Doubles]
@@ -104,12 +104,12 @@ class _Answer:
     """Artefact -> (n,): share of the energy in its region."""
 
 
-def _answer(desk: Desk, cost: Cost, confidence: float, steps: int, shown: int) -> CounterfactualRecord:
-    inquiry = desk.inquiry
-    images = np.concatenate([question.images for question in desk.questions])
-    aims = [question.aim for question in desk.questions]
+def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown: int) -> CounterfactualRecord:
+    inquiry = finder.inquiry
+    images = np.concatenate([goal.images for goal in finder.goals])
+    aims = [goal.aim for goal in finder.goals]
     aim = Aim(*(np.concatenate([getattr(one, name) for one in aims]) for name in ("classes", "away", "foils")))
-    within = np.concatenate([question.region for question in desk.questions])
+    within = np.concatenate([goal.region for goal in finder.goals])
     classifier = inquiry.classifier.sized(32 if images[0].size <= 20_000 else 8)
     # artefacts of one target ask the same of the same images: each is answered once
     asked = [
@@ -142,46 +142,46 @@ def _answer(desk: Desk, cost: Cost, confidence: float, steps: int, shown: int) -
     values = {name: np.where(found.found, column, np.nan) for name, column in values.items()}
     energies = np.where(found.found[:, None, None], energy(changes), np.nan)
     artefacts = {artefact.name: artefact for artefact in inquiry.artefacts}
-    positions = np.concatenate([question.positions for question in desk.questions])
+    positions = np.concatenate([goal.positions for goal in finder.goals])
     ids = inquiry.dataset.named(positions)
-    shares, areas = _region_shares(energies, ids, artefacts, desk.frame)
-    ends = np.cumsum([len(question.images) for question in desk.questions])
+    shares, areas = _region_shares(energies, ids, artefacts, finder.frame)
+    ends = np.cumsum([len(goal.images) for goal in finder.goals])
     answers = []
-    for question, end in zip(desk.questions, ends, strict=True):
-        rows = slice(end - len(question.images), end)
+    for goal, end in zip(finder.goals, ends, strict=True):
+        rows = slice(end - len(goal.images), end)
         part = Counterfactuals(found.images[rows], found.found[rows], found.margins[rows], 0)
         mine = {name: column[rows] for name, column in values.items()}
         answers.append(_Answer(part, mine, {name: column[rows] for name, column in shares.items()}))
     sets = []
-    for number, (question, answer) in enumerate(zip(desk.questions, answers, strict=True)):
-        control = next((at for at in (number + 1,) if at < len(answers) and desk.questions[at].control), None)
-        compared = None if question.control or question.confined or control is None else (
-            desk.questions[control].positions, answers[control])  # fmt: skip
+    for number, (goal, answer) in enumerate(zip(finder.goals, answers, strict=True)):
+        control = next((at for at in (number + 1,) if at < len(answers) and finder.goals[at].control), None)
+        compared = None if goal.control or goal.confined or control is None else (
+            finder.goals[control].positions, answers[control])  # fmt: skip
         end = int(ends[number])
-        rows = slice(end - len(question.images), end)
-        pictures = list(_show(inquiry, number, question, answer, said[rows], says[rows], shown))
-        sets.append(_summarise(inquiry, question, answer, compared, pictures))
-        _note_rows(inquiry, question, answer)
+        rows = slice(end - len(goal.images), end)
+        pictures = list(_show(inquiry, number, goal, answer, said[rows], says[rows], shown))
+        sets.append(_summarise(inquiry, goal, answer, compared, pictures))
+        _note_rows(inquiry, goal, answer)
     return CounterfactualRecord(
         sets=sets,
         areas=areas,
         rule=AdversarialRule(
-            VISIBLE, VISIBLE_RMS, SURVIVES, IN_PLACE, blur_of(desk.frame[:2]), IN_BLOCK, least_block(desk.frame[:2])
+            VISIBLE, VISIBLE_RMS, SURVIVES, IN_PLACE, blur_of(finder.frame[:2]), IN_BLOCK, least_block(finder.frame[:2])
         ),
-        real_high_frequency=_real_differences(desk),
+        real_high_frequency=_real_differences(finder),
         passes=found.passes,
-        notes=desk.notes,
+        notes=finder.notes,
     )
 
 
 def _summarise(
     inquiry: Inquiry,
-    question: Question,
+    goal: Goal,
     answer: _Answer,
     control: tuple[Ints, _Answer] | None,
     shown: list[ChangedImage],
 ) -> ChangeSet:
-    groups, level = inquiry.dataset.groups[question.positions], inquiry.level
+    groups, level = inquiry.dataset.groups[goal.positions], inquiry.level
     found = answer.found.found
     measured = {"success": share_interval(found, groups, level)}
     calls = answer.values["adversarial"][found] > 0
@@ -201,18 +201,18 @@ def _summarise(
     leads, nearness = {}, None
     if control is not None:
         place = {position: at for at, position in enumerate(control[0].tolist())}
-        both = [(at, place[position]) for at, position in enumerate(question.positions.tolist()) if position in place]
+        both = [(at, place[position]) for at, position in enumerate(goal.positions.tolist()) if position in place]
         mine, theirs = ([pair[side] for pair in both] for side in (0, 1))
         for name, values in answer.shares.items():
             lead = values[mine] - control[1].shares[name][theirs]
             leads[name] = median_interval(lead, groups[mine], level, unit="share")
         nearness = _median_ratio(answer.values["L2"][mine], control[1].values["L2"][theirs], groups[mine], level=level)
     return ChangeSet(
-        reason=question.reason,
-        artefact=question.artefact,
-        wanted=question.wanted,
-        control=question.control,
-        confined=question.confined,
+        reason=goal.reason,
+        artefact=goal.artefact,
+        wanted=goal.wanted,
+        control=goal.control,
+        confined=goal.confined,
         images=len(found),
         measurements=measured,
         regions=regions,
@@ -248,22 +248,22 @@ def _region_shares(
 def _show(
     inquiry: Inquiry,
     number: int,
-    question: Question,
+    goal: Goal,
     answer: _Answer,
     said: Bools,
     says: Bools,
     count: int,
 ) -> Iterator[ChangedImage]:
     """Pictures of the first few images; confined and random ones are not shown."""
-    if question.confined or question.control:
+    if goal.confined or goal.control:
         return
     dataset, classes = inquiry.dataset, inquiry.classifier.classes
     keep = partial(inquiry.arrays.keep, of_data=True)
-    for at in range(min(count, len(question.positions))):
-        position = int(question.positions[at])
+    for at in range(min(count, len(goal.positions))):
+        position = int(goal.positions[at])
         key = f"{NAME} {number} image {at}"
         changed = answer.found.images[at]
-        difference = changed - question.images[at]
+        difference = changed - goal.images[at]
         is_labelled = dataset.truth is not None and bool(dataset.labelled[position])
         found = bool(answer.found.found[at])
         change = difference.astype(np.float64)
@@ -272,46 +272,46 @@ def _show(
             label=name_classes(dataset.truth[position], classes) if dataset.truth is not None and is_labelled else None,
             before=name_classes(said[at], classes),
             after=name_classes(says[at], classes),
-            wanted=("not " if question.aim.away[at] else "") + classes[question.aim.classes[at]],
+            wanted=("not " if goal.aim.away[at] else "") + classes[goal.aim.classes[at]],
             found=found,
             margin=float(answer.found.margins[at]),
             adversarial=bool(answer.values["adversarial"][at]) if found else None,
             changed_pixels=float(moved(difference).mean()),
             l2=float(np.sqrt(np.square(change).sum())),
             largest=float(np.abs(change).max()),
-            picture_before=keep(f"{key} before", to_pixels(question.images[at])),
+            picture_before=keep(f"{key} before", to_pixels(goal.images[at])),
             picture_after=keep(f"{key} after", to_pixels(changed)),
             difference=keep(f"{key} difference", difference),
         )
 
 
-def _note_rows(inquiry: Inquiry, question: Question, answer: _Answer) -> None:
-    condition = f"{question.reason}, {question.confined or 'everywhere'}{', random class' if question.control else ''}"
+def _note_rows(inquiry: Inquiry, goal: Goal, answer: _Answer) -> None:
+    condition = f"{goal.reason}, {goal.confined or 'everywhere'}{', random class' if goal.control else ''}"
     columns = {"success": answer.found.found.astype(np.float64), "margin": answer.found.margins} | answer.values
     columns |= {f"share in {name}": values for name, values in answer.shares.items()}
     for name, values in columns.items():
         inquiry.rows.note(
             values,
-            image=inquiry.dataset.named(question.positions),
-            group=inquiry.dataset.groups[question.positions],
-            artefact=question.artefact,
-            target=[inquiry.classifier.classes[number] for number in question.aim.classes],
+            image=inquiry.dataset.named(goal.positions),
+            group=inquiry.dataset.groups[goal.positions],
+            artefact=goal.artefact,
+            target=[inquiry.classifier.classes[number] for number in goal.aim.classes],
             measurement=name,
             condition=condition,
             method=NAME,
         )
 
 
-def _real_differences(desk: Desk) -> Measurement:
+def _real_differences(finder: GoalFinder) -> Measurement:
     """Share of high frequencies in differences between images that are predicted differently."""
-    population = desk.inquiry.images
-    rows = desk.order[: 2 * min(_PAIRS, len(desk.order) // 2)]
+    population = finder.inquiry.images
+    rows = finder.order[: 2 * min(_PAIRS, len(finder.order) // 2)]
     first, second = rows[::2], rows[1::2]
     differ = (population.predicted[first] != population.predicted[second]).any(axis=1)
     first, second = first[differ], second[differ]
-    shares = high_frequency_share(desk.read(first) - desk.read(second))
-    groups = desk.inquiry.dataset.groups[population.positions[first]]
-    return median_interval(shares, groups, desk.inquiry.level, unit="share")
+    shares = high_frequency_share(finder.read(first) - finder.read(second))
+    groups = finder.inquiry.dataset.groups[population.positions[first]]
+    return median_interval(shares, groups, finder.inquiry.level, unit="share")
 
 
 _UNITS = {

@@ -17,7 +17,7 @@ from auditor.explain.optima.objectives import (
     random_phases,
 )
 from auditor.explain.optima.record import ArtefactMatch, FeatureOptimum
-from auditor.explain.optima.search import Bench, Way
+from auditor.explain.optima.search import Maximiser, Way
 from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.intervals import mean_interval, share_interval, within
 from auditor.measure.measurement import Measurement
@@ -29,7 +29,7 @@ _FOR_DIRECTION = 64
 """Images that the direction of an artefact is measured on."""
 
 
-def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats, *, of_data: bool) -> ArtefactMatch:
+def match_artefact(maximiser: Maximiser, number: int, classes: Ints, optima: Floats, *, of_data: bool) -> ArtefactMatch:
     """How well the pattern of an artefact matches optima (classes, restarts, h, w, c), beside placebos.
 
     Each lead is measured restart by restart: over the mean of the other classes' optima, over the median placebo in the
@@ -41,7 +41,7 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats, *, 
     of_data
         Whether the optima were made from audited images.
     """
-    inquiry = bench.inquiry
+    inquiry = maximiser.inquiry
     artefact, target = inquiry.artefacts[number], inquiry.targets[number]
     name = None if target is None else inquiry.classifier.classes[target]
     pattern = None if why_not(artefact) else _pattern(artefact, inquiry.mean_image)
@@ -103,8 +103,8 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats, *, 
         target=name,
         status="ok",
         reason=None,
-        pattern=bench.keep(f"pattern {number}", on_grey[top : top + height, left : left + width], of_data=False),
-        found=bench.keep(
+        pattern=maximiser.keep(f"pattern {number}", on_grey[top : top + height, left : left + width], of_data=False),
+        found=maximiser.keep(
             f"found {number}", optima[own, best, row : row + height, column : column + width], of_data=of_data
         ),
         measurements={
@@ -124,32 +124,32 @@ def match_artefact(bench: Bench, number: int, classes: Ints, optima: Floats, *, 
     )
 
 
-def find_direction(bench: Bench, number: int, way: Way, restarts: int) -> FeatureOptimum | None:
+def find_direction(maximiser: Maximiser, number: int, way: Way, restarts: int) -> FeatureOptimum | None:
     """What excites the direction that an artefact moves the last features along; None where it has no look."""
-    inquiry = bench.inquiry
+    inquiry = maximiser.inquiry
     artefact = inquiry.artefacts[number]
     if not inquiry.classifier.feature_layers or why_not(artefact):
         return None
     layer = inquiry.classifier.feature_layers[0]
-    carries = inquiry.carriers[number][bench.positions]
+    carries = inquiry.carriers[number][maximiser.positions]
     chosen = np.flatnonzero(~carries)[:_FOR_DIRECTION]
     if not len(chosen):
-        chosen = np.arange(min(_FOR_DIRECTION, len(bench.images)))
-    before = bench.mean_features(bench.images[chosen], layer)
-    ids = inquiry.dataset.named(bench.positions[chosen])
-    after = bench.mean_features(artefact.insert(bench.images[chosen], ids), layer)
+        chosen = np.arange(min(_FOR_DIRECTION, len(maximiser.images)))
+    before = maximiser.mean_features(maximiser.images[chosen], layer)
+    ids = inquiry.dataset.named(maximiser.positions[chosen])
+    after = maximiser.mean_features(artefact.insert(maximiser.images[chosen], ids), layer)
     direction = (after - before).mean(axis=0)
     length = float(np.linalg.norm(direction))
     if length < 1e-9:
         return None
     direction = direction / length
-    everywhere = bench.mean_features(bench.images, layer) @ direction
-    groups = inquiry.images.groups[bench.at[chosen]]
+    everywhere = maximiser.mean_features(maximiser.images, layer) @ direction
+    groups = inquiry.images.groups[maximiser.at[chosen]]
 
     def measure(values: Doubles) -> Measurement:
         return mean_interval(values @ direction, groups, inquiry.level, unit="feature", score=None)
 
-    return bench.excite(
+    return maximiser.excite(
         f"{artefact.name} in {layer}",
         "direction",
         artefact.name,

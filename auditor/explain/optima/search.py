@@ -33,7 +33,7 @@ Start = Literal["noise", "grey", "image"]
 SAMPLE = 256
 """Real images that colours, looks and features are measured on."""
 
-WITNESSES = 3
+REAL_SHOWN = 3
 """Real images shown beside an optimum."""
 
 _NOISE = {"fourier": 0.3, "pixels": 0.1}
@@ -68,7 +68,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Maximiser:
     """The model and a sample of real images, and what climbing needs to know of them."""
 
     inquiry: Inquiry
@@ -205,7 +205,7 @@ class Bench:
         order = np.argsort(-climbed.values, kind="stable")
         images = [f"optimum of {each}" for each in names]
         self.inquiry.rows.note(climbed.values, image=images, measurement="feature at the optimum", method="optima")
-        top = np.argsort(-everywhere, kind="stable")[:WITNESSES]
+        top = np.argsort(-everywhere, kind="stable")[:REAL_SHOWN]
         reached = mean_interval(climbed.values, np.arange(restarts), self.inquiry.level, unit="feature", score=None)
         if way.recipe.diversity and restarts > 1:  # they repel each other, so they are no independent draws
             reached = replace(reached, low=None, high=None, level=None, reason="restarts repel each other")
@@ -246,7 +246,7 @@ class Bench:
         return found
 
 
-def set_up(inquiry: Inquiry) -> Bench:
+def set_up(inquiry: Inquiry) -> Maximiser:
     """A seeded sample of the usable images, and their colours."""
     population = inquiry.images
     chosen = inquiry.ordered(population.positions, "activation_maximisation sample")[:SAMPLE]
@@ -254,7 +254,7 @@ def set_up(inquiry: Inquiry) -> Bench:
     at = at[np.argsort(population.positions[at], kind="stable")]
     positions = population.positions[at]
     images = inquiry.dataset.images(positions)
-    return Bench(inquiry, positions, images, at, colour_covariance(images))
+    return Maximiser(inquiry, positions, images, at, colour_covariance(images))
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from auditor.explain.optima.record import (
     Side,
     Snapshot,
 )
-from auditor.explain.optima.search import WITNESSES, Bench, ClassObjective, RealLooks, Start, Way, look_at, set_up
+from auditor.explain.optima.search import REAL_SHOWN, ClassObjective, Maximiser, RealLooks, Start, Way, look_at, set_up
 from auditor.explain.texture import high_frequency_share
 from auditor.measure.arrays import Array, Doubles, Floats, Ints
 from auditor.measure.intervals import (
@@ -109,10 +109,10 @@ def study_optima(
     )
     way = Way(objective, start, basis, constraint, recipe)
     chosen, reasons = _choose_classes(inquiry, most)
-    bench = set_up(inquiry)
+    maximiser = set_up(inquiry)
     plain = way.unpenalised()  # a feature is a weaker call than a class: penalties would leave it grey
     repelling = replace(plain, start="noise", recipe=replace(plain.recipe, diversity=diversity))
-    looks = look_at(bench.images)
+    looks = look_at(maximiser.images)
 
     stages = 5 + len(inquiry.artefacts) + len(wanted)
     done = iter(range(1, stages + 1))
@@ -121,18 +121,18 @@ def study_optima(
         inquiry.progress("optimal inputs", next(done), stages)
 
     targets, starts = np.repeat(chosen, restarts), np.tile(np.arange(restarts), len(chosen))
-    climbed = bench.climb_classes(way, targets, starts, {*_SNAPSHOTS, steps}, {*_WATCHED, steps})
+    climbed = maximiser.climb_classes(way, targets, starts, {*_SNAPSHOTS, steps}, {*_WATCHED, steps})
     optima = climbed.images.reshape(len(chosen), restarts, *classifier.image_shape)
-    found = _record_classes(bench, climbed, chosen, reasons, restarts, way)
+    found = _record_classes(maximiser, climbed, chosen, reasons, restarts, way)
     progress()
-    comparisons = _compare(bench, looks, way, chosen, optima[:, 0], progress)
+    comparisons = _compare(maximiser, looks, way, chosen, optima[:, 0], progress)
     directions = []
     for number in range(len(inquiry.artefacts)):
-        directions.append(find_direction(bench, number, repelling, 1 if is_large else _FEATURE_RESTARTS))
+        directions.append(find_direction(maximiser, number, repelling, 1 if is_large else _FEATURE_RESTARTS))
         progress()
     excited = []
     for feature in wanted:
-        excited.append(_excite(bench, feature, repelling))
+        excited.append(_excite(maximiser, feature, repelling))
         progress()
     return OptimaRecord(
         steps=steps,
@@ -140,13 +140,13 @@ def study_optima(
         objective=objective,
         start=start,
         recipe=_in_words(way),
-        sampled=len(bench.images),
+        sampled=len(maximiser.images),
         classes=found,
-        looks=_measure_looks(bench, looks, optima, chosen),
+        looks=_measure_looks(maximiser, looks, optima, chosen),
         comparisons=comparisons,
         features=[*(direction for direction in directions if direction is not None), *excited],
         matches=[
-            match_artefact(bench, number, chosen, optima, of_data=way.is_of_data)
+            match_artefact(maximiser, number, chosen, optima, of_data=way.is_of_data)
             for number in range(len(inquiry.artefacts))
         ],
         notes=_notes(inquiry, chosen, directions),
@@ -168,23 +168,23 @@ def _choose_classes(inquiry: Inquiry, most: int) -> tuple[Ints, list[str]]:
 
 
 def _record_classes(
-    bench: Bench,
+    maximiser: Maximiser,
     climbed: Ascent,
     chosen: Ints,
     reasons: list[str],
     restarts: int,
     way: Way,
 ) -> list[ClassOptimum]:
-    inquiry = bench.inquiry
+    inquiry = maximiser.inquiry
     names, population = inquiry.classifier.classes, inquiry.images
-    _, odds, predicted = bench.score(climbed.images)
+    _, odds, predicted = maximiser.score(climbed.images)
     found = []
     for place, number in enumerate(chosen):
         rows = np.arange(place * restarts, (place + 1) * restarts)
         own = odds[rows, number]
         best = int(rows[np.argmax(climbed.values[rows])])
         key = names[number]
-        top = np.argsort(-population.scores[:, number], kind="stable")[:WITNESSES]
+        top = np.argsort(-population.scores[:, number], kind="stable")[:REAL_SHOWN]
         inquiry.rows.note(
             own,
             image=[f"optimum of {key}, {restart}" for restart in range(restarts)],
@@ -198,7 +198,7 @@ def _record_classes(
                 name=key,
                 reason=reasons[place],
                 optimum=Optimum(
-                    bench.keep(key, climbed.images[best], of_data=way.is_of_data),
+                    maximiser.keep(key, climbed.images[best], of_data=way.is_of_data),
                     float(climbed.values[best]),
                     float(to_probability(odds[best, number])),
                     predicted[best],
@@ -208,7 +208,7 @@ def _record_classes(
                 snapshots=[
                     Snapshot(
                         step,
-                        bench.keep(f"{key}, step {step}", climbed.snapshots[step][best], of_data=way.is_of_data),
+                        maximiser.keep(f"{key}, step {step}", climbed.snapshots[step][best], of_data=way.is_of_data),
                         float(climbed.curve[step][best]),
                     )
                     for step in sorted(climbed.snapshots)
@@ -217,14 +217,14 @@ def _record_classes(
                     CurvePoint(step, _mean_objective(values[rows], inquiry.level, way.objective))
                     for step, values in sorted(climbed.curve.items())
                 ],
-                real=bench.real_images(key, top.tolist(), population.scores[top, number]),
+                real=maximiser.real_images(key, top.tolist(), population.scores[top, number]),
             )
         )
     return found
 
 
 def _compare(
-    bench: Bench, looks: RealLooks, way: Way, classes: Ints, main: Floats, progress: Callable[[], None]
+    maximiser: Maximiser, looks: RealLooks, way: Way, classes: Ints, main: Floats, progress: Callable[[], None]
 ) -> list[Comparison]:
     """Noise against image start, logit against probability, regularised against bare pixels: one restart each."""
     first = np.zeros(len(classes), np.int64)
@@ -241,17 +241,17 @@ def _compare(
     optima: dict[str, Floats] = {}
     for name, each in ways.items():
         if each not in known:
-            known[each] = bench.climb_classes(each, classes, first).images
+            known[each] = maximiser.climb_classes(each, classes, first).images
         optima[name] = known[each]
         if name != "noise":
             progress()
     sides = {
-        name: _measure_side(bench, looks, name, images, classes, of_data=ways[name].is_of_data)
+        name: _measure_side(maximiser, looks, name, images, classes, of_data=ways[name].is_of_data)
         for name, images in optima.items()
     }
-    shown = bench.inquiry.classifier.classes[classes[0]]
-    real = bench.start_images(classes[:1], first[:1])[0]
-    picture = bench.keep(f"{shown}, image to start from", real, of_data=True)
+    shown = maximiser.inquiry.classifier.classes[classes[0]]
+    real = maximiser.start_images(classes[:1], first[:1])[0]
+    picture = maximiser.keep(f"{shown}, image to start from", real, of_data=True)
     found = []
     for topic, one, other in (
         ("start", "noise", "image"),
@@ -267,23 +267,23 @@ def _compare(
                 start_picture=picture if topic == "start" else None,
                 first=sides[one][0],
                 second=sides[other][0],
-                gain=_mean(odds[1] - odds[0], bench.inquiry.level, "log-odds"),
-                correlation=_mean(alike, bench.inquiry.level, "correlation"),
+                gain=_mean(odds[1] - odds[0], maximiser.inquiry.level, "log-odds"),
+                correlation=_mean(alike, maximiser.inquiry.level, "correlation"),
             )
         )
     return found
 
 
 def _measure_side(
-    bench: Bench, looks: RealLooks, name: str, images: Floats, classes: Ints, *, of_data: bool
+    maximiser: Maximiser, looks: RealLooks, name: str, images: Floats, classes: Ints, *, of_data: bool
 ) -> tuple[Side, Array]:
-    level, rows = bench.inquiry.level, np.arange(len(classes))
-    scores, odds, _ = bench.score(images)
+    level, rows = maximiser.inquiry.level, np.arange(len(classes))
+    scores, odds, _ = maximiser.score(images)
     rough, fine = looks.ratios(images)
     own = odds[rows, classes]
     side = Side(
         name=name,
-        picture=bench.keep(f"compared, {name}", images[0], of_data=of_data),
+        picture=maximiser.keep(f"compared, {name}", images[0], of_data=of_data),
         logit=_mean(scores[rows, classes].astype(np.float64), level, "logit"),
         log_odds=_mean(own, level, "log-odds"),
         probability=_mean_probability(to_probability(own), level),
@@ -294,28 +294,28 @@ def _measure_side(
     return side, own
 
 
-def _excite(bench: Bench, feature: Feature, way: Way) -> FeatureOptimum:
+def _excite(maximiser: Maximiser, feature: Feature, way: Way) -> FeatureOptimum:
     objective = feature_mean([feature] * _FEATURE_RESTARTS)
     one = feature_mean([feature])
-    classifier = bench.sized(1)
-    seen = [classifier.linearise(image[None], (feature.layer,)) for image in bench.images]
+    classifier = maximiser.sized(1)
+    seen = [classifier.linearise(image[None], (feature.layer,)) for image in maximiser.images]
     everywhere = np.concatenate([one.judge(each.scores, each.features).values for each in seen])
-    groups = bench.inquiry.images.groups[bench.at]
-    usual = median_interval(everywhere, groups, bench.inquiry.level, unit="feature")
+    groups = maximiser.inquiry.images.groups[maximiser.at]
+    usual = median_interval(everywhere, groups, maximiser.inquiry.level, unit="feature")
     kind: Literal["channel", "neuron"] = "channel" if feature.place is None else "neuron"
-    return bench.excite(str(feature), kind, None, objective, way, _FEATURE_RESTARTS, everywhere, usual=usual)
+    return maximiser.excite(str(feature), kind, None, objective, way, _FEATURE_RESTARTS, everywhere, usual=usual)
 
 
-def _measure_looks(bench: Bench, looks: RealLooks, optima: Floats, chosen: Ints) -> Looks:
-    level, count, restarts = bench.inquiry.level, len(chosen), optima.shape[1]
+def _measure_looks(maximiser: Maximiser, looks: RealLooks, optima: Floats, chosen: Ints) -> Looks:
+    level, count, restarts = maximiser.inquiry.level, len(chosen), optima.shape[1]
     flat = optima.reshape(-1, *optima.shape[2:])
     rough, fine = (values.reshape(count, restarts).mean(axis=1) for values in looks.ratios(flat))
-    scores, odds, _ = bench.score(flat)
+    scores, odds, _ = maximiser.score(flat)
     targets = np.repeat(chosen, restarts)
     rows = np.arange(len(flat))
     own = odds[rows, targets]
-    is_as_asked = predicted_classes(scores.astype(np.float32), bench.inquiry.classifier.output)[rows, targets]
-    groups = bench.inquiry.images.groups[bench.at]
+    is_as_asked = predicted_classes(scores.astype(np.float32), maximiser.inquiry.classifier.output)[rows, targets]
+    groups = maximiser.inquiry.images.groups[maximiser.at]
     of_class = np.arange(count)
     alike = mean_cosines(flat, targets).reshape(count, restarts).mean(axis=1)
     return Looks(

@@ -15,7 +15,7 @@ from auditor.explain.inquiry import Inquiry
 from auditor.explain.trust.randomisation import region_lifts
 from auditor.explain.trust.record import ReadingRecord
 from auditor.explain.trust.sample import Sample
-from auditor.explain.trust.sanity import Reading, Walk, cell_side, gains, read_map, walk
+from auditor.explain.trust.sanity import FlipCurves, Reading, cell_side, flip_pixels, gains, read_map
 from auditor.measure.arrays import Doubles, Floats
 from auditor.measure.intervals import correlation_interval, mean_interval
 from auditor.measure.measurement import Measurement
@@ -37,11 +37,11 @@ class Score:
     """(n,): together, over the order of an edge filter."""
     by_fill: dict[str, Doubles]
     """Fill -> (n,): together, over random orders."""
-    walk: Walk
+    flip_pixels: FlipCurves
     """Mean of the fills."""
 
 
-class Course:
+class PixelFlipping:
     """A sample's images, and how deletion and insertion go on them in random order and in that of an edge filter."""
 
     def __init__(self, inquiry: Inquiry, sample: Sample) -> None:
@@ -50,13 +50,13 @@ class Course:
         self.side = cell_side(*inquiry.classifier.image_shape[:2])
         self._fills = {name: make_baseline(name, sample.images, inquiry.mean_image) for name in _FILLS}
         self._noise = [self._draw_maps(number) for number in range(_RANDOM_ORDERS)]
-        self._random = [self._walk(maps) for maps in self._noise]
+        self._random = [self._flip(maps) for maps in self._noise]
         self._edges = np.stack([edge_map(image) for image in sample.images])
-        self._edge = self._walk(self._edges)
+        self._edge = self._flip(self._edges)
 
     def score(self, order: Floats) -> Score:
         """How an order of the pixels, by maps (k, h, w) of the first k images, compares."""
-        return self._compare(self._walk(order), self._random)
+        return self._compare(self._flip(order), self._random)
 
     def record_controls(self) -> list[ReadingRecord]:
         """The controls themselves: one random order against another, and the edge filter."""
@@ -68,28 +68,30 @@ class Course:
             for (name, heat), score in zip(maps.items(), scores, strict=True)
         ]
 
-    def _compare(self, walks: dict[Fill, Walk], random: Sequence[dict[Fill, Walk]]) -> Score:
+    def _compare(self, curves: dict[Fill, FlipCurves], random: Sequence[dict[Fill, FlipCurves]]) -> Score:
         found, over_edges = [], []
-        for fill, own in walks.items():
+        for fill, own in curves.items():
             count = len(own.deletion)
             found.append(gains(own, [other[fill].first(count) for other in random]))
             over_edges.append(gains(own, [self._edge[fill].first(count)])["together"])
         return Score(
             {kind: np.mean([one[kind] for one in found], axis=0) for kind in found[0]},
             np.mean(over_edges, axis=0),
-            {fill: one["together"] for fill, one in zip(walks, found, strict=True)},
-            Walk(
-                np.mean([own.deletion for own in walks.values()], axis=0),
-                np.mean([own.insertion for own in walks.values()], axis=0),
+            {fill: one["together"] for fill, one in zip(curves, found, strict=True)},
+            FlipCurves(
+                np.mean([own.deletion for own in curves.values()], axis=0),
+                np.mean([own.insertion for own in curves.values()], axis=0),
             ),
         )
 
-    def _walk(self, order: Floats) -> dict[Fill, Walk]:
+    def _flip(self, order: Floats) -> dict[Fill, FlipCurves]:
         count, sample = len(order), self._sample.first(len(order))
         randoms = keyed_generators(self._inquiry.seed, "ties", sample.ids)
         classifier = self._inquiry.classifier
         return {
-            name: walk(classifier, sample.images, sample.targets, order, fill[:count], side=self.side, randoms=randoms)
+            name: flip_pixels(
+                classifier, sample.images, sample.targets, order, fill[:count], side=self.side, randoms=randoms
+            )
             for name, fill in self._fills.items()
         }
 
@@ -129,8 +131,8 @@ def _record(
         fills={fill: measure(values) for fill, values in score.by_fill.items()},
         likeness=likeness,
         lift=mean_interval(lifts, groups, level, unit="ratio", score=None),
-        deletion=[measure(column) for column in score.walk.deletion.T],
-        insertion=[measure(column) for column in score.walk.insertion.T],
+        deletion=[measure(column) for column in score.flip_pixels.deletion.T],
+        insertion=[measure(column) for column in score.flip_pixels.insertion.T],
     )
 
 

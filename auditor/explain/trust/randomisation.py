@@ -23,7 +23,7 @@ _COSTLY = 1_000_000
 
 
 @dataclass(frozen=True)
-class Panel:
+class MethodGroup:
     """Some methods, the images that they are tested on, and how thoroughly."""
 
     inquiry: Inquiry
@@ -95,25 +95,25 @@ class Cascade:
     """Why there are no stages."""
 
 
-def run_cascade(panel: Panel, trained: dict[MapName, Attribution]) -> Cascade:
+def run_cascade(group: MethodGroup, trained: dict[MapName, Attribution]) -> Cascade:
     """Draw the weights anew, layer by layer from the head down, and compare the maps with the trained model's.
 
     References: Adebayo et al., "Sanity checks for saliency maps" (2018).
     """
-    classifier, sample = panel.inquiry.classifier, panel.sample
+    classifier, sample = group.inquiry.classifier, group.sample
     if not classifier.weight_layers:
         return Cascade(why_not=classifier.why_no_weights)
     found: list[Stage] = []
     lifts: dict[MapName, list[Doubles]] = defaultdict(list)
-    steps = spread_over_depth(classifier.weight_layers, panel.stages)
+    steps = spread_over_depth(classifier.weight_layers, group.stages)
     for number, layers in enumerate(steps):
         drawn: dict[MapName, list[dict[str, Doubles]]] = defaultdict(list)
         shown: dict[MapName, Floats] = {}
-        for draw in range(panel.draws):
+        for draw in range(group.draws):
             try:
-                seed = panel.inquiry.seed + 1000 * draw + number  # weights of every stage are drawn apart
+                seed = group.inquiry.seed + 1000 * draw + number  # weights of every stage are drawn apart
                 with classifier.randomised(layers, seed) as random_model:
-                    maps = panel.explain(random_model)
+                    maps = group.explain(random_model)
             except ModelError as fault:
                 return Cascade(why_not=f"with weights drawn anew down to layer {layers[-1]}, {fault}")
             for name, attribution in maps.items():

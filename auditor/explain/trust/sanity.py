@@ -48,7 +48,7 @@ READINGS: dict[Reading, str] = {
 
 
 @dataclass(frozen=True)
-class Walk:
+class FlipCurves:
     """Scores of n images on the way as their cells are deleted, and as they are inserted, in the order of a map."""
 
     deletion: Doubles
@@ -62,9 +62,9 @@ class Walk:
         down, up = (((part[:, 1:] + part[:, :-1]) / 2) @ steps for part in (self.deletion, self.insertion))
         return down, up
 
-    def first(self, count: int) -> Walk:
+    def first(self, count: int) -> FlipCurves:
         """That of the first images."""
-        return Walk(self.deletion[:count], self.insertion[:count])
+        return FlipCurves(self.deletion[:count], self.insertion[:count])
 
 
 def read_map(maps: Floats, reading: Reading) -> Floats:
@@ -93,7 +93,7 @@ def cell_side(height: int, width: int) -> int:
     return max(1, round(max(height, width) / _CELLS))
 
 
-def walk(
+def flip_pixels(
     classifier: Explainable,
     images: Floats,
     targets: Ints,
@@ -102,7 +102,7 @@ def walk(
     *,
     side: int,
     randoms: list[np.random.Generator],
-) -> Walk:
+) -> FlipCurves:
     """Delete and insert cells of images (n, h, w, c) in the order of maps (n, h, w), highest first.
 
     Parameters
@@ -129,10 +129,10 @@ def walk(
         parts.append(odds.reshape(len(steps), -1, odds.shape[1])[:, np.arange(len(pair[0])), targets[some]])
     whole, filled, *rest = np.concatenate(parts, axis=1).astype(np.float64)
     down, up = rest[: len(inner)], rest[len(inner) :]
-    return Walk(np.stack([whole, *down, filled], axis=1), np.stack([filled, *up, whole], axis=1))
+    return FlipCurves(np.stack([whole, *down, filled], axis=1), np.stack([filled, *up, whole], axis=1))
 
 
-def gains(path: Walk, references: list[Walk]) -> dict[str, Doubles]:
+def gains(path: FlipCurves, references: list[FlipCurves]) -> dict[str, Doubles]:
     """By how much (n,) one order of deletion and insertion is better than others, in mean log-odds over the way.
 
     `together` is the mean of both: what a fill does to the scores by itself cancels in it.

@@ -13,8 +13,8 @@ from auditor.explain.attribution.likeness import rank_correlations
 from auditor.explain.attribution.question import Attribution
 from auditor.explain.attribution.record import MapName
 from auditor.explain.inquiry import Inquiry, NotApplicableError
-from auditor.explain.trust.pixel_flipping import Course, Score, readings_of, record_readings
-from auditor.explain.trust.randomisation import Cascade, Panel, mean_of_known, region_lifts, run_cascade
+from auditor.explain.trust.pixel_flipping import PixelFlipping, Score, readings_of, record_readings
+from auditor.explain.trust.randomisation import Cascade, MethodGroup, mean_of_known, region_lifts, run_cascade
 from auditor.explain.trust.record import (
     CascadeStage,
     LiftControl,
@@ -85,21 +85,21 @@ def study_trust(
     sample = draw_sample(inquiry, images)
     if not len(sample):
         raise NotApplicableError("no image can be used")
-    whole = Panel(inquiry, sample, inquiry.attributions, stages, draws)
+    whole = MethodGroup(inquiry, sample, inquiry.attributions, stages, draws)
     slow = [method for method in whole.methods if replace(whole, methods=[method]).is_costly()]
     usual = replace(whole, methods=[method for method in whole.methods if method not in slow])
     if costly_images is None:
         height, width, _ = inquiry.classifier.image_shape
         costly_images = LEAST_GROUPS if height * width <= _SMALL else 4
-    costly = Panel(inquiry, sample.first(costly_images), slow, costly_stages, 1)
+    costly = MethodGroup(inquiry, sample.first(costly_images), slow, costly_stages, 1)
     criteria = criteria_at_scale(float(np.median(inquiry.images.scores.std(axis=0))))
-    course = Course(inquiry, sample)
+    flipping = PixelFlipping(inquiry, sample)
     methods: list[MethodTrust] = []
     maps: dict[MapName, Floats] = {}
-    for panel in (usual, costly):
-        if panel.methods:
-            trained = panel.explain()
-            methods += _examine(panel, trained, course, criteria, noise, is_costly=panel is costly)
+    for group in (usual, costly):
+        if group.methods:
+            trained = group.explain()
+            methods += _examine(group, trained, flipping, criteria, noise, is_costly=group is costly)
             maps |= {name: attribution.maps for name, attribution in trained.items()}
     inquiry.arrays.keep("trust image", to_pixels(sample.images[0]), of_data=True)
     return TrustRecord(
@@ -107,12 +107,12 @@ def study_trust(
         with_artefact=sum(number is not None for number in sample.artefacts),
         draws=draws,
         noise=noise,
-        cell=course.side,
+        cell=flipping.side,
         fractions=list(FRACTIONS),
         criteria=list(criteria.values()),
         why_not_randomised=inquiry.classifier.why_no_weights or None,
         methods=methods,
-        controls=course.record_controls(),
+        controls=flipping.record_controls(),
         likenesses=_compare_methods(sample, maps, inquiry.level),
         picture="trust image",
         pictured=f"{sample.ids[0]}, for {inquiry.classifier.classes[sample.targets[0]]}",
@@ -120,20 +120,20 @@ def study_trust(
 
 
 def _examine(
-    panel: Panel,
+    group: MethodGroup,
     trained: dict[MapName, Attribution],
-    course: Course,
+    flipping: PixelFlipping,
     criteria: Criteria,
     noise: float,
     *,
     is_costly: bool,
 ) -> list[MethodTrust]:
-    """Put every method of a panel to all tests."""
-    inquiry, sample = panel.inquiry, panel.sample
-    cascade = run_cascade(panel, trained)
+    """Put every method of a group to all tests."""
+    inquiry, sample = group.inquiry, group.sample
+    cascade = run_cascade(group, trained)
     foils, why_no_foil = _other_classes(inquiry, sample)
-    others = panel.explain(targets=foils) if why_no_foil is None else {}
-    noisy = panel.explain(images=sample.images + noise * _draw_noise(inquiry, sample))
+    others = group.explain(targets=foils) if why_no_foil is None else {}
+    noisy = group.explain(images=sample.images + noise * _draw_noise(inquiry, sample))
     found = []
     for name, attribution in trained.items():
         maps = attribution.maps
@@ -143,10 +143,10 @@ def _examine(
             "small noise": rank_correlations(signed, read_map(noisy[name].maps, "signed")),
             "completeness": attribution.diagnostics.get(_COMPLETENESS, "such maps are not said to add up to anything"),
         }
-        scores = {reading: course.score(read_map(maps, reading)) for reading in readings_of(name.method, maps)}
-        ordered, best = _test_orders(panel, name, scores, criteria)
-        randomised = _test_randomised(panel, name, cascade, list(scores), criteria["randomised weights"])
-        tests = [randomised, *ordered] + [_test(panel, name, criteria[key], value) for key, value in values.items()]
+        scores = {reading: flipping.score(read_map(maps, reading)) for reading in readings_of(name.method, maps)}
+        ordered, best = _test_orders(group, name, scores, criteria)
+        randomised = _test_randomised(group, name, cascade, list(scores), criteria["randomised weights"])
+        tests = [randomised, *ordered] + [_test(group, name, criteria[key], value) for key, value in values.items()]
         tests.sort(key=lambda test: list(criteria).index(test.name))
         status, reason = _conclude(tests, criteria)
         found.append(
@@ -158,26 +158,26 @@ def _examine(
                 is_costly=is_costly,
                 best_reading=best,
                 tests=tests,
-                cascade=_record_cascade(panel, name, cascade),
+                cascade=_record_cascade(group, name, cascade),
                 readings=record_readings(maps, scores, sample, inquiry.level),
-                lifts=_control_lifts(panel, name, maps, cascade),
-                trained_map=_keep_map(panel, f"trust map {name}", signed[0][..., None]),
+                lifts=_control_lifts(group, name, maps, cascade),
+                trained_map=_keep_map(group, f"trust map {name}", signed[0][..., None]),
             )
         )
     return found
 
 
-def _test(panel: Panel, method: MapName, criterion: TrustCriterion, values: Doubles | str) -> TrustTest:
+def _test(group: MethodGroup, method: MapName, criterion: TrustCriterion, values: Doubles | str) -> TrustTest:
     """One test by its figures of each image (n,), or why it is not applicable."""
     name = criterion.name
     if isinstance(values, str):
         return TrustTest(name, "not_applicable", None, values)
-    groups, level = panel.sample.groups, panel.inquiry.level
+    groups, level = group.sample.groups, group.inquiry.level
     if name == "completeness":
         measured = median_interval(values, groups, level, unit="median")
     else:
         measured = correlation_interval(values, groups, level)
-    _note(panel, method, name, values)
+    _note(group, method, name, values)
     if measured.value is None:
         return TrustTest(name, "not_applicable", None, "its maps are the same everywhere")
     return _judged(criterion, measured, float(np.isnan(values).mean()) if name != "completeness" else 0.0)
@@ -191,20 +191,20 @@ def _judged(
 
 
 def _test_randomised(
-    panel: Panel, method: MapName, cascade: Cascade, readings: list[Reading], criterion: TrustCriterion
+    group: MethodGroup, method: MapName, cascade: Cascade, readings: list[Reading], criterion: TrustCriterion
 ) -> TrustTest:
     """The test on the worse of two readings, whose intervals share the level's misses."""
     if cascade.why_not is not None:
         return TrustTest(criterion.name, "not_applicable", None, cascade.why_not)
-    rivals, level = _rivals(panel, readings)
+    rivals, level = _rivals(group, readings)
     empty = max(stage.empty[method] for stage in cascade.stages)
     values = {
         reading: mean_of_known([stage.likeness[method][reading] for stage in cascade.stages]) for reading in rivals
     }
     rated: list[tuple[int, float, TrustTest]] = []
     for reading, known in values.items():
-        _note(panel, method, criterion.name, known, reading)
-        measured = correlation_interval(known, panel.sample.groups, level)
+        _note(group, method, criterion.name, known, reading)
+        measured = correlation_interval(known, group.sample.groups, level)
         if measured.value is not None:
             test = _judged(criterion, measured, empty, reading)
             rated.append((("passed", "open", "failed").index(test.outcome), measured.value, test))
@@ -213,21 +213,21 @@ def _test_randomised(
     return max(rated, key=lambda one: one[:2])[2]
 
 
-def _rivals(panel: Panel, readings: list[Reading]) -> tuple[list[Reading], float]:
+def _rivals(group: MethodGroup, readings: list[Reading]) -> tuple[list[Reading], float]:
     """The readings that are tested, and the level of each one's interval."""
     rivals: list[Reading] = [reading for reading in ("absolute", "signed") if reading in readings]
-    return rivals, 1 - (1 - panel.inquiry.level) / len(rivals)
+    return rivals, 1 - (1 - group.inquiry.level) / len(rivals)
 
 
 def _test_orders(
-    panel: Panel, method: MapName, scores: dict[Reading, Score], criteria: Criteria
+    group: MethodGroup, method: MapName, scores: dict[Reading, Score], criteria: Criteria
 ) -> tuple[list[TrustTest], str | None]:
     """The tests of deletion and insertion on the absolute reading, and the reading that beats a random order by most.
 
     The intervals of two readings share the level's misses.
     """
-    groups = panel.sample.groups
-    rivals, level = _rivals(panel, list(scores))
+    groups = group.sample.groups
+    rivals, level = _rivals(group, list(scores))
 
     def measure(values: Doubles) -> Measurement:
         return mean_interval(values, groups, level, unit="log-odds", score="log-odds")
@@ -245,8 +245,8 @@ def _test_orders(
         ("edge filter", absolute.over_edges),
     ):
         tests.append(_judged(criteria[name], measure(values), reading="absolute"))
-        _note(panel, method, name, values, "absolute")
-    _note(panel, method, "order", absolute.gains["together"], "absolute")
+        _note(group, method, name, values, "absolute")
+    _note(group, method, "order", absolute.gains["together"], "absolute")
     better = [reading for reading in rivals if judged[reading].outcome == "passed"]
     return tests, max(better, key=lambda reading: together[reading].value or 0.0, default=None)
 
@@ -274,23 +274,23 @@ def _figure(test: TrustTest) -> str:
     return " ".join(told + [f"({test.reason})"] * (test.reason is not None))
 
 
-def _record_cascade(panel: Panel, method: MapName, cascade: Cascade) -> list[CascadeStage]:
-    groups, level = panel.sample.groups, panel.inquiry.level
+def _record_cascade(group: MethodGroup, method: MapName, cascade: Cascade) -> list[CascadeStage]:
+    groups, level = group.sample.groups, group.inquiry.level
     return [
         CascadeStage(
             lowest_layer=stage.layers[-1],
             layers=len(stage.layers),
             **{kind: correlation_interval(values, groups, level) for kind, values in stage.likeness[method].items()},
             empty=stage.empty[method],
-            map=_keep_map(panel, f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
+            map=_keep_map(group, f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
         )
         for stage in cascade.stages
     ]
 
 
-def _control_lifts(panel: Panel, method: MapName, maps: Floats, cascade: Cascade) -> list[LiftControl]:
+def _control_lifts(group: MethodGroup, method: MapName, maps: Floats, cascade: Cascade) -> list[LiftControl]:
     """Lift of each artefact's region, and how much of it a model that knows nothing does not show."""
-    inquiry, sample = panel.inquiry, panel.sample
+    inquiry, sample = group.inquiry, group.sample
     if cascade.why_not is not None:
         return []
     lifts = region_lifts(read_map(maps, "absolute"), sample)
@@ -335,13 +335,13 @@ def _draw_noise(inquiry: Inquiry, sample: Sample) -> Floats:
     return np.stack([random.standard_normal(shape, dtype=np.float32) for random in randoms])
 
 
-def _keep_map(panel: Panel, key: str, values: Floats) -> str:
-    return panel.inquiry.arrays.keep(key, values.astype(np.float32), of_data=True)
+def _keep_map(group: MethodGroup, key: str, values: Floats) -> str:
+    return group.inquiry.arrays.keep(key, values.astype(np.float32), of_data=True)
 
 
-def _note(panel: Panel, method: MapName, test: str, values: Doubles, reading: str | None = None) -> None:
+def _note(group: MethodGroup, method: MapName, test: str, values: Doubles, reading: str | None = None) -> None:
     """Keep a test's figures image by image, where they are known."""
-    sample, inquiry = panel.sample.first(len(values)), panel.inquiry
+    sample, inquiry = group.sample.first(len(values)), group.inquiry
     inquiry.rows.note(
         values,
         image=sample.ids,
