@@ -122,11 +122,26 @@ def run_audit(
         return Run(told, exhibits.rows, exhibits.arrays)
 
     keep(settle())
+    inquiry = Inquiry(
+        classifier=classifier,
+        dataset=dataset,
+        images=seen.images,
+        artefacts=subject.artefacts,
+        carriers=subject.carriers,
+        targets=[None if each.target is None else classifier.classes.index(each.target) for each in findings],
+        mean_image=seen.mean_image,
+        attributions=plan.attributions,
+        rows=exhibits.rows,
+        arrays=exhibits.arrays,
+        seed=seed,
+        level=rule.level,
+        progress=progress,
+    )
     for number, case in enumerate(cases):
         progress("explanations", number, len(cases))
         asked = [method for method in plan.attributions if method.name not in exhibits.failures]
         try:
-            explain_case(exhibits, case, classifier, dataset, seen.mean_image, asked, seed=seed, level=rule.level)
+            explain_case(exhibits, case, replace(inquiry, attributions=asked))
             result = _end(result, waiting[number])
         except (Exception, SystemExit) as fault:  # the verdicts stand without explanations
             failure = MethodError(waiting[number], fault, traceback.format_exc())
@@ -138,24 +153,11 @@ def run_audit(
         keep(settle())
     for number, (name, study) in enumerate(plan.studies.items()):
         progress("studies", number, len(plan.studies))
-        inquiry = Inquiry(
-            classifier=classifier,
-            dataset=dataset,
-            images=seen.images,
-            artefacts=subject.artefacts,
-            carriers=subject.carriers,
-            targets=[None if each.target is None else classifier.classes.index(each.target) for each in findings],
-            mean_image=seen.mean_image,
-            attributions=[method for method in plan.attributions if method.name not in exhibits.failures],
-            rows=Rows(),
-            arrays=NewArrays(),
-            seed=seed,
-            level=rule.level,
-            progress=progress,
-        )
-        result = _run_study(result, name, study, inquiry, exhibits.arrays)
-        exhibits.rows.extend(inquiry.rows)
-        exhibits.arrays.extend(inquiry.arrays)
+        asked = [method for method in plan.attributions if method.name not in exhibits.failures]
+        own = replace(inquiry, attributions=asked, rows=Rows(), arrays=NewArrays())
+        result = _run_study(result, name, study, own, exhibits.arrays)
+        exhibits.rows.extend(own.rows)
+        exhibits.arrays.extend(own.arrays)
         progress("studies", number + 1, len(plan.studies))
         keep(settle())
     for name, section in plan.sections.items():

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from auditor.artefacts.kinds import Artefact
-from auditor.explain.attribution.question import Method
+from auditor.explain.attribution.question import Attribution, Method, Question, ask, explain, layers_read
+from auditor.explain.attribution.record import MapName
 from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.seeds import seeded_order
@@ -45,6 +46,24 @@ class Inquiry:
     """Confidence level of all intervals."""
     progress: Callable[[str, int, int], None]
     """Called with what is done, how much of it is, and of how much."""
+
+    def ask(
+        self,
+        images: Floats,
+        targets: Ints,
+        ids: list[str],
+        *,
+        classifier: Explainable | None = None,
+        foils: Ints | None = None,
+    ) -> Question:
+        """What the methods that are on are asked, after a pass that they share; of another classifier if so."""
+        layers = layers_read(self.attributions, self.classifier)
+        asked, mean = classifier or self.classifier, self.mean_image
+        return ask(asked, images, targets, ids=ids, mean_image=mean, seed=self.seed, layers=layers, foils=foils)
+
+    def explain(self, question: Question) -> dict[MapName, Attribution]:
+        """What all methods that are on answer."""
+        return {name: one for method in self.attributions for name, one in explain(method, question).items()}
 
     def ordered(self, positions: Ints, purpose: str) -> Ints:
         """Rows of the data set in a seeded order, which depends on their ids alone."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from auditor.measure.arrays import Array, Bools, Groups, Ints
+from auditor.measure.arrays import Array, Bools, Groups, Ints, take
 from auditor.measure.measurement import Note
 from auditor.subject.population import Population
 
@@ -35,16 +35,7 @@ class Insertion:
 
     def rows(self, chosen: Ints) -> Insertion:
         """The same of some images only; draws are left out."""
-        images = Population(*(getattr(self.images, field.name)[chosen] for field in fields(Population)))
-        return Insertion(
-            images,
-            self.shift[chosen],
-            self.predicted[chosen],
-            self.probability_change[chosen],
-            {name: values[chosen] for name, values in self.controls.items()},
-            {name: values[chosen] for name, values in self.variants.items()},
-            {dose: values[chosen] for dose, values in self.doses.items()},
-        )
+        return take(replace(self, drawn=None, draws=None), chosen)
 
 
 @dataclass(frozen=True)

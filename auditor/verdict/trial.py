@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from auditor.artefacts.appearance import Edit
 from auditor.artefacts.edits import paste_middle, remove
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError, DataError, ModelError
-from auditor.measure.arrays import Bools, Floats, Ints
+from auditor.measure.arrays import Bools, Floats, Ints, join
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import audit_generator
 from auditor.subject.data.sample import Batch, Dataset
@@ -58,18 +57,17 @@ def survey(
     alpha
         Level of the tests to come: the smaller, the more draws of innocent content a scan needs.
     """
-    draws = math.ceil(
-        2 * len(artefacts) / alpha
-    )  # one more than the fewest that can reach the level, Holm's correction included
-    trials = [_Trial(classifier, a, c, fills, draws, seed) for a, c in zip(artefacts, carriers, strict=True)]
+    # one more than the fewest that can reach the level, Holm's correction included
+    draws, pairs = math.ceil(2 * len(artefacts) / alpha), zip(artefacts, carriers, strict=True)
+    trials = [_Trial(classifier, dataset, each, carries, fills, draws, seed) for each, carries in pairs]
     total = np.zeros(classifier.image_shape, np.float64)
-    seen: list[_Scored] = []
+    seen: list[Population] = []
     done = 0
     for batch in dataset.batches(batch_size):
         raw = classifier.scores(batch.images)
         if not seen:
             _refuse_chance(classifier, batch.images, raw)
-        seen.append(_Scored.of(classifier, batch.positions, raw))
+        seen.append(_populate(classifier, dataset, batch.positions, raw))
         total += batch.images.sum(axis=0, dtype=np.float64)
         for trial in trials:
             trial.add(batch, raw)
@@ -77,53 +75,43 @@ def survey(
         progress("interventions", done, len(dataset))
     if not seen:
         raise DataError(f"none of {len(dataset)} images could be used")
-    scored = _Scored.joined(seen)
-    images = _population(scored, dataset)
+    images = join(seen)
     targets = {artefact.target for artefact in artefacts}
     regions = [region for each in artefacts if (region := each.appearance.fixed_region) is not None]
     checks = _check(classifier, dataset, images, targets, regions, seed)
     return Survey(
         images=images,
-        mean_image=(total / len(scored.positions)).astype(np.float32),
-        observed=[trial.observed(dataset, checks) for trial in trials],
+        mean_image=(total / len(images)).astype(np.float32),
+        observed=[trial.observed(checks) for trial in trials],
     )
 
 
 @dataclass
 class _Trial:
-    """One artefact's interventions, and the log-odds they have given so far."""
+    """One artefact's interventions, and what they have given so far, batch by batch."""
 
     classifier: Classifier
+    dataset: Dataset
     artefact: Artefact
     carriers: Bools
     fills: tuple[str, ...]
     draws: int
     seed: int
-    notes: list[Note] = field(default_factory=list)
     failure: AuditError | None = None
 
     def __post_init__(self) -> None:
-        self.edits: dict[tuple[str, str | float], list[Edit]] = {}
-        appearance = self.artefact.appearance
-        controls, self.notes = appearance.controls(self.artefact.controls, self.seed)
-        self.edits |= {("control", name): edits for name, edits in controls.items()}
-        variants = appearance.variants(self.artefact.variants)
-        self.edits |= {("variant", name): [edit] for name, edit in variants.items()}
-        self.edits |= {("dose", dose): [edit] for dose, edit in appearance.doses().items()}
+        look = self.artefact.appearance
+        self.controls, self.notes = look.controls(self.artefact.controls, self.seed)
+        self.variants, self.doses = look.variants(self.artefact.variants), look.doses()
+        self.innocents = look.innocents(self.draws, self.seed) if self.artefact.target is None else []
         self.drawn = np.zeros(len(self.carriers), bool)
-        is_scan = self.artefact.target is None
-        self.innocent = appearance.innocents(self.draws, self.seed) if is_scan else []
-        if self.innocent:
+        if self.innocents:
             free = audit_generator(self.seed, "drawn images").permutation(np.flatnonzero(~self.carriers))
             self.drawn[free[:_DRAWN_IMAGES]] = True
+        self.inserted: list[Insertion] = []
         self.chance: list[Floats] = []
-        self.free: list[_Scored] = []
-        self.inserted: list[_Scored] = []
-        self.shifts: dict[tuple[str, str | float], list[Floats]] = defaultdict(list)
         self.distances: dict[str, list[float]] = defaultdict(list)
-        self.carrying: list[_Scored] = []
-        self.removed: dict[str, list[_Scored]] = defaultdict(list)
-        self.placebos: dict[str, list[Floats]] = defaultdict(list)
+        self.removed: list[Removals] = []
         self.without_mask = 0
 
     def add(self, batch: Batch, scores: Floats) -> None:
@@ -133,106 +121,89 @@ class _Trial:
         try:
             carries = self.carriers[batch.positions]
             if self.artefact.appearance.can_insert and (~carries).any():
-                self._insert(batch, scores, ~carries)
+                self._insert(batch, scores, np.flatnonzero(~carries))
             if carries.any():
-                self._remove(batch, scores, carries)
+                self._remove(batch, scores, np.flatnonzero(carries))
         except AuditError as failure:
             self.failure = failure
 
-    def _insert(self, batch: Batch, scores: Floats, rows: Bools) -> None:
-        images, ids = batch.images[rows], [batch.ids[row] for row in np.flatnonzero(rows)]
+    def _insert(self, batch: Batch, scores: Floats, rows: Ints) -> None:
+        images, ids = batch.images[rows], [batch.ids[row] for row in rows]
         randoms, region = self.artefact.randoms(ids), self.artefact.appearance.fixed_region
-        before = _Scored.of(self.classifier, batch.positions[rows], scores[rows])
+        before = _populate(self.classifier, self.dataset, batch.positions[rows], scores[rows])
         inserted = self.artefact.appearance.insert(images, randoms)
-        self.free.append(before)
-        self.inserted.append(_Scored.of(self.classifier, batch.positions[rows], self.classifier.scores(inserted)))
+        after = _populate(self.classifier, self.dataset, batch.positions[rows], self.classifier.scores(inserted))
+
+        def shift(edited: Floats) -> Floats:
+            return self._kept(self._odds(edited) - before.scores)
+
+        controls = {}
+        for name, draws in self.controls.items():
+            edited = [edit(images, randoms) for edit in draws]
+            controls[name] = np.mean([shift(each) for each in edited], axis=0)
+            apart = [np.abs(each - inserted) for each in edited]
+            self.distances[name] += [float((each if region is None else each[:, region]).mean()) for each in apart]
+        change = to_probability(after.scores) - to_probability(before.scores)
+        self.inserted.append(
+            Insertion(
+                images=before,
+                shift=after.scores - before.scores,
+                predicted=after.predicted,
+                probability_change=self._kept(change.astype(np.float32)),
+                controls=controls,
+                variants={name: shift(edit(images, randoms)) for name, edit in self.variants.items()},
+                doses={dose: shift(edit(images, randoms)) for dose, edit in self.doses.items()},
+            )
+        )
         drawn = self.drawn[batch.positions[rows]]
         if drawn.any():
             some = self.artefact.randoms([ids[row] for row in np.flatnonzero(drawn)])
-            innocent = [self.classifier.scores(edit(images[drawn], some)) for edit in self.innocent]
-            self.chance.append(
-                np.stack([log_odds(scored, self.classifier.output) for scored in innocent]) - before.odds[drawn]
-            )
-        for (kind, name), edits in self.edits.items():
-            shifts = []
-            for edit in edits:
-                edited = edit(images, randoms)
-                scores = self.classifier.scores(edited)
-                shifts.append(self._kept(log_odds(scores, self.classifier.output) - before.odds))
-                if kind == "control":
-                    apart = np.abs(edited - inserted)
-                    within = apart if region is None else apart[:, region]
-                    self.distances[str(name)].append(float(within.mean()))
-            self.shifts[kind, name].append(np.mean(shifts, axis=0))
+            innocent = [self._odds(edit(images[drawn], some)) for edit in self.innocents]
+            self.chance.append(np.stack(innocent) - before.scores[drawn])
 
-    def _remove(self, batch: Batch, scores: Floats, rows: Bools) -> None:
-        edited: dict[str, list[Floats]] = defaultdict(list)
-        elsewhere: dict[str, list[Floats | None]] = defaultdict(list)
-        kept = []
-        for row in np.flatnonzero(rows):
-            image = batch.images[row]
-            mask = self.artefact.region(batch.ids[row], self.classifier.image_shape)
-            if mask is None or not mask.any() or mask.all():
-                self.without_mask += 1
-                continue
-            kept.append(row)
-            for name, removal in remove(image, mask, self.fills, self.artefact.appearance).items():
-                edited[name].append(removal.removed)
-                elsewhere[name].append(removal.placebo)
-        if not kept:
+    def _remove(self, batch: Batch, scores: Floats, rows: Ints) -> None:
+        regions = {row: self.artefact.region(batch.ids[row], self.classifier.image_shape) for row in rows.tolist()}
+        masks = {row: mask for row, mask in regions.items() if mask is not None and mask.any() and not mask.all()}
+        self.without_mask += len(regions) - len(masks)
+        if not masks:
             return
-        before = _Scored.of(self.classifier, batch.positions[kept], scores[kept])
-        self.carrying.append(before)
-        for name, images in edited.items():
-            after = self.classifier.scores(np.stack(images))
-            self.removed[name].append(_Scored.of(self.classifier, batch.positions[kept], after))
-            possible = [at for at, image in enumerate(elsewhere[name]) if image is not None]
-            fall = np.full(before.odds.shape, np.nan, np.float32)
-            if possible:
-                moved = self.classifier.scores(np.stack([image for image in elsewhere[name] if image is not None]))
-                fall[possible] = before.odds[possible] - log_odds(moved, self.classifier.output)
-            self.placebos[name].append(self._kept(fall))
+        look, kept = self.artefact.appearance, list(masks)
+        tried = [remove(batch.images[row], mask, self.fills, look) for row, mask in masks.items()]
+        before = _populate(self.classifier, self.dataset, batch.positions[kept], scores[kept])
+        part = Removals(before, {}, {}, {})
+        for name in tried[0]:
+            after = self.classifier.scores(np.stack([ways[name].removed for ways in tried]))
+            part.fall[name] = self._kept(before.scores - log_odds(after, self.classifier.output))
+            part.predicted[name] = predicted_classes(after, self.classifier.output)
+            placebos = {at: ways[name].placebo for at, ways in enumerate(tried) if ways[name].placebo is not None}
+            fall = np.full(before.scores.shape, np.nan, np.float32)
+            if placebos:
+                possible = list(placebos)
+                fall[possible] = before.scores[possible] - self._odds(np.array(list(placebos.values()), np.float32))
+            part.placebo[name] = self._kept(fall)
+        self.removed.append(part)
+
+    def _odds(self, images: Floats) -> Floats:
+        return log_odds(self.classifier.scores(images), self.classifier.output)
 
     def _kept(self, values: Floats) -> Floats:
         """The columns of the classes that may become the target: (n, targets)."""
         return values if self.artefact.target is None else values[:, [self.artefact.target]]
 
-    def observed(self, dataset: Dataset, checks: Checks) -> Observations | AuditError:
+    def observed(self, checks: Checks) -> Observations | AuditError:
         """What all batches together gave."""
         if self.failure is not None:
             return self.failure
-        insertion, removals = None, None
-        notes = list(self.notes)
-        if self.free:
-            before, after = _Scored.joined(self.free), _Scored.joined(self.inserted)
-            alike = [name for name, parts in self.distances.items() if np.mean(parts) < _ALIKE]
-            notes += [
-                Note("control", f"control {name!r} looks like the artefact on these images and is left out")
-                for name in alike
-            ]
-            shifts = {key: np.concatenate(parts) for key, parts in self.shifts.items()}
-            insertion = Insertion(
-                images=_population(before, dataset),
-                shift=after.odds - before.odds,
-                predicted=after.predicted,
-                probability_change=self._kept(
-                    (to_probability(after.odds) - to_probability(before.odds)).astype(np.float32)
-                ),
-                controls={str(n): v for (kind, n), v in shifts.items() if kind == "control" and n not in alike},
-                variants={str(n): v for (kind, n), v in shifts.items() if kind == "variant"},
-                doses={float(n): v for (kind, n), v in shifts.items() if kind == "dose"},
-                drawn=np.flatnonzero(self.drawn[before.positions]) if self.chance else None,
-                draws=np.concatenate(self.chance, axis=1) if self.chance else None,
-            )
-        if self.carrying:
-            before = _Scored.joined(self.carrying)
-            without = {name: _Scored.joined(parts) for name, parts in self.removed.items()}
-            removals = Removals(
-                images=_population(before, dataset),
-                fall={name: self._kept(before.odds - after.odds) for name, after in without.items()},
-                placebo={name: np.concatenate(parts) for name, parts in self.placebos.items()},
-                predicted={name: after.predicted for name, after in without.items()},
-            )
+        notes, insertion = list(self.notes), join(self.inserted) if self.inserted else None
+        if insertion is not None:
+            for name in [name for name, parts in self.distances.items() if np.mean(parts) < _ALIKE]:
+                del insertion.controls[name]
+                notes.append(
+                    Note("control", f"control {name!r} looks like the artefact on these images and is left out")
+                )
+        if insertion is not None and self.chance:
+            drawn, draws = np.flatnonzero(self.drawn[insertion.images.positions]), np.concatenate(self.chance, axis=1)
+            insertion = replace(insertion, drawn=drawn, draws=draws)
         if self.without_mask:
             told = f"{self.without_mask} images said to carry it have no usable region and were left out"
             notes.append(Note("no region", told))
@@ -241,31 +212,10 @@ class _Trial:
             classes=self.classifier.classes,
             one_logit=self.classifier.output == "binary",
             insertion=insertion,
-            removals=removals,
+            removals=join(self.removed) if self.removed else None,
             notes=tuple(notes),
             checks=checks,
             target=self.artefact.target,
-        )
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """Log-odds (n, classes) and predictions (n, classes) of images at some rows of the data set (n,)."""
-
-    positions: Ints
-    odds: Floats
-    predicted: Bools
-
-    @classmethod
-    def of(cls, classifier: Classifier, positions: Ints, scores: Floats) -> _Scored:
-        return cls(positions, log_odds(scores, classifier.output), predicted_classes(scores, classifier.output))
-
-    @classmethod
-    def joined(cls, parts: list[_Scored]) -> _Scored:
-        return cls(
-            np.concatenate([part.positions for part in parts]),
-            np.concatenate([part.odds for part in parts]),
-            np.concatenate([part.predicted for part in parts]),
         )
 
 
@@ -323,13 +273,12 @@ def _check(
     )
 
 
-def _population(scored: _Scored, dataset: Dataset) -> Population:
-    labelled = dataset.labelled[scored.positions]
-    has = scored.predicted
-    if dataset.truth is not None:
-        has = np.where(labelled[:, None], dataset.truth[scored.positions], has)
-    groups = dataset.groups[scored.positions]
-    return Population(scored.positions, scored.odds, scored.predicted, has, labelled, groups)
+def _populate(classifier: Classifier, dataset: Dataset, positions: Ints, scores: Floats) -> Population:
+    """Images at some rows of the data set (n,) by their scores (n, classes)."""
+    labelled, predicted = dataset.labelled[positions], predicted_classes(scores, classifier.output)
+    has = predicted if dataset.truth is None else np.where(labelled[:, None], dataset.truth[positions], predicted)
+    odds = log_odds(scores, classifier.output)
+    return Population(positions, odds, predicted, has, labelled, dataset.groups[positions])
 
 
 def _refuse_chance(classifier: Classifier, images: Floats, scores: Floats) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,17 +13,17 @@ from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import MethodError
 from auditor.explain.attribution.methods import saliency
-from auditor.explain.attribution.question import Attribution, Method, ask, explain, layers_read
+from auditor.explain.attribution.question import Attribution, explain
 from auditor.explain.attribution.record import Agreement, Exemplar, MapName, MapRecord, RegionScores
 from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
+from auditor.explain.inquiry import Inquiry
 from auditor.measure.arrays import Bools, Doubles, Floats, Groups, Ints
 from auditor.measure.intervals import mean_interval, within
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.pictures import to_pixels
-from auditor.subject.data.sample import Dataset
-from auditor.subject.model.classifier import Explainable, log_odds, predicted_classes
+from auditor.subject.model.classifier import log_odds, predicted_classes
 from auditor.subject.population import name_classes
 
 BASELINE = "baseline"
@@ -73,48 +73,36 @@ class _Pairs:
     """The images of a case, with and without the artefact."""
 
     positions: list[int]
+    ids: list[str]
+    groups: Groups
     is_carrier: list[bool]
     with_it: Floats
     without: Floats
     masks: list[Bools | None]
     removal: str
+    targets: Ints
+    """(n,): the classes that are explained."""
 
 
 @dataclass(frozen=True)
 class _Explained:
-    """What one variant of a method found on some rows of a sitting."""
+    """What one variant of a method found on some rows of the pairs."""
 
     name: MapName
     rows: list[int]
     attribution: Attribution
 
 
-def explain_case(
-    exhibits: Exhibits,
-    case: Case,
-    classifier: Explainable,
-    dataset: Dataset,
-    mean_image: Floats,
-    methods: Sequence[Method],
-    *,
-    seed: int,
-    level: float,
-) -> None:
+def explain_case(exhibits: Exhibits, case: Case, inquiry: Inquiry) -> None:
     """Explain a case's images for its target, and add what was found to the exhibits."""
     if not case.carriers and not case.inserted:
         return
-    pairs = _pair_up(case, classifier, dataset)
-    ids = dataset.named(pairs.positions)
-    groups = dataset.groups[pairs.positions]
-    scores = classifier.scores(pairs.with_it)
-    count = len(ids)
-    targets = scores.argmax(axis=1) if case.target is None else np.full(count, case.target)
-    layers = layers_read(methods, classifier)
-    question = ask(classifier, pairs.with_it, targets, ids=ids, mean_image=mean_image, seed=seed, layers=layers)
+    pairs = _pair_up(case, inquiry)
+    question = inquiry.ask(pairs.with_it, pairs.targets, pairs.ids)
     shown = _chosen_rows(case, pairs)
     explained: list[_Explained] = []
-    for method in methods:
-        rows = shown if method.exemplars_only else list(range(count))
+    for method in inquiry.attributions:
+        rows = shown if method.exemplars_only else list(range(len(pairs.ids)))
         if not rows:
             continue
         try:
@@ -125,61 +113,51 @@ def explain_case(
         for name, attribution in found.items():
             explained.append(_Explained(name, rows, attribution))
             for check, values in attribution.diagnostics.items():
-                exhibits.diagnostics[method.name][check, name.variant].append((values, groups[rows]))
-    if not exhibits.agreement and case.target is not None:
-        few = slice(0, _SECOND_OPINIONS)
-        asked = ask(
-            classifier, pairs.with_it[few], targets[few], ids=ids[few], mean_image=mean_image, layers=layers or None
-        )
-        exhibits.agreement = compare_with_tf_explain(asked, groups[few], level)
+                exhibits.diagnostics[method.name][check, name.variant].append((values, pairs.groups[rows]))
     if case.artefact is not None and case.target is not None:
-        for entry in explained:
-            _score(exhibits, case, classifier, pairs, entry, ids, groups, level)
-    _exhibit(exhibits, case, classifier, dataset, pairs, shown, explained, targets)
+        if not exhibits.agreement:
+            few = question.about(range(min(_SECOND_OPINIONS, len(pairs.ids))))
+            exhibits.agreement = compare_with_tf_explain(few, pairs.groups[:_SECOND_OPINIONS], inquiry.level)
+        target = inquiry.classifier.classes[case.target]
+        exhibits.region_scores += [_score(inquiry, case.artefact.name, target, pairs, entry) for entry in explained]
+    if shown:
+        number = len({exemplar.artefact for exemplar in exhibits.exemplars})
+        exhibits.exemplars += _exhibit(inquiry, case, number, pairs, shown, explained)
 
 
-def _pair_up(case: Case, classifier: Explainable, dataset: Dataset) -> _Pairs:
+def _pair_up(case: Case, inquiry: Inquiry) -> _Pairs:
+    dataset, classifier = inquiry.dataset, inquiry.classifier
     positions = sorted([*case.carriers, *case.inserted])
-    came = dataset.images(positions)
+    came, ids = dataset.images(positions), dataset.named(positions)
     is_carrier = [position in set(case.carriers) for position in positions]
-    ids = dataset.named(positions)
-    if case.artefact is None:
-        return _Pairs(positions, is_carrier, came, came, [None] * len(ids), "")
-    masks = [case.artefact.region(name, classifier.image_shape) for name in ids]
-    with_it, without = came.copy(), came.copy()
-    appearance = case.artefact.appearance
-    removal = "exact un-compositing" if appearance.can_remove else "inpainting"
-    for row, (carries, mask) in enumerate(zip(is_carrier, masks, strict=True)):
-        if not carries:
-            with_it[row] = case.artefact.insert(came[row][None], ids[row : row + 1])[0]
-        elif appearance.can_remove:
-            without[row] = appearance.remove(came[row][None])[0]
-        elif mask is not None:
-            without[row] = FILLS["inpaint"](came[row], mask)
-    return _Pairs(positions, is_carrier, with_it, without, masks, removal)
+    masks: list[Bools | None] = [None] * len(ids)
+    with_it, without, removal = came, came, ""
+    if case.artefact is not None:
+        appearance = case.artefact.appearance
+        masks = [case.artefact.region(name, classifier.image_shape) for name in ids]
+        with_it, without = came.copy(), came.copy()
+        removal = "exact un-compositing" if appearance.can_remove else "inpainting"
+        for row, (carries, mask) in enumerate(zip(is_carrier, masks, strict=True)):
+            if not carries:
+                with_it[row] = case.artefact.insert(came[row][None], ids[row : row + 1])[0]
+            elif appearance.can_remove:
+                without[row] = appearance.remove(came[row][None])[0]
+            elif mask is not None:
+                without[row] = FILLS["inpaint"](came[row], mask)
+    targets = np.full(len(ids), -1 if case.target is None else case.target)
+    if case.target is None:
+        targets = classifier.scores(with_it).argmax(axis=1)
+    groups = dataset.groups[positions]
+    return _Pairs(positions, ids, groups, is_carrier, with_it, without, masks, removal, targets)
 
 
-def _score(
-    exhibits: Exhibits,
-    case: Case,
-    classifier: Explainable,
-    pairs: _Pairs,
-    entry: _Explained,
-    ids: list[str],
-    groups: Groups,
-    level: float,
-) -> None:
+def _score(inquiry: Inquiry, artefact: str, target: str, pairs: _Pairs, entry: _Explained) -> RegionScores:
     """Score one method's maps in the artefact's region, and note the rows."""
-    assert case.artefact is not None
-    assert case.target is not None
-    target = classifier.classes[case.target]
-    masks = [pairs.masks[row] for row in entry.rows]
+    masks, groups = [pairs.masks[row] for row in entry.rows], pairs.groups[entry.rows]
     share = float(np.mean([0 if mask is None else mask.mean() for mask in masks]))
     if share > LARGEST_SHARE:
         told = f"not applicable: the artefact covers {share:.0%} of the frame, so it has no region"
-        note = Note("not applicable", told)
-        exhibits.region_scores.append(RegionScores(case.artefact.name, target, entry.name, {}, [note]))
-        return
+        return RegionScores(artefact, target, entry.name, {}, [Note("not applicable", told)])
     unknown = dict.fromkeys(REGION_SCORES, float("nan"))
     scored = [
         unknown if mask is None else score_region(heat, mask, pairs.with_it[row], pairs.without[row])
@@ -188,25 +166,26 @@ def _score(
     measured: dict[str, Measurement] = {}
     for name in REGION_SCORES:
         values = np.array([scores[name] for scores in scored])
-        measured[name] = mean_interval(values, groups[entry.rows], level, unit=_UNITS[name], score=None)
-        exhibits.rows.note(
+        measured[name] = mean_interval(values, groups, inquiry.level, unit=_UNITS[name], score=None)
+        if _UNITS[name] in _BOUNDED_UNITS:
+            measured[name] = within(measured[name], 0, 1)
+        inquiry.rows.note(
             values,
-            image=[ids[row] for row in entry.rows],
-            group=groups[entry.rows],
-            artefact=case.artefact.name,
+            image=[pairs.ids[row] for row in entry.rows],
+            group=groups,
+            artefact=artefact,
             target=target,
             measurement=name,
             condition=["as it came" if pairs.is_carrier[row] else "inserted" for row in entry.rows],
             method=entry.name,
         )
-    measured |= {name: within(part, 0, 1) for name, part in measured.items() if part.unit in _BOUNDED_UNITS}
     notes = _baseline_notes(entry.attribution.baseline, pairs.with_it[entry.rows], masks)
-    if len(entry.rows) < len(ids):
-        notes.append(Note("images", f"on {len(entry.rows)} of {len(ids)} images, those shown below"))
+    if len(entry.rows) < len(pairs.ids):
+        notes.append(Note("images", f"on {len(entry.rows)} of {len(pairs.ids)} images, those shown below"))
     silent = sum(mask is not None for mask in masks) - measured["lift"].n
     if silent:
         notes.append(Note("empty maps", f"{silent} of {len(masks)} maps are zero everywhere and have no scores"))
-    exhibits.region_scores.append(RegionScores(case.artefact.name, target, entry.name, measured, notes))
+    return RegionScores(artefact, target, entry.name, measured, notes)
 
 
 def _baseline_notes(baseline: Floats | None, images: Floats, masks: list[Bools | None]) -> list[Note]:
@@ -226,53 +205,36 @@ def _baseline_notes(baseline: Floats | None, images: Floats, masks: list[Bools |
 
 
 def _exhibit(
-    exhibits: Exhibits,
-    case: Case,
-    classifier: Explainable,
-    dataset: Dataset,
-    pairs: _Pairs,
-    rows: list[int],
-    explained: list[_Explained],
-    targets: Ints,
-) -> None:
-    """Keep pictures and raw maps of some images."""
-    if not rows:
-        return
+    inquiry: Inquiry, case: Case, number: int, pairs: _Pairs, rows: list[int], explained: list[_Explained]
+) -> Iterator[Exemplar]:
+    """Pictures and raw maps of some images."""
+    classifier, keep = inquiry.classifier, partial(inquiry.arrays.keep, of_data=True)
     both = [classifier.scores(images[rows]) for images in (pairs.with_it, pairs.without)]
     odds = [log_odds(scores, classifier.output) for scores in both]
     predicted = [predicted_classes(scores, classifier.output) for scores in both]
-    number = len({exemplar.artefact for exemplar in exhibits.exemplars})
-    keep = partial(exhibits.arrays.keep, of_data=True)
+    has_twin = case.artefact is not None
     for at, row in enumerate(rows):
-        position = pairs.positions[row]
-        key = f"case {number} image {at}"
-        kept = []
-        for entry in explained:
-            heat = entry.attribution.maps[entry.rows.index(row)]
-            name = keep(f"{key} map {entry.name}", heat)
-            kept.append(MapRecord(entry.name, name, float(np.abs(heat).max())))
-        label = None
-        if dataset.truth is not None and dataset.labelled[position]:
-            label = name_classes(dataset.truth[position], classifier.classes)
-        has_twin = case.artefact is not None
+        key, target, is_carrier = f"case {number} image {at}", pairs.targets[row], pairs.is_carrier[row]
+        maps = {entry.name: entry.attribution.maps[entry.rows.index(row)] for entry in explained}
+        kept = [
+            MapRecord(name, keep(f"{key} map {name}", heat), float(np.abs(heat).max())) for name, heat in maps.items()
+        ]
         names = [name_classes(flags[at], classifier.classes) for flags in predicted]
-        exhibits.exemplars.append(
-            Exemplar(
-                image=dataset.ids[position],
-                label=label,
-                predicted=names[0] if pairs.is_carrier[row] else names[1],
-                artefact=case.artefact.name if case.artefact else "",
-                target=classifier.classes[targets[row]],
-                carrier=pairs.is_carrier[row],
-                score_with=float(odds[0][at, targets[row]]),
-                score_without=float(odds[1][at, targets[row]]) if has_twin else None,
-                predicted_with=names[0],
-                predicted_without=names[1] if has_twin else None,
-                picture_with=keep(f"{key} with", to_pixels(pairs.with_it[row])),
-                picture_without=keep(f"{key} without", to_pixels(pairs.without[row])) if has_twin else None,
-                removal=pairs.removal if pairs.is_carrier[row] and has_twin else None,
-                maps=kept,
-            )
+        yield Exemplar(
+            image=pairs.ids[row],
+            label=inquiry.dataset.label(pairs.positions[row], classifier.classes),
+            predicted=names[0] if is_carrier else names[1],
+            artefact=case.artefact.name if case.artefact else "",
+            target=classifier.classes[target],
+            carrier=is_carrier,
+            score_with=float(odds[0][at, target]),
+            score_without=float(odds[1][at, target]) if has_twin else None,
+            predicted_with=names[0],
+            predicted_without=names[1] if has_twin else None,
+            picture_with=keep(f"{key} with", to_pixels(pairs.with_it[row])),
+            picture_without=keep(f"{key} without", to_pixels(pairs.without[row])) if has_twin else None,
+            removal=pairs.removal if is_carrier and has_twin else None,
+            maps=kept,
         )
 
 

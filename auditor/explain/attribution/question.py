@@ -17,7 +17,7 @@ import numpy as np
 
 from auditor.errors import MethodError
 from auditor.explain.attribution.record import MapName
-from auditor.measure.arrays import Array, Floats, Ints
+from auditor.measure.arrays import Array, Floats, Ints, take
 from auditor.subject.model.classifier import Explainable, Pass
 
 
@@ -57,15 +57,15 @@ class Question:
 
     def about(self, rows: Sequence[int]) -> Question:
         """The same question about some of the images."""
-        chosen = list(rows)
+        chosen = np.array(rows, np.int64)
         return replace(
             self,
             images=self.images[chosen],
             targets=self.targets[chosen],
-            ids=[self.ids[row] for row in chosen],
-            first=_rows_of(self.first, chosen),
-            foils=None if self.foils is None else self.foils[chosen],
-            against=None if self.against is None else _rows_of(self.against, chosen),
+            ids=[self.ids[row] for row in rows],
+            first=take(self.first, chosen),
+            foils=take(self.foils, chosen),
+            against=take(self.against, chosen),
         )
 
 
@@ -172,10 +172,3 @@ def _checked(found: Any, question: Question) -> dict[str, Attribution]:
             raise ValueError("returned maps that are not finite")
         checked[str(variant)] = replace(one, maps=maps)
     return checked
-
-
-def _rows_of(one: Pass, rows: list[int]) -> Pass:
-    features, slopes = (
-        {layer: values[rows] for layer, values in kept.items()} for kept in (one.features, one.feature_gradients)
-    )
-    return Pass(one.scores[rows], one.gradient[rows], features, slopes)

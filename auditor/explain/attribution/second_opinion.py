@@ -32,7 +32,11 @@ def compare_with_tf_explain(question: Question, groups: Groups, level: float) ->
     for name, compare in methods.items():
         why = reason
         if why is None and name == "grad_cam" and not question.first.features:
-            why = "the model has no feature maps"
+            why = (
+                "no method that reads feature maps is on"
+                if classifier.feature_layers
+                else "the model has no feature maps"
+            )
         if why is not None:
             found.append(Agreement(name, "not_applicable", why, None, None))
             continue

@@ -14,7 +14,7 @@ from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.counterfactual.record import NO_ERRORS
 from auditor.explain.counterfactual.search import Aim, away_from, towards
 from auditor.explain.inquiry import Inquiry
-from auditor.measure.arrays import Bools, Floats, Ints
+from auditor.measure.arrays import Bools, Floats, Ints, take
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import keyed_generator, seeded_order
 from auditor.subject.model.classifier import Explainable, predicted_classes
@@ -154,7 +154,7 @@ class GoalFinder:
             self._note("no region", told)
             return
         if len(known):
-            part = replace(goal, positions=positions[known], images=images[known], aim=aim.about(known))
+            part = replace(goal, positions=positions[known], images=images[known], aim=take(aim, known))
             self.goals.append(replace(part, confined="region", within=masks))
             self.goals.append(replace(part, confined="elsewhere", within=~masks))
 

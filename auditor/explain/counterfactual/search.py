@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from auditor.explain.texture import variation
-from auditor.measure.arrays import Bools, Doubles, Floats, Ints
+from auditor.measure.arrays import Bools, Doubles, Floats, Ints, join, take
 from auditor.subject.model.classifier import Explainable, Output
 
 Norm = Literal["elastic net", "l-infinity"]
@@ -36,10 +36,6 @@ class Aim:
     """(n,): whether the class is to be left."""
     foils: Ints
     """(n,): the class that it shall be ahead of, or fall behind; `ANY` for whichever leads."""
-
-    def about(self, rows: Ints) -> Aim:
-        """The same for some of the images."""
-        return Aim(self.classes[rows], self.away[rows], self.foils[rows])
 
 
 def towards(classes: Ints) -> Aim:
@@ -122,16 +118,11 @@ def find_counterfactuals(
     for start in range(0, len(images), size):
         rows = np.arange(start, min(start + size, len(images)))
         allowed = np.ones(images[rows].shape[:3], bool) if within is None else within[rows]
-        task = _Task(classifier, images[rows], aim.about(rows), price, confidence, allowed)
+        task = _Task(classifier, images[rows], take(aim, rows), price, confidence, allowed)
         parts.append(_polish(task, *_descend(task, steps)))
     if not parts:
         return Counterfactuals(images, np.zeros(0, bool), np.zeros(0), 0)
-    return Counterfactuals(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.found for part in parts]),
-        np.concatenate([part.margins for part in parts]),
-        sum(part.passes for part in parts),
-    )
+    return replace(join(parts), passes=sum(part.passes for part in parts))
 
 
 def margins(scores: Floats, aim: Aim, output: Output) -> tuple[Doubles, Floats]:
@@ -166,7 +157,7 @@ class _Task:
     within: Bools
 
     def about(self, rows: Ints) -> _Task:
-        return replace(self, images=self.images[rows], aim=self.aim.about(rows), within=self.within[rows])
+        return replace(self, images=self.images[rows], aim=take(self.aim, rows), within=self.within[rows])
 
     def boxed(self, changes: Floats) -> Floats:
         """Changes cut back to where images may change, and to what keeps them in [0, 1]."""

@@ -28,10 +28,10 @@ from auditor.explain.counterfactual.adversarial import (
 )
 from auditor.explain.counterfactual.aims import NAME, Goal, GoalFinder
 from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
-from auditor.explain.counterfactual.search import Aim, Cost, Counterfactuals, Norm, find_counterfactuals
+from auditor.explain.counterfactual.search import Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.texture import high_frequency_share
-from auditor.measure.arrays import Bools, Doubles, Groups, Ints
+from auditor.measure.arrays import Bools, Doubles, Groups, Ints, join, take
 from auditor.measure.intervals import median_interval, missing, share_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.pictures import to_pixels
@@ -97,6 +97,11 @@ def study_counterfactuals(
 class _Answer:
     """What was found for a goal, image by image."""
 
+    positions: Ints
+    said: Bools
+    """(n, classes): what the model says of the image ..."""
+    says: Bools
+    """... and of the changed one."""
     found: Counterfactuals
     values: dict[str, Doubles]
     """Measurement -> (n,); NaN where no change was found."""
@@ -107,8 +112,7 @@ class _Answer:
 def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown: int) -> CounterfactualRecord:
     inquiry = finder.inquiry
     images = np.concatenate([goal.images for goal in finder.goals])
-    aims = [goal.aim for goal in finder.goals]
-    aim = Aim(*(np.concatenate([getattr(one, name) for one in aims]) for name in ("classes", "away", "foils")))
+    aim = join([goal.aim for goal in finder.goals])
     within = np.concatenate([goal.region for goal in finder.goals])
     classifier = inquiry.classifier.sized(32 if images[0].size <= 20_000 else 8)
     # artefacts of one target ask the same of the same images: each is answered once
@@ -119,10 +123,10 @@ def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown
     first = {key: at for at, key in reversed(list(enumerate(asked)))}
     once = np.array(sorted(first.values()))
     solved = find_counterfactuals(
-        classifier, images[once], aim.about(once), cost=cost, confidence=confidence, steps=steps, within=within[once]
+        classifier, images[once], take(aim, once), cost=cost, confidence=confidence, steps=steps, within=within[once]
     )
     again = np.searchsorted(once, [first[key] for key in asked])
-    found = Counterfactuals(solved.images[again], solved.found[again], solved.margins[again], solved.passes)
+    found = take(solved, again)
     traits = find_traits(classifier, images, found.images, aim)
     says = predicted_classes(classifier.scores(found.images), classifier.output)
     said = predicted_classes(classifier.scores(images), classifier.output)
@@ -143,24 +147,20 @@ def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown
     energies = np.where(found.found[:, None, None], energy(changes), np.nan)
     artefacts = {artefact.name: artefact for artefact in inquiry.artefacts}
     positions = np.concatenate([goal.positions for goal in finder.goals])
-    ids = inquiry.dataset.named(positions)
-    shares, areas = _region_shares(energies, ids, artefacts, finder.frame)
+    shares, areas = _region_shares(energies, inquiry.dataset.named(positions), artefacts, finder.frame)
+    whole = _Answer(positions, said, says, found, values, shares)
     ends = np.cumsum([len(goal.images) for goal in finder.goals])
-    answers = []
-    for goal, end in zip(finder.goals, ends, strict=True):
-        rows = slice(end - len(goal.images), end)
-        part = Counterfactuals(found.images[rows], found.found[rows], found.margins[rows], 0)
-        mine = {name: column[rows] for name, column in values.items()}
-        answers.append(_Answer(part, mine, {name: column[rows] for name, column in shares.items()}))
+    pairs = zip(finder.goals, ends, strict=True)
+    answers = [take(whole, np.arange(end - len(goal.images), end)) for goal, end in pairs]
     sets = []
     for number, (goal, answer) in enumerate(zip(finder.goals, answers, strict=True)):
-        control = next((at for at in (number + 1,) if at < len(answers) and finder.goals[at].control), None)
-        compared = None if goal.control or goal.confined or control is None else (
-            finder.goals[control].positions, answers[control])  # fmt: skip
-        end = int(ends[number])
-        rows = slice(end - len(goal.images), end)
-        pictures = list(_show(inquiry, number, goal, answer, said[rows], says[rows], shown))
-        sets.append(_summarise(inquiry, goal, answer, compared, pictures))
+        is_compared = (
+            not goal.control
+            and not goal.confined
+            and any(each.control for each in finder.goals[number + 1 : number + 2])
+        )
+        pictures = list(_show(inquiry, number, goal, answer, shown))
+        sets.append(_summarise(inquiry, goal, answer, answers[number + 1] if is_compared else None, pictures))
         _note_rows(inquiry, goal, answer)
     return CounterfactualRecord(
         sets=sets,
@@ -178,7 +178,7 @@ def _summarise(
     inquiry: Inquiry,
     goal: Goal,
     answer: _Answer,
-    control: tuple[Ints, _Answer] | None,
+    control: _Answer | None,
     shown: list[ChangedImage],
 ) -> ChangeSet:
     groups, level = inquiry.dataset.groups[goal.positions], inquiry.level
@@ -200,13 +200,11 @@ def _summarise(
     regions = {name: median_interval(values, groups, level, unit="share") for name, values in answer.shares.items()}
     leads, nearness = {}, None
     if control is not None:
-        place = {position: at for at, position in enumerate(control[0].tolist())}
-        both = [(at, place[position]) for at, position in enumerate(goal.positions.tolist()) if position in place]
-        mine, theirs = ([pair[side] for pair in both] for side in (0, 1))
+        _, mine, theirs = np.intersect1d(answer.positions, control.positions, return_indices=True)
         for name, values in answer.shares.items():
-            lead = values[mine] - control[1].shares[name][theirs]
+            lead = values[mine] - control.shares[name][theirs]
             leads[name] = median_interval(lead, groups[mine], level, unit="share")
-        nearness = _median_ratio(answer.values["L2"][mine], control[1].values["L2"][theirs], groups[mine], level=level)
+        nearness = _median_ratio(answer.values["L2"][mine], control.values["L2"][theirs], groups[mine], level=level)
     return ChangeSet(
         reason=goal.reason,
         artefact=goal.artefact,
@@ -245,15 +243,7 @@ def _region_shares(
     return shares, areas
 
 
-def _show(
-    inquiry: Inquiry,
-    number: int,
-    goal: Goal,
-    answer: _Answer,
-    said: Bools,
-    says: Bools,
-    count: int,
-) -> Iterator[ChangedImage]:
+def _show(inquiry: Inquiry, number: int, goal: Goal, answer: _Answer, count: int) -> Iterator[ChangedImage]:
     """Pictures of the first few images; confined and random ones are not shown."""
     if goal.confined or goal.control:
         return
@@ -264,14 +254,13 @@ def _show(
         key = f"{NAME} {number} image {at}"
         changed = answer.found.images[at]
         difference = changed - goal.images[at]
-        is_labelled = dataset.truth is not None and bool(dataset.labelled[position])
         found = bool(answer.found.found[at])
         change = difference.astype(np.float64)
         yield ChangedImage(
             image=dataset.ids[position],
-            label=name_classes(dataset.truth[position], classes) if dataset.truth is not None and is_labelled else None,
-            before=name_classes(said[at], classes),
-            after=name_classes(says[at], classes),
+            label=dataset.label(position, classes),
+            before=name_classes(answer.said[at], classes),
+            after=name_classes(answer.says[at], classes),
             wanted=("not " if goal.aim.away[at] else "") + classes[goal.aim.classes[at]],
             found=found,
             margin=float(answer.found.margins[at]),

@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 
 from auditor.explain.attribution.methods import saliency
-from auditor.explain.attribution.question import Question, ask, explain, layers_read
 from auditor.explain.attribution.record import MapName
 from auditor.explain.attribution.regions import LARGEST_SHARE, edge_map, lift, mass_in
 from auditor.explain.errors.maps import (
@@ -23,7 +22,7 @@ from auditor.explain.errors.maps import (
 from auditor.explain.errors.mending import Cases, measure_margins, replace_strongest
 from auditor.explain.errors.record import ContrastExemplar, ContrastMaps
 from auditor.explain.inquiry import Inquiry
-from auditor.measure.arrays import Bools, Floats, Numbers
+from auditor.measure.arrays import Bools, Floats, Numbers, take
 from auditor.measure.seeds import keyed_generators, seeded_order
 from auditor.subject.data.pictures import to_pixels
 
@@ -86,7 +85,7 @@ def explain_errors(
     is_shown = np.isin(np.arange(len(errors)), order[:shown])
     for start in range(0, len(errors), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(errors)))
-        part = errors.rows(rows)
+        part = take(errors, rows)
         regions = [_regions(inquiry, number, part, flags[rows]) for number, flags in enumerate(carries)]
         _explain(inquiry, found, part, regions, share, fills, is_shown[rows], inserted)
     return found
@@ -103,7 +102,7 @@ def _explain(
     inserted: str | None,
 ) -> None:
     classifier = inquiry.classifier
-    question = _ask(inquiry, part)
+    question = inquiry.ask(part.images, part.predicted, part.ids, foils=part.true)
     at, scores = np.arange(len(part)), question.first.scores
     margins = measure_margins(scores[at, part.predicted], scores[at, part.true], classifier.output)
     found.margins += margins.tolist()
@@ -117,8 +116,7 @@ def _explain(
         chosen[Choice(EDGES)] = _strongest(inquiry, part, np.stack([edge_map(image) for image in part.images]), count)
     keep = partial(inquiry.arrays.keep, of_data=True)
     kept: dict[int, dict[str, ContrastMaps]] = {int(row): {} for row in np.flatnonzero(shown)}
-    every = ((name, one) for method in inquiry.attributions for name, one in explain(method, question).items())
-    for name, attribution in every:
+    for name, attribution in inquiry.explain(question).items():
         assert attribution.contrast is not None
         foil, margin = attribution.contrast.foil, attribution.contrast.margin
         if classifier.output != "binary":  # of one logit the two maps are opposites
@@ -150,20 +148,6 @@ def _explain(
         for choice, (mended, falls) in replace_strongest(classifier, part, chosen, fills, margins).items():
             found.mended[choice].append(mended)
             found.falls[choice].append(falls)
-
-
-def _ask(inquiry: Inquiry, part: Cases) -> Question:
-    """What the methods that are on need of the errors: targets are the predicted classes, foils the true ones."""
-    return ask(
-        inquiry.classifier,
-        part.images,
-        part.predicted,
-        ids=part.ids,
-        mean_image=inquiry.mean_image,
-        seed=inquiry.seed,
-        layers=layers_read(inquiry.attributions, inquiry.classifier),
-        foils=part.true,
-    )
 
 
 def _regions(inquiry: Inquiry, number: int, part: Cases, carries: Bools) -> list[Bools | None]:

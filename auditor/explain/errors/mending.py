@@ -14,7 +14,7 @@ from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.errors.maps import Choice
 from auditor.explain.errors.record import ContrastIntervention
-from auditor.measure.arrays import Bools, Floats, Groups, Ints
+from auditor.measure.arrays import Bools, Floats, Groups, Ints, take
 from auditor.measure.intervals import change_interval, missing, share_interval, spanning
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.model.classifier import Explainable, Output, predicted_classes
@@ -39,12 +39,6 @@ class Cases:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def rows(self, chosen: Bools | Ints) -> Cases:
-        """Some of the images."""
-        at = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-        ids = [self.ids[row] for row in at]
-        return Cases(ids, self.groups[at], self.images[at], self.has[at], self.predicted[at], self.true[at])
 
 
 @dataclass(frozen=True)
@@ -105,14 +99,14 @@ def try_artefact(
     insertions: list[Outcome] = []
     put_in = [unknown] * 6
     towards: dict[str, int] = {}
-    broken = right.rows(np.zeros(len(right), bool))
+    broken = take(right, np.zeros(len(right), bool))
     if artefact.appearance.can_insert:
         controls, left_out = artefact.appearance.controls(artefact.controls, seed)
         notes += left_out
         mends, breaks = (_put_in(classifier, artefact, controls, cases) for cases in (free, right))
         insertions = [*mends, *breaks]
         put_in = [*_compare(mends, level), *_compare(breaks, level, broken=True)]
-        towards, broken = _follow(classifier, artefact, right.rows(breaks[0].right == 0))
+        towards, broken = _follow(classifier, artefact, take(right, breaks[0].right == 0))
     record = ContrastIntervention(
         artefact=artefact.name,
         target=None if target is None else classifier.classes[target],
@@ -179,11 +173,11 @@ def _take_out(
         tried.append(remove(errors.images[row], mask, () if mask.all() else fills, artefact.appearance))
     removals, placebos = {}, {}
     for way in tried[0] if tried else ():
-        cases = errors.rows(np.array(rows))
+        cases = take(errors, np.array(rows))
         removed = np.stack([one[way].removed for one in tried])
         removals[way] = Outcome(f"removed: {way}", cases, _is_right(classifier, removed, cases))
         moved = [(row, placebo) for row, one in enumerate(tried) if (placebo := one[way].placebo) is not None]
-        cases = cases.rows(np.array([row for row, _ in moved], np.int64))
+        cases = take(cases, np.array([row for row, _ in moved], np.int64))
         elsewhere = np.array([placebo for _, placebo in moved], np.float32)
         placebos[way] = Outcome(f"removed elsewhere: {way}", cases, _is_right(classifier, elsewhere, cases))
     return removals, placebos, len(errors) - len(rows)
@@ -219,7 +213,7 @@ def _follow(classifier: Explainable, artefact: Artefact, cases: Cases) -> tuple[
     names = [name_classes(flags, classifier.classes) for flags in predicted]
     extra, missed = predicted & ~cases.has, cases.has & ~predicted
     broken = Cases(cases.ids, cases.groups, with_it, cases.has, extra.argmax(axis=1), missed.argmax(axis=1))
-    return dict(Counter(names).most_common()), broken.rows((extra.sum(axis=1) == 1) & (missed.sum(axis=1) == 1))
+    return dict(Counter(names).most_common()), take(broken, (extra.sum(axis=1) == 1) & (missed.sum(axis=1) == 1))
 
 
 def _lead(removal: Outcome, placebo: Outcome, level: float) -> Measurement:

@@ -24,7 +24,7 @@ from auditor.explain.errors.record import (
     ErrorsRecord,
 )
 from auditor.explain.inquiry import Inquiry, NotApplicableError
-from auditor.measure.arrays import Array, Doubles, Ints
+from auditor.measure.arrays import Array, Doubles, Ints, take
 from auditor.measure.intervals import change_interval, mean_interval, median_interval, share_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.measure.seeds import seeded_order
@@ -62,7 +62,7 @@ def study_errors(
     maps = explain_errors(inquiry, errors, carries, share=share, fills=fills, shown=exemplars)
     regions, shown = _measure_shares(inquiry, maps, errors, "came"), maps.exemplars
     for number, trial in enumerate(trials):
-        broken = trial.broken.rows(np.arange(min(len(trial.broken), max(1, images // 2))))
+        broken = take(trial.broken, np.arange(min(len(trial.broken), max(1, images // 2))))
         only = [np.full(len(broken), at == number) for at in range(len(trials))]
         name = inquiry.artefacts[number].name
         made = explain_errors(inquiry, broken, only, share=share, shown=min(2, exemplars), inserted=name)
@@ -146,9 +146,9 @@ def _try(inquiry: Inquiry, number: int, errors: Cases, right: Cases, fills: tupl
         classifier,
         artefact,
         inquiry.targets[number],
-        carrying=errors.rows(carrying),
-        free=errors.rows(~carrying),
-        right=right.rows(~right_carrying),
+        carrying=take(errors, carrying),
+        free=take(errors, ~carrying),
+        right=take(right, ~right_carrying),
         fills=fills,
         seed=inquiry.seed,
         level=inquiry.level,

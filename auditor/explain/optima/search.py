@@ -19,7 +19,7 @@ from auditor.explain.optima.objectives import (
 from auditor.explain.optima.parametrisation import Basis, Constraint, colour_covariance, parametrise
 from auditor.explain.optima.record import FeatureOptimum, Optimum, RealImage
 from auditor.explain.texture import high_frequency_share, total_variation
-from auditor.measure.arrays import Doubles, Floats, Ints, Numbers
+from auditor.measure.arrays import Doubles, Floats, Ints, Numbers, join
 from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generator
@@ -147,7 +147,7 @@ class Maximiser:
                     watch=watch,
                 )
             )
-        return _join(parts)
+        return join(parts)
 
     def sized(self, size: int) -> Explainable:
         if size not in self._sized:
@@ -239,7 +239,7 @@ class Maximiser:
         rows = [int(population.positions[place]) for place in at]
         pictures, found = inquiry.dataset.images(rows), []
         for number, (place, row, value) in enumerate(zip(at, rows, values, strict=True)):
-            label = name_classes(population.has[place], classes) if population.labelled[place] else None
+            label = inquiry.dataset.label(row, classes)
             predicted = name_classes(population.predicted[place], classes)
             picture = self.keep(f"{key}, real {number}", pictures[number], of_data=True)
             found.append(RealImage(inquiry.dataset.ids[row], label, predicted, picture, float(value)))
@@ -283,12 +283,3 @@ def look_at(images: Floats) -> RealLooks:
 def _without(recipe: Recipe, *, views: bool) -> Recipe:
     plain = replace(recipe, l2=0.0, total_variation=0.0, blur_every=0)
     return replace(plain, jitter=0, scale=0.0, rotation=0.0) if views else plain
-
-
-def _join(parts: list[Ascent]) -> Ascent:
-    return Ascent(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.values for part in parts]),
-        {step: np.concatenate([part.snapshots[step] for part in parts]) for step in parts[0].snapshots},
-        {step: np.concatenate([part.curve[step] for part in parts]) for step in parts[0].curve},
-    )

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from auditor.errors import ModelError
-from auditor.explain.attribution.question import Attribution, Method, Question, ask, explain, layers_read
+from auditor.explain.attribution.question import Attribution
 from auditor.explain.attribution.record import MapName
 from auditor.explain.attribution.regions import lift
 from auditor.explain.inquiry import Inquiry
@@ -27,8 +27,8 @@ class MethodGroup:
     """Some methods, the images that they are tested on, and how thoroughly."""
 
     inquiry: Inquiry
+    """With the methods of the group alone."""
     sample: Sample
-    methods: list[Method]
     stages: int
     """Of the cascade."""
     draws: int
@@ -38,35 +38,15 @@ class MethodGroup:
         self, classifier: Explainable | None = None, *, images: Floats | None = None, targets: Ints | None = None
     ) -> dict[MapName, Attribution]:
         """Attributions by name: of the audited model for the sample, or else as told."""
-        question = self._ask(
-            self.inquiry.classifier if classifier is None else classifier,
-            self.sample.images if images is None else images,
-            self.sample.targets if targets is None else targets,
-        )
-        found: dict[MapName, Attribution] = {}
-        for method in self.methods:
-            found |= explain(method, question)
-        return found
-
-    def _ask(self, classifier: Explainable, images: Floats, targets: Ints) -> Question:
-        inquiry = self.inquiry
-        return ask(
-            classifier,
-            images,
-            targets,
-            ids=self.sample.ids,
-            mean_image=inquiry.mean_image,
-            seed=inquiry.seed,
-            layers=layers_read(self.methods, inquiry.classifier),
-        )
+        sample = self.sample
+        pictures, aims = sample.images if images is None else images, sample.targets if targets is None else targets
+        return self.inquiry.explain(self.inquiry.ask(pictures, aims, sample.ids, classifier=classifier))
 
     def is_costly(self) -> bool:
         """Whether a map takes so many passes that the method is to be tested on less; measured on the first image."""
-        one = replace(self, sample=self.sample.first(1))
-        question = one._ask(self.inquiry.classifier, one.sample.images, one.sample.targets)
-        counted = _Counted(self.inquiry.classifier)
-        for method in self.methods:
-            explain(method, replace(question, classifier=cast(Explainable, counted)))
+        one, counted = self.sample.first(1), _Counted(self.inquiry.classifier)
+        question = self.inquiry.ask(one.images, one.targets, one.ids)
+        self.inquiry.explain(replace(question, classifier=cast(Explainable, counted)))
         height, width, _ = self.inquiry.classifier.image_shape
         return counted.images * height * width >= _COSTLY
 

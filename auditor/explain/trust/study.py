@@ -85,19 +85,22 @@ def study_trust(
     sample = draw_sample(inquiry, images)
     if not len(sample):
         raise NotApplicableError("no image can be used")
-    whole = MethodGroup(inquiry, sample, inquiry.attributions, stages, draws)
-    slow = [method for method in whole.methods if replace(whole, methods=[method]).is_costly()]
-    usual = replace(whole, methods=[method for method in whole.methods if method not in slow])
+    alone = [
+        MethodGroup(replace(inquiry, attributions=[method]), sample, stages, draws) for method in inquiry.attributions
+    ]
+    slow = [method for each in alone if each.is_costly() for method in each.inquiry.attributions]
+    fast = [method for method in inquiry.attributions if method not in slow]
+    usual = MethodGroup(replace(inquiry, attributions=fast), sample, stages, draws)
     if costly_images is None:
         height, width, _ = inquiry.classifier.image_shape
         costly_images = LEAST_GROUPS if height * width <= _SMALL else 4
-    costly = MethodGroup(inquiry, sample.first(costly_images), slow, costly_stages, 1)
+    costly = MethodGroup(replace(inquiry, attributions=slow), sample.first(costly_images), costly_stages, 1)
     criteria = criteria_at_scale(float(np.median(inquiry.images.scores.std(axis=0))))
     flipping = PixelFlipping(inquiry, sample)
     methods: list[MethodTrust] = []
     maps: dict[MapName, Floats] = {}
     for group in (usual, costly):
-        if group.methods:
+        if group.inquiry.attributions:
             trained = group.explain()
             methods += _examine(group, trained, flipping, criteria, noise, is_costly=group is costly)
             maps |= {name: attribution.maps for name, attribution in trained.items()}

@@ -20,6 +20,7 @@ from auditor.measure.arrays import Array, Bools, Floats, Ints
 from auditor.subject.data.manifests import WrittenLabel
 from auditor.subject.data.pictures import CorruptImageError, RawImage
 from auditor.subject.data.sources import Label, Source
+from auditor.subject.population import name_classes
 from auditor.subject.record import SkippedImage
 
 Fit = Literal["exact", "resize", "crop"]
@@ -148,6 +149,12 @@ class Dataset:
     def named(self, positions: Iterable[int]) -> list[str]:
         """The ids of some images of the sample, by row."""
         return [self.ids[position] for position in positions]
+
+    def label(self, position: int, classes: Sequence[str]) -> str | None:
+        """The classes of an image of the sample, by row; None where it has no label."""
+        if self.truth is None or not self.labelled[position]:
+            return None
+        return name_classes(self.truth[position], classes)
 
     def sha256(self) -> str:
         """Of the source's file, else of the sampled pixels as the model gets them, and their labels."""
