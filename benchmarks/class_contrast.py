@@ -35,7 +35,7 @@ def main() -> None:
                 class_contrasts(shifts, target, rows)[:, 0],
                 split_class_contrasts(shifts, target, rows, groups)[:, 0],
             )
-            first, second = (mean_interval(values, groups, 0.95, unit="", score=None) for values in contrasts)
+            first, second = (mean_interval(values, groups, 0.95, unit="") for values in contrasts)
             same += first.high < LEAD
             both += max(first.high, second.high) < LEAD
             above += first.low > LEAD

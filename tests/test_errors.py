@@ -19,6 +19,7 @@ from auditor.explain.errors.mending import Cases, try_artefact
 from auditor.explain.errors.record import ContrastIntervention, ErrorsRecord
 from auditor.explain.errors.study import study_errors
 from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.measure.arrays import take
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.report.sections.errors import view_errors
 from auditor.subject.model.classifier import log_odds, predicted_classes
@@ -438,14 +439,13 @@ def try_random_ink(seed: int) -> ContrastIntervention:
     images = images[classifier.scores(images).argmax(axis=1) == 0][:128]
     at = np.arange(len(images))
     has = np.broadcast_to(np.array([True, False]), (len(at), 2))
-    right = Cases([str(row) for row in at], at, images, has, np.ones_like(at), np.zeros_like(at))
+    right = Cases(at, [str(row) for row in at], at, images, has, np.ones_like(at), np.zeros_like(at))
     alpha, ink = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE, 1), np.float32)
     alpha[CORNER], ink[CORNER] = 1, random.random((3, 3, 1))
     artefact = Artefact("ink", "overlay", Overlay(alpha, ink), None, None, {}, {})
-    none = right.rows(at[:0])
-    return try_artefact(
-        classifier, artefact, None, carrying=none, free=none, right=right, fills=("mean",), seed=seed, level=0.95
-    ).record
+    carriers = [np.zeros(len(at), bool)]
+    asked = {"artefacts": [artefact], "targets": [None], "carriers": carriers, "classifier": classifier, "seed": seed}
+    return try_artefact(replace(make_inquiry(), **asked), 0, take(right, at[:0]), right, ("mean",)).record
 
 
 def test_random_ink_that_breaks_no_more_than_other_random_ink_is_rarely_said_to_make_errors():

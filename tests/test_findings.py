@@ -118,7 +118,7 @@ class TestContrasts:
             shifts = random.normal(0, 1.0, (n, classes))
             shifts[:, 2] += 1
             contrasts = (class_contrasts_of(shifts, 2), split_contrasts_of(shifts, 2, np.arange(n)))
-            bounds = [mean_interval(rows, np.arange(n), 0.95, unit="", score=None).high for rows in contrasts]
+            bounds = [mean_interval(rows, np.arange(n), 0.95, unit="").high for rows in contrasts]
             missed += max(bounds) < 1
         assert missed / 2000 <= RULE.alpha
 
@@ -128,7 +128,7 @@ class TestContrasts:
         rows = ~images.has[:, 2]
         shift, groups = observed.insertion.shift[rows], images.groups[rows]
         contrasts = (class_contrasts_of(shift, 2), split_contrasts_of(shift, 2, groups))
-        bounds = [mean_interval(values, groups, 0.95, unit="", score=None).high for values in contrasts]
+        bounds = [mean_interval(values, groups, 0.95, unit="").high for values in contrasts]
         assert judge(observed, 2, RULE).measurements["class_contrast"].high == pytest.approx(max(bounds))
 
     def test_the_least_of_two_effects_exceeds_a_margin_only_where_both_do(self):

@@ -36,13 +36,13 @@ def symmetric(groups: int, size: int) -> np.ndarray:
 class TestMeanInterval:
     def test_of_symmetric_data_is_the_t_interval(self):
         values = symmetric(30, 1)[:, 0]
-        ours = mean_interval(values, np.arange(30), 0.95, unit="", score=None)
+        ours = mean_interval(values, np.arange(30), 0.95, unit="")
         low, high = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
         assert (ours.value, ours.low, ours.high) == pytest.approx((1, low, high))
 
     def test_of_symmetric_groups_of_one_size_is_the_t_interval_of_their_means(self):
         values = symmetric(16, 4)
-        ours = mean_interval(values.ravel(), np.repeat(np.arange(16), 4), 0.9, unit="", score=None)
+        ours = mean_interval(values.ravel(), np.repeat(np.arange(16), 4), 0.9, unit="")
         means = values.mean(axis=1)
         low, high = stats.t.interval(0.9, 15, means.mean(), stats.sem(means))
         assert (ours.low, ours.high) == pytest.approx((low, high))
@@ -50,7 +50,7 @@ class TestMeanInterval:
 
     def test_is_longer_on_the_side_of_the_long_tail_and_nowhere_shorter_than_the_t_interval(self):
         values = np.random.default_rng(0).exponential(size=25)
-        ours = mean_interval(values, np.arange(25), 0.95, unit="", score=None)
+        ours = mean_interval(values, np.arange(25), 0.95, unit="")
         low, high = stats.t.interval(0.95, 24, values.mean(), stats.sem(values))
         assert ours.high > high
         assert ours.low == pytest.approx(low)
@@ -58,8 +58,8 @@ class TestMeanInterval:
     def test_is_wider_where_some_groups_are_much_larger_than_others(self):
         means = np.random.default_rng(0).normal(size=20)
         sizes = np.resize([1, 1, 1, 9], 20)
-        unequal = mean_interval(np.repeat(means, sizes), np.repeat(np.arange(20), sizes), 0.95, unit="", score=None)
-        equal = mean_interval(np.repeat(means, 3), np.repeat(np.arange(20), 3), 0.95, unit="", score=None)
+        unequal = mean_interval(np.repeat(means, sizes), np.repeat(np.arange(20), sizes), 0.95, unit="")
+        equal = mean_interval(np.repeat(means, 3), np.repeat(np.arange(20), 3), 0.95, unit="")
         assert unequal.n == equal.n
         assert unequal.high - unequal.low > 1.5 * (equal.high - equal.low)
 
@@ -78,29 +78,29 @@ class TestMeanInterval:
 
     def test_leaves_out_values_that_are_not_known(self):
         values = np.array([1.0, np.nan, 3.0])
-        assert mean_interval(values, np.arange(3), 0.95, unit="", score=None).n == 2
+        assert mean_interval(values, np.arange(3), 0.95, unit="").n == 2
 
     def test_of_nothing_has_no_value_and_says_why(self):
-        nothing = mean_interval(np.array([]), np.array([]), 0.95, unit="", score=None)
+        nothing = mean_interval(np.array([]), np.array([]), 0.95, unit="")
         assert nothing.value is None
         assert nothing.reason
 
     def test_of_one_group_has_no_interval_and_says_why(self):
-        one = mean_interval(np.array([1.0, 2.0]), np.array(["g", "g"]), 0.95, unit="", score=None)
+        one = mean_interval(np.array([1.0, 2.0]), np.array(["g", "g"]), 0.95, unit="")
         assert (one.value, one.low) == (1.5, None)
         assert one.reason
 
     def test_of_two_groups_is_finite_and_wide(self):
-        two = mean_interval(np.array([1.0, 2.0]), np.array(["a", "b"]), 0.95, unit="", score=None)
+        two = mean_interval(np.array([1.0, 2.0]), np.array(["a", "b"]), 0.95, unit="")
         assert (two.low, two.high) == pytest.approx((1.5 - 12.706 / 2, 1.5 + 12.706 / 2), rel=1e-3)
 
     def test_of_a_constant_has_no_width(self):
-        same = mean_interval(np.full(30, 0.1), np.arange(30), 0.95, unit="", score=None)
+        same = mean_interval(np.full(30, 0.1), np.arange(30), 0.95, unit="")
         assert (same.low, same.high) == pytest.approx((0.1, 0.1), abs=1e-12)
 
     def test_of_one_group_that_outweighs_all_others_is_finite(self):
         groups = np.repeat(np.arange(30), [1] * 29 + [1000])
-        giant = mean_interval(skewed(groups)[:, 0], groups, 0.95, unit="", score=None)
+        giant = mean_interval(skewed(groups)[:, 0], groups, 0.95, unit="")
         assert giant.low < giant.value < giant.high
         assert np.isfinite([giant.low, giant.high]).all()
 
@@ -153,7 +153,7 @@ class TestBounds:
         found = mean_bounds(values, groups, (0.95,))
         for column in range(4):
             known = ~np.isnan(values[:, column])
-            alone = mean_interval(values[known, column], groups[known], 0.95, unit="", score=None)
+            alone = mean_interval(values[known, column], groups[known], 0.95, unit="")
             assert (found.n[column], found.groups[column]) == (alone.n, alone.groups)
             assert (found.lows[0, column], found.highs[0, column]) == pytest.approx((alone.low, alone.high))
         assert np.isfinite(self.both(values, groups)).all()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from auditor.errors import ConfigError
 from auditor.lab.augmentation import AUGMENTATIONS, LEAST_SURVIVAL, choose_augmentations, survival
 from auditor.lab.planting import FAMILIES, FRAME, Pictures, Plant, load_world, nominal_stamp, plant, stamp_all
-from auditor.lab.table import Case, area_under_curve, describe_cases, read_cases, write_cases
+from auditor.lab.table import Case, area_under_curve, describe_cases, write_cases
 from auditor.lab.training import TEST, make_recipes, name_truth, split_of
 from auditor.lab.unmask import choose_plants
 
@@ -140,10 +141,12 @@ def case(**changes) -> Case:
 
 
 class TestTable:
-    def test_comes_back_from_its_file(self, tmp_path):
+    def test_every_field_of_a_case_stands_in_its_file(self, tmp_path):
         cases = [case(), case(seed=2, theta_suppression_low=1.0)]
         write_cases(cases, tmp_path / "models.csv")
-        assert str(read_cases(tmp_path / "models.csv")) == str(cases)
+        with (tmp_path / "models.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert rows == [{name: str(value) for name, value in asdict(each).items()} for each in cases]
 
     def test_counts_what_was_found_and_what_was_falsely_alarmed(self):
         relies = {"verdict": "relies", "direction": "promotes"}

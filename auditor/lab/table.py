@@ -162,14 +162,6 @@ def write_cases(cases: list[Case], file: Path) -> None:
         writer.writerows(asdict(case) for case in cases)
 
 
-def read_cases(file: Path) -> list[Case]:
-    """Cases as `write_cases` wrote them."""
-    with file.open(newline="", encoding="utf-8") as opened:
-        kinds: dict[str, Callable[[str], Any]] = {"float": float, "int": int, "str": str}
-        types = {field.name: kinds[str(field.type)] for field in fields(Case)}
-        return [Case(**{name: types[name](text) for name, text in row.items()}) for row in csv.DictReader(opened)]
-
-
 def describe_cases(cases: list[Case]) -> str:
     """The page of the table, in words and figures, as Markdown."""
     lines = [_HEAD]

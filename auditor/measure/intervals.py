@@ -32,21 +32,15 @@ class MeanBounds(NamedTuple):
     """(k,): groups that they come from."""
 
 
-def mean_interval(values: Array, groups: Groups, level: float, *, unit: str, score: str | None) -> Measurement:
-    """Mean of n values with the interval that `mean_bounds` gives; NaN values are left out."""
-    bounds = mean_bounds(values[:, None], groups, (level,))
-    n, count = int(bounds.n[0]), int(bounds.groups[0])
-    if n == 0:
-        return missing("no images", unit=unit, score=score)
-    mean = float(bounds.means[0])
-    if count < 2:
-        return Measurement(mean, None, None, None, n, count, unit, score, reason="an interval needs two groups")
-    return Measurement(mean, float(bounds.lows[0, 0]), float(bounds.highs[0, 0]), level, n, count, unit, score)
+def mean_interval(
+    values: Array, groups: Groups, level: float, *, unit: str = "log-odds", score: str | None = None
+) -> Measurement:
+    """Mean of n values with the interval that `mean_bounds` gives; NaN values are left out.
 
-
-def correlation_interval(values: Array, groups: Groups, level: float) -> Measurement:
-    """Mean of n correlations with the interval of `mean_interval`, which ends where correlations do."""
-    return within(mean_interval(values, groups, level, unit="correlation", score=None), -1, 1)
+    The interval ends where values of that unit do (`RANGES`). What was measured (`score`) is the unit, if not given.
+    """
+    every = np.ones((len(values), 1), bool)
+    return mean_intervals(values[:, None], every, groups, level, unit=unit, score=score)[0]
 
 
 def within(measured: Measurement, least: float, most: float) -> Measurement:
@@ -59,8 +53,8 @@ def within(measured: Measurement, least: float, most: float) -> Measurement:
 def ratio_interval(values: Array, groups: Groups, level: float) -> Measurement:
     """Geometric mean of n ratios with the interval of their logarithms, so that both exceed nought."""
     if np.any(values <= 0):
-        return missing("a ratio is nought, and then the geometric mean says nothing", unit="ratio", score=None)
-    return mean_interval(np.log(values), groups, level, unit="ratio", score=None).mapped(math.exp)
+        return missing("a ratio is nought, and then the geometric mean says nothing", unit="ratio")
+    return mean_interval(np.log(values), groups, level, unit="ratio").mapped(math.exp)
 
 
 def mean_bounds(values: Array, groups: Groups, levels: Sequence[float]) -> MeanBounds:
@@ -91,22 +85,27 @@ def simultaneous_bounds(values: Array, groups: Groups, level: float) -> MeanBoun
     return bounds._replace(lows=bounds.lows[:1], highs=bounds.highs[1:])
 
 
-def mean_intervals(values: Array, rows: Bools, groups: Groups, level: float) -> list[Measurement]:
-    """Means of columns of log-odds (n, k) over the rows (n, k) that count for each, with their intervals."""
+def mean_intervals(
+    values: Array, rows: Bools, groups: Groups, level: float, *, unit: str = "log-odds", score: str | None = None
+) -> list[Measurement]:
+    """Means of columns (n, k) over the rows (n, k) that count for each, with their intervals; see `mean_interval`."""
     bounds = mean_bounds(np.where(rows, values, np.nan), groups, (level,))
+    measured = score or (unit if unit in SCORES else None)
     found = []
-    for at in range(values.shape[1]):
-        n, count = int(bounds.n[at]), int(bounds.groups[at])
+    for mean, low, high, n, count in zip(*bounds._replace(lows=bounds.lows[0], highs=bounds.highs[0]), strict=True):
         if n == 0:
-            found.append(missing("no images"))
+            found.append(missing("no images", unit=unit, score=measured))
         elif count < 2:
-            reason = "an interval needs two groups"
-            mean = float(bounds.means[at])
-            found.append(Measurement(mean, None, None, None, n, count, "log-odds", "log-odds", reason=reason))
+            found.append(_alone(float(mean), int(n), int(count), unit, measured, "an interval needs two groups"))
         else:
-            mean, low, high = (float(part[at]) for part in (bounds.means, bounds.lows[0], bounds.highs[0]))
-            found.append(Measurement(mean, low, high, level, n, count, "log-odds", "log-odds"))
+            part = Measurement(float(mean), float(low), float(high), level, int(n), int(count), unit, measured)
+            found.append(within(part, *RANGES.get(unit, (-math.inf, math.inf))))
     return found
+
+
+def _alone(value: float, n: int, groups: int, unit: str, score: str | None, reason: str) -> Measurement:
+    """A number without an interval, and why."""
+    return Measurement(value, None, None, None, n, groups, unit, score, reason=reason)
 
 
 def share_interval(hits: Array, groups: Groups, level: float) -> Measurement:
@@ -118,7 +117,7 @@ def share_interval(hits: Array, groups: Groups, level: float) -> Measurement:
     """
     n = len(hits)
     if n == 0:
-        return missing("no images", unit="share", score=None)
+        return missing("no images", unit="share")
     share = float(hits.mean())
     sums = _group_sums(hits - share, groups)
     count = len(sums)
@@ -146,7 +145,7 @@ def median_interval(values: Array, groups: Groups, level: float, *, unit: str) -
     ordered, count = np.sort(found), len(np.unique(members))
     n = len(ordered)
     if n == 0:
-        return missing("no value is known", unit=unit, score=None)
+        return missing("no value is known", unit=unit)
     median = float(np.median(ordered))
     if count == n:
         rank = int(stats.binom.ppf((1 - level) / 2, n, 0.5))
@@ -157,13 +156,14 @@ def median_interval(values: Array, groups: Groups, level: float, *, unit: str) -
         rank = max(0, math.floor(n * (0.5 - half))) if half < 0.5 else 0
     if rank < 1:
         few = f"{n} values in {count} groups" if count < n else f"{n} values"
-        return Measurement(median, None, None, None, n, count, unit, None, reason=f"{few} are too few for an interval")
+        return _alone(median, n, count, unit, None, f"{few} are too few for an interval")
     return Measurement(median, float(ordered[rank - 1]), float(ordered[n - rank]), level, n, count, unit, None)
 
 
-def missing(reason: str, *, unit: str = "log-odds", score: str | None = "log-odds", n: int = 0) -> Measurement:
+def missing(reason: str, *, unit: str = "log-odds", score: str | None = None) -> Measurement:
     """A measurement that could not be made, and why."""
-    return Measurement(None, None, None, None, n, 0, unit, score, reason=reason)
+    measured = score or (unit if unit in SCORES else None)
+    return Measurement(None, None, None, None, 0, 0, unit, measured, reason=reason)
 
 
 def change_interval(before: Array, after: Array, groups: Groups, level: float) -> Measurement:
@@ -176,7 +176,7 @@ def change_interval(before: Array, after: Array, groups: Groups, level: float) -
     """
     n = len(before)
     if n == 0:
-        return missing("no images", unit="share", score=None)
+        return missing("no images", unit="share")
     drop = before.astype(np.float64) - after
     mean = float(drop.mean())
     sums = _group_sums(drop - mean, groups)
@@ -329,6 +329,17 @@ def _extremes(weights: Array, moves: Array, inflation: Array) -> Array:
     lows, highs = np.minimum(studentised, straight), np.maximum(studentised, straight)
     return np.stack([lows.max(axis=1), -highs.min(axis=1)], axis=1)
 
+
+SCORES = ("log-odds", "logit", "probability")
+"""Units that say what of a model was measured."""
+
+RANGES = {
+    "share": (0.0, 1.0),
+    "area under the curve": (0.0, 1.0),
+    "correlation": (-1.0, 1.0),
+    "difference of correlations": (-2.0, 2.0),
+}
+"""Where the values of a unit end."""
 
 _RESAMPLES, _BLOCK = 2000, 250
 """Counting 2.5 % of 2000 has a standard error of 0.35 points; twice as many did not change the coverage."""

@@ -203,7 +203,7 @@ def measure_harms(observed: Observations, target: int, rule: Rule, theta: Measur
     if spread > 0 and theta.value is not None:
         found["theta_standardised"] = theta.mapped(lambda effect: effect / spread, "SD of the score")
     if not images.labelled.any():
-        return found | {"accuracy_drop": missing("the data have no labels", unit="share", score=None)}
+        return found | {"accuracy_drop": missing("the data have no labels", unit="share")}
     for prefix, rows in (("", ~has & images.labelled), ("class_", has & images.labelled)):
         before = is_correct(images.predicted, images.has)[rows]
         after = is_correct(insertion.predicted, images.has)[rows]
@@ -251,7 +251,7 @@ def measure_drops(observed: Observations, target: int, level: float) -> dict[str
     found: dict[str, Measurement] = {}
     for name, fall in removals.fall.items():
         contrast = fall[:, at] - removals.placebo[name][:, at]
-        drop = mean_interval(contrast, groups, level, unit="log-odds", score="log-odds")
+        drop = mean_interval(contrast, groups, level)
         if drop.value is None:
             drop = missing("the region fits nowhere else in the frame, so there is no placebo")
         found[name] = drop
@@ -289,7 +289,7 @@ def measure_checks(checks: Checks | None, target: int, rule: Rule) -> dict[str, 
     if checks is None:
         return {}
     kept = checks.pasted == target
-    pasted = mean_interval(checks.rise[kept], checks.pasted_groups[kept], rule.level, unit="log-odds", score="log-odds")
+    pasted = mean_interval(checks.rise[kept], checks.pasted_groups[kept], rule.level)
     if pasted.value is None:
         pasted = missing("no image shows the target and nothing else")
     no_op = median_interval(checks.no_op, checks.no_op_groups, rule.level, unit="log-odds")
@@ -302,7 +302,7 @@ def measure_accuracy(images: Population, rule: Rule) -> Measurement:
     Where classes are independent, a model that ranks images well may still predict too few of them.
     """
     if not (images.predicted.sum(axis=1) == 1).all():
-        return missing("classes are independent", unit="share", score=None)
+        return missing("classes are independent", unit="share")
     labelled = images.labelled & images.has.any(axis=1)
     hits = (images.predicted[labelled] & images.has[labelled]).any(axis=1)
     return share_interval(np.asarray(hits), images.groups[labelled], rule.level)

@@ -93,7 +93,7 @@ def _find(observed: Observations, target: int, measured: Measured, decision: Dec
         groups = insertion.images.groups[lacks]
 
         def mean(shift: Array) -> Measurement:
-            return mean_interval(shift[lacks], groups, rule.level, unit="log-odds", score="log-odds")
+            return mean_interval(shift[lacks], groups, rule.level)
 
         controls = {name: mean(shift[:, at]) for name, shift in insertion.controls.items()}
         variants = {name: mean(shift[:, at]) for name, shift in insertion.variants.items()}

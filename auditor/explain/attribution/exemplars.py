@@ -19,7 +19,7 @@ from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, sc
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
 from auditor.explain.inquiry import Inquiry
 from auditor.measure.arrays import Bools, Doubles, Floats, Groups, Ints
-from auditor.measure.intervals import mean_interval, within
+from auditor.measure.intervals import mean_interval
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.pictures import to_pixels
@@ -166,9 +166,7 @@ def _score(inquiry: Inquiry, artefact: str, target: str, pairs: _Pairs, entry: _
     measured: dict[str, Measurement] = {}
     for name in REGION_SCORES:
         values = np.array([scores[name] for scores in scored])
-        measured[name] = mean_interval(values, groups, inquiry.level, unit=_UNITS[name], score=None)
-        if _UNITS[name] in _BOUNDED_UNITS:
-            measured[name] = within(measured[name], 0, 1)
+        measured[name] = mean_interval(values, groups, inquiry.level, unit=_UNITS[name])
         inquiry.rows.note(
             values,
             image=[pairs.ids[row] for row in entry.rows],
@@ -255,6 +253,3 @@ _UNITS = {
     "pixel AUC": "area under the curve",
     "placement percentile": "share",
 }
-
-_BOUNDED_UNITS = ("share", "area under the curve")
-"""What lies in [0, 1], and its interval with it."""

@@ -50,7 +50,7 @@ def compare_with_tf_explain(question: Question, groups: Groups, level: float) ->
                 Agreement(name, "error", f"tf-explain failed: {type(fault).__name__}: {fault}"[:300], None, None)
             )
             continue
-        correlation = mean_interval(correlations(ours, theirs), groups, level, unit="correlation", score=None)
+        correlation = mean_interval(correlations(ours, theirs), groups, level, unit="correlation")
         largest = float(np.abs(ours - theirs).max() / max(float(np.abs(ours).max()), 1e-30))
         found.append(Agreement(name, "ok", None, correlation, largest))
     return found

@@ -186,9 +186,7 @@ def _summarise(
     measured = {"success": share_interval(found, groups, level)}
     calls = answer.values["adversarial"][found] > 0
     measured["adversarial"] = (
-        share_interval(calls, groups[found], level)
-        if found.any()
-        else missing("no change was found", unit="share", score=None)
+        share_interval(calls, groups[found], level) if found.any() else missing("no change was found", unit="share")
     )
     for name, unit in _UNITS.items():
         measured[name] = median_interval(answer.values[name], groups, level, unit=unit)

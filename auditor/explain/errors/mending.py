@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.errors.maps import Choice
 from auditor.explain.errors.record import ContrastIntervention
+from auditor.explain.inquiry import Inquiry
 from auditor.measure.arrays import Bools, Floats, Groups, Ints, take
 from auditor.measure.intervals import change_interval, missing, share_interval, spanning
 from auditor.measure.measurement import Measurement, Note
@@ -25,6 +26,8 @@ from auditor.subject.population import is_correct, name_classes
 class Cases:
     """Labelled images with what the model makes of them."""
 
+    positions: Ints
+    """(n,): rows of the data set."""
     ids: list[str]
     groups: Groups
     """(n,)."""
@@ -69,39 +72,31 @@ class Trial:
     """Images that inserting it made errors, as they are with it."""
 
 
-def try_artefact(
-    classifier: Explainable,
-    artefact: Artefact,
-    target: int | None,
-    *,
-    carrying: Cases,
-    free: Cases,
-    right: Cases,
-    fills: tuple[str, ...],
-    seed: int,
-    level: float,
-) -> Trial:
+def try_artefact(inquiry: Inquiry, number: int, errors: Cases, right: Cases, fills: tuple[str, ...]) -> Trial:
     """Take the artefact out of errors that carry it, and put it into errors and right images that do not."""
-    removals, placebos, lost = _take_out(classifier, artefact, carrying, fills)
+    artefact, target, classifier = inquiry.artefacts[number], inquiry.targets[number], inquiry.classifier
+    carries, level = inquiry.carriers[number], inquiry.level
+    free, right = (take(cases, ~carries[cases.positions]) for cases in (errors, right))
+    removals, placebos, lost = _take_out(classifier, artefact, take(errors, carries[errors.positions]), fills)
     exact = [name for name in removals if name == "exact"]
     headline = exact or list(removals)
-    lead = missing("no misclassified image that was measured carries it", unit="share", score=None)
+    lead = missing("no misclassified image that was measured carries it", unit="share")
     mended, by_placebo = {}, {}
     if removals:
         lead = spanning([_lead(removals[name], placebos[name], level) for name in headline])
         mended = _by_id([removals[name] for name in headline], all)
         by_placebo = _by_id([placebos[name] for name in headline], any)
     if removals and not by_placebo:
-        lead = missing("the region fits nowhere else in the frame, so there is no placebo", unit="share", score=None)
+        lead = missing("the region fits nowhere else in the frame, so there is no placebo", unit="share")
     told = f"{lost} errors said to carry it have no region that it could be taken from"
     notes = [Note("no region", told)] if lost else []
-    unknown = missing("its appearance is not known, so it cannot be put in", unit="share", score=None)
+    unknown = missing("its appearance is not known, so it cannot be put in", unit="share")
     insertions: list[Outcome] = []
     put_in = [unknown] * 6
     towards: dict[str, int] = {}
     broken = take(right, np.zeros(len(right), bool))
     if artefact.appearance.can_insert:
-        controls, left_out = artefact.appearance.controls(artefact.controls, seed)
+        controls, left_out = artefact.appearance.controls(artefact.controls, inquiry.seed)
         notes += left_out
         mends, breaks = (_put_in(classifier, artefact, controls, cases) for cases in (free, right))
         insertions = [*mends, *breaks]
@@ -212,7 +207,7 @@ def _follow(classifier: Explainable, artefact: Artefact, cases: Cases) -> tuple[
     predicted = predicted_classes(classifier.scores(with_it), classifier.output)
     names = [name_classes(flags, classifier.classes) for flags in predicted]
     extra, missed = predicted & ~cases.has, cases.has & ~predicted
-    broken = Cases(cases.ids, cases.groups, with_it, cases.has, extra.argmax(axis=1), missed.argmax(axis=1))
+    broken = replace(cases, images=with_it, predicted=extra.argmax(axis=1), true=missed.argmax(axis=1))
     return dict(Counter(names).most_common()), take(broken, (extra.sum(axis=1) == 1) & (missed.sum(axis=1) == 1))
 
 

@@ -57,7 +57,7 @@ def study_errors(
     found = _find_errors(inquiry)
     errors = _cases(inquiry, found, _choose(inquiry, found.rows, images, "errors"))
     right = _cases(inquiry, found, _choose(inquiry, found.right, insertions, "right"))
-    trials = [_try(inquiry, number, errors, right, fills) for number in range(len(inquiry.artefacts))]
+    trials = [try_artefact(inquiry, number, errors, right, fills) for number in range(len(inquiry.artefacts))]
     carries = [np.array([name in trial.mended for name in errors.ids]) for trial in trials]
     maps = explain_errors(inquiry, errors, carries, share=share, fills=fills, shown=exemplars)
     regions, shown = _measure_shares(inquiry, maps, errors, "came"), maps.exemplars
@@ -132,27 +132,9 @@ def _choose(inquiry: Inquiry, rows: Ints, most: int, purpose: str) -> Ints:
 
 def _cases(inquiry: Inquiry, found: _Found, rows: Ints) -> Cases:
     population = inquiry.images
-    positions = population.positions[rows].tolist()
-    ids = inquiry.dataset.named(positions)
-    images = inquiry.dataset.images(positions)
-    return Cases(ids, population.groups[rows], images, population.has[rows], found.predicted[rows], found.true[rows])
-
-
-def _try(inquiry: Inquiry, number: int, errors: Cases, right: Cases, fills: tuple[str, ...]) -> Trial:
-    artefact, dataset, classifier = inquiry.artefacts[number], inquiry.dataset, inquiry.classifier
-    carries = dict(zip(dataset.ids, inquiry.carriers[number], strict=True))
-    carrying, right_carrying = (np.array([carries[name] for name in cases.ids], bool) for cases in (errors, right))
-    return try_artefact(
-        classifier,
-        artefact,
-        inquiry.targets[number],
-        carrying=take(errors, carrying),
-        free=take(errors, ~carrying),
-        right=take(right, ~right_carrying),
-        fills=fills,
-        seed=inquiry.seed,
-        level=inquiry.level,
-    )
+    positions, of = population.positions[rows], take(population, rows)
+    ids, images = inquiry.dataset.named(positions), inquiry.dataset.images(positions)
+    return Cases(positions, ids, of.groups, images, of.has, found.predicted[rows], found.true[rows])
 
 
 def _note(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, fills: tuple[str, ...], trials: list[Trial]) -> None:
@@ -247,7 +229,7 @@ def _group(
     groups = []
     for (true, predicted), count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
         rows = (errors.true == true) & (errors.predicted == predicted)
-        margin = mean_interval(margins[rows], errors.groups[rows], inquiry.level, unit="log-odds", score="logit")
+        margin = mean_interval(margins[rows], errors.groups[rows], inquiry.level, score="logit")
         names = inquiry.classifier.classes[true], inquiry.classifier.classes[predicted]
         groups.append(ContrastGroup(*names, count, margin, int(carrying[rows].sum()), int(mended[rows].sum())))
     return groups
@@ -273,7 +255,7 @@ def _measure_mending(
 
     def fall_lead(own: Choice, reference: Choice) -> Measurement:
         gap = falls[own] - falls[reference]
-        return mean_interval(gap, groups, together, unit="log-odds", score="logit")
+        return mean_interval(gap, groups, together, score="logit")
 
     entries = []
     for name in [*methods, RANDOM, EDGES]:
@@ -283,7 +265,7 @@ def _measure_mending(
             ContrastMending(
                 map=name,
                 mended=share_interval(mended[own], groups, level),
-                fall=mean_interval(falls[own], groups, level, unit="log-odds", score="logit"),
+                fall=mean_interval(falls[own], groups, level, score="logit"),
                 by_fill={fill: share_interval(by_fill[own][:, at], groups, level) for at, fill in enumerate(fills)},
                 elsewhere=share_interval(mended[moved], groups, level) if is_method else None,
                 over_elsewhere=lead(own, moved) if is_method else None,

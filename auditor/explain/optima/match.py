@@ -19,7 +19,7 @@ from auditor.explain.optima.objectives import (
 from auditor.explain.optima.record import ArtefactMatch, FeatureOptimum
 from auditor.explain.optima.search import Maximiser, Way
 from auditor.measure.arrays import Doubles, Floats, Ints
-from auditor.measure.intervals import mean_interval, share_interval, within
+from auditor.measure.intervals import mean_interval, share_interval
 from auditor.measure.measurement import Measurement
 
 _PHASES = 5
@@ -72,8 +72,7 @@ def match_artefact(maximiser: Maximiser, number: int, classes: Ints, optima: Flo
     correlation, lead = quality[..., 0], quality[..., 0] - np.median(of_placebos, axis=2)
 
     def over_restarts(values: Doubles, unit: str = "correlation") -> Measurement:
-        most = 1 if unit == "correlation" else 2
-        return within(mean_interval(values, np.arange(restarts), inquiry.level, unit=unit, score=None), -most, most)
+        return mean_interval(values, np.arange(restarts), inquiry.level, unit=unit)
 
     difference = "difference of correlations"
 
@@ -147,7 +146,7 @@ def find_direction(maximiser: Maximiser, number: int, way: Way, restarts: int) -
     groups = inquiry.images.groups[maximiser.at[chosen]]
 
     def measure(values: Doubles) -> Measurement:
-        return mean_interval(values @ direction, groups, inquiry.level, unit="feature", score=None)
+        return mean_interval(values @ direction, groups, inquiry.level, unit="feature")
 
     return maximiser.excite(
         f"{artefact.name} in {layer}",

@@ -104,22 +104,6 @@ def feature_direction(layer: str, direction: Numbers) -> Objective:
     return Objective(judge, (layer,))
 
 
-def weighted_sum(parts: Sequence[tuple[float, Objective]]) -> Objective:
-    """Several objectives at once, each with its weight."""
-
-    def judge(scores: Floats, found: Mapping[str, Floats]) -> Judgement:
-        judged = [(weight, part.judge(scores, found)) for weight, part in parts]
-        by_scores = [np.float32(weight) * each.by_scores for weight, each in judged if each.by_scores is not None]
-        by_features: dict[str, Floats] = {}
-        for weight, each in judged:
-            for layer, slopes in each.by_features.items():
-                by_features[layer] = by_features.get(layer, np.float32(0)) + np.float32(weight) * slopes
-        values = np.sum([weight * each.values for weight, each in judged], axis=0)
-        return Judgement(values, np.sum(by_scores, axis=0) if by_scores else None, by_features)
-
-    return Objective(judge, tuple(dict.fromkeys(layer for _, part in parts for layer in part.layers)))
-
-
 def parse_feature(text: str) -> Feature:
     """A feature as options write it: `layer:channel`, or `layer:channel@row,column` for one neuron.
 

@@ -206,7 +206,7 @@ class Maximiser:
         images = [f"optimum of {each}" for each in names]
         self.inquiry.rows.note(climbed.values, image=images, measurement="feature at the optimum", method="optima")
         top = np.argsort(-everywhere, kind="stable")[:REAL_SHOWN]
-        reached = mean_interval(climbed.values, np.arange(restarts), self.inquiry.level, unit="feature", score=None)
+        reached = mean_interval(climbed.values, np.arange(restarts), self.inquiry.level, unit="feature")
         if way.recipe.diversity and restarts > 1:  # they repel each other, so they are no independent draws
             reached = replace(reached, low=None, high=None, level=None, reason="restarts repel each other")
         return FeatureOptimum(

@@ -34,7 +34,6 @@ from auditor.explain.optima.search import REAL_SHOWN, ClassObjective, Maximiser,
 from auditor.explain.texture import high_frequency_share
 from auditor.measure.arrays import Array, Doubles, Floats, Ints
 from auditor.measure.intervals import (
-    correlation_interval,
     mean_interval,
     median_interval,
     ratio_interval,
@@ -289,7 +288,7 @@ def _measure_side(
         probability=_mean_probability(to_probability(own), level),
         total_variation=_mean(rough, level, "ratio"),
         high_frequency=_mean(fine, level, "ratio"),
-        fine=_mean_share(high_frequency_share(images), level),
+        fine=_mean(high_frequency_share(images), level, "share"),
     )
     return side, own
 
@@ -329,13 +328,11 @@ def _measure_looks(maximiser: Maximiser, looks: RealLooks, optima: Floats, chose
     )
 
 
-def _mean(values: Doubles, level: float, unit: str) -> Measurement:
+def _mean(values: Doubles, level: float, unit: str, score: str | None = None) -> Measurement:
+    """The mean over classes or restarts; of ratios the geometric one."""
     values, each = np.asarray(values, np.float64), np.arange(len(values))
-    if unit == "correlation":
-        return correlation_interval(values, each, level)
     if unit == "ratio":
         return ratio_interval(values, each, level)
-    score = unit if unit in ("log-odds", "logit") else None
     return mean_interval(values, each, level, unit=unit, score=score)
 
 
@@ -344,12 +341,8 @@ def _mean_objective(values: Doubles, level: float, objective: ClassObjective) ->
     return within(measured, 0, 1) if objective == "probability" else measured
 
 
-def _mean_share(values: Doubles, level: float, score: str | None = None) -> Measurement:
-    return within(mean_interval(values, np.arange(len(values)), level, unit="share", score=score), 0, 1)
-
-
 def _mean_probability(values: Doubles, level: float) -> Measurement:
-    return _mean_share(values, level, "probability")
+    return _mean(values, level, "share", "probability")
 
 
 def _in_words(way: Way) -> str:

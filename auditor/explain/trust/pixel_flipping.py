@@ -17,7 +17,7 @@ from auditor.explain.trust.record import ReadingRecord
 from auditor.explain.trust.sample import Sample
 from auditor.explain.trust.sanity import FlipCurves, Reading, cell_side, flip_pixels, gains, read_map
 from auditor.measure.arrays import Doubles, Floats
-from auditor.measure.intervals import correlation_interval, mean_interval
+from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generators
 
@@ -115,11 +115,11 @@ def _record(
     groups = sample.groups
 
     def measure(values: Doubles) -> Measurement:
-        return mean_interval(values, groups, level, unit="log-odds", score="log-odds")
+        return mean_interval(values, groups, level)
 
     likeness = over_absolute = None
     if absolute is not None:
-        likeness = correlation_interval(rank_correlations(absolute[0], heat), groups, level)
+        likeness = mean_interval(rank_correlations(absolute[0], heat), groups, level, unit="correlation")
         if name != "absolute":
             over_absolute = measure(score.gains["together"] - absolute[1].gains["together"])
     lifts = region_lifts(heat, sample) if (heat >= 0).all() else np.full(len(heat), np.nan)
@@ -130,7 +130,7 @@ def _record(
         over_edges=measure(score.over_edges),
         fills={fill: measure(values) for fill, values in score.by_fill.items()},
         likeness=likeness,
-        lift=mean_interval(lifts, groups, level, unit="ratio", score=None),
+        lift=mean_interval(lifts, groups, level, unit="ratio"),
         deletion=[measure(column) for column in score.flip_pixels.deletion.T],
         insertion=[measure(column) for column in score.flip_pixels.insertion.T],
     )

@@ -37,7 +37,7 @@ from auditor.explain.trust.sanity import (
     why_open,
 )
 from auditor.measure.arrays import Doubles, Floats, Ints
-from auditor.measure.intervals import correlation_interval, mean_interval, median_interval
+from auditor.measure.intervals import mean_interval, median_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generators
 from auditor.measure.words import say
@@ -179,7 +179,7 @@ def _test(group: MethodGroup, method: MapName, criterion: TrustCriterion, values
     if name == "completeness":
         measured = median_interval(values, groups, level, unit="median")
     else:
-        measured = correlation_interval(values, groups, level)
+        measured = mean_interval(values, groups, level, unit="correlation")
     _note(group, method, name, values)
     if measured.value is None:
         return TrustTest(name, "not_applicable", None, "its maps are the same everywhere")
@@ -207,7 +207,7 @@ def _test_randomised(
     rated: list[tuple[int, float, TrustTest]] = []
     for reading, known in values.items():
         _note(group, method, criterion.name, known, reading)
-        measured = correlation_interval(known, group.sample.groups, level)
+        measured = mean_interval(known, group.sample.groups, level, unit="correlation")
         if measured.value is not None:
             test = _judged(criterion, measured, empty, reading)
             rated.append((("passed", "open", "failed").index(test.outcome), measured.value, test))
@@ -233,7 +233,7 @@ def _test_orders(
     rivals, level = _rivals(group, list(scores))
 
     def measure(values: Doubles) -> Measurement:
-        return mean_interval(values, groups, level, unit="log-odds", score="log-odds")
+        return mean_interval(values, groups, level)
 
     together = {reading: measure(scores[reading].gains["together"]) for reading in rivals}
     judged = {reading: _judged(criteria["order"], together[reading], reading="absolute") for reading in rivals}
@@ -283,7 +283,10 @@ def _record_cascade(group: MethodGroup, method: MapName, cascade: Cascade) -> li
         CascadeStage(
             lowest_layer=stage.layers[-1],
             layers=len(stage.layers),
-            **{kind: correlation_interval(values, groups, level) for kind, values in stage.likeness[method].items()},
+            **{
+                kind: mean_interval(values, groups, level, unit="correlation")
+                for kind, values in stage.likeness[method].items()
+            },
             empty=stage.empty[method],
             map=_keep_map(group, f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
         )
@@ -303,7 +306,7 @@ def _control_lifts(group: MethodGroup, method: MapName, maps: Floats, cascade: C
         rows = np.array([own == number for own in sample.artefacts]) & np.isfinite(over)
         if rows.any():
             first, second = (
-                mean_interval(values[rows], sample.groups[rows], inquiry.level, unit=unit, score=None)
+                mean_interval(values[rows], sample.groups[rows], inquiry.level, unit=unit)
                 for values, unit in ((lifts, "ratio"), (over, "difference of ratios"))
             )
             found.append(LiftControl(artefact.name, first, second))

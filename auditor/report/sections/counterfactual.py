@@ -36,7 +36,7 @@ TRAITS = {
 _FEWEST_PAIRS = 6
 """Fewer pairs than these have no interval of their median at 95 %."""
 
-_NOT_MEASURED = missing("not measured when the run was made", unit="share", score=None)
+_NOT_MEASURED = missing("not measured when the run was made", unit="share")
 
 
 def view_counterfactual(result: AuditResult, arrays: Arrays) -> dict[str, Any] | None:
