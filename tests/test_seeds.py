@@ -36,6 +36,6 @@ def test_a_generator_gives_the_same_whatever_others_drew() -> None:
 def test_purposes_of_one_audit_draw_apart() -> None:
     drawn = {
         tuple(audit_generator(7, purpose).random(4))
-        for purpose in ("controls", "innocent content", "drawn images", "checks")
+        for purpose in ("controls", "innocent content", "explained images", "drawn images", "checks")
     }
-    assert len(drawn) == 4
+    assert len(drawn) == 5

@@ -26,7 +26,7 @@ from auditor.measure.intervals import median_interval, share_interval
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Note
 from auditor.measure.pieces import Piece, Told, check_pieces
-from auditor.measure.seeds import seeded_order
+from auditor.measure.seeds import audit_generator
 from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.provenance import describe_run
 from auditor.run.result import AuditResult, WorkUnit
@@ -298,7 +298,7 @@ def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: Audi
     wanted, shown, seed = config.explain.images, config.explain.exemplars, config.data.seed
     usable = np.zeros(len(subject.dataset), bool)
     usable[seen.images.positions] = True
-    order = seeded_order(seed, "explained images", subject.dataset.ids)
+    order = audit_generator(seed, "explained images").permutation(len(usable))
     if not subject.artefacts:
         chosen = [int(at) for at in order if usable[at]][:wanted]
         return [Case(None, None, [], chosen, shown)]
