@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from auditor.report.write import SECTIONS
+from auditor.report.page import SECTIONS
 from tests.system_tools import find_browser
 from tests.web import FLAGS
 

@@ -27,6 +27,7 @@ from auditor.explain.texture import high_frequency_share
 from auditor.measure.arrays import Floats
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Measurement, Note
+from auditor.report.packing import Album
 from auditor.report.sections.counterfactual import view_counterfactual
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import log_odds, predicted_classes
@@ -593,7 +594,7 @@ class TestStudy:
         result = make_result()
         entry, *others = result.counterfactual.sets
         record = replace(result.counterfactual, sets=[replace(entry, nearness=nearness), *others])
-        view = view_counterfactual(replace(result, counterfactual=record), make_arrays())
+        view = view_counterfactual(replace(result, counterfactual=record), Album(make_arrays()))
         assert said in view["errors"]
         assert f"median of {nearness.n} image" in view["errors"]
         assert ("lie nearer" in view["errors"]) == (said == "lie nearer to the truth")
@@ -602,10 +603,10 @@ class TestStudy:
         result = make_result()
         about = "wrong sticker: no image with it is predicted as cat, so none can be led away from it"
         record = replace(result.counterfactual, sets=[], notes=[Note("away", about)])
-        view = view_counterfactual(replace(result, counterfactual=record), make_arrays())
+        view = view_counterfactual(replace(result, counterfactual=record), Album(make_arrays()))
         assert view["errors"] == "No error was asked about."
         record = replace(record, notes=[*record.notes, Note(NO_ERRORS, "the data have no labels")])
-        view = view_counterfactual(replace(result, counterfactual=record), make_arrays())
+        view = view_counterfactual(replace(result, counterfactual=record), Album(make_arrays()))
         assert view["errors"] == "There is nothing to learn from: the data have no labels."
 
 

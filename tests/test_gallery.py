@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from auditor.report.write import SECTIONS, render_html
+from auditor.report.page import SECTIONS
+from auditor.report.write import render_html
 from auditor.run.result import AuditResult
 from tests.synthetic import make_arrays, make_finding, make_result, without_studies
 from tests.web import VIEWS

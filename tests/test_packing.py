@@ -16,14 +16,16 @@ import pytest
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
 from auditor.report import packing
-from auditor.report.packing import collect, collecting, embed, picture_source, share_images, unpack
-from auditor.report.pictures import heat_layer, picture_uri
+from auditor.report.packing import Album, embed, fits, unpack
+from auditor.report.pictures import carry, heat_layer, picture_uri
+from auditor.report.templates import policy_hash
 from auditor.report.verify import verify_run
 from auditor.report.write import render_html, write_report
 from auditor.run.store import Run, load_hashes, save_run
 from tests.synthetic import make_arrays, make_result, without_studies
 
 PIXEL = base64.b64decode(picture_uri(np.zeros((1, 1, 1), np.uint8)).partition(",")[2])
+URI = carry("png", PIXEL)
 
 
 @pytest.fixture
@@ -49,20 +51,48 @@ class TestInside:
         assert page.count(heat_layer(arrays[many.maps[0].array]).uri) >= 5
 
     def test_images_that_differ_have_names_that_differ(self):
-        with collecting() as store:
-            names = [picture_source("jpeg", data) for data in (b"one", b"two", b"one")]
-        page = "".join(f'<img class="under" src="{name}" alt="">' for name in names)
-        shared, rules = share_images(page, store)
-        assert re.findall(r"u\d", shared) == ["u0", "u1", "u0"]
-        assert rules.count("background-image:url(data:image/jpeg;base64,") == 2
+        album = Album({})
+        names = [album.put("jpeg", data) for data in (b"one", b"two", b"one")]
+        under = "".join(f'<img class="under" src="{name}" alt="">' for name in names)
+        page = embed(f"<style>p {{}}{album.rules}</style>{under}", album, "p {}")
+        style, _, body = page.partition("</style>")
+        assert re.findall(r"u\d", body) == ["u0", "u1", "u0"]
+        assert style.count("background-image:url(data:image/jpeg;base64,") == 2
 
-    def test_what_is_collected_and_embedded_again_is_the_same_page(self):
-        page = "<p>words</p>" + "".join(f'<img src="{picture_source("png", data)}">' for data in (b"one", b"two"))
-        store = {}
-        named = collect(page, store)
-        assert "base64" not in named
-        assert sorted(store.values()) == [b"one", b"two"]
-        assert embed(named, store) == page
+    def test_the_policy_names_the_style_with_the_images_in_it(self):
+        album = Album({})
+        under = f'<img class="under" src="{album.put("png", PIXEL)}" alt="">'
+        page = embed(f"{album.style_hash}<style>p {{}}{album.rules}</style>{under}", album, "p {}")
+        style = re.search(r"<style>(.*)</style>", page, re.DOTALL)[1]
+        assert "u0" in style
+        assert page.startswith(policy_hash(style))
+
+    def test_a_page_with_a_style_of_its_own_carries_every_image_where_it_stands(self):
+        album = Album({})
+        under = f'<img class="under" src="{album.put("png", PIXEL)}" alt="">'
+        page = embed(f"<style>b {{}}{album.rules}</style>{under}{album.style_hash}", album, "p {}")
+        assert page == f"<style>b {{}}</style>{under.replace(album.put('png', PIXEL), URI)}{policy_hash('p {}')}"
+
+    def test_a_picture_is_put_wherever_a_template_names_it(self):
+        album = Album({})
+        name = album.put("png", PIXEL)
+        page = f'<link rel="icon" href="{name}"><img src="{name}"><p>{name}</p>'
+        assert embed(page, album) == page.replace(name, URI)
+        beside = unpack(page, album, "", {})
+        file = next(file for file in beside if file.endswith(".png"))
+        assert beside["report.html"].decode().count(file) == 3
+
+    def test_a_page_has_no_mark_of_ours_left(self, monkeypatch):
+        monkeypatch.setattr("auditor.report.packing.secrets.token_hex", lambda _: "0123456789abcdef")
+        assert "0123456789abcdef" not in render_html(make_result(), make_arrays())
+
+    def test_what_is_under_maps_counts_once_towards_the_size_of_a_page(self, monkeypatch):
+        album = Album({})
+        name = album.put("jpeg", bytes(300))
+        under, by_itself = f'<img class="under" src="{name}" alt="">', f'<img src="{name}">'
+        monkeypatch.setattr(packing, "LARGEST_PAGE", 1000)
+        assert fits(under * 8, album)
+        assert not fits(by_itself * 3, album)
 
     def test_a_name_that_looks_like_one_of_ours_stays_text(self):
         name = 'src="report_pictures/00000000000000000000.png"'
@@ -124,9 +154,10 @@ class TestBeside:
         assert not (run / "report.html").exists()
 
     def test_the_page_is_put_in_its_place_last_for_it_names_the_others(self):
-        with collecting() as store:
-            page = f'<img src="{picture_source("png", PIXEL)}">'
-        assert list(unpack(page, store, {})) == ["report.zip", *store, "report.html"]
+        album = Album({})
+        page = f'<img src="{album.put("png", PIXEL)}">'
+        (picture,) = album.files
+        assert list(unpack(page, album, "", {})) == ["report.zip", f"report_pictures/{picture}", "report.html"]
 
     def test_sizes_are_told_so_that_nothing_moves_when_a_picture_comes(self, large):
         images = re.findall(r"<img[^>]*>", (large / "report.html").read_text())
@@ -134,7 +165,7 @@ class TestBeside:
         assert all(re.search(r'loading="lazy" width="\d+" height="\d+"', image) for image in images)
 
     def test_a_page_without_pictures_has_none_beside_it(self):
-        assert set(unpack("<p>words</p>", {}, {})) == {"report.html", "report.zip"}
+        assert set(unpack("<p>words</p>", Album({}), "", {})) == {"report.html", "report.zip"}
 
     def test_a_browser_shows_them_from_the_disk_without_complaint(self, large, browser):
         page = browser.new_page()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from auditor.report.write import SECTIONS, render_html
+from auditor.report.page import SECTIONS
+from auditor.report.write import render_html
 from auditor.run.result import AuditResult
 from tests.synthetic import make_arrays, make_result
 from tests.web import VIEWS

@@ -19,11 +19,12 @@ from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
 from auditor.report import pdf, plots
 from auditor.report import write as report
+from auditor.report.page import SECTIONS, fill_page, view_page
 from auditor.report.pdf import MOST_ROWS, Pdf, PdfError, Request, render_pdf
 from auditor.report.presentable import make_visible, present
-from auditor.report.templates import read_own_templates
+from auditor.report.templates import read_own_templates, read_template
 from auditor.report.verify import verify_run
-from auditor.report.write import SECTIONS, write_report
+from auditor.report.write import write_report
 from auditor.run.result import result_from_json
 from auditor.run.store import Run, SavedRun, save_run
 from tests.synthetic import make_arrays, make_finding, make_result, replace_weasyprint
@@ -143,12 +144,11 @@ class TestPages:
         title = " ".join(names)
         findings = [make_finding(target=name) for name in names]
         result = make_result(title=title, classes=("cat", *set(names)), findings=findings)
-        view = report.view_page(present(result, make_arrays()), run="r")
-        text = report.fill_page(view, [], report.BUILT_IN, paper=True)
+        text = fill_page(view_page(present(result, make_arrays()), run="r"), [], paper=True)
         cover = text.partition('<section class="cover"')[2].partition("</section>")[0]
         assert "<script" not in cover
         assert "\u202e" not in cover
-        sheets = view["style"] + report.read_template("paper.css")
+        sheets = read_template("style.css") + read_template("paper.css")
         drawn = draw(f'<style>{sheets}</style><section class="cover"{cover}</section><nav class="contents">next')
         assert len(drawn.pages) == 2
         shown = "".join(drawn.pages[0].extract_text().split())
@@ -157,11 +157,8 @@ class TestPages:
             assert "".join(make_visible(name).split())[:20] in shown
 
     def test_a_run_without_artefacts_says_so_on_its_cover(self, without_plots):
-        page = report.view_page(present(make_result(findings=[]), make_arrays()), run="r")
-        assert (
-            "so there is no verdict"
-            in report.fill_page(page, [], report.BUILT_IN, paper=True).partition("</section>")[0]
-        )
+        page = view_page(present(make_result(findings=[]), make_arrays()), run="r")
+        assert "so there is no verdict" in fill_page(page, [], paper=True).partition("</section>")[0]
 
 
 class TestDocument:
@@ -258,7 +255,7 @@ class TestLayout:
         assert "more rows" not in text
 
     def test_no_heading_stands_alone_and_no_figure_is_torn(self):
-        style = report.read_template("style.css") + report.read_template("paper.css")
+        style = read_template("style.css") + read_template("paper.css")
         tries = range(8, 44, 4)  # lines above, so that the end of the page falls everywhere around the figure
         parts = "".join(
             f"<div class=try>{'<p>line</p>' * lines}<section><h2>heading{lines}</h2><p>below{lines}</p>"

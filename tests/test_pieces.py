@@ -31,9 +31,9 @@ from auditor.measure.pieces import (
     Told,
     check_pieces,
 )
+from auditor.report.packing import embed
+from auditor.report.page import fill_page, view_page
 from auditor.report.presentable import Pictures, present
-from auditor.report.templates import BUILT_IN
-from auditor.report.write import fill_page, view_page
 from tests.synthetic import make_arrays, make_result, measure
 
 KINDS = get_args(get_args(Piece)[0])
@@ -71,7 +71,9 @@ def draw(pieces: list[Piece], pictures: Pictures = "all") -> str:
     kept = make_arrays() | {"map": np.ones((8, 8, 3), np.float32)}
     result = replace(make_result(), told={"mine": Told("Mine", pieces)})
     page = view_page(present(result, kept, pictures), run="")
-    found = re.search(r'<section id="told-0".*?</section>', fill_page(page, [], BUILT_IN), re.DOTALL)
+    found = re.search(
+        r'<section id="told-0".*?</section>', embed(fill_page(page, []), page.album, page.style), re.DOTALL
+    )
     assert found is not None
     return found[0]
 

@@ -18,9 +18,10 @@ import pytest
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
 from auditor.report.fonts import describe_missing
+from auditor.report.page import SECTIONS
 from auditor.report.pdf import Pdf
 from auditor.report.pictures import heat_layer, picture_uri
-from auditor.report.write import SECTIONS, render_html, write_report
+from auditor.report.write import render_html, write_report
 from auditor.run.files import FORMATS
 from auditor.run.result import result_to_json
 from auditor.run.store import Run, load_result, save_run

@@ -6,9 +6,8 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +15,9 @@ from click.testing import CliRunner
 
 from auditor.cli.main import cli
 from auditor.errors import ReportError, TemplateError
-from auditor.measure.ledger import Arrays, Rows
-from auditor.report import write as report
+from auditor.measure.ledger import Rows
+from auditor.report import plots
+from auditor.report.page import SECTIONS, view_page
 from auditor.report.presentable import present
 from auditor.report.templates import (
     BUILT_IN,
@@ -28,8 +28,7 @@ from auditor.report.templates import (
     read_own_templates,
 )
 from auditor.report.verify import exit_code, verify_run
-from auditor.report.write import SECTIONS, render_html, view_page, write_report
-from auditor.run.result import AuditResult, result_to_json
+from auditor.report.write import render_html, write_report
 from auditor.run.store import Run, save_run
 from tests.synthetic import make_arrays, make_result, without_studies
 
@@ -40,22 +39,10 @@ PAGE = '{% extends "builtin/report.html.j2" %}\n'
 
 @pytest.fixture(autouse=True, scope="module")
 def quick() -> Iterator[None]:
-    """What the result is shown as is prepared once: its plots take seconds, and no template changes them."""
+    """Plots are left out: they take seconds, and no template changes them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "view_result", remembering(report.view_result))
+        patch.setattr(plots, "_svg", lambda *_, **__: "")
         yield
-
-
-def remembering(view: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    known: dict[str, dict[str, Any]] = {}
-
-    def cached(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
-        key = result_to_json(result)
-        if key not in known:
-            known[key] = view(result, arrays)
-        return dict(known[key])
-
-    return cached
 
 
 @pytest.fixture
@@ -159,7 +146,7 @@ class TestVariables:
         table = text_between((ROOT / "docs" / "templates.md").read_text(), "## Variables", "## What")
         rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
         named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
-        given = view_page(present(make_result(), make_arrays()), run="run")
+        given = view_page(present(make_result(), make_arrays()), run="run").view
         assert sorted(named) == sorted(given)
 
     def test_the_table_of_blocks_names_every_block_of_the_page(self):

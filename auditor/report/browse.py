@@ -15,7 +15,7 @@ from typing import Any
 
 from auditor.errors import ConfigError, ReportError
 from auditor.report.index_page import INDEX_PAGE, index_policy, render_index
-from auditor.report.write import script_source
+from auditor.report.page import script_source
 from auditor.run.files import FOLDER
 from auditor.run.index import is_run_id, read_runs
 

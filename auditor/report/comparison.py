@@ -16,9 +16,8 @@ from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.index_page import shorten
 from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, configured_pictures, withhold
-from auditor.report.templates import open_templates, read_template
+from auditor.report.templates import open_templates, policy_hash, read_template
 from auditor.report.words import MOST_ROWS, method_name
-from auditor.report.write import policy_hash
 from auditor.run.compare import Change, compare_results, endpoint_of, list_circumstances
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding

@@ -1,88 +1,128 @@
 """How a page carries its pictures: inside it, each map's image once; or, where that is too much, in files beside it.
 
-While a page is drawn its pictures may be collected: then it names them, and they wait in a store by their names.
+While a page is drawn it names its pictures by marks, which no text of a user's can hold, and they wait in an album.
+Once it is whole every mark is replaced, in one pass: by the picture itself, or by the name of its file.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import hashlib
 import io
 import re
+import secrets
 import zipfile
-from collections.abc import Iterator
-from contextvars import ContextVar
-from pathlib import PurePosixPath
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from PIL import Image
 
+from auditor.measure.ledger import Arrays
+from auditor.report import pictures
+from auditor.report.templates import policy_hash
 from auditor.run.files import BUNDLE, FOLDER, PAGE
 
 LARGEST_PAGE = 10 * 2**20
 """Bytes of a page that still opens at once, and that one can mail."""
 
-Store = dict[str, bytes]
-
-_COLLECTED: ContextVar[Store | None] = ContextVar("collected", default=None)
-_CARRIED = re.compile(r'src="data:image/(jpeg|png);base64,([A-Za-z0-9+/=]+)"')
-_NAME = rf"{FOLDER}/[0-9a-f]{{20}}\.(?:jpeg|png)"
-_UNDER = re.compile(rf'<img class="under" src="({_NAME})" alt="">')
-_NAMED = re.compile(rf'src="({_NAME})"')
+_NAME = r"[0-9a-f]{20}\.(?:jpeg|png)"
 _POLICY = "img-src data:;"
 
 
-@contextlib.contextmanager
-def collecting() -> Iterator[Store]:
-    """Inside it, pictures go into a store, and what names them is the name of a file."""
-    store: Store = {}
-    token = _COLLECTED.set(store)
-    try:
-        yield store
-    finally:
-        _COLLECTED.reset(token)
+@dataclass(frozen=True)
+class Album:
+    """The pictures of one page, each made from arrays of a run when the page shows it."""
+
+    arrays: Arrays
+    files: dict[str, bytes] = field(default_factory=dict)
+    """The pictures by the names of their files."""
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    """What every name on the page begins with until the page is whole."""
+
+    @property
+    def rules(self) -> str:
+        """Stands for the rules that carry the images under maps, at the end of the page's style sheet."""
+        return f"{self.mark}rules"
+
+    @property
+    def style_hash(self) -> str:
+        """Stands for the hash of the whole style sheet."""
+        return f"{self.mark}hash"
+
+    def put(self, kind: str, data: bytes) -> str:
+        """Keep a picture; returns what names it on the page."""
+        name = f"{hashlib.sha256(data).hexdigest()[:20]}.{kind}"
+        self.files[name] = data
+        return f"{self.mark}{name}"
+
+    def picture(self, key: str) -> str:
+        """An image (h, w, c) uint8, by its key."""
+        return pictures.picture_uri(self.arrays[key], self.put)
+
+    def difference(self, change: pictures.Map) -> tuple[str, float | None]:
+        """A signed difference, and by how much it is amplified: see `difference_uri`."""
+        return pictures.difference_uri(change, self.put)
+
+    def heat(self, values: pictures.Map, scale: float | None = None) -> pictures.HeatLayer:
+        """A map as a layer to lie over its image: see `heat_layer`."""
+        return pictures.heat_layer(values, scale, self.put)
+
+    def flatten(self, under: str, layer: str) -> str:
+        """A picture and the layer over it, by what names them, as one picture."""
+        image, heat = (self.files[name.removeprefix(self.mark)] for name in (under, layer))
+        return self.put("jpeg", pictures.flatten(image, heat))
+
+    def carry(self, name: str) -> str:
+        """A picture as data."""
+        return pictures.carry(name.partition(".")[2], self.files[name])
+
+    def find(self, page: str) -> list[tuple[str, str]]:
+        """All pictures on a page by the names of their files, in order: (under a map, elsewhere), one of them empty."""
+        return [(under, name) for under, _, name in self._marks.findall(page) if under or name in self.files]
+
+    def replace(self, page: str, put: Callable[[str, str, str], str]) -> str:
+        """The page with every mark replaced, told what lies under a map, else whether it is a source, and its name."""
+        return self._marks.sub(lambda found: put(found[1] or "", found[2] or "", found[3] or ""), page)
+
+    @property
+    def _marks(self) -> re.Pattern[str]:
+        return re.compile(
+            rf'<img class="under" src="{self.mark}({_NAME})" alt="">|(src=")?{self.mark}({_NAME}|rules|hash)'
+        )
 
 
-def picture_source(kind: str, data: bytes) -> str:
-    """What an `<img>` of a `jpeg` or `png` names: the picture itself; where pictures are collected, its file."""
-    store = _COLLECTED.get()
-    return _carry(f"{FOLDER}/a.{kind}", data) if store is None else _put(store, kind, data)
-
-
-def read_source(source: str) -> bytes:
-    """The bytes of a picture, from what an `<img>` names."""
-    store = _COLLECTED.get() or {}
-    return store[source] if source in store else base64.b64decode(source.partition(",")[2])
-
-
-def fits(page: str, store: Store) -> bool:
+def fits(page: str, album: Album) -> bool:
     """Whether a page with its pictures inside it is small enough."""
-    under = set(_UNDER.findall(page))
-    named = [*_NAMED.findall(_UNDER.sub("", page)), *under]
-    return len(page) + sum(len(store[name]) for name in named) * 4 // 3 <= LARGEST_PAGE
+    found = album.find(page)
+    shown = [*(name for _, name in found if name), *{under for under, _ in found if under}]
+    return len(page) + sum(len(album.files[name]) for name in shown) * 4 // 3 <= LARGEST_PAGE
 
 
-def collect(page: str, store: Store) -> str:
-    """The page with the pictures that it still carries named instead, and put into the store."""
-    return _CARRIED.sub(lambda found: f'src="{_put(store, found[1], base64.b64decode(found[2]))}"', page)
+def embed(page: str, album: Album, style: str = "") -> str:
+    """The page with every picture inside it.
+
+    Parameters
+    ----------
+    style
+        Its style sheet. Where the page has it as it is, the image under each map stands in it, once.
+    """
+    short: dict[str, str] = {}
+    if f"<style>{style}{album.rules}</style>" in page:
+        under = dict.fromkeys(under for under, _ in album.find(page) if under)
+        short = {name: f"u{number}" for number, name in enumerate(under)}
+    rules = "".join(f".{at}{{background-image:url({album.carry(name)})}}\n" for name, at in short.items())
+    texts = {"rules": rules, "hash": policy_hash(style + rules)}
+
+    def put(under: str, source: str, name: str) -> str:
+        if under in short:
+            return f'<span class="under {short[under]}"></span>'
+        if under:
+            return f'<img class="under" src="{album.carry(under)}" alt="">'
+        return source + (texts[name] if name in texts else album.carry(name))
+
+    return album.replace(page, put)
 
 
-def share_images(page: str, store: Store) -> tuple[str, str]:
-    """The page with the image under each map left to the style, and the style rules that carry each once."""
-    names: dict[str, str] = {}
-    for name in _UNDER.findall(page):
-        names.setdefault(name, f"u{len(names)}")
-    shared = _UNDER.sub(lambda found: f'<span class="under {names[found[1]]}"></span>', page)
-    rules = (f".{short}{{background-image:url({_carry(name, store[name])})}}\n" for name, short in names.items())
-    return shared, "".join(rules)
-
-
-def embed(page: str, store: Store) -> str:
-    """The page with every picture inside it."""
-    return _NAMED.sub(lambda found: f'src="{_carry(found[1], store[found[1]])}"', page)
-
-
-def unpack(page: str, store: Store, companions: dict[str, bytes]) -> dict[str, bytes]:
+def unpack(page: str, album: Album, style: str, companions: dict[str, bytes]) -> dict[str, bytes]:
     """A page whose pictures lie in files beside it and are read when they are looked at, and all of it as one archive.
 
     Parameters
@@ -95,26 +135,22 @@ def unpack(page: str, store: Store, companions: dict[str, bytes]) -> dict[str, b
     dict[str, bytes]
         Files by their names in the folder of the page. The same page gives the same bytes.
     """
-    sizes = {name: Image.open(io.BytesIO(data)).size for name, data in store.items()}
+    shown = dict.fromkeys(under or name for under, name in album.find(page))  # in their order on the page
+    texts = {"rules": "", "hash": policy_hash(style)}
 
-    def wait(found: re.Match[str]) -> str:
-        width, height = sizes[found[1]]
-        return f'loading="lazy" width="{width}" height="{height}" {found[0]}'
+    def wait(name: str) -> str:
+        width, height = Image.open(io.BytesIO(album.files[name])).size
+        return f'loading="lazy" width="{width}" height="{height}" src="{FOLDER}/{name}'
 
-    shown = {name: store[name] for name in dict.fromkeys(_NAMED.findall(page))}  # in their order on the page
-    page = _NAMED.sub(wait, page).replace(_POLICY, "img-src data: 'self' file:;", 1)
-    files = shown | {PAGE: page.encode("utf-8")}  # last: files are put in their places in this order
+    def put(under: str, source: str, name: str) -> str:
+        if under:
+            return f'<img class="under" {wait(under)}" alt="">'
+        return source + texts[name] if name in texts else wait(name) if source else f"{FOLDER}/{name}"
+
+    text = album.replace(page, put).replace(_POLICY, "img-src data: 'self' file:;", 1)
+    files = {f"{FOLDER}/{name}": album.files[name] for name in shown}
+    files |= {PAGE: text.encode("utf-8")}  # last: files are put in their places in this order
     return {BUNDLE: _bundle(files | companions)} | files
-
-
-def _put(store: Store, kind: str, data: bytes) -> str:
-    name = f"{FOLDER}/{hashlib.sha256(data).hexdigest()[:20]}.{kind}"
-    store[name] = data
-    return name
-
-
-def _carry(name: str, data: bytes) -> str:
-    return f"data:image/{PurePosixPath(name).suffix[1:]};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _bundle(files: dict[str, bytes]) -> bytes:

@@ -6,33 +6,26 @@ import json
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Any, overload
 
 from markupsafe import Markup
 
 from auditor.explain.attribution.record import Exemplar
 from auditor.explain.attribution.regions import REGION_SCORES
-from auditor.measure.ledger import Arrays
 from auditor.measure.words import signed
-from auditor.report import pictures as figures
-from auditor.report import plots
+from auditor.report import pictures, plots
+from auditor.report.packing import Album
 from auditor.report.pieces import piece_functions
+from auditor.report.presentable import PICTURE_NOTES, Presented, make_visible
 from auditor.report.sections.counterfactual import view_counterfactual
 from auditor.report.sections.errors import view_errors
 from auditor.report.sections.findings import view_finding, view_regions
 from auditor.report.sections.methods_compared import view_methods_compared
 from auditor.report.sections.optima import view_optima
 from auditor.report.sections.trust import tell_trust
-from auditor.report.words import (
-    MOST_ROWS,
-    VERDICTS,
-    failed_methods,
-    figure,
-    image_anchors,
-    method_name,
-    why_not,
-)
+from auditor.report.templates import BUILT_IN, OwnTemplates, policy_hash, read_template, render_page
+from auditor.report.words import MOST_ROWS, VERDICTS, failed_methods, figure, image_anchors, method_name, why_not
 from auditor.run.result import AuditResult
 from auditor.verdict.rule import SEVERITY_THRESHOLDS
 
@@ -43,10 +36,87 @@ _AHEAD = 4
 """Images of the gallery that are drawn before their turn."""
 
 
-def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Page:
+    """A report before it is drawn."""
+
+    view: dict[str, Any]
+    """All variables that the templates are given; `docs/templates.md` tells what they are."""
+    album: Album
+    """The pictures that they name."""
+    own: OwnTemplates
+
+    @property
+    def style(self) -> str:
+        """The style sheet, the user's own after ours."""
+        return _style(self.own, paper=False)
+
+
+def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Page:
+    """A report from a result as it may be shown.
+
+    Raises
+    ------
+    ReportError
+        An array that the result names is missing or damaged.
+    """
+    result, album = shown.result, Album(shown.arrays)
+
+    def picture(name: str) -> str:
+        kind, data = own.picture(name)
+        return album.put(kind, data) if kind in ("jpeg", "png") else pictures.carry(kind, data)
+
+    view = _view_result(result, album)
+    told = list(result.told.values())
+    view["told"] |= {f"told-{number}": part.pieces for number, part in enumerate(told)}
+    at = next(at for at, (id, *_) in enumerate(SECTIONS) if id == "accuracy")
+    listed = [*SECTIONS[:at], *((f"told-{n}", part.title, TOLD) for n, part in enumerate(told)), *SECTIONS[at:]]
+    view |= {"warnings": [note.text for note in result.warnings], "run": make_visible(run), "sections": listed}
+    view |= {"pictures": PICTURE_NOTES[shown.pictures], "picture": picture, "paper": False}
+    worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
+    view |= {"cover": worst_first[:_MOST_ON_COVER], "cover_left_out": max(0, len(worst_first) - _MOST_ON_COVER)}
+    style, script = Markup(_style(own, paper=False) + album.rules), _script()
+    look = {
+        "style": style,
+        "style_hash": album.style_hash,
+        "script": Markup(script),
+        "script_hash": policy_hash(script),
+    }
+    return Page(view | look, album, own)
+
+
+def fill_page(page: Page, warnings: Sequence[str], *, paper: bool = False) -> str:
+    """The page drawn, with what came up since it was viewed; its pictures are named, `packing` puts them in place.
+
+    Parameters
+    ----------
+    paper
+        As it goes into the PDF, with the style that only WeasyPrint understands.
+    """
+    told: dict[str, Any] = {"warnings": [*page.view["warnings"], *warnings]}
+    if paper:
+        style = _style(page.own, paper=True)
+        told |= {"paper": True, "style": Markup(style), "style_hash": policy_hash(style)}
+    return render_page("report.html.j2", page.view | told, page.own)
+
+
+def script_source() -> str:
+    """The one script of a report, as a policy names what may run."""
+    return f"'{policy_hash(_script())}'"
+
+
+def _style(own: OwnTemplates, *, paper: bool) -> str:
+    return "\n".join(["", read_template("style.css"), read_template("paper.css") if paper else "", own.look])
+
+
+def _script() -> str:
+    return f"\n{read_template('report.js')}"
+
+
+def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
     records = {record.name: record for record in result.artefacts}
     findings = [
-        view_finding(number, finding, records.get(finding.artefact), result, arrays)
+        view_finding(number, finding, records.get(finding.artefact), result, album)
         for number, finding in enumerate(result.findings)
     ]
     classes = sorted(result.data.classes, key=lambda entry: entry.images == 0)  # those that the labels have come first
@@ -57,15 +127,15 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "methods_compared": view_methods_compared(result),
         "region_scores": REGION_SCORES,
         "told": {"trust": tell_trust(result)},
-        **piece_functions(arrays),
+        **piece_functions(album),
         "failed": {str(name): why for name, why in failed_methods(result).items()},
-        "gallery": Gallery(result, arrays),
+        "gallery": Gallery(result, album),
         "gallery_choices": _gallery_choices(result),
         "most_on_paper": MOST_IMAGES_ON_PAPER,
-        "flatten": figures.flatten,
-        "optima": view_optima(result, arrays),
-        "errors": view_errors(result, arrays),
-        "counterfactual": view_counterfactual(result, arrays),
+        "flatten": album.flatten,
+        "optima": view_optima(result, album),
+        "errors": view_errors(result, album),
+        "counterfactual": view_counterfactual(result, album),
         "counterfactual_missing": why_not(result, "counterfactual"),
         "accuracy": figure("accuracy", result.data.accuracy),
         "classes": [{"entry": entry, "figure": figure(entry.name, entry.accuracy)} for entry in classes[:MOST_ROWS]],
@@ -88,7 +158,7 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
             for agreement in result.agreement
         ],
         "fit": _fit(result),
-        "mean_image": figures.picture_uri(arrays[result.data.mean_image]),
+        "mean_image": album.picture(result.data.mean_image),
         "config": json.dumps(result.provenance.config, indent=2, ensure_ascii=False),
         "margin": f"{result.rule.margin:g}",
         "margin_sd": f"{result.rule.margin_sd:g}",
@@ -101,8 +171,8 @@ def view_result(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
 class Gallery(Sequence[dict[str, Any]]):
     """Images with their maps, each drawn when it is asked for: on paper few of many are."""
 
-    def __init__(self, result: AuditResult, arrays: Arrays) -> None:
-        self._exemplars, self._arrays = result.exemplars, arrays
+    def __init__(self, result: AuditResult, album: Album) -> None:
+        self._exemplars, self._album = result.exemplars, album
         self._verdicts = {(finding.artefact, finding.target): finding.verdict for finding in result.findings}
         about: list[tuple[str, str | None]] = [(exemplar.artefact, exemplar.target) for exemplar in result.exemplars]
         self._anchors = {about.index(subject): anchor for subject, anchor in image_anchors(result).items()}
@@ -125,7 +195,7 @@ class Gallery(Sequence[dict[str, Any]]):
         with ThreadPoolExecutor(2) as hands:
             drawn: deque[Future[dict[str, Any]]] = deque()
             for number in range(len(self)):
-                drawn.append(hands.submit(copy_context().run, self._draw, number))
+                drawn.append(hands.submit(self._draw, number))
                 if len(drawn) == _AHEAD:
                     yield drawn.popleft().result()
             while drawn:
@@ -135,7 +205,7 @@ class Gallery(Sequence[dict[str, Any]]):
         exemplar = self._exemplars[number]
         maps = []
         for kept in exemplar.maps:
-            layer = figures.heat_layer(self._arrays[kept.array])
+            layer = self._album.heat(self._album.arrays[kept.array])
             maps.append(
                 {"key": str(kept.map), "method": method_name(kept.map), "layer": layer, "scale": f"{layer.scale:.3g}"}
             )
@@ -153,7 +223,7 @@ class Gallery(Sequence[dict[str, Any]]):
         }
 
     def _picture(self, key: str | None) -> str | None:
-        return figures.picture_uri(self._arrays[key]) if key else None
+        return self._album.picture(key) if key else None
 
 
 def _gallery_choices(result: AuditResult) -> dict[str, Any]:
@@ -205,3 +275,26 @@ _FITS = {
     "resize": "images of another size were resized to it, whatever their proportions",
     "crop": "images of another size were resized and their centre taken, in their own proportions",
 }
+
+_ON_COVER = ("relies", "error", "inconclusive", "no_evidence", "not_applicable")
+_MOST_ON_COVER = 5
+
+TOLD = "sections/told.html.j2"
+"""The template of every section that is told in pieces and has none of its own."""
+
+SECTIONS: tuple[tuple[str, str, str], ...] = (
+    ("verdict", "Verdict", "sections/verdict.html.j2"),
+    ("artefacts", "Interventions", "sections/artefacts.html.j2"),
+    ("methods_compared", "Evidence across methods", "sections/methods_compared.html.j2"),
+    ("regions", "Where the maps look", "sections/regions.html.j2"),
+    ("gallery", "Images and maps", "sections/gallery.html.j2"),
+    ("optima", "What the model looks for", "sections/optima.html.j2"),
+    ("errors", "Errors and contrasts", "sections/errors.html.j2"),
+    ("counterfactual", "The least change that changes the answer", "sections/counterfactual.html.j2"),
+    ("trust", "Trust in the explainers", "sections/trust.html.j2"),
+    ("accuracy", "Accuracy by class", "sections/accuracy.html.j2"),
+    ("skipped", "What was left out", "sections/skipped.html.j2"),
+    ("provenance", "Provenance", "sections/provenance.html.j2"),
+    ("methods", "Explanation methods", "sections/methods.html.j2"),
+    ("notes", "How the verdict is reached", "sections/notes.html.j2"),
+)

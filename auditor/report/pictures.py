@@ -1,11 +1,14 @@
 """Arrays to pictures: images, and heat layers over them, as what an `<img>` names.
 
-Maps are scaled here and nowhere else, and the scale is returned to be printed beside them.
+Maps are scaled here and nowhere else, and the scale is returned to be printed beside them. Every function that makes a
+picture hands its kind and bytes to `put`, which gives its name; unless told otherwise, the picture itself as data.
 """
 
 from __future__ import annotations
 
+import base64
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +16,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from auditor.measure.arrays import Array, Doubles, Floats, Numbers
-from auditor.report.packing import picture_source, read_source
+
+Put = Callable[[str, bytes], str]
+"""Takes a picture, `jpeg` or `png` and its bytes; gives what an `<img>` names it by."""
 
 Pixels = npt.NDArray[np.uint8]
 Map = Floats
@@ -41,27 +46,32 @@ class HeatLayer:
     is_zero: bool
 
 
-def picture_uri(image: Pixels) -> str:
+def carry(kind: str, data: bytes) -> str:
+    """A picture as data that an `<img>` can name."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def picture_uri(image: Pixels, put: Put = carry) -> str:
     """An image (h, w, c) uint8 as JPEG; small ones are enlarged without smoothing."""
     shown = _enlarged(image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1))
     buffer = io.BytesIO()
     Image.fromarray(shown).save(buffer, "JPEG", quality=90, subsampling=0)
-    return picture_source("jpeg", buffer.getvalue())
+    return put("jpeg", buffer.getvalue())
 
 
-def difference_uri(change: Map) -> tuple[str, float | None]:
+def difference_uri(change: Map, put: Put = carry) -> tuple[str, float | None]:
     """A signed difference (h, w, c) about mid-grey, and the factor that makes its largest value black or white.
 
     One with pixels that are NaN is withheld: a placeholder stands for it, without a factor.
     """
     if np.isnan(change).any():
-        return picture_uri(placeholder(*change.shape[:2])), None
+        return picture_uri(placeholder(*change.shape[:2]), put), None
     largest = float(np.abs(change).max())
     factor = float(f"{0.5 / largest:.2g}") if largest > 0 else 1.0
-    return picture_uri(np.round(255 * np.clip(0.5 + factor * change, 0, 1)).astype(np.uint8)), factor
+    return picture_uri(np.round(255 * np.clip(0.5 + factor * change, 0, 1)).astype(np.uint8), put), factor
 
 
-def heat_layer(values: Map, scale: float | None = None) -> HeatLayer:
+def heat_layer(values: Map, scale: float | None = None, put: Put = carry) -> HeatLayer:
     """A raw attribution (h, w, c), summed over channels, as transparent PNG; its own scale unless one is given.
 
     Signed maps run from blue (against the target) to orange (for it), symmetric about zero; maps without negative
@@ -80,17 +90,17 @@ def heat_layer(values: Map, scale: float | None = None) -> HeatLayer:
     buffer = io.BytesIO()
     way = _RUNS if levels.shape == summed.shape else _USUAL  # squares of equal pixels repeat in rows, too
     layer.save(buffer, "PNG", transparency=_HEAT_OPACITIES, compress_level=4, compress_type=way)
-    return HeatLayer(picture_source("png", buffer.getvalue()), scale, is_signed, scale == 0)
+    return HeatLayer(put("png", buffer.getvalue()), scale, is_signed, scale == 0)
 
 
-def flatten(under: str, layer: str) -> str:
-    """An image and the heat layer over it as one JPEG: for paper, where nothing lies over anything."""
-    image, heat = (Image.open(io.BytesIO(read_source(source))) for source in (under, layer))
+def flatten(under: bytes, layer: bytes) -> bytes:
+    """An encoded image and the heat layer over it as one JPEG: for paper, where nothing lies over anything."""
+    image, heat = (Image.open(io.BytesIO(data)) for data in (under, layer))
     pale = Image.blend(Image.new("L", image.size, 255), image.convert("L"), 0.45).convert("RGBA")
     pale.alpha_composite(heat.convert("RGBA").resize(image.size, Image.Resampling.NEAREST))
     buffer = io.BytesIO()
     pale.convert("RGB").save(buffer, "JPEG", quality=90, subsampling=0)
-    return picture_source("jpeg", buffer.getvalue())
+    return buffer.getvalue()
 
 
 def map_scale(*maps: Numbers) -> float:

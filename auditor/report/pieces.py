@@ -11,10 +11,11 @@ from typing import Any
 from markupsafe import Markup
 
 from auditor.errors import ReportError
-from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Curves, IntervalPlot, Picture
-from auditor.report import pictures, plots
+from auditor.report import plots
+from auditor.report.packing import Album
+from auditor.report.pictures import HeatLayer
 from auditor.report.words import figure
 
 
@@ -23,21 +24,20 @@ class Shown:
     """A picture as an `<img>` names it, with the map over it where there is one."""
 
     uri: str
-    layer: pictures.HeatLayer | None = None
+    layer: HeatLayer | None = None
 
 
-def piece_functions(arrays: Arrays) -> dict[str, Callable[..., Any]]:
-    """Functions that the template calls, by name, for pieces whose pictures are among these arrays."""
+def piece_functions(album: Album) -> dict[str, Callable[..., Any]]:
+    """Functions that the template calls, by name, for pieces whose pictures go into an album."""
 
     def picture_of(picture: Picture) -> Shown:
-        values = arrays[picture.array]
+        values = album.arrays[picture.array]
         if values.ndim not in (2, 3):
             raise ReportError(f"arrays.npz: {picture.array!r}: got shape {values.shape}, wanted a picture or a map")
         values = values.reshape(*values.shape[:2], -1)
         if picture.under is not None:
-            return Shown(pictures.picture_uri(arrays[picture.under]), pictures.heat_layer(values))
-        is_map = values.dtype != "uint8"
-        return Shown(pictures.difference_uri(values)[0] if is_map else pictures.picture_uri(values))
+            return Shown(album.picture(picture.under), album.heat(values))
+        return Shown(album.picture(picture.array) if values.dtype == "uint8" else album.difference(values)[0])
 
     return {
         "figure_of": partial(figure, ""),

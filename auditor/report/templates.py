@@ -47,8 +47,8 @@ class OwnTemplates:
         """The style sheet that comes after the built-in one."""
         return self.files.get(LOOK, b"").decode("utf-8")
 
-    def picture(self, name: str) -> str:
-        """A picture of the folder as a data URI, for `src` in a template.
+    def picture(self, name: str) -> tuple[str, bytes]:
+        """A picture of the folder: its kind (`png`, `jpeg`, `svg+xml`) and its bytes.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class OwnTemplates:
         if kind is None or name not in self.files:
             there = ", ".join(sorted(other for other in self.files if Path(other).suffix.lower() in _PICTURES))
             raise TemplateError(f"picture {name!r}: not among the templates; pictures there: {there or 'none'}")
-        return f"data:{kind};base64,{base64.b64encode(self.files[name]).decode('ascii')}"
+        return kind, self.files[name]
 
 
 BUILT_IN = OwnTemplates()
@@ -136,6 +136,11 @@ def render_page(name: str, view: Mapping[str, Any], own: OwnTemplates) -> str:
         if not own.files or isinstance(fault, ReportError):  # the run is at fault, whose pictures are drawn here
             raise
         raise TemplateError(f"{_place(fault, own)}: {_describe(fault)}") from None
+
+
+def policy_hash(text: str) -> str:
+    """As a page's policy names what it may use (CSP level 3)."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
 
 
 def read_template(name: str) -> str:
@@ -223,5 +228,5 @@ def _template_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[2] / "templates"
 
 
-_PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".svg": "image/svg+xml"}
+_PICTURES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".svg": "svg+xml"}
 """Kinds of pictures by the end of their names."""

@@ -8,11 +8,10 @@ from markupsafe import Markup
 
 from auditor.explain.counterfactual.record import NO_ERRORS, ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.measure.intervals import missing
-from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import number, say, say_interval, say_n, signed
-from auditor.report import pictures as figures
 from auditor.report import plots
+from auditor.report.packing import Album
 from auditor.report.words import figure
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
@@ -39,7 +38,7 @@ _FEWEST_PAIRS = 6
 _NOT_MEASURED = missing("not measured when the run was made", unit="share")
 
 
-def view_counterfactual(result: AuditResult, arrays: Arrays) -> dict[str, Any] | None:
+def view_counterfactual(result: AuditResult, album: Album) -> dict[str, Any] | None:
     """What the section shows; None where the study did not run."""
     record = result.counterfactual
     if record is None:
@@ -64,7 +63,7 @@ def view_counterfactual(result: AuditResult, arrays: Arrays) -> dict[str, Any] |
         ],
         "shares": _view_shares(record),
         "exemplars": [
-            {"title": _capital(_title(entry)), "images": [_view_image(image, arrays) for image in entry.shown]}
+            {"title": _capital(_title(entry)), "images": [_view_image(image, album) for image in entry.shown]}
             for entry in asked
             if entry.shown
         ],
@@ -284,13 +283,13 @@ def _view_shares(record: CounterfactualRecord) -> list[dict[str, Any]]:
     ]
 
 
-def _view_image(image: ChangedImage, arrays: Arrays) -> dict[str, Any]:
-    difference, factor = figures.difference_uri(arrays[image.difference])
+def _view_image(image: ChangedImage, album: Album) -> dict[str, Any]:
+    difference, factor = album.difference(album.arrays[image.difference])
     call = "no change was found" if image.adversarial is None else "adversarial" if image.adversarial else "explanatory"
     return {
         "image": image,
-        "before": figures.picture_uri(arrays[image.picture_before]),
-        "after": figures.picture_uri(arrays[image.picture_after]),
+        "before": album.picture(image.picture_before),
+        "after": album.picture(image.picture_after),
         "difference": difference,
         "factor": None if factor is None else f"{factor:g}",
         "call": call,

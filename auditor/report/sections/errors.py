@@ -16,11 +16,11 @@ from auditor.explain.errors.record import (
     ContrastMending,
     ErrorsRecord,
 )
-from auditor.measure.ledger import Arrays
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, say, signed
-from auditor.report import pictures as figures
 from auditor.report import plots
+from auditor.report.packing import Album
+from auditor.report.pictures import map_scale
 from auditor.report.words import Figure, figure, method_name
 from auditor.run.result import AuditResult
 
@@ -32,7 +32,7 @@ _FEW = 0.1
 """An artefact whose removal mends surely less than this share of the errors is said not to make them."""
 
 
-def view_errors(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
+def view_errors(result: AuditResult, album: Album) -> dict[str, Any]:
     """The section on errors; where the study did not run, only why."""
     record = result.errors
     if record is None:
@@ -76,7 +76,7 @@ def view_errors(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "suspects_left_out": max(0, len(record.suspects) - _MOST_LISTED),
         "groups": [(entry, figure("", entry.margin)) for entry in record.groups[:_MOST_LISTED]],
         "groups_left_out": max(0, len(record.groups) - _MOST_LISTED),
-        "exemplars": [_exemplar(entry, arrays) for entry in record.exemplars],
+        "exemplars": [_exemplar(entry, album) for entry in record.exemplars],
     }
 
 
@@ -224,11 +224,11 @@ def _blame_one(record: ErrorsRecord, entry: ContrastIntervention) -> str:
     return said
 
 
-def _exemplar(entry: ContrastExemplar, arrays: Arrays) -> dict[str, Any]:
+def _exemplar(entry: ContrastExemplar, album: Album) -> dict[str, Any]:
     rows = []
     for maps in entry.maps:
         predicted, true, margin = (
-            arrays[key].sum(axis=-1, keepdims=True, dtype=np.float64)
+            album.arrays[key].sum(axis=-1, keepdims=True, dtype=np.float64)
             for key in (maps.predicted, maps.true, maps.margin)
         )
         pairs = (
@@ -238,13 +238,12 @@ def _exemplar(entry: ContrastExemplar, arrays: Arrays) -> dict[str, Any]:
             ("difference", np.abs(predicted - true), (predicted - true,)),
         )
         layers = [
-            (words, figures.heat_layer(values.astype(np.float32), figures.map_scale(*together)))
-            for words, values, together in pairs
+            (words, album.heat(values.astype(np.float32), map_scale(*together))) for words, values, together in pairs
         ]
         rows.append((method_name(maps.map), [(words, layer, f"{layer.scale:.3g}") for words, layer in layers]))
     return {
         "entry": entry,
-        "picture": figures.picture_uri(arrays[entry.picture]),
+        "picture": album.picture(entry.picture),
         "margin": signed(entry.margin),
         "rows": rows,
     }

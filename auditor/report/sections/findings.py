@@ -10,10 +10,9 @@ from markupsafe import Markup
 from auditor.artefacts.record import ArtefactRecord
 from auditor.explain.attribution.record import RegionScores
 from auditor.explain.attribution.regions import REGION_SCORES
-from auditor.measure.ledger import Arrays
 from auditor.measure.words import listed, name_in_words, say, signed
-from auditor.report import pictures as figures
 from auditor.report import plots
+from auditor.report.packing import Album
 from auditor.report.sections.methods_compared import over_random_model, points_at
 from auditor.report.words import (
     ADVICE,
@@ -30,7 +29,7 @@ from auditor.verdict.record import Finding
 
 
 def view_finding(
-    number: int, finding: Finding, record: ArtefactRecord | None, result: AuditResult, arrays: Arrays
+    number: int, finding: Finding, record: ArtefactRecord | None, result: AuditResult, album: Album
 ) -> dict[str, Any]:
     drops = {drop_in_words(name): drop for name, drop in finding.drops.items()}
     tables = []
@@ -53,7 +52,7 @@ def view_finding(
         "box": _box(record),
         "opacity": None if record is None or record.opacity is None else f"{record.opacity:.2f}",
         "coverage": None if record is None or record.coverage is None else f"{record.coverage:.1%}",
-        "picture": figures.picture_uri(arrays[record.picture]) if record is not None and record.picture else None,
+        "picture": album.picture(record.picture) if record is not None and record.picture else None,
         "advice": ADVICE[finding.verdict],
         "headline": None
         if finding.endpoint is None

@@ -15,10 +15,9 @@ from auditor.explain.optima.record import (
     OptimaRecord,
     RealImage,
 )
-from auditor.measure.ledger import Arrays
 from auditor.measure.words import signed
-from auditor.report import pictures as figures
 from auditor.report import plots
+from auditor.report.packing import Album
 from auditor.report.sections.optima_words import (
     tell_feature,
     tell_looks,
@@ -36,7 +35,7 @@ from auditor.verdict.record import Finding
 NAME = "optima"
 
 
-def view_optima(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
+def view_optima(result: AuditResult, album: Album) -> dict[str, Any]:
     record = result.optima
     if record is None:
         return {"absent": _why_absent(result)}
@@ -47,10 +46,10 @@ def view_optima(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "absent": None,
         "made": _how_made(record),
         "matches": [
-            _view_match(number, match, findings.get(match.artefact), record, arrays)
+            _view_match(number, match, findings.get(match.artefact), record, album)
             for number, match in enumerate(record.matches)
         ],
-        "classes": [_view_class(entry, arrays) for entry in shown],
+        "classes": [_view_class(entry, album) for entry in shown],
         "classes_left_out": len(record.classes) - len(shown),
         "looks": tell_looks(record.looks, record),
         "looks_rows": [figure(name, getattr(record.looks, key), 3) for key, name in _LOOKS.items()],
@@ -58,7 +57,7 @@ def view_optima(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "snapshots": [
             {
                 "step": snapshot.step,
-                "picture": figures.picture_uri(arrays[snapshot.picture]),
+                "picture": album.picture(snapshot.picture),
                 "value": tell_objective_value(snapshot.value, record),
             }
             for snapshot in record.classes[0].snapshots
@@ -66,11 +65,11 @@ def view_optima(result: AuditResult, arrays: Arrays) -> dict[str, Any]:
         "first": record.classes[0].name,
         "curve": Markup(plots.plot_ascent([(c.name, [(p.step, p.value) for p in c.curve]) for c in shown], "ascent")),
         "comparisons": [
-            _view_comparison(question, comparisons[topic], tell(comparisons[topic], record), arrays)
+            _view_comparison(question, comparisons[topic], tell(comparisons[topic], record), album)
             for topic, (question, tell) in _QUESTIONS.items()
             if topic in comparisons
         ],
-        "features": [_view_feature(feature, arrays) for feature in record.features],
+        "features": [_view_feature(feature, album) for feature in record.features],
         "notes": [note.text[0].upper() + note.text[1:] for note in record.notes],
     }
 
@@ -91,7 +90,7 @@ def _how_made(record: OptimaRecord) -> str:
 
 
 def _view_match(
-    number: int, match: ArtefactMatch, finding: Finding | None, record: OptimaRecord, arrays: Arrays
+    number: int, match: ArtefactMatch, finding: Finding | None, record: OptimaRecord, album: Album
 ) -> dict[str, Any]:
     plot = None
     if match.status == "ok":
@@ -104,40 +103,35 @@ def _view_match(
     return {
         "match": match,
         "answer": tell_match(match, finding, record),
-        "pattern": figures.picture_uri(arrays[match.pattern]) if match.pattern else None,
-        "found": figures.picture_uri(arrays[match.found]) if match.found else None,
+        "pattern": album.picture(match.pattern) if match.pattern else None,
+        "found": album.picture(match.found) if match.found else None,
         "rows": [figure(name, match.measurements[key]) for key, name in _LEADS.items() if key in match.measurements],
         "plot": plot,
     }
 
 
-def _view_class(entry: ClassOptimum, arrays: Arrays) -> dict[str, Any]:
+def _view_class(entry: ClassOptimum, album: Album) -> dict[str, Any]:
     odds, probability = figure("", entry.log_odds), figure("", entry.probability)
     return {
         "entry": entry,
-        "picture": figures.picture_uri(arrays[entry.optimum.picture]),
+        "picture": album.picture(entry.optimum.picture),
         "predicted": entry.optimum.predicted,
         "over_restarts": f"log-odds {odds.value} ({odds.reason or odds.interval}), probability {probability.value}, "
         f"over {entry.log_odds.n} restarts",
-        "real": _view_real(entry.real, arrays),
+        "real": _view_real(entry.real, album),
     }
 
 
-def _view_real(real: Sequence[RealImage], arrays: Arrays) -> list[dict[str, Any]]:
-    return [
-        {"image": image, "picture": figures.picture_uri(arrays[image.picture]), "value": signed(image.value)}
-        for image in real
-    ]
+def _view_real(real: Sequence[RealImage], album: Album) -> list[dict[str, Any]]:
+    return [{"image": image, "picture": album.picture(image.picture), "value": signed(image.value)} for image in real]
 
 
-def _view_comparison(question: str, comparison: Comparison, answer: str, arrays: Arrays) -> dict[str, Any]:
+def _view_comparison(question: str, comparison: Comparison, answer: str, album: Album) -> dict[str, Any]:
     pictures = []
     if comparison.start_picture:
-        pictures.append(
-            {"name": "a real image to start from", "uri": figures.picture_uri(arrays[comparison.start_picture])}
-        )
+        pictures.append({"name": "a real image to start from", "uri": album.picture(comparison.start_picture)})
     for side in (comparison.first, comparison.second):
-        pictures.append({"name": _SIDES[side.name], "uri": figures.picture_uri(arrays[side.picture])})
+        pictures.append({"name": _SIDES[side.name], "uri": album.picture(side.picture)})
     return {
         "question": question,
         "answer": answer,
@@ -162,15 +156,15 @@ def _view_comparison(question: str, comparison: Comparison, answer: str, arrays:
     }
 
 
-def _view_feature(feature: FeatureOptimum, arrays: Arrays) -> dict[str, Any]:
+def _view_feature(feature: FeatureOptimum, album: Album) -> dict[str, Any]:
     return {
         "feature": feature,
         "answer": tell_feature(feature),
         "optima": [
-            {"picture": figures.picture_uri(arrays[o.picture]), "value": signed(o.value), "predicted": o.predicted}
+            {"picture": album.picture(o.picture), "value": signed(o.value), "predicted": o.predicted}
             for o in feature.optima
         ],
-        "real": _view_real(feature.real, arrays),
+        "real": _view_real(feature.real, album),
     }
 
 
