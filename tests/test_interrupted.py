@@ -37,7 +37,12 @@ def run_until(world: World, begun: Path, how: int) -> tuple[int, str]:
     command = [sys.executable, "-P", "-m", "auditor.cli", "audit", str(world.config), "--quiet"]
     paths = os.pathsep.join(filter(None, sys.path))
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": paths}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
     )
     end = time.monotonic() + PATIENCE
     while not begun.exists() and process.poll() is None and time.monotonic() < end:
