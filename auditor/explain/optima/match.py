@@ -44,19 +44,11 @@ def match_artefact(maximiser: Maximiser, number: int, classes: Ints, optima: Flo
     inquiry = maximiser.inquiry
     artefact, target = inquiry.artefacts[number], inquiry.targets[number]
     name = None if target is None else inquiry.classifier.classes[target]
-    pattern = None if why_not(artefact) else _pattern(artefact, inquiry.mean_image)
-    reason = why_not(artefact)
-    if reason is None and pattern is None:
-        reason = "on the mean image it cannot be seen, so it has no pattern to look for"
-    if reason is None and (target is None or target not in classes):
-        reason = "no class was tested for it" if target is None else "its target is not among the classes optimised"
-    if reason is None and len(classes) < 2:
-        reason = "there is no other class to compare its target with"
-    if reason is not None:
+    pattern = None if why_not(artefact) else _cut(artefact, artefact.appearance.insert, inquiry.mean_image)
+    if pattern is None or target is None or target not in classes or len(classes) < 2:
+        reason = why_not(artefact) or _why_no_match(pattern, target, classes)
         return ArtefactMatch(artefact.name, name, "not_applicable", reason)
-    assert pattern is not None
     assert name is not None
-
     placebos = _placebos(artefact, pattern, inquiry.mean_image, inquiry.seed)
     drawn = [draw for draws in placebos.values() for draw in draws]
     restarts = optima.shape[1]
@@ -161,6 +153,14 @@ def find_direction(maximiser: Maximiser, number: int, way: Way, restarts: int) -
     )
 
 
+def _why_no_match(pattern: Pattern | None, target: int | None, classes: Ints) -> str:
+    if pattern is None:
+        return "on the mean image it cannot be seen, so it has no pattern to look for"
+    if target is None or target not in classes:
+        return "no class was tested for it" if target is None else "its target is not among the classes optimised"
+    return "there is no other class to compare its target with"
+
+
 def why_not(artefact: Artefact) -> str | None:
     """Why an artefact has no pattern to look for; None where it has."""
     region = artefact.appearance.fixed_region
@@ -171,11 +171,6 @@ def why_not(artefact: Artefact) -> str | None:
     if region.mean() > LARGEST_SHARE:
         return f"it covers {region.mean():.0%} of the frame, so it has no shape of its own to look for"
     return None
-
-
-def _pattern(artefact: Artefact, mean_image: Floats) -> Pattern | None:
-    """What the artefact adds to the mean image, in its box."""
-    return _cut(artefact, artefact.appearance.insert, mean_image)
 
 
 def _cut(artefact: Artefact, edit: Edit, mean_image: Floats) -> Pattern | None:
