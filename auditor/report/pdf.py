@@ -39,6 +39,10 @@ class PdfError(ReportError):
     """A PDF could not be drawn."""
 
 
+class NoPdfError(PdfError):
+    """What draws PDFs is not installed."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What is to be drawn."""
@@ -69,7 +73,7 @@ def render_pdf(request: Request) -> Pdf:
     Raises
     ------
     PdfError
-        WeasyPrint or pango is missing (`NO_PDF`), or drawing failed, took too long or too much memory.
+        Drawing failed, took too long or too much memory; a `NoPdfError` where WeasyPrint or pango is missing.
     """
     paths = [str(Path(__file__).parents[2]), *filter(None, sys.path)]  # -P: never modules of the working directory
     fixed = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
@@ -96,7 +100,7 @@ def render_pdf(request: Request) -> Pdf:
         raise PdfError(f"No PDF was written: the process that draws it ended with {done.returncode}: {last}")
     answer = json.loads(head)
     if "fault" in answer:
-        raise PdfError(answer["fault"])
+        raise (NoPdfError if answer.get("is_missing") else PdfError)(answer["fault"])
     return Pdf(data, frozenset(answer["missing"]), tuple(answer["refused"]))
 
 
@@ -112,7 +116,7 @@ def main() -> None:
         answer: dict[str, Any] = {"missing": sorted(pdf.missing), "refused": pdf.refused}
         data = pdf.data
     except PdfError as fault:
-        answer = {"fault": str(fault)}
+        answer = {"fault": str(fault), "is_missing": isinstance(fault, NoPdfError)}
     except MemoryError:
         answer = {"fault": f"No PDF was written: drawing it took more than {MOST_MEMORY >> 30} GiB of memory."}
     except Exception as fault:
@@ -157,7 +161,7 @@ def _import_weasyprint() -> Any:
             warnings.simplefilter("ignore", UserWarning)  # where no fonts are configured; we bring our own
             import weasyprint
     except (ImportError, OSError):  # OSError: pango is missing
-        raise PdfError(NO_PDF) from None
+        raise NoPdfError(NO_PDF) from None
     return weasyprint
 
 

@@ -107,8 +107,7 @@ def _draw_again(folder: Path, hashes: Hashes, templates: Path | None) -> list[Ch
         what = f"{file}, drawn again"
         again = [drawing.files[file] for drawing in drawings if file in drawing.files]
         if not again:
-            why = [told for told in drawings[0].warnings if told.startswith("No PDF was written: ")]
-            checks.append(Check(what, "not compared", why[0]))
+            checks.append(Check(what, "not compared", drawings[0].no_pdf))
         elif hashes.files[file] in [hashlib.sha256(data).hexdigest() for data in again]:
             checks.append(Check(what, "as written"))
         else:

@@ -16,7 +16,7 @@ from auditor.report import packing, plots
 from auditor.report.exports.formats import EXPORTS
 from auditor.report.fonts import describe_missing
 from auditor.report.page import Page, fill_page, view_page
-from auditor.report.pdf import NO_PDF, Pdf, PdfError, Request, render_pdf
+from auditor.report.pdf import NoPdfError, Pdf, PdfError, Request, render_pdf
 from auditor.report.presentable import (
     Pictures,
     configured_pictures,
@@ -35,6 +35,8 @@ class Drawing:
 
     files: dict[str, bytes]
     warnings: list[str]
+    no_pdf: str = ""
+    """Why there is no PDF, where one was asked for."""
 
 
 def write_report(
@@ -143,7 +145,7 @@ def draw_report(
     """
     shown = present(run.result, run.arrays, pictures)
     files = {FORMATS[format]: EXPORTS[format](run, shown.result) for format in formats if format in EXPORTS}
-    told, aside = list(warnings), list[str]()
+    told, aside, no_pdf = list(warnings), list[str](), ""
     if {"html", "pdf"} & set(formats):
         page = view_page(shown, run=name, own=own)
         attachment = run.text if shown.data is run.result else result_to_json(shown.data)
@@ -154,10 +156,11 @@ def draw_report(
             except PdfError as fault:
                 if "html" not in formats:
                     raise
-                (told if str(fault) == NO_PDF else aside).append(str(fault))
+                no_pdf = str(fault)
+                (told if isinstance(fault, NoPdfError) else aside).append(no_pdf)
         if "html" in formats:
             files |= _draw_html(page, told, attachment)
-    return Drawing(files, [*told, *aside])
+    return Drawing(files, [*told, *aside], no_pdf)
 
 
 def render_html(
