@@ -82,7 +82,7 @@ class Column:
     """The head of a column, with what it means."""
 
     name: str
-    meaning: str
+    meaning: str = ""
     stress: str = ""
     """What comes under that in bold."""
 
