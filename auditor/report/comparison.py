@@ -16,6 +16,7 @@ from auditor.report import pictures as figures
 from auditor.report import plots
 from auditor.report.index_page import shorten
 from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, configured_pictures, withhold
+from auditor.report.sections.findings import plot_of_effects
 from auditor.report.templates import open_templates, policy_hash, read_template
 from auditor.report.words import MOST_ROWS, method_name
 from auditor.run.compare import Change, compare_results, endpoint_of, list_circumstances
@@ -103,7 +104,7 @@ def _plot(number: int, change: Change) -> Markup | None:
     if not rows:
         return None
     margin = known[-1][1].margin
-    return Markup(plots.plot_effects(rows, margin, f"change{number}"))
+    return plots.plot_intervals(plot_of_effects(rows, margin), f"change{number}")
 
 
 def _pair(before: AuditResult, after: AuditResult) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from auditor.explain.attribution.record import Exemplar
 from auditor.explain.attribution.regions import REGION_SCORES
+from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import signed
 from auditor.report import pictures, plots
 from auditor.report.packing import Album
@@ -266,8 +267,9 @@ def _fit(result: AuditResult) -> str:
 
 
 def _accuracy_plot(result: AuditResult) -> Markup | None:
-    classes = [entry for entry in result.data.classes if entry.accuracy.value is not None][:MOST_ROWS]
-    return Markup(plots.plot_accuracy(classes, "accuracy")) if classes else None
+    rows = [Interval(entry.name, entry.accuracy) for entry in result.data.classes if entry.accuracy.value is not None]
+    plot = IntervalPlot("", rows[:MOST_ROWS], "accuracy on the images as they came", origin=None)
+    return plots.plot_intervals(plot, "accuracy", row_height=0.28) if rows else None
 
 
 _FITS = {

@@ -54,4 +54,4 @@ def _level(measured: Measurement | None) -> int:
 
 def _plot(piece: Curves | IntervalPlot) -> Markup:
     name = piece.name if piece.name.isidentifier() else f"p{hashlib.sha256(repr(piece).encode()).hexdigest()[:10]}"
-    return Markup(plots.plot_curves(piece, name) if isinstance(piece, Curves) else plots.plot_intervals(piece, name))
+    return plots.plot_curves(piece, name) if isinstance(piece, Curves) else plots.plot_intervals(piece, name)

@@ -5,45 +5,26 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
 
 import matplotlib as mpl
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from auditor.measure.measurement import Measurement
-from auditor.measure.pieces import Curves, IntervalPlot, Role
+from auditor.measure.pieces import Curves, Interval, IntervalPlot, Role
 from auditor.report.pictures import BLUE, GREEN, GREY, ORANGE
-from auditor.subject.record import ClassAccuracy
 from auditor.verdict.record import DosePoint
 
 _INK = "#010203"
 """Stands for the page's own text colour in a plot."""
 
 
-def plot_effects(rows: Sequence[tuple[str, Measurement]], margin: float, name: str) -> str:
-    """Effects with their intervals, and the margin of the verdict as a line."""
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(0, color=GREY, linewidth=0.8)
-        axes.axvline(margin, color=ORANGE, linewidth=1.2, linestyle="--")
-        axes.text(margin, -0.75, f"margin {margin:.3g}", color=ORANGE, fontsize=8, ha="left", va="bottom")
-        _draw_intervals(axes, rows, BLUE)
-        axes.set_xlabel("effect on the target, log-odds")
-
-    return _svg(draw, name, height=0.55 + 0.34 * len(rows))
-
-
-def plot_lifts(rows: Sequence[tuple[str, Measurement, str]], name: str) -> str:
-    """Insertion lift of artefact, controls and variants; the third item of a row is its kind."""
-    colours = {"artefact": ORANGE, "control": BLUE, "variant": GREEN}
-    return _plot_kinds(rows, colours, "insertion lift of the target, log-odds", name, row_height=0.3)
-
-
-def plot_doses(points: Sequence[DosePoint], opacity: float | None, name: str) -> str:
+def plot_doses(points: Sequence[DosePoint], opacity: float | None, name: str) -> Markup:
     """Insertion lift against opacity, with its interval as a band."""
 
     def draw(axes: Axes) -> None:
@@ -79,33 +60,7 @@ def plot_doses(points: Sequence[DosePoint], opacity: float | None, name: str) ->
     return _svg(draw, name, height=2.5)
 
 
-def plot_region_lift(rows: Sequence[tuple[str, Measurement, bool]], name: str) -> str:
-    """How many times more attribution lies in the region than an even map would put there; failed methods are grey.
-
-    The third item of a row tells whether the method failed the tests of trust.
-    """
-    named = [(f"\N{BALLOT X} {label}" if failed else label, measured) for label, measured, failed in rows]
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(1, color=GREY, linewidth=0.8)
-        _draw_intervals(axes, named, [GREY if failed else GREEN for _, _, failed in rows])
-        axes.set_xlabel("lift of the region (1 is an even map)")
-
-    return _svg(draw, name, height=0.55 + 0.34 * len(rows))
-
-
-def plot_mending(rows: Sequence[tuple[str, Measurement, bool]], name: str) -> str:
-    """Shares of errors that are mended; the third item of a row tells a method from a reference."""
-
-    def draw(axes: Axes) -> None:
-        _draw_intervals(axes, [row[:2] for row in rows], [BLUE if row[2] else GREY for row in rows])
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_xlabel("share of errors mended")
-
-    return _svg(draw, name, height=0.55 + 0.3 * len(rows))
-
-
-def plot_curves(curves: Curves, name: str) -> str:
+def plot_curves(curves: Curves, name: str) -> Markup:
     """Lines over one axis, coloured one after another; those that others are compared with are grey and broken."""
 
     def draw(axes: Axes) -> None:
@@ -137,8 +92,8 @@ def plot_curves(curves: Curves, name: str) -> str:
     return _svg(draw, name, height=2.6)
 
 
-def plot_intervals(plot: IntervalPlot, name: str) -> str:
-    """Measurements with their intervals, coloured by what they are."""
+def plot_intervals(plot: IntervalPlot, name: str, *, row_height: float = 0.34) -> Markup:
+    """Measurements with their intervals, coloured by what they are; shares from nothing to all."""
 
     def draw(axes: Axes) -> None:
         if plot.origin is not None:
@@ -146,24 +101,13 @@ def plot_intervals(plot: IntervalPlot, name: str) -> str:
         if plot.bar is not None:
             axes.axvline(plot.bar, color=ORANGE, linewidth=1.2, linestyle="--")
             axes.text(plot.bar, -0.75, plot.bar_name, color=ORANGE, fontsize=8, ha="left", va="bottom")
-        _draw_intervals(axes, [(row.name, row.measured) for row in plot.rows], [_ROLES[row.role] for row in plot.rows])
+        _draw_intervals(axes, plot.rows)
         axes.set_xlabel(plot.axis)
 
-    return _svg(draw, name, height=0.55 + 0.34 * len(plot.rows))
+    return _svg(draw, name, height=0.55 + row_height * len(plot.rows))
 
 
-def plot_accuracy(classes: Sequence[ClassAccuracy], name: str) -> str:
-    """Accuracy by class with its Wilson interval."""
-
-    def draw(axes: Axes) -> None:
-        _draw_intervals(axes, [(entry.name, entry.accuracy) for entry in classes], BLUE)
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_xlabel("accuracy on the images as they came")
-
-    return _svg(draw, name, height=0.55 + 0.28 * len(classes))
-
-
-def plot_ascent(curves: Sequence[tuple[str, Sequence[tuple[int, Measurement]]]], name: str) -> str:
+def plot_ascent(curves: Sequence[tuple[str, Sequence[tuple[int, Measurement]]]], name: str) -> Markup:
     """An objective over the steps of its optimisation: the first curve with its interval, the others in grey."""
 
     def draw(axes: Axes) -> None:
@@ -189,20 +133,13 @@ def plot_ascent(curves: Sequence[tuple[str, Sequence[tuple[int, Measurement]]]],
     return _svg(draw, name, height=2.7)
 
 
-def plot_matches(rows: Sequence[tuple[str, Measurement, str]], name: str) -> str:
-    """Correlation of a pattern with optimal inputs; the third item of a row is its kind."""
-    colours = {"target": ORANGE, "class": BLUE, "placebo": GREEN}
-    return _plot_kinds(rows, colours, "correlation at the best place", name, row_height=0.28)
-
-
-def plot_change_shares(rows: Sequence[tuple[str, Measurement, bool]], area: float, name: str) -> str:
-    """Share of a change's energy in a region, towards what was wanted and (last item of a row) at random."""
+def plot_change_shares(rows: Sequence[Interval], area: float, name: str) -> Markup:
+    """Shares of a change's energy in a region, beside the share of the frame that it is."""
 
     def draw(axes: Axes) -> None:
         axes.axvline(area, color=GREY, linewidth=1.2, linestyle="--")
         axes.text(area + 0.01, -0.75, f"its area, {area:.1%}", color=GREY, fontsize=8, ha="left", va="bottom")
-        _draw_intervals(axes, [row[:2] for row in rows], [GREY if row[2] else ORANGE for row in rows])
-        axes.set_xlim(-0.02, 1.02)
+        _draw_intervals(axes, rows)
         axes.set_xlabel("share of the change's energy in the region")
 
     return _svg(draw, name, height=0.65 + 0.34 * len(rows))
@@ -213,43 +150,28 @@ def font_folder() -> Path:
     return Path(mpl.get_data_path()) / "fonts" / "ttf"
 
 
-def _plot_kinds(
-    rows: Sequence[tuple[str, Measurement, str]],
-    colours: Mapping[str, str],
-    label: str,
-    name: str,
-    *,
-    row_height: float,
-) -> str:
-    """Intervals about zero, coloured by the kind that the third item of a row names."""
-
-    def draw(axes: Axes) -> None:
-        axes.axvline(0, color=GREY, linewidth=0.8)
-        _draw_intervals(axes, [row[:2] for row in rows], [colours[row[2]] for row in rows])
-        axes.set_xlabel(label)
-
-    return _svg(draw, name, height=0.55 + row_height * len(rows))
-
-
-def _draw_intervals(axes: Axes, rows: Sequence[tuple[str, Measurement]], colours: str | Sequence[str]) -> None:
-    for at, (_, measured) in enumerate(rows):
-        colour = colours if isinstance(colours, str) else colours[at]
+def _draw_intervals(axes: Axes, rows: Sequence[Interval]) -> None:
+    for at, row in enumerate(rows):
+        measured, colour = row.measured, _ROLES[row.role]
         if measured.value is None:
             continue
         if measured.low is not None and measured.high is not None:
             axes.plot([measured.low, measured.high], [at, at], color=colour, linewidth=2.2, solid_capstyle="butt")
         axes.plot([measured.value], [at], color=colour, marker="o", markersize=5)
-    axes.set_yticks(range(len(rows)), [_plain(label) for label, _ in rows])
+    axes.set_yticks(range(len(rows)), [_plain(row.name) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.8)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+    ends = [end for row in rows for end in (row.measured.value, row.measured.low, row.measured.high) if end is not None]
+    if all(row.measured.unit == "share" for row in rows) and all(0 <= end <= 1 for end in ends):
+        axes.set_xlim(-0.02, 1.02)
 
 
 def _add_legend(axes: Axes) -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8, labelcolor=_INK)
 
 
-def _svg(draw: Callable[[Axes], None], name: str, *, height: float) -> str:
+def _svg(draw: Callable[[Axes], None], name: str, *, height: float) -> Markup:
     """A plot as inline SVG whose text is text and whose ink is the page's own colour."""
     settings = {
         "svg.fonttype": "none",
@@ -283,7 +205,7 @@ def _svg(draw: Callable[[Axes], None], name: str, *, height: float) -> str:
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", svg)
     # a size of its own would overflow narrow pages; the view box keeps the proportions
-    return re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", svg, count=1)
+    return Markup(re.sub(r'<svg ([^>]*?)height="[^"]*"([^>]*?)width="[^"]*"', r"<svg \1\2", svg, count=1))
 
 
 def _presentation_attributes(style: re.Match[str]) -> str:

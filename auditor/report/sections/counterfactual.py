@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from markupsafe import Markup
-
 from auditor.explain.counterfactual.record import NO_ERRORS, ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.measure.intervals import missing
 from auditor.measure.measurement import Measurement
+from auditor.measure.pieces import Interval
 from auditor.measure.words import number, say, say_interval, say_n, signed
 from auditor.report import plots
 from auditor.report.packing import Album
@@ -179,7 +178,11 @@ def _view_artefact(number: int, name: str, record: CounterfactualRecord, finding
     entries = [entry for entry in record.sets if entry.artefact == name]
     area = record.areas.get(name)
     rows = [
-        (f"{'with' if entry.reason == 'away' else 'without'} it, {entry.wanted}", entry.regions[name], entry.control)
+        Interval(
+            f"{'with' if entry.reason == 'away' else 'without'} it, {entry.wanted}",
+            entry.regions[name],
+            "reference" if entry.control else "subject",
+        )
         for entry in entries
         if not entry.confined and name in entry.regions and entry.regions[name].value is not None
     ]
@@ -187,7 +190,7 @@ def _view_artefact(number: int, name: str, record: CounterfactualRecord, finding
         "title": f"{name} and {finding.target}" if finding and finding.target else name,
         "answer": _agreement(name, entries, area, finding),
         "confined": _about_confined(entries),
-        "plot": Markup(plots.plot_change_shares(rows, area, f"changes{number}")) if rows and area is not None else None,
+        "plot": plots.plot_change_shares(rows, area, f"changes{number}") if rows and area is not None else None,
     }
 
 

@@ -17,6 +17,7 @@ from auditor.explain.errors.record import (
     ErrorsRecord,
 )
 from auditor.measure.measurement import Measurement
+from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import listed, say, signed
 from auditor.report import plots
 from auditor.report.packing import Album
@@ -257,8 +258,12 @@ def _mending_row(entry: ContrastMending) -> tuple[str, list[Figure | None]]:
 
 
 def _mending_plot(record: ErrorsRecord) -> Markup | None:
-    rows = [(method_name(entry.map), entry.mended, entry.over_edges is not None) for entry in record.mending]
-    return Markup(plots.plot_mending(rows, "mending")) if rows else None
+    rows = [
+        Interval(method_name(entry.map), entry.mended, "reference" if entry.over_edges is None else "comparison")
+        for entry in record.mending
+    ]
+    plot = IntervalPlot("", rows, "share of errors mended", origin=None)
+    return plots.plot_intervals(plot, "mending", row_height=0.3) if rows else None
 
 
 def _intervention_rows(entry: ContrastIntervention) -> list[Figure]:

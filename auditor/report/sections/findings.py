@@ -10,6 +10,8 @@ from markupsafe import Markup
 from auditor.artefacts.record import ArtefactRecord
 from auditor.explain.attribution.record import RegionScores
 from auditor.explain.attribution.regions import REGION_SCORES
+from auditor.measure.measurement import Measurement
+from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import listed, name_in_words, say, signed
 from auditor.report import plots
 from auditor.report.packing import Album
@@ -65,9 +67,7 @@ def view_finding(
         "fills_disagree": _fills_disagree(finding),
         "effects_plot": _effects_plot(number, finding),
         "lifts_plot": _lifts_plot(number, finding),
-        "dose_plot": Markup(
-            plots.plot_doses(finding.dose_response, record.opacity if record else None, f"dose{number}")
-        )
+        "dose_plot": plots.plot_doses(finding.dose_response, record.opacity if record else None, f"dose{number}")
         if finding.dose_response
         else None,
         "scanned": [{"entry": entry, "theta": figure("theta", entry.theta)} for entry in finding.scanned[:MOST_ROWS]],
@@ -79,7 +79,13 @@ def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str
     entries = [entry for entry in result.region_scores if entry.artefact == finding.artefact]
     scored = [entry for entry in entries if entry.scores]
     failed = failed_methods(result)
-    lifts = [(method_name(entry.map), entry.scores["lift"], entry.map in failed) for entry in scored]
+    lifts = [
+        Interval(f"\N{BALLOT X} {method_name(entry.map)}", entry.scores["lift"], "reference")
+        if entry.map in failed
+        else Interval(method_name(entry.map), entry.scores["lift"], "variant")
+        for entry in scored
+    ]
+    plot = IntervalPlot("", lifts, "lift of the region (1 is an even map)", origin=1.0)
     return {
         "finding": finding,
         "rows": [
@@ -91,7 +97,7 @@ def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str
             }
             for entry in entries
         ],
-        "plot": Markup(plots.plot_region_lift(lifts, f"lift{number}")) if lifts else None,
+        "plot": plots.plot_intervals(plot, f"lift{number}") if lifts else None,
         "comparison": _compare_with_verdict(finding, scored, result),
         "images": max((entry.scores["lift"].n for entry in scored), default=0),
     }
@@ -136,16 +142,23 @@ def _effects_plot(number: int, finding: Finding) -> Markup | None:
     rows = [(name_in_words(name), finding.measurements[name]) for name in _EFFECTS if name in finding.measurements]
     rows += [(drop_in_words(name), value) for name, value in finding.drops.items()]
     rows = [(label, value) for label, value in rows if value.value is not None]
-    return Markup(plots.plot_effects(rows, finding.margin, f"effects{number}")) if rows else None
+    return plots.plot_intervals(plot_of_effects(rows, finding.margin), f"effects{number}") if rows else None
+
+
+def plot_of_effects(rows: Sequence[tuple[str, Measurement]], margin: float) -> IntervalPlot:
+    """Effects, and the margin of the verdict as a line."""
+    intervals = [Interval(name, measured) for name, measured in rows]
+    return IntervalPlot("", intervals, "effect on the target, log-odds", bar=margin, bar_name=f"margin {margin:.3g}")
 
 
 def _lifts_plot(number: int, finding: Finding) -> Markup | None:
     if "insertion_lift" not in finding.measurements or not finding.controls:
         return None
-    rows = [("the artefact", finding.measurements["insertion_lift"], "artefact")]
-    rows += [(f"control: {name}", value, "control") for name, value in finding.controls.items()]
-    rows += [(f"variant: {name}", value, "variant") for name, value in finding.variants.items()]
-    return Markup(plots.plot_lifts(rows, f"lifts{number}"))
+    rows = [Interval("the artefact", finding.measurements["insertion_lift"], "subject")]
+    rows += [Interval(f"control: {name}", value) for name, value in finding.controls.items()]
+    rows += [Interval(f"variant: {name}", value, "variant") for name, value in finding.variants.items()]
+    plot = IntervalPlot("", rows, "insertion lift of the target, log-odds")
+    return plots.plot_intervals(plot, f"lifts{number}", row_height=0.3)
 
 
 def _fills_disagree(finding: Finding) -> str | None:

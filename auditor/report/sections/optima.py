@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from markupsafe import Markup
-
 from auditor.explain.optima.record import (
     ArtefactMatch,
     ClassOptimum,
@@ -15,6 +13,7 @@ from auditor.explain.optima.record import (
     OptimaRecord,
     RealImage,
 )
+from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import signed
 from auditor.report import plots
 from auditor.report.packing import Album
@@ -63,7 +62,7 @@ def view_optima(result: AuditResult, album: Album) -> dict[str, Any]:
             for snapshot in record.classes[0].snapshots
         ],
         "first": record.classes[0].name,
-        "curve": Markup(plots.plot_ascent([(c.name, [(p.step, p.value) for p in c.curve]) for c in shown], "ascent")),
+        "curve": plots.plot_ascent([(c.name, [(p.step, p.value) for p in c.curve]) for c in shown], "ascent"),
         "comparisons": [
             _view_comparison(question, comparisons[topic], tell(comparisons[topic], record), album)
             for topic, (question, tell) in _QUESTIONS.items()
@@ -95,11 +94,12 @@ def _view_match(
     plot = None
     if match.status == "ok":
         rows = [
-            (name, value, "target" if name == match.target else "class")
+            Interval(name, value, "subject" if name == match.target else "comparison")
             for name, value in list(match.classes.items())[:MOST_ROWS]
         ]
-        rows += [(f"placebo: {name}", value, "placebo") for name, value in match.placebos.items()]
-        plot = Markup(plots.plot_matches(rows, f"match{number}"))
+        rows += [Interval(f"placebo: {name}", value, "variant") for name, value in match.placebos.items()]
+        intervals = IntervalPlot("", rows, "correlation at the best place")
+        plot = plots.plot_intervals(intervals, f"match{number}", row_height=0.28)
     return {
         "match": match,
         "answer": tell_match(match, finding, record),
