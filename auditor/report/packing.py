@@ -35,6 +35,8 @@ class Album:
     arrays: Arrays
     files: dict[str, bytes] = field(default_factory=dict)
     """The pictures by the names of their files."""
+    _named: dict[str, str] = field(default_factory=dict)
+    """What names a picture on the page, by the key of its array."""
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     """What every name on the page begins with until the page is whole."""
 
@@ -56,7 +58,9 @@ class Album:
 
     def picture(self, key: str) -> str:
         """An image (h, w, c) uint8, by its key."""
-        return pictures.picture_uri(self.arrays[key], self.put)
+        if key not in self._named:
+            self._named[key] = pictures.picture_uri(self.arrays[key], self.put)
+        return self._named[key]
 
     def difference(self, change: pictures.Map) -> tuple[str, float | None]:
         """A signed difference, and by how much it is amplified: see `difference_uri`."""

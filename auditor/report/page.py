@@ -17,7 +17,7 @@ from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import signed
 from auditor.report import pictures, plots
 from auditor.report.packing import Album
-from auditor.report.pieces import piece_functions
+from auditor.report.pieces import template_functions
 from auditor.report.presentable import PICTURE_NOTES, Presented, make_visible
 from auditor.report.sections.counterfactual import view_counterfactual
 from auditor.report.sections.errors import view_errors
@@ -26,7 +26,7 @@ from auditor.report.sections.methods_compared import view_methods_compared
 from auditor.report.sections.optima import view_optima
 from auditor.report.sections.trust import tell_trust
 from auditor.report.templates import BUILT_IN, OwnTemplates, policy_hash, read_template, render_page
-from auditor.report.words import MOST_ROWS, VERDICTS, failed_methods, figure, image_anchors, method_name, why_not
+from auditor.report.words import MOST_ROWS, VERDICTS, failed_methods, image_anchors, method_name, why_not
 from auditor.run.result import AuditResult
 from auditor.verdict.rule import SEVERITY_THRESHOLDS
 
@@ -117,7 +117,7 @@ def _script() -> str:
 def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
     records = {record.name: record for record in result.artefacts}
     findings = [
-        view_finding(number, finding, records.get(finding.artefact), result, album)
+        view_finding(number, finding, records.get(finding.artefact), result)
         for number, finding in enumerate(result.findings)
     ]
     classes = sorted(result.data.classes, key=lambda entry: entry.images == 0)  # those that the labels have come first
@@ -128,38 +128,25 @@ def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
         "methods_compared": view_methods_compared(result),
         "region_scores": REGION_SCORES,
         "told": {"trust": tell_trust(result)},
-        **piece_functions(album),
+        **template_functions(album),
         "failed": {str(name): why for name, why in failed_methods(result).items()},
         "gallery": Gallery(result, album),
         "gallery_choices": _gallery_choices(result),
         "most_on_paper": MOST_IMAGES_ON_PAPER,
         "flatten": album.flatten,
-        "optima": view_optima(result, album),
+        "optima": view_optima(result),
         "errors": view_errors(result, album),
         "counterfactual": view_counterfactual(result, album),
         "counterfactual_missing": why_not(result, "counterfactual"),
-        "accuracy": figure("accuracy", result.data.accuracy),
-        "classes": [{"entry": entry, "figure": figure(entry.name, entry.accuracy)} for entry in classes[:MOST_ROWS]],
+        "classes": classes[:MOST_ROWS],
         "classes_left_out": max(0, len(result.data.classes) - MOST_ROWS),
         "accuracy_plot": _accuracy_plot(result),
         "methods": [
-            {
-                "record": record,
-                "options": json.dumps(record.options, ensure_ascii=False) if record.options else "none",
-                "checks": [figure(name, value) for name, value in record.diagnostics.items()],
-            }
+            (record, json.dumps(record.options, ensure_ascii=False) if record.options else "none")
             for record in result.methods
         ],
-        "agreements": [
-            {
-                "record": agreement,
-                "figure": None if agreement.correlation is None else figure("correlation", agreement.correlation, 6),
-                "difference": None if agreement.largest_difference is None else f"{agreement.largest_difference:.1e}",
-            }
-            for agreement in result.agreement
-        ],
+        "agreements": [(each, f"{each.largest_difference or 0:.1e}") for each in result.agreement],
         "fit": _fit(result),
-        "mean_image": album.picture(result.data.mean_image),
         "config": json.dumps(result.provenance.config, indent=2, ensure_ascii=False),
         "margin": f"{result.rule.margin:g}",
         "margin_sd": f"{result.rule.margin_sd:g}",

@@ -1,4 +1,4 @@
-"""Pieces on the page: what `templates/pieces.html.j2` draws any piece with."""
+"""What templates draw records and pieces with: numbers and names as text, plots, pictures of a run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from markupsafe import Markup
 from auditor.errors import ReportError
 from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Curves, IntervalPlot, Picture
+from auditor.measure.words import signed
 from auditor.report import plots
 from auditor.report.packing import Album
 from auditor.report.pictures import HeatLayer
-from auditor.report.words import figure
+from auditor.report.words import figure, method_name
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Shown:
     layer: HeatLayer | None = None
 
 
-def piece_functions(album: Album) -> dict[str, Callable[..., Any]]:
-    """Functions that the template calls, by name, for pieces whose pictures go into an album."""
+def template_functions(album: Album) -> dict[str, Callable[..., Any]]:
+    """Functions that templates call, by name; the pictures that they draw go into an album."""
 
     def picture_of(picture: Picture) -> Shown:
         values = album.arrays[picture.array]
@@ -41,9 +42,12 @@ def piece_functions(album: Album) -> dict[str, Callable[..., Any]]:
 
     return {
         "figure_of": partial(figure, ""),
+        "image_of": album.picture,
         "level_of": _level,
-        "plot_of": _plot,
+        "name_of": method_name,
         "picture_of": picture_of,
+        "plot_of": _plot,
+        "signed": signed,
     }
 
 

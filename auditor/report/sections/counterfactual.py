@@ -62,7 +62,7 @@ def view_counterfactual(result: AuditResult, album: Album) -> dict[str, Any] | N
         ],
         "shares": _view_shares(record),
         "exemplars": [
-            {"title": _capital(_title(entry)), "images": [_view_image(image, album) for image in entry.shown]}
+            (_capital(_title(entry)), [_view_image(image, album) for image in entry.shown])
             for entry in asked
             if entry.shown
         ],
@@ -259,27 +259,23 @@ def _about_confined(entries: list[ChangeSet]) -> str | None:
     return " ".join(told) or None
 
 
-def _rows(record: CounterfactualRecord, columns: dict[str, str]) -> list[dict[str, Any]]:
+def _rows(record: CounterfactualRecord, columns: dict[str, str]) -> list[tuple[str, int, list[Measurement]]]:
     return [
-        {
-            "title": _title(entry),
-            "images": entry.images,
-            "figures": [figure(name, entry.measurements.get(name, _NOT_MEASURED), 3) for name in columns],
-        }
+        (_title(entry), entry.images, [entry.measurements.get(name, _NOT_MEASURED) for name in columns])
         for entry in record.sets
     ]
 
 
-def _view_shares(record: CounterfactualRecord) -> list[dict[str, Any]]:
-    """For every aim and artefact: share in the region, beside its area and the same at random."""
+def _view_shares(record: CounterfactualRecord) -> list[tuple[str, str, str, Measurement, str]]:
+    """For every aim and artefact: the area of its region, the share of the change in it, and that less the random."""
     return [
-        {
-            "title": _title(entry),
-            "artefact": name,
-            "area": f"{record.areas[name]:.1%}",
-            "share": figure("", share),
-            "lead": say(entry.leads.get(name, _NOT_MEASURED), "percentage points"),
-        }
+        (
+            _title(entry),
+            name,
+            f"{record.areas[name]:.1%}",
+            share,
+            say(entry.leads.get(name, _NOT_MEASURED), "percentage points"),
+        )
         for entry in record.sets
         if not entry.confined
         for name, share in entry.regions.items()
@@ -291,12 +287,9 @@ def _view_image(image: ChangedImage, album: Album) -> dict[str, Any]:
     call = "no change was found" if image.adversarial is None else "adversarial" if image.adversarial else "explanatory"
     return {
         "image": image,
-        "before": album.picture(image.picture_before),
-        "after": album.picture(image.picture_after),
         "difference": difference,
         "factor": None if factor is None else f"{factor:g}",
         "call": call,
-        "margin": signed(image.margin),
         "pixels": f"{image.changed_pixels:.1%}",
         "l2": f"{image.l2:.3g}",
         "largest": f"{image.largest:.3f}",

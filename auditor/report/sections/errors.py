@@ -52,30 +52,14 @@ def view_errors(result: AuditResult, album: Album) -> dict[str, Any]:
             ("Which method helps most?", _choose(record)),
             ("Was the error the artefact’s doing?", _blame(record)),
         ],
-        "likeness": [
-            (method_name(entry.map), [figure("", part) for part in (entry.spearman, entry.ssim, entry.overlap)])
-            for entry in record.likeness
-        ],
         "mending": [_mending_row(entry) for entry in record.mending],
         "mending_plot": _mending_plot(record),
         "interventions": [(entry, _intervention_rows(entry)) for entry in record.interventions],
-        "regions": [
-            (
-                entry,
-                method_name(entry.map),
-                _MADE[entry.errors],
-                figure("", entry.share),
-                figure("", entry.share_predicted),
-                f"{100 * entry.area:.1f} %",
-            )
-            for entry in record.regions
-        ],
-        "suspects": [
-            (entry, f"{entry.score:.2f}", _WORDS[entry.mended], _WORDS[entry.mended_by_placebo])
-            for entry in record.suspects[:_MOST_LISTED]
-        ],
+        "regions": [(entry, _MADE[entry.errors], f"{100 * entry.area:.1f} %") for entry in record.regions],
+        "suspects": [(entry, f"{entry.score:.2f}") for entry in record.suspects[:_MOST_LISTED]],
+        "mended": _WORDS,
         "suspects_left_out": max(0, len(record.suspects) - _MOST_LISTED),
-        "groups": [(entry, figure("", entry.margin)) for entry in record.groups[:_MOST_LISTED]],
+        "groups": record.groups[:_MOST_LISTED],
         "groups_left_out": max(0, len(record.groups) - _MOST_LISTED),
         "exemplars": [_exemplar(entry, album) for entry in record.exemplars],
     }
@@ -242,19 +226,13 @@ def _exemplar(entry: ContrastExemplar, album: Album) -> dict[str, Any]:
             (words, album.heat(values.astype(np.float32), map_scale(*together))) for words, values, together in pairs
         ]
         rows.append((method_name(maps.map), [(words, layer, f"{layer.scale:.3g}") for words, layer in layers]))
-    return {
-        "entry": entry,
-        "picture": album.picture(entry.picture),
-        "margin": signed(entry.margin),
-        "rows": rows,
-    }
+    return {"entry": entry, "rows": rows}
 
 
-def _mending_row(entry: ContrastMending) -> tuple[str, list[Figure | None]]:
+def _mending_row(entry: ContrastMending) -> tuple[str, list[Measurement | None]]:
     inpainted = (entry.by_fill["inpaint"],) if "inpaint" in entry.by_fill else ()
     leads = (entry.elsewhere, entry.over_elsewhere, entry.over_edges, entry.over_predicted)
-    parts = (entry.mended, *inpainted, *leads, entry.fall)
-    return method_name(entry.map), [None if part is None else figure("", part) for part in parts]
+    return method_name(entry.map), [entry.mended, *inpainted, *leads, entry.fall]
 
 
 def _mending_plot(record: ErrorsRecord) -> Markup | None:

@@ -9,12 +9,10 @@ from markupsafe import Markup
 
 from auditor.artefacts.record import ArtefactRecord
 from auditor.explain.attribution.record import RegionScores
-from auditor.explain.attribution.regions import REGION_SCORES
 from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import listed, name_in_words, say, signed
 from auditor.report import plots
-from auditor.report.packing import Album
 from auditor.report.sections.methods_compared import over_random_model, points_at
 from auditor.report.words import (
     ADVICE,
@@ -30,9 +28,7 @@ from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
 
-def view_finding(
-    number: int, finding: Finding, record: ArtefactRecord | None, result: AuditResult, album: Album
-) -> dict[str, Any]:
+def view_finding(number: int, finding: Finding, record: ArtefactRecord | None, result: AuditResult) -> dict[str, Any]:
     drops = {drop_in_words(name): drop for name, drop in finding.drops.items()}
     tables = []
     for heading, names in _TABLES:
@@ -54,7 +50,6 @@ def view_finding(
         "box": _box(record),
         "opacity": None if record is None or record.opacity is None else f"{record.opacity:.2f}",
         "coverage": None if record is None or record.coverage is None else f"{record.coverage:.1%}",
-        "picture": album.picture(record.picture) if record is not None and record.picture else None,
         "advice": ADVICE[finding.verdict],
         "headline": None
         if finding.endpoint is None
@@ -70,7 +65,7 @@ def view_finding(
         "dose_plot": plots.plot_doses(finding.dose_response, record.opacity if record else None, f"dose{number}")
         if finding.dose_response
         else None,
-        "scanned": [{"entry": entry, "theta": figure("theta", entry.theta)} for entry in finding.scanned[:MOST_ROWS]],
+        "scanned": finding.scanned[:MOST_ROWS],
         "scanned_left_out": max(0, len(finding.scanned) - MOST_ROWS),
     }
 
@@ -89,13 +84,7 @@ def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str
     return {
         "finding": finding,
         "rows": [
-            {
-                "key": str(entry.map),
-                "method": method_name(entry.map),
-                "scores": [figure(name, entry.scores[name]) for name in REGION_SCORES] if entry.scores else [],
-                "notes": [*(note.text for note in entry.notes), *_random_model_note(entry, result)],
-            }
-            for entry in entries
+            (entry, [*(note.text for note in entry.notes), *_random_model_note(entry, result)]) for entry in entries
         ],
         "plot": plots.plot_intervals(plot, f"lift{number}") if lifts else None,
         "comparison": _compare_with_verdict(finding, scored, result),

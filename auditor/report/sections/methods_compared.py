@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from auditor.explain.attribution.record import MapName, RegionScores
@@ -10,11 +12,14 @@ from auditor.explain.counterfactual.record import ChangeSet
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, name_in_words, say
 from auditor.report.sections.optima_words import judge_match
-from auditor.report.words import failed_methods, figure, method_name, subject, why_not
+from auditor.report.words import failed_methods, method_name, subject, why_not
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
 Pointing = Literal["points", "does not", "not clearly", "open", "random", "failed", "adversarial", "not applicable"]
+
+Cell = tuple[Pointing, Measurement | None]
+"""What a method says of an artefact, and the figure that it says it by."""
 
 
 def view_methods_compared(result: AuditResult) -> dict[str, Any] | None:
@@ -22,28 +27,19 @@ def view_methods_compared(result: AuditResult) -> dict[str, Any] | None:
     if not result.findings:
         return None
     methods = list(dict.fromkeys(entry.map for entry in result.region_scores))
-    maps = [
-        {
-            "key": str(method),
-            "method": method_name(method),
-            "cells": [_of_maps(method, finding, result) for finding in result.findings],
-        }
-        for method in methods
-    ]
-    studies = [
-        {
-            "section": section,
-            "method": name,
-            "meaning": meaning,
-            "why_not": "" if getattr(result, study) is not None else why_not(result, study),
-            "cells": [read(finding, result) for finding in result.findings],
-        }
-        for study, section, name, meaning, read in _STUDIES
-    ]
     return {
         "findings": result.findings,
-        "maps": maps,
-        "studies": studies,
+        "maps": [(method, [_of_maps(method, finding, result) for finding in result.findings]) for method in methods],
+        "studies": [
+            {
+                "section": study,
+                "method": name,
+                "meaning": meaning,
+                "why_not": "" if getattr(result, study) is not None else why_not(result, study),
+                "cells": [read(finding, result) for finding in result.findings],
+            }
+            for study, name, meaning, read in _STUDIES
+        ],
         "answers": [which_method_shows_it(finding, result) for finding in result.findings],
         "is_tested": result.trust is not None,
     }
@@ -101,13 +97,13 @@ def over_random_model(entry: RegionScores, result: AuditResult) -> Measurement |
     return next((one.over_random_model for one in controls if one.artefact == entry.artefact), None)
 
 
-def _of_maps(method: MapName, finding: Finding, result: AuditResult) -> dict[str, Any]:
+def _of_maps(method: MapName, finding: Finding, result: AuditResult) -> Cell:
     entries = (entry for entry in result.region_scores if (entry.map, entry.artefact) == (method, finding.artefact))
     entry = next(entries, None)
     return _cell(points_at(entry, result), None if entry is None else entry.scores.get("excess lift"))
 
 
-def _of_optima(finding: Finding, result: AuditResult) -> dict[str, Any]:
+def _of_optima(finding: Finding, result: AuditResult) -> Cell:
     record = result.optima
     for match in record.matches if record is not None else []:
         if (match.artefact, match.target) == (finding.artefact, finding.target) and match.status == "ok":
@@ -117,15 +113,7 @@ def _of_optima(finding: Finding, result: AuditResult) -> dict[str, Any]:
     return _cell("not applicable", None)
 
 
-def _of_changes_away(finding: Finding, result: AuditResult) -> dict[str, Any]:
-    return _of_changes("away", finding, result)
-
-
-def _of_changes_towards(finding: Finding, result: AuditResult) -> dict[str, Any]:
-    return _of_changes("towards", finding, result)
-
-
-def _of_changes(reason: str, finding: Finding, result: AuditResult) -> dict[str, Any]:
+def _of_changes(reason: str, finding: Finding, result: AuditResult) -> Cell:
     record = result.counterfactual
     if record is None:
         return _cell("not applicable", None)
@@ -137,7 +125,7 @@ def _of_changes(reason: str, finding: Finding, result: AuditResult) -> dict[str,
     return _cell("not applicable", None)
 
 
-def _of_errors(finding: Finding, result: AuditResult) -> dict[str, Any]:
+def _of_errors(finding: Finding, result: AuditResult) -> Cell:
     record = result.errors
     for entry in record.interventions if record is not None else []:
         if entry.artefact == finding.artefact and entry.removal_lead.value is not None:
@@ -159,40 +147,26 @@ def _by_sign(lead: Measurement) -> Pointing:
     return "points" if lead.against(0) == "above" else "does not" if lead.lies_in(-math.inf, 0) else "not clearly"
 
 
-def _cell(state: Pointing, measured: Measurement | None) -> dict[str, Any]:
+def _cell(state: Pointing, measured: Measurement | None) -> Cell:
     is_told = measured is not None and measured.value is not None and state != "not applicable"
-    return {"state": state, "figure": figure("", measured) if is_told and measured is not None else None}
+    return state, measured if is_told else None
 
 
-_STUDIES = (
+_STUDIES: tuple[tuple[str, str, str, Callable[[Finding, AuditResult], Cell]], ...] = (
+    ("optima", "Activation maximisation", "match with the optima of the class, over innocent patterns", _of_optima),
     (
-        "optima",
-        "optima",
-        "Activation maximisation",
-        "match with the optima of the class, over innocent patterns",
-        _of_optima,
-    ),
-    (
-        "counterfactual",
         "counterfactual",
         "Counterfactuals, away from the class",
         "share of the change in its region, over that towards a random class",
-        _of_changes_away,
+        partial(_of_changes, "away"),
     ),
     (
-        "counterfactual",
         "counterfactual",
         "Counterfactuals, towards the class",
         "the same, of images without it",
-        _of_changes_towards,
+        partial(_of_changes, "towards"),
     ),
-    (
-        "errors",
-        "errors",
-        "Errors that carry it",
-        "share that taking it out mends, over the same edit elsewhere",
-        _of_errors,
-    ),
+    ("errors", "Errors that carry it", "share that taking it out mends, over the same edit elsewhere", _of_errors),
 )
 
 _POINTING: dict[Pointing, str] = {

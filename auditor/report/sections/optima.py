@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from auditor.explain.optima.record import (
     ArtefactMatch,
     ClassOptimum,
-    Comparison,
-    FeatureOptimum,
     OptimaRecord,
-    RealImage,
 )
 from auditor.measure.pieces import Interval, IntervalPlot
-from auditor.measure.words import signed
 from auditor.report import plots
-from auditor.report.packing import Album
 from auditor.report.sections.optima_words import (
     tell_feature,
     tell_looks,
@@ -34,7 +28,7 @@ from auditor.verdict.record import Finding
 NAME = "optima"
 
 
-def view_optima(result: AuditResult, album: Album) -> dict[str, Any]:
+def view_optima(result: AuditResult) -> dict[str, Any]:
     record = result.optima
     if record is None:
         return {"absent": _why_absent(result)}
@@ -45,30 +39,24 @@ def view_optima(result: AuditResult, album: Album) -> dict[str, Any]:
         "absent": None,
         "made": _how_made(record),
         "matches": [
-            _view_match(number, match, findings.get(match.artefact), record, album)
+            _view_match(number, match, findings.get(match.artefact), record)
             for number, match in enumerate(record.matches)
         ],
-        "classes": [_view_class(entry, album) for entry in shown],
+        "classes": [(entry, _over_restarts(entry)) for entry in shown],
         "classes_left_out": len(record.classes) - len(shown),
         "looks": tell_looks(record.looks, record),
         "looks_rows": [figure(name, getattr(record.looks, key), 3) for key, name in _LOOKS.items()],
         "steps": tell_steps(record.classes, record),
-        "snapshots": [
-            {
-                "step": snapshot.step,
-                "picture": album.picture(snapshot.picture),
-                "value": tell_objective_value(snapshot.value, record),
-            }
-            for snapshot in record.classes[0].snapshots
-        ],
+        "snapshots": [(each, tell_objective_value(each.value, record)) for each in record.classes[0].snapshots],
         "first": record.classes[0].name,
         "curve": plots.plot_ascent([(c.name, [(p.step, p.value) for p in c.curve]) for c in shown], "ascent"),
         "comparisons": [
-            _view_comparison(question, comparisons[topic], tell(comparisons[topic], record), album)
+            (question, comparisons[topic], tell(comparisons[topic], record))
             for topic, (question, tell) in _QUESTIONS.items()
             if topic in comparisons
         ],
-        "features": [_view_feature(feature, album) for feature in record.features],
+        "sides": _SIDES,
+        "features": [(feature, tell_feature(feature)) for feature in record.features],
         "notes": [note.text[0].upper() + note.text[1:] for note in record.notes],
     }
 
@@ -88,9 +76,7 @@ def _how_made(record: OptimaRecord) -> str:
     )
 
 
-def _view_match(
-    number: int, match: ArtefactMatch, finding: Finding | None, record: OptimaRecord, album: Album
-) -> dict[str, Any]:
+def _view_match(number: int, match: ArtefactMatch, finding: Finding | None, record: OptimaRecord) -> dict[str, Any]:
     plot = None
     if match.status == "ok":
         rows = [
@@ -103,69 +89,17 @@ def _view_match(
     return {
         "match": match,
         "answer": tell_match(match, finding, record),
-        "pattern": album.picture(match.pattern) if match.pattern else None,
-        "found": album.picture(match.found) if match.found else None,
         "rows": [figure(name, match.measurements[key]) for key, name in _LEADS.items() if key in match.measurements],
         "plot": plot,
     }
 
 
-def _view_class(entry: ClassOptimum, album: Album) -> dict[str, Any]:
+def _over_restarts(entry: ClassOptimum) -> str:
     odds, probability = figure("", entry.log_odds), figure("", entry.probability)
-    return {
-        "entry": entry,
-        "picture": album.picture(entry.optimum.picture),
-        "predicted": entry.optimum.predicted,
-        "over_restarts": f"log-odds {odds.value} ({odds.reason or odds.interval}), probability {probability.value}, "
-        f"over {entry.log_odds.n} restarts",
-        "real": _view_real(entry.real, album),
-    }
-
-
-def _view_real(real: Sequence[RealImage], album: Album) -> list[dict[str, Any]]:
-    return [{"image": image, "picture": album.picture(image.picture), "value": signed(image.value)} for image in real]
-
-
-def _view_comparison(question: str, comparison: Comparison, answer: str, album: Album) -> dict[str, Any]:
-    pictures = []
-    if comparison.start_picture:
-        pictures.append({"name": "a real image to start from", "uri": album.picture(comparison.start_picture)})
-    for side in (comparison.first, comparison.second):
-        pictures.append({"name": _SIDES[side.name], "uri": album.picture(side.picture)})
-    return {
-        "question": question,
-        "answer": answer,
-        "shown": comparison.shown,
-        "pictures": pictures,
-        "rows": [
-            {
-                "name": _SIDES[side.name],
-                "figures": [
-                    figure("", value)
-                    for value in (
-                        side.logit,
-                        side.log_odds,
-                        side.probability,
-                        side.total_variation,
-                        side.high_frequency,
-                    )
-                ],
-            }
-            for side in (comparison.first, comparison.second)
-        ],
-    }
-
-
-def _view_feature(feature: FeatureOptimum, album: Album) -> dict[str, Any]:
-    return {
-        "feature": feature,
-        "answer": tell_feature(feature),
-        "optima": [
-            {"picture": album.picture(o.picture), "value": signed(o.value), "predicted": o.predicted}
-            for o in feature.optima
-        ],
-        "real": _view_real(feature.real, album),
-    }
+    return (
+        f"log-odds {odds.value} ({odds.reason or odds.interval}), probability {probability.value}, "
+        f"over {entry.log_odds.n} restarts"
+    )
 
 
 _STATES = {"off": "Switched off", "not_applicable": "Not applicable", "error": "It failed", "ok": "Not run"}
