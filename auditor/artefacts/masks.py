@@ -32,11 +32,11 @@ class Masks:
 
     def insert(self, images: Floats, randoms: Randoms = ()) -> Floats:
         """Nobody knows what it looks like."""
-        raise NotImplementedError
+        raise AssertionError("it says so in can_insert and can_remove")
 
     def remove(self, images: Floats, shift: tuple[int, int] = (0, 0)) -> Floats:
         """Nobody knows what would be there."""
-        raise NotImplementedError
+        raise AssertionError("it says so in can_insert and can_remove")
 
     def controls(self, given: Mapping[str, Appearance], seed: int) -> tuple[dict[str, list[Edit]], list[Note]]:
         """None: what cannot be put in is compared with nothing."""
