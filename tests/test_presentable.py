@@ -15,6 +15,7 @@ from PIL import Image
 from auditor.errors import ReportError
 from auditor.measure.ledger import Arrays, Rows
 from auditor.measure.measurement import Note
+from auditor.report import plots
 from auditor.report.pictures import heat_layer, map_scale, picture_uri, placeholder, shrink
 from auditor.report.presentable import (
     LONGEST_NAME,
@@ -46,6 +47,11 @@ def make_large() -> Arrays:
         else random.normal(size=(60, 80, 3)).astype(np.float32)
         for key, values in make_arrays().items()
     }
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "_svg", lambda *_, **__: "")
 
 
 def pictures_of(html: str) -> list[np.ndarray]:
@@ -149,6 +155,12 @@ class TestPictures:
         result = replace(result, data=replace(result.data, skipped=[replace(result.data.skipped[0], image="120")]))
         findings = withhold(result, make_large(), "none")[0].findings
         assert findings == result.findings
+
+    @pytest.mark.parametrize("name", ["relies", "no_evidence", "passed", "failed", "answer", "not_applicable"])
+    def test_an_image_may_be_called_like_a_word_of_ours(self, name, without_plots):
+        page = render_html(make_result(image=name), make_arrays(), pictures="none")
+        assert f">{name} <" not in page
+        assert "Relies on it" in page
 
     @pytest.mark.parametrize("mode", ["thumbnails", "none"])
     def test_the_report_says_what_it_keeps_back(self, mode, pages):

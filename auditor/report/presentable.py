@@ -11,8 +11,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cached_property
-from typing import Any, Literal, TypeVar
+from functools import cache, cached_property
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -227,7 +227,7 @@ def _renaming(result: AuditResult, key: bytes) -> _Change:
 
 
 def _rewritten(value: _T, change: _Change, place: str = "") -> _T:
-    """The same record with every text changed; a change is told the field that the text stands in."""
+    """The same record with every text changed but codes of ours; a change is told the field that the text stands in."""
     new: Any = value
     if isinstance(value, str):
         new = change(value, place)
@@ -236,8 +236,18 @@ def _rewritten(value: _T, change: _Change, place: str = "") -> _T:
     elif isinstance(value, dict):
         new = {_rewritten(key, change): _rewritten(item, change) for key, item in value.items()}
     elif is_dataclass(value) and not isinstance(value, type):
-        new = replace(value, **{f.name: _rewritten(getattr(value, f.name), change, f.name) for f in fields(value)})
+        texts = [field.name for field in fields(value) if field.name not in _codes(type(value))]
+        new = replace(value, **{name: _rewritten(getattr(value, name), change, name) for name in texts})
     return new
+
+
+@cache
+def _codes(record: type) -> frozenset[str]:
+    """Fields of a record that hold one of a few words of ours: no name is meant, whoever is called so."""
+    kinds = {
+        name: [get_origin(part) for part in (hint, *get_args(hint))] for name, hint in get_type_hints(record).items()
+    }
+    return frozenset(name for name, origins in kinds.items() if Literal in origins)
 
 
 def _named(value: Any, places: frozenset[str], place: str = "") -> Iterator[str]:
