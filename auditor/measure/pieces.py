@@ -79,7 +79,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Column:
-    """The head of a column, with what it means."""
+    """The head of a column, with what it means; one that needs no explanation is its name alone."""
 
     name: str
     meaning: str = ""

@@ -6,7 +6,7 @@
 It tells what it has to say in pieces, and needs no template; numbers link to their places in `result.json`.
 """
 
-from auditor import Answer, Arrays, AuditResult, Column, Piece, Remark, Row, Table
+from auditor import Answer, Arrays, AuditResult, Piece, Remark, Row, Table
 
 
 def sign_off(result: AuditResult, arrays: Arrays) -> list[Piece]:
@@ -17,5 +17,5 @@ def sign_off(result: AuditResult, arrays: Arrays) -> list[Piece]:
         Row(finding.artefact, [finding.verdict, finding.measurements.get(finding.endpoint or "")])
         for finding in result.findings
     ]
-    table = Table("Verdicts", [Column("Artefact"), Column("Verdict"), Column("Effect")], rows)
+    table = Table("Verdicts", ["Artefact", "Verdict", "Effect"], rows)
     return [Answer(answer), table, Remark("Our house rule, not Auditor's.")]

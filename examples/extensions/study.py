@@ -8,7 +8,7 @@ What it returns is saved in `result.json` and drawn by the report; it never ente
 
 import numpy as np
 
-from auditor import Answer, Column, Inquiry, NotApplicableError, Piece, Row, Table, share_interval
+from auditor import Answer, Inquiry, NotApplicableError, Piece, Row, Table, share_interval
 
 
 def brightness(inquiry: Inquiry, *, steps: tuple[float, ...] = (-0.2, 0.2)) -> list[Piece]:
@@ -24,4 +24,4 @@ def brightness(inquiry: Inquiry, *, steps: tuple[float, ...] = (-0.2, 0.2)) -> l
         rows.append(Row(f"{step:+.0%} of the range", [share_interval(after != before, groups, inquiry.level)]))
     worst = max((row.cells[0].value or 0.0) for row in rows)
     answer = f"Of {len(images)} images, {worst:.0%} change their class where brightness changes most."
-    return [Answer(answer), Table("Answers that turn", [Column("Brighter by"), Column("Turned")], rows)]
+    return [Answer(answer), Table("Answers that turn", ["Brighter by", "Turned"], rows)]
