@@ -206,7 +206,7 @@ def _export(run: AuditedRun, name: str, config: AuditConfig) -> tuple[AuditedRun
 
 
 def _row(finding: Finding) -> dict[str, Any]:
-    effect = finding.measurements.get(finding.endpoint or "")
+    effect = finding.effect
     bounds = {name: np.nan if effect is None else getattr(effect, name) for name in ("value", "low", "high", "n")}
     return {
         "artefact": finding.artefact,

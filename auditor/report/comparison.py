@@ -19,14 +19,14 @@ from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, configu
 from auditor.report.sections.findings import plot_of_effects
 from auditor.report.templates import open_templates, policy_hash, read_template
 from auditor.report.words import MOST_ROWS, method_name
-from auditor.run.compare import Change, compare_results, endpoint_of, list_circumstances
+from auditor.run.compare import Change, compare_results, list_circumstances
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
 
 def describe_effect(finding: Finding | None) -> str:
     """The effect that the verdict was taken on, with its interval and n."""
-    measured = endpoint_of(finding)
+    measured = None if finding is None else finding.effect
     if measured is None or measured.value is None:
         return "–"
     return say(measured, "effect")
@@ -99,7 +99,7 @@ def _say_circumstance(value: str | Measurement) -> str:
 
 def _plot(number: int, change: Change) -> Markup | None:
     sides = (("before", change.before), ("after", change.after))
-    known = [(name, finding, endpoint_of(finding)) for name, finding in sides if finding is not None]
+    known = [(name, finding, finding.effect) for name, finding in sides if finding is not None]
     rows = [(name, measured) for name, _, measured in known if measured is not None and measured.value is not None]
     if not rows:
         return None

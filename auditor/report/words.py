@@ -57,6 +57,11 @@ def named(name: str, measured: Measurement) -> Figure:
     return replace(figure(name_in_words(name), measured), meaning=_MEANINGS.get(name, ""))
 
 
+def headline(finding: Finding) -> Figure | None:
+    """The effect that a verdict was taken on, with what it means."""
+    return None if finding.effect is None else named(finding.endpoint or "", finding.effect)
+
+
 def drop_in_words(removal: str) -> str:
     """The removal drop by one way of removal."""
     return f"removal drop, {removal}"

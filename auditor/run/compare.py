@@ -59,11 +59,6 @@ def _key(finding: Finding) -> tuple[str, str]:
     return finding.artefact, "every class" if finding.scanned else finding.target or "–"
 
 
-def endpoint_of(finding: Finding | None) -> Measurement | None:
-    """The measurement that a verdict was taken on."""
-    return None if finding is None else finding.measurements.get(finding.endpoint or "")
-
-
 def _compare(key: tuple[str, str], before: Finding | None, after: Finding | None) -> Change:
     course, reason = _judge(before, after)
     return Change(*key, before, after, course, reason)
@@ -75,7 +70,7 @@ def _judge(before: Finding | None, after: Finding | None) -> tuple[Course, str]:
         return ("new reliance" if relies_now else "new"), "only the later run has it"
     if after is None:
         return "gone", "only the earlier run has it"
-    old, new = endpoint_of(before), endpoint_of(after)
+    old, new = before.effect, after.effect
     if relies_now and before.verdict != "relies":
         return "new reliance", f"the verdict was {before.verdict.replace('_', ' ')}"
     if before.target != after.target and "relies" in (before.verdict, after.verdict):

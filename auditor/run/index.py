@@ -197,7 +197,7 @@ def moment(started: str) -> datetime:
 
 
 def _outcome(finding: Finding) -> Outcome:
-    endpoint = finding.measurements.get(finding.endpoint or "")
+    endpoint = finding.effect
     is_open = finding.scanned and finding.verdict != "relies"
     return Outcome(
         artefact=_whole(finding.artefact),

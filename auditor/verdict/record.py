@@ -99,3 +99,8 @@ class Finding:
     """Share of decisions that it turns, beyond those that the median control turns; null where it is not measured."""
     strata: list[Stratum] = field(default_factory=list)
     could_be_missed: Missed | None = None
+
+    @property
+    def effect(self) -> Measurement | None:
+        """The measurement that the verdict was taken on."""
+        return self.measurements.get(self.endpoint or "")

@@ -13,9 +13,6 @@ def sign_off(result: AuditResult, arrays: Arrays) -> list[Piece]:
     """Who may sign this off?"""
     relies = [finding for finding in result.findings if finding.verdict == "relies"]
     answer = "Nobody, as it is." if relies else "The owner of the model."
-    rows = [
-        Row(finding.artefact, [finding.verdict, finding.measurements.get(finding.endpoint or "")])
-        for finding in result.findings
-    ]
+    rows = [Row(finding.artefact, [finding.verdict, finding.effect]) for finding in result.findings]
     table = Table("Verdicts", ["Artefact", "Verdict", "Effect"], rows)
     return [Answer(answer), table, Remark("Our house rule, not Auditor's.")]

@@ -152,13 +152,9 @@ def _title(finding: Finding) -> str:
     return " ".join(f"{artefact} → {target}".split()) if target else artefact
 
 
-def _headline(finding: Finding) -> Measurement | None:
-    return None if finding.endpoint is None else finding.measurements.get(finding.endpoint)
-
-
 def _facts(result: AuditResult, finding: Finding) -> dict[str, Any]:
     """What a finding rests on, as plain data."""
-    effect = _headline(finding)
+    effect = finding.effect
     facts: dict[str, Any] = {
         "artefact": finding.artefact,
         "target": finding.target,

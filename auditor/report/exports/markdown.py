@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from auditor.report.words import ADVICE, MOST_ROWS, VERDICTS, Figure, drop_in_words, figure, named, subject
+from auditor.report.words import ADVICE, MOST_ROWS, VERDICTS, Figure, drop_in_words, figure, headline, named, subject
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
@@ -62,7 +62,7 @@ def code(text: str, *, in_table: bool = False) -> str:
 
 def _row(finding: Finding) -> str:
     sign, words = VERDICTS[finding.verdict]
-    effect = _headline(finding)
+    effect = headline(finding)
     cells = [
         escape(sign),
         _about(finding, in_table=True),
@@ -78,11 +78,6 @@ def _about(finding: Finding, *, in_table: bool = False) -> str:
     artefact, target = subject(finding)
     named_class = target and (target if target == "every class" else code(target, in_table=in_table))
     return code(artefact, in_table=in_table) + (f" → {named_class}" if target else "")
-
-
-def _headline(finding: Finding) -> Figure | None:
-    measured = finding.measurements.get(finding.endpoint or "")
-    return None if measured is None else named(finding.endpoint or "", measured)
 
 
 def _effect(effect: Figure) -> str:

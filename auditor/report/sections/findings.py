@@ -20,6 +20,7 @@ from auditor.report.words import (
     drop_in_words,
     failed_methods,
     figure,
+    headline,
     image_anchors,
     method_name,
     named,
@@ -51,9 +52,7 @@ def view_finding(number: int, finding: Finding, record: ArtefactRecord | None, r
         "opacity": None if record is None or record.opacity is None else f"{record.opacity:.2f}",
         "coverage": None if record is None or record.coverage is None else f"{record.coverage:.1%}",
         "advice": ADVICE[finding.verdict],
-        "headline": None
-        if finding.endpoint is None
-        else named(finding.endpoint, finding.measurements[finding.endpoint]),
+        "headline": headline(finding),
         "flip": named("flip_rate", finding.measurements["flip_rate"]) if "flip_rate" in finding.measurements else None,
         "tables": tables,
         "images": image_anchors(result).get((finding.artefact, finding.target), ""),

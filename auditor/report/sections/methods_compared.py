@@ -71,8 +71,7 @@ def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
 def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
     """Whether the model used the opportunity to cheat, and which method shows it."""
     about = ", ".join(filter(None, subject(finding)))
-    headline = finding.measurements.get(finding.endpoint or "")
-    told = f", {name_in_words(finding.endpoint or '')} {say(headline, 'full')}" if headline is not None else ""
+    told = f", {name_in_words(finding.endpoint or '')} {say(finding.effect, 'full')}" if finding.effect else ""
     used = {
         "relies": f"yes, the model uses it{told}",
         "no_evidence": f"no evidence above the margin that the model uses it{told}",
