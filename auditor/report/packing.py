@@ -35,10 +35,10 @@ class Album:
     arrays: Arrays
     files: dict[str, bytes] = field(default_factory=dict)
     """The pictures by the names of their files."""
-    _named: dict[str, str] = field(default_factory=dict)
-    """What names a picture on the page, by the key of its array."""
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
     """What every name on the page begins with until the page is whole."""
+    _named: dict[str, str] = field(default_factory=dict, init=False)
+    """What names a picture on the page, by the key of its array: page and PDF show the same ones."""
 
     @property
     def rules(self) -> str:
