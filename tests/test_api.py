@@ -71,7 +71,9 @@ class TestAudit:
         assert (run.folder / "report.html").is_file()
         assert (world.folder / "reports" / "index.html").is_file()
 
-    @pytest.mark.parametrize("kind", ["array", "floats", "list", "paths", "pairs", "generator", "tf.data", "PyDataset"])
+    @pytest.mark.parametrize(
+        "kind", ["array", "floats", "list", "paths", "pairs", "generator", "tf.data", "PyDataset", "table", "one-hot"]
+    )
     def test_images_come_in_every_usual_shape(self, kind, world: World, model, tmp_path: Path):
         data = make_data()
         images, labels = data["images"], data["labels"]
@@ -93,6 +95,17 @@ class TestAudit:
             import tensorflow as tf
 
             given = (tf.data.Dataset.from_tensor_slices((images, tf.one_hot(labels, 3))).batch(8), None)
+        elif kind == "table":
+            import pandas
+
+            files = [tmp_path / f"{number:02d}.png" for number in range(len(images))]
+            for file, image in zip(files, images, strict=True):
+                Image.fromarray(image[..., 0]).save(file)
+            table = pandas.DataFrame({"path": files, "label": labels}, index=range(100, 142))
+            given = (table["path"], table["label"])
+        elif kind == "one-hot":  # as many classes as rows of pixels: still no batch
+            flags = np.eye(3, 8)[labels]
+            given = (list(zip(images, flags, strict=True)), None)
         elif kind == "PyDataset":
             import keras
 

@@ -61,5 +61,5 @@ def open_subject(config: AuditConfig, handed: Handed = NOTHING) -> Subject:
     artefacts = build_artefacts(config, classifier.image_shape, classifier.classes, dataset.masks)
     carriers = [find_carriers(artefact, dataset, classifier.classes) for artefact in artefacts]
     next(dataset.batches(1), None)
-    scores_only = isinstance(classifier, GivenClassifier) and not classifier.differs
+    scores_only = isinstance(classifier, GivenClassifier) and not classifier.is_differentiable
     return Subject(classifier, model, dataset, artefacts, carriers, SCORES_ONLY if scores_only else None)

@@ -25,7 +25,6 @@ class HeldSource:
         groups: Sequence[Any] | None = None,
         ids: Sequence[Any] | None = None,
         columns: Mapping[str, Sequence[bool]] | None = None,
-        masks: Sequence[Path | str | None] | None = None,
     ) -> None:
         """Look at what was handed in.
 
@@ -41,12 +40,13 @@ class HeldSource:
         Raises
         ------
         DataError
-            What was handed in are no images, or not as many as labels, groups, ids, columns or masks.
+            What was handed in are no images, or not as many as labels, groups, ids or columns.
         """
         self._files: list[Path] | None = None
         self._images: Sequence[Any] | Array = ()
         if isinstance(images, (str, bytes, Mapping)):
             raise DataError(f"images: got {type(images).__name__}, wanted images or paths of pictures")
+        images = images.to_numpy() if hasattr(images, "to_numpy") else images  # a column of a table
         if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or _gives_pairs(images):
             images, labels = _gather(images, labels)
         if len(images) and isinstance(images[0], (str, Path)):
@@ -54,7 +54,7 @@ class HeldSource:
         else:
             self._images = images
         count = len(images)
-        given: dict[str, Sequence[Any] | None] = {"labels": labels, "groups": groups, "ids": ids, "masks": masks}
+        given: dict[str, Sequence[Any] | None] = {"labels": labels, "groups": groups, "ids": ids}
         for name, values in (given | dict(columns or {})).items():
             if values is not None and len(values) != count:
                 raise DataError(f"{name}: got {len(values)} for {count} images, wanted one each")
@@ -64,8 +64,6 @@ class HeldSource:
         self.ids = [f"{at:0{digits}d}" for at in range(count)] if names is None else [str(name) for name in names]
         self.groups = None if groups is None else [str(group) for group in groups]
         self.masks: list[Path | None] | None = None
-        if masks is not None:
-            self.masks = [None if mask is None else Path(mask) for mask in masks]
         self._columns = {name: np.asarray(values) for name, values in (columns or {}).items()}
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
@@ -105,7 +103,8 @@ def _gather(items: Iterable[Any], labels: Any) -> tuple[list[Any], list[Any] | N
             found.append(label)
             continue
         values = np.asarray(image)
-        is_batch = values.ndim == 4 or (values.ndim == 3 and np.ndim(label) == 1 and len(label) == len(values))
+        is_grey = values.ndim == 3 and values.shape[-1] not in (1, 3)  # (n, h, w), rather than (h, w, c)
+        is_batch = values.ndim == 4 or (is_grey and np.ndim(label) == 1 and len(label) == len(values))
         images += list(values) if is_batch else [values]
         found += ([None] * len(values) if label is None else list(np.asarray(label))) if is_batch else [label]
     return images, None if all(label is None for label in found) else found

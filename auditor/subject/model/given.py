@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import numpy as np
 
 from auditor.errors import ModelError
-from auditor.measure.arrays import Floats, Ints
-from auditor.subject.model.classifier import Explainable, Linearisation, Output, Pass
+from auditor.measure.arrays import Array, Floats, Ints, join
+from auditor.subject.model.classifier import Linearisation, Output, Pass
 from auditor.subject.model.foreign import user_code
 from auditor.subject.record import ModelRecord
 
@@ -51,9 +51,13 @@ class GivenClassifier:
         self.classes: tuple[str, ...] = classes or named
         self.image_shape: tuple[int, int, int] = (int(shape[0]), int(shape[1]), int(shape[2]))
         self.output: Output = output
-        self.differs = callable(getattr(model, "differentiate", None))
-        self.feature_layers: tuple[str, ...] = tuple(getattr(model, "feature_layers", ())) if self.differs else ()
-        self.layers: tuple[str, ...] = tuple(getattr(model, "layers", self.feature_layers)) if self.differs else ()
+        self.is_differentiable = callable(getattr(model, "differentiate", None))
+        self.feature_layers: tuple[str, ...] = (
+            tuple(getattr(model, "feature_layers", ())) if self.is_differentiable else ()
+        )
+        self.layers: tuple[str, ...] = (
+            tuple(getattr(model, "layers", self.feature_layers)) if self.is_differentiable else ()
+        )
         self.why_no_features = "" if self.feature_layers else "the classifier names no `feature_layers`"
         self.weight_layers: tuple[str, ...] = tuple(getattr(model, "weight_layers", ()))
         self.why_no_weights = "" if self.weight_layers else "the classifier names no `weight_layers` to draw anew"
@@ -61,20 +65,23 @@ class GivenClassifier:
 
     def scores(self, images: Floats) -> Floats:
         """See `Classifier.scores`."""
-        parts = [images[at : at + self._batch_size] for at in range(0, len(images), self._batch_size)]
-        found = [self._checked(self._ask("scores", part), (len(part), len(self.classes)), "scores") for part in parts]
+        found = [self._checked(self._ask("scores", part), part, "scores") for part in self._cut(images)]
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
 
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
         """See `Differentiable.differentiate`."""
-        if not self.differs:
+        if not self.is_differentiable:
             raise ModelError(SCORES_ONLY)
+        found = [self._pass(*part, layers) for part in zip(self._cut(images), self._cut(targets), strict=True)]
+        return join(found) if found else Pass(self.scores(images), images, {}, {})
+
+    def _pass(self, images: Floats, targets: Ints, layers: tuple[str, ...]) -> Pass:
         found = self._ask("differentiate", images, targets, layers)
         if not isinstance(found, Pass):
             raise ModelError(f"differentiate returned {type(found).__name__}, wanted an auditor.Pass")
         return Pass(
-            self._checked(found.scores, (len(images), len(self.classes)), "scores"),
-            self._checked(found.gradient, images.shape, "gradient"),
+            self._checked(found.scores, images, "scores"),
+            self._checked(found.gradient, images, "gradient"),
             {name: np.asarray(found.features[name], np.float32) for name in layers},
             {name: np.asarray(found.feature_gradients[name], np.float32) for name in layers},
         )
@@ -100,11 +107,15 @@ class GivenClassifier:
 
         return Linearisation(first.scores, first.features, pull_back)
 
-    def randomised(self, layers: tuple[str, ...], seed: int) -> AbstractContextManager[Explainable]:
+    @contextmanager
+    def randomised(self, layers: tuple[str, ...], seed: int) -> Iterator[GivenClassifier]:
         """See `Explainable.randomised`."""
         if not self.weight_layers:
             raise ModelError(self.why_no_weights)
-        return self._ask("randomised", layers, seed)
+        with self._ask("randomised", layers, seed) as model:
+            yield GivenClassifier(
+                model, classes=self.classes, image_shape=self.image_shape, batch_size=self._batch_size
+            )
 
     def sized(self, batch_size: int) -> GivenClassifier:
         """See `Explainable.sized`; a classifier of one's own takes calls of any size."""
@@ -132,7 +143,12 @@ class GivenClassifier:
         with user_code(f"the classifier's {what} failed"):
             return getattr(self._model, what)(*arguments)
 
-    def _checked(self, values: Any, shape: tuple[int, ...], what: str) -> Floats:
+    def _cut(self, values: Array) -> list[Array]:
+        """Values of images in parts of at most the batch size."""
+        return [values[at : at + self._batch_size] for at in range(0, len(values), self._batch_size)]
+
+    def _checked(self, values: Any, images: Floats, what: Literal["scores", "gradient"]) -> Floats:
+        shape = images.shape if what == "gradient" else (len(images), len(self.classes))
         with user_code(f"the classifier's {what} are no array"):
             array = np.asarray(values, np.float32)
         if array.shape != shape:
