@@ -131,8 +131,11 @@ def test_a_classifier_without_gradients_has_a_verdict_and_says_what_is_missing(e
     file.write_text(text[: text.index("    def differentiate(")] + text[text.index("\n\ndef load(") :], "utf-8")
     world.replace('source = "model.keras"', 'source = "classifier:load"')
     world.config.write_text(world.config.read_text("utf-8").replace(WITHOUT_STUDIES, ""), "utf-8")
+    shutil.copy(EXAMPLES / "attribution.py", world.folder)
+    world.add('\n[methods."attribution:gradient_times_input"]\n')
     result, page = audited(world, command)
     assert result.findings[0].verdict == "no_evidence"
+    assert len(result.methods) == 9
     assert {each.status for each in result.methods} == {"not_applicable"}
     assert all("no gradients" in each.reason for each in result.methods)
     assert "no gradients" in page
@@ -232,6 +235,17 @@ class TestWhatFails:
         assert unit.trace
         assert "mine:boom" in page
         assert not (world.folder / "reports" / "x").exists()
+
+    @pytest.mark.parametrize("key", ["formats", "sections"])
+    @pytest.mark.parametrize("name", ["mine:gone", "nowhere:boom"])
+    def test_a_function_that_is_not_there_is_found_before_the_audit(
+        self, name, key, world: World, command: Command, monkeypatch: pytest.MonkeyPatch
+    ):
+        world.write_module(monkeypatch, "")
+        world.replace(FORMATS, f'{key} = ["{name}"]')
+        ending = command("validate", world.config)
+        assert ending.code == 2
+        assert f"report.{key}[0]: module '{name.partition(':')[0]}'" in ending.err
 
     def test_a_function_that_is_no_method_is_one_clear_error(
         self, world: World, command: Command, monkeypatch: pytest.MonkeyPatch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.auditing.conduct import AuditedRun, conduct, publish
@@ -13,13 +13,11 @@ from auditor.auditing.opening import NOTHING, Handed
 from auditor.config.file import AuditConfig, check_config, read_config
 from auditor.errors import ConfigError
 from auditor.explain.table import METHODS
+from auditor.report.templates import configured_templates
 from auditor.run.compare import Change, compare_results
 from auditor.run.store import SavedRun
 from auditor.subject.data.memory import HeldSource
 from auditor.verdict.trial import Progress
-
-if TYPE_CHECKING:
-    pass
 
 CALL = "auditor.audit"
 """What errors name as the place of what came with a call."""
@@ -140,17 +138,17 @@ def audit(
         said = {"labels": labels, "classes": classes, "groups": groups, "ids": ids, "methods": methods}
         beside = [name for name, value in (said | {"settings": settings}).items() if value is not None]
         if beside or list(artefacts):
-            raise ConfigError(
-                f"{CALL}: {[*beside, 'artefacts'][0]}: got it beside a file, which says all of that itself"
-            )
+            name = beside[0] if beside else "artefacts"
+            raise ConfigError(f"{CALL}: {name}: got it beside a file, which says all of that itself")
         config, handed = read_config(Path(model), kinds=ARTEFACT_KINDS, methods=METHODS), NOTHING
-        reports: Path | None = config.path(config.report.output) if output is None else Path(output)
+        reports: Path | None = config.path(config.report.output, "report", "output") if output is None else Path(output)
     else:
         given = {"labels": labels, "groups": groups, "ids": ids}
         config, handed = _configure(model, images, given, classes, list(artefacts), methods or {}, settings or {})
         reports = None if output is None else Path(output)
+    own = configured_templates(config)
     run = conduct(config, reports, progress, handed=handed)
-    return run if run.folder is None else publish(run, config)
+    return run if run.folder is None else publish(run, config, own)
 
 
 def load(folder: str | Path) -> AuditedRun:

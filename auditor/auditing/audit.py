@@ -206,18 +206,18 @@ def _tell(result: AuditResult, name: str, function: Callable[..., Any], pieces: 
 
 def _end(result: AuditResult, unit: str, failure: MethodError | None = None) -> AuditResult:
     """The result with a unit of work ended."""
-    if failure is None:
-        return replace(result, units=_changed(result.units, unit, status="done"))
-    told = {"status": "error", "reason": failure.reason, "trace": failure.trace}
-    return replace(result, units=_changed(result.units, unit, **told))
+    return replace(result, units=_changed(result.units, unit, **_ended("done", failure)))
 
 
 def _end_method(result: AuditResult, name: str, failure: MethodError | None = None) -> AuditResult:
     """The result with what became of a method."""
+    return replace(result, methods=_changed(result.methods, name, **_ended("ok", failure)))
+
+
+def _ended(well: str, failure: MethodError | None) -> dict[str, str | None]:
     if failure is None:
-        return replace(result, methods=_changed(result.methods, name, status="ok", reason=None))
-    told = {"status": "error", "reason": failure.reason, "trace": failure.trace}
-    return replace(result, methods=_changed(result.methods, name, **told))
+        return {"status": well, "reason": None}
+    return {"status": "error", "reason": failure.reason, "trace": failure.trace}
 
 
 def _changed(records: list[Record], name: str, **fields: Any) -> list[Record]:

@@ -90,7 +90,6 @@ class AuditedRun:
             It cannot be drawn or written.
         """
         from auditor.report.write import draw_page
-        from auditor.run.files import write_files
 
         file = Path(file)
         if file.suffix not in (".html", ".pdf"):
@@ -145,7 +144,7 @@ def conduct(
     return AuditedRun(run_audit(config, progress, keep, handed), folder)
 
 
-def publish(run: AuditedRun, config: AuditConfig, own: OwnTemplates | None = None) -> AuditedRun:
+def publish(run: AuditedRun, config: AuditConfig, own: OwnTemplates) -> AuditedRun:
     """Write what a configuration wants of a saved run beside it, and renew the page of all runs.
 
     Returns the run as it is then. What a function of the user's makes comes first; where it fails that is said in the

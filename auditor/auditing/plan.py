@@ -64,7 +64,7 @@ def plan_methods(config: AuditConfig, classifier: Explainable, why_no_gradients:
             status, reason = "off", "switched off in the configuration"
         elif only_exemplars and not config.explain.exemplars:
             status, reason = "off", "for exemplars only, and none are shown"
-        elif why_no_gradients is not None and name not in users:
+        elif why_no_gradients is not None and not (is_study and name in users):
             status, reason = "not_applicable", why_no_gradients
         elif method.reads_layers and not is_study and not classifier.feature_layers:
             status, reason = "not_applicable", classifier.why_no_features

@@ -14,11 +14,10 @@ import click
 
 from auditor.cli.runs import RUN_COMMANDS
 from auditor.cli.terminal import outlive_readers, print_reports, print_warnings, quiet_tensorflow, show_progress
-from auditor.errors import AuditError, ConfigError, TemplateError
+from auditor.errors import AuditError, ConfigError
 
 if TYPE_CHECKING:
     from auditor.config.file import AuditConfig
-    from auditor.report.templates import OwnTemplates
     from auditor.run.result import AuditResult
 
 EXIT_CODES = """\b
@@ -55,6 +54,8 @@ def cli() -> None:
 @click.option("--quiet", is_flag=True, help="Print the verdicts and the report's path only.")
 def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: bool) -> int:
     """Audit the model that CONFIG describes and write the report."""
+    from auditor.report.templates import configured_templates
+
     settings = _read(config, overrides)
     if output is None:
         reports = Path(os.path.normpath(settings.path(settings.report.output, "report", "output")))
@@ -62,7 +63,7 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     else:
         reports = output
         _refuse_unwritable(reports, "--output")
-    own = _read_templates(settings)
+    own = configured_templates(settings)
     with show_progress(quiet) as progress:
         progress("loading", 0, 1)
         with quiet_tensorflow():
@@ -110,7 +111,9 @@ def init(model: str, data: str, labels: str | None, output: Path, trust: bool, f
 def validate(config: Path, overrides: tuple[str, ...]) -> None:
     """Check all that can be checked of CONFIG without running the audit."""
     settings = _read(config, overrides)
-    _read_templates(settings)
+    from auditor.report.templates import configured_templates
+
+    configured_templates(settings)
     with quiet_tensorflow():
         from auditor.auditing.opening import open_subject
     subject = open_subject(settings)
@@ -284,18 +287,6 @@ def _read(config: Path, overrides: tuple[str, ...]) -> AuditConfig:
     from auditor.explain.table import METHODS
 
     return read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
-
-
-def _read_templates(config: AuditConfig) -> OwnTemplates:
-    """Before the audit: a template that cannot be drawn after it would be a pity."""
-    from auditor.report.templates import BUILT_IN, read_own_templates
-
-    if not config.report.templates:
-        return BUILT_IN
-    try:
-        return read_own_templates(Path(os.path.normpath(config.path(config.report.templates, "report", "templates"))))
-    except TemplateError as fault:
-        raise config.fault(("report", "templates"), str(fault)) from None
 
 
 def _refuse_unwritable(reports: Path, where: str) -> None:

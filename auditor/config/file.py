@@ -167,7 +167,7 @@ def _rename_methods(data: dict[str, Any]) -> list[tuple[KeyPath, str]]:
 def _option_faults(
     data: dict[str, Any], folder: Path, kinds: Mapping[str, Function], methods: Mapping[str, Function]
 ) -> list[tuple[KeyPath, str]]:
-    """Faults in the options of artefact kinds and methods, and names used twice."""
+    """Faults in the options of artefact kinds and methods, functions that are not there, and names used twice."""
     faults: list[tuple[KeyPath, str]] = []
     sections = data.get("methods")
     for name, options in sections.items() if isinstance(sections, dict) else ():
@@ -183,6 +183,15 @@ def _option_faults(
                 faults += find_option_faults(function, own, path)
         except OptionError as error:
             faults.append((path, error.message))
+    report = data.get("report")
+    for key in ("formats", "sections"):
+        names = report.get(key) if isinstance(report, dict) else None
+        for index, name in enumerate(names if isinstance(names, list) else []):
+            try:
+                if isinstance(name, str) and is_function_spec(name):
+                    import_function(name, folder)
+            except OptionError as error:
+                faults.append((("report", key, index), error.message))
     entries = data.get("artefacts")
     seen: set[str] = set()
     for index, entry in enumerate(entries if isinstance(entries, list) else []):

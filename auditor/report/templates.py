@@ -17,6 +17,7 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from auditor.config.file import AuditConfig
 from auditor.errors import ReportError, TemplateError
 
 LOOK = "look.css"
@@ -90,6 +91,22 @@ def read_own_templates(folder: Path) -> OwnTemplates:
     own = OwnTemplates(folder, files)
     _check_texts(own)
     return own
+
+
+def configured_templates(config: AuditConfig) -> OwnTemplates:
+    """The templates that a configuration names; read before an audit, as it would be a pity after it.
+
+    Raises
+    ------
+    ConfigError
+        They cannot be used.
+    """
+    if not config.report.templates:
+        return BUILT_IN
+    try:
+        return read_own_templates(Path(os.path.normpath(config.path(config.report.templates, "report", "templates"))))
+    except TemplateError as fault:
+        raise config.fault(("report", "templates"), str(fault)) from None
 
 
 @lru_cache(maxsize=4)  # page and PDF of one report are made from templates that are compiled once

@@ -31,7 +31,7 @@ class WorkUnit:
     name: str
     status: Literal["done", "missing", "error"]
     """Missing where the audit ended before it."""
-    reason: str = ""
+    reason: str | None = None
     """Why it failed ..."""
     trace: str = ""
     """... and the traceback of what it threw."""
