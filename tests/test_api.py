@@ -71,6 +71,19 @@ class TestAudit:
         assert (run.folder / "report.html").is_file()
         assert (world.folder / "reports" / "index.html").is_file()
 
+    def test_a_file_has_its_own_templates_here_too(self, world: World):
+        (world.folder / "mine").mkdir()
+        (world.folder / "mine" / "look.css").write_text("h1 { letter-spacing: 7px }")
+        world.replace('formats = ["html"]', 'formats = ["html"]\ntemplates = "mine"')
+        run = auditor.audit(world.config)
+        assert "letter-spacing: 7px" in (run.folder / "report.html").read_text("utf-8")
+
+    def test_templates_that_are_not_there_are_found_before_the_audit(self, world: World):
+        world.replace('formats = ["html"]', 'formats = ["html"]\ntemplates = "gone"')
+        with pytest.raises(auditor.AuditError, match=r"report\.templates: .*gone: no such folder"):
+            auditor.audit(world.config)
+        assert not world.runs()
+
     @pytest.mark.parametrize(
         "kind", ["array", "floats", "list", "paths", "pairs", "generator", "tf.data", "PyDataset", "table", "one-hot"]
     )

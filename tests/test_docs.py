@@ -74,8 +74,9 @@ def function(frame=None, *, anything: int = 1):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place where `package.module:function` and other made-up names exist."""
+    """A place where `package.module:function` and the example extensions exist."""
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "examples" / "extensions")
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "__init__.py").touch()
     (tmp_path / "package" / "module.py").write_text(STUB)
