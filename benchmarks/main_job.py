@@ -51,14 +51,13 @@ def time_verdicts(is_scan: bool) -> list[float]:
             subject.classifier,
             subject.dataset,
             artefacts,
-            subject.carriers,
             fills=settings.interventions.fills,
             alpha=settings.verdict.alpha,
             seed=0,
             batch_size=settings.model.batch_size,
             progress=lambda *_: None,
         )
-        judge_all([(evidence, artefacts[0].target) for evidence in seen.evidence], Rule())
+        judge_all([(observed, artefacts[0].target) for observed in seen.observed], Rule())
         seconds.append(time.perf_counter() - started)
     return seconds
 

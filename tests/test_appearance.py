@@ -64,7 +64,7 @@ def make_tint(frame: Frame, *, most: float = 0.5) -> Tint:
 
 
 def tinted(seed: int = 0) -> Artefact:
-    return Artefact("tint", "tint", Tint(), 0, "none", {}, {}, seed=seed)
+    return Artefact("tint", "tint", Tint(), 0, "none", np.zeros(1, bool), seed=seed)
 
 
 def test_every_kind_of_the_table_is_an_appearance(tmp_path) -> None:
@@ -103,7 +103,7 @@ def test_what_cannot_be_computed_is_filled_in() -> None:
 
 def test_its_record_tells_what_it_has() -> None:
     arrays = NewArrays()
-    record = describe_artefact(tinted(), np.zeros(6, bool), SHAPE, ("cat", "dog"), picture="tint", arrays=arrays)
+    record = describe_artefact(tinted(), SHAPE, ("cat", "dog"), picture="tint", arrays=arrays)
     assert (record.coverage, record.box, record.opacity) == (None, None, None)
     assert arrays[record.picture].shape == SHAPE
 

@@ -436,13 +436,12 @@ def inquire(
     )
     region = np.ones((8, 8), bool) if whole_frame else CORNER
     overlay = Overlay(np.where(region, 0.5, 0).astype(np.float32), np.ones((8, 8, 1), np.float32))
-    mark = Artefact("mark", "overlay", overlay, 2, "none", {}, {})
+    mark = Artefact("mark", "overlay", overlay, 2, "none", np.zeros(count, bool))
     return Inquiry(
         classifier,
         dataset,
         population,
         [mark],
-        [np.zeros(count, bool)],
         [2],
         images.mean(axis=0),
         [],
@@ -560,7 +559,7 @@ class TestStudy:
         assert entry.measurements["success"].value == 1
 
     def test_is_not_applicable_where_nothing_can_be_asked(self):
-        inquiry = replace(inquire(labels=False), artefacts=[], carriers=[], targets=[])
+        inquiry = replace(inquire(labels=False), artefacts=[], targets=[])
         with pytest.raises(NotApplicableError, match="no labels"):
             study_counterfactuals(inquiry)
 

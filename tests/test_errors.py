@@ -215,7 +215,7 @@ def make_inquiry(*, stamped: int = 12, labels: bool = True, classifier: LinearCl
     scores = classifier.scores(images)
     predicted = predicted_classes(scores, "softmax")
     has = predicted if dataset.truth is None else dataset.truth
-    artefact = Artefact("stamp", "overlay", overlay, 2, "carries", {}, {})
+    artefact = Artefact("stamp", "overlay", overlay, 2, "carries", np.arange(COUNT) < stamped)
     population = Population(
         np.arange(COUNT), log_odds(scores, "softmax"), predicted, has, dataset.labelled, dataset.groups
     )
@@ -224,7 +224,6 @@ def make_inquiry(*, stamped: int = 12, labels: bool = True, classifier: LinearCl
         dataset=dataset,
         images=population,
         artefacts=[artefact],
-        carriers=[np.arange(COUNT) < stamped],
         targets=[2],
         mean_image=images.mean(axis=0),
         attributions=[
@@ -281,7 +280,7 @@ class TestStudy:
         assert [suspect.image for suspect in record.suspects].count("image 030") == 0
         flags = np.arange(COUNT) < 12
         flags[30] = True
-        inquiry = replace(inquiry, carriers=[flags])
+        inquiry = replace(inquiry, artefacts=[replace(inquiry.artefacts[0], carriers=flags)])
         ranked = study_errors(replace(inquiry, images=images)).suspects
         assert ranked[-1].image == "image 030"
         assert ranked[-1].score == 0
@@ -443,9 +442,8 @@ def try_random_ink(seed: int) -> ContrastIntervention:
     right = Cases(at, [str(row) for row in at], at, images, has, np.ones_like(at), np.zeros_like(at))
     alpha, ink = np.zeros((SIDE, SIDE), np.float32), np.zeros((SIDE, SIDE, 1), np.float32)
     alpha[CORNER], ink[CORNER] = 1, random.random((3, 3, 1))
-    artefact = Artefact("ink", "overlay", Overlay(alpha, ink), None, None, {}, {})
-    carriers = [np.zeros(len(at), bool)]
-    asked = {"artefacts": [artefact], "targets": [None], "carriers": carriers, "classifier": classifier, "seed": seed}
+    artefact = Artefact("ink", "overlay", Overlay(alpha, ink), None, "none", np.zeros(len(at), bool))
+    asked = {"artefacts": [artefact], "targets": [None], "classifier": classifier, "seed": seed}
     return try_artefact(replace(make_inquiry(), **asked), 0, take(right, at[:0]), right, ("mean",)).record
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS, build_artefacts
+from auditor.auditing.opening import open_subject
 from auditor.auditing.propose import to_toml
 from auditor.config.file import read_config
 from auditor.config.options import describe_options
@@ -335,7 +336,7 @@ class TestSettings:
             (here.folder / name).write_bytes(mark)
         (here.folder / "masks").mkdir()
         config = read_config(Path("all.toml"), kinds=ARTEFACT_KINDS, methods=METHODS)
-        built = build_artefacts(config, (64, 64, 3), CLASSES)
+        built = build_artefacts(config, open_subject(config).dataset, (64, 64, 3), CLASSES)
         assert [artefact.kind for artefact in built] == list(ARTEFACT_KINDS)
 
     def test_every_method_stands_there_with_all_its_options(self, here: World, command: Command) -> None:

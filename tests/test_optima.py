@@ -243,7 +243,7 @@ def corner_artefact(appearance=None, name="mark"):
         alpha[12:18, 11:17] = 0.6
         ink[12:18, 11:17, 0] = MARK
         appearance = Overlay(alpha, ink)
-    return Artefact(name, "overlay", appearance, 1, "none", {}, {})
+    return Artefact(name, "overlay", appearance, 1, "none", np.zeros(40, bool))
 
 
 def planted(strength):
@@ -265,7 +265,6 @@ def inquire(classifier, artefacts, seed=0):
         dataset=dataset,
         images=Population(positions, odds, predicted, dataset.truth, dataset.labelled, dataset.groups),
         artefacts=artefacts,
-        carriers=[np.zeros(40, bool) for _ in artefacts],
         targets=[1 for _ in artefacts],
         mean_image=images.mean(axis=0),
         attributions=[],

@@ -29,12 +29,11 @@ def overlay() -> Overlay:
 
 def observe(classifier, images, overlay, carriers, labels=None, batch_size=7, groups=None, target=None):
     dataset = memory_dataset(classifier, images, labels, groups)
-    artefact = Artefact("mark", "overlay", overlay, target, "none", {}, {})
+    artefact = Artefact("mark", "overlay", overlay, target, "column", carriers)
     seen = survey(
         classifier,
         dataset,
         [artefact],
-        [carriers],
         fills=("mean", "blur"),
         alpha=0.05,
         seed=0,

@@ -106,13 +106,12 @@ def make_inquiry(
     alpha = np.zeros((height, width), np.float32)
     alpha[-height // 3 :, -width // 3 :] = 0.5
     overlay = Overlay(alpha, np.ones((height, width, channels), np.float32))
-    built = [Artefact(name, "overlay", overlay, target, "none", {}, {}) for name, target in artefacts]
+    built = [Artefact(name, "overlay", overlay, target, "none", np.zeros(count, bool)) for name, target in artefacts]
     return Inquiry(
         classifier=classifier,
         dataset=dataset,
         images=found,
         artefacts=built,
-        carriers=[np.zeros(count, bool) for _ in artefacts],
         targets=[target for _, target in artefacts],
         mean_image=images.mean(axis=0),
         attributions=[Method(name, ATTRIBUTIONS[name], options) for name, options in methods.items()],

@@ -7,13 +7,12 @@ import numpy as np
 from auditor.artefacts.appearance import Frame, box_of
 from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.record import ArtefactRecord
-from auditor.measure.arrays import Bools
 from auditor.measure.ledger import NewArrays
 from auditor.subject.data.pictures import to_pixels
 
 
 def describe_artefact(
-    artefact: Artefact, carries: Bools, frame: Frame, classes: tuple[str, ...], *, picture: str, arrays: NewArrays
+    artefact: Artefact, frame: Frame, classes: tuple[str, ...], *, picture: str, arrays: NewArrays
 ) -> ArtefactRecord:
     """The record of an artefact; where its appearance is known, what it looks like on grey is kept under `picture`."""
     appearance, region = artefact.appearance, artefact.appearance.fixed_region
@@ -25,7 +24,7 @@ def describe_artefact(
         kind=artefact.kind,
         target=None if artefact.target is None else classes[artefact.target],
         present=artefact.present,
-        carriers=int(carries.sum()),
+        carriers=int(artefact.carriers.sum()),
         coverage=None if region is None else float(region.mean()),
         box=None if region is None else box_of(region),
         opacity=appearance.opacity,

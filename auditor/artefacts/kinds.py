@@ -5,8 +5,9 @@ A kind is a function of the frame that gives an `Appearance`; its keyword-only p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from auditor.artefacts.appearance import Appearance, Frame, box_of
 from auditor.artefacts.masks import Masks
 from auditor.artefacts.overlay import Overlay
 from auditor.config.file import AuditConfig
-from auditor.config.options import KeyPath, bind_options, dotted, suggest
+from auditor.config.options import KeyPath, suggest
 from auditor.config.sections import ArtefactConfig
 from auditor.errors import ConfigError, OptionError
 from auditor.measure.arrays import Bools, Floats
@@ -41,12 +42,13 @@ class Artefact:
     target: int | None
     """Class that it is suspected to change; None scans every class."""
     present: str
-    controls: dict[str, Appearance]
+    """What was said of the images that carry it already."""
+    carriers: Bools
+    """(images,): which rows of the data set these are."""
+    controls: dict[str, Appearance] = field(default_factory=dict)
     """Innocent content given by the user."""
-    variants: dict[str, Appearance]
+    variants: dict[str, Appearance] = field(default_factory=dict)
     """Content like the artefact given by the user."""
-    where: str = ""
-    """What errors about `present` name as their place."""
     line: int | None = None
     """Where it stands in the configuration file; None where it came otherwise."""
     seed: int = 0
@@ -66,56 +68,26 @@ class Artefact:
         return self.appearance.region(image_id, frame, random)
 
 
-def build_artefacts(
-    config: AuditConfig, frame: Frame, classes: tuple[str, ...], masks: Mapping[str, Path] | None = None
-) -> list[Artefact]:
-    """The artefacts of a configuration, in a frame of height, width and channels.
-
-    Parameters
-    ----------
-    masks
-        Mask pictures by image id, where the data name them.
+def build_artefacts(config: AuditConfig, dataset: Dataset, frame: Frame, classes: tuple[str, ...]) -> list[Artefact]:
+    """The artefacts of a configuration, in a frame of height, width and channels, and the images that carry them.
 
     Raises
     ------
     ConfigError
-        A file is missing, the artefact does not lie in the frame, or its target is no class of the model; all at once.
+        A file is missing, the artefact does not lie in the frame, its target is no class of the model, or `present`
+        does not say which images carry it; all at once.
+    DataError
+        A value of the column that `present` names is no boolean.
     """
     built, faults = [], []
     for index, entry in enumerate(config.artefacts):
         try:
-            built.append(_build(config, index, entry, frame, classes, masks))
+            built.append(_build(config, ("artefacts", index), entry, dataset, frame, classes))
         except ConfigError as fault:
             faults.append(str(fault))
     if faults:
         raise ConfigError("\n".join(faults))
     return built
-
-
-def find_carriers(artefact: Artefact, dataset: Dataset, classes: tuple[str, ...]) -> Bools:
-    """Which images of the sample (images,) carry the artefact already.
-
-    Raises
-    ------
-    ConfigError
-        `present` names an array or column that the data lack or that is not one boolean per image, or a class of
-        unlabelled data.
-    DataError
-        A value of that column is no boolean.
-    """
-    count = len(dataset)
-    if artefact.present in ("none", "all"):
-        return np.full(count, artefact.present == "all")
-    if artefact.present.startswith("class:"):
-        if dataset.truth is None:
-            raise ConfigError(f"{artefact.where}got {artefact.present!r}, but the data have no labels")
-        return dataset.truth[:, classes.index(artefact.present.removeprefix("class:"))]
-    values = dataset.array(artefact.present)
-    if values is None or values.shape != (count,) or values.dtype != bool:
-        what = "no array or column of the data" if values is None else f"an array of {values.dtype}"
-        wanted = "wanted 'none', 'all', 'class:NAME' or an array or column with a boolean per image"
-        raise ConfigError(f"{artefact.where}got {artefact.present!r}, which is {what}; {wanted}")
-    return np.asarray(values)
 
 
 def overlay(
@@ -221,30 +193,26 @@ def masks(frame: Frame, *, folder: Path | None = None) -> Masks:
 
 def _build(
     config: AuditConfig,
-    index: int,
+    path: KeyPath,
     entry: ArtefactConfig,
+    dataset: Dataset,
     frame: Frame,
     classes: tuple[str, ...],
-    masks: Mapping[str, Path] | None,
 ) -> Artefact:
-    path: tuple[str | int, ...] = ("artefacts", index)
     target = None
     if entry.target is not None:
         if entry.target not in classes:
             message = f"got {entry.target!r}, which is no class of the model{suggest(entry.target, list(classes))}"
             raise config.fault((*path, "target"), message)
         target = classes.index(entry.target)
-    if entry.present.startswith("class:") and entry.present.removeprefix("class:") not in classes:
-        name = entry.present.removeprefix("class:")
-        raise config.fault((*path, "present"), f"{name!r} is no class of the model{suggest(name, list(classes))}")
-    is_custom = entry.kind not in ARTEFACT_KINDS
-    function = config.function((*path, "kind"), entry.kind) if is_custom else ARTEFACT_KINDS[entry.kind]
-    options = bind_options(function, entry.options, path)
+    function, options = config.calls[path].function, config.calls[path].options
     options = {name: config.path(str(v), *path, name) if isinstance(v, Path) else v for name, v in options.items()}
     try:
-        made = _from_user(entry.kind, function, frame, options) if is_custom else function(frame, **options)
+        carriers = _find_carriers(entry.present, dataset, classes)
+        make = function if entry.kind in ARTEFACT_KINDS else partial(_from_user, entry.kind, function)
+        made = make(frame, **options)
         if isinstance(made, Masks):
-            made = replace(made.named_by(masks), fit=config.data.fit)
+            made = replace(made.named_by(dataset.masks), fit=config.data.fit)
             if entry.present == "none":
                 raise OptionError("present", "got 'none', but masks say where images carry the artefact; wanted 'all'")
             if entry.controls or entry.variants:
@@ -254,11 +222,30 @@ def _build(
         variants = _alternatives(config, (*path, "variants"), entry.variants, made, entry.kind, options, frame)
     except OptionError as fault:
         raise config.fault((*path, *([fault.option] if fault.option else [])), fault.message) from None
-    where = f"{config.place(*path, 'present')}: {dotted((*path, 'present'))}: "
     line = config.places.get(path, (None, None))[0]
     return Artefact(
-        entry.name, entry.kind, made, target, entry.present, controls, variants, where, line, config.data.seed
+        entry.name, entry.kind, made, target, entry.present, carriers, controls, variants, line, config.data.seed
     )
+
+
+def _find_carriers(present: str, dataset: Dataset, classes: tuple[str, ...]) -> Bools:
+    """Which images of the sample (images,) carry an artefact already."""
+    count = len(dataset)
+    if present in ("none", "all"):
+        return np.full(count, present == "all")
+    if present.startswith("class:"):
+        name = present.removeprefix("class:")
+        if name not in classes:
+            raise OptionError("present", f"{name!r} is no class of the model{suggest(name, list(classes))}")
+        if dataset.truth is None:
+            raise OptionError("present", f"got {present!r}, but the data have no labels")
+        return dataset.truth[:, classes.index(name)]
+    values = dataset.array(present)
+    if values is None or values.shape != (count,) or values.dtype != bool:
+        what = "no array or column of the data" if values is None else f"an array of {values.dtype}"
+        wanted = "wanted 'none', 'all', 'class:NAME' or an array or column with a boolean per image"
+        raise OptionError("present", f"got {present!r}, which is {what}; {wanted}")
+    return np.asarray(values)
 
 
 def _alternatives(
@@ -293,7 +280,7 @@ def _alternatives(
     return placed
 
 
-def _from_user(kind: str, function: Callable[..., Any], frame: Frame, options: dict[str, Any]) -> Appearance:
+def _from_user(kind: str, function: Callable[..., Any], frame: Frame, **options: Any) -> Appearance:
     """What the user's function made: an appearance of its own, or an RGBA picture (h, w, 4) of the whole frame."""
     try:
         made = function(frame, **options)

@@ -79,7 +79,6 @@ def run_audit(
         classifier,
         dataset,
         subject.artefacts,
-        subject.carriers,
         fills=config.interventions.fills,
         alpha=config.verdict.alpha,
         seed=seed,
@@ -127,7 +126,6 @@ def run_audit(
         dataset=dataset,
         images=seen.images,
         artefacts=subject.artefacts,
-        carriers=subject.carriers,
         targets=[None if each.target is None else classifier.classes.index(each.target) for each in findings],
         mean_image=seen.mean_image,
         attributions=plan.attributions,
@@ -262,10 +260,9 @@ def _begin_exhibits(subject: Subject, seen: Survey, findings: list[Finding]) -> 
 
 def _describe_artefacts(subject: Subject, arrays: NewArrays) -> list[ArtefactRecord]:
     frame, classes = subject.classifier.image_shape, subject.classifier.classes
-    pairs = zip(subject.artefacts, subject.carriers, strict=True)
     return [
-        describe_artefact(artefact, carries, frame, classes, picture=f"artefact {number}", arrays=arrays)
-        for number, (artefact, carries) in enumerate(pairs)
+        describe_artefact(artefact, frame, classes, picture=f"artefact {number}", arrays=arrays)
+        for number, artefact in enumerate(subject.artefacts)
     ]
 
 

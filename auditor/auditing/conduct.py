@@ -13,6 +13,7 @@ import numpy as np
 from auditor.auditing.audit import run_audit
 from auditor.auditing.opening import NOTHING, Handed
 from auditor.config.file import AuditConfig
+from auditor.config.options import Function
 from auditor.errors import AuditError, ConfigError, MethodError, ReportError
 from auditor.measure.measurement import Note
 from auditor.run.files import ARRAYS, BUNDLE, FOLDER, HASHES, REPORTS, RESULT, ROWS, write_files
@@ -163,11 +164,11 @@ def publish(run: AuditedRun, config: AuditConfig, own: OwnTemplates) -> AuditedR
     folder = run.folder
     assert folder is not None
     built_in = [name for name in config.report.formats if name in REPORTS]
-    exporters = [name for name in config.report.formats if name not in REPORTS]
+    exporters = {name: at for at, name in enumerate(config.report.formats) if name not in REPORTS}
     files: list[str] = []
     try:
-        for name in exporters:
-            run, file = _export(run, name, config)
+        for name, at in exporters.items():
+            run, file = _export(run, name, config.calls["report", "formats", at].function)
             files += file
         warnings = write_report(folder, built_in, own=own) if built_in else []
         record_files(folder, files)
@@ -176,13 +177,13 @@ def publish(run: AuditedRun, config: AuditConfig, own: OwnTemplates) -> AuditedR
     return replace(run, files=[*files, *(REPORTS[name] for name in built_in)], told=[*warnings, *of_index])
 
 
-def _export(run: AuditedRun, name: str, config: AuditConfig) -> tuple[AuditedRun, list[str]]:
+def _export(run: AuditedRun, name: str, function: Function) -> tuple[AuditedRun, list[str]]:
     """The run with what became of an exporter of the user's, and the file that it made, if it did."""
     assert isinstance(run.run, Run)
     assert run.folder is not None
     unit, files = WorkUnit(name, "done"), list[str]()
     try:
-        made = config.function(("report", "formats"), name)(run)
+        made = function(run)
         if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[1], bytes)):
             raise TypeError(f"returned {type(made).__name__}, wanted a tuple of a file's name and its bytes")
         if not is_run_id(str(made[0])) or made[0] in {RESULT, ROWS, ARRAYS, HASHES, BUNDLE, FOLDER, *REPORTS.values()}:

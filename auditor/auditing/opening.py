@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from auditor.artefacts.kinds import Artefact, build_artefacts, find_carriers
+from auditor.artefacts.kinds import Artefact, build_artefacts
 from auditor.config.file import AuditConfig
-from auditor.measure.arrays import Bools
 from auditor.subject.data.sample import Dataset, open_dataset
 from auditor.subject.data.sources import Source, first_image_shape, open_source
 from auditor.subject.model.given import SCORES_ONLY, GivenClassifier
@@ -24,7 +23,6 @@ class Subject:
     model: ModelRecord
     dataset: Dataset
     artefacts: list[Artefact]
-    carriers: list[Bools]
     why_no_gradients: str | None = None
     """Why the model can be scored and not differentiated, where it cannot."""
 
@@ -58,8 +56,7 @@ def open_subject(config: AuditConfig, handed: Handed = NOTHING) -> Subject:
         image_shape=classifier.image_shape,
         multilabel=classifier.output == "multilabel",
     )
-    artefacts = build_artefacts(config, classifier.image_shape, classifier.classes, dataset.masks)
-    carriers = [find_carriers(artefact, dataset, classifier.classes) for artefact in artefacts]
+    artefacts = build_artefacts(config, dataset, classifier.image_shape, classifier.classes)
     next(dataset.batches(1), None)
     scores_only = isinstance(classifier, GivenClassifier) and not classifier.is_differentiable
-    return Subject(classifier, model, dataset, artefacts, carriers, SCORES_ONLY if scores_only else None)
+    return Subject(classifier, model, dataset, artefacts, SCORES_ONLY if scores_only else None)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from auditor.config.file import AuditConfig
-from auditor.config.options import Function, bind_options
+from auditor.config.options import Function
 from auditor.config.sections import MethodConfig
 from auditor.errors import OptionError
 from auditor.explain.attribution.question import Method
@@ -46,13 +46,13 @@ def plan_methods(config: AuditConfig, classifier: Explainable, why_no_gradients:
     ConfigError
         An option is wrong, or asks for what the model lacks; or a function of the user's is no method.
     """
-    plan = Plan([], {}, _sections(config), [])
-    users = {name: config.function(("methods", name), name) for name in config.methods if name not in METHODS}
-    for name, function in (METHODS | users).items():
+    calls, named = config.calls, enumerate(config.report.sections)
+    plan = Plan([], {}, {name: calls["report", "sections", at].function for at, name in named}, [])
+    for name in {**METHODS, **config.methods}:
+        function, options, is_own = calls["methods", name].function, calls["methods", name].options, name not in METHODS
         section = config.methods.get(name, MethodConfig())
-        options = bind_options(function, section.options, ("methods", name))
         try:
-            is_study = name in STUDIES or (name in users and _asks_the_model(function))
+            is_study = name in STUDIES or (is_own and _asks_the_model(function))
         except OptionError as fault:
             raise config.fault(("methods", name), fault.message) from None
         only_exemplars = section.on == "exemplars"
@@ -64,7 +64,7 @@ def plan_methods(config: AuditConfig, classifier: Explainable, why_no_gradients:
             status, reason = "off", "switched off in the configuration"
         elif only_exemplars and not config.explain.exemplars:
             status, reason = "off", "for exemplars only, and none are shown"
-        elif why_no_gradients is not None and not (is_study and name in users):
+        elif why_no_gradients is not None and not (is_study and is_own):
             status, reason = "not_applicable", why_no_gradients
         elif method.reads_layers and not is_study and not classifier.feature_layers:
             status, reason = "not_applicable", classifier.why_no_features
@@ -77,11 +77,6 @@ def plan_methods(config: AuditConfig, classifier: Explainable, why_no_gradients:
         plain |= {"on": section.on} if only_exemplars else {}
         plan.records.append(MethodRecord(name, status, reason, plain, *describe_method(function)))  # type: ignore[arg-type]
     return plan
-
-
-def _sections(config: AuditConfig) -> dict[str, Section]:
-    names = enumerate(config.report.sections)
-    return {name: config.function(("report", "sections", number), name) for number, name in names}
 
 
 def describe_method(function: Function) -> tuple[str, str]:

@@ -121,9 +121,9 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     click.echo(f"{config}: in order")
     click.echo(f"model: {subject.model.structure}, {len(subject.classifier.classes)} classes, {subject.model.head}")
     click.echo(f"images: {len(subject.dataset)} of {subject.dataset.available}, {width} x {height} x {channels}")
-    for artefact, carriers in zip(subject.artefacts, subject.carriers, strict=True):
+    for artefact in subject.artefacts:
         target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
-        click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {int(carriers.sum())} images")
+        click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {artefact.carriers.sum()} images")
     if not subject.artefacts:
         click.echo(_NOTHING)
 

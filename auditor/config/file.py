@@ -12,11 +12,12 @@ import pydantic
 from pydantic import Field
 
 from auditor.config.options import (
+    Call,
     Function,
     KeyPath,
+    bind_options,
     dotted,
     explain_faults,
-    find_option_faults,
     import_function,
     is_function_spec,
     suggest,
@@ -34,6 +35,8 @@ class AuditConfig(Document):
     places: dict[KeyPath, Place] = Field(default_factory=dict, repr=False)
     overridden: dict[KeyPath, str] = Field(default_factory=dict, repr=False)
     """Keys whose values came from the command line, and the option that they came with."""
+    calls: dict[KeyPath, Call] = Field(default_factory=dict, repr=False)
+    """The functions of artefacts, methods, exporters and sections with their options, by the path of their keys."""
 
     def path(self, name: str, *key: str | int) -> Path:
         """The path that a key names: relative to the folder of the file; from the command line, to where one stands."""
@@ -57,7 +60,7 @@ class AuditConfig(Document):
 
     def echo(self) -> dict[str, Any]:
         """The configuration as plain data, for the record of the run; every default is spelt out."""
-        return self.model_dump(mode="json", exclude={"file", "places", "overridden"})
+        return self.model_dump(mode="json", exclude={"file", "places", "overridden", "calls"})
 
 
 def read_config(
@@ -119,14 +122,15 @@ def check_config(
     faults = {path: [message] for path, message in _rename_methods(data)}
     places = {_today(path): place for path, place in places.items()}
     overridden = {_today(path): option for path, option in overridden.items()}
+    calls, wrong = _bind_calls(data, file.parent, kinds, methods)
     config = None
     try:
         document = Document.model_validate_json(to_json(data), strict=True)
-        config = AuditConfig(**dict(document), file=file, places=places, overridden=overridden)
+        config = AuditConfig(**dict(document), file=file, places=places, overridden=overridden, calls=calls)
     except pydantic.ValidationError as error:
         for path, message in explain_faults(error, Document, data):
             faults.setdefault(path, []).append(message)
-    for path, message in _option_faults(data, file.parent, kinds, methods):
+    for path, message in wrong:
         faults.setdefault(path, []).append(message)
     if faults:
         lines = []
@@ -164,67 +168,53 @@ def _rename_methods(data: dict[str, Any]) -> list[tuple[KeyPath, str]]:
     return [(("methods", new), f"{old} is the old name of {new}; got both, wanted one") for old, new in twice]
 
 
-def _option_faults(
+def _bind_calls(
     data: dict[str, Any], folder: Path, kinds: Mapping[str, Function], methods: Mapping[str, Function]
-) -> list[tuple[KeyPath, str]]:
-    """Faults in the options of artefact kinds and methods, functions that are not there, and names used twice."""
+) -> tuple[dict[KeyPath, Call], list[tuple[KeyPath, str]]]:
+    """Every function that the data name, by the path of its section; and what is wrong with them and their options."""
+    calls: dict[KeyPath, Call] = {}
     faults: list[tuple[KeyPath, str]] = []
-    sections = data.get("methods")
-    for name, options in sections.items() if isinstance(sections, dict) else ():
-        path: KeyPath = ("methods", name)
-        function = methods.get(name)
+
+    def bind(path: KeyPath, name: str, known: Mapping[str, Function], options: dict[str, Any], *key: str) -> None:
+        """`key` is where in the section the name of the function stands."""
         try:
-            if function is None and is_function_spec(name):
-                function = import_function(name, folder)
-            if function is None:
-                faults.append((path, f"unknown method{suggest(name, [*methods, 'package.module:function'])}"))
-            elif isinstance(options, dict):
-                own = {k: v for k, v in options.items() if k not in MethodConfig.model_fields}
-                faults += find_option_faults(function, own, path)
+            if name not in known and not is_function_spec(name):
+                what = {"artefacts": "kind", "methods": "method"}[str(path[0])]
+                shown = f"{what} {name!r}" if key else what
+                raise OptionError("", f"unknown {shown}{suggest(name, [*known, 'package.module:function'])}")
+            calls[path], wrong = bind_options(known.get(name) or import_function(name, folder), options)
+            faults.extend(((*path, *inner), message) for inner, message in wrong)
         except OptionError as error:
-            faults.append((path, error.message))
-    report = data.get("report")
+            faults.append(((*path, *key), error.message))
+
+    report, sections, entries = data.get("report"), data.get("methods"), data.get("artefacts")
+    sections = sections if isinstance(sections, dict) else {}
+    for name in {**methods, **sections}:
+        section = sections.get(name, {})
+        own = {} if not isinstance(section, dict) else _without(section, MethodConfig)
+        bind(("methods", name), name, methods, own)
     for key in ("formats", "sections"):
         names = report.get(key) if isinstance(report, dict) else None
         for index, name in enumerate(names if isinstance(names, list) else []):
-            try:
-                if isinstance(name, str) and is_function_spec(name):
-                    import_function(name, folder)
-            except OptionError as error:
-                faults.append((("report", key, index), error.message))
-    entries = data.get("artefacts")
+            if isinstance(name, str) and is_function_spec(name):
+                bind(("report", key, index), name, {}, {})
     seen: set[str] = set()
     for index, entry in enumerate(entries if isinstance(entries, list) else []):
         if not isinstance(entry, dict):
             continue
-        path = ("artefacts", index)
-        name, kind = entry.get("name"), entry.get("kind")
-        if isinstance(name, str) and name in seen:
-            faults.append(((*path, "name"), f"got {name!r} twice, wanted a name of its own for each artefact"))
-        seen.add(str(name))
-        if not isinstance(kind, str):
-            continue
-        function = kinds.get(kind)
-        if function is None and is_function_spec(kind):
-            try:
-                function = import_function(kind, folder)
-            except OptionError as error:
-                faults.append(((*path, "kind"), error.message))
-                continue
-        if function is None:
-            faults.append(
-                (
-                    (*path, "kind"),
-                    f"unknown kind {kind!r}{suggest(kind, [*kinds, 'package.module:function'])}",
-                )
-            )
-            continue
-        options = {k: v for k, v in entry.items() if k not in ArtefactConfig.model_fields}
-        try:
-            faults += find_option_faults(function, options, path)
-        except OptionError as error:
-            faults.append(((*path, "kind"), error.message))
-    return faults
+        name, kind = str(entry.get("name")), entry.get("kind")
+        if "name" in entry and name in seen:
+            twice = f"got {name!r} twice, wanted a name of its own for each artefact"
+            faults.append((("artefacts", index, "name"), twice))
+        seen.add(name)
+        if isinstance(kind, str):
+            bind(("artefacts", index), kind, kinds, _without(entry, ArtefactConfig), "kind")
+    return calls, faults
+
+
+def _without(section: dict[str, Any], schema: type[pydantic.BaseModel]) -> dict[str, Any]:
+    """The options of a section: what are no keys of its own."""
+    return {key: value for key, value in section.items() if key not in schema.model_fields}
 
 
 def _override(data: dict[str, Any], item: str) -> KeyPath:

@@ -13,35 +13,43 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
-from auditor.errors import ConfigError, OptionError
+from auditor.errors import OptionError
 
 KeyPath = tuple[str | int, ...]
-
-
 Function = Callable[..., Any]
 
 
-def bind_options(function: Function, options: Mapping[str, Any], path: KeyPath = ()) -> dict[str, Any]:
-    """The options of a function, checked and converted by the types of its keyword-only parameters.
+@dataclass(frozen=True)
+class Call:
+    """A function that a configuration names, with its options as they are passed to it."""
+
+    function: Function
+    options: dict[str, Any]
+
+
+def bind_options(function: Function, options: Mapping[str, Any]) -> tuple[Call, list[tuple[KeyPath, str]]]:
+    """The call of a function with its options, checked and converted by the types of its keyword-only parameters.
+
+    Beside it stand the key path and message of everything that is wrong with them: an option is unknown, missing or of
+    the wrong type. The call is of use only where there is nothing.
 
     Raises
     ------
-    ConfigError
-        An option is unknown, missing or of the wrong type.
+    OptionError
+        The parameters cannot be read.
     """
     schema = _options_model(function)
     try:
         bound = schema.model_validate_json(to_json(options), strict=True)
     except pydantic.ValidationError as error:
-        raise ConfigError(
-            "\n".join(f"{dotted(path + p)}: {m}" for p, m in explain_faults(error, schema, options))
-        ) from None
-    return {name: getattr(bound, name) for name in schema.model_fields}
+        return Call(function, {}), explain_faults(error, schema, options)
+    return Call(function, {name: getattr(bound, name) for name in schema.model_fields}), []
 
 
 def import_function(spec: str, folder: Path) -> Function:
@@ -96,16 +104,6 @@ def describe_options(function: Function) -> list[tuple[str, str, str]]:
         default = "required" if is_required else "none" if parameter.default is None else json.dumps(parameter.default)
         rows.append((name, _type_in_words(schemas[name]), default))
     return rows
-
-
-def find_option_faults(function: Function, options: Mapping[str, Any], path: KeyPath) -> list[tuple[KeyPath, str]]:
-    """Key path and message of everything that is wrong with the options of a function."""
-    schema = _options_model(function)
-    try:
-        schema.model_validate_json(to_json(options), strict=True)
-    except pydantic.ValidationError as error:
-        return [((*path, *inner), message) for inner, message in explain_faults(error, schema, options)]
-    return []
 
 
 def _parameters(function: Function) -> list[tuple[str, inspect.Parameter]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.attribution.question import Attribution, Method, Question, ask, explain, layers_read
 from auditor.explain.attribution.record import MapName
-from auditor.measure.arrays import Bools, Floats, Ints
+from auditor.measure.arrays import Floats, Ints
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.seeds import seeded_order
 from auditor.subject.data.sample import Dataset
@@ -29,8 +29,6 @@ class Inquiry:
     images: Population
     """All usable images as they came: where they stand in the data set, scores, predictions, labels, groups."""
     artefacts: list[Artefact]
-    carriers: list[Bools]
-    """For each artefact, which rows of the data set (images,) carry it already."""
     targets: list[int | None]
     """For each artefact, the class that it was tested for: of a scan the one that moved most; None where it was not."""
     mean_image: Floats

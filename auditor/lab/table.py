@@ -76,12 +76,12 @@ def observe(classifier: Classifier, recipe: Recipe, suspicion: Suspicion) -> Obs
     """All interventions with the nominal stamp on the pictures that audits see, every class a possible target."""
     pictures = world_of(recipe).audited
     dataset = Dataset(_Memory(pictures), classes=classifier.classes, image_shape=classifier.image_shape)
-    artefact = Artefact(suspicion.family, "overlay", nominal_stamp(suspicion.family), None, "none", {}, {})
+    none = np.zeros(len(dataset), bool)
+    artefact = Artefact(suspicion.family, "overlay", nominal_stamp(suspicion.family), None, "none", none)
     seen = survey(
         classifier,
         dataset,
         [artefact],
-        [np.zeros(len(dataset), bool)],
         fills=("mean",),
         alpha=Rule().alpha,
         seed=recipe.seed,

@@ -40,7 +40,6 @@ def survey(
     classifier: Classifier,
     dataset: Dataset,
     artefacts: list[Artefact],
-    carriers: list[Bools],
     *,
     fills: tuple[str, ...],
     alpha: float,
@@ -52,14 +51,12 @@ def survey(
 
     Parameters
     ----------
-    carriers
-        For each artefact, which images (images,) of the data set carry it.
     alpha
         Level of the tests to come: the smaller, the more draws of innocent content a scan needs.
     """
     # one more than the fewest that can reach the level, Holm's correction included
-    draws, pairs = math.ceil(2 * len(artefacts) / alpha), zip(artefacts, carriers, strict=True)
-    trials = [_Trial(classifier, dataset, each, carries, fills, draws, seed) for each, carries in pairs]
+    draws = math.ceil(2 * len(artefacts) / alpha)
+    trials = [_Trial(classifier, dataset, each, fills, draws, seed) for each in artefacts]
     total = np.zeros(classifier.image_shape, np.float64)
     seen: list[Population] = []
     done = 0
@@ -93,7 +90,6 @@ class _Trial:
     classifier: Classifier
     dataset: Dataset
     artefact: Artefact
-    carriers: Bools
     fills: tuple[str, ...]
     draws: int
     seed: int
@@ -104,9 +100,9 @@ class _Trial:
         self.controls, self.notes = look.controls(self.artefact.controls, self.seed)
         self.variants, self.doses = look.variants(self.artefact.variants), look.doses()
         self.innocents = look.innocents(self.draws, self.seed) if self.artefact.target is None else []
-        self.drawn = np.zeros(len(self.carriers), bool)
+        self.drawn = np.zeros(len(self.dataset), bool)
         if self.innocents:
-            free = audit_generator(self.seed, "drawn images").permutation(np.flatnonzero(~self.carriers))
+            free = audit_generator(self.seed, "drawn images").permutation(np.flatnonzero(~self.artefact.carriers))
             self.drawn[free[:_DRAWN_IMAGES]] = True
         self.inserted: list[Insertion] = []
         self.chance: list[Floats] = []
@@ -119,7 +115,7 @@ class _Trial:
         if self.failure is not None:
             return
         try:
-            carries = self.carriers[batch.positions]
+            carries = self.artefact.carriers[batch.positions]
             if self.artefact.appearance.can_insert and (~carries).any():
                 self._insert(batch, scores, np.flatnonzero(~carries))
             if carries.any():

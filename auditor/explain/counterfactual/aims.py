@@ -96,7 +96,7 @@ class GoalFinder:
             return
         name = self.inquiry.classifier.classes[target]
         population = self.inquiry.images
-        carries = self.inquiry.carriers[number][population.positions]
+        carries = self.inquiry.artefacts[number].carriers[population.positions]
         rows, images = self._with_artefact(artefact, target, carries)
         if len(rows):
             aim = away_from(np.full(len(rows), target))

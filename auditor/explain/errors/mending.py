@@ -75,7 +75,7 @@ class Trial:
 def try_artefact(inquiry: Inquiry, number: int, errors: Cases, right: Cases, fills: tuple[str, ...]) -> Trial:
     """Take the artefact out of errors that carry it, and put it into errors and right images that do not."""
     artefact, target, classifier = inquiry.artefacts[number], inquiry.targets[number], inquiry.classifier
-    carries, level = inquiry.carriers[number], inquiry.level
+    carries, level = inquiry.artefacts[number].carriers, inquiry.level
     free, right = (take(cases, ~carries[cases.positions]) for cases in (errors, right))
     removals, placebos, lost = _take_out(classifier, artefact, take(errors, carries[errors.positions]), fills)
     exact = [name for name in removals if name == "exact"]

@@ -122,7 +122,7 @@ def find_direction(maximiser: Maximiser, number: int, way: Way, restarts: int) -
     if not inquiry.classifier.feature_layers or why_not(artefact):
         return None
     layer = inquiry.classifier.feature_layers[0]
-    carries = inquiry.carriers[number][maximiser.positions]
+    carries = inquiry.artefacts[number].carriers[maximiser.positions]
     chosen = np.flatnonzero(~carries)[:_FOR_DIRECTION]
     if not len(chosen):
         chosen = np.arange(min(_FOR_DIRECTION, len(maximiser.images)))

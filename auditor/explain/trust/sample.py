@@ -46,15 +46,14 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
     """Up to `count` images: half with an artefact, each artefact in turn, as carriers and insertions in equal parts."""
     dataset, artefacts = inquiry.dataset, inquiry.artefacts
     order = inquiry.ordered(inquiry.images.positions, "sample of maps")
-    carries = inquiry.carriers
-    carried = np.any(carries, axis=0) if carries else np.zeros(len(dataset), bool)
+    carried = np.any([np.zeros(len(dataset), bool), *(artefact.carriers for artefact in artefacts)], axis=0)
     plain = _Pool(None, [int(row) for row in order if not carried[row]])
     pools = []
     for number, artefact in enumerate(artefacts):
         target = inquiry.targets[number]
         if target is None:
             continue
-        carriers = [int(row) for row in order if carries[number][row]]
+        carriers = [int(row) for row in order if artefact.carriers[row]]
         free: list[int] = []
         if artefact.appearance.can_insert:
             others = set(inquiry.images.positions[~inquiry.images.has[:, target]].tolist())
