@@ -136,14 +136,17 @@ class TestPenalties:
         np.testing.assert_allclose(found, (higher - lower) / 2e-3, rtol=0.02, atol=1e-3)
 
     def test_the_slopes_of_diversity_are_those_of_finite_differences(self):
-        images, groups = random_images(4), np.array([0, 0, 0, 1])
-        slopes = _cosine_slopes(images, groups)
+        images, groups = random_images(4), np.zeros(4)
+        slopes = _cosine_slopes(images)
         for row in range(4):
             step = np.zeros_like(images)
             step[row] = np.random.default_rng(row).normal(size=images[row].shape)
             higher, lower = (mean_cosines(images + sign * np.float32(1e-2) * step, groups)[row] for sign in (1, -1))
             assert inner(slopes, step) == pytest.approx((higher - lower) / 2e-2, rel=0.02, abs=1e-4)
-        assert not slopes[3].any()
+
+    def test_an_image_alone_has_nothing_to_be_driven_from(self):
+        assert not _cosine_slopes(random_images(1)).any()
+        np.testing.assert_array_equal(mean_cosines(random_images(3), np.array([0, 0, 1]))[2], 0)
 
     def test_diversity_drives_the_restarts_of_a_group_apart(self):
         classifier = linear()
@@ -158,7 +161,6 @@ class TestPenalties:
                     parameters,
                     Recipe(64, diversity=weight),
                     names=names,
-                    groups=groups,
                 ).images,
                 groups,
             ).mean()

@@ -62,8 +62,6 @@ class Recipe:
     """Weight of the mean square distance from middle grey."""
     total_variation: float = 0.0
     """Weight of the mean length of the gradient between pixels."""
-    diversity: float = 0.0
-    """Weight of the mean cosine between an image and the others of its group, each less its mean."""
     blur_every: int = 0
     """Steps between blurs of the image itself."""
     jitter: int = 0
@@ -72,6 +70,8 @@ class Recipe:
     """Share by which images are scaled at most, up or down."""
     rotation: float = 0.0
     """Degrees that images are turned by at most, either way."""
+    diversity: float = 0.0
+    """Weight of the mean cosine between an image and the others of its ascent, each less its mean."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,6 @@ def ascend(
     recipe: Recipe,
     *,
     names: list[str],
-    groups: Ints | None = None,
     units: Doubles | None = None,
     seed: int = 0,
     keep: Collection[int] = (),
@@ -108,8 +107,6 @@ def ascend(
     ----------
     names
         Of the starts: what is random for each is keyed by these.
-    groups
-        (n,): images that repel each other where the recipe asks for diversity.
     units
         (n,): what one unit of the objective is worth, by which the weights of all penalties are multiplied.
     keep, watch
@@ -129,7 +126,7 @@ def ascend(
             break
         seen = views.look(images, step)
         slopes = views.pull_back(_slopes(classifier, objective, seen), step)
-        slopes -= worth * _penalty_slopes(images, recipe, groups)
+        slopes -= worth * _penalty_slopes(images, recipe)
         point = climb.step(point, parametrisation.pull_back(images, slopes))
         images = parametrisation.to_images(point)
         if recipe.blur_every and (step + 1) % recipe.blur_every == 0:
@@ -243,30 +240,25 @@ def _slopes(classifier: Explainable, objective: Objective, images: Floats) -> Fl
     return seen.pull_back(judged.by_scores, judged.by_features)
 
 
-def _penalty_slopes(images: Floats, recipe: Recipe, groups: Ints | None) -> Floats | np.float32:
+def _penalty_slopes(images: Floats, recipe: Recipe) -> Floats | np.float32:
     slopes: Floats | np.float32 = np.float32(0)
     size = images[0].size
     if recipe.l2:
         slopes = slopes + np.float32(2 * recipe.l2 / size) * (images - np.float32(0.5))
     if recipe.total_variation:
         slopes = slopes + np.float32(recipe.total_variation / size) * variation(images, SMOOTH)[1]
-    if recipe.diversity and groups is not None:
-        slopes = slopes + np.float32(recipe.diversity) * _cosine_slopes(images, groups)
+    if recipe.diversity:
+        slopes = slopes + np.float32(recipe.diversity) * _cosine_slopes(images)
     return slopes
 
 
-def _cosine_slopes(images: Floats, groups: Ints) -> Floats:
-    """Derivative of each image's mean cosine with the others of its group, which stand still meanwhile."""
-    slopes = np.zeros_like(images)
-    for group in np.unique(groups):
-        rows = np.flatnonzero(groups == group)
-        if len(rows) > 1:
-            unit, lengths = _directions(images[rows])
-            others = (unit.sum(axis=0) - unit) / (len(rows) - 1)
-            along = (unit * others).sum(axis=1, keepdims=True)
-            turned = (others - along * unit) / lengths
-            slopes[rows] = (turned - turned.mean(axis=1, keepdims=True)).reshape(images[rows].shape)
-    return slopes
+def _cosine_slopes(images: Floats) -> Floats:
+    """Derivative of each image's mean cosine with the others, which stand still meanwhile; zero for one alone."""
+    unit, lengths = _directions(images)
+    others = (unit.sum(axis=0) - unit) / max(len(images) - 1, 1)
+    along = (unit * others).sum(axis=1, keepdims=True)
+    turned = (others - along * unit) / lengths
+    return (turned - turned.mean(axis=1, keepdims=True)).reshape(images.shape).astype(np.float32)
 
 
 def _directions(images: Floats) -> tuple[Doubles, Doubles]:

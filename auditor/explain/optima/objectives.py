@@ -7,7 +7,7 @@ image is, how much of it is fine detail, and how well the pattern of an artefact
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,26 +80,32 @@ def feature_mean(features: Sequence[Feature]) -> Objective:
     """For each image its own feature: the mean of a channel over the frame, or one neuron; all of one layer."""
     (layer,) = {feature.layer for feature in features}
 
-    def judge(scores: Floats, found: Mapping[str, Floats]) -> Judgement:
-        maps = found[layer]
-        slopes = np.zeros_like(maps)
+    def weights(maps: Floats) -> Floats:
+        found = np.zeros_like(maps)
         for row, feature in enumerate(features):
             if feature.place is None:
-                slopes[row, :, :, feature.channel] = 1 / (maps.shape[1] * maps.shape[2])
+                found[row, :, :, feature.channel] = 1 / (maps.shape[1] * maps.shape[2])
             else:
-                slopes[row, feature.place[0], feature.place[1], feature.channel] = 1
-        return Judgement(np.einsum("nhwk,nhwk->n", maps, slopes, dtype=np.float64), None, {layer: slopes})
+                found[row, feature.place[0], feature.place[1], feature.channel] = 1
+        return found
 
-    return Objective(judge, (layer,))
+    return _weighted_sum(layer, weights)
 
 
 def feature_direction(layer: str, direction: Numbers) -> Objective:
     """The mean over the frame of a layer's features along a direction (k,), for all images."""
+    return _weighted_sum(
+        layer,
+        lambda maps: np.broadcast_to(direction / (maps.shape[1] * maps.shape[2]), maps.shape).astype(np.float32),
+    )
 
-    def judge(scores: Floats, found: Mapping[str, Floats]) -> Judgement:
-        maps = found[layer]
-        slopes = np.broadcast_to(direction / (maps.shape[1] * maps.shape[2]), maps.shape).astype(np.float32)
-        return Judgement(np.einsum("nhwk,nhwk->n", maps, slopes, dtype=np.float64), None, {layer: slopes})
+
+def _weighted_sum(layer: str, weigh: Callable[[Floats], Floats]) -> Objective:
+    """The sum of a layer's features (n, h', w', k), weighted by what is made of them, in the same shape."""
+
+    def judge(scores: Floats, features: Mapping[str, Floats]) -> Judgement:
+        weights = weigh(features[layer])
+        return Judgement(np.einsum("nhwk,nhwk->n", features[layer], weights, dtype=np.float64), None, {layer: weights})
 
     return Objective(judge, (layer,))
 
@@ -129,25 +135,21 @@ def find_features(classifier: Explainable, texts: Sequence[str]) -> list[Feature
         One is written wrongly, or the classifier has no such layer, channel or neuron.
     """
     features = [parse_feature(text) for text in texts]
+    alone, grey = classifier.sized(1), np.full((1, *classifier.image_shape), 0.5, np.float32)
     for text, feature in zip(texts, features, strict=True):
-        if feature.layer not in classifier.layers:
+        layer, channel, place = feature.layer, feature.channel, feature.place
+        if layer not in classifier.layers:
             known = ", ".join(classifier.layers[:12]) or "none"
             more = f", … ({len(classifier.layers)} in all)" if len(classifier.layers) > 12 else ""
-            message = f"got {text!r}, but no layer {feature.layer!r} has feature maps; layers that have: {known}{more}"
+            message = f"got {text!r}, but no layer {layer!r} has feature maps; layers that have: {known}{more}"
             raise OptionError("features", message)
-    grey = np.full((1, *classifier.image_shape), 0.5, np.float32)
-    layers = tuple(dict.fromkeys(feature.layer for feature in features))
-    maps = classifier.sized(1).linearise(grey, layers).features if layers else {}
-    for text, feature in zip(texts, features, strict=True):
-        _, height, width, channels = maps[feature.layer].shape
-        if feature.channel >= channels:
-            wanted = f"a channel from 0 to {channels - 1} of {feature.layer!r}"
-            raise OptionError("features", f"got channel {feature.channel} in {text!r}, wanted {wanted}")
-        if feature.place is not None and not (feature.place[0] < height and feature.place[1] < width):
-            wanted = f"a row from 0 to {height - 1} and a column from 0 to {width - 1} of {feature.layer!r}"
-            raise OptionError(
-                "features", f"got row {feature.place[0]}, column {feature.place[1]} in {text!r}, wanted {wanted}"
-            )
+        _, height, width, channels = alone.linearise(grey, (layer,)).features[layer].shape
+        if channel >= channels:
+            wanted = f"a channel from 0 to {channels - 1} of {layer!r}"
+            raise OptionError("features", f"got channel {channel} in {text!r}, wanted {wanted}")
+        if place is not None and not (place[0] < height and place[1] < width):
+            wanted = f"a row from 0 to {height - 1} and a column from 0 to {width - 1} of {layer!r}"
+            raise OptionError("features", f"got row {place[0]}, column {place[1]} in {text!r}, wanted {wanted}")
     return features
 
 

@@ -13,11 +13,7 @@ from auditor.explain.attribution.likeness import correlations
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.optima.ascent import Ascent, Recipe, mean_cosines
 from auditor.explain.optima.match import find_direction, match_artefact, why_not
-from auditor.explain.optima.objectives import (
-    Feature,
-    feature_mean,
-    find_features,
-)
+from auditor.explain.optima.objectives import Feature, feature_mean, find_features
 from auditor.explain.optima.parametrisation import Basis, Constraint
 from auditor.explain.optima.record import (
     ClassOptimum,
@@ -26,21 +22,14 @@ from auditor.explain.optima.record import (
     FeatureOptimum,
     Looks,
     OptimaRecord,
-    Optimum,
     Side,
     Snapshot,
 )
-from auditor.explain.optima.search import REAL_SHOWN, ClassObjective, Maximiser, RealLooks, Start, Way, look_at, set_up
+from auditor.explain.optima.search import ClassObjective, Maximiser, Start, Way, set_up
 from auditor.explain.texture import high_frequency_share
-from auditor.measure.arrays import Array, Doubles, Floats, Ints
-from auditor.measure.intervals import (
-    mean_interval,
-    median_interval,
-    ratio_interval,
-    share_interval,
-    within,
-)
-from auditor.measure.measurement import Measurement, Note
+from auditor.measure.arrays import Doubles, Floats, Ints, take
+from auditor.measure.intervals import median_interval, share_interval, within
+from auditor.measure.measurement import Note
 from auditor.subject.model.classifier import predicted_classes, to_probability
 
 Weight = Annotated[float, Field(ge=0)]
@@ -95,23 +84,15 @@ def study_optima(
     is_large = height * width >= _LARGE
     steps = steps or (_LARGE_STEPS if is_large else _SMALL_STEPS)
     most = classes or (_LARGE_CAP if is_large else _SMALL_CAP)
-    recipe = Recipe(
-        steps=steps,
-        rate=rate,
-        optimiser=optimiser,
-        l2=l2,
-        total_variation=total_variation,
-        blur_every=blur_every,
-        jitter=max(1, round(max(height, width) / 28)) if jitter is None else jitter,
-        scale=scale,
-        rotation=rotation,
-    )
+    jitter = max(1, round(max(height, width) / 28)) if jitter is None else jitter
+    recipe = Recipe(steps, rate, optimiser, l2, total_variation, blur_every, jitter, scale, rotation)
     way = Way(objective, start, basis, constraint, recipe)
-    chosen, reasons = _choose_classes(inquiry, most)
+    chosen = _choose_classes(inquiry, most)
+    numbers = np.array(list(chosen))
     maximiser = set_up(inquiry)
     plain = way.unpenalised()  # a feature is a weaker call than a class: penalties would leave it grey
     repelling = replace(plain, start="noise", recipe=replace(plain.recipe, diversity=diversity))
-    looks = look_at(maximiser.images)
+    feature_restarts = 1 if is_large else _FEATURE_RESTARTS
 
     stages = 5 + len(inquiry.artefacts) + len(wanted)
     done = iter(range(1, stages + 1))
@@ -119,20 +100,22 @@ def study_optima(
     def progress() -> None:
         inquiry.progress("optimal inputs", next(done), stages)
 
-    targets, starts = np.repeat(chosen, restarts), np.tile(np.arange(restarts), len(chosen))
+    targets, starts = np.repeat(numbers, restarts), np.tile(np.arange(restarts), len(numbers))
     climbed = maximiser.climb_classes(way, targets, starts, {*_SNAPSHOTS, steps}, {*_WATCHED, steps})
-    optima = climbed.images.reshape(len(chosen), restarts, *classifier.image_shape)
-    found = _record_classes(maximiser, climbed, chosen, reasons, restarts, way)
-    progress()
-    comparisons = _compare(maximiser, looks, way, chosen, optima[:, 0], progress)
+    optima = climbed.images.reshape(len(numbers), restarts, *classifier.image_shape)
+    found = _record_classes(maximiser, way, climbed, chosen, restarts)
+    comparisons = _compare(maximiser, way, numbers, optima[:, 0], progress)
     directions = []
     for number in range(len(inquiry.artefacts)):
-        directions.append(find_direction(maximiser, number, repelling, 1 if is_large else _FEATURE_RESTARTS))
+        directions.append(find_direction(maximiser, number, repelling, feature_restarts))
         progress()
     excited = []
     for feature in wanted:
         excited.append(_excite(maximiser, feature, repelling))
         progress()
+    looks = _measure_looks(maximiser, climbed.images, targets, restarts)
+    artefacts = range(len(inquiry.artefacts))
+    matches = [match_artefact(maximiser, number, numbers, optima, of_data=way.is_of_data) for number in artefacts]
     return OptimaRecord(
         steps=steps,
         restarts=restarts,
@@ -141,89 +124,72 @@ def study_optima(
         recipe=_in_words(way),
         sampled=len(maximiser.images),
         classes=found,
-        looks=_measure_looks(maximiser, looks, optima, chosen),
+        looks=looks,
         comparisons=comparisons,
         features=[*(direction for direction in directions if direction is not None), *excited],
-        matches=[
-            match_artefact(maximiser, number, chosen, optima, of_data=way.is_of_data)
-            for number in range(len(inquiry.artefacts))
-        ],
-        notes=_notes(inquiry, chosen, directions),
+        matches=matches,
+        notes=_notes(inquiry, len(numbers), directions),
     )
 
 
-def _choose_classes(inquiry: Inquiry, most: int) -> tuple[Ints, list[str]]:
+def _choose_classes(inquiry: Inquiry, most: int) -> dict[int, str]:
     """The artefacts' targets, then the classes predicted most often, and why each was chosen."""
     reasons: dict[int, str] = {}
-    for number, artefact in enumerate(inquiry.artefacts):
-        target = inquiry.targets[number]
-        if target is not None and target not in reasons:
-            reasons[target] = f"target of {artefact.name}"
+    for artefact, target in zip(inquiry.artefacts, inquiry.targets, strict=True):
+        if target is not None:
+            reasons.setdefault(target, f"target of {artefact.name}")
     counts = inquiry.images.predicted.sum(axis=0)
-    for number in np.argsort(-counts, kind="stable"):
-        reasons.setdefault(int(number), f"predicted for {counts[number]} images")
-    kept = list(reasons)[:most]
-    return np.array(kept), [reasons[number] for number in kept]
+    for number in np.argsort(-counts, kind="stable").tolist():
+        reasons.setdefault(number, f"predicted for {counts[number]} images")
+    return dict(list(reasons.items())[:most])
 
 
 def _record_classes(
-    maximiser: Maximiser,
-    climbed: Ascent,
-    chosen: Ints,
-    reasons: list[str],
-    restarts: int,
-    way: Way,
+    maximiser: Maximiser, way: Way, climbed: Ascent, chosen: dict[int, str], restarts: int
 ) -> list[ClassOptimum]:
-    inquiry = maximiser.inquiry
-    names, population = inquiry.classifier.classes, inquiry.images
+    """What excites each class most: of climbs (classes * restarts), class by class."""
+    inquiry, population = maximiser.inquiry, maximiser.inquiry.images
     _, odds, predicted = maximiser.score(climbed.images)
     found = []
-    for place, number in enumerate(chosen):
+    for place, (number, reason) in enumerate(chosen.items()):
         rows = np.arange(place * restarts, (place + 1) * restarts)
-        own = odds[rows, number]
-        best = int(rows[np.argmax(climbed.values[rows])])
-        key = names[number]
-        top = np.argsort(-population.scores[:, number], kind="stable")[:REAL_SHOWN]
+        own, name, log_odds = take(climbed, rows), inquiry.classifier.classes[number], odds[rows, number]
+        share, said = to_probability(log_odds), [predicted[row] for row in rows]
+        best = int(own.values.argmax())
         inquiry.rows.note(
-            own,
-            image=[f"optimum of {key}, {restart}" for restart in range(restarts)],
-            predicted=[predicted[row] for row in rows],
-            target=key,
+            log_odds,
+            image=[f"optimum of {name}, {restart}" for restart in range(restarts)],
+            predicted=said,
+            target=name,
             measurement="log-odds of the optimum",
             method="optima",
         )
+        optimum = maximiser.optimum(name, own, best, way, said[best], float(share[best]))
+        snapshots = []
+        for step, images in sorted(own.snapshots.items()):
+            picture = maximiser.keep(f"{name}, step {step}", images[best], of_data=way.is_of_data)
+            snapshots.append(Snapshot(step, picture, float(own.curve[step][best])))
+        curve = []
+        for step, values in sorted(own.curve.items()):
+            reached = maximiser.mean(values, "objective")
+            curve.append(CurvePoint(step, within(reached, 0, 1) if way.objective == "probability" else reached))
         found.append(
             ClassOptimum(
-                name=key,
-                reason=reasons[place],
-                optimum=Optimum(
-                    maximiser.keep(key, climbed.images[best], of_data=way.is_of_data),
-                    float(climbed.values[best]),
-                    float(to_probability(odds[best, number])),
-                    predicted[best],
-                ),
-                log_odds=_mean(own, inquiry.level, "log-odds"),
-                probability=_mean_probability(to_probability(own), inquiry.level),
-                snapshots=[
-                    Snapshot(
-                        step,
-                        maximiser.keep(f"{key}, step {step}", climbed.snapshots[step][best], of_data=way.is_of_data),
-                        float(climbed.curve[step][best]),
-                    )
-                    for step in sorted(climbed.snapshots)
-                ],
-                curve=[
-                    CurvePoint(step, _mean_objective(values[rows], inquiry.level, way.objective))
-                    for step, values in sorted(climbed.curve.items())
-                ],
-                real=maximiser.real_images(key, top.tolist(), population.scores[top, number]),
+                name=name,
+                reason=reason,
+                optimum=optimum,
+                log_odds=maximiser.mean(log_odds, "log-odds"),
+                probability=maximiser.mean(share, "share", "probability"),
+                snapshots=snapshots,
+                curve=curve,
+                real=maximiser.best_images(name, np.arange(len(population)), population.scores[:, number]),
             )
         )
     return found
 
 
 def _compare(
-    maximiser: Maximiser, looks: RealLooks, way: Way, classes: Ints, main: Floats, progress: Callable[[], None]
+    maximiser: Maximiser, way: Way, classes: Ints, main: Floats, progress: Callable[[], None]
 ) -> list[Comparison]:
     """Noise against image start, logit against probability, regularised against bare pixels: one restart each."""
     first = np.zeros(len(classes), np.int64)
@@ -237,112 +203,85 @@ def _compare(
         "bare": usual.bare(),
     }
     known: dict[Way, Floats] = {way: main}
-    optima: dict[str, Floats] = {}
+    sides: dict[str, Side] = {}
+    odds: dict[str, Doubles] = {}
     for name, each in ways.items():
         if each not in known:
             known[each] = maximiser.climb_classes(each, classes, first).images
-        optima[name] = known[each]
-        if name != "noise":
-            progress()
-    sides = {
-        name: _measure_side(maximiser, looks, name, images, classes, of_data=ways[name].is_of_data)
-        for name, images in optima.items()
-    }
+        sides[name], odds[name] = _measure_side(maximiser, name, known[each], classes, of_data=each.is_of_data)
+        progress()
     shown = maximiser.inquiry.classifier.classes[classes[0]]
     real = maximiser.start_images(classes[:1], first[:1])[0]
     picture = maximiser.keep(f"{shown}, image to start from", real, of_data=True)
-    found = []
-    for topic, one, other in (
-        ("start", "noise", "image"),
-        ("objective", "logit", "probability"),
-        ("regularisation", "noise", "bare"),
-    ):
-        odds = [sides[name][1] for name in (one, other)]
-        alike = correlations(optima[one], optima[other])
-        found.append(
-            Comparison(
-                topic=topic,  # type: ignore[arg-type]
-                shown=shown,
-                start_picture=picture if topic == "start" else None,
-                first=sides[one][0],
-                second=sides[other][0],
-                gain=_mean(odds[1] - odds[0], maximiser.inquiry.level, "log-odds"),
-                correlation=_mean(alike, maximiser.inquiry.level, "correlation"),
-            )
+    return [
+        Comparison(
+            topic=topic,  # type: ignore[arg-type]
+            shown=shown,
+            start_picture=picture if topic == "start" else None,
+            first=sides[one],
+            second=sides[other],
+            gain=maximiser.mean(odds[other] - odds[one], "log-odds"),
+            correlation=maximiser.mean(correlations(known[ways[one]], known[ways[other]])),
         )
-    return found
+        for topic, one, other in _COMPARISONS
+    ]
 
 
 def _measure_side(
-    maximiser: Maximiser, looks: RealLooks, name: str, images: Floats, classes: Ints, *, of_data: bool
-) -> tuple[Side, Array]:
-    level, rows = maximiser.inquiry.level, np.arange(len(classes))
+    maximiser: Maximiser, name: str, images: Floats, classes: Ints, *, of_data: bool
+) -> tuple[Side, Doubles]:
+    """What one way found, an image of each class (n, h, w, c), and the log-odds (n,) of these."""
     scores, odds, _ = maximiser.score(images)
-    rough, fine = looks.ratios(images)
+    rough, fine = maximiser.looks.ratios(images)
+    rows, mean = np.arange(len(classes)), maximiser.mean
     own = odds[rows, classes]
     side = Side(
         name=name,
         picture=maximiser.keep(f"compared, {name}", images[0], of_data=of_data),
-        logit=_mean(scores[rows, classes].astype(np.float64), level, "logit"),
-        log_odds=_mean(own, level, "log-odds"),
-        probability=_mean_probability(to_probability(own), level),
-        total_variation=_mean(rough, level, "ratio"),
-        high_frequency=_mean(fine, level, "ratio"),
-        fine=_mean(high_frequency_share(images), level, "share"),
+        logit=mean(scores[rows, classes].astype(np.float64), "logit"),
+        log_odds=mean(own, "log-odds"),
+        probability=mean(to_probability(own), "share", "probability"),
+        total_variation=mean(rough, "ratio"),
+        high_frequency=mean(fine, "ratio"),
+        fine=mean(high_frequency_share(images), "share"),
     )
     return side, own
 
 
 def _excite(maximiser: Maximiser, feature: Feature, way: Way) -> FeatureOptimum:
-    objective = feature_mean([feature] * _FEATURE_RESTARTS)
-    one = feature_mean([feature])
-    classifier = maximiser.sized(1)
-    seen = [classifier.linearise(image[None], (feature.layer,)) for image in maximiser.images]
+    """What excites one channel or neuron most."""
+    one, level = feature_mean([feature]), maximiser.inquiry.level
+    seen = [maximiser.sized(1).linearise(image[None], one.layers) for image in maximiser.images]
     everywhere = np.concatenate([one.judge(each.scores, each.features).values for each in seen])
     groups = maximiser.inquiry.images.groups[maximiser.at]
-    usual = median_interval(everywhere, groups, maximiser.inquiry.level, unit="feature")
+    usual = median_interval(everywhere, groups, level, unit="feature")
     kind: Literal["channel", "neuron"] = "channel" if feature.place is None else "neuron"
-    return maximiser.excite(str(feature), kind, None, objective, way, _FEATURE_RESTARTS, everywhere, usual=usual)
+    objective = feature_mean([feature] * _FEATURE_RESTARTS)
+    return maximiser.excite(str(feature), kind, objective, way, _FEATURE_RESTARTS, everywhere, usual=usual)
 
 
-def _measure_looks(maximiser: Maximiser, looks: RealLooks, optima: Floats, chosen: Ints) -> Looks:
-    level, count, restarts = maximiser.inquiry.level, len(chosen), optima.shape[1]
-    flat = optima.reshape(-1, *optima.shape[2:])
-    rough, fine = (values.reshape(count, restarts).mean(axis=1) for values in looks.ratios(flat))
-    scores, odds, _ = maximiser.score(flat)
-    targets = np.repeat(chosen, restarts)
-    rows = np.arange(len(flat))
-    own = odds[rows, targets]
-    is_as_asked = predicted_classes(scores.astype(np.float32), maximiser.inquiry.classifier.output)[rows, targets]
+def _measure_looks(maximiser: Maximiser, optima: Floats, targets: Ints, restarts: int) -> Looks:
+    """How optima (n, h, w, c) of classes, targets (n,), look: means over the restarts, then over the classes."""
+    level, looks = maximiser.inquiry.level, maximiser.looks
+    scores, odds, _ = maximiser.score(optima)
+    rows = np.arange(len(targets))
+    is_as_asked = predicted_classes(scores, maximiser.inquiry.classifier.output)[rows, targets]
     groups = maximiser.inquiry.images.groups[maximiser.at]
-    of_class = np.arange(count)
-    alike = mean_cosines(flat, targets).reshape(count, restarts).mean(axis=1)
+
+    def of_classes(values: Doubles) -> Doubles:
+        return values.reshape(-1, restarts).mean(axis=1)
+
+    rough, fine = (of_classes(values) for values in looks.ratios(optima))
+    each = np.arange(len(rough))
     return Looks(
-        total_variation=median_interval(rough, of_class, level, unit="ratio"),
-        high_frequency=median_interval(fine, of_class, level, unit="ratio"),
+        total_variation=median_interval(rough, each, level, unit="ratio"),
+        high_frequency=median_interval(fine, each, level, unit="ratio"),
         real_total_variation=median_interval(looks.total_variation, groups, level, unit="difference per pixel"),
         real_high_frequency=median_interval(looks.high_frequency, groups, level, unit="share"),
         predicted_as_asked=share_interval(is_as_asked, targets, level),
-        probability=_mean_probability(to_probability(own).reshape(count, restarts).mean(axis=1), level),
-        restarts_alike=_mean(alike, level, "correlation"),
+        probability=maximiser.mean(of_classes(to_probability(odds[rows, targets])), "share", "probability"),
+        restarts_alike=maximiser.mean(of_classes(mean_cosines(optima, targets))),
     )
-
-
-def _mean(values: Doubles, level: float, unit: str, score: str | None = None) -> Measurement:
-    """The mean over classes or restarts; of ratios the geometric one."""
-    values, each = np.asarray(values, np.float64), np.arange(len(values))
-    if unit == "ratio":
-        return ratio_interval(values, each, level)
-    return mean_interval(values, each, level, unit=unit, score=score)
-
-
-def _mean_objective(values: Doubles, level: float, objective: ClassObjective) -> Measurement:
-    measured = _mean(values, level, "objective")
-    return within(measured, 0, 1) if objective == "probability" else measured
-
-
-def _mean_probability(values: Doubles, level: float) -> Measurement:
-    return _mean(values, level, "share", "probability")
 
 
 def _in_words(way: Way) -> str:
@@ -358,19 +297,19 @@ def _in_words(way: Way) -> str:
     return ", ".join(parts)
 
 
-def _notes(inquiry: Inquiry, chosen: Ints, directions: list[FeatureOptimum | None]) -> list[Note]:
-    names = inquiry.classifier.classes
-    notes = []
-    if len(chosen) < len(names):
-        told = (
-            f"{len(chosen)} of {len(names)} classes were optimised: the targets of the artefacts, then those predicted "
-            "most often; `classes` sets how many"
-        )
-        notes.append(Note("classes", told))
+def _notes(inquiry: Inquiry, optimised: int, directions: list[FeatureOptimum | None]) -> list[Note]:
+    """What was left out, and why."""
+    count, notes = len(inquiry.classifier.classes), []
+    if optimised < count:
+        order = "the targets of the artefacts, then those predicted most often; `classes` sets how many"
+        notes.append(Note("classes", f"{optimised} of {count} classes were optimised: {order}"))
+    no_features = "it moves no features" if inquiry.classifier.feature_layers else "the model shows no feature maps"
     for artefact, direction in zip(inquiry.artefacts, directions, strict=True):
         if direction is None:
-            reason = why_not(artefact) or (
-                "it moves no features" if inquiry.classifier.feature_layers else "the model shows no feature maps"
-            )
+            reason = why_not(artefact) or no_features
             notes.append(Note("direction", f"the direction of {artefact.name} was not optimised: {reason}"))
     return notes
+
+
+_COMPARISONS = (("start", "noise", "image"), ("objective", "logit", "probability"), ("regularisation", "noise", "bare"))
+"""What is compared, and the names of the two ways."""
