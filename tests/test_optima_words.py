@@ -9,7 +9,7 @@ import pytest
 
 from auditor.measure.intervals import ratio_interval
 from auditor.measure.measurement import Measurement
-from auditor.report.sections import optima_words as optima
+from auditor.report.sections import optima
 from tests.synthetic import make_result
 
 RECORD = make_result().optima

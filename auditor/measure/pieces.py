@@ -162,6 +162,8 @@ class Line:
     points: list[tuple[float, Measurement | float]]
     is_reference: bool = False
     """Whether it is there to compare others with: those are coloured, it is grey."""
+    has_band: bool = False
+    """Whether the intervals of its points are drawn as a band."""
 
 
 @dataclass(frozen=True)
@@ -177,8 +179,14 @@ class Curves:
     """How it is to be read."""
     bar: float | None = None
     """What the lines are held against: a dashed line, with a thin one at zero."""
+    mark: float | None = None
+    """A place on the axis below, as a dashed line ..."""
+    mark_name: str = ""
+    """... and what it is called."""
     has_dots: bool = False
     """Whether every point is marked."""
+    are_steps: bool = False
+    """Whether the axis below counts steps, of which the early ones are drawn wider."""
     name: str = ""
     """Begins the ids of its parts, which must differ on a page; made from what it shows, where empty."""
     kind: Literal["curves"] = field(default="curves", kw_only=True)

@@ -10,7 +10,7 @@ from auditor.measure.measurement import Measurement
 
 MINUS = "\N{MINUS SIGN}"
 
-Style = Literal["plain", "brief", "full", "decided", "effect", "points", "percentage points", "count", "tally"]
+Style = Literal["plain", "bare", "brief", "full", "decided", "effect", "points", "percentage points", "count", "tally"]
 
 
 def say(measured: Measurement, style: Style = "plain") -> str:
@@ -99,6 +99,7 @@ class _Manner:
 
 STYLES: dict[Style, _Manner] = {
     "plain": _Manner("{value} [{interval}]", "{value}", "– ({reason})"),
+    "bare": _Manner("{value}", "{value}"),
     "brief": _Manner("{value} [{low}, {high}]", "{value}"),
     "full": _Manner("{value}{log_odds} [{interval}, n = {n}]", "{value}{log_odds} [n = {n}]", "– [n = {n}]"),
     "decided": _Manner(
@@ -114,7 +115,7 @@ STYLES: dict[Style, _Manner] = {
     "count": _Manner("{count} of {images}", "{count} of {images}", "0 of {n}"),
     "tally": _Manner("{count} of {images} [{low}, {high}]", "{count} of {images}", "none to ask", _per_cent),
 }
-"""What a sentence needs: the interval alone, the images too, the unit, points of a difference of shares, or a count."""
+"""What a sentence needs: the value, with its interval, the images too, the unit, points of a difference, or a count."""
 
 _SIGNED = {
     "log-odds",

@@ -10,7 +10,6 @@ from markupsafe import Markup
 from auditor.explain.attribution.likeness import correlations
 from auditor.explain.attribution.record import Exemplar
 from auditor.measure.ledger import Arrays
-from auditor.measure.measurement import Measurement
 from auditor.measure.words import number, say, signed
 from auditor.report import pictures as figures
 from auditor.report import plots
@@ -35,7 +34,8 @@ def describe_effect(finding: Finding | None) -> str:
 def list_differences(before: AuditResult, after: AuditResult) -> list[tuple[str, str, str]]:
     """What else is different between two runs, in words: name, before, after."""
     old, new = (
-        {name: _say_circumstance(value) for name, value in list_circumstances(result)} for result in (before, after)
+        {name: value if isinstance(value, str) else say(value) for name, value in list_circumstances(result)}
+        for result in (before, after)
     )
     names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
     return [(name, old.get(name, "–"), new.get(name, "–")) for name in names]
@@ -67,25 +67,18 @@ def render_comparison(
     )
     results, arrays = (old, new), (old_arrays, new_arrays)
     style = read_template("style.css") + read_template("index.css")
-    changes, differences = compare_results(*results), list_differences(*results)
-    pairs = _view_pairs([(old.exemplars[one], new.exemplars[other]) for one, other in pairs_of], arrays)
+    pairs = [(old.exemplars[one], new.exemplars[other]) for one, other in pairs_of]
     view = {
         "sides": list(zip(("before", "after"), runs, results, strict=True)),
-        "changes": [
-            {
-                "change": change,
-                "artefact": shorten(change.artefact),
-                "target": shorten(change.target),
-                "effects": [describe_effect(change.before), describe_effect(change.after)],
-                "plot": _plot(number, change),
-            }
-            for number, change in enumerate(changes)
-        ],
-        "differences": [tuple(shorten(part, 160) for part in row) for row in differences[:MOST_ROWS]],
-        "differences_left_out": max(0, len(differences) - MOST_ROWS),
-        "pairs": pairs[:MOST_ROWS],
-        "unpaired": len(results[1].exemplars) - len(pairs),
+        "changes": [(change, _plot(number, change)) for number, change in enumerate(compare_results(*results))],
+        "differences": list_differences(*results),
+        "pairs": [(pair, *_draw_pair(pair, arrays)) for pair in pairs[:MOST_ROWS]],
+        "unpaired": len(new.exemplars) - len(pairs),
         "pictures": PICTURE_NOTES[chosen],
+        "most_rows": MOST_ROWS,
+        "shorten": shorten,
+        "signed": signed,
+        "effect_of": describe_effect,
         "style": Markup(style),
         "style_hash": policy_hash(style),
     }
@@ -93,18 +86,13 @@ def render_comparison(
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def _say_circumstance(value: str | Measurement) -> str:
-    return value if isinstance(value, str) else say(value)
-
-
 def _plot(number: int, change: Change) -> Markup | None:
-    sides = (("before", change.before), ("after", change.after))
-    known = [(name, finding, finding.effect) for name, finding in sides if finding is not None]
-    rows = [(name, measured) for name, _, measured in known if measured is not None and measured.value is not None]
-    if not rows:
-        return None
-    margin = known[-1][1].margin
-    return plots.plot_intervals(plot_of_effects(rows, margin), f"change{number}")
+    sides = {"before": change.before, "after": change.after}
+    effects = {name: side.effect for name, side in sides.items() if side is not None and side.effect is not None}
+    known = change.after or change.before
+    assert known is not None
+    plot = plot_of_effects(effects, known.margin, f"change{number}")
+    return plots.plot_intervals(plot, plot.name) if plot else None
 
 
 def _pair(before: AuditResult, after: AuditResult) -> list[tuple[int, int]]:
@@ -114,44 +102,23 @@ def _pair(before: AuditResult, after: AuditResult) -> list[tuple[int, int]]:
     return [(old[question], number) for number, question in enumerate(asked) if question in old]
 
 
-def _view_pairs(pairs: list[tuple[Exemplar, Exemplar]], arrays: tuple[Arrays, Arrays]) -> list[dict[str, Any]]:
-    """The same images in both runs, each with the maps that either has of it."""
-    shown = []
-    for before, after in pairs:
-        kept = [{record.map: record for record in exemplar.maps} for exemplar in (before, after)]
-        methods = []
-        for name in dict.fromkeys([*kept[1], *kept[0]]):
-            maps = [side[records[name].array] if name in records else None
-                    for side, records in zip(arrays, kept, strict=True)]  # fmt: skip
-            layers = [None if values is None else figures.heat_layer(values) for values in maps]
-            scales = [None if layer is None else f"{layer.scale:.3g}" for layer in layers]
-            sides = list(zip(("before", "after"), layers, scales, strict=True))
-            methods.append({"name": method_name(name), "sides": sides, "agreement": _agreement(*maps)})
-        pictures = [
-            figures.picture_uri(side[exemplar.picture_with]) if exemplar.picture_with else None
-            for side, exemplar in zip(arrays, (before, after), strict=True)
-        ]
-        scores = [_score(exemplar) for exemplar in (before, after)]
-        shown.append(
-            {
-                "image": shorten(after.image),
-                "artefact": shorten(after.artefact),
-                "target": shorten(after.target),
-                "answers": list(zip(("before", "after"), pictures, scores, strict=True)),
-                "is_other": pictures[0] != pictures[1],
-                "methods": methods,
-            }
-        )
-    return shown
+def _draw_pair(pair: tuple[Exemplar, Exemplar], arrays: tuple[Arrays, Arrays]) -> tuple[list[Any], list[Any]]:
+    """The pictures of an image in both runs, and by method the maps that either has of it and how they agree."""
+    pictures = [
+        figures.picture_uri(side[exemplar.picture_with]) if exemplar.picture_with else None
+        for side, exemplar in zip(arrays, pair, strict=True)
+    ]
+    kept = [{record.map: record.array for record in exemplar.maps} for exemplar in pair]
+    methods = []
+    for name in dict.fromkeys([*kept[1], *kept[0]]):
+        maps = [side[keys[name]] if name in keys else None for side, keys in zip(arrays, kept, strict=True)]
+        layers = [None if values is None else figures.heat_layer(values) for values in maps]
+        methods.append((method_name(name), layers, _agreement(*maps)))
+    return pictures, methods
 
 
 def _question(exemplar: Exemplar) -> tuple[str, str, str]:
     return exemplar.image, exemplar.artefact, exemplar.target
-
-
-def _score(exemplar: Exemplar) -> str:
-    score = signed(exemplar.score_with)
-    return f"{shorten(exemplar.predicted_with or '–', 40)}; score of {shorten(exemplar.target, 40)} {score}"
 
 
 def _agreement(before: figures.Map | None, after: figures.Map | None) -> str:

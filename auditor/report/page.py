@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, overload
+from functools import partial
+from typing import Any
 
 from markupsafe import Markup
 
@@ -15,7 +14,7 @@ from auditor.explain.attribution.record import Exemplar
 from auditor.explain.attribution.regions import REGION_SCORES
 from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import signed
-from auditor.report import pictures, plots
+from auditor.report import pictures
 from auditor.report.packing import Album
 from auditor.report.pieces import template_functions
 from auditor.report.presentable import PICTURE_NOTES, Presented, make_visible
@@ -32,9 +31,6 @@ from auditor.verdict.rule import SEVERITY_THRESHOLDS
 
 MOST_IMAGES_ON_PAPER = 12
 """So many images a PDF shows with their maps; the page on the screen has them all."""
-
-_AHEAD = 4
-"""Images of the gallery that are drawn before their turn."""
 
 
 @dataclass(frozen=True)
@@ -116,102 +112,53 @@ def _script() -> str:
 
 def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
     records = {record.name: record for record in result.artefacts}
-    findings = [
-        view_finding(number, finding, records.get(finding.artefact), result)
-        for number, finding in enumerate(result.findings)
-    ]
-    classes = sorted(result.data.classes, key=lambda entry: entry.images == 0)  # those that the labels have come first
     return {
         "result": result,
-        "findings": findings,
+        "findings": [
+            view_finding(number, finding, records.get(finding.artefact), result)
+            for number, finding in enumerate(result.findings)
+        ],
         "regions": [view_regions(number, finding, result) for number, finding in enumerate(result.findings)],
         "methods_compared": view_methods_compared(result),
         "region_scores": REGION_SCORES,
         "told": {"trust": tell_trust(result)},
         **template_functions(album),
         "failed": {str(name): why for name, why in failed_methods(result).items()},
-        "gallery": Gallery(result, album),
+        "gallery": partial(_draw_gallery, result, album),
         "gallery_choices": _gallery_choices(result),
         "most_on_paper": MOST_IMAGES_ON_PAPER,
-        "flatten": album.flatten,
+        "most_rows": MOST_ROWS,
         "optima": view_optima(result),
         "errors": view_errors(result, album),
         "counterfactual": view_counterfactual(result, album),
-        "counterfactual_missing": why_not(result, "counterfactual"),
-        "classes": classes[:MOST_ROWS],
-        "classes_left_out": max(0, len(result.data.classes) - MOST_ROWS),
+        "why_not": partial(why_not, result),
+        # those that the labels have come first
+        "classes": sorted(result.data.classes, key=lambda entry: entry.images == 0),
         "accuracy_plot": _accuracy_plot(result),
-        "methods": [
-            (record, json.dumps(record.options, ensure_ascii=False) if record.options else "none")
-            for record in result.methods
-        ],
-        "agreements": [(each, f"{each.largest_difference or 0:.1e}") for each in result.agreement],
         "fit": _fit(result),
-        "config": json.dumps(result.provenance.config, indent=2, ensure_ascii=False),
-        "margin": f"{result.rule.margin:g}",
-        "margin_sd": f"{result.rule.margin_sd:g}",
         "severities": [(name, f"{threshold:.0%}") for name, threshold in SEVERITY_THRESHOLDS],
-        "skipped": result.data.skipped[:MOST_ROWS],
-        "skipped_left_out": max(0, len(result.data.skipped) - MOST_ROWS),
     }
 
 
-class Gallery(Sequence[dict[str, Any]]):
-    """Images with their maps, each drawn when it is asked for: on paper few of many are."""
+def _draw_gallery(result: AuditResult, album: Album, most: int) -> list[dict[str, Any]]:
+    """The first images with their maps, by two threads: what draws one leaves the interpreter to the other."""
+    verdicts = {(finding.artefact, finding.target): finding.verdict for finding in result.findings}
+    about: list[tuple[str, str | None]] = [(exemplar.artefact, exemplar.target) for exemplar in result.exemplars]
+    anchors = {about.index(subject): anchor for subject, anchor in image_anchors(result).items()}
 
-    def __init__(self, result: AuditResult, album: Album) -> None:
-        self._exemplars, self._album = result.exemplars, album
-        self._verdicts = {(finding.artefact, finding.target): finding.verdict for finding in result.findings}
-        about: list[tuple[str, str | None]] = [(exemplar.artefact, exemplar.target) for exemplar in result.exemplars]
-        self._anchors = {about.index(subject): anchor for subject, anchor in image_anchors(result).items()}
-
-    def __len__(self) -> int:
-        return len(self._exemplars)
-
-    @overload
-    def __getitem__(self, at: int) -> dict[str, Any]: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> list[dict[str, Any]]: ...
-
-    def __getitem__(self, at: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        numbers = range(len(self))[at]
-        return self._draw(numbers) if isinstance(numbers, int) else [self._draw(number) for number in numbers]
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Drawn a little ahead by two threads: reading, scaling and encoding leave the interpreter to the other."""
-        with ThreadPoolExecutor(2) as hands:
-            drawn: deque[Future[dict[str, Any]]] = deque()
-            for number in range(len(self)):
-                drawn.append(hands.submit(self._draw, number))
-                if len(drawn) == _AHEAD:
-                    yield drawn.popleft().result()
-            while drawn:
-                yield drawn.popleft().result()
-
-    def _draw(self, number: int) -> dict[str, Any]:
-        exemplar = self._exemplars[number]
-        maps = []
-        for kept in exemplar.maps:
-            layer = self._album.heat(self._album.arrays[kept.array])
-            maps.append(
-                {"key": str(kept.map), "method": method_name(kept.map), "layer": layer, "scale": f"{layer.scale:.3g}"}
-            )
+    def draw(number: int) -> dict[str, Any]:
+        exemplar = result.exemplars[number]
         return {
             "exemplar": exemplar,
-            "with": self._picture(exemplar.picture_with),
-            "without": self._picture(exemplar.picture_without),
-            "score_with": signed(exemplar.score_with),
-            "score_without": signed(exemplar.score_without),
             "story": _story(exemplar),
-            "maps": maps,
-            "anchor": self._anchors.get(number),  # at the first image of each finding
+            "maps": [(kept.map, album.heat(album.arrays[kept.array])) for kept in exemplar.maps],
+            "anchor": anchors.get(number),  # at the first image of each finding
             "answer": _answer(exemplar),
-            "verdict": self._verdicts.get((exemplar.artefact, exemplar.target), ""),
+            "verdict": verdicts.get(about[number], ""),
         }
 
-    def _picture(self, key: str | None) -> str | None:
-        return self._album.picture(key) if key else None
+    with ThreadPoolExecutor(2) as hands:
+        return list(hands.map(draw, range(len(about))[:most]))
 
 
 def _gallery_choices(result: AuditResult) -> dict[str, Any]:
@@ -253,10 +200,10 @@ def _fit(result: AuditResult) -> str:
     return f"{width} × {height} pixels: {_FITS[fit]} (data.fit = {fit})"
 
 
-def _accuracy_plot(result: AuditResult) -> Markup | None:
+def _accuracy_plot(result: AuditResult) -> IntervalPlot | None:
     rows = [Interval(entry.name, entry.accuracy) for entry in result.data.classes if entry.accuracy.value is not None]
-    plot = IntervalPlot("", rows[:MOST_ROWS], "accuracy on the images as they came", origin=None)
-    return plots.plot_intervals(plot, "accuracy", row_height=0.28) if rows else None
+    axis = "accuracy on the images as they came"
+    return IntervalPlot("", rows[:MOST_ROWS], axis, origin=None, name="accuracy") if rows else None
 
 
 _FITS = {

@@ -45,6 +45,10 @@ class HeatLayer:
     is_signed: bool
     is_zero: bool
 
+    @property
+    def shown_scale(self) -> str:
+        return f"{self.scale:.3g}"
+
 
 def carry(kind: str, data: bytes) -> str:
     """A picture as data that an `<img>` can name."""

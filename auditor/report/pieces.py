@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from auditor.errors import ReportError
 from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Curves, IntervalPlot, Picture
-from auditor.measure.words import signed
+from auditor.measure.words import number, say, signed
 from auditor.report import plots
 from auditor.report.packing import Album
 from auditor.report.pictures import HeatLayer
@@ -42,12 +43,16 @@ def template_functions(album: Album) -> dict[str, Callable[..., Any]]:
 
     return {
         "figure_of": partial(figure, ""),
+        "flatten": album.flatten,
         "image_of": album.picture,
         "level_of": _level,
         "name_of": method_name,
         "picture_of": picture_of,
         "plot_of": _plot,
+        "say": say,
+        "say_number": number,
         "signed": signed,
+        "to_json": partial(json.dumps, ensure_ascii=False),
     }
 
 
@@ -56,6 +61,8 @@ def _level(measured: Measurement | None) -> int:
     return 0 if measured is None else min(5, max(0, round(5 * (measured.value or 0.0))))
 
 
-def _plot(piece: Curves | IntervalPlot) -> Markup:
+def _plot(piece: Curves | IntervalPlot | None) -> Markup:
+    if piece is None:
+        return Markup()
     name = piece.name if piece.name.isidentifier() else f"p{hashlib.sha256(repr(piece).encode()).hexdigest()[:10]}"
     return plots.plot_curves(piece, name) if isinstance(piece, Curves) else plots.plot_intervals(piece, name)

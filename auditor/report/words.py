@@ -62,6 +62,11 @@ def headline(finding: Finding) -> Figure | None:
     return None if finding.effect is None else named(finding.endpoint or "", finding.effect)
 
 
+def finding_of(artefact: str | None, result: AuditResult) -> Finding | None:
+    """The finding on an artefact, if there is one."""
+    return next((finding for finding in result.findings if finding.artefact == artefact), None)
+
+
 def drop_in_words(removal: str) -> str:
     """The removal drop by one way of removal."""
     return f"removal drop, {removal}"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-from markupsafe import Markup
 
 from auditor.artefacts.record import ArtefactRecord
 from auditor.explain.attribution.record import RegionScores
 from auditor.measure.measurement import Measurement
-from auditor.measure.pieces import Interval, IntervalPlot
+from auditor.measure.pieces import Curves, Interval, IntervalPlot, Line
 from auditor.measure.words import listed, name_in_words, say, signed
-from auditor.report import plots
-from auditor.report.sections.methods_compared import over_random_model, points_at
+from auditor.report.sections.methods_compared import Pointing, over_random_model, points_at
 from auditor.report.words import (
     ADVICE,
-    MOST_ROWS,
+    Figure,
     drop_in_words,
     failed_methods,
     figure,
@@ -30,43 +27,38 @@ from auditor.verdict.record import Finding
 
 
 def view_finding(number: int, finding: Finding, record: ArtefactRecord | None, result: AuditResult) -> dict[str, Any]:
-    drops = {drop_in_words(name): drop for name, drop in finding.drops.items()}
-    tables = []
-    for heading, names in _TABLES:
-        rows = [named(name, finding.measurements[name]) for name in names if name in finding.measurements]
-        if heading == "Removal":
-            rows[1:1] = [figure(name, drop) for name, drop in drops.items()]
-        if rows:
-            reasons = {row.reason for row in rows}
-            only_reason = rows[0].reason if "" not in reasons else None
-            tables.append((heading, rows, only_reason))
-    known = {name for _, names in _TABLES for name in names}
-    others = [name for name in finding.measurements if name not in known]
-    if others:
-        tables.append(("Further measurements", [named(name, finding.measurements[name]) for name in others], None))
     return {
         "number": number,
         "finding": finding,
         "record": record,
-        "box": _box(record),
-        "opacity": None if record is None or record.opacity is None else f"{record.opacity:.2f}",
-        "coverage": None if record is None or record.coverage is None else f"{record.coverage:.1%}",
         "advice": ADVICE[finding.verdict],
         "headline": headline(finding),
         "flip": named("flip_rate", finding.measurements["flip_rate"]) if "flip_rate" in finding.measurements else None,
-        "tables": tables,
+        "tables": list(_tables(finding)),
         "images": image_anchors(result).get((finding.artefact, finding.target), ""),
-        "controls": [figure(name, value) for name, value in finding.controls.items()],
-        "variants": [figure(name, value) for name, value in finding.variants.items()],
         "fills_disagree": _fills_disagree(finding),
         "effects_plot": _effects_plot(number, finding),
         "lifts_plot": _lifts_plot(number, finding),
-        "dose_plot": plots.plot_doses(finding.dose_response, record.opacity if record else None, f"dose{number}")
-        if finding.dose_response
-        else None,
-        "scanned": finding.scanned[:MOST_ROWS],
-        "scanned_left_out": max(0, len(finding.scanned) - MOST_ROWS),
+        "dose_plot": _dose_plot(number, finding, record.opacity if record else None),
     }
+
+
+def _tables(finding: Finding) -> Iterator[tuple[str, list[Figure], str]]:
+    """A heading, what was measured under it, and the one reason why nothing of that could be."""
+    drops = [figure(drop_in_words(name), drop) for name, drop in finding.drops.items()]
+    known = {name for _, names in _TABLES for name in names}
+    others = tuple(name for name in finding.measurements if name not in known)
+    for heading, names in (*_TABLES, ("Further measurements", others)):
+        rows = [named(name, finding.measurements[name]) for name in names if name in finding.measurements]
+        rows[1:1] = drops if heading == "Removal" else []
+        if rows:
+            yield heading, rows, rows[0].reason if all(row.reason for row in rows) else ""
+    for heading, lifts in (
+        ("Controls: insertion lift of innocent edits", finding.controls),
+        (_VARIANTS, finding.variants),
+    ):
+        if lifts:
+            yield heading, [figure(name, lift) for name, lift in lifts.items()], ""
 
 
 def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str, Any]:
@@ -79,13 +71,11 @@ def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str
         else Interval(method_name(entry.map), entry.scores["lift"], "variant")
         for entry in scored
     ]
-    plot = IntervalPlot("", lifts, "lift of the region (1 is an even map)", origin=1.0)
+    axis = "lift of the region (1 is an even map)"
     return {
         "finding": finding,
-        "rows": [
-            (entry, [*(note.text for note in entry.notes), *_random_model_note(entry, result)]) for entry in entries
-        ],
-        "plot": plots.plot_intervals(plot, f"lift{number}") if lifts else None,
+        "rows": [(entry, _random_model_note(entry, result)) for entry in entries],
+        "plot": IntervalPlot("", lifts, axis, origin=1.0, name=f"lift{number}") if lifts else None,
         "comparison": _compare_with_verdict(finding, scored, result),
         "images": max((entry.scores["lift"].n for entry in scored), default=0),
     }
@@ -95,58 +85,65 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], resu
     """Whether the maps point where the interventions do."""
     if not scored:
         return "No map could be scored in this region."
-    states = {entry.map: points_at(entry, result) for entry in scored}
-    over = [method_name(name) for name, state in states.items() if state == "points"]
-    under = [method_name(name) for name, state in states.items() if state in ("does not", "not clearly", "random")]
-    failed = [method_name(name) for name, state in states.items() if state == "failed"]
-    left_open = [method_name(name) for name, state in states.items() if state == "open"]
+
+    def names(*states: Pointing) -> list[str]:
+        return [method_name(entry.map) for entry in scored if points_at(entry, result) in states]
+
+    over, under, unsettled = names("points"), names("does not", "not clearly", "random"), names("open")
     told = f"{len(over)} of {len(scored)} maps point at the artefact, more clearly than edges and look-alike places do"
     told += f" ({listed(over)})" if over and under else ""
-    told += f"; {listed(left_open)} left it open" if left_open else ""
-    left_out = f" {listed(failed)} failed the tests of trust, and count for nothing here." if failed else ""
-    if finding.verdict == "relies":
-        if not under and not left_open:
-            return f"{told}: here the maps agree with the interventions.{left_out}"
-        if not under:
-            return f"{told}. Interventions found reliance.{left_out}"
-        return (
-            f"{told}. Interventions found reliance, yet the other maps ({listed(under)}) do not single the artefact "
-            f"out: whoever read those alone could have missed the shortcut.{left_out}"
+    told += f"; {listed(unsettled)} left it open" if unsettled else ""
+    if finding.verdict == "relies" and under:
+        told += (
+            f". Interventions found reliance, yet the other maps ({listed(under)}) do not single the artefact out: "
+            "whoever read those alone could have missed the shortcut."
         )
-    if finding.verdict == "no_evidence" and over:
-        return (
-            f"{told}, though interventions found no evidence of reliance above the margin: "
-            f"here the maps show where the model looks, not what its answer depends on.{left_out}"
+    elif finding.verdict == "relies":
+        told += ". Interventions found reliance." if unsettled else ": here the maps agree with the interventions."
+    elif finding.verdict == "no_evidence" and over:
+        told += (
+            ", though interventions found no evidence of reliance above the margin: here the maps show where the model "
+            "looks, not what its answer depends on."
         )
-    return f"{told}. The interventions decide.{left_out}"
+    else:
+        told += ". The interventions decide."
+    failed = names("failed")
+    return f"{told} {listed(failed)} failed the tests of trust, and count for nothing here." if failed else told
 
 
-def _random_model_note(entry: RegionScores, result: AuditResult) -> list[str]:
+def _random_model_note(entry: RegionScores, result: AuditResult) -> str:
     over = over_random_model(entry, result)
-    return [] if over is None else [f"lift over that on a random model: {say(over, 'full')}"]
+    return "" if over is None else f"lift over that on a random model: {say(over, 'full')}"
 
 
-def _effects_plot(number: int, finding: Finding) -> Markup | None:
-    rows = [(name_in_words(name), finding.measurements[name]) for name in _EFFECTS if name in finding.measurements]
-    rows += [(drop_in_words(name), value) for name, value in finding.drops.items()]
-    rows = [(label, value) for label, value in rows if value.value is not None]
-    return plots.plot_intervals(plot_of_effects(rows, finding.margin), f"effects{number}") if rows else None
+def _effects_plot(number: int, finding: Finding) -> IntervalPlot | None:
+    effects = {name_in_words(name): finding.measurements[name] for name in _EFFECTS if name in finding.measurements}
+    effects |= {drop_in_words(name): drop for name, drop in finding.drops.items()}
+    return plot_of_effects(effects, finding.margin, f"effects{number}")
 
 
-def plot_of_effects(rows: Sequence[tuple[str, Measurement]], margin: float) -> IntervalPlot:
-    """Effects, and the margin of the verdict as a line."""
-    intervals = [Interval(name, measured) for name, measured in rows]
-    return IntervalPlot("", intervals, "effect on the target, log-odds", bar=margin, bar_name=f"margin {margin:.3g}")
+def plot_of_effects(effects: Mapping[str, Measurement], margin: float, name: str) -> IntervalPlot | None:
+    """The effects that are known, and the margin of the verdict as a line."""
+    rows = [Interval(name, effect) for name, effect in effects.items() if effect.value is not None]
+    axis, bar = "effect on the target, log-odds", f"margin {margin:.3g}"
+    return IntervalPlot("", rows, axis, bar=margin, bar_name=bar, name=name) if rows else None
 
 
-def _lifts_plot(number: int, finding: Finding) -> Markup | None:
+def _lifts_plot(number: int, finding: Finding) -> IntervalPlot | None:
     if "insertion_lift" not in finding.measurements or not finding.controls:
         return None
     rows = [Interval("the artefact", finding.measurements["insertion_lift"], "subject")]
     rows += [Interval(f"control: {name}", value) for name, value in finding.controls.items()]
     rows += [Interval(f"variant: {name}", value, "variant") for name, value in finding.variants.items()]
-    plot = IntervalPlot("", rows, "insertion lift of the target, log-odds")
-    return plots.plot_intervals(plot, f"lifts{number}", row_height=0.3)
+    return IntervalPlot("", rows, "insertion lift of the target, log-odds", name=f"lifts{number}")
+
+
+def _dose_plot(number: int, finding: Finding, opacity: float | None) -> Curves | None:
+    lifts = Line("", [(point.opacity, point.lift) for point in finding.dose_response], has_band=True)
+    suspected = "" if opacity is None else f"as suspected, {opacity:.0%}"
+    axes = ("opacity of the artefact", "insertion lift, log-odds")
+    dose = Curves("", [lifts], *axes, mark=opacity, mark_name=suspected, has_dots=True, name=f"dose{number}")
+    return dose if lifts.points else None
 
 
 def _fills_disagree(finding: Finding) -> str | None:
@@ -160,15 +157,10 @@ def _fills_disagree(finding: Finding) -> str | None:
     )
 
 
-def _box(record: ArtefactRecord | None) -> str | None:
-    if record is None or record.box is None:
-        return None
-    left, top, right, bottom = record.box
-    return f"{right - left} × {bottom - top} pixels at left {left}, top {top}"
-
-
 _EFFECTS = ("theta", "control_contrast", "class_contrast", "theta_suppression", "insertion_lift", "removal_drop")
 
+
+_VARIANTS = "Variants: insertion lift, never decisive"
 
 _TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Insertion", (

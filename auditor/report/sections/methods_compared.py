@@ -11,7 +11,7 @@ from auditor.explain.attribution.record import MapName, RegionScores
 from auditor.explain.counterfactual.record import ChangeSet
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, name_in_words, say
-from auditor.report.sections.optima_words import judge_match
+from auditor.report.sections.optima import judge_match
 from auditor.report.words import failed_methods, method_name, subject, why_not
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
