@@ -65,16 +65,23 @@ def edge_map(image: Floats) -> Floats:
     return sobel(to_grey(image)[..., 0] if image.shape[-1] == 3 else image[..., 0]).astype(np.float32)
 
 
-def mass_in(heat: Numbers, mask: Bools) -> float:
-    """Share of a map (h, w), nowhere negative, that lies in a region; NaN where the map is empty, or the region is."""
+def mass_in(heat: Numbers, mask: Bools | None) -> float:
+    """Share of a map (h, w), nowhere negative, that lies in a region; NaN where the map is empty, or there is none."""
     total = float(heat.sum(dtype=np.float64))
-    return float(heat[mask].sum(dtype=np.float64)) / total if total > 0 and mask.any() else float("nan")
+    if mask is None or not mask.any() or not total > 0:
+        return float("nan")
+    return float(heat[mask].sum(dtype=np.float64)) / total
 
 
-def lift(heat: Numbers, mask: Bools) -> float:
+def lift(heat: Numbers, mask: Bools | None) -> float:
     """How many times more of a map (h, w) lies in a region than an even one would put there; NaN as `mass_in`."""
     mass = mass_in(heat, mask)
-    return mass if np.isnan(mass) else mass / float(mask.mean())
+    return mass if mask is None or np.isnan(mass) else mass / float(mask.mean())
+
+
+def local(mask: Bools | None) -> Bools | None:
+    """A region (h, w) that can be told from the rest of the frame; None where it is empty, or nearly everywhere."""
+    return mask if mask is not None and 0 < mask.mean() <= LARGEST_SHARE else None
 
 
 def _placement_percentile(saliency: Floats, mask: Bools, clean: Floats) -> float:

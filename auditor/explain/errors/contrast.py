@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.attribution.record import MapName
-from auditor.explain.attribution.regions import LARGEST_SHARE, edge_map, lift, mass_in
-from auditor.explain.errors.maps import (
-    Choice,
-    Likeness,
-    compare_maps,
-    move_elsewhere,
-    speaking_for,
-    strongest_pixels,
-)
-from auditor.explain.errors.mending import Cases, measure_margins, replace_strongest
+from auditor.explain.attribution.regions import edge_map, lift, local, mass_in
+from auditor.explain.errors.maps import Choice, compare_maps, move_elsewhere, speaking_for, strongest_pixels
+from auditor.explain.errors.mending import Cases, Replaced, measure_margins, replace_strongest
 from auditor.explain.errors.record import ContrastExemplar, ContrastMaps
 from auditor.explain.inquiry import Inquiry
-from auditor.measure.arrays import Bools, Floats, Numbers, take
+from auditor.measure.arrays import Bools, Doubles, Floats, Ints, Numbers, join, take
 from auditor.measure.seeds import keyed_generators, seeded_order
 from auditor.subject.data.pictures import to_pixels
-
-Regions = list[list[Bools | None]]
-"""Artefact by artefact, error by error, the region; None where there is none."""
 
 RANDOM, EDGES = MapName("random pixels"), MapName("edges")
 """The references that know nothing of the model."""
@@ -36,24 +26,40 @@ _CHUNK = 16
 """Errors whose maps are held at once."""
 
 
-@dataclass
-class ErrorMaps:
-    """What was found of each error in turn."""
+@dataclass(frozen=True)
+class InRegion:
+    """How much of the maps of n errors lies in the region of an artefact; NaN where it has none."""
 
-    margins: list[float] = field(default_factory=list)
-    """Of the predicted class over the true one, in log-odds."""
-    likeness: dict[MapName, list[Likeness]] = field(default_factory=lambda: defaultdict(list))
-    """None where the two classes share one logit."""
-    shares: dict[tuple[int, MapName], list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
-    """By artefact and map: shares of the margin's and of the predicted class's map in the region, NaN without it."""
-    lifts: dict[int, list[list[float]]] = field(default_factory=lambda: defaultdict(list))
-    """By artefact, of each error by every method: the region's share of what speaks for the error, over its area."""
-    areas: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """By artefact: share of the frame, NaN without region."""
-    mended: dict[Choice, list[Bools]] = field(default_factory=lambda: defaultdict(list))
-    """By the choice of pixels that were removed: (n, fills), chunk by chunk."""
-    falls: dict[Choice, list[Floats]] = field(default_factory=lambda: defaultdict(list))
-    """Of the margin, likewise."""
+    margin: Doubles
+    """(n,): share of the absolute map of the margin."""
+    predicted: Doubles
+    """(n,): of that of the predicted class."""
+    lift: Doubles
+    """(n,): share of what speaks for the error, over the region's share of the frame."""
+
+
+class _Maps(NamedTuple):
+    """Attributions (n, h, w, c) of the predicted class, of the true one, and of the margin between them."""
+
+    predicted: Floats
+    true: Floats
+    margin: Floats
+
+
+@dataclass(frozen=True)
+class ErrorMaps:
+    """What was found of n errors."""
+
+    margins: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    """(n,): of the predicted class over the true one, in log-odds."""
+    likeness: dict[MapName, Doubles] = field(default_factory=dict)
+    """(n, 3): `Likeness` of the maps of both classes; none where these share one logit."""
+    areas: dict[int, Doubles] = field(default_factory=dict)
+    """By artefact, (n,): share of the frame that its region covers, NaN without one."""
+    in_region: dict[tuple[int, MapName], InRegion] = field(default_factory=dict)
+    """By artefact and map."""
+    replaced: dict[Choice, Replaced] = field(default_factory=dict)
+    """By the choice of pixels that were removed."""
     exemplars: list[ContrastExemplar] = field(default_factory=list)
 
 
@@ -80,103 +86,99 @@ def explain_errors(
     inserted
         The artefact that made these errors.
     """
-    found = ErrorMaps()
     order = seeded_order(inquiry.seed, "contrastive exemplars", errors.ids)
-    is_shown = np.isin(np.arange(len(errors)), order[:shown])
+    parts = []
     for start in range(0, len(errors), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(errors)))
-        part = take(errors, rows)
+        part, seen = take(errors, rows), np.flatnonzero(np.isin(rows, order[:shown]))
         regions = [_regions(inquiry, number, part, flags[rows]) for number, flags in enumerate(carries)]
-        _explain(inquiry, found, part, regions, share, fills, is_shown[rows], inserted)
-    return found
+        parts.append(_explain(inquiry, part, regions, share, fills, seen, inserted))
+    return join(parts) if parts else ErrorMaps()
 
 
 def _explain(
     inquiry: Inquiry,
-    found: ErrorMaps,
     part: Cases,
-    regions: Regions,
+    regions: list[list[Bools | None]],
     share: float,
     fills: tuple[str, ...],
-    shown: Bools,
+    seen: Ints,
     inserted: str | None,
-) -> None:
+) -> ErrorMaps:
+    """Of errors whose maps fit into memory; the rows `seen` are shown."""
     classifier = inquiry.classifier
     question = inquiry.ask(part.images, part.predicted, part.ids, foils=part.true)
     at, scores = np.arange(len(part)), question.first.scores
     margins = measure_margins(scores[at, part.predicted], scores[at, part.true], classifier.output)
-    found.margins += margins.tolist()
+    found, maps = ErrorMaps(margins), dict[MapName, _Maps]()
     for number, masks in enumerate(regions):
-        found.areas[number] += [np.nan if mask is None else float(mask.mean()) for mask in masks]
-        found.lifts[number] += [[] for _ in masks]
-    count = max(1, round(share * classifier.image_shape[0] * classifier.image_shape[1]))
-    chosen: dict[Choice, Bools] = {}
-    if fills:
-        chosen[Choice(RANDOM)] = _strongest(inquiry, part, np.zeros(part.images.shape[:3]), count)
-        chosen[Choice(EDGES)] = _strongest(inquiry, part, np.stack([edge_map(image) for image in part.images]), count)
-    keep = partial(inquiry.arrays.keep, of_data=True)
-    kept: dict[int, dict[str, ContrastMaps]] = {int(row): {} for row in np.flatnonzero(shown)}
+        found.areas[number] = np.array([np.nan if mask is None else mask.mean() for mask in masks])
     for name, attribution in inquiry.explain(question).items():
         assert attribution.contrast is not None
-        foil, margin = attribution.contrast.foil, attribution.contrast.margin
+        maps[name] = own = _Maps(attribution.maps, attribution.contrast.foil, attribution.contrast.margin)
         if classifier.output != "binary":  # of one logit the two maps are opposites
             randoms = _randoms(inquiry, part, f"strongest of both maps {name}")
-            pairs = zip(attribution.maps, foil, randoms, strict=True)
-            found.likeness[name] += [compare_maps(first, second, share, random) for first, second, random in pairs]
-        _measure_in_regions(found, name, attribution.maps, margin, regions)
-        if fills:
-            strongest = _strongest(inquiry, part, speaking_for(margin), count)
-            randoms = _randoms(inquiry, part, "elsewhere")
-            moved = np.stack([move_elsewhere(*one) for one in zip(strongest, randoms, strict=True)])
-            alone = _strongest(inquiry, part, speaking_for(attribution.maps), count)
-            chosen |= {Choice(name): strongest, Choice(name, "elsewhere"): moved}
-            chosen |= {Choice(name, "predicted class alone"): alone}
-        for row in [row for row, maps in kept.items() if name.method not in maps]:  # of variants the first is shown
-            key = f"{_key(part.ids[row], inserted)} {name}"
-            maps = {"predicted": attribution.maps[row], "true": foil[row], "margin": margin[row]}
-            kept[row][name.method] = ContrastMaps(
-                name, *(keep(f"{key} {what}", values) for what, values in maps.items())
-            )
-    for row, by_method in kept.items():
-        key = keep(_key(part.ids[row], inserted), to_pixels(part.images[row]))
-        label, predicted = classifier.classes[part.true[row]], classifier.classes[part.predicted[row]]
-        shown_maps = list(by_method.values())
-        found.exemplars.append(
-            ContrastExemplar(part.ids[row], label, predicted, float(margins[row]), key, inserted, shown_maps)
-        )
+            pairs = zip(own.predicted, own.true, randoms, strict=True)
+            found.likeness[name] = np.array([compare_maps(one, other, share, random) for one, other, random in pairs])
+        for number, masks in enumerate(regions):
+            found.in_region[number, name] = _measure_in(masks, own)
+    found.exemplars.extend(_show(inquiry, part, maps, row, float(margins[row]), inserted) for row in seen)
     if fills:
-        for choice, (mended, falls) in replace_strongest(classifier, part, chosen, fills, margins).items():
-            found.mended[choice].append(mended)
-            found.falls[choice].append(falls)
+        chosen = _choose(inquiry, part, maps, share)
+        found.replaced.update(replace_strongest(classifier, part, chosen, fills, margins))
+    return found
+
+
+def _choose(inquiry: Inquiry, part: Cases, maps: dict[MapName, _Maps], share: float) -> dict[Choice, Bools]:
+    """The pixels (n, h, w) that are removed: the strongest of every map, their placebo, and those of references."""
+    height, width, _ = inquiry.classifier.image_shape
+    count = max(1, round(share * height * width))
+
+    def strongest(values: Numbers) -> Bools:
+        pairs = zip(values, _randoms(inquiry, part, "pixels"), strict=True)
+        return np.stack([strongest_pixels(each, count, random) for each, random in pairs])
+
+    edges = np.stack([edge_map(image) for image in part.images])
+    chosen = {Choice(RANDOM): strongest(np.zeros(edges.shape)), Choice(EDGES): strongest(edges)}
+    for name, own in maps.items():
+        chosen[Choice(name)] = masks = strongest(speaking_for(own.margin))
+        moved = zip(masks, _randoms(inquiry, part, "elsewhere"), strict=True)
+        chosen[Choice(name, "elsewhere")] = np.stack([move_elsewhere(mask, random) for mask, random in moved])
+        chosen[Choice(name, "predicted class alone")] = strongest(speaking_for(own.predicted))
+    return chosen
+
+
+def _show(
+    inquiry: Inquiry, part: Cases, maps: dict[MapName, _Maps], row: int, margin: float, inserted: str | None
+) -> ContrastExemplar:
+    """Picture and maps of one error; of a method's variants the first is shown."""
+    keep, classes = partial(inquiry.arrays.keep, of_data=True), inquiry.classifier.classes
+    key = f"contrast {part.ids[row]}" if inserted is None else f"contrast {part.ids[row]} with {inserted}"
+    kept: dict[str, ContrastMaps] = {}
+    for name, own in maps.items():
+        if name.method not in kept:
+            keys = [keep(f"{key} {name} {what}", values[row]) for what, values in own._asdict().items()]
+            kept[name.method] = ContrastMaps(name, *keys)
+    label, predicted = classes[part.true[row]], classes[part.predicted[row]]
+    picture = keep(key, to_pixels(part.images[row]))
+    return ContrastExemplar(part.ids[row], label, predicted, margin, picture, inserted, list(kept.values()))
 
 
 def _regions(inquiry: Inquiry, number: int, part: Cases, carries: Bools) -> list[Bools | None]:
-    """Where the artefact is in each error; None where it is not, or nearly everywhere, and so in no region."""
+    """Where the artefact is in each error; None where it is not, or in no region of its own."""
     artefact, frame = inquiry.artefacts[number], inquiry.classifier.image_shape
-    masks = [artefact.region(name, frame) if has else None for name, has in zip(part.ids, carries, strict=True)]
-    return [mask if mask is not None and 0 < mask.mean() <= LARGEST_SHARE else None for mask in masks]
+    return [local(artefact.region(name, frame)) if has else None for name, has in zip(part.ids, carries, strict=True)]
 
 
-def _measure_in_regions(found: ErrorMaps, name: MapName, maps: Floats, margin: Floats, regions: Regions) -> None:
-    responsible, strengths = speaking_for(margin), [saliency(one) for one in (margin, maps)]
-    for number, masks in enumerate(regions):
-        for row, mask in enumerate(masks):
-            if mask is None:
-                found.shares[number, name].append((np.nan, np.nan))
-                continue
-            found.shares[number, name].append((mass_in(strengths[0][row], mask), mass_in(strengths[1][row], mask)))
-            found.lifts[number][row - len(masks)].append(lift(responsible[row], mask))
-
-
-def _strongest(inquiry: Inquiry, part: Cases, values: Numbers, count: int) -> Bools:
-    """The strongest pixels of values (n, h, w) as masks; ties in random order."""
-    randoms = _randoms(inquiry, part, "pixels")
-    return np.stack([strongest_pixels(each, count, random) for each, random in zip(values, randoms, strict=True)])
+def _measure_in(masks: list[Bools | None], maps: _Maps) -> InRegion:
+    heats = saliency(maps.margin), saliency(maps.predicted), speaking_for(maps.margin)
+    margin, predicted, responsible = (list(zip(heat, masks, strict=True)) for heat in heats)
+    return InRegion(
+        margin=np.array([mass_in(*one) for one in margin]),
+        predicted=np.array([mass_in(*one) for one in predicted]),
+        lift=np.array([lift(*one) for one in responsible]),
+    )
 
 
 def _randoms(inquiry: Inquiry, part: Cases, purpose: str) -> list[np.random.Generator]:
     return keyed_generators(inquiry.seed, f"contrastive {purpose}", part.ids)
-
-
-def _key(image_id: str, inserted: str | None) -> str:
-    return f"contrast {image_id}" if inserted is None else f"contrast {image_id} with {inserted}"

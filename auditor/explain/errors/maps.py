@@ -6,7 +6,7 @@ Maps are signed, (h, w, c); where only the place counts they are taken as salien
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ class Choice:
         return str(self.map) if self.of == "margin" else f"{self.map}, {self.of}"
 
 
-@dataclass(frozen=True)
-class Likeness:
+class Likeness(NamedTuple):
     """How alike two maps are; NaN where it is undefined."""
 
     spearman: float

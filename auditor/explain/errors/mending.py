@@ -15,7 +15,7 @@ from auditor.artefacts.kinds import Artefact
 from auditor.explain.errors.maps import Choice
 from auditor.explain.errors.record import ContrastIntervention
 from auditor.explain.inquiry import Inquiry
-from auditor.measure.arrays import Bools, Floats, Groups, Ints, take
+from auditor.measure.arrays import Bools, Doubles, Floats, Groups, Ints, take
 from auditor.measure.intervals import change_interval, missing, share_interval, spanning
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.model.classifier import Explainable, Output, predicted_classes
@@ -59,6 +59,26 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Replaced:
+    """What is left of n errors without some of their pixels."""
+
+    right: Bools
+    """(n, fills): whether they are right then."""
+    falls: Floats
+    """(n, fills): how much their margins have fallen."""
+
+    @property
+    def mended(self) -> Bools:
+        """(n,): whether they are right by most fills."""
+        return np.asarray(self.right.mean(axis=1) > 0.5)
+
+    @property
+    def fall(self) -> Doubles:
+        """(n,): mean over the fills."""
+        return np.asarray(self.falls.mean(axis=1, dtype=np.float64))
+
+
+@dataclass(frozen=True)
 class Trial:
     """What taking an artefact out and putting it in did to errors and to right predictions."""
 
@@ -78,29 +98,28 @@ def try_artefact(inquiry: Inquiry, number: int, errors: Cases, right: Cases, fil
     carries, level = inquiry.artefacts[number].carriers, inquiry.level
     free, right = (take(cases, ~carries[cases.positions]) for cases in (errors, right))
     removals, placebos, lost = _take_out(classifier, artefact, take(errors, carries[errors.positions]), fills)
-    exact = [name for name in removals if name == "exact"]
-    headline = exact or list(removals)
-    lead = missing("no misclassified image that was measured carries it", unit="share")
-    mended, by_placebo = {}, {}
-    if removals:
-        lead = spanning([_lead(removals[name], placebos[name], level) for name in headline])
-        mended = _by_id([removals[name] for name in headline], all)
-        by_placebo = _by_id([placebos[name] for name in headline], any)
-    if removals and not by_placebo:
+    ways = ["exact"] if "exact" in removals else list(removals)
+    mended = _by_id([removals[way] for way in ways], all)
+    by_placebo = _by_id([placebos[way] for way in ways], any)
+    if not removals:
+        lead = missing("no misclassified image that was measured carries it", unit="share")
+    elif not by_placebo:
         lead = missing("the region fits nowhere else in the frame, so there is no placebo", unit="share")
+    else:
+        lead = spanning([_lead(removals[way], placebos[way], level) for way in ways])
     told = f"{lost} errors said to carry it have no region that it could be taken from"
     notes = [Note("no region", told)] if lost else []
+    outcomes = [*removals.values(), *placebos.values()]
     unknown = missing("its appearance is not known, so it cannot be put in", unit="share")
-    insertions: list[Outcome] = []
-    put_in = [unknown] * 6
+    put_in = dict.fromkeys(_MENDS + _BREAKS, unknown)
     towards: dict[str, int] = {}
     broken = take(right, np.zeros(len(right), bool))
     if artefact.appearance.can_insert:
         controls, left_out = artefact.appearance.controls(artefact.controls, inquiry.seed)
         notes += left_out
         mends, breaks = (_put_in(classifier, artefact, controls, cases) for cases in (free, right))
-        insertions = [*mends, *breaks]
-        put_in = [*_compare(mends, level), *_compare(breaks, level, broken=True)]
+        outcomes += [*mends, *breaks]
+        put_in = _compare(mends, level) | _compare(breaks, level, broken=True)
         towards, broken = _follow(classifier, artefact, take(right, breaks[0].right == 0))
     record = ContrastIntervention(
         artefact=artefact.name,
@@ -108,16 +127,10 @@ def try_artefact(inquiry: Inquiry, number: int, errors: Cases, right: Cases, fil
         removals={name: outcome.measure(level) for name, outcome in removals.items()},
         placebos={name: outcome.measure(level) for name, outcome in placebos.items()},
         removal_lead=lead,
-        mended_by_insertion=put_in[0],
-        mended_by_controls=put_in[1],
-        insertion_lead=put_in[2],
-        broken=put_in[3],
-        broken_by_controls=put_in[4],
-        broken_lead=put_in[5],
+        **put_in,
         towards=towards,
         notes=notes,
     )
-    outcomes = [*removals.values(), *placebos.values(), *insertions]
     return Trial(record, outcomes, mended, by_placebo, broken)
 
 
@@ -131,27 +144,22 @@ def measure_margins(predicted: Floats, true: Floats, output: Output) -> Floats:
 
 def replace_strongest(
     classifier: Explainable, errors: Cases, masks: dict[Choice, Bools], fills: tuple[str, ...], margins: Floats
-) -> dict[Choice, tuple[Bools, Floats]]:
-    """What is left of errors without some of their pixels, by the name of the masks (n, h, w).
+) -> dict[Choice, Replaced]:
+    """What is left of errors, which had margins (n,), without some of their pixels, masks (n, h, w) by their choice.
 
     References: Rong et al., "A consistent and efficient evaluation strategy for attribution methods" (2022).
-
-    Returns which are right then (n, fills), and how much their margins (n,) have fallen (n, fills).
     """
-    names = list(masks)
-    mended = {name: np.zeros((len(errors), len(fills)), bool) for name in names}
-    falls = {name: np.zeros((len(errors), len(fills)), np.float32) for name in names}
+    scored = []
     for row, image in enumerate(errors.images):
-        edited = np.stack([FILLS[fill](image, masks[name][row]) for fill in fills for name in names])
-        scores = classifier.scores(edited).reshape(len(fills), len(names), -1)
-        has = np.repeat(errors.has[row][None], len(names), axis=0)
-        for at, found in enumerate(scores):
-            right = is_correct(predicted_classes(found, classifier.output), has)
-            margin = measure_margins(found[:, errors.predicted[row]], found[:, errors.true[row]], classifier.output)
-            for number, name in enumerate(names):
-                mended[name][row, at] = right[number]
-                falls[name][row, at] = margins[row] - margin[number]
-    return {name: (mended[name], falls[name]) for name in names}
+        edited = np.stack([FILLS[fill](image, mask[row]) for fill in fills for mask in masks.values()])
+        scored.append(classifier.scores(edited))
+    scores, tries = np.concatenate(scored), len(fills) * len(masks)
+    at, of = np.arange(len(scores)), np.repeat(np.arange(len(errors)), tries)
+    left = measure_margins(scores[at, errors.predicted[of]], scores[at, errors.true[of]], classifier.output)
+    right = is_correct(predicted_classes(scores, classifier.output), errors.has[of])
+    falls = (margins[of] - left).reshape(len(errors), len(fills), len(masks))
+    right = right.reshape(falls.shape)
+    return {choice: Replaced(right[..., number], falls[..., number]) for number, choice in enumerate(masks)}
 
 
 def _take_out(
@@ -189,26 +197,32 @@ def _put_in(
     return found
 
 
-def _compare(outcomes: list[Outcome], level: float, *, broken: bool = False) -> list[Measurement]:
-    """What inserting an artefact does, what the kind of innocent edit does that does most, and the lead over all."""
+def _compare(outcomes: list[Outcome], level: float, *, broken: bool = False) -> dict[str, Measurement]:
+    """What inserting an artefact does, what the kind of innocent edit that does most does, and the lead over all."""
     with_it, *innocent = outcomes
-    did = [one.measure(level, broken=broken) for one in innocent]
-    strongest = max(did, key=lambda one: one.value or 0.0)
-    sign = -1 if broken else 1
+    sign, names = (-1, _BREAKS) if broken else (1, _MENDS)
+    strongest = max((one.measure(level, broken=broken) for one in innocent), key=lambda one: one.value or 0.0)
     leads = [change_interval(sign * with_it.right, sign * one.right, one.cases.groups, level) for one in innocent]
-    return [with_it.measure(level, broken=broken), strongest, spanning(leads)]
+    return dict(zip(names, (with_it.measure(level, broken=broken), strongest, spanning(leads)), strict=True))
 
 
 def _follow(classifier: Explainable, artefact: Artefact, cases: Cases) -> tuple[dict[str, int], Cases]:
     """What images that an artefact breaks are predicted as, and those with one class in place of another, with it."""
-    with_it = artefact.insert(cases.images, cases.ids)
     if not len(cases):
         return {}, cases
-    predicted = predicted_classes(classifier.scores(with_it), classifier.output)
-    names = [name_classes(flags, classifier.classes) for flags in predicted]
-    extra, missed = predicted & ~cases.has, cases.has & ~predicted
-    broken = replace(cases, images=with_it, predicted=extra.argmax(axis=1), true=missed.argmax(axis=1))
-    return dict(Counter(names).most_common()), take(broken, (extra.sum(axis=1) == 1) & (missed.sum(axis=1) == 1))
+    with_it = artefact.insert(cases.images, cases.ids)
+    flags = predicted_classes(classifier.scores(with_it), classifier.output)
+    names = [name_classes(each, classifier.classes) for each in flags]
+    predicted, true, is_paired = tell_wrong(flags, cases.has)
+    broken = replace(cases, images=with_it, predicted=predicted, true=true)
+    return dict(Counter(names).most_common()), take(broken, is_paired)
+
+
+def tell_wrong(predicted: Bools, has: Bools) -> tuple[Ints, Ints, Bools]:
+    """Which class is predicted wrongly and which is missed, (n,), and whether there is one of either."""
+    extra, missed = predicted & ~has, has & ~predicted
+    is_paired = (extra.sum(axis=1) == 1) & (missed.sum(axis=1) == 1)
+    return extra.argmax(axis=1), missed.argmax(axis=1), is_paired
 
 
 def _lead(removal: Outcome, placebo: Outcome, level: float) -> Measurement:
@@ -218,7 +232,7 @@ def _lead(removal: Outcome, placebo: Outcome, level: float) -> Measurement:
 
 
 def _by_id(outcomes: list[Outcome], decide: Callable[[Iterable[bool]], bool]) -> dict[str, bool]:
-    names = outcomes[0].cases.ids
+    names = outcomes[0].cases.ids if outcomes else []
     return {name: decide(bool(outcome.right[row]) for outcome in outcomes) for row, name in enumerate(names)}
 
 
@@ -227,3 +241,8 @@ def _is_right(classifier: Explainable, images: Floats, cases: Cases) -> Floats:
         return np.zeros(0, np.float32)
     predicted = predicted_classes(classifier.scores(images), classifier.output)
     return is_correct(predicted, cases.has).astype(np.float32)
+
+
+_MENDS = ("mended_by_insertion", "mended_by_controls", "insertion_lead")
+_BREAKS = ("broken", "broken_by_controls", "broken_lead")
+"""What inserting an artefact does to errors, and to right predictions, by the names in the record."""

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from auditor.artefacts.fills import FillName
-from auditor.explain.attribution.record import MapName
 from auditor.explain.errors.contrast import EDGES, RANDOM, ErrorMaps, explain_errors
 from auditor.explain.errors.maps import Choice
-from auditor.explain.errors.mending import Cases, Trial, try_artefact
+from auditor.explain.errors.mending import Cases, Replaced, Trial, tell_wrong, try_artefact
 from auditor.explain.errors.record import (
     ContrastGroup,
     ContrastLikeness,
@@ -24,7 +21,7 @@ from auditor.explain.errors.record import (
     ErrorsRecord,
 )
 from auditor.explain.inquiry import Inquiry, NotApplicableError
-from auditor.measure.arrays import Array, Doubles, Ints, take
+from auditor.measure.arrays import Array, Ints, take
 from auditor.measure.intervals import change_interval, mean_interval, median_interval, share_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.measure.seeds import seeded_order
@@ -54,23 +51,22 @@ def study_errors(
     References: Jacovi et al., "Contrastive explanations for model interpretability" (2021); Prabhushankar et al.,
     "Contrastive explanations in neural networks" (2020).
     """
-    found = _find_errors(inquiry)
-    errors = _cases(inquiry, found, _choose(inquiry, found.rows, images, "errors"))
-    right = _cases(inquiry, found, _choose(inquiry, found.right, insertions, "right"))
+    wrong, sound, notes = _find_errors(inquiry)
+    errors = _cases(inquiry, wrong, images, "errors")
+    right = _cases(inquiry, sound, insertions, "right")
     trials = [try_artefact(inquiry, number, errors, right, fills) for number in range(len(inquiry.artefacts))]
     carries = [np.array([name in trial.mended for name in errors.ids]) for trial in trials]
     maps = explain_errors(inquiry, errors, carries, share=share, fills=fills, shown=exemplars)
-    regions, shown = _measure_shares(inquiry, maps, errors, "came"), maps.exemplars
-    for number, trial in enumerate(trials):
+    regions, shown = _measure_shares(inquiry, maps, errors, "came"), list(maps.exemplars)
+    for number, (artefact, trial) in enumerate(zip(inquiry.artefacts, trials, strict=True)):
         broken = take(trial.broken, np.arange(min(len(trial.broken), max(1, images // 2))))
         only = [np.full(len(broken), at == number) for at in range(len(trials))]
-        name = inquiry.artefacts[number].name
-        made = explain_errors(inquiry, broken, only, share=share, shown=min(2, exemplars), inserted=name)
+        made = explain_errors(inquiry, broken, only, share=share, shown=min(2, exemplars), inserted=artefact.name)
         regions += _measure_shares(inquiry, made, broken, "inserted")
         shown += made.exemplars
     _note(inquiry, maps, errors, fills, trials)
     return ErrorsRecord(
-        errors=len(found.rows),
+        errors=len(wrong),
         measured=len(errors),
         share=share,
         fills=list(fills),
@@ -78,138 +74,116 @@ def study_errors(
         regions=regions,
         interventions=[trial.record for trial in trials],
         suspects=_rank(inquiry, maps, errors, trials),
-        groups=_group(inquiry, found, errors, maps, trials),
+        groups=_group(inquiry, wrong, errors, maps, trials),
         mending=_measure_mending(inquiry, maps, errors, fills),
         exemplars=shown,
         shares_logit=inquiry.classifier.output == "binary",
-        notes=found.notes,
+        notes=notes,
     )
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The images predicted wrongly and those predicted rightly, as rows of the population."""
+def _find_errors(inquiry: Inquiry) -> tuple[Ints, Ints, list[Note]]:
+    """Rows of the population that are predicted wrongly and rightly, and what is said of the others.
 
-    rows: Ints
-    predicted: Ints
-    """(population,): the class that is predicted wrongly; of use for errors only."""
-    true: Ints
-    """(population,): the class that is missed."""
-    right: Ints
-    notes: list[Note]
-
-
-def _find_errors(inquiry: Inquiry) -> _Found:
-    """Errors with one wrongly predicted and one missed class: all of exclusive classes.
-
-    Of independent classes an error may be a missed class alone; it has no foil, and is left out.
+    Errors have one wrongly predicted and one missed class: all of exclusive classes. Of independent classes an error
+    may be a missed class alone; it has no foil, and is left out.
     """
     images = inquiry.images
     if not images.labelled.any():
         raise NotApplicableError("the data have no labels, so no prediction is known to be wrong")
     correct = is_correct(images.predicted, images.has)
-    extra, missed = images.predicted & ~images.has, images.has & ~images.predicted
     wrong = images.labelled & ~correct
     if not wrong.any():
         raise NotApplicableError(f"none of {int(images.labelled.sum())} labelled images is predicted wrongly")
-    paired = wrong & (extra.sum(axis=1) == 1) & (missed.sum(axis=1) == 1)
-    if not paired.any():
-        raise NotApplicableError(
-            f"none of {int(wrong.sum())} errors has one wrongly predicted and one missed class to contrast"
-        )
-    left_out = int((wrong & ~paired).sum())
-    told = f"{left_out} errors without one wrongly predicted and one missed class are left out"
-    notes = [Note("left out", told)] if left_out else []
+    _, _, is_paired = tell_wrong(images.predicted, images.has)
+    rows, count = np.flatnonzero(wrong & is_paired), int(wrong.sum())
+    if not len(rows):
+        raise NotApplicableError(f"none of {count} errors has one wrongly predicted and one missed class to contrast")
+    told = f"{count - len(rows)} errors without one wrongly predicted and one missed class are left out"
     right = np.flatnonzero(images.labelled & correct & images.has.any(axis=1))
-    return _Found(np.flatnonzero(paired), extra.argmax(axis=1), missed.argmax(axis=1), right, notes)
+    return rows, right, [Note("left out", told)] if count > len(rows) else []
 
 
-def _choose(inquiry: Inquiry, rows: Ints, most: int, purpose: str) -> Ints:
+def _cases(inquiry: Inquiry, rows: Ints, most: int, purpose: str) -> Cases:
     """A seeded choice of rows, the same whatever their order, in the order of the population."""
-    names = inquiry.dataset.named(inquiry.images.positions[rows])
-    return np.sort(rows[seeded_order(inquiry.seed, f"contrastive {purpose}", names)[:most]])
-
-
-def _cases(inquiry: Inquiry, found: _Found, rows: Ints) -> Cases:
-    population = inquiry.images
-    positions, of = population.positions[rows], take(population, rows)
-    ids, images = inquiry.dataset.named(positions), inquiry.dataset.images(positions)
-    return Cases(positions, ids, of.groups, images, of.has, found.predicted[rows], found.true[rows])
+    positions, dataset = inquiry.images.positions, inquiry.dataset
+    order = seeded_order(inquiry.seed, f"contrastive {purpose}", dataset.named(positions[rows]))
+    rows = np.sort(rows[order[:most]])
+    at, of = positions[rows], take(inquiry.images, rows)
+    predicted, true, _ = tell_wrong(of.predicted, of.has)
+    return Cases(at, dataset.named(at), of.groups, dataset.images(at), of.has, predicted, true)
 
 
 def _note(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, fills: tuple[str, ...], trials: list[Trial]) -> None:
     """A row for every value that a measurement is made of."""
     classes = inquiry.classifier.classes
 
-    def note(cases: Cases, measurement: str, values: Sequence[float] | Array, **more: object) -> None:
+    def note(cases: Cases, measurement: str, values: Array, **more: object) -> None:
         if cases is errors:
             more["label"] = [classes[number] for number in cases.true]
             more["predicted"] = [classes[number] for number in cases.predicted]
         inquiry.rows.note(values, image=cases.ids, group=cases.groups, measurement=measurement, **more)
 
     note(errors, "margin over the true class", maps.margins)
-    for made_by, entries in maps.likeness.items():
-        for name, words in (("spearman", "rank correlation"), ("ssim", "SSIM"), ("overlap", "strongest pixels shared")):
-            values = [getattr(entry, name) for entry in entries]
-            note(errors, f"{words} of predicted and true map", values, method=made_by)
-    for (number, made_by), shares in maps.shares.items():
-        more = {"artefact": inquiry.artefacts[number].name, "method": made_by}
-        note(errors, "share of the margin in the region", [one for one, _ in shares], **more)
-    for choice, parts in maps.mended.items():
-        falls = np.concatenate(maps.falls[choice])
+    for name, alike in maps.likeness.items():
+        for words, values in zip(("rank correlation", "SSIM", "strongest pixels shared"), alike.T, strict=True):
+            note(errors, f"{words} of predicted and true map", values, method=name)
+    for (number, name), found in maps.in_region.items():
+        more = {"artefact": inquiry.artefacts[number].name, "method": name}
+        note(errors, "share of the margin in the region", found.margin, **more)
+    for choice, replaced in maps.replaced.items():
         for at, fill in enumerate(fills):
-            mended = np.concatenate(parts)[:, at]
-            more = {"condition": f"strongest pixels replaced: {fill}", "method": choice}
-            note(errors, "right prediction", mended, **more)
-            note(errors, "fall of the margin", falls[:, at], **more)
+            changed = {"condition": f"strongest pixels replaced: {fill}", "method": choice}
+            note(errors, "right prediction", replaced.right[:, at], **changed)
+            note(errors, "fall of the margin", replaced.falls[:, at], **changed)
     for trial in trials:
         for outcome in trial.outcomes:
-            more = {"condition": outcome.condition, "artefact": trial.record.artefact}
-            note(outcome.cases, "right prediction", outcome.right, **more)
+            tried = {"condition": outcome.condition, "artefact": trial.record.artefact}
+            note(outcome.cases, "right prediction", outcome.right, **tried)
 
 
 def _measure_likeness(inquiry: Inquiry, found: ErrorMaps, errors: Cases) -> list[ContrastLikeness]:
-    def median(values: Doubles, unit: str) -> Measurement:
-        return median_interval(values, errors.groups, inquiry.level, unit=unit)
-
     measured = []
-    for name, entries in found.likeness.items():
-        values = [np.array([getattr(entry, which) for entry in entries]) for which in ("spearman", "ssim", "overlap")]
-        units = ("rank correlation", "SSIM", "share")
-        measured.append(ContrastLikeness(name, *(median(v, unit) for v, unit in zip(values, units, strict=True))))
+    for name, alike in found.likeness.items():
+        pairs = zip(alike.T, ("rank correlation", "SSIM", "share"), strict=True)
+        medians = [median_interval(values, errors.groups, inquiry.level, unit=unit) for values, unit in pairs]
+        measured.append(ContrastLikeness(name, *medians))
     return measured
 
 
 def _measure_shares(
-    inquiry: Inquiry, found: ErrorMaps, errors: Cases, which: Literal["came", "inserted"]
+    inquiry: Inquiry, maps: ErrorMaps, errors: Cases, which: Literal["came", "inserted"]
 ) -> list[ContrastShare]:
     measured = []
-    for (number, method), entries in found.shares.items():
-        margin, predicted = np.array(entries).T
-        if np.isnan(margin).all():
+    for (number, name), found in maps.in_region.items():
+        if np.isnan(found.margin).all():
             continue
-        medians = [median_interval(v, errors.groups, inquiry.level, unit="share") for v in (margin, predicted)]
-        area = float(np.nanmean(found.areas[number]))
-        measured.append(ContrastShare(inquiry.artefacts[number].name, method, which, medians[0], medians[1], area))
+        margin, predicted = (
+            median_interval(values, errors.groups, inquiry.level, unit="share")
+            for values in (found.margin, found.predicted)
+        )
+        area = float(np.nanmean(maps.areas[number]))
+        measured.append(ContrastShare(inquiry.artefacts[number].name, name, which, margin, predicted, area))
     return measured
 
 
-def _rank(inquiry: Inquiry, found: ErrorMaps, errors: Cases, trials: list[Trial]) -> list[ContrastSuspect]:
+def _rank(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, trials: list[Trial]) -> list[ContrastSuspect]:
     """Errors that carry an artefact, by the share of what speaks for them that lies in its region, over its area."""
-    suspects = []
+    suspects, classes = [], inquiry.classifier.classes
     for number, trial in enumerate(trials):
-        target = inquiry.targets[number]
+        lifts = [found.lift for (of, _), found in maps.in_region.items() if of == number]
         for row, name in enumerate(errors.ids):
-            known = [score for score in found.lifts[number][row] if np.isfinite(score)]
+            known = [values[row] for values in lifts if np.isfinite(values[row])]
             if name not in trial.mended or not known:
                 continue
+            is_of_target = inquiry.targets[number] in (None, errors.predicted[row])
             suspects.append(
                 ContrastSuspect(
                     image=name,
-                    label=inquiry.classifier.classes[errors.true[row]],
-                    predicted=inquiry.classifier.classes[errors.predicted[row]],
+                    label=classes[errors.true[row]],
+                    predicted=classes[errors.predicted[row]],
                     artefact=inquiry.artefacts[number].name,
-                    score=float(np.median(known)) if target in (None, errors.predicted[row]) else 0.0,
+                    score=float(np.median(known)) if is_of_target else 0.0,
                     mended=trial.mended[name],
                     mended_by_placebo=trial.mended_by_placebo.get(name),
                 )
@@ -217,68 +191,57 @@ def _rank(inquiry: Inquiry, found: ErrorMaps, errors: Cases, trials: list[Trial]
     return sorted(suspects, key=lambda suspect: (-suspect.score, suspect.image))
 
 
-def _group(
-    inquiry: Inquiry, all_errors: _Found, errors: Cases, found: ErrorMaps, trials: list[Trial]
-) -> list[ContrastGroup]:
-    margins = np.array(found.margins)
+def _group(inquiry: Inquiry, wrong: Ints, errors: Cases, maps: ErrorMaps, trials: list[Trial]) -> list[ContrastGroup]:
+    """All errors, those measured and those not, by the class that is missed and the one that is predicted for it."""
     carrying = np.array([any(name in trial.mended for trial in trials) for name in errors.ids])
     mended = np.array([any(trial.mended.get(name, False) for trial in trials) for name in errors.ids])
-    kinds = Counter(
-        zip(all_errors.true[all_errors.rows].tolist(), all_errors.predicted[all_errors.rows].tolist(), strict=True)
-    )
+    classes, margins = inquiry.classifier.classes, maps.margins.astype(np.float64)
+    predicted_as, labelled_as, _ = tell_wrong(inquiry.images.predicted[wrong], inquiry.images.has[wrong])
+    kinds = Counter(zip(labelled_as.tolist(), predicted_as.tolist(), strict=True))
     groups = []
     for (true, predicted), count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])):
         rows = (errors.true == true) & (errors.predicted == predicted)
         margin = mean_interval(margins[rows], errors.groups[rows], inquiry.level, score="logit")
-        names = inquiry.classifier.classes[true], inquiry.classifier.classes[predicted]
-        groups.append(ContrastGroup(*names, count, margin, int(carrying[rows].sum()), int(mended[rows].sum())))
+        counts = count, margin, int(carrying[rows].sum()), int(mended[rows].sum())
+        groups.append(ContrastGroup(classes[true], classes[predicted], *counts))
     return groups
 
 
-def _measure_mending(
-    inquiry: Inquiry, found: ErrorMaps, errors: Cases, fills: tuple[str, ...]
-) -> list[ContrastMending]:
+def _measure_mending(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, fills: tuple[str, ...]) -> list[ContrastMending]:
     """Methods, the one that leads most over both its placebo and edges first, then the references.
 
     An error is mended if it is by most fills.
     """
-    by_fill = {choice: np.concatenate(parts) for choice, parts in found.mended.items()}
-    falls = {choice: np.concatenate(parts).mean(axis=1, dtype=np.float64) for choice, parts in found.falls.items()}
-    mended = {choice: votes.mean(axis=1) > 0.5 for choice, votes in by_fill.items()}
-    methods = [choice.map for choice in mended if choice.of == "elsewhere"]
-    has_two_logits = inquiry.classifier.output != "binary"
-    groups, level = errors.groups, inquiry.level
+    replaced, groups, level = maps.replaced, errors.groups, inquiry.level
+    methods = [choice.map for choice in replaced if choice.of == "elsewhere"]
     together = 1 - (1 - level) / max(1, len(methods))
+    edges = replaced[Choice(EDGES)]
 
-    def lead(own: Choice, reference: Choice) -> Measurement:
-        return change_interval(mended[own], mended[reference], groups, together)
+    def lead(own: Replaced, reference: Replaced) -> Measurement:
+        return change_interval(own.mended, reference.mended, groups, together)
 
-    def fall_lead(own: Choice, reference: Choice) -> Measurement:
-        gap = falls[own] - falls[reference]
-        return mean_interval(gap, groups, together, score="logit")
+    def fall_lead(own: Replaced, reference: Replaced) -> Measurement:
+        return mean_interval(own.fall - reference.fall, groups, together, score="logit")
 
-    entries = []
+    entries, order = [], {}
     for name in [*methods, RANDOM, EDGES]:
-        is_method = name in methods
-        own, moved, alone = Choice(name), Choice(name, "elsewhere"), Choice(name, "predicted class alone")
-        entries.append(
-            ContrastMending(
-                map=name,
-                mended=share_interval(mended[own], groups, level),
-                fall=mean_interval(falls[own], groups, level, score="logit"),
-                by_fill={fill: share_interval(by_fill[own][:, at], groups, level) for at, fill in enumerate(fills)},
-                elsewhere=share_interval(mended[moved], groups, level) if is_method else None,
-                over_elsewhere=lead(own, moved) if is_method else None,
-                over_edges=lead(own, Choice(EDGES)) if is_method else None,
-                over_predicted=lead(own, alone) if is_method and has_two_logits else None,
-                fall_over_elsewhere=fall_lead(own, moved) if is_method else None,
-                fall_over_edges=fall_lead(own, Choice(EDGES)) if is_method else None,
+        own, leads = replaced[Choice(name)], dict[str, Measurement]()
+        if name in methods:
+            moved = replaced[Choice(name, "elsewhere")]
+            leads = {
+                "elsewhere": share_interval(moved.mended, groups, level),
+                "over_elsewhere": lead(own, moved),
+                "over_edges": lead(own, edges),
+                "fall_over_elsewhere": fall_lead(own, moved),
+                "fall_over_edges": fall_lead(own, edges),
+            }
+            order[name] = (
+                max(float(other.mended.mean() - own.mended.mean()) for other in (moved, edges)),
+                max(float(other.fall.mean() - own.fall.mean()) for other in (moved, edges)),
             )
-        )
-
-    def least_lead(of: dict[Choice, Array], name: MapName) -> float:
-        references = Choice(name, "elsewhere"), Choice(EDGES)
-        return min(float(of[Choice(name)].mean() - of[reference].mean()) for reference in references)
-
-    order = {name: (-least_lead(mended, name), -least_lead(falls, name)) for name in methods}
+        if name in methods and inquiry.classifier.output != "binary":
+            leads["over_predicted"] = lead(own, replaced[Choice(name, "predicted class alone")])
+        mended, fall = share_interval(own.mended, groups, level), mean_interval(own.fall, groups, level, score="logit")
+        by_fill = {fill: share_interval(own.right[:, at], groups, level) for at, fill in enumerate(fills)}
+        entries.append(ContrastMending(name, mended, fall, by_fill, **leads))
     return sorted(entries, key=lambda entry: order.get(entry.map, (2.0, 0.0)))
