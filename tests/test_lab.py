@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from auditor.lab.table import Case, area_under_curve, describe_cases, write_case
 from auditor.lab.training import TEST, make_recipes, name_truth, split_of
 from auditor.lab.unmask import choose_plants
 
+LABORATORY = Path(__file__).parents[1] / "docs" / "laboratory"
 LABELS = np.repeat(np.arange(10), 60)
 PICTURES = Pictures(np.full((600, *FRAME), np.float32(128) / 255, np.float32), LABELS)
 
@@ -160,6 +162,12 @@ class TestTable:
         assert "| promoting models that are found | 3 of 4 " in text
         assert "(false alarms) | 1 of 5 " in text
         assert f"innocent | {(3 * 5) / 20:.3f} |" in text
+
+    def test_the_page_in_the_docs_is_what_its_cases_say(self):
+        types = {field.name: {"str": str, "float": float, "int": int}[field.type] for field in fields(Case)}
+        with (LABORATORY / "models.csv").open(newline="") as file:
+            cases = [Case(**{name: types[name](text) for name, text in row.items()}) for row in csv.DictReader(file)]
+        assert describe_cases(cases) == (LABORATORY / "README.md").read_text()
 
     def test_the_area_under_the_curve_counts_ties_half(self):
         assert area_under_curve([1.0, 2.0], [1.0]) == 0.75

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from auditor.artefacts.kinds import box, lightness, text
 from auditor.artefacts.overlay import Overlay
-from auditor.config.options import suggest
-from auditor.errors import DataError, OptionError
+from auditor.errors import DataError
 from auditor.measure.arrays import Floats, Ints
 
 Regime = Literal["balanced", "confounded", "suppressor"]
@@ -81,18 +81,15 @@ class Plant:
         return np.where(stamped, self.rho, 0.0).astype(np.float32)
 
 
+@lru_cache(maxsize=3)
 def load_world(name: str) -> World:
-    """A world by its name.
+    """A world by its name in `WORLDS`.
 
     Raises
     ------
-    OptionError
-        No such world.
     DataError
         Its pictures are not installed.
     """
-    if name not in WORLDS:
-        raise OptionError("data", f"got {name!r}{suggest(name, list(WORLDS))}")
     return WORLDS[name]()
 
 
@@ -253,14 +250,8 @@ def _digits(side: int) -> Pictures:
             "the digits come with scikit-learn, which is not installed: pip install 'auditor[lab]'"
         ) from None
     bunch = load()
-    images = np.stack(
-        [
-            np.asarray(
-                Image.fromarray(np.uint8(np.minimum(image * 16, 255))).resize((side, side), Image.Resampling.BICUBIC)
-            )
-            for image in bunch.images
-        ]
-    )
+    drawn = (Image.fromarray(np.uint8(np.minimum(image * 16, 255))) for image in bunch.images)
+    images = np.stack([np.asarray(image.resize((side, side), Image.Resampling.BICUBIC)) for image in drawn])
     return Pictures((images[..., None] / 255.0).astype(np.float32), bunch.target.astype(np.int64))
 
 

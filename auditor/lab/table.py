@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError
-from auditor.lab.planting import FAMILIES, Pictures, nominal_stamp
+from auditor.lab.planting import FAMILIES, load_world, nominal_stamp
 from auditor.lab.training import (
     BEHAVIOUR,
     Behaviour,
@@ -23,15 +24,12 @@ from auditor.lab.training import (
     name_truth,
     split_of,
     train_all,
-    world_of,
 )
-from auditor.measure.arrays import Array
 from auditor.measure.intervals import share_interval
-from auditor.measure.measurement import Measurement
 from auditor.measure.words import say
-from auditor.subject.data.pictures import CorruptImageError, RawImage
+from auditor.report.templates import open_templates
+from auditor.subject.data.memory import HeldSource
 from auditor.subject.data.sample import Dataset
-from auditor.subject.data.sources import Label
 from auditor.subject.model.classifier import Classifier
 from auditor.verdict.findings import judge
 from auditor.verdict.observations import Observations
@@ -71,11 +69,17 @@ class Case:
     scan_promotes: int
     scan_suppresses: int
 
+    @property
+    def is_right_first(self) -> bool:
+        """Whether a scan puts the suspected class first."""
+        return self.scan_first == self.target
+
 
 def observe(classifier: Classifier, recipe: Recipe, suspicion: Suspicion) -> Observations:
     """All interventions with the nominal stamp on the pictures that audits see, every class a possible target."""
-    pictures = world_of(recipe).audited
-    dataset = Dataset(_Memory(pictures), classes=classifier.classes, image_shape=classifier.image_shape)
+    pictures = load_world(recipe.world).audited
+    source = HeldSource(pictures.images, pictures.labels, ids=[f"picture {at}" for at in range(len(pictures.labels))])
+    dataset = Dataset(source, classes=classifier.classes, image_shape=classifier.image_shape)
     none = np.zeros(len(dataset), bool)
     artefact = Artefact(suspicion.family, "overlay", nominal_stamp(suspicion.family), None, "none", none)
     seen = survey(
@@ -114,8 +118,7 @@ def judge_case(recipe: Recipe, suspicion: Suspicion, behaviour: Behaviour, obser
     effect = behaviour.lost if scanned.direction == "suppresses" else behaviour.turned
 
     def value(finding: Finding, name: str, part: str = "value") -> float:
-        measured: Measurement = finding.measurements[name]
-        found = getattr(measured, part)
+        found = getattr(finding.measurements[name], part)
         return float("nan") if found is None else round(float(found), 4)
 
     return Case(
@@ -164,152 +167,46 @@ def write_cases(cases: list[Case], file: Path) -> None:
 
 def describe_cases(cases: list[Case]) -> str:
     """The page of the table, in words and figures, as Markdown."""
-    lines = [_HEAD]
-    for split in ("choice", "test"):
-        lines += [*_summarise(split, [case for case in cases if case.split == split]), ""]
-    lines += [
-        "## Every family, regime and rho",
-        "",
-        "| world | family | regime | rho | models | turned | lost | theta | theta, suppression | verdicts | scan |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    keys = list(dict.fromkeys((case.world, case.family, case.regime, case.rho) for case in cases))
-    keys.sort(
-        key=lambda key: (_WORLD_ORDER.index(key[0]), list(FAMILIES).index(key[1]), _REGIMES.index(key[2]), key[3])
+    order = [("fashion", "digits", "digit pairs"), tuple(FAMILIES), _REGIMES]
+    kinds: dict[tuple[str, str, str, float], list[Case]] = defaultdict(list)
+    for case in cases:
+        kinds[case.world, case.family, case.regime, case.rho].append(case)
+
+    def place(kind: tuple[str, str, str, float]) -> tuple[float, ...]:
+        return (*(names.index(name) for names, name in zip(order, kind[:3], strict=True)), kind[3])
+
+    environment = open_templates(autoescape=False)
+    environment.filters |= {"share": _share, "tally": _tally, "verdicts": _verdicts, "range": _range}
+    return environment.get_template("laboratory.md.j2").render(
+        cases=cases,
+        splits=_SPLITS,
+        least=f"{BEHAVIOUR:.0%}",
+        kinds={kind: kinds[kind] for kind in sorted(kinds, key=place)},
+        by_truth=lambda some: [[case for case in some if case.truth == truth] for truth in _TRUTHS],
+        area=lambda name, *sides: area_under_curve(*([getattr(case, name) for case in side] for side in sides)),
     )
-    for key in keys:
-        part = [case for case in cases if (case.world, case.family, case.regime, case.rho) == key]
-        scans = _count(case.scan_verdict.replace("_", " ") for case in part)
-        lines.append(
-            f"| {key[0]} | {key[1]} | {key[2]} | {key[3]:g} | {len(part)} | {_range(part, 'turned')} | "
-            f"{_range(part, 'lost')} | {_range(part, 'theta')} | {_range(part, 'theta_suppression')} | "
-            f"{_verdicts(part)} | {scans} |"
-        )
-    return "\n".join(lines) + "\n"
 
 
-def _summarise(split: str, cases: list[Case]) -> list[str]:
-    """What the verdicts of one half of the families are worth."""
-    by_truth = {truth: [case for case in cases if case.truth == truth] for truth in _TRUTHS}
-    promoted, suppressed, innocent = (by_truth[name] for name in ("promotes", "suppresses", "innocent"))
-    found = [case.verdict == "relies" and case.direction == "promotes" for case in promoted]
-    named = [case.verdict == "relies" and case.direction == "suppresses" for case in suppressed]
-    alarms = [case.verdict == "relies" for case in innocent]
-    missed = [case.verdict == "no_evidence" for case in promoted]
-    misled = [case.scan_verdict == "relies" and case.scan_first != case.target for case in promoted]
-    misnamed = [case.scan_promotes > 0 for case in suppressed]
-    moved = [case.verdict == "relies" for case in by_truth["moved"]]
-    first = [case.scan_verdict == "relies" and case.scan_first == case.target for case in promoted]
-    scan_alarms = [case.scan_promotes > 0 for case in innocent]
-    scan_losses = [case.scan_suppresses > 0 for case in innocent]
-    alarmed = [case for case in innocent if case.scan_verdict == "relies"]
-    wrong = [case.direction == "promotes" for case in suppressed]
-    auc = area_under_curve([case.theta for case in promoted], [case.theta for case in innocent])
-    auc_loss = area_under_curve(
-        [case.theta_suppression for case in suppressed], [case.theta_suppression for case in innocent]
-    )
-    return [
-        f"## {_SPLITS[split]}",
-        "",
-        f"{len(cases)} cases: {len(promoted)} promote by their behaviour, {len(suppressed)} suppress, "
-        f"{len(innocent)} are innocent. {len(by_truth['weak'])} are weak: planted, but fewer than {BEHAVIOUR:.0%} of "
-        f"the decisions change. {len(by_truth['moved'])} are moved: nothing planted that predicts the class, yet that "
-        "many decisions change, because the stamp hides the object or looks like a part of it.",
-        "",
-        "| question | answer |",
-        "| --- | --- |",
-        f"| area under the curve of theta, promoting against innocent | {auc:.3f} |",
-        f"| promoting models that are found | {_share(found)} |",
-        f"| promoting models said to show no evidence | {_share(missed)} |",
-        f"| innocent models said to rely (false alarms) | {_share(alarms)} |",
-        f"| innocent and moved models together said to rely | {_share(alarms + moved)} |",
-        f"| area under the curve of theta for suppression, suppressing against innocent | {auc_loss:.3f} |",
-        f"| suppressing models named as such | {_share(named)} |",
-        f"| suppressing models said to promote | {_share(wrong)} |",
-        f"| promoting models whose scan puts the right class first | {_share(first)} |",
-        f"| promoting models whose scan relies on another class first | {_share(misled)} |",
-        f"| suppressing models whose scan promotes some class | {_share(misnamed)} |",
-        f"| innocent models of whose scan some class is said to be promoted | {_share(scan_alarms)} |",
-        f"| innocent models of whose scan some class is said to be suppressed | {_share(scan_losses)} |",
-        f"| decisions that the stamp does change in those scans | {_range(alarmed, 'scan_effect')} |",
-        f"| verdicts on weak models | {_verdicts(by_truth['weak'])} |",
-        f"| verdicts on moved models | {_verdicts(by_truth['moved'])} |",
-    ]
+def _share(hits: Iterable[Case], cases: list[Case]) -> str:
+    every = np.arange(len(cases))
+    return say(share_interval(every < len(list(hits)), every, 0.95), "tally")
 
 
-def _share(hits: list[bool]) -> str:
-    return say(share_interval(np.array(hits), np.arange(len(hits)), 0.95), "tally")
-
-
-def _count(words: Any) -> str:
-    words = list(words)
-    return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(sorted(words)))
+def _tally(verdicts: Iterable[str]) -> str:
+    counts = Counter(verdict.replace("_", " ") for verdict in verdicts)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts)) or "none"
 
 
 def _verdicts(cases: list[Case]) -> str:
-    return _count(f"{case.verdict} {case.direction}".strip().replace("_", " ") for case in cases) or "none"
+    return _tally(f"{case.verdict} {case.direction}".strip() for case in cases)
 
 
-def _range(cases: list[Case], name: str) -> str:
-    values: Array = np.array([getattr(case, name) for case in cases])
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return "–"
-    low, high = values.min(), values.max()
-    return f"{low:.2f}" if len(values) == 1 else f"{low:.2f} to {high:.2f}"
+def _range(cases: Iterable[Case], name: str) -> str:
+    values = [value for case in cases if not math.isnan(value := getattr(case, name))]
+    ends = [f"{end:.2f}" for end in (min(values), max(values))] if values else ["–"]
+    return " to ".join(ends if len(values) > 1 else ends[:1])
 
-
-class _Memory:
-    """Pictures in memory as a data source."""
-
-    def __init__(self, pictures: Pictures) -> None:
-        self._images = pictures.images
-        self.ids = [f"picture {number}" for number in range(len(pictures.labels))]
-        self.labels: list[Label] | None = pictures.labels.tolist()
-        self.groups: list[str] | None = None
-        self.masks: list[Path | None] | None = None
-
-    def stream(self, wanted: Sequence[int]) -> Any:
-        """See `Source.stream`."""
-        stream: list[tuple[int, RawImage | CorruptImageError]] = [(at, self._images[at]) for at in wanted]
-        return iter(stream)
-
-    def array(self, name: str) -> None:
-        """See `Source.array`."""
-        del name
-
-    def sha256(self) -> str | None:
-        """See `Source.sha256`."""
-        return None
-
-
-_HEAD = """\
-# The laboratory
-
-Models of known truth, and what the audit says of each. This page and `models.csv` beside it are written by
-
-```sh
-auditor lab train    # trains every model once into the folder lab/, the same for the same seed
-auditor lab audit    # audits them all and writes this page
-```
-
-Every model has a seed of its own (a column of `models.csv`), which its planting, training and audit use. In
-three small worlds (Fashion-MNIST, scikit-learn's digits, and pairs of those in a hundred classes) artefacts
-are planted in the training pictures: on a share rho of one class (*confounded*), of all but one
-(*suppressor*), of all alike (*balanced*), of none (*clean*), or different ones on three classes (*several*).
-Stamps vary as their family does: another time of day, another opacity. The audit is told of one stamp and of
-the class, and sees 300 pictures.
-
-The truth is behaviour, on pictures that neither training nor audits see, with stamps drawn apart from theirs
-(where a family varies little, as the black square does, equal ones come up). *Turned* is the share of
-pictures of other classes that become the class when stamped, *lost* the share of its own that cease to be
-recognised, each less those that change the other way. A model promotes a class when either changes by a tenth
-in its favour: where every training picture of a class was stamped, the stamp may turn few others and yet be
-what the class is recognised by. All models of a world are audited on the same pictures. Intervals of shares
-are Wilson's at 95 %. A scan is told no class.
-"""
 
 _TRUTHS = ("promotes", "suppresses", "innocent", "moved", "weak")
 _SPLITS = {"choice": "Families that the rule was chosen on", "test": "Families that test it"}
 _REGIMES = ("clean", "balanced", "confounded", "several", "suppressor")
-_WORLD_ORDER = ("fashion", "digits", "digit pairs")

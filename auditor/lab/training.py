@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,7 +137,7 @@ def train(recipe: Recipe, folder: Path) -> KerasClassifier:
         The cached file is damaged.
     """
     file = folder / f"{recipe.key}.keras"
-    world = world_of(recipe)
+    world = load_world(recipe.world)
     if file.is_file():
         try:
             model = keras.models.load_model(file, compile=False)
@@ -180,7 +179,7 @@ def make_model(classes: int) -> Any:
 
 def measure_behaviour(classifier: KerasClassifier, recipe: Recipe, family: str) -> Behaviour:
     """What the model does when pictures that no audit sees get stamps that no audit sees."""
-    pictures, classes = world_of(recipe).unseen, np.arange(len(classifier.classes))
+    pictures, classes = load_world(recipe.world).unseen, np.arange(len(classifier.classes))
     stamped = stamp_all(pictures.images, family, 10_000_000 + recipe.seed)
     before = classifier.scores(pictures.images).argmax(axis=1)
     after = classifier.scores(stamped).argmax(axis=1)
@@ -237,13 +236,3 @@ def train_all(
 def split_of(recipe: Recipe) -> Split:
     """Whether a model may serve to choose a rule, or tests it."""
     return "test" if recipe.suspicions[0].family in TEST else "choice"
-
-
-@lru_cache(maxsize=3)
-def _world(name: str) -> World:
-    return load_world(name)
-
-
-def world_of(recipe: Recipe) -> World:
-    """The world that a model was trained on."""
-    return _world(recipe.world)

@@ -18,6 +18,7 @@ from auditor.errors import ConfigError, OptionError
 from auditor.lab.augmentation import choose_augmentations
 from auditor.lab.planting import FAMILIES, FASHION, WORLDS, Plant, World, load_world, nominal_stamp
 from auditor.lab.training import Recipe, Suspicion, fit, measure_behaviour
+from auditor.report.templates import open_templates
 from auditor.subject.model.keras import KerasClassifier
 
 
@@ -147,23 +148,11 @@ def _write_stamp(file: Path, stamp: Overlay) -> None:
 
 
 def _configuration(task: World, plants: tuple[Plant, ...], behaviour: list[str]) -> str:
-    parts = [
-        "# Written by `auditor lab unmask`: a model that was given shortcuts on purpose.",
-        '[model]\nsource = "model.keras"\nlabels = "labels.txt"\ninput_range = [0, 1]',
-        '[data]\nsource = "images.npz"\nlimit = "all"',
-    ]
-    for planted in plants:
-        parts.append(
-            "[[artefacts]]\n"
-            f"name = {json.dumps(planted.family)}\n"
-            'kind = "overlay"\n'
-            f"image = {json.dumps(_file_name(planted) + '.png')}\n"
-            f"target = {json.dumps(task.classes[planted.target])}\n"
-            f"present = {json.dumps(_file_name(planted))}"
-        )
+    environment = open_templates(autoescape=False)
+    environment.filters |= {"toml": json.dumps, "file_name": _file_name}
     preface = "Known truth: " + " ".join(behaviour)
-    parts.append(f'[report]\ntitle = "Unmasking a Clever Hans"\npreface = {json.dumps(preface)}')
-    return "\n\n".join(parts) + "\n"
+    template = environment.get_template("unmask.toml.j2")
+    return template.render(classes=task.classes, plants=plants, preface=preface) + "\n"
 
 
 _SEVERAL = ("corner watermark", "black square", "timestamp", "lightness gradient")
