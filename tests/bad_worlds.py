@@ -651,7 +651,7 @@ DAMAGED: dict[str, Row] = {
     "a model with a Lambda layer": (
         model(with_lambda),
         MODEL,
-        "model.source: model.keras: holds a Lambda layer, that is Python code",
+        "model.source: model.keras: holds a Lambda layer (layer 'lambda",
     ),
     "a model of two inputs": (
         model(with_two_inputs),

@@ -226,20 +226,20 @@ class TestHostileArchive:
             architecture["config"]["layers"][-1]["config"]["activation"] = function
 
         rewrite(world, edit)
-        assert_refused(command("validate", world.config), 3, "no part of Keras: os.function")
+        assert_refused(command("validate", world.config), 3, "no part of Keras: os.system;")
 
     @pytest.mark.parametrize(
         ("name", "config", "said"),
         [
-            ("TFSMLayer", {"filepath": "exported", "call_endpoint": "serve"}, "TFSMLayer"),
-            ("StringLookup", {"vocabulary": "/etc/passwd"}, "vocabulary"),
+            ("TFSMLayer", {"filepath": "exported", "call_endpoint": "serve"}, "which runs a graph of TensorFlow"),
+            ("StringLookup", {"vocabulary": "/etc/passwd"}, "which may read a vocabulary from any file"),
         ],
     )
     def test_a_layer_that_would_read_other_files_is_refused(
         self, name: str, config: Any, said: str, world: World, command: Command
     ):
         rewrite(world, calling("keras.layers", name, config, whole=False))
-        assert_refused(command("validate", world.config), 3, "a layer that loading would let reach beyond", said)
+        assert_refused(command("validate", world.config), 3, f"model.keras: holds a {name} layer", said)
 
     @pytest.mark.parametrize("name", ["../sprung", "/tmp/auditor-sprung", "assets/../../sprung"])
     def test_a_file_that_would_land_elsewhere_is_refused(self, name: str, world: World, command: Command):

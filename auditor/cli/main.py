@@ -15,6 +15,7 @@ import click
 from auditor.cli.runs import RUN_COMMANDS
 from auditor.cli.terminal import outlive_readers, print_reports, print_warnings, quiet_tensorflow, show_progress
 from auditor.errors import AuditError, ConfigError
+from auditor.subject.model.trial import expect
 
 if TYPE_CHECKING:
     from auditor.config.file import AuditConfig
@@ -64,6 +65,7 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
         reports = output
         _refuse_unwritable(reports, "--output")
     own = configured_templates(settings)
+    expect(settings.model.source, trust=settings.model.trust)
     with show_progress(quiet) as progress:
         progress("loading", 0, 1)
         with quiet_tensorflow():
@@ -94,6 +96,7 @@ def init(model: str, data: str, labels: str | None, output: Path, trust: bool, f
     if not output.parent.is_dir():
         raise ConfigError(f"--output: {output.parent}: no such folder")
     _refuse_unwritable(output.parent, "--output")
+    expect(model, trust=trust)
     with quiet_tensorflow():
         from auditor.auditing.propose import propose_config
     proposal = propose_config(output, model=model, data=data, labels=labels, trust=trust)
@@ -114,6 +117,7 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     from auditor.report.templates import configured_templates
 
     configured_templates(settings)
+    expect(settings.model.source, trust=settings.model.trust)
     with quiet_tensorflow():
         from auditor.auditing.opening import open_subject
     subject = open_subject(settings)

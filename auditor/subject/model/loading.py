@@ -1,23 +1,18 @@
-"""Loads the model that a configuration names: `MODEL_LOADERS`, a row per kind of file."""
+"""Loads the model that a configuration names: a file, one that comes with Keras, or what a function returns."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import socket
 import sys
-import warnings
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 
@@ -25,14 +20,18 @@ from auditor.config.file import AuditConfig
 from auditor.config.options import is_function_spec, suggest
 from auditor.errors import ModelError, OptionError
 from auditor.subject.model.classifier import Explainable
+from auditor.subject.model.files import (
+    MODEL_LOADERS,
+    failing_as,
+    load_model_file,
+    load_weights,
+    refuse_unknown_kind,
+)
 from auditor.subject.model.foreign import first_line
 from auditor.subject.model.given import GivenClassifier
 from auditor.subject.model.keras import KerasClassifier
-from auditor.subject.model.saved_model import GRAPH_FILE, load_saved_model
+from auditor.subject.model.trial import APPLICATIONS, Trial, try_first
 from auditor.subject.record import ModelRecord
-
-APPLICATIONS = "keras.applications:"
-"""How the source of a model that comes with Keras begins."""
 
 _PATIENCE = 10
 """Seconds without an answer after which weights are no longer waited for."""
@@ -111,94 +110,11 @@ def _load(config: AuditConfig, classes: tuple[str, ...] | None, image_shape: tup
         return _load_application(config, classes, image_shape)
     if is_function_spec(section.source):
         return _Loaded(_call_user(config, section.source))
-    if path.is_dir():
-        if not (path / GRAPH_FILE).is_file():
-            raise OptionError("source", f"{path}: no {GRAPH_FILE} there; wanted the folder of a SavedModel")
-        with _failing_as("cannot be loaded, it is damaged or incomplete"):
-            return _Loaded(load_saved_model(path, section.signature, trust=section.trust), _hash_folder(path))
-    loader = MODEL_LOADERS.get(path.suffix)
-    if loader is None:
-        others = ["the folder of a SavedModel", f"{APPLICATIONS}NAME", "package.module:function"]
-        wanted = ", ".join([*MODEL_LOADERS, *others])
-        raise OptionError("source", f"got {section.source!r}, wanted one of: {wanted}")
-    if not path.is_file():
-        raise OptionError("source", f"{path}: no such file")
-    return _Loaded(loader(path, section.trust), _hash_file(path))
-
-
-def _load_keras_archive(file: Path, trust: bool) -> Any:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names, config = archive.namelist(), json.loads(archive.read("config.json"))
-        foreign = sorted(set(_find_foreign_parts(config)))
-    except Exception as fault:  # whatever a file that is none makes of its readers
-        what = "it is no archive of Keras, as .keras files are, or it is cut short"
-        raise ModelError(f"cannot be loaded: {what} ({first_line(fault)})") from None
-    outside = [name for name in names if name.startswith("/") or ".." in PurePosixPath(name).parts]
-    if outside:
-        raise ModelError(f"cannot be loaded: it holds a file that would be written outside of it, {outside[0]!r}")
-    if foreign:
-        raise ModelError(
-            f"is made of what is no part of Keras: {', '.join(foreign)}; write a function that imports it and returns "
-            'the model, and name that, source = "package.module:function"'
-        )
-    _refuse_lambdas(config, trust)
-    return _load_keras_file(file, trust)
-
-
-def _find_foreign_parts(config: Any) -> Iterator[str]:
-    """Classes and functions that an architecture names and that neither come with Keras nor were registered."""
-    if isinstance(config, dict):
-        module, name = config.get("module"), config.get("class_name")
-        if isinstance(module, str) and isinstance(name, str):
-            registered = keras.saving.get_registered_object(str(config.get("registered_name")))
-            if module.partition(".")[0] not in _KERAS and registered is None:
-                yield f"{module}.{name}"
-        for value in config.values():
-            yield from _find_foreign_parts(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _find_foreign_parts(value)
-
-
-def _load_hdf5(file: Path, trust: bool) -> Any:
-    if not h5py.is_hdf5(file):
-        raise ModelError(f"cannot be loaded: it is no HDF5 file, as {file.suffix} files are")
-    with _failing_as("cannot be loaded: it is damaged or cut short"), h5py.File(file) as content:
-        architecture = content.attrs.get("model_config")
-        config = None if architecture is None else json.loads(architecture)
-    if config is None:
-        raise ModelError(
-            "holds weights only, not the model that they belong to; write a function that builds it and loads them, "
-            f'or, where it comes with Keras, set source = "{APPLICATIONS}NAME" and weights = "{file.name}"'
-        )
-    _refuse_lambdas(config, trust)
-    return _load_keras_file(file, trust)
-
-
-def _refuse_lambdas(config: Any, trust: bool) -> None:
-    """Keras itself refuses code in a Lambda, yet not the name of any function of its own, which may write files."""
-    waiting = [] if trust else [config]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict) and node.get("class_name") == "Lambda":
-            raise ModelError(_LAMBDA)
-        waiting += node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
-
-
-def _load_keras_file(file: Path, trust: bool) -> Any:
-    try:
-        with _failing_on_fresh_weights():
-            return keras.models.load_model(file, compile=False, safe_mode=not trust)
-    except Exception as fault:  # Keras raises whatever its readers raise
-        said = first_line(fault)
-        if "safe_mode" in str(fault) or ("Lambda" in said and "deserializ" in said):
-            if "lambda" in said.lower():
-                raise ModelError(_LAMBDA) from None
-            raise ModelError(
-                _UNTRUSTED.format(f"a layer that loading would let reach beyond the file ({said})")
-            ) from None
-        raise ModelError(f"cannot be loaded: {said}") from None
+    refuse_unknown_kind(path, section.source, trust=section.trust)
+    sha256 = _hash_folder(path) if path.is_dir() else _hash_file(path)
+    if not section.trust:
+        try_first(Trial(str(path.absolute()), section.signature, image_shape, sha256))
+    return _Loaded(load_model_file(path, section.signature, trust=section.trust), sha256)
 
 
 def _load_application(
@@ -223,26 +139,14 @@ def _load_application(
             raise OptionError("weights", f"{file}: no such file")
         frame = (*image_shape[:2], 3) if image_shape is not None and config.data.fit == "exact" else None
         count = 1000 if classes is None else len(classes)
-        with _failing_as("cannot be built"):
+        with failing_as("cannot be built"):
             model = build(weights=None, input_shape=frame, classes=count)
-        _load_weights(model, file, f"{name} with {count} classes")
+        load_weights(model, file, f"{name} with {count} classes", trust=config.model.trust)
         sha256 = _hash_file(file)
     preprocess = sys.modules[build.__module__].preprocess_input
     pixels = keras.ops.zeros((1, 1, 1, 3))
     passes_through = preprocess(pixels) is pixels  # then the model's own first layers do it
     return _Loaded(model, sha256, None if passes_through else preprocess)
-
-
-def _load_weights(model: Any, file: Path, what: str) -> None:
-    """Load weights, and make sure that no weight of the model is left as it was."""
-    weights = [weight for weight in model.weights if "float" in weight.dtype]
-    for weight in weights:
-        weight.assign(np.full(weight.shape, np.nan))
-    with _failing_as(f"{file.name} does not hold the weights of {what}"), _failing_on_fresh_weights():
-        model.load_weights(file)
-    missing = [weight.path for weight in weights if np.isnan(keras.ops.convert_to_numpy(weight)).all()]
-    if missing:
-        raise ModelError(f"{file.name} does not hold the weights of {what}: {missing[0]} is missing")
 
 
 def _fetch_application(build: Callable[..., Any]) -> Any:
@@ -262,25 +166,6 @@ def _fetch_application(build: Callable[..., Any]) -> Any:
             keras.config.enable_interactive_logging()
 
 
-@contextmanager
-def _failing_as(what: str) -> Iterator[None]:
-    """Where readers that are not ours may raise anything."""
-    try:
-        yield
-    except (ModelError, OptionError, MemoryError):
-        raise
-    except Exception as fault:
-        raise ModelError(f"{what}: {first_line(fault)}") from None
-
-
-@contextmanager
-def _failing_on_fresh_weights() -> Iterator[None]:
-    """Keras only warns where a file lacks weights, and keeps the random ones."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="(?s).*freshly-initialized")
-        yield
-
-
 def _hash_file(file: Path) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
@@ -295,7 +180,7 @@ def _hash_folder(folder: Path) -> str:
 
 def _call_user(config: AuditConfig, spec: str) -> Any:
     function = config.function(("model", "source"), spec)
-    with _failing_as("failed"):
+    with failing_as("failed"):
         return function()
 
 
@@ -351,16 +236,3 @@ def _class_names(config: AuditConfig) -> tuple[str, ...] | None:
     if repeated:
         raise config.fault(("model", "labels"), f"got {repeated[0]!r} twice, wanted a name of its own for each class")
     return names
-
-
-_UNTRUSTED = "holds {}; if you know where it comes from, set trust = true under [model]"
-_LAMBDA = _UNTRUSTED.format("a Lambda layer, that is Python code which loading would run")
-
-_KERAS = ("keras", "keras_hub", "keras_cv", "keras_nlp", "builtins")
-"""Packages whose parts Keras itself finds; of `builtins` it takes names of its own functions only."""
-
-MODEL_LOADERS: dict[str, Callable[[Path, bool], Any]] = {
-    ".keras": _load_keras_archive,
-    ".h5": _load_hdf5,
-    ".hdf5": _load_hdf5,
-}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import op_def_registry
 
 from auditor.errors import ModelError, OptionError
+from auditor.subject.model.trial import TO_TRUST, refuse_holes
 
 GRAPH_FILE = "saved_model.pb"
 
@@ -60,6 +61,8 @@ def load_saved_model(folder: Path, signature: str, *, trust: bool) -> Any:
     OptionError
         An unknown signature.
     """
+    if not trust:
+        refuse_odd_files(folder)
     graph = _read_graph(folder)
     found = sorted(name for name in graph.signature_def if not name.startswith("__saved_model"))
     if signature not in found:
@@ -75,6 +78,25 @@ def load_saved_model(folder: Path, signature: str, *, trust: bool) -> Any:
     images = keras.Input(tuple(shape), batch_size=size)
     last_operation = _find_operation(graph, graph.graph_def.node, result.name)
     return keras.Model(images, SavedFunction(loaded, signature, last_operation)(images))
+
+
+def refuse_odd_files(folder: Path) -> None:
+    """Refuse a folder of what is no file in it, or is mostly holes.
+
+    Raises
+    ------
+    ModelError
+        The first of these.
+    """
+    inside = folder.resolve()
+    for number, file in enumerate(folder.rglob("*")):
+        if number == _MOST_FILES:
+            raise ModelError(f"is a folder of more than {_MOST_FILES:,} files; {TO_TRUST}")
+        if not file.resolve().is_relative_to(inside):
+            raise ModelError(f"holds a link that leads out of its folder, {file.name[:80]!r}; {TO_TRUST}")
+        if not (file.is_file() or file.is_dir()):
+            raise ModelError(f"holds what is no file, {file.name[:80]!r}; {TO_TRUST}")
+        refuse_holes(file)
 
 
 def _read_graph(folder: Path) -> Any:
@@ -113,6 +135,9 @@ def _only_input_and_output(graph: Any, signature: str) -> tuple[Any, Any]:
 def _refuse_reaching_out(graph: Any) -> None:
     """A graph runs when it is loaded, so what could touch files, the network or Python is found by reading it."""
     of_the_saver = _functions_of_the_saver(graph)
+    for asset in graph.asset_file_def:
+        if asset.filename.startswith("/") or ".." in PurePosixPath(asset.filename).parts:
+            raise ModelError(f"names a file outside of its folder, {asset.filename[:80]!r}; {TO_TRUST}")
     reaching: set[str] = {node.op for node in graph.graph_def.node if _reaches_out(node.op)}
     for function in graph.graph_def.library.function:
         allowed = _CHECKPOINTING if function.signature.name in of_the_saver else frozenset()
@@ -120,20 +145,25 @@ def _refuse_reaching_out(graph: Any) -> None:
     if reaching:
         raise ModelError(
             "holds operations that may reach beyond the model, to files, the network or Python, and would be run: "
-            f"{', '.join(sorted(reaching))}; if you know where it comes from, set trust = true under [model]"
+            f"{', '.join(sorted(reaching))}; {TO_TRUST}"
         )
 
 
 def _reaches_out(operation: str) -> bool:
     """Whether an operation may do more than compute; one that is not known may.
 
-    What keeps no state, no text (files are named in texts) and no variant (data sets are such) computes, but for a few.
+    What keeps no state, no text (files are named in texts) and no variant (data sets are such) computes, where none of
+    its attributes is a function, or a text but of the few that are known.
     """
     if operation in _COMPUTING or operation.startswith(("TensorList", "EmptyTensorList")):
         return False
     known = op_def_registry.get(operation)
-    if known is None or known.is_stateful or operation in _REACHING:
+    if known is None or known.is_stateful:
         return True
+    for attribute in known.attr:
+        is_text = attribute.type.endswith(("string", "string)")) and not attribute.allowed_values.list.s
+        if "func" in attribute.type or (is_text and attribute.name not in _HARMLESS_TEXTS):
+            return True
     unwanted = (types_pb2.DT_STRING, types_pb2.DT_VARIANT)
     return any(arg.type in unwanted for arg in [*known.input_arg, *known.output_arg])
 
@@ -191,7 +221,8 @@ _COMPUTING = frozenset(
     {
         *("AssignAddVariableOp", "AssignSubVariableOp", "AssignVariableOp", "DestroyResourceOp", "DisableCopyOnRead"),
         *("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VarHandleOp", "VarIsInitializedOp", "VariableShape"),
-        *("Case", "If", "StatefulPartitionedCall", "While"),
+        *("Case", "If", "PartitionedCall", "StatefulPartitionedCall", "StatelessCase", "StatelessIf", "StatelessWhile"),
+        *("MapDefun", "SymbolicGradient", "While"),
         *("Assert", "CheckNumerics", "CheckNumericsV2"),
         *("CudnnRNNBackpropV2", "CudnnRNNBackpropV3", "CudnnRNNV2", "CudnnRNNV3"),
         *("Multinomial", "RandomGamma", "RandomPoissonV2", "RandomShuffle", "RandomStandardNormal", "RandomUniform"),
@@ -206,12 +237,16 @@ _COMPUTING = frozenset(
         *("ParseExample", "ParseExampleV2", "ParseSingleExample"),
     }
 )
-"""Operations on state or texts that stay inside the model."""
+"""Operations on state, functions or texts that stay inside the model."""
 
-_REACHING = frozenset(
+_HARMLESS_TEXTS = frozenset(
     {
-        *("Abort", "Copy", "CopyHost", "DebugIdentity", "DebugNanCount", "DebugNumericSummary", "ImmutableConst"),
-        *("PyFuncStateless", "TPUPartitionedCall"),
+        *("bad_indices_policy", "dimension_numbers", "dst_format", "equation", "fill_mode", "frame_name"),
+        *("interpolation", "kernel_type", "message", "noise", "padding", "row_partition_types", "set_operation"),
+        *("src_format", "var_name"),
     }
 )
-"""Operations without state and texts that reach out all the same, by their attributes."""
+"""Names of attributes that are texts and name no file, no place and no code."""
+
+_MOST_FILES = 10_000
+"""In the folder of a SavedModel."""

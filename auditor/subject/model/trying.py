@@ -1,0 +1,179 @@
+"""The process that tries models: `python -m auditor.subject.model.trying`, which `trial` starts.
+
+It imports TensorFlow once, takes a line of JSON per trial on its standard input, forks, and answers with a line. A fork
+may take only so much memory and time, may write no file, and has no network where the system lets it be taken away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import math
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from auditor.errors import ModelError, OptionError
+from auditor.subject.model.trial import LEAST_MEMORY, TO_TRUST, Trial, most_memory, most_seconds, size_of
+
+MOST_OF_ONE, MOST_ON_AVERAGE, SMALLEST_IMAGE = 512, 64, 64 * 64 * 3
+"""How many numbers a layer may give for each of the image's, one and all on average, and what counts as an image."""
+
+_IDLE = 120.0
+"""Seconds after which a process that nobody asks ends."""
+
+_DIE_WITH_PARENT, _NO_NEW_PRIVILEGES, _NEW_USER, _NEW_NETWORK = 1, 38, 0x10000000, 0x40000000
+"""Of Linux: `prctl` and `unshare`."""
+
+
+def main() -> None:
+    """Answer, one after the other, until there is no more to try."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints is no part of an answer
+    import auditor.subject.model.files  # noqa: F401  # once, for all
+
+    while select.select([sys.stdin], [], [], _IDLE)[0] and (line := sys.stdin.readline()):
+        fields = json.loads(line)
+        shape = fields["image_shape"]
+        trial = Trial(**fields | {"image_shape": None if shape is None else tuple(shape)})
+        answer = _in_a_fork(trial) if hasattr(os, "fork") else _attempt(trial)
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+        if not hasattr(os, "fork"):
+            break
+
+
+def _in_a_fork(trial: Trial) -> dict[str, str]:
+    size = size_of(trial)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        _limit(size)
+        os.write(writing, json.dumps(_attempt(trial)).encode())
+        os._exit(0)
+    os.close(writing)
+    wait, told = most_seconds(size), b""
+    until = time.monotonic() + wait
+    while select.select([reading], [], [], max(until - time.monotonic(), 0))[0]:
+        part = os.read(reading, 2**16)
+        told += part
+        if not part:
+            break
+    else:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    os.close(reading)
+    _, status = os.waitpid(child, 0)
+    if told:
+        return json.loads(told)
+    code = os.waitstatus_to_exitcode(status)
+    name = signal.Signals(-code).name if code < 0 else f"code {code}"
+    if name in ("SIGKILL", "SIGXCPU"):
+        return _fault(_say_slow(size))
+    return _fault(f"{_say_large(size)} (the process that tried it ended with {name})")
+
+
+def _limit(size: int) -> None:
+    """What this process may take from here on; the system holds these limits, not we."""
+    import resource
+
+    with contextlib.suppress(OSError, AttributeError):  # where the system has no such call
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        if libc.unshare(_NEW_NETWORK):  # only for those who may
+            libc.unshare(_NEW_USER | _NEW_NETWORK)
+    taken = 0
+    with contextlib.suppress(OSError):
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+        taken = pages * resource.getpagesize()
+    memory, seconds = taken + most_memory(size), int(4 * most_seconds(size))
+    for limit, most in (
+        (resource.RLIMIT_DATA, memory),
+        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_FSIZE, 0),  # no file is written
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(limit, (most, most))
+
+
+def _attempt(trial: Trial) -> dict[str, str]:
+    import tensorflow as tf
+
+    from auditor.subject.model.files import load_model_file
+
+    path = Path(trial.path)
+    try:
+        model = load_model_file(path, trial.signature, trust=False)
+        with contextlib.suppress(ValueError, TypeError, tf.errors.InvalidArgumentError):  # it is said when it is loaded
+            _run_once(model, trial)
+    except OptionError as fault:
+        return {"fault": "OptionError", "option": fault.option, "text": fault.message}
+    except ModelError as fault:
+        return {"fault": type(fault).__name__, "text": str(fault)}
+    except (MemoryError, tf.errors.ResourceExhaustedError):
+        return _fault(_say_large(size_of(trial)))
+    except Exception as fault:
+        return _fault(f"cannot be run: {type(fault).__name__}: {str(fault)[:300]}")
+    return {"fault": "", "text": ""}
+
+
+def _run_once(model: Any, trial: Trial) -> None:
+    """The model on one image; one of several inputs is refused when it is loaded."""
+    import tensorflow as tf
+
+    if len(model.inputs) != 1:
+        return
+    count, *sides = model.inputs[0].shape
+    known = dict(enumerate(trial.image_shape or ()))
+    shape = [known.get(at, 1) if side is None else side for at, side in enumerate(sides)]
+    held = [math.prod(sides) for sides in _shapes_within(model)]
+    image = max(math.prod(shape), SMALLEST_IMAGE)
+    most = max(held, default=0) / MOST_OF_ONE, sum(held) / max(len(held), 1) / MOST_ON_AVERAGE
+    if max(most) > image:
+        raise ModelError(
+            f"has layers that give {max(held):,} numbers for one image of {math.prod(shape):,}, and "
+            f"{sum(held) // len(held):,} on average, wanted at most {MOST_OF_ONE * image:,} and "
+            f"{MOST_ON_AVERAGE * image:,}; {TO_TRUST}"
+        )
+    images = tf.zeros([1 if count is None else count, *shape])
+    if 4 * sum(held) < LEAST_MEMORY / 2:
+        model(images, training=False)
+    else:  # as a graph, which takes longer to make, and drops what it needs no more
+        tf.function(lambda pixels: model(pixels, training=False), autograph=False)(images)
+
+
+def _shapes_within(model: Any) -> Iterator[tuple[int, ...]]:
+    """Shapes of what the layers of a model, and of those within it, give for one image, where they are known."""
+    import keras
+
+    for part in [model, *(layer for layer in model._flatten_layers(include_self=False))]:
+        for operation in getattr(getattr(part, "_functional", None) or part, "operations", ()):
+            for node in operation._inbound_nodes:
+                for tensor in keras.tree.flatten(node.output_tensors):
+                    if None not in tensor.shape[1:]:
+                        yield tuple(tensor.shape[1:])
+
+
+def _fault(text: str) -> dict[str, str]:
+    return {"fault": "ModelError", "text": text}
+
+
+def _say_slow(size: int) -> str:
+    return f"takes more than {most_seconds(size):.0f} seconds to be loaded and run on one image; {TO_TRUST}"
+
+
+def _say_large(size: int) -> str:
+    return f"takes more than {most_memory(size) / 2**30:.1f} GiB to be loaded and run on one image; {TO_TRUST}"
+
+
+if __name__ == "__main__":
+    main()
