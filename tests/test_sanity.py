@@ -21,7 +21,6 @@ from auditor.explain.trust.sanity import (
     read_map,
     similarities,
     spread_over_depth,
-    why_open,
 )
 from auditor.subject.model.classifier import log_odds
 from auditor.subject.model.keras import KerasClassifier
@@ -282,16 +281,17 @@ class TestCriteria:
         ],
     )
     def test_are_met_or_missed_by_the_whole_interval(self, name, value, half, outcome):
-        assert judge(TRUST_TESTS[name], measure(value, half)) == outcome
+        assert judge(TRUST_TESTS[name], measure(value, half)).outcome == outcome
 
     def test_say_nothing_without_an_interval(self):
-        assert judge(TRUST_TESTS["order"], replace(measure(9.0), low=None, high=None)) == "open"
+        assert judge(TRUST_TESTS["order"], replace(measure(9.0), low=None, high=None)).outcome == "open"
 
     @pytest.mark.parametrize(("n", "empty", "outcome"), [(12, 0.25, "passed"), (11, 0.0, "open"), (12, 0.26, "open")])
     def test_that_decide_need_twelve_groups_and_three_quarters_of_the_maps(self, n, empty, outcome):
         measured = measure(0.3, 0.1, "correlation", n)
-        assert judge(TRUST_TESTS["randomised weights"], measured, empty) == outcome
-        assert (why_open(TRUST_TESTS["randomised weights"], measured, empty) is None) == (outcome == "passed")
+        test = judge(TRUST_TESTS["randomised weights"], measured, empty)
+        assert test.outcome == outcome
+        assert (test.reason is None) == (outcome == "passed")
 
     def test_call_no_gain_negligible_that_is_a_tenth_of_the_spread_of_the_scores(self):
         small, large = criteria_at_scale(0.5)["order"], criteria_at_scale(20)["order"]

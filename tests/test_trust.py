@@ -275,7 +275,7 @@ def test_maps_that_a_random_model_leaves_empty_count_neither_as_changed_nor_as_u
 
     monkeypatch.setitem(ATTRIBUTIONS, "fading", explain)
     classifier = linear(shape=(8, 8, 1))
-    monkeypatch.setattr(panels.MethodGroup, "is_costly", lambda group: False)
+    monkeypatch.setattr(panels.MethodGroup, "is_costly", lambda group, method: False)
     record = study_trust(make_inquiry(classifier, random_images(40, (8, 8, 1)), {"fading": {}}), images=24)
     (entry,) = record.methods
     (test,) = [test for test in entry.tests if test.name == "randomised weights"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,15 +15,13 @@ from auditor.explain.inquiry import Inquiry
 from auditor.explain.trust.randomisation import region_lifts
 from auditor.explain.trust.record import ReadingRecord
 from auditor.explain.trust.sample import Sample
-from auditor.explain.trust.sanity import FlipCurves, Reading, cell_side, flip_pixels, gains, read_map
+from auditor.explain.trust.sanity import FlipCurves, Reading, cell_side, flip_pixels, gains
 from auditor.measure.arrays import Doubles, Floats
 from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generators
 
-Fill = Literal["mean", "blur"]
-
-_FILLS: tuple[Fill, ...] = ("mean", "blur")
+_FILLS: tuple[Literal["mean", "blur"], ...] = ("mean", "blur")
 _RANDOM_ORDERS = 2
 
 
@@ -37,7 +35,7 @@ class Score:
     """(n,): together, over the order of an edge filter."""
     by_fill: dict[str, Doubles]
     """Fill -> (n,): together, over random orders."""
-    flip_pixels: FlipCurves
+    curves: FlipCurves
     """Mean of the fills."""
 
 
@@ -61,79 +59,62 @@ class PixelFlipping:
     def record_controls(self) -> list[ReadingRecord]:
         """The controls themselves: one random order against another, and the edge filter."""
         one, *others = self._random
-        scores = self._compare(one, others), self._compare(self._edge, self._random)
-        maps = {"random order": self._noise[0], "edge filter": self._edges}
         return [
-            _record(name, score, heat, None, self._sample, self._inquiry.level)
-            for (name, heat), score in zip(maps.items(), scores, strict=True)
+            self.record("random order", self._noise[0], self._compare(one, others)),
+            self.record("edge filter", self._edges, self._compare(self._edge, self._random)),
         ]
 
-    def _compare(self, curves: dict[Fill, FlipCurves], random: Sequence[dict[Fill, FlipCurves]]) -> Score:
-        found, over_edges = [], []
-        for fill, own in curves.items():
-            count = len(own.deletion)
-            found.append(gains(own, [other[fill].first(count) for other in random]))
-            over_edges.append(gains(own, [self._edge[fill].first(count)])["together"])
-        return Score(
-            {kind: np.mean([one[kind] for one in found], axis=0) for kind in found[0]},
-            np.mean(over_edges, axis=0),
-            {fill: one["together"] for fill, one in zip(curves, found, strict=True)},
-            FlipCurves(
-                np.mean([own.deletion for own in curves.values()], axis=0),
-                np.mean([own.insertion for own in curves.values()], axis=0),
-            ),
+    def record(
+        self, name: str, heat: Floats, score: Score, absolute: tuple[Floats, Score] | None = None
+    ) -> ReadingRecord:
+        """What is kept of one reading (k, h, w) of maps, beside the absolute one where it is another."""
+        sample, level = self._sample.first(len(heat)), self._inquiry.level
+
+        def mean(values: Doubles, unit: str = "log-odds") -> Measurement:
+            return mean_interval(values, sample.groups, level, unit=unit)
+
+        likeness = over_absolute = None
+        if absolute is not None:
+            likeness = mean(rank_correlations(absolute[0], heat), "correlation")
+            if name != "absolute":
+                over_absolute = mean(score.gains["together"] - absolute[1].gains["together"])
+        lifts = region_lifts(heat, sample) if (heat >= 0).all() else np.full(len(heat), np.nan)
+        return ReadingRecord(
+            reading=name,
+            gains={kind: mean(values) for kind, values in score.gains.items()},
+            over_absolute=over_absolute,
+            over_edges=mean(score.over_edges),
+            fills={fill: mean(values) for fill, values in score.by_fill.items()},
+            likeness=likeness,
+            lift=mean(lifts, "ratio"),
+            deletion=[mean(column) for column in score.curves.deletion.T],
+            insertion=[mean(column) for column in score.curves.insertion.T],
         )
 
-    def _flip(self, order: Floats) -> dict[Fill, FlipCurves]:
-        count, sample = len(order), self._sample.first(len(order))
+    def _compare(self, own: FlipCurves, random: list[FlipCurves]) -> Score:
+        """A score of curves (fills, k, fractions)."""
+        count = own.deletion.shape[1]
+        found = gains(own, [each.first(count) for each in random])
+        over_edges = gains(own, [self._edge.first(count)])["together"]
+        return Score(
+            {kind: values.mean(axis=0) for kind, values in found.items()},
+            over_edges.mean(axis=0),
+            dict(zip(self._fills, found["together"], strict=True)),
+            FlipCurves(own.deletion.mean(axis=0), own.insertion.mean(axis=0)),
+        )
+
+    def _flip(self, order: Floats) -> FlipCurves:
+        """Curves (fills, k, fractions)."""
+        sample, classifier = self._sample.first(len(order)), self._inquiry.classifier
         randoms = keyed_generators(self._inquiry.seed, "ties", sample.ids)
-        classifier = self._inquiry.classifier
-        return {
-            name: flip_pixels(
-                classifier, sample.images, sample.targets, order, fill[:count], side=self.side, randoms=randoms
-            )
-            for name, fill in self._fills.items()
-        }
+        flip = partial(flip_pixels, classifier, sample.images, sample.targets, order, side=self.side, randoms=randoms)
+        curves = [flip(fill[: len(order)]) for fill in self._fills.values()]
+        return FlipCurves(np.stack([one.deletion for one in curves]), np.stack([one.insertion for one in curves]))
 
     def _draw_maps(self, number: int) -> Floats:
         shape = self._sample.images.shape[1:3]
         randoms = keyed_generators(self._inquiry.seed, f"random order {number}", self._sample.ids)
         return np.stack([random.random(shape, dtype=np.float32) for random in randoms])
-
-
-def record_readings(maps: Floats, scores: dict[Reading, Score], sample: Sample, level: float) -> list[ReadingRecord]:
-    """What is kept of each way to read maps (n, h, w, c), beside the absolute one."""
-    absolute = read_map(maps, "absolute"), scores["absolute"]
-    return [
-        _record(reading, score, read_map(maps, reading), absolute, sample, level) for reading, score in scores.items()
-    ]
-
-
-def _record(
-    name: str, score: Score, heat: Floats, absolute: tuple[Floats, Score] | None, sample: Sample, level: float
-) -> ReadingRecord:
-    groups = sample.groups
-
-    def measure(values: Doubles) -> Measurement:
-        return mean_interval(values, groups, level)
-
-    likeness = over_absolute = None
-    if absolute is not None:
-        likeness = mean_interval(rank_correlations(absolute[0], heat), groups, level, unit="correlation")
-        if name != "absolute":
-            over_absolute = measure(score.gains["together"] - absolute[1].gains["together"])
-    lifts = region_lifts(heat, sample) if (heat >= 0).all() else np.full(len(heat), np.nan)
-    return ReadingRecord(
-        reading=name,
-        gains={kind: measure(values) for kind, values in score.gains.items()},
-        over_absolute=over_absolute,
-        over_edges=measure(score.over_edges),
-        fills={fill: measure(values) for fill, values in score.by_fill.items()},
-        likeness=likeness,
-        lift=mean_interval(lifts, groups, level, unit="ratio"),
-        deletion=[measure(column) for column in score.flip_pixels.deletion.T],
-        insertion=[measure(column) for column in score.flip_pixels.insertion.T],
-    )
 
 
 def readings_of(method: str, maps: Floats) -> list[Reading]:

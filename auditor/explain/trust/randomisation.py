@@ -9,13 +9,15 @@ from typing import Any, cast
 import numpy as np
 
 from auditor.errors import ModelError
-from auditor.explain.attribution.question import Attribution
+from auditor.explain.attribution.question import Attribution, Method, explain
 from auditor.explain.attribution.record import MapName
 from auditor.explain.attribution.regions import lift
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.trust.sample import Sample
 from auditor.explain.trust.sanity import read_map, similarities, spread_over_depth
 from auditor.measure.arrays import Doubles, Floats, Ints
+from auditor.measure.intervals import mean_interval
+from auditor.measure.measurement import Measurement
 from auditor.subject.model.classifier import Explainable, Pass
 
 _COSTLY = 1_000_000
@@ -42,11 +44,29 @@ class MethodGroup:
         pictures, aims = sample.images if images is None else images, sample.targets if targets is None else targets
         return self.inquiry.explain(self.inquiry.ask(pictures, aims, sample.ids, classifier=classifier))
 
-    def is_costly(self) -> bool:
+    def mean(self, values: Doubles, unit: str = "log-odds", level: float | None = None) -> Measurement:
+        """Over the images of the sample, (n,); at the audit's level or another."""
+        return mean_interval(values, self.sample.groups, level or self.inquiry.level, unit=unit)
+
+    def note(self, method: MapName, test: str, values: Doubles, reading: str | None = None) -> None:
+        """Keep a test's figures image by image, where they are known."""
+        sample, artefacts = self.sample, self.inquiry.artefacts
+        self.inquiry.rows.note(
+            values,
+            image=sample.ids,
+            group=sample.groups,
+            artefact=[None if number is None else artefacts[number].name for number in sample.artefacts],
+            target=[self.inquiry.classifier.classes[number] for number in sample.targets],
+            measurement=f"trust: {test}",
+            condition=reading,
+            method=method,
+        )
+
+    def is_costly(self, method: Method) -> bool:
         """Whether a map takes so many passes that the method is to be tested on less; measured on the first image."""
         one, counted = self.sample.first(1), _Counted(self.inquiry.classifier)
         question = self.inquiry.ask(one.images, one.targets, one.ids)
-        self.inquiry.explain(replace(question, classifier=cast(Explainable, counted)))
+        explain(method, replace(question, classifier=cast(Explainable, counted)))
         height, width, _ = self.inquiry.classifier.image_shape
         return counted.images * height * width >= _COSTLY
 
@@ -124,8 +144,7 @@ def mean_of_known(parts: list[Doubles]) -> Doubles:
 
 def region_lifts(heat: Floats, sample: Sample) -> Doubles:
     """Lift (n,) of each image's region in maps (n, h, w); NaN where it has none, or the map is empty."""
-    pairs = zip(heat, sample.masks, strict=True)
-    return np.array([float("nan") if mask is None else lift(one, mask) for one, mask in pairs])
+    return np.array([lift(one, mask) for one, mask in zip(heat, sample.masks, strict=True)])
 
 
 class _Counted:

@@ -7,7 +7,7 @@ from itertools import chain, zip_longest
 
 import numpy as np
 
-from auditor.explain.attribution.regions import LARGEST_SHARE
+from auditor.explain.attribution.regions import local
 from auditor.explain.inquiry import Inquiry
 from auditor.measure.arrays import Bools, Floats, Groups, Ints
 
@@ -38,6 +38,8 @@ class Sample:
 @dataclass(frozen=True)
 class _Pool:
     artefact: int | None
+    target: int
+    """Of no artefact a negative number."""
     rows: list[int]
     inserted: frozenset[int] = frozenset()
 
@@ -47,7 +49,7 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
     dataset, artefacts = inquiry.dataset, inquiry.artefacts
     order = inquiry.ordered(inquiry.images.positions, "sample of maps")
     carried = np.any([np.zeros(len(dataset), bool), *(artefact.carriers for artefact in artefacts)], axis=0)
-    plain = _Pool(None, [int(row) for row in order if not carried[row]])
+    plain = _Pool(None, -1, [int(row) for row in order if not carried[row]])
     pools = []
     for number, artefact in enumerate(artefacts):
         target = inquiry.targets[number]
@@ -59,24 +61,19 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
             others = set(inquiry.images.positions[~inquiry.images.has[:, target]].tolist())
             free = [row for row in plain.rows if row in others]
         mixed = [row for row in chain.from_iterable(zip_longest(carriers, free)) if row is not None]
-        pools += [_Pool(number, mixed, frozenset(free)), plain]
+        pools += [_Pool(number, target, mixed, frozenset(free)), plain]
     chosen = _take_turns(pools or [plain], dataset.groups, count)
     rows = [row for _, row in chosen]
     images = dataset.images(rows)
-    masks: list[Bools | None] = []
+    masks: list[Bools | None] = [None] * len(rows)
     for at, (pool, row) in enumerate(chosen):
-        if pool.artefact is None:
-            masks.append(None)
-            continue
-        artefact = artefacts[pool.artefact]
-        if row in pool.inserted:
-            images[at] = artefact.insert(images[at][None], dataset.ids[row : row + 1])[0]
-        mask = artefact.region(dataset.ids[row], inquiry.classifier.image_shape)
-        masks.append(mask if mask is not None and mask.any() and mask.mean() <= LARGEST_SHARE else None)
-    targets = inquiry.classifier.scores(images).argmax(axis=1)
-    for at, (pool, _) in enumerate(chosen):
-        target = None if pool.artefact is None else inquiry.targets[pool.artefact]
-        targets[at] = targets[at] if target is None else target
+        if pool.artefact is not None:
+            artefact, name = artefacts[pool.artefact], dataset.ids[row]
+            if row in pool.inserted:
+                images[at] = artefact.insert(images[at][None], [name])[0]
+            masks[at] = local(artefact.region(name, inquiry.classifier.image_shape))
+    aims, predicted = np.array([pool.target for pool, _ in chosen]), inquiry.classifier.scores(images).argmax(axis=1)
+    targets = np.where(aims < 0, predicted, aims)
     ids = dataset.named(rows)
     return Sample(images, targets, ids, dataset.groups[rows], [pool.artefact for pool, _ in chosen], masks)
 

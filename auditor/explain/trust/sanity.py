@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from auditor.explain.attribution.likeness import rank_correlations, structure
 from auditor.explain.attribution.methods import saliency
-from auditor.explain.trust.record import Outcome, TrustCriterion
+from auditor.explain.trust.record import Outcome, TrustCriterion, TrustTest
 from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.measurement import Measurement
 from auditor.subject.model.classifier import Explainable, log_odds
@@ -52,19 +52,19 @@ class FlipCurves:
     """Scores of n images on the way as their cells are deleted, and as they are inserted, in the order of a map."""
 
     deletion: Doubles
-    """(n, fractions): log-odds of the target when the first cells are filled."""
+    """(..., n, fractions): log-odds of the target when the first cells are filled."""
     insertion: Doubles
-    """(n, fractions): when all but the first cells are filled."""
+    """(..., n, fractions): when all but the first cells are filled."""
 
     def areas(self) -> tuple[Doubles, Doubles]:
-        """Mean log-odds (n,) over the way down and the way up."""
+        """Mean log-odds (..., n) over the way down and the way up."""
         steps = np.diff(FRACTIONS)
-        down, up = (((part[:, 1:] + part[:, :-1]) / 2) @ steps for part in (self.deletion, self.insertion))
+        down, up = (((part[..., 1:] + part[..., :-1]) / 2) @ steps for part in (self.deletion, self.insertion))
         return down, up
 
     def first(self, count: int) -> FlipCurves:
         """That of the first images."""
-        return FlipCurves(self.deletion[:count], self.insertion[:count])
+        return FlipCurves(self.deletion[..., :count, :], self.insertion[..., :count, :])
 
 
 def read_map(maps: Floats, reading: Reading) -> Floats:
@@ -133,7 +133,7 @@ def flip_pixels(
 
 
 def gains(path: FlipCurves, references: list[FlipCurves]) -> dict[str, Doubles]:
-    """By how much (n,) one order of deletion and insertion is better than others, in mean log-odds over the way.
+    """By how much (..., n) one order of deletion and insertion is better than others, in mean log-odds over the way.
 
     `together` is the mean of both: what a fill does to the scores by itself cancels in it.
 
@@ -164,8 +164,33 @@ def criteria_at_scale(spread: float) -> dict[str, TrustCriterion]:
     }
 
 
-def why_open(criterion: TrustCriterion, measured: Measurement, empty: float = 0.0) -> str | None:
-    """Why a test is left open whatever its figure; `empty` is the share of maps without an order."""
+def judge(
+    criterion: TrustCriterion, measured: Measurement, empty: float = 0.0, reading: str | None = None
+) -> TrustTest:
+    """Passed or failed where the whole interval of a test's figure says so, else open.
+
+    Parameters
+    ----------
+    empty
+        Share of the maps without an order.
+    reading
+        Of the maps, that the figure is of.
+    """
+    if measured.value is None:
+        return TrustTest(criterion.name, "not_applicable", None, "its maps are the same everywhere")
+    is_low, reason = criterion.better == "low", _why_open(criterion, measured, empty)
+    outcome: Outcome = "open"
+    if reason is None and measured.against(criterion.passes) == ("below" if is_low else "above"):
+        outcome = "passed"
+    elif reason is None and (
+        measured.lies_in(criterion.fails, math.inf) if is_low else measured.against(criterion.fails) == "below"
+    ):
+        outcome = "failed"
+    return TrustTest(criterion.name, outcome, measured, reason, reading)
+
+
+def _why_open(criterion: TrustCriterion, measured: Measurement, empty: float) -> str | None:
+    """Why a test is left open whatever its figure."""
     if measured.low is None or measured.high is None:
         return measured.reason or "it has no interval"
     if empty > MOST_EMPTY:
@@ -173,19 +198,6 @@ def why_open(criterion: TrustCriterion, measured: Measurement, empty: float = 0.
     if criterion.decisive and measured.groups < LEAST_GROUPS:
         return f"{measured.groups} groups of images are under the {LEAST_GROUPS} that a decision needs"
     return None
-
-
-def judge(criterion: TrustCriterion, measured: Measurement, empty: float = 0.0) -> Outcome:
-    """Passed or failed where the whole interval says so, else open; where `why_open` has a reason nothing is said."""
-    if why_open(criterion, measured, empty) is not None:
-        return "open"
-    if criterion.better == "low":
-        if measured.against(criterion.passes) == "below":
-            return "passed"
-        return "failed" if measured.lies_in(criterion.fails, math.inf) else "open"
-    if measured.against(criterion.passes) == "above":
-        return "passed"
-    return "failed" if measured.against(criterion.fails) == "below" else "open"
 
 
 def _structure(first: Floats, second: Floats) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from auditor.explain.attribution.likeness import rank_correlations
 from auditor.explain.attribution.question import Attribution
 from auditor.explain.attribution.record import MapName
 from auditor.explain.inquiry import Inquiry, NotApplicableError
-from auditor.explain.trust.pixel_flipping import PixelFlipping, Score, readings_of, record_readings
+from auditor.explain.trust.pixel_flipping import PixelFlipping, Score, readings_of
 from auditor.explain.trust.randomisation import Cascade, MethodGroup, mean_of_known, region_lifts, run_cascade
 from auditor.explain.trust.record import (
     CascadeStage,
@@ -34,11 +35,9 @@ from auditor.explain.trust.sanity import (
     criteria_at_scale,
     judge,
     read_map,
-    why_open,
 )
 from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.intervals import mean_interval, median_interval
-from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import keyed_generators
 from auditor.measure.words import say
 from auditor.subject.data.pictures import to_pixels
@@ -85,12 +84,10 @@ def study_trust(
     sample = draw_sample(inquiry, images)
     if not len(sample):
         raise NotApplicableError("no image can be used")
-    alone = [
-        MethodGroup(replace(inquiry, attributions=[method]), sample, stages, draws) for method in inquiry.attributions
-    ]
-    slow = [method for each in alone if each.is_costly() for method in each.inquiry.attributions]
+    whole = MethodGroup(inquiry, sample, stages, draws)
+    slow = [method for method in inquiry.attributions if whole.is_costly(method)]
     fast = [method for method in inquiry.attributions if method not in slow]
-    usual = MethodGroup(replace(inquiry, attributions=fast), sample, stages, draws)
+    usual = replace(whole, inquiry=replace(inquiry, attributions=fast))
     if costly_images is None:
         height, width, _ = inquiry.classifier.image_shape
         costly_images = LEAST_GROUPS if height * width <= _SMALL else 4
@@ -136,7 +133,9 @@ def _examine(
     cascade = run_cascade(group, trained)
     foils, why_no_foil = _other_classes(inquiry, sample)
     others = group.explain(targets=foils) if why_no_foil is None else {}
-    noisy = group.explain(images=sample.images + noise * _draw_noise(inquiry, sample))
+    randoms = keyed_generators(inquiry.seed, "small noise", sample.ids)
+    drawn = [random.standard_normal(sample.images.shape[1:], dtype=np.float32) for random in randoms]
+    noisy = group.explain(images=sample.images + noise * np.stack(drawn))
     found = []
     for name, attribution in trained.items():
         maps = attribution.maps
@@ -146,11 +145,12 @@ def _examine(
             "small noise": rank_correlations(signed, read_map(noisy[name].maps, "signed")),
             "completeness": attribution.diagnostics.get(_COMPLETENESS, "such maps are not said to add up to anything"),
         }
-        scores = {reading: flipping.score(read_map(maps, reading)) for reading in readings_of(name.method, maps)}
+        readings = {reading: read_map(maps, reading) for reading in readings_of(name.method, maps)}
+        scores = {reading: flipping.score(heat) for reading, heat in readings.items()}
+        absolute = readings["absolute"], scores["absolute"]
         ordered, best = _test_orders(group, name, scores, criteria)
         randomised = _test_randomised(group, name, cascade, list(scores), criteria["randomised weights"])
-        tests = [randomised, *ordered] + [_test(group, name, criteria[key], value) for key, value in values.items()]
-        tests.sort(key=lambda test: list(criteria).index(test.name))
+        tests = [randomised, *ordered, *(_test(group, name, criteria[key], value) for key, value in values.items())]
         status, reason = _conclude(tests, criteria)
         found.append(
             MethodTrust(
@@ -162,9 +162,9 @@ def _examine(
                 best_reading=best,
                 tests=tests,
                 cascade=_record_cascade(group, name, cascade),
-                readings=record_readings(maps, scores, sample, inquiry.level),
-                lifts=_control_lifts(group, name, maps, cascade),
-                trained_map=_keep_map(group, f"trust map {name}", signed[0][..., None]),
+                readings=[flipping.record(key, heat, scores[key], absolute) for key, heat in readings.items()],
+                lifts=_control_lifts(group, name, absolute[0], cascade),
+                trained_map=inquiry.arrays.keep(f"trust map {name}", signed[0][..., None], of_data=True),
             )
         )
     return found
@@ -172,25 +172,12 @@ def _examine(
 
 def _test(group: MethodGroup, method: MapName, criterion: TrustCriterion, values: Doubles | str) -> TrustTest:
     """One test by its figures of each image (n,), or why it is not applicable."""
-    name = criterion.name
     if isinstance(values, str):
-        return TrustTest(name, "not_applicable", None, values)
-    groups, level = group.sample.groups, group.inquiry.level
-    if name == "completeness":
-        measured = median_interval(values, groups, level, unit="median")
-    else:
-        measured = mean_interval(values, groups, level, unit="correlation")
-    _note(group, method, name, values)
-    if measured.value is None:
-        return TrustTest(name, "not_applicable", None, "its maps are the same everywhere")
-    return _judged(criterion, measured, float(np.isnan(values).mean()) if name != "completeness" else 0.0)
-
-
-def _judged(
-    criterion: TrustCriterion, measured: Measurement, empty: float = 0.0, reading: str | None = None
-) -> TrustTest:
-    reason = why_open(criterion, measured, empty)
-    return TrustTest(criterion.name, judge(criterion, measured, empty), measured, reason, reading)
+        return TrustTest(criterion.name, "not_applicable", None, values)
+    group.note(method, criterion.name, values)
+    if criterion.name == "completeness":
+        return judge(criterion, median_interval(values, group.sample.groups, group.inquiry.level, unit="median"))
+    return judge(criterion, group.mean(values, "correlation"), float(np.isnan(values).mean()))
 
 
 def _test_randomised(
@@ -201,19 +188,13 @@ def _test_randomised(
         return TrustTest(criterion.name, "not_applicable", None, cascade.why_not)
     rivals, level = _rivals(group, readings)
     empty = max(stage.empty[method] for stage in cascade.stages)
-    values = {
-        reading: mean_of_known([stage.likeness[method][reading] for stage in cascade.stages]) for reading in rivals
-    }
-    rated: list[tuple[int, float, TrustTest]] = []
-    for reading, known in values.items():
-        _note(group, method, criterion.name, known, reading)
-        measured = mean_interval(known, group.sample.groups, level, unit="correlation")
-        if measured.value is not None:
-            test = _judged(criterion, measured, empty, reading)
-            rated.append((("passed", "open", "failed").index(test.outcome), measured.value, test))
-    if not rated:
-        return TrustTest(criterion.name, "not_applicable", None, "its maps are the same everywhere")
-    return max(rated, key=lambda one: one[:2])[2]
+    tests = []
+    for reading in rivals:
+        known = mean_of_known([stage.likeness[method][reading] for stage in cascade.stages])
+        group.note(method, criterion.name, known, reading)
+        tests.append(judge(criterion, group.mean(known, "correlation", level), empty, reading))
+    order = ("not_applicable", "passed", "open", "failed")
+    return max(tests, key=lambda test: (order.index(test.outcome), _value(test)))
 
 
 def _rivals(group: MethodGroup, readings: list[Reading]) -> tuple[list[Reading], float]:
@@ -229,14 +210,11 @@ def _test_orders(
 
     The intervals of two readings share the level's misses.
     """
-    groups = group.sample.groups
     rivals, level = _rivals(group, list(scores))
-
-    def measure(values: Doubles) -> Measurement:
-        return mean_interval(values, groups, level)
-
-    together = {reading: measure(scores[reading].gains["together"]) for reading in rivals}
-    judged = {reading: _judged(criteria["order"], together[reading], reading="absolute") for reading in rivals}
+    judged = {
+        reading: judge(criteria["order"], group.mean(scores[reading].gains["together"], level=level), 0.0, "absolute")
+        for reading in rivals
+    }
     ordered = judged["absolute"]
     if ordered.outcome == "failed" and any(test.outcome != "failed" for test in judged.values()):
         ordered = replace(ordered, outcome="open", reason="the order of its signed map has not failed")
@@ -247,69 +225,63 @@ def _test_orders(
         ("insertion", absolute.gains["insertion"]),
         ("edge filter", absolute.over_edges),
     ):
-        tests.append(_judged(criteria[name], measure(values), reading="absolute"))
-        _note(group, method, name, values, "absolute")
-    _note(group, method, "order", absolute.gains["together"], "absolute")
+        tests.append(judge(criteria[name], group.mean(values, level=level), 0.0, "absolute"))
+        group.note(method, name, values, "absolute")
+    group.note(method, "order", absolute.gains["together"], "absolute")
     better = [reading for reading in rivals if judged[reading].outcome == "passed"]
-    return tests, max(better, key=lambda reading: together[reading].value or 0.0, default=None)
+    return tests, max(better, key=lambda reading: _value(judged[reading]), default=None)
+
+
+def _value(test: TrustTest) -> float:
+    return 0.0 if test.measured is None else test.measured.value or 0.0
 
 
 def _conclude(tests: list[TrustTest], criteria: Criteria) -> tuple[Status, str]:
     """What the decisive tests of a method say together, and why in a sentence."""
     decisive = [test for test in tests if criteria[test.name].decisive]
-    worst_first: tuple[tuple[Status, set[Outcome]], ...] = (
-        ("failed", {"failed"}),
-        ("open", {"open", "not_applicable"}),
-    )
-    for status, outcomes in worst_first:
-        told = [f"{_named(test)} {_figure(test)}" for test in decisive if test.outcome in outcomes]
+    for status, outcomes in _WORST_FIRST:
+        told = [_say(test) for test in decisive if test.outcome in outcomes]
         if told:
             return status, f"{status}: {', '.join(told)}"
     return "passed", f"passed: {', '.join(test.name for test in decisive)}"
 
 
-def _named(test: TrustTest) -> str:
-    return f"{test.name} ({test.reading})" if test.reading else test.name
-
-
-def _figure(test: TrustTest) -> str:
-    told = [] if test.measured is None or test.measured.value is None else [say(test.measured, "brief")]
-    return " ".join(told + [f"({test.reason})"] * (test.reason is not None))
+def _say(test: TrustTest) -> str:
+    """A test with its figure, and why it was left open."""
+    parts = [f"{test.name} ({test.reading})" if test.reading else test.name]
+    parts += [] if test.measured is None else [say(test.measured, "brief")]
+    parts += [] if test.reason is None else [f"({test.reason})"]
+    return " ".join(parts)
 
 
 def _record_cascade(group: MethodGroup, method: MapName, cascade: Cascade) -> list[CascadeStage]:
-    groups, level = group.sample.groups, group.inquiry.level
+    keep = partial(group.inquiry.arrays.keep, of_data=True)
     return [
         CascadeStage(
             lowest_layer=stage.layers[-1],
             layers=len(stage.layers),
-            **{
-                kind: mean_interval(values, groups, level, unit="correlation")
-                for kind, values in stage.likeness[method].items()
-            },
+            **{kind: group.mean(values, "correlation") for kind, values in stage.likeness[method].items()},
             empty=stage.empty[method],
-            map=_keep_map(group, f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
+            map=keep(f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
         )
         for stage in cascade.stages
     ]
 
 
-def _control_lifts(group: MethodGroup, method: MapName, maps: Floats, cascade: Cascade) -> list[LiftControl]:
+def _control_lifts(group: MethodGroup, method: MapName, strengths: Floats, cascade: Cascade) -> list[LiftControl]:
     """Lift of each artefact's region, and how much of it a model that knows nothing does not show."""
-    inquiry, sample = group.inquiry, group.sample
+    sample, level = group.sample, group.inquiry.level
     if cascade.why_not is not None:
         return []
-    lifts = region_lifts(read_map(maps, "absolute"), sample)
+    lifts = region_lifts(strengths, sample)
     over = lifts - cascade.lifts[method]
     found = []
-    for number, artefact in enumerate(inquiry.artefacts):
+    for number, artefact in enumerate(group.inquiry.artefacts):
         rows = np.array([own == number for own in sample.artefacts]) & np.isfinite(over)
         if rows.any():
-            first, second = (
-                mean_interval(values[rows], sample.groups[rows], inquiry.level, unit=unit)
-                for values, unit in ((lifts, "ratio"), (over, "difference of ratios"))
-            )
-            found.append(LiftControl(artefact.name, first, second))
+            lift = mean_interval(lifts[rows], sample.groups[rows], level, unit="ratio")
+            lead = mean_interval(over[rows], sample.groups[rows], level, unit="difference of ratios")
+            found.append(LiftControl(artefact.name, lift, lead))
     return found
 
 
@@ -318,11 +290,9 @@ def _compare_methods(sample: Sample, maps: dict[MapName, Floats], level: float) 
     found = []
     for first, second in combinations(maps, 2):
         count = min(len(maps[first]), len(maps[second]))
-        pair = (read_map(maps[name][:count], "absolute") for name in (first, second))
-        values = rank_correlations(*pair)
-        found.append(
-            MapLikeness(first, second, median_interval(values, sample.groups[:count], level, unit="correlation"))
-        )
+        values = rank_correlations(*(read_map(maps[name][:count], "absolute") for name in (first, second)))
+        alike = median_interval(values, sample.groups[:count], level, unit="correlation")
+        found.append(MapLikeness(first, second, alike))
     return found
 
 
@@ -335,26 +305,5 @@ def _other_classes(inquiry: Inquiry, sample: Sample) -> tuple[Ints, str | None]:
     return (sample.targets + np.array(steps)) % count, None
 
 
-def _draw_noise(inquiry: Inquiry, sample: Sample) -> Floats:
-    shape = sample.images.shape[1:]
-    randoms = keyed_generators(inquiry.seed, "small noise", sample.ids)
-    return np.stack([random.standard_normal(shape, dtype=np.float32) for random in randoms])
-
-
-def _keep_map(group: MethodGroup, key: str, values: Floats) -> str:
-    return group.inquiry.arrays.keep(key, values.astype(np.float32), of_data=True)
-
-
-def _note(group: MethodGroup, method: MapName, test: str, values: Doubles, reading: str | None = None) -> None:
-    """Keep a test's figures image by image, where they are known."""
-    sample, inquiry = group.sample.first(len(values)), group.inquiry
-    inquiry.rows.note(
-        values,
-        image=sample.ids,
-        group=sample.groups,
-        artefact=[None if number is None else inquiry.artefacts[number].name for number in sample.artefacts],
-        target=[inquiry.classifier.classes[number] for number in sample.targets],
-        measurement=f"trust: {test}",
-        condition=reading,
-        method=method,
-    )
+_WORST_FIRST: tuple[tuple[Status, set[Outcome]], ...] = (("failed", {"failed"}), ("open", {"open", "not_applicable"}))
+"""What a method is where some of its decisive tests came out so."""
