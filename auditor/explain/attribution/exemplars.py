@@ -18,7 +18,7 @@ from auditor.explain.attribution.record import Agreement, Exemplar, MapName, Map
 from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
 from auditor.explain.inquiry import Inquiry
-from auditor.measure.arrays import Bools, Doubles, Floats, Groups, Ints
+from auditor.measure.arrays import Bools, Doubles, Floats, Groups, Ints, take
 from auditor.measure.intervals import mean_interval
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Measurement, Note
@@ -153,36 +153,33 @@ def _pair_up(case: Case, inquiry: Inquiry) -> _Pairs:
 
 def _score(inquiry: Inquiry, artefact: str, target: str, pairs: _Pairs, entry: _Explained) -> RegionScores:
     """Score one method's maps in the artefact's region, and note the rows."""
-    masks, groups = [pairs.masks[row] for row in entry.rows], pairs.groups[entry.rows]
-    share = float(np.mean([0 if mask is None else mask.mean() for mask in masks]))
+    of = take(pairs, np.array(entry.rows))
+    share = float(np.mean([0 if mask is None else mask.mean() for mask in of.masks]))
     if share > LARGEST_SHARE:
         told = f"not applicable: the artefact covers {share:.0%} of the frame, so it has no region"
         return RegionScores(artefact, target, entry.name, {}, [Note("not applicable", told)])
-    unknown = dict.fromkeys(REGION_SCORES, float("nan"))
-    scored = [
-        unknown if mask is None else score_region(heat, mask, pairs.with_it[row], pairs.without[row])
-        for row, mask, heat in zip(entry.rows, masks, saliency(entry.attribution.maps), strict=True)
-    ]
+    each = zip(saliency(entry.attribution.maps), of.masks, of.with_it, of.without, strict=True)
+    scored = [score_region(*one) for one in each]
     measured: dict[str, Measurement] = {}
     for name in REGION_SCORES:
         values = np.array([scores[name] for scores in scored])
-        measured[name] = mean_interval(values, groups, inquiry.level, unit=_UNITS[name])
+        measured[name] = mean_interval(values, of.groups, inquiry.level, unit=_UNITS[name])
         inquiry.rows.note(
             values,
-            image=[pairs.ids[row] for row in entry.rows],
-            group=groups,
+            image=of.ids,
+            group=of.groups,
             artefact=artefact,
             target=target,
             measurement=name,
-            condition=["as it came" if pairs.is_carrier[row] else "inserted" for row in entry.rows],
+            condition=["as it came" if is_carrier else "inserted" for is_carrier in of.is_carrier],
             method=entry.name,
         )
-    notes = _baseline_notes(entry.attribution.baseline, pairs.with_it[entry.rows], masks)
-    if len(entry.rows) < len(pairs.ids):
-        notes.append(Note("images", f"on {len(entry.rows)} of {len(pairs.ids)} images, those shown below"))
-    silent = sum(mask is not None for mask in masks) - measured["lift"].n
+    notes = _baseline_notes(entry.attribution.baseline, of.with_it, of.masks)
+    if len(of.ids) < len(pairs.ids):
+        notes.append(Note("images", f"on {len(of.ids)} of {len(pairs.ids)} images, those shown below"))
+    silent = sum(mask is not None for mask in of.masks) - measured["lift"].n
     if silent:
-        notes.append(Note("empty maps", f"{silent} of {len(masks)} maps are zero everywhere and have no scores"))
+        notes.append(Note("empty maps", f"{silent} of {len(of.masks)} maps are zero everywhere and have no scores"))
     return RegionScores(artefact, target, entry.name, measured, notes)
 
 
@@ -207,20 +204,20 @@ def _exhibit(
 ) -> Iterator[Exemplar]:
     """Pictures and raw maps of some images."""
     classifier, keep = inquiry.classifier, partial(inquiry.arrays.keep, of_data=True)
-    both = [classifier.scores(images[rows]) for images in (pairs.with_it, pairs.without)]
+    of, has_twin = take(pairs, np.array(rows)), case.artefact is not None
+    both = [classifier.scores(images) for images in (of.with_it, of.without)]
     odds = [log_odds(scores, classifier.output) for scores in both]
     predicted = [predicted_classes(scores, classifier.output) for scores in both]
-    has_twin = case.artefact is not None
     for at, row in enumerate(rows):
-        key, target, is_carrier = f"case {number} image {at}", pairs.targets[row], pairs.is_carrier[row]
-        maps = {entry.name: entry.attribution.maps[entry.rows.index(row)] for entry in explained}
-        kept = [
-            MapRecord(name, keep(f"{key} map {name}", heat), float(np.abs(heat).max())) for name, heat in maps.items()
-        ]
+        key, target, is_carrier = f"case {number} image {at}", of.targets[at], of.is_carrier[at]
+        kept = []
+        for entry in explained:
+            heat = entry.attribution.maps[entry.rows.index(row)]
+            kept.append(MapRecord(entry.name, keep(f"{key} map {entry.name}", heat), float(np.abs(heat).max())))
         names = [name_classes(flags[at], classifier.classes) for flags in predicted]
         yield Exemplar(
-            image=pairs.ids[row],
-            label=inquiry.dataset.label(pairs.positions[row], classifier.classes),
+            image=of.ids[at],
+            label=inquiry.dataset.label(of.positions[at], classifier.classes),
             predicted=names[0] if is_carrier else names[1],
             artefact=case.artefact.name if case.artefact else "",
             target=classifier.classes[target],
@@ -229,8 +226,8 @@ def _exhibit(
             score_without=float(odds[1][at, target]) if has_twin else None,
             predicted_with=names[0],
             predicted_without=names[1] if has_twin else None,
-            picture_with=keep(f"{key} with", to_pixels(pairs.with_it[row])),
-            picture_without=keep(f"{key} without", to_pixels(pairs.without[row])) if has_twin else None,
+            picture_with=keep(f"{key} with", to_pixels(of.with_it[at])),
+            picture_without=keep(f"{key} without", to_pixels(of.without[at])) if has_twin else None,
             removal=pairs.removal if is_carrier and has_twin else None,
             maps=kept,
         )
@@ -238,11 +235,10 @@ def _exhibit(
 
 def _chosen_rows(case: Case, pairs: _Pairs) -> list[int]:
     """The exemplars: the first carriers and the first inserted images, in equal parts."""
-    row_of = {position: row for row, position in enumerate(pairs.positions)}
-    carriers, inserted = ([row_of[p] for p in chosen] for chosen in (case.carriers, case.inserted))
     half = case.shown // 2
-    taken = carriers[: max(half, case.shown - len(inserted))][: case.shown]
-    return taken + inserted[: case.shown - len(taken)]
+    carriers = case.carriers[: max(half, case.shown - len(case.inserted))][: case.shown]
+    chosen = carriers + case.inserted[: case.shown - len(carriers)]
+    return [pairs.positions.index(position) for position in chosen]
 
 
 _UNITS = {

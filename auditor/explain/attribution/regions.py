@@ -30,8 +30,8 @@ REGION_SCORES = {
 _PLACES = 40
 
 
-def score_region(saliency: Floats, mask: Bools, image: Floats, clean: Floats) -> dict[str, float]:
-    """Scores of one saliency map (h, w) in one region (h, w); NaN where a score is undefined.
+def score_region(saliency: Floats, mask: Bools | None, image: Floats, clean: Floats) -> dict[str, float]:
+    """Scores of one saliency map (h, w) in one region (h, w); NaN where a score is undefined, or there is no region.
 
     Parameters
     ----------
@@ -42,9 +42,10 @@ def score_region(saliency: Floats, mask: Bools, image: Floats, clean: Floats) ->
 
     References: Arras, Osman, Samek, "CLEVR-XAI" (2022) for relevance mass and rank.
     """
-    mass, size = mass_in(saliency, mask), int(mask.sum())
-    if np.isnan(mass) or mask.all():
+    mass = mass_in(saliency, mask)
+    if mask is None or np.isnan(mass) or mask.all():
         return dict.fromkeys(REGION_SCORES, float("nan"))
+    size = int(mask.sum())
     ranks = rankdata(saliency, method="average").reshape(mask.shape)
     strongest = np.argsort(-saliency, axis=None, kind="stable")[:size]
     rank_sum = float(ranks[mask].sum())

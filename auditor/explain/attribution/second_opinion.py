@@ -25,20 +25,11 @@ def compare_with_tf_explain(question: Question, groups: Groups, level: float) ->
 
     References: Meudec, "tf-explain" (2021).
     """
-    classifier = question.classifier
-    reason = _inapplicable(classifier)
-    methods = {"gradient": _compare_gradient, "grad_cam": _compare_grad_cam}
-    found = []
-    for name, compare in methods.items():
-        why = reason
-        if why is None and name == "grad_cam" and not question.first.features:
-            why = (
-                "no method that reads feature maps is on"
-                if classifier.feature_layers
-                else "the model has no feature maps"
-            )
-        if why is not None:
-            found.append(Agreement(name, "not_applicable", why, None, None))
+    classifier, found = question.classifier, []
+    for name, compare in {"gradient": _compare_gradient, "grad_cam": _compare_grad_cam}.items():
+        reason = _inapplicable(question, name)
+        if reason is not None:
+            found.append(Agreement(name, "not_applicable", reason, None, None))
             continue
         assert isinstance(classifier, KerasClassifier)
         try:
@@ -46,9 +37,8 @@ def compare_with_tf_explain(question: Question, groups: Groups, level: float) ->
                 warnings.simplefilter("ignore")  # tf-explain nests its inputs in a list, of which Keras warns
                 ours, theirs = compare(question, classifier)
         except Exception as fault:  # a second opinion that fails must not end the audit
-            found.append(
-                Agreement(name, "error", f"tf-explain failed: {type(fault).__name__}: {fault}"[:300], None, None)
-            )
+            reason = f"tf-explain failed: {type(fault).__name__}: {fault}"[:300]
+            found.append(Agreement(name, "error", reason, None, None))
             continue
         correlation = mean_interval(correlations(ours, theirs), groups, level, unit="correlation")
         largest = float(np.abs(ours - theirs).max() / max(float(np.abs(ours).max()), 1e-30))
@@ -56,7 +46,8 @@ def compare_with_tf_explain(question: Question, groups: Groups, level: float) ->
     return found
 
 
-def _inapplicable(classifier: object) -> str | None:
+def _inapplicable(question: Question, method: str) -> str | None:
+    classifier = question.classifier
     if not isinstance(classifier, KerasClassifier):
         return "tf-explain needs a Keras model"
     if classifier.structure != "functional":
@@ -65,7 +56,9 @@ def _inapplicable(classifier: object) -> str | None:
         return "the model is fed through a preprocessing function"
     if classifier.score_name != "logit" or classifier.output == "binary":
         return "tf-explain reads the model's output itself, and that is no logit per class here"
-    return None
+    if method == "gradient" or question.first.features:
+        return None
+    return "no method that reads feature maps is on" if classifier.feature_layers else "the model has no feature maps"
 
 
 def _compare_gradient(question: Question, classifier: KerasClassifier) -> tuple[Floats, Floats]:

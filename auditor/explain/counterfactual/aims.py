@@ -32,18 +32,13 @@ class Goal:
     reason: str
     artefact: str | None
     wanted: str
-    control: bool
-    confined: str | None
     positions: Ints
     images: Floats
     aim: Aim
-    within: Bools | None = None
-    """(n, h, w): where the images may change; None: everywhere."""
-
-    @property
-    def region(self) -> Bools:
-        """(n, h, w): where the images may change."""
-        return np.ones(self.images.shape[:3], bool) if self.within is None else self.within
+    within: Bools
+    """(n, h, w): where the images may change."""
+    control: bool = False
+    confined: str | None = None
 
 
 class GoalFinder:
@@ -51,7 +46,7 @@ class GoalFinder:
 
     def __init__(self, inquiry: Inquiry, images: int, errors: int) -> None:
         self.inquiry = inquiry
-        self.wanted, self.errors = images, errors
+        self.most, self.errors = images, errors
         self.goals: list[Goal] = []
         self.notes: list[Note] = []
         ids = inquiry.dataset.named(inquiry.images.positions)
@@ -72,21 +67,22 @@ class GoalFinder:
         if not len(rows):
             self._note(NO_ERRORS, "the model gets no labelled image wrong, so there is no error to correct")
             return
-        aims = [_correction(population.has[row], population.predicted[row]) for row in rows]
-        classes, away = np.array([aim[0] for aim in aims]), np.array([aim[1] for aim in aims])
-        aim = replace(towards(classes), away=away)
-        self._add("errors", None, "towards the true class", rows, self.read(rows), aim)
+        lacking, extra = population.has & ~population.predicted, population.predicted & ~population.has
+        lacks = lacking[rows].any(axis=1)  # of several classes none may be lacking: then one too many is to be left
+        classes = np.where(lacks, lacking[rows].argmax(axis=1), extra[rows].argmax(axis=1))
+        aim = replace(towards(classes), away=np.logical_not(lacks))
+        self._add("errors", "towards the true class", rows, self.read(rows), aim)
 
     def add_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Images predicted as the first class of a pair, towards the second."""
+        predicted = self.inquiry.images.predicted
         for pair, (first, second) in zip(pairs, find_pairs(self.inquiry.classifier, pairs), strict=True):
-            population = self.inquiry.images
-            rows = self.chosen(population.predicted[:, first] & ~population.predicted[:, second], self.wanted)
-            if len(rows):
-                aim = towards(np.full(len(rows), second))
-                self._add("pair", None, f"predicted as {pair[0]}, towards {pair[1]}", rows, self.read(rows), aim)
-            else:
+            rows = self.chosen(predicted[:, first] & ~predicted[:, second], self.most)
+            if not len(rows):
                 self._note("pair", f"no image is predicted as {pair[0]} and not as {pair[1]}")
+                continue
+            aim = towards(np.full(len(rows), second))
+            self._add("pair", f"predicted as {pair[0]}, towards {pair[1]}", rows, self.read(rows), aim)
 
     def add_artefact(self, number: int) -> None:
         """Images with the artefact away from its target, and images without it towards that."""
@@ -94,69 +90,48 @@ class GoalFinder:
         if target is None:
             self._note("untested", f"{artefact.name}: it was tested for no class, so there is no direction to take")
             return
-        name = self.inquiry.classifier.classes[target]
-        population = self.inquiry.images
-        carries = self.inquiry.artefacts[number].carriers[population.positions]
+        name, population = self.inquiry.classifier.classes[target], self.inquiry.images
+        carries = artefact.carriers[population.positions]
         rows, images = self._with_artefact(artefact, target, carries)
         if len(rows):
-            aim = away_from(np.full(len(rows), target))
-            self._add("away", artefact, f"away from {name}", rows, images, aim, target)
+            self._add("away", f"away from {name}", rows, images, away_from(np.full(len(rows), target)), artefact)
         else:
             told = f"{artefact.name}: no image with it is predicted as {name}, so none can be led away from it"
             self._note("away", told)
-        free = ~carries & ~population.has[:, target] & ~population.predicted[:, target]
-        rows = self.chosen(free, self.wanted)
+        rows = self.chosen(~carries & ~population.has[:, target] & ~population.predicted[:, target], self.most)
         if len(rows):
             aim = towards(np.full(len(rows), target))
-            self._add("towards", artefact, f"towards {name}", rows, self.read(rows), aim, target)
+            self._add("towards", f"towards {name}", rows, self.read(rows), aim, artefact)
         else:
             self._note("towards", f"{artefact.name}: no image without it is something else than {name}")
 
     def _add(
-        self,
-        reason: str,
-        artefact: Artefact | None,
-        wanted: str,
-        rows: Ints,
-        images: Floats,
-        aim: Aim,
-        target: int | None = None,
+        self, reason: str, wanted: str, rows: Ints, images: Floats, aim: Aim, artefact: Artefact | None = None
     ) -> None:
         """The goal itself, the same towards a random class, and with an artefact confined to its region."""
-        positions = self.inquiry.images.positions[rows]
         name = None if artefact is None else artefact.name
-        goal = Goal(reason, name, wanted, False, None, positions, images, aim)
+        everywhere = np.ones(images.shape[:3], bool)
+        goal = Goal(reason, name, wanted, self.inquiry.images.positions[rows], images, aim, everywhere)
         self.goals.append(goal)
-        others = self._random_classes(rows, aim, target)
+        others = self._random_classes(rows, aim)
         possible = np.flatnonzero(others >= 0)
         if len(possible):
-            at_random = towards(others[possible])
-            self.goals.append(
-                replace(
-                    goal,
-                    wanted="towards a random class",
-                    control=True,
-                    positions=positions[possible],
-                    images=images[possible],
-                    aim=at_random,
-                )
-            )
+            at_random = replace(goal, wanted="towards a random class", control=True, aim=towards(others))
+            self.goals.append(take(at_random, possible))
         elif self.inquiry.classifier.output == "binary":
             self._note("control", "with two classes there is no random third one to compare with")
         if artefact is None:
             return
-        regions = [artefact.region(self.inquiry.dataset.ids[at], self.frame) for at in positions]
-        known = np.array([at for at, mask in enumerate(regions) if mask is not None and mask.any()], np.int64)
-        masks = np.array([regions[at] for at in known], bool).reshape(len(known), *self.frame[:2])
-        if len(known) and masks.mean() > LARGEST_SHARE:
-            share = f"{masks.mean():.0%} of the frame"
-            told = f"{artefact.name}: it covers {share}, so it has no region that a change could lie in"
+        regions = [artefact.region(each, self.frame) for each in self.inquiry.dataset.named(goal.positions)]
+        masks = {at: mask for at, mask in enumerate(regions) if mask is not None and mask.any()}
+        share = float(np.mean(list(masks.values()))) if masks else 0.0
+        if share > LARGEST_SHARE:
+            told = f"{name}: it covers {share:.0%} of the frame, so it has no region that a change could lie in"
             self._note("no region", told)
-            return
-        if len(known):
-            part = replace(goal, positions=positions[known], images=images[known], aim=take(aim, known))
-            self.goals.append(replace(part, confined="region", within=masks))
-            self.goals.append(replace(part, confined="elsewhere", within=~masks))
+        elif masks:
+            part, within = take(goal, np.array(list(masks))), np.stack(list(masks.values()))
+            self.goals.append(replace(part, confined="region", within=within))
+            self.goals.append(replace(part, confined="elsewhere", within=~within))
 
     def _note(self, kind: str, text: str) -> None:
         if Note(kind, text) not in self.notes:
@@ -165,15 +140,15 @@ class GoalFinder:
     def _with_artefact(self, artefact: Artefact, target: int, carries: Bools) -> tuple[Ints, Floats]:
         """Rows of images predicted as the target with the artefact: carriers, then some that it is inserted into."""
         population, classifier = self.inquiry.images, self.inquiry.classifier
-        rows = self.chosen(carries & population.predicted[:, target], self.wanted)
+        rows = self.chosen(carries & population.predicted[:, target], self.most)
         images = self.read(rows)
-        if len(rows) == self.wanted or not artefact.appearance.can_insert:
+        if len(rows) == self.most or not artefact.appearance.can_insert:
             return rows, images
         candidates = self.chosen(~carries & ~population.has[:, target], _CANDIDATES)
         ids = self.inquiry.dataset.named(population.positions[candidates])
         inserted = artefact.insert(self.read(candidates), ids)
         becomes = predicted_classes(classifier.scores(inserted), classifier.output)[:, target]
-        taken = np.flatnonzero(becomes)[: self.wanted - len(rows)]
+        taken = np.flatnonzero(becomes)[: self.most - len(rows)]
         return np.concatenate([rows, candidates[taken]]), np.concatenate([images, inserted[taken]])
 
     def chosen(self, which: Bools, count: int) -> Ints:
@@ -184,26 +159,17 @@ class GoalFinder:
         """Images in the order of the rows."""
         return self.inquiry.dataset.images(self.inquiry.images.positions[rows])
 
-    def _random_classes(self, rows: Ints, aim: Aim, target: int | None) -> Ints:
+    def _random_classes(self, rows: Ints, aim: Aim) -> Ints:
         """For each row a class, drawn by seed and image, that it neither has nor is predicted nor aims at; -1: none."""
         population, dataset = self.inquiry.images, self.inquiry.dataset
+        taken = population.predicted[rows] | population.has[rows]
+        taken[np.arange(len(rows)), aim.classes] = True
         drawn = np.full(len(rows), -1)
-        for at, row in enumerate(rows):
-            taken = population.predicted[row] | population.has[row]
-            taken[aim.classes[at]] = True
-            if target is not None:
-                taken[target] = True
-            free = np.flatnonzero(~taken)
-            if len(free):
-                name = dataset.ids[population.positions[row]]
-                drawn[at] = keyed_generator(self.inquiry.seed, f"{NAME} control", name).choice(free)
+        for at, name in enumerate(dataset.named(population.positions[rows])):
+            if not taken[at].all():
+                random = keyed_generator(self.inquiry.seed, f"{NAME} control", name)
+                drawn[at] = random.choice(np.flatnonzero(~taken[at]))
         return drawn
-
-
-def _correction(has: Bools, predicted: Bools) -> tuple[int, bool]:
-    """What an error lacks: a class towards which to go, or else one to be left."""
-    lacking = np.flatnonzero(has & ~predicted)
-    return (int(lacking[0]), False) if len(lacking) else (int(np.flatnonzero(predicted & ~has)[0]), True)
 
 
 def find_pairs(classifier: Explainable, pairs: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:

@@ -186,15 +186,15 @@ class _Kept:
     """Infinite where none reached the margin."""
     margins: Doubles
 
-    def offer(self, rows: Ints, changes: Floats, margins: Doubles, costs: Doubles, confidence: float) -> None:
-        reached = margins >= confidence
-        cheaper = np.where(
-            reached, costs < self.costs[rows], np.isinf(self.costs[rows]) & (margins > self.margins[rows])
-        )
-        better = rows[cheaper]
-        self.changes[better] = changes[cheaper]
-        self.margins[better] = margins[cheaper]
-        self.costs[better] = np.where(reached, costs, np.inf)[cheaper]
+    def offer(self, task: _Task, rows: Ints, changes: Floats, margins: Doubles) -> None:
+        """Keep changes of some images where they are better; the task is that of these images alone."""
+        reached, costs = margins >= task.confidence, task.cost.of(changes)
+        is_nearest = np.isinf(self.costs[rows]) & (margins > self.margins[rows])
+        is_better = np.where(reached, costs < self.costs[rows], is_nearest)
+        better = rows[is_better]
+        self.changes[better] = changes[is_better]
+        self.margins[better] = margins[is_better]
+        self.costs[better] = np.where(reached, costs, np.inf)[is_better]
 
 
 def _descend(task: _Task, steps: int) -> tuple[_Kept, int]:
@@ -211,7 +211,7 @@ def _descend(task: _Task, steps: int) -> tuple[_Kept, int]:
         values, slopes = part.slopes(here)
         passes += len(active)
         reached = values >= task.confidence
-        kept.offer(active, here, values, task.cost.of(here), task.confidence)
+        kept.offer(part, active, here, values)
         since[active] += (since[active] >= 0) | reached
         if step == 0:
             needed = task.confidence - values
@@ -254,8 +254,9 @@ def _polish(task: _Task, kept: _Kept, passes: int) -> Counterfactuals:
         values, slopes = part.slopes(here)
         passes += 2 * len(rows)
         along = (slopes * here).reshape(len(rows), -1).sum(axis=1, dtype=np.float64)
-        solved = _solve_linear(part, slopes, task.confidence + _SLACK - values + along)
-        kept.offer(rows, solved, part.margins(solved), task.cost.of(solved), task.confidence)
+        needed = task.confidence + _SLACK - values + along
+        solved = _family(part, slopes, _multipliers(part, slopes, needed))  # the cheapest, were the margin linear
+        kept.offer(part, rows, solved, part.margins(solved))
     if len(rows):
         _shorten(task.about(rows), rows, kept)
     images = task.changed(kept.changes)
@@ -270,14 +271,9 @@ def _shorten(part: _Task, rows: Ints, kept: _Kept) -> None:
         middle = (low + high) / 2
         changes = whole * _per_image(middle)
         values = part.margins(changes)
-        kept.offer(rows, changes, values, part.cost.of(changes), part.confidence)
+        kept.offer(part, rows, changes, values)
         reached = values >= part.confidence
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-
-
-def _solve_linear(task: _Task, slopes: Floats, needed: Doubles) -> Floats:
-    """The cheapest changes in the box along which the margin, were it linear, rises by what is needed."""
-    return _family(task, slopes, _multipliers(task, slopes, needed))
 
 
 def _multipliers(task: _Task, slopes: Floats, needed: Doubles) -> Doubles:

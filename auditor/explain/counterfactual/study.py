@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated
@@ -11,7 +11,6 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from auditor.artefacts.kinds import Artefact
 from auditor.errors import OptionError
 from auditor.explain.attribution.regions import LARGEST_SHARE, mass_in
 from auditor.explain.counterfactual.adversarial import (
@@ -31,7 +30,7 @@ from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage,
 from auditor.explain.counterfactual.search import Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.texture import high_frequency_share
-from auditor.measure.arrays import Bools, Doubles, Groups, Ints, join, take
+from auditor.measure.arrays import Bools, Doubles, Ints, join, take
 from auditor.measure.intervals import median_interval, missing, share_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.pictures import to_pixels
@@ -110,22 +109,18 @@ class _Answer:
 
 
 def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown: int) -> CounterfactualRecord:
-    inquiry = finder.inquiry
-    images = np.concatenate([goal.images for goal in finder.goals])
-    aim = join([goal.aim for goal in finder.goals])
-    within = np.concatenate([goal.region for goal in finder.goals])
+    inquiry, everything = finder.inquiry, join(finder.goals)
+    images, aim, within, positions = everything.images, everything.aim, everything.within, everything.positions
     classifier = inquiry.classifier.sized(32 if images[0].size <= 20_000 else 8)
     # artefacts of one target ask the same of the same images: each is answered once
-    asked = [
-        (image.tobytes(), int(aim.classes[at]), bool(aim.away[at]), mask.tobytes())
-        for at, (image, mask) in enumerate(zip(images, within, strict=True))
-    ]
-    first = {key: at for at, key in reversed(list(enumerate(asked)))}
-    once = np.array(sorted(first.values()))
+    aims = zip(aim.classes.tolist(), aim.away.tolist(), strict=True)
+    asked = [(image.tobytes(), mask.tobytes(), each) for image, mask, each in zip(images, within, aims, strict=True)]
+    numbers: dict[tuple[object, ...], int] = {}
+    again = np.array([numbers.setdefault(key, len(numbers)) for key in asked])
+    _, once = np.unique(again, return_index=True)
     solved = find_counterfactuals(
         classifier, images[once], take(aim, once), cost=cost, confidence=confidence, steps=steps, within=within[once]
     )
-    again = np.searchsorted(once, [first[key] for key in asked])
     found = take(solved, again)
     traits = find_traits(classifier, images, found.images, aim)
     says = predicted_classes(classifier.scores(found.images), classifier.output)
@@ -145,29 +140,21 @@ def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown
     }
     values = {name: np.where(found.found, column, np.nan) for name, column in values.items()}
     energies = np.where(found.found[:, None, None], energy(changes), np.nan)
-    artefacts = {artefact.name: artefact for artefact in inquiry.artefacts}
-    positions = np.concatenate([goal.positions for goal in finder.goals])
-    shares, areas = _region_shares(energies, inquiry.dataset.named(positions), artefacts, finder.frame)
+    shares, areas = _region_shares(inquiry, positions, energies)
     whole = _Answer(positions, said, says, found, values, shares)
     ends = np.cumsum([len(goal.images) for goal in finder.goals])
-    pairs = zip(finder.goals, ends, strict=True)
-    answers = [take(whole, np.arange(end - len(goal.images), end)) for goal, end in pairs]
-    sets = []
-    for number, (goal, answer) in enumerate(zip(finder.goals, answers, strict=True)):
-        is_compared = (
-            not goal.control
-            and not goal.confined
-            and any(each.control for each in finder.goals[number + 1 : number + 2])
-        )
+    answers = [take(whole, rows) for rows in np.split(np.arange(len(images)), ends[:-1])]
+    sets, following = [], [*finder.goals[1:], None]
+    for number, (goal, after, answer) in enumerate(zip(finder.goals, following, answers, strict=True)):
+        is_compared = not (goal.control or goal.confined) and after is not None and after.control
         pictures = list(_show(inquiry, number, goal, answer, shown))
         sets.append(_summarise(inquiry, goal, answer, answers[number + 1] if is_compared else None, pictures))
         _note_rows(inquiry, goal, answer)
+    blur, block = blur_of(finder.frame[:2]), least_block(finder.frame[:2])
     return CounterfactualRecord(
         sets=sets,
         areas=areas,
-        rule=AdversarialRule(
-            VISIBLE, VISIBLE_RMS, SURVIVES, IN_PLACE, blur_of(finder.frame[:2]), IN_BLOCK, least_block(finder.frame[:2])
-        ),
+        rule=AdversarialRule(VISIBLE, VISIBLE_RMS, SURVIVES, IN_PLACE, blur, IN_BLOCK, block),
         real_high_frequency=_real_differences(finder),
         passes=found.passes,
         notes=finder.notes,
@@ -175,26 +162,20 @@ def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown
 
 
 def _summarise(
-    inquiry: Inquiry,
-    goal: Goal,
-    answer: _Answer,
-    control: _Answer | None,
-    shown: list[ChangedImage],
+    inquiry: Inquiry, goal: Goal, answer: _Answer, control: _Answer | None, shown: list[ChangedImage]
 ) -> ChangeSet:
-    groups, level = inquiry.dataset.groups[goal.positions], inquiry.level
-    found = answer.found.found
+    """What is measured of the changes of one goal, and, image by image, beside those towards a random class."""
+    groups, level, found = inquiry.dataset.groups[goal.positions], inquiry.level, answer.found.found
     measured = {"success": share_interval(found, groups, level)}
     calls = answer.values["adversarial"][found] > 0
-    measured["adversarial"] = (
-        share_interval(calls, groups[found], level) if found.any() else missing("no change was found", unit="share")
-    )
+    measured["adversarial"] = share_interval(calls, groups[found], level)
+    if not found.any():
+        measured["adversarial"] = missing("no change was found", unit="share")
     for name, unit in _UNITS.items():
         measured[name] = median_interval(answer.values[name], groups, level, unit=unit)
     if not found.all():
-        best = answer.found.margins[~found]
-        measured["best margin"] = replace(
-            median_interval(best, groups[~found], level, unit="log-odds"), score="margin of scores"
-        )
+        best = median_interval(answer.found.margins[~found], groups[~found], level, unit="log-odds")
+        measured["best margin"] = replace(best, score="margin of scores")
     regions = {name: median_interval(values, groups, level, unit="share") for name, values in answer.shares.items()}
     leads, nearness = {}, None
     if control is not None:
@@ -202,7 +183,9 @@ def _summarise(
         for name, values in answer.shares.items():
             lead = values[mine] - control.shares[name][theirs]
             leads[name] = median_interval(lead, groups[mine], level, unit="share")
-        nearness = _median_ratio(answer.values["L2"][mine], control.values["L2"][theirs], groups[mine], level=level)
+        with np.errstate(divide="ignore", invalid="ignore"):  # pairs that lack a change, or have none, are left out
+            ratios = np.log(answer.values["L2"][mine]) - np.log(control.values["L2"][theirs])
+        nearness = median_interval(ratios, groups[mine], level, unit="ratio").mapped(math.exp)
     return ChangeSet(
         reason=goal.reason,
         artefact=goal.artefact,
@@ -218,26 +201,16 @@ def _summarise(
     )
 
 
-def _median_ratio(first: Doubles, second: Doubles, groups: Groups, *, level: float) -> Measurement:
-    """Median ratio of pairs, by way of logarithms; pairs that lack a change, or have none, are left out."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        measured = median_interval(np.log(first) - np.log(second), groups, level, unit="ratio")
-    return measured.mapped(math.exp)
-
-
-def _region_shares(
-    energies: Doubles, ids: Sequence[str], artefacts: Mapping[str, Artefact], frame: tuple[int, int, int]
-) -> tuple[dict[str, Doubles], dict[str, float]]:
+def _region_shares(inquiry: Inquiry, positions: Ints, energies: Doubles) -> tuple[dict[str, Doubles], dict[str, float]]:
     """For each artefact with a local region, the share of energy in it (n,), and how much of the frame it covers."""
     shares, areas = {}, {}
-    for name, artefact in artefacts.items():
-        masks = [artefact.region(identity, frame) for identity in ids]
+    for artefact in inquiry.artefacts:
+        masks = [artefact.region(name, inquiry.classifier.image_shape) for name in inquiry.dataset.named(positions)]
         known = [float(mask.mean()) for mask in masks if mask is not None and mask.any()]
-        if not known or np.mean(known) > LARGEST_SHARE:
-            continue
-        areas[name] = float(np.mean(known))
-        pairs = zip(energies, masks, strict=True)
-        shares[name] = np.array([np.nan if mask is None else mass_in(heat, mask) for heat, mask in pairs])
+        if known and np.mean(known) <= LARGEST_SHARE:
+            areas[artefact.name] = float(np.mean(known))
+            pairs = zip(energies, masks, strict=True)
+            shares[artefact.name] = np.array([mass_in(heat, mask) for heat, mask in pairs])
     return shares, areas
 
 
