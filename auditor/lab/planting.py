@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -170,24 +170,25 @@ def black_square(random: np.random.Generator | None) -> Overlay:
     return box(FRAME, size=(6, 6), position=(11, 16), colour=f"rgb({level},{level},{level})")
 
 
-def timestamp(random: np.random.Generator | None) -> Overlay:
-    """A time of day at the lower edge."""
-    return _time(random, jitter=0)
+def timestamp(random: np.random.Generator | None, jitter: int = 0) -> Overlay:
+    """A time of day at the lower edge, up to so many pixels off in each direction."""
+    written, shift = "12:07", np.zeros(2, int)
+    if random is not None:
+        written = f"{random.integers(24):02d}:{random.integers(60):02d}"
+        shift = random.integers(-jitter, jitter + 1, 2)
+    return text(FRAME, text=written, position=(3 + int(shift[0]), 18 + int(shift[1])), size=8)
 
 
-def moving_timestamp(random: np.random.Generator | None) -> Overlay:
-    """A time of day at the lower edge, up to two pixels off in each direction."""
-    return _time(random, jitter=2)
-
-
-def corner_watermark(random: np.random.Generator | None) -> Overlay:
-    """Translucent letters in the upper left corner."""
-    return _letters(random, position=(1, 1))
-
-
-def central_watermark(random: np.random.Generator | None) -> Overlay:
-    """Translucent letters in the middle."""
-    return _letters(random, position=(8, 11))
+def watermark(random: np.random.Generator | None, position: tuple[int, int]) -> Overlay:
+    """Translucent letters, with their left and top edge."""
+    letters = Image.new("L", (48, 24))
+    ImageDraw.Draw(letters).text((24, 12), "(c)", fill=255, font=ImageFont.load_default(26), anchor="mm")
+    shape = np.asarray(letters.resize((12, 6), Image.Resampling.LANCZOS), np.float32) / 255.0
+    opacity = 0.5 if random is None else float(random.uniform(0.4, 0.6))
+    left, top = position
+    alpha = np.zeros(FRAME[:2], np.float32)
+    alpha[top : top + 6, left : left + 12] = np.clip(shape * 1.3, 0, 1) * opacity
+    return Overlay(alpha, np.ones(FRAME, np.float32))
 
 
 def lightness_gradient(random: np.random.Generator | None) -> Overlay:
@@ -216,25 +217,6 @@ def smudge(random: np.random.Generator | None) -> Overlay:
     opacity = 0.75 if random is None else random.uniform(0.6, 0.9)
     alpha = np.where(spot > 0.05, spot * opacity, 0).astype(np.float32)
     return Overlay(alpha, np.full(FRAME, 0.7, np.float32))
-
-
-def _time(random: np.random.Generator | None, jitter: int) -> Overlay:
-    written, shift = "12:07", np.zeros(2, int)
-    if random is not None:
-        written = f"{random.integers(24):02d}:{random.integers(60):02d}"
-        shift = random.integers(-jitter, jitter + 1, 2)
-    return text(FRAME, text=written, position=(3 + int(shift[0]), 18 + int(shift[1])), size=8)
-
-
-def _letters(random: np.random.Generator | None, position: tuple[int, int]) -> Overlay:
-    letters = Image.new("L", (48, 24))
-    ImageDraw.Draw(letters).text((24, 12), "(c)", fill=255, font=ImageFont.load_default(26), anchor="mm")
-    shape = np.asarray(letters.resize((12, 6), Image.Resampling.LANCZOS), np.float32) / 255.0
-    opacity = 0.5 if random is None else float(random.uniform(0.4, 0.6))
-    left, top = position
-    alpha = np.zeros(FRAME[:2], np.float32)
-    alpha[top : top + 6, left : left + 12] = np.clip(shape * 1.3, 0, 1) * opacity
-    return Overlay(alpha, np.ones(FRAME, np.float32))
 
 
 def _split(pictures: Pictures, first: int, second: int) -> tuple[Pictures, Pictures]:
@@ -270,9 +252,9 @@ def _pair(digits: Pictures, count: int, seed: int) -> Pictures:
 FAMILIES: dict[str, Callable[[np.random.Generator | None], Overlay]] = {
     "black square": black_square,
     "timestamp": timestamp,
-    "moving timestamp": moving_timestamp,
-    "corner watermark": corner_watermark,
-    "central watermark": central_watermark,
+    "moving timestamp": partial(timestamp, jitter=2),
+    "corner watermark": partial(watermark, position=(1, 1)),
+    "central watermark": partial(watermark, position=(8, 11)),
     "lightness gradient": lightness_gradient,
     "white frame": white_frame,
     "serial number": serial_number,

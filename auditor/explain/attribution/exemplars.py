@@ -163,7 +163,7 @@ def _score(inquiry: Inquiry, artefact: str, target: str, pairs: _Pairs, entry: _
     measured: dict[str, Measurement] = {}
     for name in REGION_SCORES:
         values = np.array([scores[name] for scores in scored])
-        measured[name] = mean_interval(values, of.groups, inquiry.level, unit=_UNITS[name])
+        measured[name] = mean_interval(values, of.groups, inquiry.level, unit=_UNITS.get(name, "share"))
         inquiry.rows.note(
             values,
             image=of.ids,
@@ -241,11 +241,5 @@ def _chosen_rows(case: Case, pairs: _Pairs) -> list[int]:
     return [pairs.positions.index(position) for position in chosen]
 
 
-_UNITS = {
-    "relevance mass": "share",
-    "relevance rank": "share",
-    "lift": "ratio",
-    "excess lift": "difference of ratios",
-    "pixel AUC": "area under the curve",
-    "placement percentile": "share",
-}
+_UNITS = {"lift": "ratio", "excess lift": "difference of ratios", "pixel AUC": "area under the curve"}
+"""Of scores that are no shares."""

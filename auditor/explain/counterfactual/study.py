@@ -171,8 +171,9 @@ def _summarise(
     measured["adversarial"] = share_interval(calls, groups[found], level)
     if not found.any():
         measured["adversarial"] = missing("no change was found", unit="share")
-    for name, unit in _UNITS.items():
-        measured[name] = median_interval(answer.values[name], groups, level, unit=unit)
+    for name, values in answer.values.items():
+        if name != "adversarial":
+            measured[name] = median_interval(values, groups, level, unit=_UNITS.get(name, "share"))
     if not found.all():
         best = median_interval(answer.found.margins[~found], groups[~found], level, unit="log-odds")
         measured["best margin"] = replace(best, score="margin of scores")
@@ -274,14 +275,5 @@ def _real_differences(finder: GoalFinder) -> Measurement:
     return median_interval(shares, groups, finder.inquiry.level, unit="share")
 
 
-_UNITS = {
-    "changed pixels": "share",
-    "L1": "sum of changes",
-    "L2": "root of squares",
-    "L-infinity": "range of pixels",
-    "RMS": "range of pixels",
-    "high frequencies": "share",
-    "survival": "share",
-    "spread": "share",
-    "block": "share",
-}
+_UNITS = {"L1": "sum of changes", "L2": "root of squares", "L-infinity": "range of pixels", "RMS": "range of pixels"}
+"""Of measurements that are no shares."""

@@ -157,7 +157,7 @@ def draw_noise(
     parametrisation: Parametrisation, shape: tuple[int, int, int], names: Sequence[str], strength: float, seed: int
 ) -> Floats:
     """Parameters (n, ...) of grey images with noise in the parameters, each drawn by its own name."""
-    grey = parametrisation.start_grey(1, shape)
+    grey = parametrisation.to_parameters(np.full((1, *shape), 0.5, np.float32))
     randoms = keyed_generators(seed, "activation_maximisation start", names)
     drawn = [random.standard_normal(grey.shape[1:], np.float32) for random in randoms]
     return grey + np.float32(strength) * np.stack(drawn)

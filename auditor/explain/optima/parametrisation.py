@@ -65,10 +65,6 @@ class Parametrisation:
         outward = ((images <= 0) & (slopes < 0)) | ((images >= 1) & (slopes > 0))
         return self.basis.adjoint(np.where(outward, np.float32(0), slopes))
 
-    def start_grey(self, count: int, shape: tuple[int, int, int]) -> Floats:
-        """Parameters of images of middle grey."""
-        return self.to_parameters(np.full((count, *shape), 0.5, np.float32))
-
 
 def parametrise(
     basis: Basis, constraint: Constraint, shape: tuple[int, int, int], covariance: Numbers | None = None

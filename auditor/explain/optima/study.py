@@ -11,7 +11,7 @@ from pydantic import Field
 
 from auditor.explain.attribution.likeness import correlations
 from auditor.explain.inquiry import Inquiry, NotApplicableError
-from auditor.explain.optima.ascent import Ascent, Recipe, mean_cosines
+from auditor.explain.optima.ascent import Ascent, Recipe, evaluate, mean_cosines
 from auditor.explain.optima.match import find_direction, match_artefact, why_not
 from auditor.explain.optima.objectives import Feature, feature_mean, find_features
 from auditor.explain.optima.parametrisation import Basis, Constraint
@@ -251,8 +251,7 @@ def _measure_side(
 def _excite(maximiser: Maximiser, feature: Feature, way: Way) -> FeatureOptimum:
     """What excites one channel or neuron most."""
     one, level = feature_mean([feature]), maximiser.inquiry.level
-    seen = [maximiser.sized(1).linearise(image[None], one.layers) for image in maximiser.images]
-    everywhere = np.concatenate([one.judge(each.scores, each.features).values for each in seen])
+    everywhere = np.concatenate([evaluate(maximiser.sized(1), one, image[None]) for image in maximiser.images])
     groups = maximiser.inquiry.images.groups[maximiser.at]
     usual = median_interval(everywhere, groups, level, unit="feature")
     kind: Literal["channel", "neuron"] = "channel" if feature.place is None else "neuron"
