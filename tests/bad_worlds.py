@@ -757,7 +757,11 @@ DAMAGED: dict[str, Row] = {
     "an empty archive": (written("images.npz", b""), DATA, "images.npz: not a readable .npz: "),
     "an array in place of an archive": (bare_array, DATA, "images.npz: not a readable .npz: "),
     "garbled pixels": (garbled_pixels, DATA, "images.npz: not a readable .npz: Bad CRC-32 for file 'images.npy'"),
-    "too few pixels": (too_few_pixels, DATA, "images.npz: image 40 cannot be read: "),
+    "too few pixels": (
+        too_few_pixels,
+        DATA,
+        "images.npz: not a readable .npz: array 'images' says that it is (42, 8, 8, 1) of uint8, and is too",
+    ),
     "one number for images": (
         data(images=np.uint8(3)),
         DATA,

@@ -24,7 +24,7 @@ from auditor.config.sections import ArtefactConfig
 from auditor.errors import ConfigError, OptionError
 from auditor.measure.arrays import Bools, Floats
 from auditor.measure.seeds import KeyedGenerators
-from auditor.subject.data.pictures import whole_files_only
+from auditor.subject.data.pictures import CorruptImageError, open_picture
 from auditor.subject.data.sample import Dataset, to_grey
 
 Length = int | float
@@ -103,13 +103,13 @@ def overlay(
     `position` is its left and top edge, `scale` its width: whole numbers are pixels, others fractions of the frame.
     """
     try:
-        with whole_files_only(), Image.open(image) as picture:
+        with open_picture(image) as picture:
             if "A" not in picture.getbands() and "transparency" not in picture.info:
                 raise OptionError("image", f"{image}: {picture.mode} without transparency, wanted RGBA")
             rgba = picture.convert("RGBA")
     except FileNotFoundError:
         raise OptionError("image", f"{image}: no such file") from None
-    except (OSError, ValueError, SyntaxError) as fault:
+    except (CorruptImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as fault:
         raise OptionError("image", f"{image}: not a readable picture: {fault}") from None
     if scale is not None:
         width = _size("scale", scale, frame[1])

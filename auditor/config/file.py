@@ -86,11 +86,15 @@ def read_config(
         The file is missing or wrong; all faults at once, a line each.
     """
     text = _read_text(file)
+    if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):  # a reader takes the square of their number
+        raise ConfigError(f"{file}: a line has more than {_MOST_DOTS} dots; wanted keys of a few parts")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as fault:
         line, column, message = _syntax_fault(text, fault)
         raise ConfigError(f"{file}:{line}:{column}: not TOML: {message}") from None
+    except (RecursionError, ValueError) as fault:  # nested without end, or a number of too many digits
+        raise ConfigError(f"{file}: cannot be read: {fault}") from None
     places = find_places(text)
     overridden = dict.fromkeys((_override(data, item) for item in overrides), "--set")
     return check_config(data, file, places, overridden, kinds=kinds, methods=methods)
@@ -147,6 +151,12 @@ def config_schema() -> dict[str, Any]:
     """JSON schema of `audit.toml`."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
 
+
+_MOST_BYTES = 256 * 2**10
+"""Of a configuration; that of many artefacts has ten thousand."""
+
+_MOST_DOTS = 200
+"""In one line."""
 
 _RENAMED = {"activation_maximisation": "optima", "contrastive": "errors"}
 """Methods by the names that they had, which files may still use."""
@@ -256,7 +266,11 @@ def _where(file: Path, places: dict[KeyPath, Place], overridden: dict[KeyPath, s
 
 def _read_text(file: Path) -> str:
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        with file.open("rb") as opened:
+            data = opened.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise ConfigError(f"{file}: too large; wanted {_MOST_BYTES >> 10} KiB at most")
+        return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{file}: no such file; wanted the configuration of an audit") from None
     except OSError as fault:

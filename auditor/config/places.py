@@ -11,6 +11,9 @@ from typing import Any
 Path = tuple[str | int, ...]
 Place = tuple[int, int]
 
+_MOST_TRIED = 5_000_000
+"""Characters that are read, again and again, to find where one statement ends."""
+
 _ENDS = ("]", "}", '"""', "'''")
 """One of these is on the last line of every statement of several lines."""
 
@@ -27,6 +30,8 @@ def find_places(text: str) -> dict[Path, Place]:
     at = 0
     while at < len(lines):
         statement, length = _statement(lines, at)
+        if not length:  # the places of what follows are not known
+            break
         stripped = statement.strip()
         place = (at + 1, len(lines[at]) - len(lines[at].lstrip()) + 1)
         if stripped.startswith("["):
@@ -49,11 +54,15 @@ def nearest_place(places: dict[Path, Place], path: Path) -> Place:
 
 
 def _statement(lines: list[str], start: int) -> tuple[str, int]:
-    """The statement that starts at a line, and the number of lines it takes."""
+    """The statement that starts at a line, and the number of lines it takes; none where that is long to tell."""
+    tried = 0
     for end in range(start + 1, len(lines) + 1):
         if end > start + 1 and not any(mark in lines[end - 1] for mark in _ENDS):
             continue
         statement = "\n".join(lines[start:end])
+        tried += len(statement)
+        if tried > _MOST_TRIED:
+            return "", 0
         try:
             tomllib.loads(statement)
         except tomllib.TOMLDecodeError:

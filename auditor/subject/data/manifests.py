@@ -6,8 +6,8 @@ The columns are `path` and perhaps `label`, `group`, `mask` and `id`; others may
 from __future__ import annotations
 
 import csv
-import io
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,13 @@ import numpy as np
 
 from auditor.errors import DataError
 from auditor.measure.arrays import Bools
+
+MOST_BYTES, MOST_CELLS = 128 * 2**20, 10_000_000
+"""Of a table as text, or of one column of it; and values of a table."""
+
+_ROWS_AT_ONCE = 4096
+
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 class WrittenLabel(str):
@@ -107,11 +114,16 @@ class _Table:
 
 def _read_csv(file: Path, name: str) -> _Table:
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        with file.open("rb") as opened:
+            data = opened.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise DataError(f"{name}: too large; wanted {MOST_BYTES >> 20} MiB at most, or Parquet")
+        text = data.decode("utf-8-sig")
+        del data
     except UnicodeDecodeError as fault:
         line, got = fault.object.count(b"\n", 0, fault.start) + 1, fault.object[fault.start]
         raise DataError(f"{name}:{line}: not UTF-8 text: got byte 0x{got:02x}; save the file as UTF-8") from None
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader((found[0] for found in _LINE.finditer(text)), strict=True)
     names: list[str] = []
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -126,6 +138,8 @@ def _read_csv(file: Path, name: str) -> _Table:
                 continue
             if len(row) != len(names):
                 raise DataError(f"{name}:{begun}: got {len(row)} values, wanted {len(names)}: {', '.join(names)}")
+            if (len(rows) + 1) * len(names) > MOST_CELLS:
+                raise DataError(f"{name}:{begun}: too many values; wanted {MOST_CELLS:,} at most")
             rows.append(row)
             lines.append(begun)
     except csv.Error as fault:
@@ -146,14 +160,25 @@ def _read_parquet(file: Path, name: str) -> _Table:
 
     def column(wanted: str) -> list[Any]:
         try:
+            values: list[Any] = []
+            room = MOST_BYTES
             with pyarrow.parquet.ParquetFile(file) as opened:
-                return list(opened.read(columns=[wanted]).column(wanted).to_pylist())
+                for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=[wanted]):
+                    room -= batch.nbytes
+                    if room < 0:
+                        raise DataError(
+                            f"{name}: column {wanted!r} is too large; wanted {MOST_BYTES >> 20} MiB at most"
+                        )
+                    values += batch.column(0).to_pylist()
+            return values
         except faults as fault:
             raise DataError(f"{name}: column {wanted!r} cannot be read: {_first_line(fault)}") from None
 
     try:
         with pyarrow.parquet.ParquetFile(file) as opened:
-            names = list(opened.schema_arrow.names)
+            names, rows = list(opened.schema_arrow.names), opened.metadata.num_rows
+        if rows * len(names) > MOST_CELLS:
+            raise DataError(f"{name}: got {rows:,} rows of {len(names)}, wanted {MOST_CELLS:,} values at most")
     except faults as fault:
         raise DataError(f"{name}: not a readable Parquet file: {_first_line(fault)}") from None
     return _Table(names, column, lambda row: f"{name}: row {row + 1}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from PIL import Image, ImageChops, ImageFile, ImageOps
 from auditor.measure.arrays import Array, Floats
 
 RawImage = Array
+
+MOST_PIXELS = 50_000_000
+"""Of one picture; the largest sensors of cameras in a hand have so many. A small file may declare any number."""
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 """Suffixes, in small letters, of what is taken for a picture where files are searched for."""
@@ -36,7 +40,7 @@ def read_picture(file: Path) -> RawImage:
         The file is missing or no readable picture, or its pixels have no known range.
     """
     try:
-        with whole_files_only(), Image.open(file) as picture:
+        with open_picture(file) as picture:
             is_inverted = _has_inverted_pixels(picture)
             brightest = 4095.0 if _tiff_tag(picture, _BITS) == (12,) else 65535.0
             upright = ImageOps.exif_transpose(picture)
@@ -68,6 +72,26 @@ def stream_pictures(files: Sequence[Path], wanted: Sequence[int]) -> Iterator[tu
 
 
 @contextmanager
+def open_picture(file: Path) -> Iterator[Image.Image]:
+    """A picture of one of the kinds of `PICTURES`, of which nothing but its size is read yet.
+
+    Raises
+    ------
+    CorruptImageError
+        It is no file, or has too many pixels.
+    """
+    if not file.is_file() and file.exists():
+        raise CorruptImageError("no file but a folder, a pipe or a device")
+    with whole_files_only(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is lower
+        with Image.open(file, formats=_FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MOST_PIXELS:
+                raise CorruptImageError(f"it has {width} x {height} pixels, wanted {MOST_PIXELS:,} at most")
+            yield picture
+
+
+@contextmanager
 def whole_files_only() -> Iterator[None]:
     """Where Pillow refuses truncated files, though a library, as WeasyPrint does, told it to make do with them."""
     told = ImageFile.LOAD_TRUNCATED_IMAGES
@@ -92,6 +116,9 @@ def _has_inverted_pixels(picture: Image.Image) -> bool:
 def _tiff_tag(picture: Image.Image, tag: int) -> Any:
     return getattr(picture, "tag_v2", {}).get(tag)
 
+
+_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""What Pillow may take a file for, whatever its name is: for some other kinds it starts programs."""
 
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 

@@ -6,6 +6,7 @@ A source is opened once for its index (ids, labels, groups) and then streamed, i
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import zipfile
 import zlib
@@ -20,7 +21,7 @@ from auditor.config.options import is_function_spec
 from auditor.errors import DataError
 from auditor.measure.arrays import Array
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
-from auditor.subject.data.pictures import PICTURES, CorruptImageError, RawImage, stream_pictures
+from auditor.subject.data.pictures import MOST_PIXELS, PICTURES, CorruptImageError, RawImage, stream_pictures
 
 Label = int | str | Sequence[Any] | None
 
@@ -29,6 +30,13 @@ _UNREADABLE = (
     OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What numpy and zipfile raise on a damaged `.npz`."""
+
+
+MOST_IMAGES, MOST_NUMBERS = 5_000_000, 3 * MOST_PIXELS
+"""Of one source, and of one image of an `.npz`."""
+
+_MOST_UNPACKED, _MOST_RATIO = 512 * 2**20, 20
+"""Bytes that an array of an `.npz` may unpack to, and how many more for each of its bytes there."""
 
 
 class Source(Protocol):
@@ -96,6 +104,8 @@ class NpzSource:
         try:
             with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
                 self._names = list(arrays.files)
+            for name in self._names:
+                self._refuse_bomb(name)
             if "images" not in self._names:
                 raise DataError(f"{self._name}: no array 'images'; it holds {', '.join(self._names) or 'nothing'}")
             shape, dtype = self._header()
@@ -103,9 +113,15 @@ class NpzSource:
             raise DataError(f"{self._name}: not a readable .npz: {fault}") from None
         if not (dtype == np.uint8 or np.issubdtype(dtype, np.floating)):
             raise DataError(f"{self._name}: images are {dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
-        if len(shape) not in (3, 4) or 0 in shape[1:]:
+        if len(shape) not in (3, 4) or min(shape, default=0) < 0 or 0 in shape[1:]:
             raise DataError(f"{self._name}: images have shape {shape}, wanted (n, height, width[, channels])")
         self._count = shape[0]
+        for got, most, what in (
+            (self._count, MOST_IMAGES, "images"),
+            (math.prod(shape[1:]), MOST_NUMBERS, "numbers in an image"),
+        ):
+            if got > most:
+                raise DataError(f"{self._name}: got {got:,} {what}, wanted {most:,} at most")
         labels, groups, ids = (self._column(name) for name in ("labels", "groups", "ids"))
         self.labels: list[Label] | None = None if labels is None else list(labels.tolist())
         self.masks: list[Path | None] | None = None
@@ -117,7 +133,7 @@ class NpzSource:
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""
         shape, dtype = self._header()
-        size = int(np.prod(shape[1:])) * dtype.itemsize
+        size = math.prod(shape[1:]) * dtype.itemsize
         with zipfile.ZipFile(self._file) as archive, archive.open("images.npy") as member:
             _read_header(member)
             at = 0
@@ -162,6 +178,26 @@ class NpzSource:
             got = "one value" if values.ndim == 0 else str(len(values))
             raise DataError(f"{self._name}: got {got} {name} for {self._count} images, wanted one each")
         return values
+
+    def _refuse_bomb(self, name: str) -> None:
+        """Refuse an array that is larger than what is stored of it: its memory is taken before it is read."""
+        with zipfile.ZipFile(self._file) as archive:
+            member = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"array {name!r} is packed in a way that numpy does not use")
+            most = _MOST_UNPACKED + _MOST_RATIO * member.compress_size
+            if member.file_size > most:
+                raise ValueError(
+                    f"array {name!r} unpacks to {member.file_size:,} bytes, wanted {most:,} at most; save it unpacked"
+                )
+            with archive.open(member) as opened:
+                if opened.read(6) != np.lib.format.MAGIC_PREFIX:
+                    return  # no array
+            with archive.open(member) as opened:
+                shape, _, dtype = _read_header(opened)
+                stored = member.file_size - opened.tell()
+        if not dtype.hasobject and math.prod(shape) * dtype.itemsize > stored:
+            raise ValueError(f"array {name!r} says that it is {shape} of {dtype}, and is too short for that")
 
     def _header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         with zipfile.ZipFile(self._file) as archive, archive.open("images.npy") as member:

@@ -33,6 +33,9 @@ from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.trial import APPLICATIONS, Trial, try_first
 from auditor.subject.record import ModelRecord
 
+_MOST_NAMES = 16 * 2**20
+"""Bytes of a file of class names."""
+
 _PATIENCE = 10
 """Seconds without an answer after which weights are no longer waited for."""
 
@@ -226,6 +229,8 @@ def _class_names(config: AuditConfig) -> tuple[str, ...] | None:
     else:
         file = config.path(labels, "model", "labels")
         try:
+            if file.exists() and not (file.is_file() and file.stat().st_size <= _MOST_NAMES):
+                raise config.fault(("model", "labels"), f"{file}: wanted a file of {_MOST_NAMES >> 20} MiB at most")
             text = file.read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             raise config.fault(("model", "labels"), f"{file}: no such file") from None
