@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ from auditor.errors import AuditError, ConfigError, MethodError, ReportError
 from auditor.measure.measurement import Note
 from auditor.run.files import ARRAYS, BUNDLE, FOLDER, HASHES, REPORTS, RESULT, ROWS, write_files
 from auditor.run.index import is_run_id
+from auditor.run.limits import limited
 from auditor.run.result import AuditResult, WorkUnit
 from auditor.run.store import Run, SavedRun, grow_run, record_files, save_run
 from auditor.verdict.record import Finding
@@ -170,7 +172,8 @@ def publish(run: AuditedRun, config: AuditConfig, own: OwnTemplates) -> AuditedR
         for name, at in exporters.items():
             run, file = _export(run, name, config.calls["report", "formats", at].function)
             files += file
-        warnings = write_report(folder, built_in, own=own) if built_in else []
+        with limited(folder, own.folder) if own.files else nullcontext():  # what templates of others do, drawn here
+            warnings = write_report(folder, built_in, own=own) if built_in else []
         record_files(folder, files)
     finally:  # the run stands, with its report or without
         of_index = renew_index(folder.parent)

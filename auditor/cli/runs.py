@@ -13,6 +13,7 @@ import click
 from auditor.cli.terminal import print_reports, print_warnings
 from auditor.errors import ConfigError
 from auditor.run.files import REPORTS
+from auditor.run.limits import limited
 
 if TYPE_CHECKING:
     from auditor.run.index import Listing
@@ -69,9 +70,10 @@ def render(
 
     if templates is not None and no_templates:
         raise click.UsageError("wanted --templates FOLDER or --no-templates, got both")
-    own = BUILT_IN if no_templates else None if templates is None else read_own_templates(templates)
     wanted = formats or ("html", "pdf")
-    warnings = write_report(run, wanted, pictures, own)  # type: ignore[arg-type]
+    with limited(run, *([] if templates is None else [templates])):
+        own = BUILT_IN if no_templates else None if templates is None else read_own_templates(templates)
+        warnings = write_report(run, wanted, pictures, own)  # type: ignore[arg-type]
     reports = run.absolute().parent
     if (reports / "index.jsonl").is_file():  # else the run lies somewhere that is no folder of runs
         warnings += renew_index(reports)
@@ -103,11 +105,12 @@ def export(run: Path, name: str, output: Path | None, location: str, only_proble
     saved, file = SavedRun(run), output or run / FORMATS[name]
     if name == "parquet" and output is None:
         raise ConfigError(f"--output: missing; {file} is there already, wanted another file")
-    if name == "sarif":
-        shown = present(saved.result, saved.arrays).result
-        data = exports.write_sarif(saved.result, shown, location=location, only_problems=only_problems)
-    else:
-        data = exports.export(saved, name)
+    with limited(run):
+        if name == "sarif":
+            shown = present(saved.result, saved.arrays).result
+            data = exports.write_sarif(saved.result, shown, location=location, only_problems=only_problems)
+        else:
+            data = exports.export(saved, name)
     if str(file) == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
@@ -127,11 +130,12 @@ def list_runs(folder: Path, as_json: bool) -> None:
 
     from auditor.run.index import read_runs
 
-    listing = read_runs(_existing(folder))
-    if as_json:
-        click.echo(json.dumps([asdict(entry) for entry in listing.entries], indent=2))
-    else:
-        _print_table(listing)
+    with limited(_existing(folder)):
+        listing = read_runs(folder)
+        if as_json:
+            click.echo(json.dumps([asdict(entry) for entry in listing.entries], indent=2))
+        else:
+            _print_table(listing)
     print_warnings(listing.faults)
 
 
@@ -141,7 +145,9 @@ def index(folder: Path) -> None:
     """Make the page over all runs in FOLDER (reports) anew, as every audit does."""
     from auditor.report.index_page import INDEX_PAGE, refresh_index
 
-    print_warnings(refresh_index(_existing(folder)).faults)
+    with limited(_existing(folder)):
+        faults = refresh_index(folder).faults
+    print_warnings(faults)
     click.echo(f"{INDEX_PAGE}: {folder / INDEX_PAGE}")
 
 
@@ -163,14 +169,15 @@ def compare(before: Path, after: Path, output: Path | None, pictures: str | None
     from auditor.run.store import SavedRun
 
     runs = SavedRun(before), SavedRun(after)
-    results = runs[0].result, runs[1].result
-    if output is not None:
-        names = before.absolute().name, after.absolute().name
-        page = render_comparison(names, results, (runs[0].arrays, runs[1].arrays), pictures)  # type: ignore[arg-type]
-        if not output.parent.is_dir():
-            raise ConfigError(f"--output: {output.parent}: no such folder")
-        write_files({output: page.encode()})
-    changes = compare_results(*results)
+    with limited(before, after):
+        results = runs[0].result, runs[1].result
+        if output is not None:
+            names, arrays = (before.absolute().name, after.absolute().name), (runs[0].arrays, runs[1].arrays)
+            page = render_comparison(names, results, arrays, pictures)  # type: ignore[arg-type]
+            if not output.parent.is_dir():
+                raise ConfigError(f"--output: {output.parent}: no such folder")
+            write_files({output: page.encode()})
+        changes, differences = compare_results(*results), list_differences(*results)
     for change in changes:
         click.echo(f"{_plain(change.artefact)} -> {_plain(change.target)}: {change.course} ({_plain(change.reason)})")
         for side, finding in (("before", change.before), ("after", change.after)):
@@ -178,7 +185,6 @@ def compare(before: Path, after: Path, output: Path | None, pictures: str | None
                 click.echo(f"  {side}: {finding.verdict}, {describe_effect(finding)}")
     if not changes:
         click.echo("neither run names an artefact")
-    differences = list_differences(*results)
     for name, old, new in differences:
         click.echo(f"{_plain(name)}: {_plain(shorten(old))} -> {_plain(shorten(new))}")
     if output is not None:
@@ -193,7 +199,8 @@ def verify(run: Path, templates: Path | None) -> int:
     """Check that a saved RUN is as it was written: its files by their hashes, its report by drawing it again."""
     from auditor.report.verify import exit_code, verify_run
 
-    checks = verify_run(run, templates)
+    with limited(run, *([] if templates is None else [templates])):
+        checks = verify_run(run, templates)
     for check in checks:
         click.echo(f"{check.what}: {check.state}{f' ({check.reason})' if check.reason else ''}")
     return exit_code(checks)
@@ -213,7 +220,8 @@ def prune(folder: Path, keep: int | None, older_than: float | None, dry_run: boo
 
     if keep is None and older_than is None:
         raise click.UsageError("wanted --keep N, --older-than DAYS, or both")
-    listing = read_runs(_existing(folder))
+    with limited(_existing(folder)):
+        listing = read_runs(folder)
     plan = plan_removal(folder, listing, keep=keep, older_than=older_than, now=datetime.now(UTC))
     print_warnings(f"kept: {reason}" for reason in [*listing.faults, *plan.spared])
     for entry in plan.remove:
@@ -247,7 +255,9 @@ def browse(folder: Path, host: str, port: int, with_token: bool, no_open: bool) 
 
     if not is_loopback(host) and not with_token:
         raise ConfigError(f"--host {host}: others could read the runs there; wanted --token as well, or 127.0.0.1")
-    print_warnings(read_runs(_existing(folder)).faults)
+    with limited(_existing(folder)):
+        faults = read_runs(folder).faults
+    print_warnings(faults)
     token = secrets.token_urlsafe(24) if with_token else None
     with open_socket(host, port) as listening:
         port = listening.getsockname()[1]
@@ -256,7 +266,8 @@ def browse(folder: Path, host: str, port: int, with_token: bool, no_open: bool) 
         click.echo(f"runs: {address}  (Ctrl-C ends)")
         if not no_open:
             webbrowser.open(address)
-        serve(app, listening)
+        with limited(folder, is_endless=True):
+            serve(app, listening)
 
 
 RUN_COMMANDS = (render, export, list_runs, index, compare, verify, prune, browse)

@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from auditor.config.file import AuditConfig
 from auditor.errors import ReportError, TemplateError
+from auditor.run.limits import limited
 
 LOOK = "look.css"
 """The style sheet among a user's templates."""
@@ -83,6 +84,8 @@ def read_own_templates(folder: Path) -> OwnTemplates:
             if file.suffix == ".j2" or name == LOOK or file.suffix.lower() in _PICTURES:
                 if not file.resolve(strict=True).is_relative_to(folder.resolve()):
                     raise TemplateError(f"{file}: leads out of the folder of templates")
+                if not file.is_file():
+                    raise TemplateError(f"{file}: no file; wanted templates, {LOOK} or pictures")
                 files[name] = _read(file, MOST_BYTES - sum(map(len, files.values())))
     except OSError as fault:
         raise TemplateError(f"{fault.filename or folder}: cannot be read: {fault.strerror or fault}") from None
@@ -103,8 +106,10 @@ def configured_templates(config: AuditConfig) -> OwnTemplates:
     """
     if not config.report.templates:
         return BUILT_IN
+    folder = Path(os.path.normpath(config.path(config.report.templates, "report", "templates")))
     try:
-        return read_own_templates(Path(os.path.normpath(config.path(config.report.templates, "report", "templates"))))
+        with limited(folder):
+            return read_own_templates(folder)
     except TemplateError as fault:
         raise config.fault(("report", "templates"), str(fault)) from None
 

@@ -99,7 +99,7 @@ def known_templates(folder: Path) -> OwnTemplates:
     Raises
     ------
     TemplateError
-        They are no longer there, or cannot be read.
+        They are no longer there, or cannot be read, or lie with the run.
     """
     try:
         hashes = load_hashes(folder)
@@ -107,8 +107,14 @@ def known_templates(folder: Path) -> OwnTemplates:
         return BUILT_IN
     if hashes is None or not hashes.templates:
         return BUILT_IN
+    templates = Path(os.path.normpath(folder.resolve() / hashes.templates))
+    if templates.is_relative_to(folder.resolve().parent):  # whoever sent the run may have sent them with it
+        raise TemplateError(
+            f"{templates}: templates that lie with the run are drawn only when they are asked for; "
+            "say --templates FOLDER or --no-templates"
+        )
     try:
-        return read_own_templates(Path(os.path.normpath(folder.resolve() / hashes.templates)))
+        return read_own_templates(templates)
     except TemplateError as fault:
         raise TemplateError(
             f"{fault}; the report was drawn with it: say --templates FOLDER or --no-templates"

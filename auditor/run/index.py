@@ -26,6 +26,7 @@ import pydantic
 
 from auditor.errors import ReportError
 from auditor.run.files import PAGE, PDF, RESULT
+from auditor.run.limits import refuse_odd
 from auditor.run.result import AuditResult
 from auditor.run.store import load_result
 from auditor.verdict.record import Direction, Finding, Severity, Verdict
@@ -232,6 +233,7 @@ def _adapter() -> pydantic.TypeAdapter[Entry]:
 
 def _read_lines(file: Path) -> dict[str, Entry]:
     """Runs by id as the file has them; a line that was torn, or that another version wrote, counts as not there."""
+    refuse_odd(file)
     try:
         data = file.read_bytes()
     except FileNotFoundError:

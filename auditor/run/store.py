@@ -24,6 +24,7 @@ from auditor.errors import ReportError
 from auditor.measure.arrays import Array
 from auditor.measure.ledger import COLUMNS, Arrays, Rows
 from auditor.run.files import ARRAYS, HASHES, PAGE, PDF, RESULT, ROWS, is_beside, sync, write_files
+from auditor.run.limits import refuse_odd
 from auditor.run.result import AuditResult, result_from_json, result_to_json
 
 
@@ -141,6 +142,7 @@ class SavedRun:
     def text(self) -> str:
         """What `result.json` holds."""
         file = self.folder / RESULT
+        refuse_odd(file)
         try:
             return file.read_bytes().decode("utf-8")
         except (FileNotFoundError, NotADirectoryError):
@@ -169,6 +171,7 @@ class SavedRun:
         import pyarrow.parquet as pq
 
         file = self.folder / ROWS
+        refuse_odd(file)
         try:
             return pq.read_table(file, partitioning=None)
         except FileNotFoundError:
@@ -202,6 +205,7 @@ class SavedArrays(Arrays):
 
     @cached_property
     def _archive(self) -> zipfile.ZipFile:
+        refuse_odd(self._file)
         return zipfile.ZipFile(self._file)
 
     @cached_property
@@ -252,6 +256,7 @@ def load_hashes(folder: Path) -> Hashes | None:
         The record is damaged.
     """
     file = folder / HASHES
+    refuse_odd(file)
     try:
         return pydantic.TypeAdapter(Hashes).validate_json(file.read_bytes())
     except FileNotFoundError:
