@@ -79,7 +79,6 @@ class _Pairs:
     with_it: Floats
     without: Floats
     masks: list[Bools | None]
-    removal: str
     targets: Ints
     """(n,): the classes that are explained."""
 
@@ -131,12 +130,11 @@ def _pair_up(case: Case, inquiry: Inquiry) -> _Pairs:
     came, ids = dataset.images(positions), dataset.named(positions)
     is_carrier = [position in set(case.carriers) for position in positions]
     masks: list[Bools | None] = [None] * len(ids)
-    with_it, without, removal = came, came, ""
+    with_it, without = came, came
     if case.artefact is not None:
         appearance = case.artefact.appearance
         masks = [case.artefact.region(name, classifier.image_shape) for name in ids]
         with_it, without = came.copy(), came.copy()
-        removal = "exact un-compositing" if appearance.can_remove else "inpainting"
         for row, (carries, mask) in enumerate(zip(is_carrier, masks, strict=True)):
             if not carries:
                 with_it[row] = case.artefact.insert(came[row][None], ids[row : row + 1])[0]
@@ -148,7 +146,7 @@ def _pair_up(case: Case, inquiry: Inquiry) -> _Pairs:
     if case.target is None:
         targets = classifier.scores(with_it).argmax(axis=1)
     groups = dataset.groups[positions]
-    return _Pairs(positions, ids, groups, is_carrier, with_it, without, masks, removal, targets)
+    return _Pairs(positions, ids, groups, is_carrier, with_it, without, masks, targets)
 
 
 def _score(inquiry: Inquiry, artefact: str, target: str, pairs: _Pairs, entry: _Explained) -> RegionScores:
@@ -205,6 +203,8 @@ def _exhibit(
     """Pictures and raw maps of some images."""
     classifier, keep = inquiry.classifier, partial(inquiry.arrays.keep, of_data=True)
     of, has_twin = take(pairs, np.array(rows)), case.artefact is not None
+    can_remove = case.artefact is not None and case.artefact.appearance.can_remove
+    removal = "exact un-compositing" if can_remove else "inpainting"
     both = [classifier.scores(images) for images in (of.with_it, of.without)]
     odds = [log_odds(scores, classifier.output) for scores in both]
     predicted = [predicted_classes(scores, classifier.output) for scores in both]
@@ -228,7 +228,7 @@ def _exhibit(
             predicted_without=names[1] if has_twin else None,
             picture_with=keep(f"{key} with", to_pixels(of.with_it[at])),
             picture_without=keep(f"{key} without", to_pixels(of.without[at])) if has_twin else None,
-            removal=pairs.removal if is_carrier and has_twin else None,
+            removal=removal if is_carrier else None,
             maps=kept,
         )
 

@@ -15,7 +15,7 @@ from auditor.explain.errors.maps import Choice, compare_maps, move_elsewhere, sp
 from auditor.explain.errors.mending import Cases, Replaced, measure_margins, replace_strongest
 from auditor.explain.errors.record import ContrastExemplar, ContrastMaps
 from auditor.explain.inquiry import Inquiry
-from auditor.measure.arrays import Bools, Doubles, Floats, Ints, Numbers, join, take
+from auditor.measure.arrays import Bools, Doubles, Floats, Numbers, join, take
 from auditor.measure.seeds import keyed_generators, seeded_order
 from auditor.subject.data.pictures import to_pixels
 
@@ -90,43 +90,38 @@ def explain_errors(
     parts = []
     for start in range(0, len(errors), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(errors)))
-        part, seen = take(errors, rows), np.flatnonzero(np.isin(rows, order[:shown]))
+        part, seen = take(errors, rows), np.flatnonzero(np.isin(rows, order[:shown])).tolist()
         regions = [_regions(inquiry, number, part, flags[rows]) for number, flags in enumerate(carries)]
-        parts.append(_explain(inquiry, part, regions, share, fills, seen, inserted))
+        found, maps = _explain(inquiry, part, regions, share)
+        found.exemplars.extend(_show(inquiry, part, maps, row, float(found.margins[row]), inserted) for row in seen)
+        if fills:
+            chosen = _choose(inquiry, part, maps, share)
+            found.replaced.update(replace_strongest(inquiry.classifier, part, chosen, fills, found.margins))
+        parts.append(found)
     return join(parts) if parts else ErrorMaps()
 
 
 def _explain(
-    inquiry: Inquiry,
-    part: Cases,
-    regions: list[list[Bools | None]],
-    share: float,
-    fills: tuple[str, ...],
-    seen: Ints,
-    inserted: str | None,
-) -> ErrorMaps:
-    """Of errors whose maps fit into memory; the rows `seen` are shown."""
-    classifier = inquiry.classifier
+    inquiry: Inquiry, part: Cases, regions: list[list[Bools | None]], share: float
+) -> tuple[ErrorMaps, dict[MapName, _Maps]]:
+    """Compare and measure the maps of errors, so few that these fit into memory."""
+    output = inquiry.classifier.output
     question = inquiry.ask(part.images, part.predicted, part.ids, foils=part.true)
     at, scores = np.arange(len(part)), question.first.scores
-    margins = measure_margins(scores[at, part.predicted], scores[at, part.true], classifier.output)
+    margins = measure_margins(scores[at, part.predicted], scores[at, part.true], output)
     found, maps = ErrorMaps(margins), dict[MapName, _Maps]()
     for number, masks in enumerate(regions):
         found.areas[number] = np.array([np.nan if mask is None else mask.mean() for mask in masks])
     for name, attribution in inquiry.explain(question).items():
         assert attribution.contrast is not None
         maps[name] = own = _Maps(attribution.maps, attribution.contrast.foil, attribution.contrast.margin)
-        if classifier.output != "binary":  # of one logit the two maps are opposites
+        if output != "binary":  # of one logit the two maps are opposites
             randoms = _randoms(inquiry, part, f"strongest of both maps {name}")
             pairs = zip(own.predicted, own.true, randoms, strict=True)
             found.likeness[name] = np.array([compare_maps(one, other, share, random) for one, other, random in pairs])
         for number, masks in enumerate(regions):
             found.in_region[number, name] = _measure_in(masks, own)
-    found.exemplars.extend(_show(inquiry, part, maps, row, float(margins[row]), inserted) for row in seen)
-    if fills:
-        chosen = _choose(inquiry, part, maps, share)
-        found.replaced.update(replace_strongest(classifier, part, chosen, fills, margins))
-    return found
+    return found, maps
 
 
 def _choose(inquiry: Inquiry, part: Cases, maps: dict[MapName, _Maps], share: float) -> dict[Choice, Bools]:
