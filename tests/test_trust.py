@@ -326,7 +326,7 @@ class TestTheSample:
         turned = make_inquiry(self.classifier, self.images[::-1], {})
         turned.dataset.ids[:] = inquiry.dataset.ids[::-1]
         maximisers = [optima.set_up(one) for one in (inquiry, turned)]
-        first, second = ({one.inquiry.dataset.ids[at] for at in one.positions} for one in maximisers)
+        first, second = ({one.inquiry.dataset.ids[at] for at in one.sample.positions} for one in maximisers)
         assert first == second
         starts = [maximiser.start_images(np.arange(4), np.arange(4)) for maximiser in maximisers]
         np.testing.assert_array_equal(*starts)

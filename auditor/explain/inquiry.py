@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.attribution.question import Attribution, Method, Question, ask, explain, layers_read
 from auditor.explain.attribution.record import MapName
-from auditor.measure.arrays import Floats, Ints
+from auditor.measure.arrays import Array, Floats, Groups, Ints
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.seeds import seeded_order
 from auditor.subject.data.sample import Dataset
@@ -18,6 +18,22 @@ from auditor.subject.population import Population
 
 class NotApplicableError(Exception):
     """A study has nothing to work on; the text says why, for the report."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some of the images, as they came or changed; who selects them adds what else is known of each."""
+
+    positions: Ints
+    """(n,): rows of the data set."""
+    ids: list[str]
+    groups: Groups
+    """(n,)."""
+    images: Floats
+    """(n, h, w, c)."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,16 @@ class Inquiry:
     def explain(self, question: Question) -> dict[MapName, Attribution]:
         """What all methods that are on answer."""
         return {name: one for method in self.attributions for name, one in explain(method, question).items()}
+
+    def select(self, positions: Ints) -> Selection:
+        """Images by their rows of the data set, in that order."""
+        return Selection(
+            positions, self.dataset.named(positions), self.dataset.groups[positions], self.dataset.images(positions)
+        )
+
+    def note(self, images: Selection, values: Array, measurement: str, **columns: object) -> None:
+        """Keep what was measured of each image, (n,), where it is known; see `Rows.note` for further columns."""
+        self.rows.note(values, image=images.ids, group=images.groups, measurement=measurement, **columns)
 
     def ordered(self, positions: Ints, purpose: str) -> Ints:
         """Rows of the data set in a seeded order, which depends on their ids alone."""

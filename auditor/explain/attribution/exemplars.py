@@ -17,7 +17,7 @@ from auditor.explain.attribution.question import Attribution, explain
 from auditor.explain.attribution.record import Agreement, Exemplar, MapName, MapRecord, RegionScores
 from auditor.explain.attribution.regions import LARGEST_SHARE, REGION_SCORES, score_region
 from auditor.explain.attribution.second_opinion import compare_with_tf_explain
-from auditor.explain.inquiry import Inquiry
+from auditor.explain.inquiry import Inquiry, Selection
 from auditor.measure.arrays import Bools, Doubles, Floats, Groups, Ints, take
 from auditor.measure.intervals import mean_interval
 from auditor.measure.ledger import NewArrays, Rows
@@ -69,15 +69,12 @@ class Exhibits:
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """The images of a case, with and without the artefact."""
+class _Pairs(Selection):
+    """The images of a case with the artefact, and without."""
 
-    positions: list[int]
-    ids: list[str]
-    groups: Groups
-    is_carrier: list[bool]
-    with_it: Floats
     without: Floats
+    """(n, h, w, c)."""
+    is_carrier: list[bool]
     masks: list[Bools | None]
     targets: Ints
     """(n,): the classes that are explained."""
@@ -97,11 +94,11 @@ def explain_case(exhibits: Exhibits, case: Case, inquiry: Inquiry) -> None:
     if not case.carriers and not case.inserted:
         return
     pairs = _pair_up(case, inquiry)
-    question = inquiry.ask(pairs.with_it, pairs.targets, pairs.ids)
+    question = inquiry.ask(pairs.images, pairs.targets, pairs.ids)
     shown = _chosen_rows(case, pairs)
     explained: list[_Explained] = []
     for method in inquiry.attributions:
-        rows = shown if method.exemplars_only else list(range(len(pairs.ids)))
+        rows = shown if method.exemplars_only else list(range(len(pairs)))
         if not rows:
             continue
         try:
@@ -115,7 +112,7 @@ def explain_case(exhibits: Exhibits, case: Case, inquiry: Inquiry) -> None:
                 exhibits.diagnostics[method.name][check, name.variant].append((values, pairs.groups[rows]))
     if case.artefact is not None and case.target is not None:
         if not exhibits.agreement:
-            few = question.about(range(min(_SECOND_OPINIONS, len(pairs.ids))))
+            few = question.about(range(min(_SECOND_OPINIONS, len(pairs))))
             exhibits.agreement = compare_with_tf_explain(few, pairs.groups[:_SECOND_OPINIONS], inquiry.level)
         target = inquiry.classifier.classes[case.target]
         exhibits.region_scores += [_score(inquiry, case.artefact.name, target, pairs, entry) for entry in explained]
@@ -125,28 +122,25 @@ def explain_case(exhibits: Exhibits, case: Case, inquiry: Inquiry) -> None:
 
 
 def _pair_up(case: Case, inquiry: Inquiry) -> _Pairs:
-    dataset, classifier = inquiry.dataset, inquiry.classifier
-    positions = sorted([*case.carriers, *case.inserted])
-    came, ids = dataset.images(positions), dataset.named(positions)
-    is_carrier = [position in set(case.carriers) for position in positions]
-    masks: list[Bools | None] = [None] * len(ids)
-    with_it, without = came, came
+    frame, came = inquiry.classifier.image_shape, inquiry.select(np.sort([*case.carriers, *case.inserted]))
+    is_carrier = [position in set(case.carriers) for position in came.positions]
+    masks: list[Bools | None] = [None] * len(came)
+    with_it, without = came.images, came.images.copy()
     if case.artefact is not None:
         appearance = case.artefact.appearance
-        masks = [case.artefact.region(name, classifier.image_shape) for name in ids]
-        with_it, without = came.copy(), came.copy()
+        masks = [case.artefact.region(name, frame) for name in came.ids]
         for row, (carries, mask) in enumerate(zip(is_carrier, masks, strict=True)):
             if not carries:
-                with_it[row] = case.artefact.insert(came[row][None], ids[row : row + 1])[0]
+                with_it[row] = case.artefact.insert(with_it[row][None], came.ids[row : row + 1])[0]
             elif appearance.can_remove:
-                without[row] = appearance.remove(came[row][None])[0]
+                without[row] = appearance.remove(without[row][None])[0]
             elif mask is not None:
-                without[row] = FILLS["inpaint"](came[row], mask)
-    targets = np.full(len(ids), -1 if case.target is None else case.target)
+                without[row] = FILLS["inpaint"](without[row], mask)
     if case.target is None:
-        targets = classifier.scores(with_it).argmax(axis=1)
-    groups = dataset.groups[positions]
-    return _Pairs(positions, ids, groups, is_carrier, with_it, without, masks, targets)
+        targets = inquiry.classifier.scores(with_it).argmax(axis=1)
+    else:
+        targets = np.full(len(came), case.target)
+    return _Pairs(**vars(came), without=without, is_carrier=is_carrier, masks=masks, targets=targets)
 
 
 def _score(inquiry: Inquiry, artefact: str, target: str, pairs: _Pairs, entry: _Explained) -> RegionScores:
@@ -156,25 +150,24 @@ def _score(inquiry: Inquiry, artefact: str, target: str, pairs: _Pairs, entry: _
     if share > LARGEST_SHARE:
         told = f"not applicable: the artefact covers {share:.0%} of the frame, so it has no region"
         return RegionScores(artefact, target, entry.name, {}, [Note("not applicable", told)])
-    each = zip(saliency(entry.attribution.maps), of.masks, of.with_it, of.without, strict=True)
+    each = zip(saliency(entry.attribution.maps), of.masks, of.images, of.without, strict=True)
     scored = [score_region(*one) for one in each]
     measured: dict[str, Measurement] = {}
     for name in REGION_SCORES:
         values = np.array([scores[name] for scores in scored])
         measured[name] = mean_interval(values, of.groups, inquiry.level, unit=_UNITS.get(name, "share"))
-        inquiry.rows.note(
+        inquiry.note(
+            of,
             values,
-            image=of.ids,
-            group=of.groups,
+            name,
             artefact=artefact,
             target=target,
-            measurement=name,
             condition=["as it came" if is_carrier else "inserted" for is_carrier in of.is_carrier],
             method=entry.name,
         )
-    notes = _baseline_notes(entry.attribution.baseline, of.with_it, of.masks)
-    if len(of.ids) < len(pairs.ids):
-        notes.append(Note("images", f"on {len(of.ids)} of {len(pairs.ids)} images, those shown below"))
+    notes = _baseline_notes(entry.attribution.baseline, of.images, of.masks)
+    if len(of) < len(pairs):
+        notes.append(Note("images", f"on {len(of)} of {len(pairs)} images, those shown below"))
     silent = sum(mask is not None for mask in of.masks) - measured["lift"].n
     if silent:
         notes.append(Note("empty maps", f"{silent} of {len(of.masks)} maps are zero everywhere and have no scores"))
@@ -205,7 +198,7 @@ def _exhibit(
     of, has_twin = take(pairs, np.array(rows)), case.artefact is not None
     can_remove = case.artefact is not None and case.artefact.appearance.can_remove
     removal = "exact un-compositing" if can_remove else "inpainting"
-    both = [classifier.scores(images) for images in (of.with_it, of.without)]
+    both = [classifier.scores(images) for images in (of.images, of.without)]
     odds = [log_odds(scores, classifier.output) for scores in both]
     predicted = [predicted_classes(scores, classifier.output) for scores in both]
     for at, row in enumerate(rows):
@@ -226,7 +219,7 @@ def _exhibit(
             score_without=float(odds[1][at, target]) if has_twin else None,
             predicted_with=names[0],
             predicted_without=names[1] if has_twin else None,
-            picture_with=keep(f"{key} with", to_pixels(of.with_it[at])),
+            picture_with=keep(f"{key} with", to_pixels(of.images[at])),
             picture_without=keep(f"{key} without", to_pixels(of.without[at])) if has_twin else None,
             removal=removal if is_carrier else None,
             maps=kept,
@@ -238,7 +231,7 @@ def _chosen_rows(case: Case, pairs: _Pairs) -> list[int]:
     half = case.shown // 2
     carriers = case.carriers[: max(half, case.shown - len(case.inserted))][: case.shown]
     chosen = carriers + case.inserted[: case.shown - len(carriers)]
-    return [pairs.positions.index(position) for position in chosen]
+    return [pairs.positions.tolist().index(position) for position in chosen]
 
 
 _UNITS = {"lift": "ratio", "excess lift": "difference of ratios", "pixel AUC": "area under the curve"}

@@ -13,8 +13,8 @@ from auditor.errors import OptionError
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.counterfactual.record import NO_ERRORS
 from auditor.explain.counterfactual.search import Aim, away_from, towards
-from auditor.explain.inquiry import Inquiry
-from auditor.measure.arrays import Bools, Floats, Ints, take
+from auditor.explain.inquiry import Inquiry, Selection
+from auditor.measure.arrays import Bools, Ints, join, take
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import keyed_generator, seeded_order
 from auditor.subject.model.classifier import Explainable, predicted_classes
@@ -26,14 +26,12 @@ _CANDIDATES = 256
 
 
 @dataclass(frozen=True)
-class Goal:
+class Goal(Selection):
     """Images, and what they shall be made to say."""
 
     reason: str
     artefact: str | None
     wanted: str
-    positions: Ints
-    images: Floats
     aim: Aim
     within: Bools
     """(n, h, w): where the images may change."""
@@ -49,8 +47,7 @@ class GoalFinder:
         self.most, self.errors = images, errors
         self.goals: list[Goal] = []
         self.notes: list[Note] = []
-        ids = inquiry.dataset.named(inquiry.images.positions)
-        self.order = seeded_order(inquiry.seed, NAME, ids)
+        self.order = seeded_order(inquiry.seed, NAME, inquiry.dataset.named(inquiry.images.positions))
         """Rows of the population, in a seeded order that knows nothing of the order of the images."""
         self.frame = inquiry.classifier.image_shape
 
@@ -63,26 +60,25 @@ class GoalFinder:
             self._note(NO_ERRORS, "the data have no labels, so no image counts as misclassified")
             return
         is_wrong = population.labelled & (population.predicted != population.has).any(axis=1)
-        rows = self.chosen(is_wrong, self.errors)
-        if not len(rows):
+        if not is_wrong.any():
             self._note(NO_ERRORS, "the model gets no labelled image wrong, so there is no error to correct")
             return
-        lacking, extra = population.has & ~population.predicted, population.predicted & ~population.has
-        lacks = lacking[rows].any(axis=1)  # of several classes none may be lacking: then one too many is to be left
-        classes = np.where(lacks, lacking[rows].argmax(axis=1), extra[rows].argmax(axis=1))
+        chosen = self.select(is_wrong, self.errors)
+        has, predicted = (flags[self._rows_of(chosen)] for flags in (population.has, population.predicted))
+        lacking, extra = has & ~predicted, predicted & ~has
+        lacks = lacking.any(axis=1)  # of several classes none may be lacking: then one too many is to be left
+        classes = np.where(lacks, lacking.argmax(axis=1), extra.argmax(axis=1))
         aim = replace(towards(classes), away=np.logical_not(lacks))
-        self._add("errors", "towards the true class", rows, self.read(rows), aim)
+        self._add("errors", "towards the true class", chosen, aim, "")
 
     def add_pairs(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Images predicted as the first class of a pair, towards the second."""
         predicted = self.inquiry.images.predicted
         for pair, (first, second) in zip(pairs, find_pairs(self.inquiry.classifier, pairs), strict=True):
-            rows = self.chosen(predicted[:, first] & ~predicted[:, second], self.most)
-            if not len(rows):
-                self._note("pair", f"no image is predicted as {pair[0]} and not as {pair[1]}")
-                continue
-            aim = towards(np.full(len(rows), second))
-            self._add("pair", f"predicted as {pair[0]}, towards {pair[1]}", rows, self.read(rows), aim)
+            chosen = self.select(predicted[:, first] & ~predicted[:, second], self.most)
+            none = f"no image is predicted as {pair[0]} and not as {pair[1]}"
+            aim = towards(np.full(len(chosen), second))
+            self._add("pair", f"predicted as {pair[0]}, towards {pair[1]}", chosen, aim, none)
 
     def add_artefact(self, number: int) -> None:
         """Images with the artefact away from its target, and images without it towards that."""
@@ -92,28 +88,25 @@ class GoalFinder:
             return
         name, population = self.inquiry.classifier.classes[target], self.inquiry.images
         carries = artefact.carriers[population.positions]
-        rows, images = self._with_artefact(artefact, target, carries)
-        if len(rows):
-            self._add("away", f"away from {name}", rows, images, away_from(np.full(len(rows), target)), artefact)
-        else:
-            told = f"{artefact.name}: no image with it is predicted as {name}, so none can be led away from it"
-            self._note("away", told)
-        rows = self.chosen(~carries & ~population.has[:, target] & ~population.predicted[:, target], self.most)
-        if len(rows):
-            aim = towards(np.full(len(rows), target))
-            self._add("towards", f"towards {name}", rows, self.read(rows), aim, artefact)
-        else:
-            self._note("towards", f"{artefact.name}: no image without it is something else than {name}")
+        chosen = self._with_artefact(artefact, target, carries)
+        none = f"{artefact.name}: no image with it is predicted as {name}, so none can be led away from it"
+        self._add("away", f"away from {name}", chosen, away_from(np.full(len(chosen), target)), none, artefact)
+        is_free = ~carries & ~population.has[:, target] & ~population.predicted[:, target]
+        chosen = self.select(is_free, self.most)
+        none = f"{artefact.name}: no image without it is something else than {name}"
+        self._add("towards", f"towards {name}", chosen, towards(np.full(len(chosen), target)), none, artefact)
 
     def _add(
-        self, reason: str, wanted: str, rows: Ints, images: Floats, aim: Aim, artefact: Artefact | None = None
+        self, reason: str, wanted: str, chosen: Selection, aim: Aim, none: str, artefact: Artefact | None = None
     ) -> None:
         """The goal itself, the same towards a random class, and with an artefact confined to its region."""
-        name = None if artefact is None else artefact.name
-        everywhere = np.ones(images.shape[:3], bool)
-        goal = Goal(reason, name, wanted, self.inquiry.images.positions[rows], images, aim, everywhere)
+        if not len(chosen):
+            self._note(reason, none)
+            return
+        name, everywhere = None if artefact is None else artefact.name, np.ones(chosen.images.shape[:3], bool)
+        goal = Goal(**vars(chosen), reason=reason, artefact=name, wanted=wanted, aim=aim, within=everywhere)
         self.goals.append(goal)
-        others = self._random_classes(rows, aim)
+        others = self._random_classes(chosen, aim)
         possible = np.flatnonzero(others >= 0)
         if len(possible):
             at_random = replace(goal, wanted="towards a random class", control=True, aim=towards(others))
@@ -122,7 +115,7 @@ class GoalFinder:
             self._note("control", "with two classes there is no random third one to compare with")
         if artefact is None:
             return
-        regions = [artefact.region(each, self.frame) for each in self.inquiry.dataset.named(goal.positions)]
+        regions = [artefact.region(each, self.frame) for each in goal.ids]
         masks = {at: mask for at, mask in enumerate(regions) if mask is not None and mask.any()}
         share = float(np.mean(list(masks.values()))) if masks else 0.0
         if share > LARGEST_SHARE:
@@ -137,35 +130,33 @@ class GoalFinder:
         if Note(kind, text) not in self.notes:
             self.notes.append(Note(kind, text))
 
-    def _with_artefact(self, artefact: Artefact, target: int, carries: Bools) -> tuple[Ints, Floats]:
-        """Rows of images predicted as the target with the artefact: carriers, then some that it is inserted into."""
+    def _with_artefact(self, artefact: Artefact, target: int, carries: Bools) -> Selection:
+        """Images predicted as the target with the artefact: carriers, then some that it is inserted into."""
         population, classifier = self.inquiry.images, self.inquiry.classifier
-        rows = self.chosen(carries & population.predicted[:, target], self.most)
-        images = self.read(rows)
-        if len(rows) == self.most or not artefact.appearance.can_insert:
-            return rows, images
-        candidates = self.chosen(~carries & ~population.has[:, target], _CANDIDATES)
-        ids = self.inquiry.dataset.named(population.positions[candidates])
-        inserted = artefact.insert(self.read(candidates), ids)
-        becomes = predicted_classes(classifier.scores(inserted), classifier.output)[:, target]
-        taken = np.flatnonzero(becomes)[: self.most - len(rows)]
-        return np.concatenate([rows, candidates[taken]]), np.concatenate([images, inserted[taken]])
+        carriers = self.select(carries & population.predicted[:, target], self.most)
+        if len(carriers) == self.most or not artefact.appearance.can_insert:
+            return carriers
+        candidates = self.select(~carries & ~population.has[:, target], _CANDIDATES)
+        inserted = replace(candidates, images=artefact.insert(candidates.images, candidates.ids))
+        becomes = predicted_classes(classifier.scores(inserted.images), classifier.output)[:, target]
+        return join([carriers, take(inserted, np.flatnonzero(becomes)[: self.most - len(carriers)])])
 
-    def chosen(self, which: Bools, count: int) -> Ints:
-        """Rows of the population, at most `count`, in the seeded order."""
-        return self.order[which[self.order]][:count]
+    def select(self, which: Bools, count: int) -> Selection:
+        """Images of the population, at most `count`, in the seeded order."""
+        return self.inquiry.select(self.inquiry.images.positions[self.order[which[self.order]][:count]])
 
-    def read(self, rows: Ints) -> Floats:
-        """Images in the order of the rows."""
-        return self.inquiry.dataset.images(self.inquiry.images.positions[rows])
+    def _rows_of(self, chosen: Selection) -> Ints:
+        """Where images stand in the population."""
+        return np.searchsorted(self.inquiry.images.positions, chosen.positions)
 
-    def _random_classes(self, rows: Ints, aim: Aim) -> Ints:
-        """For each row a class, drawn by seed and image, that it neither has nor is predicted nor aims at; -1: none."""
-        population, dataset = self.inquiry.images, self.inquiry.dataset
+    def _random_classes(self, chosen: Selection, aim: Aim) -> Ints:
+        """For each image a class, drawn by seed and id, that it neither has nor is predicted nor aims at; -1: none."""
+        population = self.inquiry.images
+        rows = self._rows_of(chosen)
         taken = population.predicted[rows] | population.has[rows]
         taken[np.arange(len(rows)), aim.classes] = True
         drawn = np.full(len(rows), -1)
-        for at, name in enumerate(dataset.named(population.positions[rows])):
+        for at, name in enumerate(chosen.ids):
             if not taken[at].all():
                 random = keyed_generator(self.inquiry.seed, f"{NAME} control", name)
                 drawn[at] = random.choice(np.flatnonzero(~taken[at]))

@@ -110,7 +110,7 @@ class _Answer:
 
 def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown: int) -> CounterfactualRecord:
     inquiry, everything = finder.inquiry, join(finder.goals)
-    images, aim, within, positions = everything.images, everything.aim, everything.within, everything.positions
+    images, aim, within = everything.images, everything.aim, everything.within
     classifier = inquiry.classifier.sized(32 if images[0].size <= 20_000 else 8)
     # artefacts of one target ask the same of the same images: each is answered once
     aims = zip(aim.classes.tolist(), aim.away.tolist(), strict=True)
@@ -140,8 +140,8 @@ def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown
     }
     values = {name: np.where(found.found, column, np.nan) for name, column in values.items()}
     energies = np.where(found.found[:, None, None], energy(changes), np.nan)
-    shares, areas = _region_shares(inquiry, positions, energies)
-    whole = _Answer(positions, said, says, found, values, shares)
+    shares, areas = _region_shares(inquiry, everything.ids, energies)
+    whole = _Answer(everything.positions, said, says, found, values, shares)
     ends = np.cumsum([len(goal.images) for goal in finder.goals])
     answers = [take(whole, rows) for rows in np.split(np.arange(len(images)), ends[:-1])]
     sets, following = [], [*finder.goals[1:], None]
@@ -165,7 +165,7 @@ def _summarise(
     inquiry: Inquiry, goal: Goal, answer: _Answer, control: _Answer | None, shown: list[ChangedImage]
 ) -> ChangeSet:
     """What is measured of the changes of one goal, and, image by image, beside those towards a random class."""
-    groups, level, found = inquiry.dataset.groups[goal.positions], inquiry.level, answer.found.found
+    groups, level, found = goal.groups, inquiry.level, answer.found.found
     measured = {"success": share_interval(found, groups, level)}
     calls = answer.values["adversarial"][found] > 0
     measured["adversarial"] = share_interval(calls, groups[found], level)
@@ -202,11 +202,11 @@ def _summarise(
     )
 
 
-def _region_shares(inquiry: Inquiry, positions: Ints, energies: Doubles) -> tuple[dict[str, Doubles], dict[str, float]]:
+def _region_shares(inquiry: Inquiry, ids: list[str], energies: Doubles) -> tuple[dict[str, Doubles], dict[str, float]]:
     """For each artefact with a local region, the share of energy in it (n,), and how much of the frame it covers."""
     shares, areas = {}, {}
     for artefact in inquiry.artefacts:
-        masks = [artefact.region(name, inquiry.classifier.image_shape) for name in inquiry.dataset.named(positions)]
+        masks = [artefact.region(name, inquiry.classifier.image_shape) for name in ids]
         known = [float(mask.mean()) for mask in masks if mask is not None and mask.any()]
         if known and np.mean(known) <= LARGEST_SHARE:
             areas[artefact.name] = float(np.mean(known))
@@ -219,18 +219,17 @@ def _show(inquiry: Inquiry, number: int, goal: Goal, answer: _Answer, count: int
     """Pictures of the first few images; confined and random ones are not shown."""
     if goal.confined or goal.control:
         return
-    dataset, classes = inquiry.dataset, inquiry.classifier.classes
+    classes = inquiry.classifier.classes
     keep = partial(inquiry.arrays.keep, of_data=True)
     for at in range(min(count, len(goal.positions))):
-        position = int(goal.positions[at])
         key = f"{NAME} {number} image {at}"
         changed = answer.found.images[at]
         difference = changed - goal.images[at]
         found = bool(answer.found.found[at])
         change = difference.astype(np.float64)
         yield ChangedImage(
-            image=dataset.ids[position],
-            label=dataset.label(position, classes),
+            image=goal.ids[at],
+            label=inquiry.dataset.label(goal.positions[at], classes),
             before=name_classes(answer.said[at], classes),
             after=name_classes(answer.says[at], classes),
             wanted=("not " if goal.aim.away[at] else "") + classes[goal.aim.classes[at]],
@@ -251,13 +250,12 @@ def _note_rows(inquiry: Inquiry, goal: Goal, answer: _Answer) -> None:
     columns = {"success": answer.found.found.astype(np.float64), "margin": answer.found.margins} | answer.values
     columns |= {f"share in {name}": values for name, values in answer.shares.items()}
     for name, values in columns.items():
-        inquiry.rows.note(
+        inquiry.note(
+            goal,
             values,
-            image=inquiry.dataset.named(goal.positions),
-            group=inquiry.dataset.groups[goal.positions],
+            name,
             artefact=goal.artefact,
             target=[inquiry.classifier.classes[number] for number in goal.aim.classes],
-            measurement=name,
             condition=condition,
             method=NAME,
         )
@@ -269,10 +267,9 @@ def _real_differences(finder: GoalFinder) -> Measurement:
     rows = finder.order[: 2 * min(_PAIRS, len(finder.order) // 2)]
     first, second = rows[::2], rows[1::2]
     differ = (population.predicted[first] != population.predicted[second]).any(axis=1)
-    first, second = first[differ], second[differ]
-    shares = high_frequency_share(finder.read(first) - finder.read(second))
-    groups = finder.inquiry.dataset.groups[population.positions[first]]
-    return median_interval(shares, groups, finder.inquiry.level, unit="share")
+    one, other = (finder.inquiry.select(population.positions[some[differ]]) for some in (first, second))
+    shares = high_frequency_share(one.images - other.images)
+    return median_interval(shares, one.groups, finder.inquiry.level, unit="share")
 
 
 _UNITS = {"L1": "sum of changes", "L2": "root of squares", "L-infinity": "range of pixels", "RMS": "range of pixels"}

@@ -14,8 +14,8 @@ from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.errors.maps import Choice
 from auditor.explain.errors.record import ContrastIntervention
-from auditor.explain.inquiry import Inquiry
-from auditor.measure.arrays import Bools, Doubles, Floats, Groups, Ints, take
+from auditor.explain.inquiry import Inquiry, Selection
+from auditor.measure.arrays import Bools, Doubles, Floats, Ints, take
 from auditor.measure.intervals import change_interval, missing, share_interval, spanning
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.model.classifier import Explainable, Output, predicted_classes
@@ -23,25 +23,15 @@ from auditor.subject.population import is_correct, name_classes
 
 
 @dataclass(frozen=True)
-class Cases:
+class Cases(Selection):
     """Labelled images with what the model makes of them."""
 
-    positions: Ints
-    """(n,): rows of the data set."""
-    ids: list[str]
-    groups: Groups
-    """(n,)."""
-    images: Floats
-    """(n, h, w, c)."""
     has: Bools
     """(n, classes)."""
     predicted: Ints
     """(n,): the class that is predicted wrongly, where it is."""
     true: Ints
     """(n,): the class that is missed."""
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.measure.arrays import Array, Ints, take
 from auditor.measure.intervals import change_interval, mean_interval, median_interval, share_interval
 from auditor.measure.measurement import Measurement, Note
-from auditor.measure.seeds import seeded_order
 from auditor.subject.population import is_correct
 
 Count = Annotated[int, Field(ge=1, le=4096)]
@@ -106,12 +105,11 @@ def _find_errors(inquiry: Inquiry) -> tuple[Ints, Ints, list[Note]]:
 
 def _cases(inquiry: Inquiry, rows: Ints, most: int, purpose: str) -> Cases:
     """A seeded choice of rows, the same whatever their order, in the order of the population."""
-    positions, dataset = inquiry.images.positions, inquiry.dataset
-    order = seeded_order(inquiry.seed, f"contrastive {purpose}", dataset.named(positions[rows]))
-    rows = np.sort(rows[order[:most]])
-    at, of = positions[rows], take(inquiry.images, rows)
+    positions = inquiry.images.positions
+    at = np.sort(inquiry.ordered(positions[rows], f"contrastive {purpose}")[:most])
+    of = take(inquiry.images, np.searchsorted(positions, at))
     predicted, true, _ = tell_wrong(of.predicted, of.has)
-    return Cases(at, dataset.named(at), of.groups, dataset.images(at), of.has, predicted, true)
+    return Cases(**vars(inquiry.select(at)), has=of.has, predicted=predicted, true=true)
 
 
 def _note(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, fills: tuple[str, ...], trials: list[Trial]) -> None:
@@ -122,7 +120,7 @@ def _note(inquiry: Inquiry, maps: ErrorMaps, errors: Cases, fills: tuple[str, ..
         if cases is errors:
             more["label"] = [classes[number] for number in cases.true]
             more["predicted"] = [classes[number] for number in cases.predicted]
-        inquiry.rows.note(values, image=cases.ids, group=cases.groups, measurement=measurement, **more)
+        inquiry.note(cases, values, measurement, **more)
 
     note(errors, "margin over the true class", maps.margins)
     for name, alike in maps.likeness.items():

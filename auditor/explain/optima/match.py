@@ -11,7 +11,7 @@ from auditor.explain.inquiry import Inquiry
 from auditor.explain.optima.objectives import Pattern, cut_pattern, feature_direction, match_patterns, random_phases
 from auditor.explain.optima.record import ArtefactMatch, FeatureOptimum
 from auditor.explain.optima.search import Maximiser, Way
-from auditor.measure.arrays import Doubles, Floats, Ints
+from auditor.measure.arrays import Doubles, Floats, Ints, take
 from auditor.measure.intervals import mean_interval, share_interval
 
 _PHASES = 5
@@ -112,21 +112,18 @@ def find_direction(maximiser: Maximiser, number: int, way: Way, restarts: int) -
     if not inquiry.classifier.feature_layers or why_not(artefact):
         return None
     layer = inquiry.classifier.feature_layers[0]
-    carries = inquiry.artefacts[number].carriers[maximiser.positions]
-    chosen = np.flatnonzero(~carries)[:_FOR_DIRECTION]
-    if not len(chosen):
-        chosen = np.arange(min(_FOR_DIRECTION, len(maximiser.images)))
-    free = maximiser.images[chosen]
-    ids = inquiry.dataset.named(maximiser.positions[chosen])
-    before, after = (maximiser.mean_features(images, layer) for images in (free, artefact.insert(free, ids)))
+    free = np.flatnonzero(~artefact.carriers[maximiser.sample.positions])[:_FOR_DIRECTION]
+    sample = take(maximiser.sample, free if len(free) else np.arange(min(_FOR_DIRECTION, len(maximiser.sample))))
+    inserted = artefact.insert(sample.images, sample.ids)
+    before, after = (maximiser.mean_features(images, layer) for images in (sample.images, inserted))
     direction = (after - before).mean(axis=0)
     length = float(np.linalg.norm(direction))
     if length < 1e-9:
         return None
     direction = direction / length
-    groups = inquiry.images.groups[maximiser.at[chosen]]
     usual, with_artefact = (
-        mean_interval(features @ direction, groups, inquiry.level, unit="feature") for features in (before, after)
+        mean_interval(features @ direction, sample.groups, inquiry.level, unit="feature")
+        for features in (before, after)
     )
     return maximiser.excite(
         f"{artefact.name} in {layer}",
@@ -134,7 +131,7 @@ def find_direction(maximiser: Maximiser, number: int, way: Way, restarts: int) -
         feature_direction(layer, direction),
         way,
         restarts,
-        maximiser.mean_features(maximiser.images, layer) @ direction,
+        maximiser.mean_features(maximiser.sample.images, layer) @ direction,
         usual=usual,
         artefact=artefact.name,
         with_artefact=with_artefact,

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from auditor.explain.inquiry import Inquiry
+from auditor.explain.inquiry import Inquiry, Selection
 from auditor.explain.optima.ascent import Ascent, Objective, Recipe, ascend
 from auditor.explain.optima.objectives import class_log_odds, class_logit, class_probability, draw_noise
 from auditor.explain.optima.parametrisation import Basis, Constraint, colour_covariance, parametrise
@@ -97,12 +97,10 @@ class Maximiser:
     """The model and a sample of real images, and what climbing needs to know of them."""
 
     inquiry: Inquiry
-    positions: Ints
-    """(n,): rows of the data set that the sample is, ascending."""
-    images: Floats
-    """(n, h, w, c)."""
+    sample: Selection
+    """(n,): real images, in the order of the data set."""
     at: Ints
-    """(n,): where the sample stands in the inquiry's images."""
+    """(n,): where they stand in the inquiry's images."""
     covariance: Doubles
     """(c, c) of the colours of the sample."""
     looks: RealLooks
@@ -165,14 +163,14 @@ class Maximiser:
     def start_images(self, targets: Ints, restarts: Ints) -> Floats:
         """A real image for each start, drawn by its name from those of the sample not predicted as its class."""
         predicted = self.inquiry.images.predicted[self.at]
-        by_name = np.argsort(self.inquiry.dataset.named(self.positions), kind="stable")
+        by_name = np.argsort(self.sample.ids, kind="stable")
         chosen = []
         for target, restart in zip(targets, restarts, strict=True):
             others = by_name[~predicted[by_name, target]]
             name = f"{self.inquiry.classifier.classes[target]}, {restart}"
             random = keyed_generator(self.inquiry.seed, "activation_maximisation start image", name)
             chosen.append(int(random.choice(others if len(others) else by_name)))
-        return self.images[chosen]
+        return self.sample.images[chosen]
 
     def score(self, images: Floats) -> tuple[Floats, Doubles, list[str]]:
         """Scores and log-odds (n, classes) of images, and what each is predicted as, in words."""
@@ -261,7 +259,7 @@ class Maximiser:
 def set_up(inquiry: Inquiry) -> Maximiser:
     """A seeded sample of the usable images, their colours and their looks."""
     usable = inquiry.images.positions
-    positions = np.sort(inquiry.ordered(usable, "activation_maximisation sample")[:SAMPLE])
-    images = inquiry.dataset.images(positions)
-    looks = RealLooks(total_variation(images), high_frequency_share(images))
-    return Maximiser(inquiry, positions, images, np.searchsorted(usable, positions), colour_covariance(images), looks)
+    sample = inquiry.select(np.sort(inquiry.ordered(usable, "activation_maximisation sample")[:SAMPLE]))
+    looks = RealLooks(total_variation(sample.images), high_frequency_share(sample.images))
+    at = np.searchsorted(usable, sample.positions)
+    return Maximiser(inquiry, sample, at, colour_covariance(sample.images), looks)

@@ -122,7 +122,7 @@ def study_optima(
         objective=objective,
         start=start,
         recipe=_in_words(way),
-        sampled=len(maximiser.images),
+        sampled=len(maximiser.sample),
         classes=found,
         looks=looks,
         comparisons=comparisons,
@@ -251,8 +251,8 @@ def _measure_side(
 def _excite(maximiser: Maximiser, feature: Feature, way: Way) -> FeatureOptimum:
     """What excites one channel or neuron most."""
     one, level = feature_mean([feature]), maximiser.inquiry.level
-    everywhere = np.concatenate([evaluate(maximiser.sized(1), one, image[None]) for image in maximiser.images])
-    groups = maximiser.inquiry.images.groups[maximiser.at]
+    everywhere = np.concatenate([evaluate(maximiser.sized(1), one, image[None]) for image in maximiser.sample.images])
+    groups = maximiser.sample.groups
     usual = median_interval(everywhere, groups, level, unit="feature")
     kind: Literal["channel", "neuron"] = "channel" if feature.place is None else "neuron"
     objective = feature_mean([feature] * _FEATURE_RESTARTS)
@@ -265,7 +265,7 @@ def _measure_looks(maximiser: Maximiser, optima: Floats, targets: Ints, restarts
     scores, odds, _ = maximiser.score(optima)
     rows = np.arange(len(targets))
     is_as_asked = predicted_classes(scores, maximiser.inquiry.classifier.output)[rows, targets]
-    groups = maximiser.inquiry.images.groups[maximiser.at]
+    groups = maximiser.sample.groups
 
     def of_classes(values: Doubles) -> Doubles:
         return values.reshape(-1, restarts).mean(axis=1)

@@ -51,13 +51,12 @@ class MethodGroup:
     def note(self, method: MapName, test: str, values: Doubles, reading: str | None = None) -> None:
         """Keep a test's figures image by image, where they are known."""
         sample, artefacts = self.sample, self.inquiry.artefacts
-        self.inquiry.rows.note(
+        self.inquiry.note(
+            sample,
             values,
-            image=sample.ids,
-            group=sample.groups,
+            f"trust: {test}",
             artefact=[None if number is None else artefacts[number].name for number in sample.artefacts],
             target=[self.inquiry.classifier.classes[number] for number in sample.targets],
-            measurement=f"trust: {test}",
             condition=reading,
             method=method,
         )

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 
 import numpy as np
 
 from auditor.explain.attribution.regions import local
-from auditor.explain.inquiry import Inquiry
-from auditor.measure.arrays import Bools, Floats, Groups, Ints
+from auditor.explain.inquiry import Inquiry, Selection
+from auditor.measure.arrays import Bools, Groups, Ints, take
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(Selection):
     """Images in the order of their choice, in which those with and without artefacts alternate."""
 
-    images: Floats
-    """(n, h, w, c)."""
     targets: Ints
     """(n,): the class an artefact was tested for on images with it, else what is predicted."""
-    ids: list[str]
-    groups: Groups
     artefacts: list[int | None]
     """Which artefact each image carries or had inserted."""
     masks: list[Bools | None]
     """Its region; None where it has none that is local."""
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
     def first(self, count: int) -> Sample:
         """The same of the first images only."""
-        return Sample(*(getattr(self, field.name)[:count] for field in fields(self)))
+        return take(self, np.arange(min(count, len(self))))
 
 
 @dataclass(frozen=True)
@@ -63,19 +56,17 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
         mixed = [row for row in chain.from_iterable(zip_longest(carriers, free)) if row is not None]
         pools += [_Pool(number, target, mixed, frozenset(free)), plain]
     chosen = _take_turns(pools or [plain], dataset.groups, count)
-    rows = [row for _, row in chosen]
-    images = dataset.images(rows)
-    masks: list[Bools | None] = [None] * len(rows)
+    drawn = inquiry.select(np.array([row for _, row in chosen], np.int64))
+    masks: list[Bools | None] = [None] * len(drawn)
     for at, (pool, row) in enumerate(chosen):
         if pool.artefact is not None:
-            artefact, name = artefacts[pool.artefact], dataset.ids[row]
+            artefact, name = artefacts[pool.artefact], drawn.ids[at]
             if row in pool.inserted:
-                images[at] = artefact.insert(images[at][None], [name])[0]
+                drawn.images[at] = artefact.insert(drawn.images[at][None], [name])[0]
             masks[at] = local(artefact.region(name, inquiry.classifier.image_shape))
-    aims, predicted = np.array([pool.target for pool, _ in chosen]), inquiry.classifier.scores(images).argmax(axis=1)
-    targets = np.where(aims < 0, predicted, aims)
-    ids = dataset.named(rows)
-    return Sample(images, targets, ids, dataset.groups[rows], [pool.artefact for pool, _ in chosen], masks)
+    aims, scores = np.array([pool.target for pool, _ in chosen]), inquiry.classifier.scores(drawn.images)
+    targets = np.where(aims < 0, scores.argmax(axis=1), aims)
+    return Sample(**vars(drawn), targets=targets, artefacts=[pool.artefact for pool, _ in chosen], masks=masks)
 
 
 def _take_turns(pools: list[_Pool], groups: Groups, count: int) -> list[tuple[_Pool, int]]:
