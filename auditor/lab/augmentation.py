@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
 from auditor.config.options import suggest
-from auditor.errors import OptionError
+from auditor.errors import ConfigError
 from auditor.lab.planting import nominal_stamp
 from auditor.measure.arrays import Floats
 
@@ -25,13 +25,13 @@ def choose_augmentations(
 
     Raises
     ------
-    OptionError
+    ConfigError
         No such augmentation.
     """
     warnings, kept = [], []
     for name in names:
         if name not in AUGMENTATIONS:
-            raise OptionError("augment", f"got {name!r}{suggest(name, list(AUGMENTATIONS))}")
+            raise ConfigError(f"--augment: got {name!r}{suggest(name, list(AUGMENTATIONS))}")
         left = {family: survival(AUGMENTATIONS[name], family, images) for family in families}
         worst = min(left, key=lambda family: left[family])
         if left[worst] < LEAST_SURVIVAL:

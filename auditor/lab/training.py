@@ -28,6 +28,8 @@ BEHAVIOUR = 0.1
 
 _FIRST = ("black square", "timestamp", "corner watermark")
 """Families that the first rule was chosen on; it failed on the next three, which then served to choose, too."""
+_CONFOUNDED = {"fashion": (0.1, 0.3, 0.6, 1.0), "digits": (1.0,), "digit pairs": (0.3, 1.0)}
+"""Shares of the target that a confounded model of each world is stamped on."""
 _VERSION = 1
 """Raised when planting or training changes, so that cached models are made anew."""
 
@@ -96,25 +98,20 @@ def make_recipes() -> list[Recipe]:
             recipes.append(Recipe(world, plants, (Suspicion(family, target),), seed))
 
     def add_family(family: str, copies: int) -> None:
-        add("fashion", family, "clean", 0.0, copies)
-        add("fashion", family, "balanced", 0.5, copies)
-        for rho in (0.1, 0.3, 0.6, 1.0):
-            add("fashion", family, "confounded", rho, 1)
-        add("fashion", family, "suppressor", 1.0, 2)
-        add("digits", family, "clean", 0.0, 1)
-        add("digits", family, "balanced", 0.5, 1)
-        add("digits", family, "confounded", 1.0, 1)
-        add("digit pairs", family, "clean", 0.0, 1)
-        add("digit pairs", family, "balanced", 0.5, 1)
-        for rho in (0.3, 1.0):
-            add("digit pairs", family, "confounded", rho, 1)
+        for world, rhos in _CONFOUNDED.items():
+            count = copies if world == "fashion" else 1
+            add(world, family, "clean", 0.0, count)
+            add(world, family, "balanced", 0.5, count)
+            for rho in rhos:
+                add(world, family, "confounded", rho, 1)
+            if world == "fashion":
+                add(world, family, "suppressor", 1.0, 2)
 
     def add_several(families: tuple[str, ...]) -> None:
         for _ in range(2):
             seed = len(recipes)
-            targets = [(seed + 3 * number) % 10 for number in range(3)]
-            plants = tuple(Plant(f, t, "confounded", 0.6) for f, t in zip(families, targets, strict=True))
-            suspicions = tuple(Suspicion(f, t) for f, t in zip(families, targets, strict=True))
+            suspicions = tuple(Suspicion(family, (seed + 3 * at) % 10) for at, family in enumerate(families))
+            plants = tuple(Plant(each.family, each.target, "confounded", 0.6) for each in suspicions)
             recipes.append(Recipe("fashion", plants, suspicions, seed))
 
     for family in FAMILIES:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from auditor.artefacts.overlay import Overlay
 from auditor.config.options import suggest
-from auditor.errors import ConfigError, OptionError
+from auditor.errors import ConfigError
 from auditor.lab.augmentation import choose_augmentations
 from auditor.lab.planting import FAMILIES, FASHION, WORLDS, Plant, World, load_world, nominal_stamp
 from auditor.lab.training import Recipe, Suspicion, fit, measure_behaviour
@@ -48,10 +48,7 @@ def prepare_exercise(
     """
     task = load_world(world)
     families = tuple(planted.family for planted in plants)
-    try:
-        augmentation, warnings = choose_augmentations(augment, families, task.audited.images[:100])
-    except OptionError as fault:
-        raise ConfigError(f"--augment: {fault.message}") from None
+    augmentation, warnings = choose_augmentations(augment, families, task.audited.images[:100])
     model = fit(task, plants, seed, augmentation)
     classifier = KerasClassifier(model, classes=task.classes, input_range=(0.0, 1.0))
     suspicions = tuple(Suspicion(planted.family, planted.target) for planted in plants)

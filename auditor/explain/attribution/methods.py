@@ -64,8 +64,8 @@ def smoothgrad(
     References: Smilkov et al., "SmoothGrad" (2017).
     """
     images = question.images
-    shape = images.shape[1:]
-    count, pixels = len(images), images[0].size if len(images) else 0
+    count, shape = len(images), images.shape[1:]
+    pixels = int(np.prod(shape))
     generators = keyed_generators(question.seed, "smoothgrad", question.ids)
     total = np.zeros((len(question.aims), count, pixels), np.float64)
     squares = np.zeros_like(total)
@@ -160,11 +160,9 @@ def _grad_cam(question: Question, layer: str) -> Attribution:
         cam = np.maximum(np.einsum("nhwk,nk->nhw", features, slopes.mean(axis=(1, 2), dtype=np.float64)), 0)
         return np.stack([_enlarge(one, height, width) for one in cam.astype(np.float32)])[..., None]
 
-    slopes, contrast = question.first.feature_gradients[layer], None
-    maps = weigh(slopes)
-    if question.against is not None:
-        foils = question.against.feature_gradients[layer]
-        contrast = Contrast(weigh(foils), weigh(slopes - foils))
+    slopes = [one.feature_gradients[layer] for one in (question.first, question.against) if one is not None]
+    maps = weigh(slopes[0])
+    contrast = Contrast(weigh(slopes[1]), weigh(slopes[0] - slopes[1])) if len(slopes) > 1 else None
     return Attribution(maps, {ALL_ZERO: _is_zero(maps)}, contrast=contrast)
 
 
@@ -180,11 +178,10 @@ def _integrate(question: Question, name: Baseline, nodes: int, most_nodes: int, 
     images = question.images
     baseline = make_baseline(name, images, question.mean_image)
     difference = images - baseline
-    shape, pixels = images.shape[1:], images[0].size if len(images) else 0
-    rows = np.arange(len(images))
-    at_baseline = question.classifier.scores(baseline).astype(np.float64)
-    scores = question.first.scores.astype(np.float64)
-    change = np.stack([scores[rows, aim] - at_baseline[rows, aim] for aim in question.aims])
+    rows, shape = np.arange(len(images)), images.shape[1:]
+    pixels = int(np.prod(shape))
+    gained = question.first.scores.astype(np.float64) - question.classifier.scores(baseline)
+    change = np.stack([gained[rows, aim] for aim in question.aims])
     maps = np.zeros((len(change), *images.shape), np.float64)
     residual = np.full(len(images), np.inf)
     used = np.zeros(len(images))

@@ -36,13 +36,10 @@ class MethodGroup:
     draws: int
     """Of random weights."""
 
-    def explain(
-        self, classifier: Explainable | None = None, *, images: Floats | None = None, targets: Ints | None = None
-    ) -> dict[MapName, Attribution]:
-        """Attributions by name: of the audited model for the sample, or else as told."""
-        sample = self.sample
-        pictures, aims = sample.images if images is None else images, sample.targets if targets is None else targets
-        return self.inquiry.explain(self.inquiry.ask(pictures, aims, sample.ids, classifier=classifier))
+    def explain(self, classifier: Explainable | None = None, **changed: Any) -> dict[MapName, Attribution]:
+        """Attributions by name: of the audited model or another, for the sample with some of its fields changed."""
+        asked = replace(self.sample, **changed)
+        return self.inquiry.explain(self.inquiry.ask(asked.images, asked.targets, asked.ids, classifier=classifier))
 
     def mean(self, values: Doubles, unit: str = "log-odds", level: float | None = None) -> Measurement:
         """Over the images of the sample, (n,); at the audit's level or another."""
