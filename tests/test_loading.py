@@ -311,7 +311,7 @@ class TestApplications:
 
     def test_a_range_or_function_of_the_users_own_comes_first(self, mobile: World, monkeypatch: pytest.MonkeyPatch):
         _, record = load(mobile, "model.input_range=[-1, 1]", image_shape=(32, 32, 3))
-        assert record.preprocessing == "pixels in [-1, 1] are fed to the model"
+        assert record.preprocessing == "pixels in [-1, 1] are fed to the model, as declared"
         mobile.write_module(monkeypatch, "def halve(pixels):\n    return pixels / 2\n")
         _, record = load(mobile, "model.preprocess=mine:halve", image_shape=(32, 32, 3))
         assert record.preprocessing == "halve of pixels in [0, 255]"
@@ -321,7 +321,7 @@ class TestApplications:
         keras.applications.MobileNetV3Small(weights=None, input_shape=(32, 32, 3), classes=3).save_weights(file)
         mobile.replace("MobileNet", "MobileNetV3Small")
         _, record = load(mobile, f"model.weights={file}", image_shape=(32, 32, 3))
-        assert record.preprocessing == "pixels in [0, 255] are fed to the model"
+        assert record.preprocessing.startswith("pixels in [0, 255] are fed to the model, as its layer 'rescaling")
 
     def test_pictures_of_any_other_size_leave_it_at_its_own(self, mobile: World):
         _, record = load(mobile, "data.fit=resize", image_shape=(60, 50, 3))

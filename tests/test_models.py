@@ -55,7 +55,7 @@ def test_a_softmax_of_its_own_layer_is_taken_off_too(last):
     np.testing.assert_allclose(KerasClassifier(model).scores(IMAGES), bare(IMAGES * 255).numpy(), atol=1e-4)
 
 
-def test_a_softmax_inside_a_subclassed_call_leaves_log_probabilities():
+def test_a_softmax_inside_a_subclassed_call_is_taken_off_too():
     class Hidden(keras.Model):
         def __init__(self):
             super().__init__()
@@ -65,10 +65,10 @@ def test_a_softmax_inside_a_subclassed_call_leaves_log_probabilities():
             return tf.nn.softmax(self.inner(inputs))
 
     model = Hidden()
-    probabilities = model(IMAGES * 255).numpy()
+    model(IMAGES * 255)
     classifier = KerasClassifier(model, image_shape=SHAPE)
-    assert classifier.score_name == "log-probability"
-    np.testing.assert_allclose(classifier.scores(IMAGES), np.log(probabilities), atol=1e-4)
+    assert classifier.score_name == "logit"
+    np.testing.assert_allclose(classifier.scores(IMAGES), model.inner(IMAGES * 255).numpy(), atol=1e-4)
 
 
 def test_one_sigmoid_unit_is_two_classes_with_opposite_logits():
@@ -321,9 +321,11 @@ class TestHeadsThatAreNotTheLastLayer:
 
 
 class TestInputRange:
-    def test_that_contradicts_the_models_own_is_refused(self, models):
-        with pytest.raises(OptionError, match=r"got \[0, 1\].*'rescaling' expects \[0, 255\]"):
-            KerasClassifier(models["functional"], input_range=(0, 1))
+    def test_that_contradicts_the_models_own_is_taken_and_said(self, models):
+        classifier = KerasClassifier(models["functional"], input_range=(0, 1))
+        assert classifier.record("m", None).input_range == (0, 1)
+        (note,) = classifier.notes
+        assert note.text.endswith("in [0, 1], as declared, though the model's own layer 'rescaling' tells [0, 255].")
 
     def test_is_not_read_through_something_that_changes_the_pixels_first(self):
         inputs = keras.Input(SHAPE)

@@ -39,13 +39,11 @@ def planted_classifier() -> tuple[KerasClassifier, Explainer]:
     Guided backpropagation is the gradient, but where a rectifier is passed only what speaks for the target goes on
     (Springenberg et al. 2015). It draws edges that hardly depend on the weights above (Adebayo 2018; Nie 2018).
     """
-    classifier, guided = (
-        KerasClassifier(keras.models.load_model(PLANTED / "model.keras", compile=False), batch_size=64)
-        for _ in range(2)
-    )
-    for layer in guided._model.layers:
+    plain, passing = (keras.models.load_model(PLANTED / "model.keras", compile=False) for _ in range(2))
+    for layer in passing.layers:
         if getattr(layer, "activation", None) is keras.activations.relu:
             layer.activation = _guided
+    classifier, guided = KerasClassifier(plain, batch_size=64), KerasClassifier(passing, batch_size=64)
 
     def guided_backpropagation(question: Question) -> dict[str, Attribution]:
         guided._model.set_weights(question.classifier._model.get_weights())

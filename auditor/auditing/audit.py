@@ -109,7 +109,7 @@ def run_audit(
         exemplars=[],
         model=subject.model,
         data=describe_data(config, dataset, seen.images, classifier.classes, rule.level),
-        warnings=[UNCALIBRATED, *_warn_of_data(subject)],
+        warnings=[UNCALIBRATED, *subject.notes],
         provenance=describe_run(config, started, time.monotonic() - clock),
         preface=config.report.preface,
         units=[WorkUnit("verdicts", "done"), *(WorkUnit(name, "missing") for name in waiting)],
@@ -333,17 +333,3 @@ def _with_diagnostics(record: MethodRecord, exhibits: Exhibits, level: float) ->
 
 def _no_agreement() -> list[Agreement]:
     return [Agreement(name, "not_applicable", NONE_EXPLAINED, None, None) for name in ("gradient", "grad_cam")]
-
-
-def _warn_of_data(subject: Subject) -> list[Note]:
-    found = []
-    skipped = len(subject.dataset.skipped)
-    if skipped:
-        told = f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out."
-        found.append(Note("images", told))
-    if not subject.artefacts:
-        found.append(Note("artefacts", "No artefact is named in the configuration, so there is nothing to decide on."))
-    if not subject.dataset.labelled.any():
-        told = "The data have no labels: images count as what they are predicted, and accuracy is not measured."
-        found.append(Note("labels", told))
-    return found

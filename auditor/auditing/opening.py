@@ -7,6 +7,7 @@ from typing import Any
 
 from auditor.artefacts.kinds import Artefact, build_artefacts
 from auditor.config.file import AuditConfig
+from auditor.measure.measurement import Note
 from auditor.subject.data.sample import Dataset, open_dataset
 from auditor.subject.data.sources import Source, first_image_shape, open_source
 from auditor.subject.model.given import SCORES_ONLY, GivenClassifier
@@ -25,6 +26,26 @@ class Subject:
     artefacts: list[Artefact]
     why_no_gradients: str | None = None
     """Why the model can be scored and not differentiated, where it cannot."""
+
+    @property
+    def notes(self) -> list[Note]:
+        """What was guessed and what is odd about model and data, for people."""
+        found = list(self.classifier.notes) if isinstance(self.classifier, KerasClassifier) else []
+        skipped = len(self.dataset.skipped)
+        if skipped:
+            told = f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out."
+            found.append(Note("images", told))
+        if not self.artefacts:
+            told = "No artefact is named in the configuration, so there is nothing to decide on."
+            found.append(Note("artefacts", told))
+        if not self.dataset.labelled.any():
+            told = "The data have no labels: images count as what they are predicted, and accuracy is not measured."
+            found.append(Note("labels", told))
+        return found
+
+
+_SEEN = 16
+"""Images that the model's head is looked at with."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +70,24 @@ def open_subject(config: AuditConfig, handed: Handed = NOTHING) -> Subject:
     """
     source = handed.source or open_source(config)
     classifier, model = load_classifier(config, first_image_shape(source), handed.model)
-    dataset = open_dataset(
+    dataset = _open_dataset(config, source, classifier)
+    batch = next(dataset.batches(_SEEN), None)
+    if isinstance(classifier, KerasClassifier) and batch is not None:
+        meaning = classifier.output
+        classifier.settle(batch.images)
+        model = classifier.record(model.source, model.sha256)
+        if classifier.output != meaning:
+            dataset = _open_dataset(config, source, classifier)
+    artefacts = build_artefacts(config, dataset, classifier.image_shape, classifier.classes)
+    scores_only = isinstance(classifier, GivenClassifier) and not classifier.is_differentiable
+    return Subject(classifier, model, dataset, artefacts, SCORES_ONLY if scores_only else None)
+
+
+def _open_dataset(config: AuditConfig, source: Source, classifier: KerasClassifier | GivenClassifier) -> Dataset:
+    return open_dataset(
         config,
         source,
         classes=classifier.classes,
         image_shape=classifier.image_shape,
         multilabel=classifier.output == "multilabel",
     )
-    artefacts = build_artefacts(config, dataset, classifier.image_shape, classifier.classes)
-    next(dataset.batches(1), None)
-    scores_only = isinstance(classifier, GivenClassifier) and not classifier.is_differentiable
-    return Subject(classifier, model, dataset, artefacts, SCORES_ONLY if scores_only else None)

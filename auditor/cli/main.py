@@ -124,12 +124,14 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     height, width, channels = subject.classifier.image_shape
     click.echo(f"{config}: in order")
     click.echo(f"model: {subject.model.structure}, {len(subject.classifier.classes)} classes, {subject.model.head}")
+    click.echo(f"pixels: {subject.model.preprocessing}")
     click.echo(f"images: {len(subject.dataset)} of {subject.dataset.available}, {width} x {height} x {channels}")
     for artefact in subject.artefacts:
         target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
         click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {artefact.carriers.sum()} images")
     if not subject.artefacts:
         click.echo(_NOTHING)
+    print_warnings(note.text for note in subject.notes if note.kind != "artefacts")
 
 
 for command in RUN_COMMANDS:

@@ -39,7 +39,13 @@ class ModelConfig(_Section):
     range that `input_range` or the model's own Rescaling or Normalization tells."""
     input_range: tuple[float, float] | None = None
     """The pixel range that the model expects, for example [0, 1]; needed where the model does not tell it."""
-    output: Literal["auto", "softmax", "binary", "multilabel"] = "auto"
+    output: Literal["auto", "softmax", "binary", "multilabel", "logits", "probabilities"] = "auto"
+    """What the classes are to each other: `softmax` (one of them), `binary` (one unit for two) or `multilabel` (each
+    for itself); or what the values are, where the model's structure does not tell: `logits` or `probabilities`."""
+    outputs: _Name | None = None
+    """Of a model with several outputs: the name of the one that is audited."""
+    inputs: dict[str, float | tuple[float, ...]] = Field(default_factory=dict)
+    """Of a model with further inputs beside the images: the value that each is fixed to, `inputs = { age = 50.0 }`."""
     weights: _Name | None = None
     """Of a model of `keras.applications`: a `.weights.h5`, `.h5` or `.keras` file, or `imagenet`, which is fetched."""
     signature: _Name = "serving_default"

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from auditor.errors import ModelError, OptionError
 from auditor.measure.arrays import Floats, Ints
+from auditor.measure.measurement import Note
+from auditor.subject.model import OTHER_BACKEND
+from auditor.subject.model.anatomy import Anatomy, Place, trace, zeros_for_none
 from auditor.subject.model.batches import cut_batches, gather, join
 from auditor.subject.model.classifier import Linearisation, Output, Pass
+from auditor.subject.model.features import FeatureReader
 from auditor.subject.model.foreign import user_code
+from auditor.subject.model.head import Declared, doubt, find_head, settle_output
+from auditor.subject.model.pixels import find_contradiction, find_input_range, say_feeding, settle_input_range
 from auditor.subject.model.surgery import (
-    Calls,
-    Head,
     count_parameters,
     describe_structure,
     find_batch_size,
-    find_feature_layers,
-    find_head,
     find_image_shape,
-    find_input_range,
     find_weights,
     from_one_float_tensor_to_one,
+    hash_weights,
     permuted,
-    recording,
-    settle_input_range,
-    settle_output,
 )
 from auditor.subject.record import ModelRecord
 
@@ -56,7 +55,7 @@ class KerasClassifier:
         image_shape: tuple[int, int, int] | None = None,
         input_range: tuple[float, float] | None = None,
         preprocess: Callable[[Any], Any] | None = None,
-        output: Literal["auto", "softmax", "binary", "multilabel"] = "auto",
+        output: Declared = "auto",
         batch_size: int = 64,
     ) -> None:
         """Wrap a model.
@@ -79,17 +78,27 @@ class KerasClassifier:
         OptionError
             An unknown input range, a wrong number of names, or an output that is not the model's.
         """
+        if keras.backend.backend() != "tensorflow":
+            raise ModelError(
+                f"Keras runs on {keras.backend.backend()} in this process, and is audited on TensorFlow; set "
+                "KERAS_BACKEND=tensorflow before keras is imported"
+            )
         self._model = from_one_float_tensor_to_one(model)
         self._only_batch_size = find_batch_size(model)
         self._batch_size = self._only_batch_size or batch_size
         self._preprocess = preprocess
         self.image_shape, self._has_channel_axis = find_image_shape(model, image_shape)
         self._input_range = input_range or (0.0, 1.0)
-        calls = self._observe()
+        layers = list(self._model._flatten_layers(include_self=False))
+        shape = self.image_shape if self._has_channel_axis else self.image_shape[:2]
+        with user_code(f"the model cannot be run on images {self.image_shape}"):
+            fed = tf.TensorSpec((len(self._probe_images()), *shape), tf.float32)
+            self._anatomy = Anatomy(self._run, fed, layers)
+        known = find_input_range(self._anatomy) if preprocess is None else None
         if preprocess is None:
-            self._input_range = settle_input_range(input_range, find_input_range(calls))
-            calls = self._observe()  # again, on pixels that the model expects
-        self._head = find_head(calls, lambda head: self._is_same_model(head, calls.output))
+            self._input_range = settle_input_range(input_range, known)
+        self._range_told = known
+        self._head = find_head(self._anatomy, self._values(self._probe_images()), output)
         self.output: Output = settle_output(output, self._head)
         units = self._head.units
         named = 2 if self.output == "binary" else units
@@ -98,9 +107,10 @@ class KerasClassifier:
             output_units = "1 output unit" if units == 1 else f"{units} output units"
             got = f"got {len(self.classes)} names, wanted {named}"
             raise OptionError("labels", f"{got}: the model has {output_units}")
-        self._layers, self.why_no_features = find_feature_layers(calls)  # "" where there are some
-        self.feature_layers = tuple(self._layers)[:2]
-        self._weights, self.why_no_weights = find_weights(calls, self._model)  # "" where there are some
+        self._maps = FeatureReader(self._anatomy, self._run, self.to_input, self._probe_images())
+        self.why_no_features = self._maps.why_none  # "" where there are some
+        self.feature_layers = self._maps.usual
+        self._weights, self.why_no_weights = find_weights(self._anatomy, self._model)  # "" where there are some
         self._reaches_pixels = True
         self._scores_function: Any = None
         self._gradient_functions: dict[tuple[int, tuple[str, ...]], Any] = {}
@@ -125,12 +135,23 @@ class KerasClassifier:
     @property
     def layers(self) -> tuple[str, ...]:
         """All layers with feature maps, those that Grad-CAM takes by default first."""
-        return tuple(self._layers)
+        return self._maps.names
 
     @property
     def weight_layers(self) -> tuple[str, ...]:
         """See `Classifier.weight_layers`."""
         return tuple(self._weights)
+
+    @property
+    def notes(self) -> list[Note]:
+        """What was guessed about the model, and what of it cannot be shown."""
+        found = [] if OTHER_BACKEND is None else [Note("backend", OTHER_BACKEND)]
+        contradiction = find_contradiction(self._input_range, self._range_told)
+        found += [Note("range", contradiction)] if contradiction else []
+        if self._head.is_guess or self._head.is_doubted:
+            found.append(Note("head", f"The model's head: {self.head}."))
+        found += [Note("layers", text) for text in map(self._maps.parts_left_out, self.feature_layers) if text]
+        return found
 
     @property
     def input_scale(self) -> float | None:
@@ -141,7 +162,7 @@ class KerasClassifier:
     def scores(self, images: Floats) -> Floats:
         """See `Classifier.scores`."""
         if self._scores_function is None:
-            self._scores_function = tf.function(self._score_tensor, input_signature=[self._image_spec()])
+            self._scores_function = self._trace(lambda images: self._score_tensor(images)[0], self._image_spec())
         if not len(images):
             return np.empty((0, len(self.classes)), np.float32)
         results = ([self._scores_function(batch).numpy()] for batch in cut_batches(images, self._batch_size))
@@ -179,7 +200,7 @@ class KerasClassifier:
         ModelError
             As `differentiate` does.
         """
-        self._refuse_unknown(layers)
+        self._maps.refuse_unknown(layers)
         count, size = len(images), self._batch_size
         if count > size:
             return join([self.linearise(images[at : at + size], layers) for at in range(0, count, size)])
@@ -191,10 +212,13 @@ class KerasClassifier:
 
         def pull_back(by_scores: Floats | None, by_features: Mapping[str, Floats]) -> Floats:
             named = tuple(by_features)
-            if (named, by_scores is None) not in self._pull_back_functions:
-                self._pull_back_functions[named, by_scores is None] = self._trace_pull_back(named, by_scores is None)
             slopes = [*([] if by_scores is None else [by_scores]), *by_features.values()]
             padded = [np.concatenate([s, np.zeros((size - count, *s.shape[1:]), np.float32)]) for s in slopes]
+            if (named, by_scores is None) not in self._pull_back_functions:
+                specs = [tf.TensorSpec(slope.shape, tf.float32) for slope in padded]
+                self._pull_back_functions[named, by_scores is None] = self._trace_pull_back(
+                    named, by_scores is None, specs
+                )
             with user_code("the model cannot be differentiated"):
                 gradient = self._pull_back_functions[named, by_scores is None](batch, padded)
             if gradient is None:
@@ -226,6 +250,17 @@ class KerasClassifier:
         with self._head.taken_off():
             yield self._model
 
+    def settle(self, images: Floats) -> None:
+        """Look at what the model gives for real images (n, height, width, channels) where noise alone spoke before."""
+        if not self._head.is_guess or not len(images):
+            return
+        count = len(self._probe_images())
+        batches = [self._values(batch) for batch in cut_batches(images, count)]
+        head = doubt(self._head, np.concatenate(batches))
+        if head is not self._head:
+            self._head, self._scores_function = head, None
+            self.output = settle_output("auto", head)
+
     def to_input(self, images: Floats) -> Any:
         """Images in [0, 1] as the tensor that the model itself is fed with."""
         pixels = tf.convert_to_tensor(images, tf.float32)
@@ -238,14 +273,12 @@ class KerasClassifier:
 
     def record(self, source: str, sha256: str | None) -> ModelRecord:
         """Describe the model for the result."""
-        preprocessing = (
-            f"pixels in [{self._input_range[0]:g}, {self._input_range[1]:g}] are fed to the model"
-            if self._preprocess is None
-            else f"{getattr(self._preprocess, '__name__', 'a function')} of pixels in [0, 255]"
-        )
+        preprocessing = say_feeding(self._input_range, self._range_told)
+        if self._preprocess is not None:
+            preprocessing = f"{getattr(self._preprocess, '__name__', 'a function')} of pixels in [0, 255]"
         return ModelRecord(
             source=source,
-            sha256=sha256 or _hash_weights(self._model),
+            sha256=sha256 or hash_weights(self._model),
             structure=self.structure,
             classes=list(self.classes),
             image_shape=self.image_shape,
@@ -258,48 +291,51 @@ class KerasClassifier:
             feature_layers=list(self.feature_layers),
         )
 
-    def _refuse_unknown(self, layers: tuple[str, ...]) -> None:
-        unknown = [layer for layer in layers if layer not in self._layers]
-        if unknown:
-            raise ModelError(f"layer {unknown[0]!r} has no feature maps; layers that have: {', '.join(self._layers)}")
-
     def _image_spec(self) -> Any:
         return tf.TensorSpec((self._batch_size, *self.image_shape), tf.float32)
 
-    def _score_tensor(self, images: Any) -> Any:
-        with self._head.taken_off():
-            output = self._run(self.to_input(images))
-        return self._head.to_scores(tf.cast(output, tf.float32), self.output)
+    def _trace(self, function: Callable[..., Any], *specs: Any) -> Any:
+        return trace(function, *specs, in_place=self._anatomy.is_open)
 
-    def _score_and_record(self, images: Any, layers: tuple[str, ...]) -> tuple[Any, list[Any]]:
-        with recording([self._layers[name] for name in layers]) as calls:
-            scores = self._score_tensor(images)
-        last_output = {id(layer): output for layer, _, output in calls}
-        return scores, [last_output[id(self._layers[name])] for name in layers]
+    def _score_tensor(self, images: Any, places: tuple[Place, ...] = ()) -> tuple[Any, list[Any]]:
+        """Scores, and the tensors at some places of the model, in a trace under way."""
+        own = () if self._head.logits is None else (self._head.logits,)
+        output, found = self._anatomy.replay(self._run, self.to_input(images), (*own, *places))
+        values = found[0] if own else output
+        return self._head.to_scores(tf.cast(values, tf.float32), self.output), found[len(own) :]
+
+    def _score_and_record(self, images: Any, layers: tuple[str, ...]) -> tuple[Any, list[list[Any]]]:
+        """Scores, and for each layer what each of its calls gave that sees the whole picture."""
+        kept = [self._maps.places(name) for name in layers]
+        scores, found = self._score_tensor(images, tuple(place for places in kept for place in places))
+        rest = iter(found)
+        return scores, [[next(rest) for _ in places] for places in kept]
 
     def _trace_forward(self, layers: tuple[str, ...]) -> Any:
         def compute(images: Any) -> list[Any]:
             scores, features = self._score_and_record(images, layers)
-            return [scores, *(tf.cast(part, tf.float32) for part in features)]
+            laid = [self._maps.laid(name, calls) for name, calls in zip(layers, features, strict=True)]
+            return [scores, *(tf.cast(part, tf.float32) for part in laid)]
 
-        return tf.function(compute, input_signature=[self._image_spec()])
+        return self._trace(compute, self._image_spec())
 
-    def _trace_pull_back(self, layers: tuple[str, ...], by_features_alone: bool) -> Any:
+    def _trace_pull_back(self, layers: tuple[str, ...], by_features_alone: bool, specs: list[Any]) -> Any:
         """A pass of its own, forward and backward: kept from an earlier one it would differentiate all weights too."""
 
         def compute(images: Any, slopes: list[Any]) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(images)
                 scores, features = self._score_and_record(images, layers)
-            outputs = features if by_features_alone else [scores, *features]
+                laid = [self._maps.laid(name, calls) for name, calls in zip(layers, features, strict=True)]
+            outputs = laid if by_features_alone else [scores, *laid]
             pairs = zip(slopes, outputs, strict=True)
             return tape.gradient(outputs, images, [tf.cast(slope, output.dtype) for slope, output in pairs])
 
-        return tf.function(compute)
+        return self._trace(compute, self._image_spec(), specs)
 
     def _differentiate(self, images: Floats, aims: tuple[Ints, ...], layers: tuple[str, ...]) -> list[Pass]:
         """For each of several classes per image, aims (n,), a pass; the forward one is shared."""
-        self._refuse_unknown(layers)
+        self._maps.refuse_unknown(layers)
         key = len(aims), layers
         if key not in self._gradient_functions:
             self._gradient_functions[key] = self._trace_gradient(*key)
@@ -327,18 +363,17 @@ class KerasClassifier:
                 tape.watch(images)
                 scores, features = self._score_and_record(images, layers)
                 sums = [tf.reduce_sum(tf.gather(scores, aim, batch_dims=1)) for aim in aims]
-            slopes = []
+            found = [scores, *(self._maps.laid(name, calls) for name, calls in zip(layers, features, strict=True))]
             for each in sums:
-                gradient, *by_features = tape.gradient(each, [images, *features])
+                gradient, slopes = tape.gradient(each, (images, features))
                 self._reaches_pixels = gradient is not None
-                slopes += [
-                    tf.zeros_like(part) if slope is None else slope
-                    for part, slope in zip([images, *features], [gradient, *by_features], strict=True)
-                ]
-            return [scores, *(tf.cast(part, tf.float32) for part in [*features, *slopes])]
+                gradient = tf.zeros_like(images) if gradient is None else gradient
+                slopes = [zeros_for_none(*part) for part in zip(slopes, features, strict=True)]
+                found += [gradient, *(self._maps.laid(name, calls) for name, calls in zip(layers, slopes, strict=True))]
+            return [tf.cast(part, tf.float32) for part in found]
 
         aim = tf.TensorSpec((self._batch_size,), tf.int32)
-        return tf.function(compute, input_signature=[self._image_spec(), *[aim] * count])
+        return self._trace(compute, self._image_spec(), *[aim] * count)
 
     def _probe_images(self) -> Floats:
         count = self._only_batch_size or 4
@@ -349,34 +384,16 @@ class KerasClassifier:
         outputs = tf.nest.flatten(self._model(inputs, training=False))
         if len(outputs) != 1:
             raise ModelError(f"the model has {len(outputs)} outputs, wanted one: the scores of the classes")
+        if outputs[0].shape.rank != 2 or outputs[0].shape[1] == 0:
+            raise ModelError(f"the model's output has shape {tuple(outputs[0].shape)}, wanted (images, classes)")
         return outputs[0]
 
-    def _observe(self) -> Calls:
-        """Run the model once and note what each layer was given and gave."""
+    def _values(self, images: Floats) -> Floats:
+        """What the model itself gives (n, units) for images, as many as it was taken apart with."""
         with user_code(f"preprocess fails on images {self.image_shape}"):
-            inputs = self.to_input(self._probe_images())
-        with (
-            user_code(f"the model cannot be run on images {self.image_shape}"),
-            recording(list(self._model._flatten_layers(include_self=False))) as calls,
-        ):
-            output = self._run(inputs)
-        if output.shape.rank != 2 or output.shape[1] == 0:
-            raise ModelError(f"the model's output has shape {tuple(output.shape)}, wanted (images, classes)")
-        return Calls(calls, inputs, output)
-
-    def _is_same_model(self, head: Head, output: Any) -> bool:
-        """Whether the model without its head gives the same output once the activation is put back."""
-        with head.taken_off():
-            logits = self._run(self.to_input(self._probe_images()))
-        activation = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[head.kind]
-        return bool(np.allclose(activation(logits).numpy(), np.asarray(output), atol=1e-4))
-
-
-def _hash_weights(model: Any) -> str:
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
-    return digest.hexdigest()
+            fed = self.to_input(images)
+        with user_code(f"the model cannot be run on images {self.image_shape}"):
+            return np.asarray(self._anatomy.values(fed), np.float32)
 
 
 def _finite(values: Floats, what: str) -> Floats:

@@ -30,6 +30,7 @@ from auditor.subject.model.files import (
 from auditor.subject.model.foreign import first_line
 from auditor.subject.model.given import GivenClassifier
 from auditor.subject.model.keras import KerasClassifier
+from auditor.subject.model.surgery import narrowed
 from auditor.subject.model.trial import APPLICATIONS, Trial, try_first
 from auditor.subject.record import ModelRecord
 
@@ -78,7 +79,7 @@ def load_classifier(
         classifier: KerasClassifier | GivenClassifier
         if isinstance(loaded.model, keras.Model):
             classifier = KerasClassifier(
-                loaded.model,
+                narrowed(loaded.model, section.inputs, section.outputs),
                 classes=classes,
                 image_shape=image_shape,
                 input_range=input_range,
@@ -92,7 +93,11 @@ def load_classifier(
                 loaded.model, classes=classes, image_shape=image_shape, batch_size=section.batch_size
             )
         image = np.random.default_rng(0).random((1, *classifier.image_shape)).astype(np.float32)
-        classifier.scores(image)  # as a graph, too, before the audit
+        if not np.allclose(classifier.scores(image), classifier.scores(image), rtol=1e-3, atol=1e-3):
+            raise ModelError(
+                "gives the same image other scores each time, as with a dropout that is always on (training=True); "
+                "wanted a model that does not draw at random, such as one that averages many draws"
+            )
     except ModelError as error:
         where = config.place("model", "source")
         raise ModelError(f"{where}: model.source: {section.source}: {error}") from None
@@ -189,8 +194,8 @@ def _call_user(config: AuditConfig, spec: str) -> Any:
 
 def _refuse_preprocessing(config: AuditConfig) -> None:
     """A classifier of the user's own does that itself."""
-    for key in ("preprocess", "input_range", "output"):
-        if getattr(config.model, key) not in ("none", None, "auto"):
+    for key in ("preprocess", "input_range", "output", "outputs", "inputs"):
+        if getattr(config.model, key) not in ("none", None, "auto", {}):
             raise OptionError(key, "lies inside a classifier of your own, and cannot be said here; leave it out")
 
 

@@ -1,115 +1,20 @@
-"""Looks inside Keras models: what their layers give, where the head is, what they expect.
-
-Layers are observed by recording what their `call` returns while the model runs, which works alike for functional,
-nested, Sequential and subclassed models; building a model on an inner layer's output fails on nested ones.
-"""
+"""Looks at Keras models from outside: what images they take, which weights they hold, what they are."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from auditor.config.options import suggest
 from auditor.errors import ModelError, OptionError
-from auditor.subject.model.classifier import Output
+from auditor.subject.model.anatomy import Anatomy
 from auditor.subject.model.saved_model import SavedFunction
-
-_SMALLEST_PROBABILITY = 1e-12
-
-
-@dataclass(frozen=True)
-class Calls:
-    """What was seen while the model ran once."""
-
-    calls: list[tuple[Any, Any, Any]]
-    """(layer, first input, output) of every call, in order."""
-    fed: Any
-    output: Any
-
-
-@dataclass(frozen=True)
-class Head:
-    """How the model's last step is undone."""
-
-    kind: Literal["softmax", "sigmoid", "linear", "probabilities", "sigmoid probabilities"]
-    layer: Any
-    """The layer whose activation is taken off; None where nothing is."""
-    units: int
-    description: str
-
-    @contextmanager
-    def taken_off(self) -> Iterator[None]:
-        if self.layer is None:
-            yield
-        elif isinstance(self.layer, keras.layers.Softmax):
-            with _replaced(self.layer, lambda inputs, mask=None: inputs):
-                yield
-        else:
-            activation = self.layer.activation
-            self.layer.activation = keras.activations.linear
-            try:
-                yield
-            finally:
-                self.layer.activation = activation
-
-    def to_scores(self, output: Any, meaning: Output) -> Any:
-        if self.kind == "probabilities":
-            output = tf.math.log(tf.maximum(output, _SMALLEST_PROBABILITY))
-        elif self.kind == "sigmoid probabilities":
-            clipped = tf.clip_by_value(output, 1e-7, 1 - 1e-7)
-            output = tf.math.log(clipped) - tf.math.log1p(-clipped)
-        return tf.concat([-output, output], axis=1) if meaning == "binary" else output
-
-
-def find_head(calls: Calls, agrees: Callable[[Head], bool]) -> Head:
-    output = calls.output
-    units = int(output.shape[1])
-    values = np.asarray(output)
-    if not np.isfinite(values).all():
-        raise ModelError("the model's scores are not finite (NaN or infinity) on random images")
-    final = next((layer for layer, _, result in calls.calls if result is output), None)
-    activation = getattr(getattr(final, "activation", None), "__name__", None)
-    if isinstance(final, keras.layers.Softmax):
-        activation = "softmax"
-    if activation == "softmax" and units == 1:
-        raise ModelError("the model's softmax over a single output unit is 1 for every image; was a sigmoid meant?")
-    if final is not None and activation in ("softmax", "sigmoid"):
-        head = Head(
-            activation,
-            final,
-            units,
-            f"the {activation} of layer {final.name!r} is taken off; scores are logits",
-        )
-        if agrees(head):
-            return head
-    in_unit_interval = bool((values >= 0).all() and (values <= 1).all())
-    if in_unit_interval and units > 1 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
-        return Head("probabilities", None, units, "the model gives probabilities; scores are their logarithms")
-    is_linear_layer = activation == "linear" and getattr(final, "kernel", None) is not None
-    is_linear_layer |= isinstance(final, SavedFunction) and final.last_operation in ("MatMul", "Conv2D")
-    if in_unit_interval and not is_linear_layer:
-        return Head("sigmoid probabilities", None, units, "the model gives probabilities; scores are their log-odds")
-    what = "signature" if isinstance(final, SavedFunction) else "layer"
-    name = f"{what} {final.name!r}" if final is not None else "the output"
-    return Head("linear", None, units, f"{name} has no softmax or sigmoid; its values are the scores (logits)")
-
-
-def settle_output(declared: Literal["auto", "softmax", "binary", "multilabel"], head: Head) -> Output:
-    if declared == "auto":
-        if head.units == 1:
-            return "binary"
-        return "multilabel" if head.kind.startswith("sigmoid") else "softmax"
-    if (declared == "binary") != (head.units == 1):
-        raise OptionError("output", f"got {declared!r}, but the model has {head.units} output units")
-    if declared == "multilabel" and head.kind in ("softmax", "probabilities"):
-        raise OptionError("output", "got 'multilabel', but the model's outputs are a softmax")
-    return declared
 
 
 def find_image_shape(model: Any, hint: tuple[int, int, int] | None) -> tuple[tuple[int, int, int], bool]:
@@ -139,6 +44,69 @@ def find_image_shape(model: Any, hint: tuple[int, int, int] | None) -> tuple[tup
     return (int(height), int(width), int(channels)), has_channel_axis
 
 
+def narrowed(model: Any, inputs: Mapping[str, Any], outputs: str | None) -> Any:
+    """A model of one input, the images, and one output, of a functional one that has several.
+
+    Parameters
+    ----------
+    inputs
+        A value, or one for each unit, for every other input by its name.
+    outputs
+        The name of the output, or its number.
+
+    Raises
+    ------
+    OptionError
+        A name is none of the model's, one is missing, or a value does not fit.
+    """
+    given, given_off = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
+    if not (given and given_off):
+        for option, value in (("inputs", inputs), ("outputs", outputs)):
+            if value:
+                raise OptionError(option, "a subclassed model does not name its inputs and outputs; leave it out")
+        return model
+    if len(given) == len(given_off) == 1 and not inputs and outputs is None:
+        return model
+    names, named = _names(model.input, [tensor.name for tensor in given]), _names(model.output, model.output_names)
+    images = [name for name in names if name not in inputs]
+    unknown = [name for name in inputs if name not in names]
+    if unknown:
+        raise OptionError("inputs", f"the model has no input {unknown[0]!r}{suggest(unknown[0], names)}")
+    if len(images) != 1:
+        told = f"the model has {len(given)} inputs ({', '.join(names)}), wanted one that is not fixed: the images"
+        raise OptionError("inputs", f"{told}; say for example inputs = {{ {names[-1]} = 0.0 }}")
+    chosen = next((name for at, name in enumerate(named) if outputs in (name, str(at))), None)
+    if outputs is None and len(named) == 1:
+        chosen = named[0]
+    if chosen is None:
+        got = f"got {outputs!r}" if outputs else f"the model has {len(named)} outputs"
+        raise OptionError("outputs", f"{got}, wanted the name of the one with the scores: {', '.join(named)}")
+    frame = keras.Input(batch_shape=given[names.index(images[0])].shape, dtype=given[names.index(images[0])].dtype)
+    fed = [
+        frame if name == images[0] else _constant(name, inputs[name], tensor.shape, tensor.dtype, frame)
+        for name, tensor in zip(names, given, strict=True)
+    ]
+    result = keras.tree.flatten(model(keras.tree.pack_sequence_as(model.input, fed)))[named.index(chosen)]
+    return keras.Model(frame, result, name=f"narrowed_{model.name}")
+
+
+def _names(structure: Any, otherwise: list[str]) -> list[str]:
+    """What inputs or outputs are called: by the keys of a dictionary, in the order in which it is flattened."""
+    return sorted(structure) if isinstance(structure, dict) else list(otherwise)
+
+
+def _constant(name: str, value: Any, shape: tuple[int | None, ...], dtype: str, images: Any) -> Any:
+    """A tensor like an input, the same for each of the images."""
+    try:
+        row = np.broadcast_to(np.asarray(value, float), [1 if size is None else size for size in shape[1:]])
+    except ValueError:
+        wanted = f"one number, or {' x '.join(map(str, shape[1:]))}"
+        raise OptionError("inputs", f"{name}: got {np.size(value)} numbers, wanted {wanted}") from None
+    zeros = keras.ops.zeros_like(images[:, :1, :1, :1] if len(images.shape) == 4 else images[:, :1, :1])
+    zeros = keras.ops.cast(keras.ops.reshape(zeros, (-1, *[1] * (len(shape) - 1))), dtype)
+    return zeros + keras.ops.convert_to_tensor(row[None], dtype)
+
+
 def find_batch_size(model: Any) -> int | None:
     """The only number of images that the model takes at once; None where it takes any."""
     inputs = getattr(model, "inputs", None) or []
@@ -151,92 +119,7 @@ def _built_shape(model: Any) -> tuple[int | None, ...]:
     return tuple(next(iter(shapes.values()), ()))[1:]
 
 
-def find_input_range(calls: Calls) -> tuple[tuple[float, float], str] | None:
-    """The pixel range that the model's own Rescaling or Normalization was made for, and the layer's name.
-
-    None where there is none, where something changes the pixels before it, or where its numbers fit no usual range.
-    """
-    for layer, given, _ in calls.calls:
-        if not isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)):
-            continue
-        if not _is_same(given, calls.fed):
-            return None
-        if isinstance(layer, keras.layers.Rescaling):
-            brightest = np.max(np.abs(255.0 * np.asarray(layer.scale) + np.asarray(layer.offset)))
-            return ((0.0, 255.0) if brightest <= 10 else (0.0, 1.0)), layer.name
-        mean = float(np.max(np.abs(np.asarray(layer.mean))))
-        if mean < 0.05:
-            return None
-        return ((0.0, 255.0) if mean > 1.5 else (0.0, 1.0)), layer.name
-    return None
-
-
-def settle_input_range(
-    declared: tuple[float, float] | None, known: tuple[tuple[float, float], str] | None
-) -> tuple[float, float]:
-    if declared is None and known is None:
-        raise OptionError(
-            "input_range",
-            "the model shows no Rescaling or Normalization of its own that would tell its pixel range; "
-            "declare it, for example input_range = [0, 1]",
-        )
-    if declared is not None and known is not None and tuple(declared) != known[0]:
-        got, wanted = (f"[{low:g}, {high:g}]" for low, high in (declared, known[0]))
-        raise OptionError(
-            "input_range",
-            f"got {got}, but the model's own layer {known[1]!r} expects {wanted}; leave it out, or say otherwise "
-            "with a preprocess function",
-        )
-    if declared is not None:
-        return declared
-    assert known is not None
-    return known[0]
-
-
-def _is_same(given: Any, fed: Any) -> bool:
-    """Whether a layer was given what the model was fed, perhaps in its own precision."""
-    if getattr(given, "shape", None) != fed.shape:
-        return False
-    values = np.asarray(given)
-    return bool(np.array_equal(values, np.asarray(fed).astype(values.dtype)))
-
-
-def find_feature_layers(calls: Calls) -> tuple[dict[str, Any], str]:
-    """Layers with feature maps by name, and, where there are none, why.
-
-    The two that Grad-CAM takes by default come first, then all from last to first. The usual choice is the last layer
-    at the resolution of the last convolution; the second, the last one at the resolution before that.
-    """
-    if any(isinstance(layer, SavedFunction) for layer, _, _ in calls.calls):
-        return {}, "a SavedModel shows no layers"
-    maps = [
-        (layer, tuple(output.shape))
-        for layer, _, output in calls.calls
-        if not isinstance(layer, (keras.Model, keras.layers.InputLayer))
-        and getattr(getattr(output, "shape", None), "rank", None) == 4
-        and output.shape[1] * output.shape[2] > 1
-    ]
-    convolutions = [at for at, (layer, _) in enumerate(maps) if _is_convolution(layer)]
-    if not convolutions:
-        return {}, "the model has no convolutional feature maps"
-    if len(convolutions) == 1 and _embeds_patches(calls, maps[convolutions[0]][0]):
-        return {}, "the model's only convolution cuts the image into patches, which are no feature maps"
-    maps = maps[convolutions[0] :]
-    sizes: list[tuple[int, int]] = []
-    for _, shape in reversed(maps):
-        size = (shape[1], shape[2])
-        if size not in sizes and any(_is_convolution(other) and s[1:3] == size for other, s in maps):
-            sizes.append(size)
-    usual = [next(layer for layer, shape in reversed(maps) if shape[1:3] == size) for size in sizes[:2]]
-    if len(usual) == 1:
-        usual += [layer for layer, _ in reversed(maps) if _is_convolution(layer) and layer is not usual[0]][:1]
-    ordered = [*usual, *(layer for layer, _ in reversed(maps))]
-    unique = list({id(layer): layer for layer in ordered}.values())
-    repeated = {name for name, count in Counter(layer.name for layer in unique).items() if count > 1}
-    return {(layer.path if layer.name in repeated else layer.name): layer for layer in unique}, ""
-
-
-def find_weights(calls: Calls, model: Any) -> tuple[dict[str, list[Any]], str]:
+def find_weights(anatomy: Anatomy, model: Any) -> tuple[dict[str, list[Any]], str]:
     """The weights of each layer by its name, from the head down as the layers were called, and, where none, why.
 
     A layer's weights are its own, without those of layers inside it; what no called layer holds comes last, under the
@@ -244,7 +127,7 @@ def find_weights(calls: Calls, model: Any) -> tuple[dict[str, list[Any]], str]:
     Normalization prepares the pixels.
     """
     found: dict[str, list[Any]] = {}
-    layers = list({id(layer): layer for layer, _, _ in reversed(calls.calls)}.values())
+    layers = list({id(call.layer): call.layer for call in reversed(anatomy.calls)}.values())
     if any(isinstance(layer, SavedFunction) for layer in layers):
         return {}, "a SavedModel shows no layers"
     names = Counter(layer.name for layer in layers)
@@ -287,57 +170,6 @@ def permuted(weights: Mapping[str, list[Any]], seed: int) -> Iterator[None]:
             weight.assign(values)
 
 
-def _embeds_patches(calls: Calls, layer: Any) -> bool:
-    """Whether a convolution looks at patches that do not overlap, and makes tokens of them."""
-    window = tuple(layer.kernel.shape[:2])
-    if max(window) == 1 or tuple(getattr(layer, "strides", ())) != window:
-        return False
-    start = next(at for at, (called, _, _) in enumerate(calls.calls) if called is layer)
-    ranks = [getattr(getattr(output, "shape", None), "rank", None) for _, _, output in calls.calls[start:]]
-    return 3 in ranks
-
-
-def _is_convolution(layer: Any) -> bool:
-    kernel = getattr(layer, "kernel", getattr(layer, "depthwise_kernel", None))
-    return kernel is not None and len(kernel.shape) == 4
-
-
-@contextmanager
-def recording(layers: list[Any]) -> Iterator[list[tuple[Any, Any, Any]]]:
-    """Note (layer, first input, output) for every call of these layers while the context is open."""
-    calls: list[tuple[Any, Any, Any]] = []
-
-    def noting(layer: Any, call: Any) -> Any:
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            output = call(*args, **kwargs)
-            calls.append((layer, args[0] if args else None, output))
-            return output
-
-        return noted
-
-    unique = list({id(layer): layer for layer in layers}.values())
-    for layer in unique:
-        layer.__dict__["call"] = noting(layer, layer.call)
-    try:
-        yield calls
-    finally:
-        for layer in unique:
-            del layer.__dict__["call"]
-
-
-@contextmanager
-def _replaced(layer: Any, call: Any) -> Iterator[None]:
-    shadowed = layer.__dict__.get("call")
-    layer.__dict__["call"] = call
-    try:
-        yield
-    finally:
-        if shadowed is None:
-            del layer.__dict__["call"]
-        else:
-            layer.__dict__["call"] = shadowed
-
-
 def from_one_float_tensor_to_one(model: Any) -> Any:
     """A model whose layers are the same, and whose images come as floats and not in a list or dictionary."""
     kind = type(model).__name__
@@ -363,3 +195,11 @@ def describe_structure(model: Any) -> str:
     kind = {"Functional": "functional", "Sequential": "sequential"}.get(type(model).__name__, "subclassed")
     is_nested = any(isinstance(layer, keras.Model) for layer in model._flatten_layers(include_self=False))
     return f"{kind}, nested" if is_nested else kind
+
+
+def hash_weights(model: Any) -> str:
+    """SHA-256 over the values of all weights, in their order."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight.numpy()).tobytes())
+    return digest.hexdigest()

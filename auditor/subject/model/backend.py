@@ -1,0 +1,32 @@
+"""Keras on TensorFlow, whatever it is set to elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+
+def take_tensorflow() -> str | None:
+    """Have Keras run on TensorFlow from now on; returns a sentence where it was set to another backend.
+
+    A Keras that is imported already keeps the backend that it has.
+    """
+    if "keras" in sys.modules:
+        return None
+    setting, where = os.environ.get("KERAS_BACKEND"), "KERAS_BACKEND"
+    if setting is None:
+        where = str(Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json")
+        setting = _backend_of(Path(where))
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if setting in (None, "tensorflow"):
+        return None
+    return f"Keras is set to {setting} by {where}; here it runs on TensorFlow."
+
+
+def _backend_of(file: Path) -> str | None:
+    try:
+        return str(json.loads(file.read_text("utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
