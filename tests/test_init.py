@@ -83,7 +83,7 @@ class TestSources:
         assert written["data"]["fit"] == "exact"
         said = remarks()
         assert "A functional model of 196 parameters: images of 8 x 8 in grey, 3 classes; the softmax of layer" in said
-        assert "As the model tells: pixels in [0, 255] are fed to the model." in said
+        assert "Pixels in [0, 255] are fed to the model, as its layer 'rescaling" in said
         assert "42 images, 42 of them labelled: cat 14, dog 14, boat 14. Each is a group by itself" in said
         assert "Read as this file says, 97.6 % of 42 labelled images are predicted rightly" in said
         assert "The 42 images looked at are of the model's size" in said

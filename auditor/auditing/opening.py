@@ -35,12 +35,12 @@ class Subject:
         if skipped:
             told = f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out."
             found.append(Note("images", told))
-        if not self.artefacts:
-            told = "No artefact is named in the configuration, so there is nothing to decide on."
-            found.append(Note("artefacts", told))
         if not self.dataset.labelled.any():
             told = "The data have no labels: images count as what they are predicted, and accuracy is not measured."
             found.append(Note("labels", told))
+        if not self.artefacts:
+            told = "No artefact is named in the configuration, so there is nothing to decide on."
+            found.append(Note("artefacts", told))
         return found
 
 

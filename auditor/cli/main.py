@@ -129,9 +129,8 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     for artefact in subject.artefacts:
         target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
         click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {artefact.carriers.sum()} images")
-    if not subject.artefacts:
-        click.echo(_NOTHING)
-    print_warnings(note.text for note in subject.notes if note.kind != "artefacts")
+    for note in subject.notes:
+        click.echo(f"note: {note.text}" if note.kind != "artefacts" else _NOTHING)
 
 
 for command in RUN_COMMANDS:

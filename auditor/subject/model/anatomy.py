@@ -162,6 +162,8 @@ def trace(function: Callable[..., Any], *specs: Any, in_place: bool) -> Any:
     tf.config.run_functions_eagerly(in_place)
     try:
         return tf.function(function).get_concrete_function(*specs)
+    except ModelError as fault:  # TensorFlow puts an account of the trace before our own words
+        raise ModelError(str(fault).rstrip().rpartition("\n")[2].rpartition("ModelError: ")[2]) from None
     finally:
         tf.config.run_functions_eagerly(was_eager)
 

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from auditor.errors import ModelError
+
 
 def take_tensorflow() -> str | None:
     """Have Keras run on TensorFlow from now on; returns a sentence where it was set to another backend.
@@ -23,6 +25,22 @@ def take_tensorflow() -> str | None:
     if setting in (None, "tensorflow"):
         return None
     return f"Keras is set to {setting} by {where}; here it runs on TensorFlow."
+
+
+def refuse_other_backend() -> None:
+    """Refuse to work with a Keras that was imported before, on another backend.
+
+    Raises
+    ------
+    ModelError
+        It runs on another backend than TensorFlow.
+    """
+    import keras
+
+    name = keras.backend.backend()
+    if name != "tensorflow":
+        wanted = "set KERAS_BACKEND=tensorflow before keras is imported"
+        raise ModelError(f"Keras runs on {name} in this process, and models are audited on TensorFlow; {wanted}")
 
 
 def _backend_of(file: Path) -> str | None:

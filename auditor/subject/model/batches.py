@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from auditor.errors import ModelError
 from auditor.measure.arrays import Array, Floats
 from auditor.subject.model.classifier import Linearisation
 
@@ -48,3 +49,12 @@ def join(parts: list[Linearisation]) -> Linearisation:
 
     joined = {layer: np.concatenate([part.features[layer] for part in parts]) for layer in parts[0].features}
     return Linearisation(np.concatenate([part.scores for part in parts]), joined, pull_back)
+
+
+def finite(values: Floats, what: str) -> Floats:
+    """The values, or an error that says for how many images some are not finite."""
+    is_finite = np.isfinite(values)
+    if not is_finite.all():
+        count = len(values) - int(is_finite.reshape(len(values), -1).all(axis=1).sum())
+        raise ModelError(f"the model's {what} are not finite (NaN or infinity) for {count} of {len(values)} images")
+    return values

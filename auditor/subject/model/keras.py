@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -16,7 +15,8 @@ from auditor.measure.arrays import Floats, Ints
 from auditor.measure.measurement import Note
 from auditor.subject.model import OTHER_BACKEND
 from auditor.subject.model.anatomy import Anatomy, Place, trace, zeros_for_none
-from auditor.subject.model.batches import cut_batches, gather, join
+from auditor.subject.model.backend import refuse_other_backend
+from auditor.subject.model.batches import cut_batches, finite, gather, join
 from auditor.subject.model.classifier import Linearisation, Output, Pass
 from auditor.subject.model.features import FeatureReader
 from auditor.subject.model.foreign import user_code
@@ -78,11 +78,7 @@ class KerasClassifier:
         OptionError
             An unknown input range, a wrong number of names, or an output that is not the model's.
         """
-        if keras.backend.backend() != "tensorflow":
-            raise ModelError(
-                f"Keras runs on {keras.backend.backend()} in this process, and is audited on TensorFlow; set "
-                "KERAS_BACKEND=tensorflow before keras is imported"
-            )
+        refuse_other_backend()
         self._model = from_one_float_tensor_to_one(model)
         self._only_batch_size = find_batch_size(model)
         self._batch_size = self._only_batch_size or batch_size
@@ -162,13 +158,13 @@ class KerasClassifier:
     def scores(self, images: Floats) -> Floats:
         """See `Classifier.scores`."""
         if self._scores_function is None:
-            self._scores_function = self._trace(lambda images: self._score_tensor(images)[0], self._image_spec())
+            self._scores_function = self._trace(self._only_scores, self._image_spec(), doing="run")
         if not len(images):
             return np.empty((0, len(self.classes)), np.float32)
         results = ([self._scores_function(batch).numpy()] for batch in cut_batches(images, self._batch_size))
         with user_code("the model cannot be run"):
             (scores,) = gather(results, len(images))
-        return _finite(scores, "scores")
+        return finite(scores, "scores")
 
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
         """See `Classifier.differentiate`.
@@ -216,16 +212,15 @@ class KerasClassifier:
             padded = [np.concatenate([s, np.zeros((size - count, *s.shape[1:]), np.float32)]) for s in slopes]
             if (named, by_scores is None) not in self._pull_back_functions:
                 specs = [tf.TensorSpec(slope.shape, tf.float32) for slope in padded]
-                self._pull_back_functions[named, by_scores is None] = self._trace_pull_back(
-                    named, by_scores is None, specs
-                )
+                function = self._trace_pull_back(named, by_scores is None, specs)
+                self._pull_back_functions[named, by_scores is None] = function
             with user_code("the model cannot be differentiated"):
                 gradient = self._pull_back_functions[named, by_scores is None](batch, padded)
             if gradient is None:
                 raise ModelError(_UNREACHED)
-            return _finite(gradient.numpy()[:count], "derivatives")
+            return finite(gradient.numpy()[:count], "derivatives")
 
-        return Linearisation(_finite(scores, "scores"), dict(zip(layers, features, strict=True)), pull_back)
+        return Linearisation(finite(scores, "scores"), dict(zip(layers, features, strict=True)), pull_back)
 
     def sized(self, batch_size: int) -> KerasClassifier:
         """See `Classifier.sized`; a model that takes one number of images only stays as it is."""
@@ -294,8 +289,9 @@ class KerasClassifier:
     def _image_spec(self) -> Any:
         return tf.TensorSpec((self._batch_size, *self.image_shape), tf.float32)
 
-    def _trace(self, function: Callable[..., Any], *specs: Any) -> Any:
-        return trace(function, *specs, in_place=self._anatomy.is_open)
+    def _trace(self, function: Callable[..., Any], *specs: Any, doing: str = "differentiated") -> Any:
+        with user_code(f"the model cannot be {doing}"):
+            return trace(function, *specs, in_place=self._anatomy.is_open)
 
     def _score_tensor(self, images: Any, places: tuple[Place, ...] = ()) -> tuple[Any, list[Any]]:
         """Scores, and the tensors at some places of the model, in a trace under way."""
@@ -303,6 +299,9 @@ class KerasClassifier:
         output, found = self._anatomy.replay(self._run, self.to_input(images), (*own, *places))
         values = found[0] if own else output
         return self._head.to_scores(tf.cast(values, tf.float32), self.output), found[len(own) :]
+
+    def _only_scores(self, images: Any) -> Any:
+        return self._score_tensor(images)[0]
 
     def _score_and_record(self, images: Any, layers: tuple[str, ...]) -> tuple[Any, list[list[Any]]]:
         """Scores, and for each layer what each of its calls gave that sees the whole picture."""
@@ -346,12 +345,12 @@ class KerasClassifier:
             scores, *rest = gather(results, len(images))
         if not self._reaches_pixels:
             raise ModelError(_UNREACHED)
-        _finite(scores, "scores")
+        finite(scores, "scores")
         count = len(layers)
         features = dict(zip(layers, rest[:count], strict=True))
         found = []
         for at in range(count, len(rest), 1 + count):
-            gradient, *slopes = (_finite(part, "derivatives") for part in rest[at : at + 1 + count])
+            gradient, *slopes = (finite(part, "derivatives") for part in rest[at : at + 1 + count])
             found.append(Pass(scores, gradient, features, dict(zip(layers, slopes, strict=True))))
         return found
 
@@ -394,11 +393,3 @@ class KerasClassifier:
             fed = self.to_input(images)
         with user_code(f"the model cannot be run on images {self.image_shape}"):
             return np.asarray(self._anatomy.values(fed), np.float32)
-
-
-def _finite(values: Floats, what: str) -> Floats:
-    is_finite = np.isfinite(values)
-    if not is_finite.all():
-        count = len(values) - int(is_finite.reshape(len(values), -1).all(axis=1).sum())
-        raise ModelError(f"the model's {what} are not finite (NaN or infinity) for {count} of {len(values)} images")
-    return values

@@ -92,7 +92,8 @@ def narrowed(model: Any, inputs: Mapping[str, Any], outputs: str | None) -> Any:
 
 def _names(structure: Any, otherwise: list[str]) -> list[str]:
     """What inputs or outputs are called: by the keys of a dictionary, in the order in which it is flattened."""
-    return sorted(structure) if isinstance(structure, dict) else list(otherwise)
+    is_flat = isinstance(structure, dict) and len(structure) == len(otherwise)
+    return sorted(structure) if is_flat else list(otherwise)
 
 
 def _constant(name: str, value: Any, shape: tuple[int | None, ...], dtype: str, images: Any) -> Any:
