@@ -285,7 +285,8 @@ def _print_table(listing: Listing) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from auditor.report.index_page import say_effect, say_target, shorten
+    from auditor.report.index_page import shorten
+    from auditor.report.trends import say_effect, say_target
 
     if not listing.entries:
         click.echo("no runs")

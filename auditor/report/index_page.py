@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,12 +11,10 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from auditor.errors import AuditError, ReportError
-from auditor.measure.measurement import Measurement
-from auditor.measure.words import say
-from auditor.report.templates import open_templates, read_template
-from auditor.report.trends import MOST_POINTS, Point, draw_trend
+from auditor.report.templates import open_templates, policy_hash, read_template
+from auditor.report.trends import MOST_POINTS, Series, draw_trend, say_effect, say_target
 from auditor.run.files import write_files
-from auditor.run.index import INDEX, Entry, Listing, Outcome, add_lines, locked, moment, read_runs
+from auditor.run.index import INDEX, Entry, Listing, add_lines, locked, moment, read_runs
 from auditor.verdict.record import Verdict
 
 INDEX_PAGE = "index.html"
@@ -28,8 +24,8 @@ _LONGEST = 90
 
 _VERDICTS: tuple[Verdict, ...] = ("relies", "inconclusive", "no_evidence", "not_applicable", "error")
 
-Series = list[tuple[Entry, Outcome]]
-"""The audits of one artefact and target on one model and data, oldest first."""
+About = tuple[str, str, str, str]
+"""What a series is about: model, data, artefact and target."""
 
 
 def refresh_index(reports: Path) -> Listing:
@@ -63,24 +59,26 @@ def renew_index(reports: Path) -> list[str]:
 
 def render_index(listing: Listing) -> str:
     """The page over all runs; it needs nothing beside it but the reports that it links to."""
-    models = _numbered(entry.model for entry in listing.entries)
-    data = _numbered(entry.data for entry in listing.entries)
-    series = _find_series(listing.entries)
-    trends = [_view_series(key, audits, models, data) for key, audits in series[:_MOST_TRENDS]]
+    entries = listing.entries
+    models, data = sorted({entry.model for entry in entries}), sorted({entry.data for entry in entries})
+    series = _find_series(entries)
     style, script = _read_assets()
-    counts = Counter(outcome.verdict for entry in listing.entries for outcome in entry.outcomes)
+    counts = Counter(outcome.verdict for entry in entries for outcome in entry.outcomes)
     view = {
-        "rows": [_view_row(entry, listing.reports[entry.id], models, data) for entry in listing.entries],
+        "entries": entries,
+        "reports": listing.reports,
         "counts": [(verdict, counts[verdict]) for verdict in _VERDICTS if counts[verdict]],
-        "models": [shorten(name) for name in models],
-        "data": [shorten(name) for name in data],
-        "first_day": listing.entries[-1].started[:10] if listing.entries else "",
-        "last_day": listing.entries[0].started[:10] if listing.entries else "",
-        "trends": trends[:_TRENDS_OPEN],
-        "more_trends": trends[_TRENDS_OPEN:],
-        "trends_left_out": len(series) - len(trends),
+        "models": {name: number for number, name in enumerate(models)},
+        "data": {name: number for number, name in enumerate(data)},
+        "trends": [_view_series(about, audits) for about, audits in series[:_MOST_TRENDS]],
+        "trends_open": _TRENDS_OPEN,
+        "trends_left_out": max(0, len(series) - _MOST_TRENDS),
         "most_points": MOST_POINTS,
-        "faults": [shorten(fault, 400) for fault in listing.faults],
+        "faults": listing.faults,
+        "shorten": shorten,
+        "show": _escaped,
+        "target_of": say_target,
+        "effect_of": say_effect,
         "style": Markup(style),
         "script": Markup(script),
         "policy": index_policy(),
@@ -91,8 +89,8 @@ def render_index(listing: Listing) -> str:
 
 def index_policy() -> str:
     """What a browser may do with the page: use its own style, run its own script, and nothing else."""
-    style, script = (_source(text) for text in _read_assets())
-    return f"default-src 'none'; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
+    style, script = (policy_hash(text) for text in _read_assets())
+    return f"default-src 'none'; style-src '{style}'; script-src '{script}'; base-uri 'none'; form-action 'none'"
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:
@@ -101,107 +99,44 @@ def shorten(text: str, longest: int = _LONGEST) -> str:
     return line if len(line) <= longest else f"{line[: longest // 2]}…{line[-(longest - longest // 2 - 1) :]}"
 
 
-def say_target(outcome: Outcome) -> str:
-    return "every class" if outcome.scanned and outcome.verdict != "relies" else outcome.target or "–"
-
-
-def say_effect(outcome: Outcome) -> str:
-    """The effect that decided, with its interval; empty where nothing was measured."""
-    effect = Measurement(outcome.value, outcome.low, outcome.high, None, outcome.n, outcome.n, "log-odds", None)
-    return "" if effect.value is None else say(effect, "brief")
-
-
 def _read_assets() -> tuple[str, str]:
     return read_template("style.css") + read_template("index.css"), read_template("index.js")
 
 
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _numbered(names: Any) -> dict[str, int]:
-    return {name: number for number, name in enumerate(sorted(set(names)))}
-
-
-def _view_row(entry: Entry, reports: Sequence[str], models: dict[str, int], data: dict[str, int]) -> tuple[Any, ...]:
-    """What the template unpacks for one run, escaped already: names looked up and escaped for thousands of rows, most
-    of them again and again, would take three quarters of the time.
-    """
-    outcomes = [
-        (outcome.verdict, _escaped(outcome.artefact), _escaped(say_target(outcome)), say_effect(outcome))
-        for outcome in entry.outcomes
-    ]
-    return (
-        entry.id,
-        models[entry.model],
-        data[entry.data],
-        " ".join({outcome.verdict: None for outcome in entry.outcomes}),
-        _escaped(entry.started[:10]),
-        _escaped(entry.started[11:16]),
-        _escaped(entry.title),
-        _escaped(entry.model),
-        _escaped((entry.model_sha256 or "")[:8]),
-        _escaped(entry.data),
-        _escaped((entry.data_sha256 or "")[:8]),
-        outcomes,
-        reports,
-    )
-
-
 @lru_cache(maxsize=4096)
 def _escaped(text: str) -> str:
+    """A name of a row: most stand in thousands of them, and escaping each anew would take longer than all else."""
     return str(escape(shorten(text)))
 
 
-def _find_series(entries: Sequence[Entry]) -> list[tuple[tuple[str, str, str, str], Series]]:
+def _find_series(entries: Sequence[Entry]) -> list[tuple[About, Series]]:
     """Series of two audits or more: those that end in reliance first, then the latest."""
-    found: dict[tuple[str, str, str, str], Series] = {}
+    found: dict[About, Series] = {}
     for entry in reversed(entries):
         for outcome in entry.outcomes:
             # a scan is one series, whichever class was the strongest
             target = "every class" if outcome.scanned else outcome.target or "–"
             found.setdefault((entry.model, entry.data, outcome.artefact, target), []).append((entry, outcome))
-    series = [(key, audits) for key, audits in found.items() if len(audits) > 1]
+    series = [(about, audits) for about, audits in found.items() if len(audits) > 1]
     series.sort(key=lambda item: moment(item[1][-1][0].started), reverse=True)
     series.sort(key=lambda item: item[1][-1][1].verdict != "relies")
     return series
 
 
-def _view_series(
-    key: tuple[str, str, str, str], audits: Series, models: dict[str, int], data: dict[str, int]
-) -> dict[str, Any]:
-    model, source, artefact, target = key
-    first, (entry, last) = audits[0][0], audits[-1]
+def _view_series(about: About, audits: Series) -> dict[str, Any]:
+    entry, last = audits[-1]
     relied = next((entry for entry, outcome in audits if outcome.verdict == "relies"), None)
-    history = f"{len(audits)} audits since {first.started[:10]}"
+    history = f"{len(audits)} audits since {audits[0][0].started[:10]}"
     first_seen = f"reliance first found on {relied.started[:10]}" if relied else "reliance never found"
-    points = [
-        Point(
-            day=entry.started[:10],
-            label=f"{entry.started[:16].replace('T', ' ')}: {outcome.verdict.replace('_', ' ')} {say_effect(outcome)}",
-            verdict=outcome.verdict,
-            value=outcome.value,
-            low=outcome.low,
-            high=outcome.high,
-            model_changed=entry.model_sha256 != before.model_sha256,
-        )
-        for (before, _), (entry, outcome) in list(zip([audits[0], *audits], audits, strict=False))[-MOST_POINTS:]
-    ]
     effect = say_effect(last)
     said = f"latest effect {effect} {last.unit}, n = {last.n}" if effect else "no effect measured at last"
     return {
-        "artefact": shorten(artefact, 60),
-        "target": shorten(target, 60),
-        "model": shorten(model, 60),
-        "data": shorten(source, 60),
-        "m": models[model],
-        "d": data[source],
-        "verdict": last.verdict,
-        "v": " ".join({outcome.verdict: None for _, outcome in audits}),
-        "latest": effect or "not measured",
-        "details": f"latest: {last.unit}, n = {last.n}, margin {last.margin:.3g}" if effect else "latest: not measured",
-        "id": entry.id,
+        "about": about,
+        "verdicts": " ".join({outcome.verdict: None for _, outcome in audits}),
+        "entry": entry,
+        "last": last,
+        "effect": effect,
         "history": history,
         "first_seen": first_seen,
-        "plot": draw_trend(points, last.margin, f"{said}; {history}; {first_seen}"),
+        "plot": draw_trend(audits, f"{said}; {history}; {first_seen}"),
     }

@@ -6,11 +6,11 @@ imported than all of them take to be written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from markupsafe import Markup, escape
 
+from auditor.measure.measurement import Measurement
+from auditor.measure.words import say
+from auditor.run.index import Entry, Outcome
 from auditor.verdict.record import Verdict
 
 MOST_POINTS = 40
@@ -20,33 +20,21 @@ _WIDTH, _HEIGHT = 320, 128
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 312, 8, 104
 
 
-@dataclass(frozen=True)
-class Point:
-    """One audit in a trend."""
-
-    day: str
-    label: str
-    """The audit in words, shown where it is pointed at."""
-    verdict: Verdict
-    value: float | None
-    low: float | None
-    high: float | None
-    model_changed: bool
-    """Whether the model is another than in the audit before."""
+Series = list[tuple[Entry, Outcome]]
+"""The audits of one artefact and target on one model and data, oldest first."""
 
 
-def draw_trend(points: Sequence[Point], margin: float, description: str) -> Markup:
-    """Effects with their intervals, oldest at the left, as SVG in the page's own colours."""
-    points = points[-MOST_POINTS:]
-    reach = [0.0, margin]
-    for point in points:
-        reach += [v for v in (point.value, point.low, point.high) if v is not None]
-    low, high = min(reach), max(reach)
+def draw_trend(audits: Series, description: str) -> Markup:
+    """Effects with their intervals, oldest at the left, beside the margin of the last, as SVG in the page's colours."""
+    audits = audits[-MOST_POINTS:]
+    (first, _), (last, latest) = audits[0], audits[-1]
+    ends = [end for _, outcome in audits for end in (outcome.value, outcome.low, outcome.high) if end is not None]
+    low, high = min(0.0, latest.margin, *ends), max(0.0, latest.margin, *ends)
     spread = (high - low) or 1.0
     low, high = low - 0.06 * spread, high + 0.06 * spread
 
-    def across(number: int) -> float:
-        return _LEFT + (number + 0.5) * (_RIGHT - _LEFT) / len(points)
+    def across(number: float) -> float:
+        return _LEFT + (number + 0.5) * (_RIGHT - _LEFT) / len(audits)
 
     def up(value: float) -> float:
         return _BOTTOM - (value - low) * (_BOTTOM - _TOP) / (high - low)
@@ -54,26 +42,37 @@ def draw_trend(points: Sequence[Point], margin: float, description: str) -> Mark
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(description)}">',
         f'<path class="zero" d="M{_LEFT} {up(0):.1f}H{_RIGHT}"/>',
-        f'<path class="margin" d="M{_LEFT} {up(margin):.1f}H{_RIGHT}"/>',
+        f'<path class="margin" d="M{_LEFT} {up(latest.margin):.1f}H{_RIGHT}"/>',
     ]
     for tick in _ticks(low, high):
         parts.append(f'<text x="{_LEFT - 6}" y="{up(tick) + 3.5:.1f}" text-anchor="end">{_tick_text(tick)}</text>')
-    for number, point in enumerate(points):
+    for number, (entry, outcome) in enumerate(audits):
         x = across(number)
-        if point.model_changed and number:
-            parts.append(f'<path class="change" d="M{(x + across(number - 1)) / 2:.1f} {_TOP}V{_BOTTOM}"/>')
-        if point.value is None:
-            mark = f'<path d="M{x - 3:.1f} {_BOTTOM - 3}l6 6m0-6l-6 6"/>'
-        else:
-            mark = _MARKS[point.verdict].format(x=x, y=up(point.value))
-            if point.low is not None and point.high is not None:
-                mark = f'<path d="M{x:.1f} {up(point.low):.1f}V{up(point.high):.1f}"/>' + mark
-        parts.append(f'<g class="{point.verdict}"><title>{escape(point.label)}</title>{mark}</g>')
-    first, last = points[0].day, points[-1].day
-    parts.append(f'<text x="{_LEFT}" y="{_HEIGHT - 8}">{escape(first)}</text>')
-    if last != first:
-        parts.append(f'<text x="{_RIGHT}" y="{_HEIGHT - 8}" text-anchor="end">{escape(last)}</text>')
+        if number and entry.model_sha256 != audits[number - 1][0].model_sha256:
+            parts.append(f'<path class="change" d="M{across(number - 0.5):.1f} {_TOP}V{_BOTTOM}"/>')
+        mark = f'<path d="M{x - 3:.1f} {_BOTTOM - 3}l6 6m0-6l-6 6"/>'
+        if outcome.value is not None:
+            mark = _MARKS[outcome.verdict].format(x=x, y=up(outcome.value))
+            if outcome.low is not None and outcome.high is not None:
+                mark = f'<path d="M{x:.1f} {up(outcome.low):.1f}V{up(outcome.high):.1f}"/>{mark}'
+        when = escape(entry.started[:16].replace("T", " "))
+        said = f"{when}: {outcome.verdict.replace('_', ' ')} {say_effect(outcome)}"
+        parts.append(f'<g class="{outcome.verdict}"><title>{said}</title>{mark}</g>')
+    days = [entry.started[:10] for entry in (first, last)]
+    parts.append(f'<text x="{_LEFT}" y="{_HEIGHT - 8}">{escape(days[0])}</text>')
+    if days[1] != days[0]:
+        parts.append(f'<text x="{_RIGHT}" y="{_HEIGHT - 8}" text-anchor="end">{escape(days[1])}</text>')
     return Markup("".join([*parts, "</svg>"]))
+
+
+def say_target(outcome: Outcome) -> str:
+    return "every class" if outcome.scanned and outcome.verdict != "relies" else outcome.target or "–"
+
+
+def say_effect(outcome: Outcome) -> str:
+    """The effect that decided, with its interval; empty where nothing was measured."""
+    effect = Measurement(outcome.value, outcome.low, outcome.high, None, outcome.n, outcome.n, "log-odds", None)
+    return "" if effect.value is None else say(effect, "brief")
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from auditor.explain.attribution.record import MapName
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import name_in_words, number, say, say_interval, say_n
+from auditor.measure.words import listed, name_in_words, number, say, say_interval, say_n
 from auditor.report.pointers import pointer_of
 from auditor.report.presentable import show_short
 from auditor.run.result import AuditResult
@@ -76,6 +78,11 @@ def method_name(name: MapName) -> str:
     """A method as one says it, its layer or baseline in brackets."""
     told = _METHOD_NAMES.get(name.method, name.method.replace("_", " "))
     return f"{told} ({name.variant})" if name.variant else told
+
+
+def list_methods(entries: Iterable[Any]) -> str:
+    """The methods of records that have a map, as one says them."""
+    return listed([method_name(entry.map) for entry in entries])
 
 
 def subject(finding: Finding) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from auditor.measure import pieces
 from auditor.measure.pieces import Answer, Curves, Line, Picture, Piece, Row, Strip, Told
 from auditor.measure.words import listed, say, signed
 from auditor.report.sections.methods_compared import which_method_shows_it
-from auditor.report.words import figure, method_name, why_not
+from auditor.report.words import list_methods, method_name, why_not
 from auditor.run.result import AuditResult
 
 _SHOWN_STAGES = 4
@@ -77,18 +77,18 @@ def _tell_cascades(record: TrustRecord) -> Iterator[Piece]:
             f"Maps of {record.pictured}; under each, the mean Spearman correlation of that stage’s signed maps "
             "with the trained model’s over all images."
         )
-    falls = "The sooner the score falls, the better the order."
     rises = "The sooner it rises, the better. Grey: a random order and an edge filter’s."
-    yield pieces.Abreast([_way(record, "deletion", falls), _way(record, "insertion", rises)])
+    falls = _way(record, "deletion", "deleted", "The sooner the score falls, the better the order.")
+    yield pieces.Abreast([falls, _way(record, "insertion", "inserted", rises)])
 
 
 def _tell_signs(record: TrustRecord) -> list[Piece]:
-    signs = [_say_signed_or_absolute(entry) for entry in record.methods if _reading(entry, "signed")]
+    signs = [_say_signed_or_absolute(entry) for entry in record.methods if _has(entry, "signed")]
     return [pieces.Answers(signs) if signs else Answer("No method here has maps with signs.")]
 
 
 def _tell_smoothing(record: TrustRecord) -> list[Piece]:
-    smoothing = [_say_smoothed_or_not(entry) for entry in record.methods if _reading(entry, "smoothed")]
+    smoothing = [_say_smoothed_or_not(entry) for entry in record.methods if _has(entry, "smoothed")]
     if not smoothing:
         return [Answer("Not tested: the gradient and SmoothGrad are switched off.")]
     for_the_eye = "Smoothing is for the eye. Every score in this report is taken on maps as they are."
@@ -109,24 +109,25 @@ def _tell_readings(record: TrustRecord) -> list[Piece]:
 
 def _describe_sample(record: TrustRecord) -> str:
     few = [entry for entry in record.methods if entry.is_costly]
-    told = (
+    costly = (
+        f" {list_methods(few)} would take too long on all of that, and {'was' if len(few) == 1 else 'were'} tested on "
+        f"{few[0].images} images and fewer stages."
+        if few
+        else ""
+    )
+    return (
         f"{record.images} images of a seeded random choice: {record.with_artefact} with an artefact, explained for the "
         "class that it is suspected of, the others as they came, for what is predicted. Cells of "
         f"{record.cell} × {record.cell} pixels are deleted and inserted, and filled by the mean image and by a blur; "
-        f"noise has a standard deviation of {record.noise:.0%} of the pixels' range."
+        f"noise has a standard deviation of {record.noise:.0%} of the pixels' range.{costly}"
     )
-    if few:
-        told += (
-            f" {listed([method_name(entry.map) for entry in few])} would take too long on all of that, and "
-            f"{'was' if len(few) == 1 else 'were'} tested on {few[0].images} images and fewer stages."
-        )
-    return told
 
 
 def _say_who_deserves_trust(record: TrustRecord) -> str:
-    passed = [method_name(entry.map) for entry in record.methods if entry.status == "passed"]
+    passed = [entry for entry in record.methods if entry.status == "passed"]
     count = f"of {len(record.methods)} kinds of maps passed"
-    parts = [f"{len(passed)} {count} what decides: {listed(passed)}." if passed else f"None {count} all that decides."]
+    those = f"what decides: {list_methods(passed)}" if passed else "all that decides"
+    parts = [f"{len(passed) or 'None'} {count} {those}."]
     for status, words in (("failed", _ARE_MARKED), ("open", "Left open, neither passed nor failed")):
         others = [f"{method_name(entry.map)}, {_why(entry)}" for entry in record.methods if entry.status == status]
         parts += [f"{words}: {'; '.join(others)}."] if others else []
@@ -138,63 +139,54 @@ def _say_who_deserves_trust(record: TrustRecord) -> str:
 def _why(entry: MethodTrust) -> str:
     """The decisive test that a method failed or left open, with its figure."""
     wanted = {"failed": ("failed",), "open": ("open", "not_applicable")}[entry.status]
-    told = []
-    for test in entry.tests:
-        if test.outcome in wanted and test.name in _DECISIVE:
-            told.append(f"{_named(test)} {say(test.measured, 'full') if test.measured else test.reason}")
-    return ", ".join(told)
+    return ", ".join(
+        f"{test.name}{f' ({test.reading} map)' * bool(test.reading)} {_figure(test)}"
+        for test in entry.tests
+        if test.outcome in wanted and test.name in _DECISIVE
+    )
 
 
-def _named(test: TrustTest) -> str:
-    return f"{test.name} ({test.reading} map)" if test.reading else test.name
+def _figure(test: TrustTest) -> str:
+    return say(test.measured, "full") if test.measured else f"{test.reason}"
 
 
 def _say_whether_it_makes_sense(record: TrustRecord) -> str:
     """On the plain saliency map, or the first method where that was not tested."""
     entry = next((entry for entry in record.methods if entry.map == MapName("gradient")), record.methods[0])
-    name = method_name(entry.map)
     tests = {test.name: test for test in entry.tests}
-    parts = []
-    randomised = tests["randomised weights"]
-    if randomised.measured is not None:
-        which = f"of the {randomised.reading} map " if randomised.reading else ""
-        kept = say(randomised.measured, "full")
-        left = f"with weights drawn anew the order {which}correlates by {kept} with what it was"
-        parts.append(f"{_MODEL_WORDS[randomised.outcome]}: {left}.")
-    else:
-        parts.append(f"Whether it follows the model could not be tested: {randomised.reason}.")
-    order, edges = tests["order"], tests["edge filter"]
+    randomised, order, edges = (tests[name] for name in ("randomised weights", "order", "edge filter"))
+    which = f"of the {randomised.reading} map " if randomised.reading else ""
+    told = [
+        {"passed": "Yes, here it does.", "failed": "No, not here.", "open": "That is open."}[entry.status],
+        f"This is about the map of the {method_name(entry.map)}.",
+        f"{_MODEL_WORDS[randomised.outcome]}: with weights drawn anew the order {which}correlates by "
+        f"{_figure(randomised)} with what it was."
+        if randomised.measured is not None
+        else f"Whether it follows the model could not be tested: {randomised.reason}.",
+    ]
     if order.measured is not None:
-        parts.append(
-            f"The pixels that it ranks first move the score {_ORDER_WORDS[order.outcome]} than random ones, by "
-            f"{say(order.measured, 'full')} over the way."
+        words = _ORDER_WORDS[order.outcome]
+        told.append(
+            f"The pixels that it ranks first move the score {words} than random ones, by {_figure(order)} over the way."
         )
     if edges.measured is not None:
-        parts.append(f"Than an edge filter it is {_EDGE_WORDS[edges.outcome]}: {say(edges.measured, 'full')}.")
-    verdict = {"passed": "Yes, here it does.", "failed": "No, not here.", "open": "That is open."}[entry.status]
-    return f"{verdict} This is about the map of the {name}. {' '.join(parts)}"
+        told.append(f"Than an edge filter it is {_EDGE_WORDS[edges.outcome]}: {_figure(edges)}.")
+    return " ".join(told)
 
 
 def _say_signed_or_absolute(entry: MethodTrust) -> Answer:
     """Which of the two orders finds sooner what moves the score."""
-    signs, strengths = _reading(entry, "signed"), _reading(entry, "absolute")
-    assert signs is not None
-    assert strengths is not None
-    measured = signs.over_absolute
-    assert measured is not None
-    if measured.against(0) == "above":
-        head = "signed"
-        told = f"Its signs tell what speaks for the target: the signed order is better by {say(measured, 'full')}."
-    elif measured.against(0) == "below":
-        head = "absolute"
-        better = say(measured.mapped(operator.neg), "full")
-        told = f"Its signs do not tell what speaks for the target: the absolute order is better by {better}."
-    else:
-        head = "open"
-        told = f"The signed order is not clearly better or worse: {say(measured, 'full')}."
-    gained = " and ".join(
-        f"the {part.reading} one gains {say(part.gains['together'], 'full')}" for part in (signs, strengths)
-    )
+    readings = {part.reading: part for part in entry.readings}
+    signs, strengths = readings["signed"], readings["absolute"]
+    gain = signs.over_absolute
+    assert gain is not None
+    head, told = {
+        "above": ("signed", "Its signs tell what speaks for the target: the signed order is better by"),
+        "below": ("absolute", "Its signs do not tell what speaks for the target: the absolute order is better by"),
+        "open": ("open", "The signed order is not clearly better or worse:"),
+    }[gain.against(0)]
+    told += f" {say(gain.mapped(operator.neg) if head == 'absolute' else gain, 'full')}. Over a random order "
+    told += " and ".join(f"the {part.reading} one gains {_gain(part, 'together')}" for part in (signs, strengths))
     stays = ""
     if entry.cascade:
         last = entry.cascade[-1]
@@ -202,29 +194,31 @@ def _say_signed_or_absolute(entry: MethodTrust) -> Answer:
             f" On a model that knows nothing the absolute map still correlates by {signed(last.absolute.value)} with "
             f"the trained model's, the signed one by {signed(last.signed.value)}."
         )
-    return Answer(f"{told} Over a random order {gained}.{stays}", f"{method_name(entry.map)}: {head}.")
+    return Answer(f"{told}.{stays}", f"{method_name(entry.map)}: {head}.")
 
 
 def _say_smoothed_or_not(entry: MethodTrust) -> Answer:
     """Whether smoothing helps to find what moves the score, and what it changes."""
-    raw, smoothed = _reading(entry, "absolute"), _reading(entry, "smoothed")
-    assert raw is not None
-    assert smoothed is not None
+    readings = {part.reading: part for part in entry.readings}
+    raw, smoothed = readings["absolute"], readings["smoothed"]
     gain, likeness = smoothed.over_absolute, smoothed.likeness
     assert gain is not None
     assert likeness is not None
     head = {"above": "smoothed", "below": "raw", "open": "no clear difference"}[gain.against(0)]
     lifts = ""
     if raw.lift.value is not None and smoothed.lift.value is not None:
-        before, after = (figure("", part.lift).value for part in (raw, smoothed))
+        before, after = (say(part.lift, "bare") for part in (raw, smoothed))
         lifts = f"; the lift of the artefact's region goes from {before} to {after}"
-    before, after = (say(part.gains["deletion"], "full") for part in (raw, smoothed))
     told = (
-        f"Smoothing changes what the order gains by {say(gain, 'full')}; deletion alone goes from {before} to "
-        f"{after}{lifts}. "
+        f"Smoothing changes what the order gains by {say(gain, 'full')}; deletion alone goes from "
+        f"{_gain(raw, 'deletion')} to {_gain(smoothed, 'deletion')}{lifts}. "
         f"It is another map, though: its ranking of the pixels correlates by {say(likeness, 'full')} with the raw one."
     )
     return Answer(told, f"{method_name(entry.map)}: {head}.")
+
+
+def _gain(part: ReadingRecord, way: str) -> str:
+    return say(part.gains[way], "full")
 
 
 def _describe_levels(level: float) -> str:
@@ -286,19 +280,21 @@ def _cascade_lines(record: TrustRecord) -> list[Line]:
     return lines
 
 
-def _way(record: TrustRecord, way: Literal["deletion", "insertion"], text: str) -> Curves:
+def _way(record: TrustRecord, way: Literal["deletion", "insertion"], done: str, text: str) -> Curves:
     """The mean score as cells are deleted, or inserted, in the order of each method and of the controls."""
-
-    def line(name: str, part: ReadingRecord, *, is_reference: bool = False) -> Line:
-        scores = part.deletion if way == "deletion" else part.insertion
-        return Line(name, list(zip(record.fractions, scores, strict=True)), is_reference)
-
-    best = [(entry, _reading(entry, entry.best_reading or "absolute")) for entry in record.methods]
-    lines = [line(method_name(entry.map), part) for entry, part in best if part is not None and not entry.is_costly]
-    controls = [line(control.reading, control, is_reference=True) for control in record.controls]
-    done = "deleted" if way == "deletion" else "inserted"
-    title, axes = f"{way.capitalize()}.", (f"share of the cells {done}", "score of the target,\nlog-odds")
-    return Curves(title, [*lines, *controls], *axes, text, name=way)
+    orders = [
+        (method_name(entry.map), part)
+        for entry in record.methods
+        for part in entry.readings
+        if part.reading == (entry.best_reading or "absolute") and not entry.is_costly
+    ]
+    controls = [(control.reading, control) for control in record.controls]
+    lines = [
+        Line(name, list(zip(record.fractions, getattr(part, way), strict=True)), is_reference=part in record.controls)
+        for name, part in [*orders, *controls]
+    ]
+    axes = (f"share of the cells {done}", "score of the target,\nlog-odds")
+    return Curves(f"{way.capitalize()}.", lines, *axes, text, name=way)
 
 
 def _cascade_strips(record: TrustRecord) -> list[Strip]:
@@ -351,8 +347,8 @@ def _is_applied(record: TrustRecord, name: str) -> bool:
     )
 
 
-def _reading(entry: MethodTrust, name: str) -> ReadingRecord | None:
-    return next((reading for reading in entry.readings if reading.reading == name), None)
+def _has(entry: MethodTrust, reading: str) -> bool:
+    return any(part.reading == reading for part in entry.readings)
 
 
 _WHY_TESTED = (
