@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from auditor.errors import AuditError, ReportError
 from auditor.report.templates import open_templates, policy_hash, read_template
-from auditor.report.trends import MOST_POINTS, Series, draw_trend, say_effect, say_target
+from auditor.report.trends import MOST_POINTS, Series, say_effect, say_target, view_trend
 from auditor.run.files import write_files
 from auditor.run.index import INDEX, Entry, Listing, add_lines, locked, moment, read_runs
 from auditor.verdict.record import Verdict
@@ -128,15 +128,12 @@ def _view_series(about: About, audits: Series) -> dict[str, Any]:
     relied = next((entry for entry, outcome in audits if outcome.verdict == "relies"), None)
     history = f"{len(audits)} audits since {audits[0][0].started[:10]}"
     first_seen = f"reliance first found on {relied.started[:10]}" if relied else "reliance never found"
-    effect = say_effect(last)
-    said = f"latest effect {effect} {last.unit}, n = {last.n}" if effect else "no effect measured at last"
     return {
         "about": about,
         "verdicts": " ".join({outcome.verdict: None for _, outcome in audits}),
         "entry": entry,
         "last": last,
-        "effect": effect,
         "history": history,
         "first_seen": first_seen,
-        "plot": draw_trend(audits, f"{said}; {history}; {first_seen}"),
+        "plot": view_trend(audits),
     }

@@ -7,7 +7,7 @@ from auditor.measure.ledger import Arrays
 from auditor.report.pictures import picture_uri
 from auditor.report.presentable import present
 from auditor.report.templates import open_templates
-from auditor.report.words import named, subject
+from auditor.report.words import headline, subject
 from auditor.run.result import AuditResult
 
 
@@ -15,34 +15,13 @@ def show_run(result: AuditResult, arrays: Arrays) -> str:
     """HTML without scripts, which shows no more of the images than the run's configuration allows."""
     presented = present(result, arrays)
     shown, kept = presented.result, presented.arrays
-    cards = []
-    for finding in shown.findings:
-        effect = None if finding.endpoint is None else named(finding.endpoint, finding.measurements[finding.endpoint])
-        about = (each for each in shown.exemplars if (each.artefact, each.target) == (finding.artefact, finding.target))
-        first = next(about, None)
-        artefact, target = subject(finding)
-        cards.append(
-            {
-                "finding": finding,
-                "artefact": artefact,
-                "target": target,
-                "effect": effect,
-                "margin": f"{finding.margin:.3g}",
-                "pictures": [] if first is None else _pictures(first, kept),
-            }
-        )
-    view = {"title": shown.title, "cards": cards, "warnings": [warning.text for warning in shown.warnings]}
+    explained: dict[tuple[str, str | None], Exemplar] = {
+        (each.artefact, each.target): each for each in reversed(shown.exemplars)
+    }  # the first of each finding
+    view = {
+        "result": shown,
+        "cards": [(each, headline(each), explained.get((each.artefact, each.target))) for each in shown.findings],
+        "subject": subject,
+        "picture": lambda key: picture_uri(kept[key]),
+    }
     return open_templates(autoescape=True).get_template("notebook.html.j2").render(view)
-
-
-def _pictures(exemplar: Exemplar, arrays: Arrays) -> list[dict[str, str]]:
-    """An image with the artefact and without it, and what the model says of each."""
-    sides = [
-        ("without it", exemplar.picture_without, exemplar.predicted_without),
-        ("with it", exemplar.picture_with, exemplar.predicted_with),
-    ]
-    return [
-        {"uri": picture_uri(arrays[key]), "caption": f"{side}: {predicted or '–'}"}
-        for side, key, predicted in sides
-        if key is not None
-    ]

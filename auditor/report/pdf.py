@@ -21,6 +21,7 @@ from typing import Any
 
 from auditor.errors import ReportError
 from auditor.report.fonts import watch_fonts
+from auditor.report.templates import read_template
 
 NO_PDF = (
     "No PDF was written: WeasyPrint or the system library pango is missing. Install it with "
@@ -132,7 +133,7 @@ def _draw(request: Request) -> Pdf:
     refused: list[str] = []
     fetcher = _make_fetcher(weasyprint, Path(request.fonts), refused)
     fonts = FontConfiguration()
-    style = weasyprint.CSS(string=_FACES + _FAMILIES, font_config=fonts, url_fetcher=fetcher)
+    style = weasyprint.CSS(string=read_template("fonts.css"), font_config=fonts, url_fetcher=fetcher)
     document = weasyprint.HTML(string=request.page, url_fetcher=fetcher, base_url="about:blank")
     _cut_tables(document.etree_element)
     made = _moment(request.made)
@@ -171,7 +172,7 @@ def _make_fetcher(weasyprint: Any, fonts: Path, refused: list[str]) -> Any:
     class Fetcher(weasyprint.urls.URLFetcher):  # type: ignore[misc]
         def fetch(self, url: str, headers: Any = None) -> Any:
             scheme, _, name = url.partition(":")
-            if scheme == _SCHEME and name in _FONT_FILES:
+            if scheme == _SCHEME and name in _FONTS:
                 return weasyprint.urls.URLFetcherResponse(url, (fonts / name).read_bytes())
             if scheme.lower() != "data":
                 refused.append(url)
@@ -226,25 +227,8 @@ def _moment(text: str) -> datetime:
 
 _SCHEME = "auditor-font"
 
-_FONTS = (
-    ("DejaVuSans.ttf", "DejaVu Sans", 400, "normal"),
-    ("DejaVuSans-Bold.ttf", "DejaVu Sans", 700, "normal"),
-    ("DejaVuSans-Oblique.ttf", "DejaVu Sans", 400, "italic"),
-    ("DejaVuSansMono.ttf", "DejaVu Sans Mono", 400, "normal"),
-)
-"""Open fonts that come with matplotlib: without any font at all, pango aborts."""
-
-_FONT_FILES = frozenset(file for file, *_ in _FONTS)
-
-_FACES = "\n".join(
-    f"@font-face {{ font-family: '{family}'; font-weight: {weight}; font-style: {style}; src: url({_SCHEME}:{file}) }}"
-    for file, family, weight, style in _FONTS
-)
-
-_FAMILIES = """
-html, svg text { font-family: 'DejaVu Sans' !important }
-code, pre, .hash { font-family: 'DejaVu Sans Mono' !important }
-"""
+_FONTS = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-Oblique.ttf", "DejaVuSansMono.ttf")
+"""Open fonts that come with matplotlib, for `templates/fonts.css`: without any font at all, pango aborts."""
 
 if __name__ == "__main__":
     main()

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from auditor.measure.measurement import Measurement
 from auditor.report.exports.markdown import write_markdown
 from auditor.report.presentable import make_visible, present
+from auditor.report.templates import read_template
 from auditor.report.words import VERDICTS, subject
 from auditor.run.result import AuditResult
 from auditor.run.store import SavedRun
@@ -44,8 +45,7 @@ def write_junit(shown: AuditResult) -> bytes:
     """
     root = ElementTree.Element("testsuites")
     for number, finding in enumerate(shown.findings):
-        tag = _JUNIT.get(finding.verdict)
-        name = _title(finding)
+        tag, name = _JUNIT.get(finding.verdict), _title(finding)
         suite = ElementTree.SubElement(
             root, "testsuite", name=name, id=str(number), package="auditor", hostname="localhost", time="0", tests="1",
             failures=str(int(tag == "failure")), errors=str(int(tag == "error")), skipped=str(int(tag == "skipped")),
@@ -58,9 +58,8 @@ def write_junit(shown: AuditResult) -> bytes:
         if tag:
             kind: dict[str, str] = {} if tag == "skipped" else {"type": finding.verdict}
             ElementTree.SubElement(case, tag, kind, message=f"{VERDICTS[finding.verdict][1]}: {finding.reason}")
-        ElementTree.SubElement(suite, "system-out").text = "\n".join(
-            [finding.reason, *(note.text for note in finding.notes)]
-        )
+        said = [finding.reason, *(note.text for note in finding.notes)]
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(said)
         ElementTree.SubElement(suite, "system-err")
     ElementTree.indent(root)
     data: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -79,41 +78,36 @@ def write_sarif(saved: AuditResult, shown: AuditResult, *, location: str = "", o
     only_problems
         Leave out what is no failure: GitHub shows results of every kind as alerts.
     """
+    rule = json.loads(read_template("sarif_rule.json"))
     place = location or saved.provenance.config_file
     lines = {record.name: record.line for record in saved.artefacts}
-    pairs = zip(saved.findings, shown.findings, strict=True)
-    errors = [finding for finding in shown.findings if finding.verdict == "error"]
+    errors = [
+        {"level": "error", "message": _message(finding, finding.reason)}
+        for finding in shown.findings
+        if finding.verdict == "error"
+    ]
     results = [
         {
-            "ruleId": _RULE["id"],
+            "ruleId": rule["id"],
             "ruleIndex": 0,
             "kind": _KINDS.get(finding.verdict, "fail"),
             "level": _LEVELS[finding.severity] if finding.verdict == "relies" else "none",
-            "message": {"text": _plain(f"{_title(finding)}: {VERDICTS[finding.verdict][1].lower()}. {finding.reason}")},
+            "message": _message(finding, f"{VERDICTS[finding.verdict][1].lower()}. {finding.reason}"),
             "locations": [_location(place, lines.get(raw.artefact) or 1)],
             "partialFingerprints": _fingerprints(saved, raw),
             "properties": _facts(shown, finding),
         }
-        for raw, finding in pairs
+        for raw, finding in zip(saved.findings, shown.findings, strict=True)
         if not only_problems or finding.verdict == "relies"
     ]
     run = {
-        "tool": {
-            "driver": {
-                "name": "Auditor",
-                "semanticVersion": shown.provenance.auditor,
-                "rules": [_RULE],
-            }
-        },
+        "tool": {"driver": {"name": "Auditor", "semanticVersion": shown.provenance.auditor, "rules": [rule]}},
         "automationDetails": {"id": f"auditor/{make_visible(place)}/"},
         "invocations": [
             {
                 "executionSuccessful": not errors,
-                "startTimeUtc": _utc(shown.provenance.started),
-                "toolExecutionNotifications": [
-                    {"level": "error", "message": {"text": _plain(f"{_title(finding)}: {finding.reason}")}}
-                    for finding in errors
-                ],
+                "startTimeUtc": f"{shown.provenance.started[:19]}Z",
+                "toolExecutionNotifications": errors,
             }
         ],
         "columnKind": "unicodeCodePoints",
@@ -154,19 +148,10 @@ def _title(finding: Finding) -> str:
 
 def _facts(result: AuditResult, finding: Finding) -> dict[str, Any]:
     """What a finding rests on, as plain data."""
-    effect = finding.effect
-    facts: dict[str, Any] = {
-        "artefact": finding.artefact,
-        "target": finding.target,
-        "verdict": finding.verdict,
-        "direction": finding.direction,
-        "severity": finding.severity,
-        "margin": finding.margin,
-        "endpoint": finding.endpoint,
-    }
-    if effect is not None:
-        names = {"value": "effect"}
-        facts |= {names.get(part.name, part.name): getattr(effect, part.name) for part in fields(Measurement)}
+    facts = {name: getattr(finding, name) for name in _FACTS}
+    if finding.effect is not None:
+        effect = {part.name: getattr(finding.effect, part.name) for part in fields(Measurement)}
+        facts |= {"effect": effect.pop("value"), **effect}
     facts |= {"model": result.model.source, "data": result.data.source, "calibrated": result.calibrated}
     return {key: value for key, value in facts.items() if value is not None}
 
@@ -190,14 +175,9 @@ def _location(place: str, line: int) -> dict[str, Any]:
     return {"physicalLocation": {"artifactLocation": {"uri": uri}, "region": {"startLine": line}}}
 
 
-def _utc(started: str) -> str:
-    """A time in ISO 8601 as SARIF wants it."""
-    return f"{started[:19]}Z"
-
-
-def _plain(text: str) -> str:
+def _message(finding: Finding, text: str) -> dict[str, str]:
     """A text without the links that SARIF allows in messages."""
-    return text.replace("](", "] (")
+    return {"text": f"{_title(finding)}: {text}".replace("](", "] (")}
 
 
 def _text(value: Any) -> str:
@@ -211,6 +191,8 @@ def _cell(value: Any) -> Any:
     return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
 
+_FACTS = ("artefact", "target", "verdict", "direction", "severity", "margin", "endpoint")
+
 _JUNIT = {"relies": "failure", "error": "error", "inconclusive": "skipped", "not_applicable": "skipped"}
 
 _KINDS = {
@@ -223,23 +205,6 @@ _FORMULA = ("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS 
             "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
 
 _SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-
-_RULE: dict[str, Any] = {
-    "id": "shortcut-reliance",
-    "name": "ShortcutReliance",
-    "shortDescription": {"text": "The classifier relies on an artefact."},
-    "fullDescription": {
-        "text": "Putting an artefact into images, or taking it out, moves the score of a class beyond what innocent "
-        "edits of the same place do and beyond how other classes move, by more than the margin."
-    },
-    "help": {
-        "text": "The whole interval of the effect lies above the margin. Train without this artefact, balance it over "
-        "the classes, or mask it, and audit again. The level goes by the severity: error for high, warning for "
-        "medium, note for low. Other kinds: pass is no evidence above the margin, open is not decided."
-    },
-    "defaultConfiguration": {"level": "warning"},
-    "properties": {"tags": ["machine-learning", "shortcut-learning"], "precision": "high"},
-}
 
 EXPORTS: dict[str, Exporter] = {
     "junit": lambda run, shown: write_junit(shown),
