@@ -25,14 +25,9 @@ _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".pdf": "application/pdf",
     ".json": "application/json",
-    ".npz": "application/octet-stream",
-    ".parquet": "application/octet-stream",
-    ".csv": "text/plain; charset=utf-8",
-    ".md": "text/plain; charset=utf-8",
-    ".xml": "text/plain; charset=utf-8",
-    ".sarif": "text/plain; charset=utf-8",
-    ".txt": "text/plain; charset=utf-8",
     ".zip": "application/zip",
+    **dict.fromkeys((".npz", ".parquet"), "application/octet-stream"),
+    **dict.fromkeys((".csv", ".md", ".xml", ".sarif", ".txt"), "text/plain; charset=utf-8"),
 }
 """Files of a run that are given out, by their ending ..."""
 

@@ -25,10 +25,7 @@ from auditor.verdict.record import Finding
 
 def describe_effect(finding: Finding | None) -> str:
     """The effect that the verdict was taken on, with its interval and n."""
-    measured = None if finding is None else finding.effect
-    if measured is None or measured.value is None:
-        return "–"
-    return say(measured, "effect")
+    return say(finding.effect, "effect") if finding and finding.effect else "–"
 
 
 def list_differences(before: AuditResult, after: AuditResult) -> list[tuple[str, str, str]]:

@@ -25,7 +25,7 @@ from auditor.report.sections.methods_compared import view_methods_compared
 from auditor.report.sections.optima import view_optima
 from auditor.report.sections.trust import tell_trust
 from auditor.report.templates import BUILT_IN, OwnTemplates, policy_hash, read_template, render_page
-from auditor.report.words import MOST_ROWS, VERDICTS, failed_methods, image_anchors, method_name, why_not
+from auditor.report.words import MOST_ROWS, failed_methods, image_anchors, why_not
 from auditor.run.result import AuditResult
 from auditor.verdict.rule import SEVERITY_THRESHOLDS
 
@@ -46,7 +46,7 @@ class Page:
     @property
     def style(self) -> str:
         """The style sheet, the user's own after ours."""
-        return _style(self.own, paper=False)
+        return _style(self.own)
 
 
 def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Page:
@@ -64,22 +64,26 @@ def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Pa
         return album.put(kind, data) if kind in ("jpeg", "png") else pictures.carry(kind, data)
 
     view = _view_result(result, album)
-    told = list(result.told.values())
-    view["told"] |= {f"told-{number}": part.pieces for number, part in enumerate(told)}
+    told = {f"told-{number}": part for number, part in enumerate(result.told.values())}
+    view["told"] |= {id: part.pieces for id, part in told.items()}
     at = next(at for at, (id, *_) in enumerate(SECTIONS) if id == "accuracy")
-    listed = [*SECTIONS[:at], *((f"told-{n}", part.title, TOLD) for n, part in enumerate(told)), *SECTIONS[at:]]
-    view |= {"warnings": [note.text for note in result.warnings], "run": make_visible(run), "sections": listed}
-    view |= {"pictures": PICTURE_NOTES[shown.pictures], "picture": picture, "paper": False}
     worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
-    view |= {"cover": worst_first[:_MOST_ON_COVER], "cover_left_out": max(0, len(worst_first) - _MOST_ON_COVER)}
-    style, script = Markup(_style(own, paper=False) + album.rules), _script()
-    look = {
-        "style": style,
+    script = _script()
+    view |= {
+        "run": make_visible(run),
+        "warnings": [note.text for note in result.warnings],
+        "sections": [*SECTIONS[:at], *((id, part.title, TOLD) for id, part in told.items()), *SECTIONS[at:]],
+        "pictures": PICTURE_NOTES[shown.pictures],
+        "picture": picture,
+        "paper": False,
+        "cover": worst_first[:_MOST_ON_COVER],
+        "cover_left_out": max(0, len(worst_first) - _MOST_ON_COVER),
+        "style": Markup(_style(own) + album.rules),
         "style_hash": album.style_hash,
         "script": Markup(script),
         "script_hash": policy_hash(script),
     }
-    return Page(view | look, album, own)
+    return Page(view, album, own)
 
 
 def fill_page(page: Page, warnings: Sequence[str], *, paper: bool = False) -> str:
@@ -92,7 +96,7 @@ def fill_page(page: Page, warnings: Sequence[str], *, paper: bool = False) -> st
     """
     told: dict[str, Any] = {"warnings": [*page.view["warnings"], *warnings]}
     if paper:
-        style = _style(page.own, paper=True)
+        style = _style(page.own, read_template("paper.css"))
         told |= {"paper": True, "style": Markup(style), "style_hash": policy_hash(style)}
     return render_page("report.html.j2", page.view | told, page.own)
 
@@ -102,8 +106,8 @@ def script_source() -> str:
     return f"'{policy_hash(_script())}'"
 
 
-def _style(own: OwnTemplates, *, paper: bool) -> str:
-    return "\n".join(["", read_template("style.css"), read_template("paper.css") if paper else "", own.look])
+def _style(own: OwnTemplates, more: str = "") -> str:
+    return "\n".join(["", read_template("style.css"), more, own.look])
 
 
 def _script() -> str:
@@ -111,13 +115,9 @@ def _script() -> str:
 
 
 def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
-    records = {record.name: record for record in result.artefacts}
     return {
         "result": result,
-        "findings": [
-            view_finding(number, finding, records.get(finding.artefact), result)
-            for number, finding in enumerate(result.findings)
-        ],
+        "findings": [view_finding(number, finding, result) for number, finding in enumerate(result.findings)],
         "regions": [view_regions(number, finding, result) for number, finding in enumerate(result.findings)],
         "methods_compared": view_methods_compared(result),
         "region_scores": REGION_SCORES,
@@ -125,7 +125,6 @@ def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
         **template_functions(album),
         "failed": {str(name): why for name, why in failed_methods(result).items()},
         "gallery": partial(_draw_gallery, result, album),
-        "gallery_choices": _gallery_choices(result),
         "most_on_paper": MOST_IMAGES_ON_PAPER,
         "most_rows": MOST_ROWS,
         "optima": view_optima(result),
@@ -135,7 +134,6 @@ def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
         # those that the labels have come first
         "classes": sorted(result.data.classes, key=lambda entry: entry.images == 0),
         "accuracy_plot": _accuracy_plot(result),
-        "fit": _fit(result),
         "severities": [(name, f"{threshold:.0%}") for name, threshold in SEVERITY_THRESHOLDS],
     }
 
@@ -153,31 +151,12 @@ def _draw_gallery(result: AuditResult, album: Album, most: int) -> list[dict[str
             "story": _story(exemplar),
             "maps": [(kept.map, album.heat(album.arrays[kept.array])) for kept in exemplar.maps],
             "anchor": anchors.get(number),  # at the first image of each finding
-            "answer": _answer(exemplar),
+            "answer": "" if exemplar.label is None else "right" if exemplar.label == exemplar.predicted else "wrong",
             "verdict": verdicts.get(about[number], ""),
         }
 
     with ThreadPoolExecutor(2) as hands:
         return list(hands.map(draw, range(len(about))[:most]))
-
-
-def _gallery_choices(result: AuditResult) -> dict[str, Any]:
-    """What the gallery can be filtered by."""
-    anchors = image_anchors(result)
-    verdicts = {finding.verdict for finding in result.findings if (finding.artefact, finding.target) in anchors}
-    methods = dict.fromkeys(kept.map for exemplar in result.exemplars for kept in exemplar.maps)
-    return {
-        "labels": sorted({exemplar.label for exemplar in result.exemplars if exemplar.label}),
-        "artefacts": sorted({exemplar.artefact for exemplar in result.exemplars if exemplar.artefact}),
-        "verdicts": [(verdict, words) for verdict, (_, words) in VERDICTS.items() if verdict in verdicts],
-        "methods": [(str(name), method_name(name)) for name in methods],
-    }
-
-
-def _answer(exemplar: Exemplar) -> str:
-    if exemplar.label is None:
-        return ""
-    return "right" if exemplar.label == exemplar.predicted else "wrong"
 
 
 def _story(exemplar: Exemplar) -> str:
@@ -193,24 +172,11 @@ def _story(exemplar: Exemplar) -> str:
     )
 
 
-def _fit(result: AuditResult) -> str:
-    """What was done with images of another size than the model's, in words."""
-    height, width, _ = result.model.image_shape
-    fit = result.provenance.config.get("data", {}).get("fit", "exact")
-    return f"{width} × {height} pixels: {_FITS[fit]} (data.fit = {fit})"
-
-
 def _accuracy_plot(result: AuditResult) -> IntervalPlot | None:
     rows = [Interval(entry.name, entry.accuracy) for entry in result.data.classes if entry.accuracy.value is not None]
     axis = "accuracy on the images as they came"
     return IntervalPlot("", rows[:MOST_ROWS], axis, origin=None, name="accuracy") if rows else None
 
-
-_FITS = {
-    "exact": "all images had this size",
-    "resize": "images of another size were resized to it, whatever their proportions",
-    "crop": "images of another size were resized and their centre taken, in their own proportions",
-}
 
 _ON_COVER = ("relies", "error", "inconclusive", "no_evidence", "not_applicable")
 _MOST_ON_COVER = 5

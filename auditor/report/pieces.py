@@ -18,7 +18,7 @@ from auditor.measure.words import number, say, signed
 from auditor.report import plots
 from auditor.report.packing import Album
 from auditor.report.pictures import HeatLayer
-from auditor.report.words import figure, method_name
+from auditor.report.words import figure, figures, method_name
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def template_functions(album: Album) -> dict[str, Callable[..., Any]]:
 
     return {
         "figure_of": partial(figure, ""),
+        "figures_of": figures,
         "flatten": album.flatten,
         "image_of": album.picture,
         "level_of": _level,

@@ -209,11 +209,11 @@ def _reduced(values: Any, pictures: Pictures) -> Any:
 
 def _renaming(result: AuditResult, key: bytes) -> _Change:
     """Images by pseudonyms: alone, and in sentences where they cannot be taken for an ordinary word or number."""
-    names = set(_named(result, _IDS))
+    names = _named(result, _IDS)
     pseudonyms = {
         name: f"image {hmac.new(key, name.encode('utf-8', 'replace'), 'sha256').hexdigest()[:8]}" for name in names
     }
-    words = set(_named(result, _NAMES - _IDS))
+    words = _named(result, _NAMES - _IDS)
     telling = [name for name in names - words if len(name) > 4 or not (name.isalpha() or name.isdigit())]
     listed = "|".join(map(re.escape, sorted(telling, key=len, reverse=True)))
     inside = re.compile(rf"(?<!\w)(?:{listed})(?!\w)") if telling else None
@@ -250,20 +250,17 @@ def _codes(record: type) -> frozenset[str]:
     return frozenset(name for name, origins in kinds.items() if Literal in origins)
 
 
-def _named(value: Any, places: frozenset[str], place: str = "") -> Iterator[str]:
+def _named(result: AuditResult, places: frozenset[str]) -> set[str]:
     """Every text in a field of one of these names."""
-    if isinstance(value, str):
-        if place in places and value:
-            yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _named(item, places, place)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _named(item, places)
-    elif is_dataclass(value):
-        for f in fields(value):
-            yield from _named(getattr(value, f.name), places, f.name)
+    found = {""}
+
+    def collect(text: str, place: str) -> str:
+        if place in places:
+            found.add(text)
+        return text
+
+    _rewritten(result, collect)
+    return found - {""}
 
 
 _IDS = frozenset({"image", "images"})

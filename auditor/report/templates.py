@@ -155,7 +155,7 @@ def render_page(name: str, view: Mapping[str, Any], own: OwnTemplates) -> str:
     except ReportError:  # of the run, whose pictures are read while the page is drawn
         raise
     except Exception as fault:
-        if not own.files or isinstance(fault, ReportError):  # the run is at fault, whose pictures are drawn here
+        if not own.files:
             raise
         raise TemplateError(f"{_place(fault, own)}: {_describe(fault)}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -52,6 +52,12 @@ def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
         reason=measured.reason or "",
         pointer=pointer_of(measured),
     )
+
+
+def figures(record: Any, names: Mapping[str, str], digits: int = 2) -> list[Figure]:
+    """Measurements of a record, or of a dictionary, as text: those of these keys, under these names."""
+    held = record if isinstance(record, Mapping) else vars(record)
+    return [figure(name, held[key], digits) for key, name in names.items() if key in held]
 
 
 def named(name: str, measured: Measurement) -> Figure:
@@ -131,38 +137,52 @@ _FAILURES = {
     "order": "the pixels that it ranks first move the score no sooner than random ones do",
 }
 
-_MEANINGS = {
-    "theta": "the least of the three leads below; this decides",
-    "control_contrast": "insertion lift minus that of the median control",
-    "class_contrast": "insertion lift minus that of the other classes (90th percentile)",
-    "own_control_contrast": "the control contrast on images of the target itself: evidence for it raises those, too",
-    "insertion_lift": "how much inserting the artefact raises the score of the target",
-    "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
-    "pasted_object": "check: how much pasting the middle of an image of the target into others raises its score",
-    "no_op_change": "check: how much scoring an image again, unchanged, moves any class",
-    "strongest_by_chance": "largest theta of any class that random innocent content reaches: median and range of draws",
-    "theta_standardised": "theta in standard deviations of the target's score",
-    "probability_change": "how much inserting it raises the probability of the target",
-    "flip_rate": "images not predicted as the target that become it",
-    "accuracy_without": "images of other classes, as they came",
-    "accuracy_with": "the same images with the artefact inserted",
-    "accuracy_drop": "what inserting it costs",
-    "worst_group_accuracy": "the lowest accuracy of any class, with or without the artefact",
-    "theta_suppression": "the least of the three leads below; this decides too",
-    "suppression": "how much inserting the artefact lowers the target on its own images",
-    "suppression_control_contrast": "that fall minus the median control's",
-    "suppression_class_contrast": "that fall minus that of the other classes",
-    "suppression_others_control_contrast": "the same over controls on other images: what hides an object spares those",
-    "suppression_flip_rate": "images of the target, predicted as such, that no longer are with the artefact",
-    "class_accuracy_without": "images of the target class, as they came",
-    "class_accuracy_with": "the same images with the artefact inserted",
-    "class_accuracy_drop": "what inserting it costs the target class",
-    "removal_drop": "how much taking the artefact out lowers the target, minus the same edit elsewhere",
-    "removal_flip_rate": "images predicted as the target that no longer are",
-    "carriers_accuracy_with": "images that carry the artefact, as they came",
-    "carriers_accuracy_without": "the same images with the artefact taken out",
-    "carriers_accuracy_drop": "what taking it out costs",
+MEASUREMENTS: dict[str, dict[str, str]] = {
+    "Insertion": {
+        "theta": "the least of the three leads below; this decides",
+        "control_contrast": "insertion lift minus that of the median control",
+        "class_contrast": "insertion lift minus that of the other classes (90th percentile)",
+        "own_control_contrast": "the control contrast on images of the target itself: evidence for it raises "
+        "those, too",
+        "insertion_lift": "how much inserting the artefact raises the score of the target",
+        "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
+        "strongest_by_chance": "largest theta of any class that random innocent content reaches: median and "
+        "range of draws",
+        "theta_standardised": "theta in standard deviations of the target's score",
+        "probability_change": "how much inserting it raises the probability of the target",
+        "flip_rate": "images not predicted as the target that become it",
+        "accuracy_without": "images of other classes, as they came",
+        "accuracy_with": "the same images with the artefact inserted",
+        "accuracy_drop": "what inserting it costs",
+        "worst_group_accuracy": "the lowest accuracy of any class, with or without the artefact",
+    },
+    "Suppression": {
+        "theta_suppression": "the least of the three leads below; this decides too",
+        "suppression_control_contrast": "that fall minus the median control's",
+        "suppression_class_contrast": "that fall minus that of the other classes",
+        "suppression_others_control_contrast": "the same over controls on other images: what hides an object spares "
+        "those",
+        "suppression": "how much inserting the artefact lowers the target on its own images",
+        "suppression_flip_rate": "images of the target, predicted as such, that no longer are with the artefact",
+        "class_accuracy_without": "images of the target class, as they came",
+        "class_accuracy_with": "the same images with the artefact inserted",
+        "class_accuracy_drop": "what inserting it costs the target class",
+    },
+    "Removal": {
+        "removal_drop": "how much taking the artefact out lowers the target, minus the same edit elsewhere",
+        "removal_flip_rate": "images predicted as the target that no longer are",
+        "carriers_accuracy_with": "images that carry the artefact, as they came",
+        "carriers_accuracy_without": "the same images with the artefact taken out",
+        "carriers_accuracy_drop": "what taking it out costs",
+    },
+    "Checks of the run": {
+        "pasted_object": "check: how much pasting the middle of an image of the target into others raises its score",
+        "no_op_change": "check: how much scoring an image again, unchanged, moves any class",
+    },
 }
+"""What is measured of a finding: heading -> name -> what it means."""
+
+_MEANINGS = {name: meaning for names in MEASUREMENTS.values() for name, meaning in names.items()}
 
 VERDICTS: dict[Verdict, tuple[str, str]] = {
     "relies": ("▲", "Relies on it"),

@@ -114,6 +114,15 @@ class MethodTrust:
     trained_map: str | None = None
     """Key of the array with the trained model's map of the image that the cascade is shown on."""
 
+    def test(self, name: str) -> TrustTest:
+        """The test of one criterion."""
+        return next(test for test in self.tests if test.name == name)
+
+    @property
+    def by_reading(self) -> dict[str, ReadingRecord]:
+        """The ways to read its maps, by name."""
+        return {reading.reading: reading for reading in self.readings}
+
 
 @dataclass(frozen=True)
 class MapLikeness:

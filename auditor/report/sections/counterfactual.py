@@ -8,27 +8,11 @@ from auditor.explain.counterfactual.record import NO_ERRORS, ChangeSet, Counterf
 from auditor.measure.intervals import missing
 from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Interval, IntervalPlot
-from auditor.measure.words import number, say, say_interval, say_n, signed
+from auditor.measure.words import number, say, say_interval, say_n
 from auditor.report.packing import Album
 from auditor.report.words import finding_of
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
-
-SIZES = {
-    "success": "share of images for which a change was found",
-    "changed pixels": "share of the frame that moves by half a step of 8-bit colour or more (L0)",
-    "L1": "sum of absolute changes; pixels reach from 0 to 1",
-    "L2": "root of the sum of squared changes",
-    "L-infinity": "largest change of any pixel; pixels reach from 0 to 1",
-}
-TRAITS = {
-    "adversarial": "share of the changes found that the rule calls adversarial rather than explanatory",
-    "RMS": "root mean square over the pixels that move; the rule asks whether a change can be seen",
-    "survival": "share of the effect on the margin that is left when the change is blurred slightly",
-    "spread": "share of the frame, in cells of a seventh of each side, that holds nine tenths of the energy",
-    "block": "share of the energy in the one block of touching pixels that holds most",
-    "high frequencies": "share of the change's energy above half of Nyquist's frequency (1/4 cycle per pixel)",
-}
 
 _FEWEST_PAIRS = 6
 """Fewer pairs than these have no interval of their median at 95 %."""
@@ -42,55 +26,29 @@ def view_counterfactual(result: AuditResult, album: Album) -> dict[str, Any] | N
     if record is None:
         return None
     artefacts = dict.fromkeys(entry.artefact for entry in record.sets if entry.artefact)
-    asked = [entry for entry in record.sets if not entry.control and not entry.confined]
     return {
         "record": record,
-        "changed": [(_capital(_title(entry)), _what_changed(entry)) for entry in asked],
-        "meaning": [
-            (_capital(_title(entry)), _whether_meaningful(entry))
-            for entry in asked
-            if entry.measurements["adversarial"].value is not None
+        "asked": [
+            (entry, _capital(_title(entry)), _whether_meaningful(entry))
+            for entry in record.sets
+            if not entry.control and not entry.confined
         ],
-        "frequencies": _real_frequencies(record),
         "errors": _about_errors(record),
         "artefacts": [
             _about_artefact(number, name, record, finding_of(name, result)) for number, name in enumerate(artefacts)
         ],
-        "tables": [
-            ("How large the least changes are: shares of images, and medians", SIZES),
-            ("What kind of changes they are: shares of changes, and medians", TRAITS),
-        ],
         "title_of": _title,
+        "bounds_of": _bounds,
         "not_measured": _NOT_MEASURED,
-        "exemplars": [
-            (
-                _capital(_title(entry)),
-                [(image, *album.difference(album.arrays[image.difference])) for image in entry.shown],
-            )
-            for entry in asked
-            if entry.shown
-        ],
+        "difference_of": lambda key: album.difference(album.arrays[key]),
     }
-
-
-def _what_changed(entry: ChangeSet) -> str:
-    """What the optimisation had to change."""
-    measured = entry.measurements
-    told = f"found for {say(measured['success'], 'count')} images ({_bounds(measured['success'])})"
-    if measured["changed pixels"].value is not None:
-        told += (
-            f"; the median change touches {say(measured['changed pixels'], 'bare')} of the pixels and moves none by "
-            f"more than {say(measured['L-infinity'], 'bare')} of the range from black to white"
-        )
-    if "best margin" in measured:
-        margin = signed(measured["best margin"].value)
-        told += f"; where none was found, the margin came to {margin} at best (median)"
-    return f"{told}."
 
 
 def _whether_meaningful(entry: ChangeSet) -> str:
     """Whether the changes explain anything by the rule."""
     calls = entry.measurements["adversarial"]
+    if calls.value is None:
+        return ""
     verdict = (
         "they show that the answer is fragile, not what it rests on."
         if _are_mostly_adversarial(entry)
@@ -102,17 +60,6 @@ def _whether_meaningful(entry: ChangeSet) -> str:
 
 def _are_mostly_adversarial(entry: ChangeSet) -> bool:
     return (entry.measurements["adversarial"].value or 0) >= 0.5
-
-
-def _real_frequencies(record: CounterfactualRecord) -> str:
-    real = record.real_high_frequency
-    if real.value is None:
-        return ""
-    return (
-        "For comparison: in differences between real images that the model tells apart, "
-        f"{number(real.value, real.unit)} of the energy is of high frequency "
-        f"(median; {_bounds(real)}, n = {say_n(real)})."
-    )
 
 
 def _about_errors(record: CounterfactualRecord) -> str:

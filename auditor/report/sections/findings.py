@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from auditor.artefacts.record import ArtefactRecord
 from auditor.explain.attribution.record import RegionScores
 from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Curves, Interval, IntervalPlot, Line
-from auditor.measure.words import listed, name_in_words, say, signed
+from auditor.measure.words import listed, name_in_words, signed
 from auditor.report.sections.methods_compared import Pointing, over_random_model, points_at
 from auditor.report.words import (
     ADVICE,
+    MEASUREMENTS,
     Figure,
     drop_in_words,
     failed_methods,
@@ -26,14 +26,14 @@ from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
 
-def view_finding(number: int, finding: Finding, record: ArtefactRecord | None, result: AuditResult) -> dict[str, Any]:
+def view_finding(number: int, finding: Finding, result: AuditResult) -> dict[str, Any]:
+    record = next((record for record in result.artefacts if record.name == finding.artefact), None)
     return {
         "number": number,
         "finding": finding,
         "record": record,
         "advice": ADVICE[finding.verdict],
         "headline": headline(finding),
-        "flip": named("flip_rate", finding.measurements["flip_rate"]) if "flip_rate" in finding.measurements else None,
         "tables": list(_tables(finding)),
         "images": image_anchors(result).get((finding.artefact, finding.target), ""),
         "fills_disagree": _fills_disagree(finding),
@@ -46,19 +46,15 @@ def view_finding(number: int, finding: Finding, record: ArtefactRecord | None, r
 def _tables(finding: Finding) -> Iterator[tuple[str, list[Figure], str]]:
     """A heading, what was measured under it, and the one reason why nothing of that could be."""
     drops = [figure(drop_in_words(name), drop) for name, drop in finding.drops.items()]
-    known = {name for _, names in _TABLES for name in names}
-    others = tuple(name for name in finding.measurements if name not in known)
-    for heading, names in (*_TABLES, ("Further measurements", others)):
+    known = {name for names in MEASUREMENTS.values() for name in names}
+    others = {name: "" for name in finding.measurements if name not in known}
+    for heading, names in (MEASUREMENTS | {"Further measurements": others}).items():
         rows = [named(name, finding.measurements[name]) for name in names if name in finding.measurements]
         rows[1:1] = drops if heading == "Removal" else []
         if rows:
             yield heading, rows, rows[0].reason if all(row.reason for row in rows) else ""
-    for heading, lifts in (
-        ("Controls: insertion lift of innocent edits", finding.controls),
-        (_VARIANTS, finding.variants),
-    ):
-        if lifts:
-            yield heading, [figure(name, lift) for name, lift in lifts.items()], ""
+    lifts = {"Controls: insertion lift of innocent edits": finding.controls, _VARIANTS: finding.variants}
+    yield from ((heading, [figure(*lift) for lift in found.items()], "") for heading, found in lifts.items() if found)
 
 
 def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str, Any]:
@@ -74,7 +70,7 @@ def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str
     axis = "lift of the region (1 is an even map)"
     return {
         "finding": finding,
-        "rows": [(entry, _random_model_note(entry, result)) for entry in entries],
+        "rows": [(entry, over_random_model(entry, result)) for entry in entries],
         "plot": IntervalPlot("", lifts, axis, origin=1.0, name=f"lift{number}") if lifts else None,
         "comparison": _compare_with_verdict(finding, scored, result),
         "images": max((entry.scores["lift"].n for entry in scored), default=0),
@@ -109,11 +105,6 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], resu
         told += ". The interventions decide."
     failed = names("failed")
     return f"{told} {listed(failed)} failed the tests of trust, and count for nothing here." if failed else told
-
-
-def _random_model_note(entry: RegionScores, result: AuditResult) -> str:
-    over = over_random_model(entry, result)
-    return "" if over is None else f"lift over that on a random model: {say(over, 'full')}"
 
 
 def _effects_plot(number: int, finding: Finding) -> IntervalPlot | None:
@@ -161,21 +152,3 @@ _EFFECTS = ("theta", "control_contrast", "class_contrast", "theta_suppression", 
 
 
 _VARIANTS = "Variants: insertion lift, never decisive"
-
-_TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Insertion", (
-        "theta", "control_contrast", "class_contrast", "own_control_contrast", "insertion_lift",
-        "lead_over_strongest_control", "strongest_by_chance", "theta_standardised", "probability_change", "flip_rate",
-        "accuracy_without", "accuracy_with", "accuracy_drop", "worst_group_accuracy",
-    )),
-    ("Suppression", (
-        "theta_suppression", "suppression_control_contrast", "suppression_class_contrast",
-        "suppression_others_control_contrast", "suppression",
-        "suppression_flip_rate", "class_accuracy_without", "class_accuracy_with", "class_accuracy_drop",
-    )),
-    ("Removal", (
-        "removal_drop", "removal_flip_rate", "carriers_accuracy_with", "carriers_accuracy_without",
-        "carriers_accuracy_drop",
-    )),
-    ("Checks of the run", ("pasted_object", "no_op_change")),
-)  # fmt: skip

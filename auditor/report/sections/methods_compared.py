@@ -8,11 +8,10 @@ from functools import partial
 from typing import Any, Literal
 
 from auditor.explain.attribution.record import MapName, RegionScores
-from auditor.explain.counterfactual.record import ChangeSet
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, name_in_words, say
 from auditor.report.sections.optima import judge_match
-from auditor.report.words import failed_methods, method_name, subject, why_not
+from auditor.report.words import failed_methods, method_name, subject
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
@@ -22,26 +21,14 @@ Cell = tuple[Pointing, Measurement | None]
 """What a method says of an artefact, and the figure that it says it by."""
 
 
-def view_methods_compared(result: AuditResult) -> dict[str, Any] | None:
+def view_methods_compared(result: AuditResult) -> dict[str, Any]:
     """A row for each method, a cell for each finding: what it says, and the figure that it says it by."""
-    if not result.findings:
-        return None
-    methods = list(dict.fromkeys(entry.map for entry in result.region_scores))
+    findings = result.findings
+    methods = dict.fromkeys(entry.map for entry in result.region_scores)
     return {
-        "findings": result.findings,
-        "maps": [(method, [_of_maps(method, finding, result) for finding in result.findings]) for method in methods],
-        "studies": [
-            {
-                "section": study,
-                "method": name,
-                "meaning": meaning,
-                "why_not": "" if getattr(result, study) is not None else why_not(result, study),
-                "cells": [read(finding, result) for finding in result.findings],
-            }
-            for study, name, meaning, read in _STUDIES
-        ],
-        "answers": [which_method_shows_it(finding, result) for finding in result.findings],
-        "is_tested": result.trust is not None,
+        "maps": [(method, [_of_maps(method, finding, result) for finding in findings]) for method in methods],
+        "studies": [(*study, [read(finding, result) for finding in findings]) for *study, read in _STUDIES],
+        "answers": [which_method_shows_it(finding, result) for finding in findings],
     }
 
 
@@ -83,9 +70,7 @@ def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
             states.setdefault(points_at(entry, result), []).append(method_name(entry.map))
     parts = [f"{words} {listed(states[state])}." for state, words in _POINTING.items() if state in states]
     if "points" not in states:
-        parts.insert(
-            0, "No map that can be believed points at it." if parts else "No map could be scored in its region."
-        )
+        parts.insert(0, f"No map {'that can be believed points at it' if parts else 'could be scored in its region'}.")
     return f"{about}: {used}. {' '.join(parts)}"
 
 
@@ -97,47 +82,42 @@ def over_random_model(entry: RegionScores, result: AuditResult) -> Measurement |
 
 
 def _of_maps(method: MapName, finding: Finding, result: AuditResult) -> Cell:
-    entries = (entry for entry in result.region_scores if (entry.map, entry.artefact) == (method, finding.artefact))
-    entry = next(entries, None)
-    return _cell(points_at(entry, result), None if entry is None else entry.scores.get("excess lift"))
+    for entry in result.region_scores:
+        if (entry.map, entry.artefact) == (method, finding.artefact):
+            return points_at(entry, result), entry.scores.get("excess lift")
+    return _NOTHING
 
 
 def _of_optima(finding: Finding, result: AuditResult) -> Cell:
-    record = result.optima
-    for match in record.matches if record is not None else []:
-        if (match.artefact, match.target) == (finding.artefact, finding.target) and match.status == "ok":
-            is_there = judge_match(match)
-            state: Pointing = "open" if is_there is None else "points" if is_there else "does not"
-            return _cell(state, match.measurements["over_placebos"])
-    return _cell("not applicable", None)
+    states: dict[bool | None, Pointing] = {True: "points", False: "does not", None: "open"}
+    for match in result.optima.matches if result.optima else []:
+        if (match.artefact, match.target, match.status) == (finding.artefact, finding.target, "ok"):
+            return states[judge_match(match)], match.measurements["over_placebos"]
+    return _NOTHING
 
 
 def _of_changes(reason: str, finding: Finding, result: AuditResult) -> Cell:
-    record = result.counterfactual
+    """They stand in the region more than those towards a random class do, and more than an even change would."""
+    name, record = finding.artefact, result.counterfactual
     if record is None:
-        return _cell("not applicable", None)
+        return _NOTHING
     for entry in record.sets:
-        if (entry.reason, entry.artefact, entry.control, entry.confined) == (reason, finding.artefact, False, None):
-            lead, share = (measured.get(finding.artefact) for measured in (entry.leads, entry.regions))
-            if lead is not None and lead.value is not None and share is not None:
-                return _cell(_judge_changes(entry, lead, share, record.areas[finding.artefact]), lead)
-    return _cell("not applicable", None)
+        lead = entry.leads.get(name)
+        is_asked = (entry.reason, entry.artefact, entry.control, entry.confined) == (reason, name, False, None)
+        if is_asked and lead is not None and lead.value is not None and name in entry.regions:
+            state = _by_sign(lead)
+            if (entry.measurements["adversarial"].value or 0.0) >= 0.5:
+                return "adversarial", lead
+            is_even = state == "points" and entry.regions[name].against(record.areas[name]) != "above"
+            return "not clearly" if is_even else state, lead
+    return _NOTHING
 
 
 def _of_errors(finding: Finding, result: AuditResult) -> Cell:
-    record = result.errors
-    for entry in record.interventions if record is not None else []:
+    for entry in result.errors.interventions if result.errors else []:
         if entry.artefact == finding.artefact and entry.removal_lead.value is not None:
-            return _cell(_by_sign(entry.removal_lead), entry.removal_lead)
-    return _cell("not applicable", None)
-
-
-def _judge_changes(entry: ChangeSet, lead: Measurement, share: Measurement, area: float) -> Pointing:
-    """They stand in the region more than those towards a random class do, and more than an even change would."""
-    if (entry.measurements["adversarial"].value or 0.0) >= 0.5:
-        return "adversarial"
-    state = _by_sign(lead)
-    return "not clearly" if state == "points" and share.against(area) != "above" else state
+            return _by_sign(entry.removal_lead), entry.removal_lead
+    return _NOTHING
 
 
 def _by_sign(lead: Measurement) -> Pointing:
@@ -146,10 +126,7 @@ def _by_sign(lead: Measurement) -> Pointing:
     return "points" if lead.against(0) == "above" else "does not" if lead.lies_in(-math.inf, 0) else "not clearly"
 
 
-def _cell(state: Pointing, measured: Measurement | None) -> Cell:
-    is_told = measured is not None and measured.value is not None and state != "not applicable"
-    return state, measured if is_told else None
-
+_NOTHING: Cell = ("not applicable", None)
 
 _STUDIES: tuple[tuple[str, str, str, Callable[[Finding, AuditResult], Cell]], ...] = (
     ("optima", "Activation maximisation", "match with the optima of the class, over innocent patterns", _of_optima),

@@ -10,14 +10,13 @@ from auditor.explain.optima.record import (
     ArtefactMatch,
     ClassOptimum,
     Comparison,
-    FeatureOptimum,
     Looks,
     OptimaRecord,
 )
 from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Curves, Interval, IntervalPlot, Line
 from auditor.measure.words import number, say, say_interval, signed
-from auditor.report.words import MOST_ROWS, Figure, figure, finding_of
+from auditor.report.words import MOST_ROWS, finding_of
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
@@ -39,14 +38,11 @@ def view_optima(result: AuditResult) -> dict[str, Any] | None:
     comparisons = {each.topic: each for each in record.comparisons}
     return {
         "record": record,
-        "made": _tell_how_made(record),
         "matches": [
-            (match, tell_match(match, finding_of(match.artefact, result), record), _lead_rows(match), _plot(at, match))
+            (match, tell_match(match, finding_of(match.artefact, result), record), _plot(at, match))
             for at, match in enumerate(record.matches)
         ],
-        "classes": [(entry, _tell_restarts(entry)) for entry in record.classes[:MOST_ROWS]],
         "looks": tell_looks(record.looks, record),
-        "looks_rows": [figure(name, getattr(record.looks, key), 3) for key, name in _LOOKS.items()],
         "steps": tell_steps(record.classes, record),
         "snapshots": [(each, tell_objective_value(each.value, record)) for each in record.classes[0].snapshots],
         "curve": _plot_ascent(record.classes[:MOST_ROWS]),
@@ -55,8 +51,6 @@ def view_optima(result: AuditResult) -> dict[str, Any] | None:
             for topic, (question, tell) in _QUESTIONS.items()
             if topic in comparisons
         ],
-        "sides": _SIDES,
-        "features": [(feature, tell_feature(feature)) for feature in record.features],
         "notes": [note.text[0].upper() + note.text[1:] for note in record.notes],
     }
 
@@ -260,40 +254,6 @@ def _tell_roughness(comparison: Comparison, one: str, other: str) -> str:
     return f"Total variation is {say(first)} times that of real images {one} and {say(second)} times {other}."
 
 
-def tell_feature(feature: FeatureOptimum) -> str:
-    reached, usual = say(feature.reached, "bare"), say(feature.usual)
-    predicted = sorted({optimum.predicted for optimum in feature.optima})
-    named = f"The model calls {'them' if len(feature.optima) > 1 else 'it'} {' or '.join(predicted)}."
-    if feature.with_artefact is None:
-        return f"It reaches {reached}; on real images it is {usual} (median, n = {feature.usual.n}). {named}"
-    return (
-        f"The direction in which {feature.artefact} moves the features of the last layer, on average: on "
-        f"{feature.usual.n} real images the mean along it is {usual} without and {say(feature.with_artefact)} with "
-        f"the artefact; the optima reach {reached}. {named}"
-    )
-
-
-def _tell_how_made(record: OptimaRecord) -> str:
-    objective = record.objective.replace("_", "-")
-    return (
-        f"{record.steps} steps up the gradient of the {objective}, {record.restarts} independent restarts for each "
-        f"class, from {_STARTS[record.start]}. What is varied: {record.recipe}. Penalties weigh in standard deviations "
-        "of the class’s score; images stay in [0, 1] at every step."
-    )
-
-
-def _tell_restarts(entry: ClassOptimum) -> str:
-    odds = figure("", entry.log_odds)
-    return (
-        f"log-odds {odds.value} ({odds.reason or odds.interval}), probability {say(entry.probability, 'bare')}, "
-        f"over {entry.log_odds.n} restarts"
-    )
-
-
-def _lead_rows(match: ArtefactMatch) -> list[Figure]:
-    return [figure(name, match.measurements[key]) for key, name in _LEADS.items() if key in match.measurements]
-
-
 def _plot(number: int, match: ArtefactMatch) -> IntervalPlot | None:
     rows = [
         Interval(name, value, "subject" if name == match.target else "comparison")
@@ -312,38 +272,6 @@ def _plot_ascent(classes: Sequence[ClassOptimum]) -> Curves:
 
 
 _DETAIL = ("more fine detail", "less fine detail", "about as much fine detail")
-
-_STARTS = {"noise": "grey noise", "grey": "plain grey", "image": "real images of other classes"}
-
-_SIDES = {
-    "noise": "from noise, regularised",
-    "image": "from a real image, regularised",
-    "logit": "logit",
-    "probability": "probability",
-    "bare": "bare pixels, clipped",
-}
-
-_LEADS = {
-    "correlation": "correlation with the artefact",
-    "over_classes": "more than in other classes’ optima",
-    "over_placebos": "more than innocent patterns",
-    "over_both": "beyond both",
-    "over_next": "beyond the class that comes next",
-    "here": "correlation at its own place",
-    "here_others": "the same in other classes’ optima, mean",
-    "own_place": "restarts whose best match is at its own place",
-    "own_place_others": "the same in other classes’ optima, share",
-}
-
-_LOOKS = {
-    "total_variation": "total variation, times the median real image’s",
-    "high_frequency": "share of high frequencies, times the median real image’s",
-    "real_total_variation": "total variation of real images, median",
-    "real_high_frequency": "share of high frequencies of real images, median",
-    "predicted_as_asked": "optima predicted as the class asked for",
-    "probability": "probability of the class asked for",
-    "restarts_alike": "correlation of two restarts",
-}
 
 _QUESTIONS = {
     "start": ("Does it matter where it starts, from noise or from an image?", tell_start),

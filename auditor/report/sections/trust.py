@@ -41,7 +41,8 @@ def tell_trust(result: AuditResult) -> list[Piece]:
 
 
 def _tell_tests(record: TrustRecord, level: float) -> list[Piece]:
-    criteria = [criterion for criterion in record.criteria if _is_applied(record, criterion.name)]
+    applied = {test.name for entry in record.methods for test in entry.tests if test.outcome != "not_applicable"}
+    criteria = [criterion for criterion in record.criteria if criterion.name in applied]
     columns = [pieces.Column(each.name, _wanted(each), "decides" * each.decisive) for each in criteria]
     rows = [_test_row(entry, criteria) for entry in record.methods]
     caption = f"Every method and every test, with {_describe_levels(level)}"
@@ -83,16 +84,16 @@ def _tell_cascades(record: TrustRecord) -> Iterator[Piece]:
 
 
 def _tell_signs(record: TrustRecord) -> list[Piece]:
-    signs = [_say_signed_or_absolute(entry) for entry in record.methods if _has(entry, "signed")]
-    return [pieces.Answers(signs) if signs else Answer("No method here has maps with signs.")]
+    told = [_say_signed_or_absolute(entry) for entry in record.methods if "signed" in entry.by_reading]
+    return [pieces.Answers(told) if told else Answer("No method here has maps with signs.")]
 
 
 def _tell_smoothing(record: TrustRecord) -> list[Piece]:
-    smoothing = [_say_smoothed_or_not(entry) for entry in record.methods if _has(entry, "smoothed")]
-    if not smoothing:
-        return [Answer("Not tested: the gradient and SmoothGrad are switched off.")]
+    told = [_say_smoothed_or_not(entry) for entry in record.methods if "smoothed" in entry.by_reading]
     for_the_eye = "Smoothing is for the eye. Every score in this report is taken on maps as they are."
-    return [pieces.Answers(smoothing), Answer(for_the_eye)]
+    if told:
+        return [pieces.Answers(told), Answer(for_the_eye)]
+    return [Answer("Not tested: the gradient and SmoothGrad are switched off.")]
 
 
 def _tell_readings(record: TrustRecord) -> list[Piece]:
@@ -153,8 +154,7 @@ def _figure(test: TrustTest) -> str:
 def _say_whether_it_makes_sense(record: TrustRecord) -> str:
     """On the plain saliency map, or the first method where that was not tested."""
     entry = next((entry for entry in record.methods if entry.map == MapName("gradient")), record.methods[0])
-    tests = {test.name: test for test in entry.tests}
-    randomised, order, edges = (tests[name] for name in ("randomised weights", "order", "edge filter"))
+    randomised, order, edges = (entry.test(name) for name in ("randomised weights", "order", "edge filter"))
     which = f"of the {randomised.reading} map " if randomised.reading else ""
     told = [
         {"passed": "Yes, here it does.", "failed": "No, not here.", "open": "That is open."}[entry.status],
@@ -176,8 +176,7 @@ def _say_whether_it_makes_sense(record: TrustRecord) -> str:
 
 def _say_signed_or_absolute(entry: MethodTrust) -> Answer:
     """Which of the two orders finds sooner what moves the score."""
-    readings = {part.reading: part for part in entry.readings}
-    signs, strengths = readings["signed"], readings["absolute"]
+    signs, strengths = (entry.by_reading[name] for name in ("signed", "absolute"))
     gain = signs.over_absolute
     assert gain is not None
     head, told = {
@@ -199,8 +198,7 @@ def _say_signed_or_absolute(entry: MethodTrust) -> Answer:
 
 def _say_smoothed_or_not(entry: MethodTrust) -> Answer:
     """Whether smoothing helps to find what moves the score, and what it changes."""
-    readings = {part.reading: part for part in entry.readings}
-    raw, smoothed = readings["absolute"], readings["smoothed"]
+    raw, smoothed = (entry.by_reading[name] for name in ("absolute", "smoothed"))
     gain, likeness = smoothed.over_absolute, smoothed.likeness
     assert gain is not None
     assert likeness is not None
@@ -238,10 +236,9 @@ def _explain_criterion(criterion: TrustCriterion) -> str:
 
 
 def _test_row(entry: MethodTrust, criteria: list[TrustCriterion]) -> Row:
-    tests = {test.name: test for test in entry.tests}
     cells = [
         None if test.measured is None else pieces.Judged(test.measured, test.outcome, test.reading or "")
-        for test in (tests[criterion.name] for criterion in criteria)
+        for test in (entry.test(criterion.name) for criterion in criteria)
     ]
     best = f"best read {entry.best_reading}, " if entry.best_reading else ""
     return Row(method_name(entry.map), [*cells], f"{best}n = {entry.images}", entry.status)
@@ -272,7 +269,7 @@ def _say_what_is_empty(record: TrustRecord) -> list[str]:
 def _cascade_lines(record: TrustRecord) -> list[Line]:
     lines = []
     for entry in record.methods:
-        reading = next(test.reading for test in entry.tests if test.name == "randomised weights") or "absolute"
+        reading = entry.test("randomised weights").reading or "absolute"
         stages = [stage.signed if reading == "signed" else stage.absolute for stage in entry.cascade]
         if stages:
             later = [(at / len(stages), stage) for at, stage in enumerate(stages, 1)]
@@ -282,16 +279,16 @@ def _cascade_lines(record: TrustRecord) -> list[Line]:
 
 def _way(record: TrustRecord, way: Literal["deletion", "insertion"], done: str, text: str) -> Curves:
     """The mean score as cells are deleted, or inserted, in the order of each method and of the controls."""
-    orders = [
-        (method_name(entry.map), part)
+    best = {
+        method_name(entry.map): entry.by_reading.get(entry.best_reading or "absolute")
         for entry in record.methods
-        for part in entry.readings
-        if part.reading == (entry.best_reading or "absolute") and not entry.is_costly
-    ]
-    controls = [(control.reading, control) for control in record.controls]
+        if not entry.is_costly
+    }
+    orders = best | {control.reading: control for control in record.controls}
     lines = [
-        Line(name, list(zip(record.fractions, getattr(part, way), strict=True)), is_reference=part in record.controls)
-        for name, part in [*orders, *controls]
+        Line(name, list(zip(record.fractions, getattr(part, way), strict=True)), is_reference=name not in best)
+        for name, part in orders.items()
+        if part is not None
     ]
     axes = (f"share of the cells {done}", "score of the target,\nlog-odds")
     return Curves(f"{way.capitalize()}.", lines, *axes, text, name=way)
@@ -339,16 +336,6 @@ def _tell_agreement(record: TrustRecord, known: list[MapLikeness]) -> list[Piece
     caption = "Spearman correlation of absolute maps, median over images"
     heads = [method_name(name) for name in names]
     return [Answer(told), pieces.Matrix("Agreement between methods", heads, rows, caption)]
-
-
-def _is_applied(record: TrustRecord, name: str) -> bool:
-    return any(
-        test.outcome != "not_applicable" for entry in record.methods for test in entry.tests if test.name == name
-    )
-
-
-def _has(entry: MethodTrust, reading: str) -> bool:
-    return any(part.reading == reading for part in entry.readings)
 
 
 _WHY_TESTED = (
