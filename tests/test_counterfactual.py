@@ -27,14 +27,13 @@ from auditor.explain.texture import high_frequency_share
 from auditor.measure.arrays import Floats
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Measurement, Note
-from auditor.report.packing import Album
 from auditor.report.sections.counterfactual import view_counterfactual
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import log_odds, predicted_classes
 from auditor.subject.population import Population
 from tests.closed_form import LinearClassifier, MemorySource, linear, quadratic, random_images
 from tests.small_world import Command, World
-from tests.synthetic import make_arrays, make_result
+from tests.synthetic import make_result
 
 CONFIDENCE = 0.1
 PURE_L2, PURE_L1, LARGEST = Cost(l1=0), Cost(l1=1, l2=0), Cost("l-infinity")
@@ -593,7 +592,7 @@ class TestStudy:
         result = make_result()
         entry, *others = result.counterfactual.sets
         record = replace(result.counterfactual, sets=[replace(entry, nearness=nearness), *others])
-        view = view_counterfactual(replace(result, counterfactual=record), Album(make_arrays()))
+        view = view_counterfactual(replace(result, counterfactual=record))
         assert said in view["errors"]
         assert f"median of {nearness.n} image" in view["errors"]
         assert ("lie nearer" in view["errors"]) == (said == "lie nearer to the truth")
@@ -602,10 +601,10 @@ class TestStudy:
         result = make_result()
         about = "wrong sticker: no image with it is predicted as cat, so none can be led away from it"
         record = replace(result.counterfactual, sets=[], notes=[Note("away", about)])
-        view = view_counterfactual(replace(result, counterfactual=record), Album(make_arrays()))
+        view = view_counterfactual(replace(result, counterfactual=record))
         assert view["errors"] == "No error was asked about."
         record = replace(record, notes=[*record.notes, Note(NO_ERRORS, "the data have no labels")])
-        view = view_counterfactual(replace(result, counterfactual=record), Album(make_arrays()))
+        view = view_counterfactual(replace(result, counterfactual=record))
         assert view["errors"] == "There is nothing to learn from: the data have no labels."
 
 

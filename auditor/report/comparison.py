@@ -59,17 +59,15 @@ def render_comparison(
     allowed = [configured_pictures(result) for result in results]
     chosen = pictures or [mode for mode in PICTURE_NOTES if mode in allowed][-1]  # they stand from all to none
     pairs_of = _pair(*results)  # by names that may be withheld
-    (old, old_arrays), (new, new_arrays) = (
-        withhold(result, checked(held), chosen) for result, held in zip(results, arrays, strict=True)
-    )
-    results, arrays = (old, new), (old_arrays, new_arrays)
+    shown = [withhold(result, checked(held), chosen) for result, held in zip(results, arrays, strict=True)]
+    (old, old_arrays), (new, new_arrays) = shown
     style = read_template("style.css") + read_template("index.css")
     pairs = [(old.exemplars[one], new.exemplars[other]) for one, other in pairs_of]
     view = {
-        "sides": list(zip(("before", "after"), runs, results, strict=True)),
-        "changes": [(change, _plot(number, change)) for number, change in enumerate(compare_results(*results))],
-        "differences": list_differences(*results),
-        "pairs": [(pair, *_draw_pair(pair, arrays)) for pair in pairs[:MOST_ROWS]],
+        "sides": list(zip(("before", "after"), runs, (old, new), strict=True)),
+        "changes": [(change, _plot(number, change)) for number, change in enumerate(compare_results(old, new))],
+        "differences": list_differences(old, new),
+        "pairs": [(pair, *_draw_pair(pair, (old_arrays, new_arrays))) for pair in pairs[:MOST_ROWS]],
         "unpaired": len(new.exemplars) - len(pairs),
         "pictures": PICTURE_NOTES[chosen],
         "most_rows": MOST_ROWS,

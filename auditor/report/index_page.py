@@ -124,16 +124,6 @@ def _find_series(entries: Sequence[Entry]) -> list[tuple[About, Series]]:
 
 
 def _view_series(about: About, audits: Series) -> dict[str, Any]:
-    entry, last = audits[-1]
-    relied = next((entry for entry, outcome in audits if outcome.verdict == "relies"), None)
-    history = f"{len(audits)} audits since {audits[0][0].started[:10]}"
-    first_seen = f"reliance first found on {relied.started[:10]}" if relied else "reliance never found"
-    return {
-        "about": about,
-        "verdicts": " ".join({outcome.verdict: None for _, outcome in audits}),
-        "entry": entry,
-        "last": last,
-        "history": history,
-        "first_seen": first_seen,
-        "plot": view_trend(audits),
-    }
+    relied = [entry.started[:10] for entry, outcome in audits if outcome.verdict == "relies"]
+    verdicts = " ".join({outcome.verdict: None for _, outcome in audits})
+    return {"about": about, "audits": audits, "verdicts": verdicts, "relied": relied, "plot": view_trend(audits)}

@@ -62,14 +62,6 @@ class Album:
             self._named[key] = pictures.picture_uri(self.arrays[key], self.put)
         return self._named[key]
 
-    def difference(self, change: pictures.Map) -> tuple[str, float | None]:
-        """A signed difference, and by how much it is amplified: see `difference_uri`."""
-        return pictures.difference_uri(change, self.put)
-
-    def heat(self, values: pictures.Map, scale: float | None = None) -> pictures.HeatLayer:
-        """A map as a layer to lie over its image: see `heat_layer`."""
-        return pictures.heat_layer(values, scale, self.put)
-
     def flatten(self, under: str, layer: str) -> str:
         """A picture and the layer over it, by what names them, as one picture."""
         image, heat = (self.files[name.removeprefix(self.mark)] for name in (under, layer))

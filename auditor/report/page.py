@@ -42,11 +42,8 @@ class Page:
     album: Album
     """The pictures that they name."""
     own: OwnTemplates
-
-    @property
-    def style(self) -> str:
-        """The style sheet, the user's own after ours."""
-        return _style(self.own)
+    style: str
+    """The style sheet, the user's own after ours."""
 
 
 def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Page:
@@ -68,7 +65,7 @@ def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Pa
     view["told"] |= {id: part.pieces for id, part in told.items()}
     at = next(at for at, (id, *_) in enumerate(SECTIONS) if id == "accuracy")
     worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
-    script = _script()
+    style, script = _style(own), _script()
     view |= {
         "run": make_visible(run),
         "warnings": [note.text for note in result.warnings],
@@ -78,12 +75,12 @@ def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Pa
         "paper": False,
         "cover": worst_first[:_MOST_ON_COVER],
         "cover_left_out": max(0, len(worst_first) - _MOST_ON_COVER),
-        "style": Markup(_style(own) + album.rules),
+        "style": Markup(style + album.rules),
         "style_hash": album.style_hash,
         "script": Markup(script),
         "script_hash": policy_hash(script),
     }
-    return Page(view, album, own)
+    return Page(view, album, own, style)
 
 
 def fill_page(page: Page, warnings: Sequence[str], *, paper: bool = False) -> str:
@@ -129,7 +126,7 @@ def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
         "most_rows": MOST_ROWS,
         "optima": view_optima(result),
         "errors": view_errors(result, album),
-        "counterfactual": view_counterfactual(result, album),
+        "counterfactual": view_counterfactual(result),
         "why_not": partial(why_not, result),
         # those that the labels have come first
         "classes": sorted(result.data.classes, key=lambda entry: entry.images == 0),
@@ -149,7 +146,9 @@ def _draw_gallery(result: AuditResult, album: Album, most: int) -> list[dict[str
         return {
             "exemplar": exemplar,
             "story": _story(exemplar),
-            "maps": [(kept.map, album.heat(album.arrays[kept.array])) for kept in exemplar.maps],
+            "maps": [
+                (kept.map, pictures.heat_layer(album.arrays[kept.array], put=album.put)) for kept in exemplar.maps
+            ],
             "anchor": anchors.get(number),  # at the first image of each finding
             "answer": "" if exemplar.label is None else "right" if exemplar.label == exemplar.predicted else "wrong",
             "verdict": verdicts.get(about[number], ""),

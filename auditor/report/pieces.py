@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,31 +16,25 @@ from auditor.measure.pieces import Curves, IntervalPlot, Picture
 from auditor.measure.words import number, say, signed
 from auditor.report import plots
 from auditor.report.packing import Album
-from auditor.report.pictures import HeatLayer
+from auditor.report.pictures import HeatLayer, difference_uri, heat_layer
 from auditor.report.words import figure, figures, method_name
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A picture as an `<img>` names it, with the map over it where there is one."""
-
-    uri: str
-    layer: HeatLayer | None = None
 
 
 def template_functions(album: Album) -> dict[str, Callable[..., Any]]:
     """Functions that templates call, by name; the pictures that they draw go into an album."""
 
-    def picture_of(picture: Picture) -> Shown:
+    def picture_of(picture: Picture) -> tuple[str, HeatLayer | None]:
+        """What names a picture, and the map over it where there is one."""
         values = album.arrays[picture.array]
         if values.ndim not in (2, 3):
             raise ReportError(f"arrays.npz: {picture.array!r}: got shape {values.shape}, wanted a picture or a map")
         values = values.reshape(*values.shape[:2], -1)
         if picture.under is not None:
-            return Shown(album.picture(picture.under), album.heat(values))
-        return Shown(album.picture(picture.array) if values.dtype == "uint8" else album.difference(values)[0])
+            return album.picture(picture.under), heat_layer(values, put=album.put)
+        return album.picture(picture.array) if values.dtype == "uint8" else difference_uri(values, album.put)[0], None
 
     return {
+        "difference_of": lambda key: difference_uri(album.arrays[key], album.put),
         "figure_of": partial(figure, ""),
         "figures_of": figures,
         "flatten": album.flatten,

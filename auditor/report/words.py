@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from auditor.explain.attribution.record import MapName
+from auditor.explain.trust.record import MethodTrust
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, name_in_words, number, say, say_interval, say_n
 from auditor.report.pointers import pointer_of
@@ -107,18 +108,15 @@ def image_anchors(result: AuditResult) -> dict[tuple[str, str | None], str]:
 
 def failed_methods(result: AuditResult) -> dict[MapName, str]:
     """Methods that failed the tests of trust, and why: to be marked wherever their maps appear."""
-    if result.trust is None:
-        return {}
-    found = {}
-    for entry in result.trust.methods:
-        reasons = [
-            f"{_FAILURES[test.name]}: {say(test.measured, 'full')}" + (f", {test.reading} map" if test.reading else "")
-            for test in entry.tests
-            if test.outcome == "failed" and test.name in _FAILURES and test.measured is not None
-        ]
-        if entry.status == "failed":
-            found[entry.map] = "; ".join(reasons) or entry.reason
-    return found
+    failed = [entry for entry in result.trust.methods if entry.status == "failed"] if result.trust else []
+    return {entry.map: "; ".join(_failures(entry)) or entry.reason for entry in failed}
+
+
+def _failures(entry: MethodTrust) -> Iterator[str]:
+    for test in entry.tests:
+        if test.outcome == "failed" and test.name in _FAILURES and test.measured is not None:
+            reading = f", {test.reading} map" if test.reading else ""
+            yield f"{_FAILURES[test.name]}: {say(test.measured, 'full')}{reading}"
 
 
 def why_not(result: AuditResult, study: str) -> str:

@@ -82,9 +82,8 @@ def write_report(
 def _remove_old_pictures(folder: Path, files: Collection[str]) -> None:
     """Take away what an earlier page needed: it may show more of the images than this one may."""
     beside = folder / FOLDER
-    old = [folder / BUNDLE, *beside.glob("*")]
     try:
-        for file in old:
+        for file in (folder / BUNDLE, *beside.glob("*")):
             if file.relative_to(folder).as_posix() not in files:
                 file.unlink(missing_ok=True)
         if beside.is_dir() and not any(beside.iterdir()):
@@ -101,10 +100,9 @@ def known_templates(folder: Path) -> OwnTemplates:
     TemplateError
         They are no longer there, or cannot be read, or lie with the run.
     """
-    try:
+    hashes = None
+    with contextlib.suppress(ReportError):  # where they are damaged nothing says so, and a report can still be drawn
         hashes = load_hashes(folder)
-    except ReportError:  # where they are damaged nothing says so, and a report can still be drawn
-        return BUILT_IN
     if hashes is None or not hashes.templates:
         return BUILT_IN
     templates = Path(os.path.normpath(folder.resolve() / hashes.templates))
@@ -168,7 +166,6 @@ def render_html(
     result: AuditResult,
     arrays: Arrays,
     *,
-    warnings: Sequence[str] = (),
     run: str = "",
     pictures: Pictures | None = None,
     own: OwnTemplates = BUILT_IN,
@@ -183,7 +180,7 @@ def render_html(
         A template of the user's cannot be drawn.
     """
     page = view_page(present(result, arrays, pictures), run=run, own=own)
-    return packing.embed(fill_page(page, warnings), page.album, page.style)
+    return packing.embed(fill_page(page, []), page.album, page.style)
 
 
 def draw_page(

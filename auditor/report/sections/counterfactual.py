@@ -9,7 +9,6 @@ from auditor.measure.intervals import missing
 from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import number, say, say_interval, say_n
-from auditor.report.packing import Album
 from auditor.report.words import finding_of
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
@@ -20,27 +19,21 @@ _FEWEST_PAIRS = 6
 _NOT_MEASURED = missing("not measured when the run was made", unit="share")
 
 
-def view_counterfactual(result: AuditResult, album: Album) -> dict[str, Any] | None:
+def view_counterfactual(result: AuditResult) -> dict[str, Any] | None:
     """What the section shows; None where the study did not run."""
     record = result.counterfactual
     if record is None:
         return None
     artefacts = dict.fromkeys(entry.artefact for entry in record.sets if entry.artefact)
+    asked = [entry for entry in record.sets if not entry.control and not entry.confined]
     return {
         "record": record,
-        "asked": [
-            (entry, _capital(_title(entry)), _whether_meaningful(entry))
-            for entry in record.sets
-            if not entry.control and not entry.confined
-        ],
+        "asked": [(entry, _whether_meaningful(entry)) for entry in asked],
         "errors": _about_errors(record),
-        "artefacts": [
-            _about_artefact(number, name, record, finding_of(name, result)) for number, name in enumerate(artefacts)
-        ],
+        "artefacts": [_about_artefact(at, name, record, finding_of(name, result)) for at, name in enumerate(artefacts)],
         "title_of": _title,
         "bounds_of": _bounds,
         "not_measured": _NOT_MEASURED,
-        "difference_of": lambda key: album.difference(album.arrays[key]),
     }
 
 
@@ -122,22 +115,19 @@ def _about_artefact(
     """Its title, the answers on it, and where the changes are spent."""
     entries = [entry for entry in record.sets if entry.artefact == name]
     area = record.areas.get(name)
-    rows = [
-        Interval(
-            f"{'with' if entry.reason == 'away' else 'without'} it, {entry.wanted}",
-            entry.regions[name],
-            "reference" if entry.control else "subject",
-        )
-        for entry in entries
-        if not entry.confined and name in entry.regions and entry.regions[name].value is not None
-    ]
-    title = f"{name} and {finding.target}" if finding and finding.target else name
     told = [_agreement(name, entries, area, finding), *_about_confined(entries)]
-    if not rows or area is None:
-        return title, told, None
-    bar = f"its area, {number(area, 'share')}"
-    axis = "share of the change's energy in the region"
-    return title, told, IntervalPlot("", rows, axis, origin=None, bar=area, bar_name=bar, name=f"changes{at}")
+    plot = None if area is None else _plot(at, name, entries, area)
+    return f"{name} and {finding.target}" if finding and finding.target else name, told, plot
+
+
+def _plot(at: int, name: str, entries: list[ChangeSet], area: float) -> IntervalPlot | None:
+    rows = []
+    for entry in entries:
+        if not entry.confined and name in entry.regions and entry.regions[name].value is not None:
+            words = f"{'with' if entry.reason == 'away' else 'without'} it, {entry.wanted}"
+            rows.append(Interval(words, entry.regions[name], "reference" if entry.control else "subject"))
+    axis, bar = "share of the change's energy in the region", f"its area, {number(area, 'share')}"
+    return IntervalPlot("", rows, axis, origin=None, bar=area, bar_name=bar, name=f"changes{at}") if rows else None
 
 
 def _agreement(name: str, entries: list[ChangeSet], area: float | None, finding: Finding | None) -> str:
@@ -200,15 +190,10 @@ def _about_confined(entries: list[ChangeSet]) -> list[str]:
 
 
 def _title(entry: ChangeSet) -> str:
-    start = {"errors": "errors", "pair": "images"}.get(entry.reason)
-    if start is None:
-        start = f"{'with' if entry.reason == 'away' else 'without'} {entry.artefact},"
+    place = "with" if entry.reason == "away" else "without"
+    start = {"errors": "errors", "pair": "images"}.get(entry.reason, f"{place} {entry.artefact},")
     where = {"region": ", in the region only", "elsewhere": ", outside the region only"}
     return f"{start} {entry.wanted}{where.get(entry.confined or '', '')}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _bounds(measured: Measurement) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import listed, number, say, signed
 from auditor.report.packing import Album
-from auditor.report.pictures import HeatLayer, map_scale
-from auditor.report.words import Figure, figure, method_name
+from auditor.report.pictures import HeatLayer, heat_layer, map_scale
+from auditor.report.words import Figure, figure, list_methods, method_name
 from auditor.run.result import AuditResult
 
 _OF_SENSITIVITY = {"gradient", "smoothgrad"}
@@ -35,7 +36,6 @@ def view_errors(result: AuditResult, album: Album) -> dict[str, Any] | None:
         return None
     return {
         "record": record,
-        "share": _share(record),
         "helped": _say_what_helps(record),
         "answers": {
             "Do the maps of the predicted and of the true class differ?": _differ(record),
@@ -46,10 +46,7 @@ def view_errors(result: AuditResult, album: Album) -> dict[str, Any] | None:
         },
         "mending_plot": _mending_plot(record),
         "interventions": [(entry, _intervention_rows(entry)) for entry in record.interventions],
-        "exemplars": [
-            (entry, [(method_name(maps.map), _layers(entry, maps, album)) for maps in entry.maps])
-            for entry in record.exemplars
-        ],
+        "layers_of": partial(_layers, album),
     }
 
 
@@ -63,21 +60,21 @@ def _differ(record: ErrorsRecord) -> str:
     if not known:
         return "That is open: no map of an error was made, or all of them are zero."
     sides = [entry.overlap.against(0.5) for entry in known]
-    apart = [method_name(entry.map) for entry, side in zip(known, sides, strict=True) if side == "below"]
+    apart = [entry for entry, side in zip(known, sides, strict=True) if side == "below"]
     if len(apart) == len(known):
         answer = "Yes, by every method: their strongest pixels are mostly not the same."
     elif set(sides) == {"above"}:
         answer = "Hardly: by every method both dwell on mostly the same pixels, whatever the class."
     else:
-        answer = f"Clearly by {listed(apart)}; otherwise less, or it is open." if apart else "It is open."
+        answer = f"Clearly by {list_methods(apart)}; otherwise less, or it is open." if apart else "It is open."
     known.sort(key=lambda entry: entry.overlap.value or 0.0)
     least, most = known[0], known[-1]
     ranks = [entry.spearman.value for entry in known if entry.spearman.value is not None]
     return (
         f"{answer} In {len(known)} kinds of map on up to {record.measured} errors, the two share between "
         f"{say(least.overlap)} by {method_name(least.map)} and {say(most.overlap)} by {method_name(most.map)} of their "
-        f"strongest pixels (median; the strongest are {_share(record)} of the frame), and the rank correlation of all "
-        f"pixels runs from {min(ranks):.2f} to {max(ranks):.2f}."
+        f"strongest pixels (median; the strongest are {number(record.share, 'share')} of the frame), and the rank "
+        f"correlation of all pixels runs from {min(ranks):.2f} to {max(ranks):.2f}."
     )
 
 
@@ -90,16 +87,15 @@ def _explain(record: ErrorsRecord) -> str:
     if len(winners) == len(methods):
         answer = "Yes, by every method that was tried."
     elif winners:
-        names = listed([method_name(entry.map) for entry in winners])
-        answer = f"By {names} yes, by the others not clearly more than pixels chosen without the map."
+        answer = f"By {list_methods(winners)} yes, by the others not clearly more than pixels chosen without the map."
     else:
         answer = "Not here: no margin map’s pixels mend clearly more errors than their own shape elsewhere and edges."
     groups = "" if best.mended.groups == best.mended.n else f" in {best.mended.groups} groups"
     fills = f"{'fills' if len(record.fills) > 1 else 'fill'} {listed(record.fills)}"
     return (
-        f"{answer} Removing the {_share(record)} of pixels that speak most for the wrong class by the margin map of "
-        f"{method_name(best.map)} mends {say(best.mended)} of {best.mended.n} errors{groups}, as many in the same "
-        f"shape elsewhere {'–' if best.elsewhere is None else say(best.elsewhere)}, the strongest edges "
+        f"{answer} Removing the {number(record.share, 'share')} of pixels that speak most for the wrong class by the "
+        f"margin map of {method_name(best.map)} mends {say(best.mended)} of {best.mended.n} errors{groups}, as many in "
+        f"the same shape elsewhere {'–' if best.elsewhere is None else say(best.elsewhere)}, the strongest edges "
         f"{say(edges.mended)}, scattered random pixels {say(random.mended)} (by most of the {fills})."
     )
 
@@ -116,20 +112,17 @@ def _choose(record: ErrorsRecord) -> str:
             f"{name}: removing what it blames mends {over_elsewhere} more of the errors than the same mask elsewhere "
             f"and {over_edges} more than edges, and moves the margin by {signed(-(best.fall.value or 0.0))} log-odds."
         )
-        others = [method_name(entry.map) for entry in winners[1:]]
-        said += f" Better than both references, too: {listed(others)}." if others else ""
+        said += f" Better than both references, too: {list_methods(winners[1:])}." if winners[1:] else ""
     else:
         said = (
             "None clearly mends more errors than the same mask elsewhere and than edges. "
             f"The nearest is {name}, {over_elsewhere} over its mask elsewhere and {over_edges} over edges."
         )
-    leads = {entry.map: (entry.over_elsewhere, entry.fall_over_elsewhere) for entry in methods}
-    worse = [name for name, both in leads.items() if any(lead and lead.against(0) == "below" for lead in both)]
+    worse = [entry for entry in methods if _is_below(entry.over_elsewhere) or _is_below(entry.fall_over_elsewhere)]
     if worse:
         blame = "blames" if len(worse) == 1 else "blame"
-        said += f" Removing what {listed([method_name(name) for name in worse])} {blame} does worse than removing "
-        said += "the same shape elsewhere."
-    if any(name.method in _OF_SENSITIVITY for name in worse):
+        said += f" Removing what {list_methods(worse)} {blame} does worse than removing the same shape elsewhere."
+    if any(entry.map.method in _OF_SENSITIVITY for entry in worse):
         said += (
             " A map of sensitivity (gradient, SmoothGrad) may tell where a change would speak for the error, not that "
             "what is there does."
@@ -184,7 +177,7 @@ def _blame(record: ErrorsRecord, entry: ContrastIntervention) -> str:
     return said
 
 
-def _layers(entry: ContrastExemplar, maps: ContrastMaps, album: Album) -> list[tuple[str, HeatLayer]]:
+def _layers(album: Album, entry: ContrastExemplar, maps: ContrastMaps) -> list[tuple[str, HeatLayer]]:
     """The maps of an error by one method; those of the two classes share one scale."""
     predicted, true, margin = (
         album.arrays[key].sum(axis=-1, keepdims=True, dtype=np.float64)
@@ -197,7 +190,7 @@ def _layers(entry: ContrastExemplar, maps: ContrastMaps, album: Album) -> list[t
         ("margin", margin, None),
         ("difference", np.abs(predicted - true), None),
     )
-    return [(words, album.heat(values.astype(np.float32), scale)) for words, values, scale in layers]
+    return [(words, heat_layer(values.astype(np.float32), scale, album.put)) for words, values, scale in layers]
 
 
 def _mending_plot(record: ErrorsRecord) -> IntervalPlot | None:
@@ -232,6 +225,10 @@ def _is_above(lead: Measurement | None) -> bool:
     return lead is not None and lead.against(0) == "above"
 
 
+def _is_below(lead: Measurement | None) -> bool:
+    return lead is not None and lead.against(0) == "below"
+
+
 def _say_what_helps(record: ErrorsRecord) -> str:
     """Where the baseline of Integrated Gradients is what a fill puts in place of the pixels."""
     maps = {entry.map for entry in record.mending}
@@ -243,10 +240,6 @@ def _say_what_helps(record: ErrorsRecord) -> str:
         f"Integrated Gradients measures the difference to its baseline, which is close to what {puts} there "
         f"({' and '.join(shared)}): compare it with other methods by inpainting."
     )
-
-
-def _share(record: ErrorsRecord) -> str:
-    return f"{100 * record.share:.3g} %"
 
 
 def _lead(measured: Measurement | None) -> str:

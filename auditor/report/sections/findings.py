@@ -61,12 +61,11 @@ def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str
     entries = [entry for entry in result.region_scores if entry.artefact == finding.artefact]
     scored = [entry for entry in entries if entry.scores]
     failed = failed_methods(result)
-    lifts = [
-        Interval(f"\N{BALLOT X} {method_name(entry.map)}", entry.scores["lift"], "reference")
-        if entry.map in failed
-        else Interval(method_name(entry.map), entry.scores["lift"], "variant")
-        for entry in scored
-    ]
+    lifts = []
+    for entry in scored:
+        has_failed, name = entry.map in failed, method_name(entry.map)
+        mark = "\N{BALLOT X} " if has_failed else ""
+        lifts.append(Interval(f"{mark}{name}", entry.scores["lift"], "reference" if has_failed else "variant"))
     axis = "lift of the region (1 is an even map)"
     return {
         "finding": finding,

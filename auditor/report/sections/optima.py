@@ -51,7 +51,6 @@ def view_optima(result: AuditResult) -> dict[str, Any] | None:
             for topic, (question, tell) in _QUESTIONS.items()
             if topic in comparisons
         ],
-        "notes": [note.text[0].upper() + note.text[1:] for note in record.notes],
     }
 
 

@@ -102,7 +102,7 @@ def _tell_readings(record: TrustRecord) -> list[Piece]:
         Row(f"{name}, {part.reading}", [*(part.gains[way] for way in _WAYS), part.over_edges, part.likeness, part.lift])
         for name, part in [*named, *(("controls", control) for control in record.controls)]
     ]
-    gains = ("deletion", "insertion", "both", "over edges")
+    gains = ["deletion", "insertion", "both", "over edges"]
     columns = ["Method, reading", *gains, "Spearman with absolute", "lift of the region"]
     caption = "Ways to read a map, in mean log-odds over the way"
     return [pieces.Table("Ways to read a map", [*columns], rows, caption), pieces.Glossary(dict(READINGS.items()))]
