@@ -28,7 +28,7 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 from scipy.ndimage import gaussian_filter
 
-from auditor.explain.attribution.record import MapRecord
+from auditor.explain.attribution.record import MapName, MapRecord
 from auditor.measure.ledger import Rows
 from auditor.report.write import write_report
 from auditor.run.store import Run, save_run
@@ -39,11 +39,11 @@ from tests.web import FLAGS, first_paint, layout_shift
 IMAGES, TIMES, MOST_LINES = 200, 3, 45
 FRAMES = ((224, 224, 3), (28, 28, 1))
 METHODS = {
-    "gradient": 0,
-    "smoothgrad": 1,
-    "integrated_gradients (mean)": 0,
-    "integrated_gradients (blur)": 0,
-    "grad_cam (conv)": 20,
+    MapName("gradient"): 0,
+    MapName("smoothgrad"): 1,
+    MapName("integrated_gradients", "mean"): 0,
+    MapName("integrated_gradients", "blur"): 0,
+    MapName("grad_cam", "conv"): 20,
 }
 """How smooth the maps of each are, in pixels of a frame of 224."""
 
