@@ -55,10 +55,17 @@ def figure(name: str, measured: Measurement, digits: int = 2) -> Figure:
     )
 
 
-def figures(record: Any, names: Mapping[str, str], digits: int = 2) -> list[Figure]:
-    """Measurements of a record, or of a dictionary, as text: those of these keys, under these names."""
+def figures(record: Any, names: Mapping[str, str] | str, digits: int = 2) -> list[Figure]:
+    """Measurements of a record, or of a dictionary, as text.
+
+    Parameters
+    ----------
+    names
+        Those of the measurements that are wanted, by their keys; or the name of every one, with `{}` for its key.
+    """
     held = record if isinstance(record, Mapping) else vars(record)
-    return [figure(name, held[key], digits) for key, name in names.items() if key in held]
+    named = {key: names.replace("{}", key) for key in held} if isinstance(names, str) else names
+    return [figure(name, held[key], digits) for key, name in named.items() if key in held]
 
 
 def named(name: str, measured: Measurement) -> Figure:
@@ -74,11 +81,6 @@ def headline(finding: Finding) -> Figure | None:
 def finding_of(artefact: str | None, result: AuditResult) -> Finding | None:
     """The finding on an artefact, if there is one."""
     return next((finding for finding in result.findings if finding.artefact == artefact), None)
-
-
-def drop_in_words(removal: str) -> str:
-    """The removal drop by one way of removal."""
-    return f"removal drop, {removal}"
 
 
 def method_name(name: MapName) -> str:
@@ -127,6 +129,9 @@ def why_not(result: AuditResult, study: str) -> str:
     words = {"off": "Not run", "not_applicable": "Not applicable"}.get(record.status, "It could not be completed")
     return f"{words}: {record.reason}."
 
+
+DROP = "removal drop, {}"
+"""The removal drop by one way of removal."""
 
 _METHOD_NAMES = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradients": "Integrated Gradients"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from auditor.report.templates import open_templates
-from auditor.report.words import ADVICE, MOST_ROWS, VERDICTS, Figure, drop_in_words, figure, headline, named, subject
+from auditor.report.words import ADVICE, DROP, MOST_ROWS, VERDICTS, Figure, figures, headline, named, subject
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
@@ -45,8 +45,7 @@ def code(text: str, *, in_table: bool = False) -> str:
 
 def _rows(finding: Finding) -> list[Figure]:
     rows = [named(name, measured) for name, measured in finding.measurements.items()]
-    rows += [figure(drop_in_words(name), measured) for name, measured in finding.drops.items()]
-    return rows + [figure(f"control {name}", measured) for name, measured in finding.controls.items()]
+    return [*rows, *figures(finding.drops, DROP), *figures(finding.controls, "control {}")]
 
 
 _BREAK = "\N{ZERO WIDTH SPACE}"

@@ -20,7 +20,7 @@ from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import listed, number, say, signed
 from auditor.report.packing import Album
 from auditor.report.pictures import HeatLayer, heat_layer, map_scale
-from auditor.report.words import Figure, figure, list_methods, method_name
+from auditor.report.words import list_methods, method_name
 from auditor.run.result import AuditResult
 
 _OF_SENSITIVITY = {"gradient", "smoothgrad"}
@@ -45,7 +45,6 @@ def view_errors(result: AuditResult, album: Album) -> dict[str, Any] | None:
             or "No artefact is named, so none was tried.",
         },
         "mending_plot": _mending_plot(record),
-        "interventions": [(entry, _intervention_rows(entry)) for entry in record.interventions],
         "layers_of": partial(_layers, album),
     }
 
@@ -199,21 +198,6 @@ def _mending_plot(record: ErrorsRecord) -> IntervalPlot | None:
         for entry in record.mending
     ]
     return IntervalPlot("", rows, "share of errors mended", origin=None, name="mending") if rows else None
-
-
-def _intervention_rows(entry: ContrastIntervention) -> list[Figure]:
-    rows = {f"errors mended by removal, {way}": part for way, part in entry.removals.items()}
-    rows |= {f"errors mended by the same elsewhere, {way}": part for way, part in entry.placebos.items()}
-    rows |= {
-        "errors mended by removal, minus elsewhere": entry.removal_lead,
-        "errors without it that inserting it mends": entry.mended_by_insertion,
-        "errors without it that the strongest innocent edit mends": entry.mended_by_controls,
-        "mended by inserting it, minus by every innocent edit": entry.insertion_lead,
-        "right predictions that inserting it breaks": entry.broken,
-        "right predictions that the strongest innocent edit breaks": entry.broken_by_controls,
-        "broken by it, minus by every innocent edit": entry.broken_lead,
-    }
-    return [figure(name, part) for name, part in rows.items()]
 
 
 def _winners(methods: list[ContrastMending]) -> list[ContrastMending]:

@@ -12,11 +12,11 @@ from auditor.measure.words import listed, name_in_words, signed
 from auditor.report.sections.methods_compared import Pointing, over_random_model, points_at
 from auditor.report.words import (
     ADVICE,
+    DROP,
     MEASUREMENTS,
     Figure,
-    drop_in_words,
     failed_methods,
-    figure,
+    figures,
     headline,
     image_anchors,
     method_name,
@@ -45,16 +45,15 @@ def view_finding(number: int, finding: Finding, result: AuditResult) -> dict[str
 
 def _tables(finding: Finding) -> Iterator[tuple[str, list[Figure], str]]:
     """A heading, what was measured under it, and the one reason why nothing of that could be."""
-    drops = [figure(drop_in_words(name), drop) for name, drop in finding.drops.items()]
     known = {name for names in MEASUREMENTS.values() for name in names}
     others = {name: "" for name in finding.measurements if name not in known}
     for heading, names in (MEASUREMENTS | {"Further measurements": others}).items():
         rows = [named(name, finding.measurements[name]) for name in names if name in finding.measurements]
-        rows[1:1] = drops if heading == "Removal" else []
+        rows[1:1] = figures(finding.drops, DROP) if heading == "Removal" else []
         if rows:
             yield heading, rows, rows[0].reason if all(row.reason for row in rows) else ""
     lifts = {"Controls: insertion lift of innocent edits": finding.controls, _VARIANTS: finding.variants}
-    yield from ((heading, [figure(*lift) for lift in found.items()], "") for heading, found in lifts.items() if found)
+    yield from ((heading, figures(found, "{}"), "") for heading, found in lifts.items() if found)
 
 
 def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str, Any]:
@@ -108,7 +107,7 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], resu
 
 def _effects_plot(number: int, finding: Finding) -> IntervalPlot | None:
     effects = {name_in_words(name): finding.measurements[name] for name in _EFFECTS if name in finding.measurements}
-    effects |= {drop_in_words(name): drop for name, drop in finding.drops.items()}
+    effects |= {DROP.replace("{}", name): drop for name, drop in finding.drops.items()}
     return plot_of_effects(effects, finding.margin, f"effects{number}")
 
 

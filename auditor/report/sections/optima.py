@@ -35,7 +35,6 @@ def view_optima(result: AuditResult) -> dict[str, Any] | None:
     record = result.optima
     if record is None:
         return None
-    comparisons = {each.topic: each for each in record.comparisons}
     return {
         "record": record,
         "matches": [
@@ -47,9 +46,10 @@ def view_optima(result: AuditResult) -> dict[str, Any] | None:
         "snapshots": [(each, tell_objective_value(each.value, record)) for each in record.classes[0].snapshots],
         "curve": _plot_ascent(record.classes[:MOST_ROWS]),
         "comparisons": [
-            (question, comparisons[topic], tell(comparisons[topic], record))
+            (question, each, tell(each, record))
             for topic, (question, tell) in _QUESTIONS.items()
-            if topic in comparisons
+            for each in record.comparisons
+            if each.topic == topic
         ],
     }
 
