@@ -131,11 +131,20 @@ class TestPage:
         pieces = [
             Answer(bad, bad), Remark(bad), Glossary({bad: bad}), Told(bad, []), Matrix(bad, [bad], [Row(bad, [None])]),
             Table(bad, [Column(bad, bad, bad)], [Row(bad, [bad], bad, method=bad)], bad),
-            Curves(bad, [Line(bad, [(0.0, 1.0)])], bad, bad, bad, name=bad),
+            Curves(bad, [Line(bad, [(0.0, 1.0)])], bad, bad, bad, name=bad, mark=0.5, mark_name=bad),
             Strip(bad, [Picture("map", bad, bad, alt=bad)]),
             IntervalPlot(bad, [Interval(bad, measure(0.5))], bad, bad, name=bad, bar=0.4, bar_name=bad),
         ]  # fmt: skip
         assert bad not in draw(pieces)
+
+    def test_curves_have_bands_marks_and_steps_also_where_there_is_nothing_to_draw(self):
+        band = Line("a band", [(0.0, measure(0.5)), (40.0, measure(0.7))], has_band=True)
+        shown = draw([Curves("c", [band], "step", "y", mark=3.0, mark_name="a mark", are_steps=True)])
+        assert [text for text in ("a band", "a mark", ">10<", ">40<") if text not in shown] == []
+        assert "FillBetween" in shown or "PolyCollection" in shown  # as versions of matplotlib call a band
+        assert draw([Curves("c", [], "step", "y", are_steps=True)]).count("<svg") == 1
+        unnamed = draw([Curves("c", [Line("", [(0.0, 1.0), (1.0, 2.0)])], "x", "y")])
+        assert "legend" not in unnamed
 
     def test_withholds_pictures_of_a_section_of_ones_own(self):
         strip = [Strip("s", [Picture("mean", "mean"), Picture("map", "map", under="mean")])]

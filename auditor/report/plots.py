@@ -48,7 +48,8 @@ def plot_curves(curves: Curves, name: str) -> Markup:
         places = [place for line in curves.lines for place, _ in line.points]
         if curves.are_steps and places:
             axes.set_xscale("symlog", linthresh=10)
-            axes.set_xticks(ticks := [*(step for step in _STEPS if step < max(places)), max(places)], map(str, ticks))
+            ticks = [*(step for step in _STEPS if step < max(places)), max(places)]
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.minorticks_off()
         elif all(0 <= place <= 1 for place in places):
             axes.xaxis.set_major_formatter(PercentFormatter(1.0))
