@@ -15,8 +15,8 @@ from auditor.run.index import Entry, Outcome
 MOST_POINTS = 40
 """A plot shows the latest audits, at most this many."""
 
-LEFT, RIGHT, TOP, BOTTOM = 40, 312, 8, 104
-"""The frame of a plot, which `templates/trend.svg.j2` draws."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 312, 8, 104
+"""The frame of a plot in its 320 × 128 units."""
 
 Series = list[tuple[Entry, Outcome]]
 """The audits of one artefact and target on one model and data, oldest first."""
@@ -32,19 +32,20 @@ def view_trend(audits: Series) -> dict[str, Any]:
     low, high = low - 0.06 * spread, high + 0.06 * spread
 
     def up(value: float | None) -> str:
-        return "" if value is None else f"{BOTTOM - (value - low) * (BOTTOM - TOP) / (high - low):.1f}"
+        return "" if value is None else f"{_BOTTOM - (value - low) * (_BOTTOM - _TOP) / (high - low):.1f}"
 
-    step = (RIGHT - LEFT) / len(audits)
+    step = (_RIGHT - _LEFT) / len(audits)
     models = [entry.model_sha256 for entry, _ in audits]
     return {
+        "frame": (_LEFT, _RIGHT, _TOP, _BOTTOM),
         "zero": up(0),
         "margin": up(latest.margin),
         "ticks": [(up(tick), f"{tick:+.4g}".replace("-", MINUS) if tick else "0") for tick in _ticks(low, high)],
         "points": [
-            (LEFT + (at + 0.5) * step, *map(up, (outcome.value, outcome.low, outcome.high)), entry, outcome)
+            (f"{_LEFT + (at + 0.5) * step:.1f}", *map(up, (outcome.value, outcome.low, outcome.high)), entry, outcome)
             for at, (entry, outcome) in enumerate(audits)
         ],
-        "changes": [LEFT + at * step for at in range(1, len(models)) if models[at] != models[at - 1]],
+        "changes": [f"{_LEFT + at * step:.1f}" for at in range(1, len(models)) if models[at] != models[at - 1]],
         "days": list(dict.fromkeys((first.started[:10], last.started[:10]))),
     }
 
