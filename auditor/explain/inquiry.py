@@ -81,9 +81,8 @@ class Inquiry:
 
     def select(self, positions: Ints) -> Selection:
         """Images by their rows of the data set, in that order."""
-        return Selection(
-            positions, self.dataset.named(positions), self.dataset.groups[positions], self.dataset.images(positions)
-        )
+        at, data = positions, self.dataset
+        return Selection(at, data.named(at), data.groups[at], data.images(at))
 
     def note(self, images: Selection, values: Array, measurement: str, **columns: object) -> None:
         """Keep what was measured of each image, (n,), where it is known; see `Rows.note` for further columns."""

@@ -36,6 +36,8 @@ class InRegion:
     """(n,): of that of the predicted class."""
     lift: Doubles
     """(n,): share of what speaks for the error, over the region's share of the frame."""
+    area: Doubles
+    """(n,): that share."""
 
 
 class _Maps(NamedTuple):
@@ -54,8 +56,6 @@ class ErrorMaps:
     """(n,): of the predicted class over the true one, in log-odds."""
     likeness: dict[MapName, Doubles] = field(default_factory=dict)
     """(n, 3): `Likeness` of the maps of both classes; none where these share one logit."""
-    areas: dict[int, Doubles] = field(default_factory=dict)
-    """By artefact, (n,): share of the frame that its region covers, NaN without one."""
     in_region: dict[tuple[int, MapName], InRegion] = field(default_factory=dict)
     """By artefact and map."""
     replaced: dict[Choice, Replaced] = field(default_factory=dict)
@@ -110,8 +110,6 @@ def _explain(
     at, scores = np.arange(len(part)), question.first.scores
     margins = measure_margins(scores[at, part.predicted], scores[at, part.true], output)
     found, maps = ErrorMaps(margins), dict[MapName, _Maps]()
-    for number, masks in enumerate(regions):
-        found.areas[number] = np.array([np.nan if mask is None else mask.mean() for mask in masks])
     for name, attribution in inquiry.explain(question).items():
         assert attribution.contrast is not None
         maps[name] = own = _Maps(attribution.maps, attribution.contrast.foil, attribution.contrast.margin)
@@ -172,6 +170,7 @@ def _measure_in(masks: list[Bools | None], maps: _Maps) -> InRegion:
         margin=np.array([mass_in(*one) for one in margin]),
         predicted=np.array([mass_in(*one) for one in predicted]),
         lift=np.array([lift(*one) for one in responsible]),
+        area=np.array([np.nan if mask is None else mask.mean() for mask in masks]),
     )
 
 

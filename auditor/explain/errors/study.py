@@ -160,7 +160,7 @@ def _measure_shares(
             median_interval(values, errors.groups, inquiry.level, unit="share")
             for values in (found.margin, found.predicted)
         )
-        area = float(np.nanmean(maps.areas[number]))
+        area = float(np.nanmean(found.area))
         measured.append(ContrastShare(inquiry.artefacts[number].name, name, which, margin, predicted, area))
     return measured
 

@@ -35,6 +35,8 @@ class MethodGroup:
     """Of the cascade."""
     draws: int
     """Of random weights."""
+    is_reduced: bool = False
+    """Whether on fewer images, stages and draws, for its cost."""
 
     def explain(self, classifier: Explainable | None = None, **changed: Any) -> dict[MapName, Attribution]:
         """Attributions by name: of the audited model or another, for the sample with some of its fields changed."""

@@ -91,7 +91,7 @@ def study_trust(
     if costly_images is None:
         height, width, _ = inquiry.classifier.image_shape
         costly_images = LEAST_GROUPS if height * width <= _SMALL else 4
-    costly = MethodGroup(replace(inquiry, attributions=slow), sample.first(costly_images), costly_stages, 1)
+    costly = MethodGroup(replace(inquiry, attributions=slow), sample.first(costly_images), costly_stages, 1, True)
     criteria = criteria_at_scale(float(np.median(inquiry.images.scores.std(axis=0))))
     flipping = PixelFlipping(inquiry, sample)
     methods: list[MethodTrust] = []
@@ -99,7 +99,7 @@ def study_trust(
     for group in (usual, costly):
         if group.inquiry.attributions:
             trained = group.explain()
-            methods += _examine(group, trained, flipping, criteria, noise, is_costly=group is costly)
+            methods += _examine(group, trained, flipping, criteria, noise)
             maps |= {name: attribution.maps for name, attribution in trained.items()}
     inquiry.arrays.keep("trust image", to_pixels(sample.images[0]), of_data=True)
     return TrustRecord(
@@ -120,13 +120,7 @@ def study_trust(
 
 
 def _examine(
-    group: MethodGroup,
-    trained: dict[MapName, Attribution],
-    flipping: PixelFlipping,
-    criteria: Criteria,
-    noise: float,
-    *,
-    is_costly: bool,
+    group: MethodGroup, trained: dict[MapName, Attribution], flipping: PixelFlipping, criteria: Criteria, noise: float
 ) -> list[MethodTrust]:
     """Put every method of a group to all tests."""
     inquiry, sample = group.inquiry, group.sample
@@ -158,7 +152,7 @@ def _examine(
                 status=status,
                 reason=reason,
                 images=len(sample),
-                is_costly=is_costly,
+                is_costly=group.is_reduced,
                 best_reading=best,
                 tests=tests,
                 cascade=_record_cascade(group, name, cascade),
