@@ -84,9 +84,13 @@ class Inquiry:
         at, data = positions, self.dataset
         return Selection(at, data.named(at), data.groups[at], data.images(at))
 
-    def note(self, images: Selection, values: Array, measurement: str, **columns: object) -> None:
+    def note(self, of: Selection, values: Array, measurement: str, **columns: object) -> None:
         """Keep what was measured of each image, (n,), where it is known; see `Rows.note` for further columns."""
-        self.rows.note(values, image=images.ids, group=images.groups, measurement=measurement, **columns)
+        self.rows.note(values, image=of.ids, group=of.groups, measurement=measurement, **columns)
+
+    def keep(self, key: str, values: Array) -> str:
+        """Keep a picture or a map that was made of audited images; returns its key. See `NewArrays.keep`."""
+        return self.arrays.keep(key, values, of_data=True)
 
     def ordered(self, positions: Ints, purpose: str) -> Ints:
         """Rows of the data set in a seeded order, which depends on their ids alone."""

@@ -73,11 +73,8 @@ class Plant:
 
     def chance(self, labels: Ints) -> Floats:
         """Probability of a stamp for each picture (n,)."""
-        stamped = {
-            "balanced": np.ones(len(labels), bool),
-            "confounded": labels == self.target,
-            "suppressor": labels != self.target,
-        }[self.regime]
+        is_target, every = labels == self.target, np.ones(len(labels), bool)
+        stamped = {"balanced": every, "confounded": is_target, "suppressor": ~is_target}[self.regime]
         return np.where(stamped, self.rho, 0.0).astype(np.float32)
 
 

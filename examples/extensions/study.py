@@ -13,15 +13,14 @@ from auditor import Answer, Inquiry, NotApplicableError, Piece, Row, Table, shar
 
 def brightness(inquiry: Inquiry, *, steps: tuple[float, ...] = (-0.2, 0.2)) -> list[Piece]:
     """Does brightness alone turn answers?"""
-    chosen = inquiry.images.positions[:64]
+    chosen = inquiry.select(inquiry.images.positions[:64])
     if not len(chosen):
         raise NotApplicableError("no image can be used")
-    images, groups = inquiry.dataset.images(chosen.tolist()), inquiry.images.groups[: len(chosen)]
-    before = inquiry.classifier.scores(images).argmax(axis=1)
+    before = inquiry.classifier.scores(chosen.images).argmax(axis=1)
     rows = []
     for step in steps:
-        after = inquiry.classifier.scores(np.clip(images + np.float32(step), 0, 1)).argmax(axis=1)
-        rows.append(Row(f"{step:+.0%} of the range", [share_interval(after != before, groups, inquiry.level)]))
+        after = inquiry.classifier.scores(np.clip(chosen.images + np.float32(step), 0, 1)).argmax(axis=1)
+        rows.append(Row(f"{step:+.0%} of the range", [share_interval(after != before, chosen.groups, inquiry.level)]))
     worst = max((row.cells[0].value or 0.0) for row in rows)
-    answer = f"Of {len(images)} images, {worst:.0%} change their class where brightness changes most."
+    answer = f"Of {len(chosen)} images, {worst:.0%} change their class where brightness changes most."
     return [Answer(answer), Table("Answers that turn", ["Brighter by", "Turned"], rows)]

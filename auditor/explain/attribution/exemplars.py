@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
@@ -194,7 +193,7 @@ def _exhibit(
     inquiry: Inquiry, case: Case, number: int, pairs: _Pairs, rows: list[int], explained: list[_Explained]
 ) -> Iterator[Exemplar]:
     """Pictures and raw maps of some images."""
-    classifier, keep = inquiry.classifier, partial(inquiry.arrays.keep, of_data=True)
+    classifier, keep = inquiry.classifier, inquiry.keep
     of, has_twin = take(pairs, np.array(rows)), case.artefact is not None
     can_remove = case.artefact is not None and case.artefact.appearance.can_remove
     removal = "exact un-compositing" if can_remove else "inpainting"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -219,8 +218,7 @@ def _show(inquiry: Inquiry, number: int, goal: Goal, answer: _Answer, count: int
     """Pictures of the first few images; confined and random ones are not shown."""
     if goal.confined or goal.control:
         return
-    classes = inquiry.classifier.classes
-    keep = partial(inquiry.arrays.keep, of_data=True)
+    classes, keep = inquiry.classifier.classes, inquiry.keep
     for at in range(min(count, len(goal.positions))):
         key = f"{NAME} {number} image {at}"
         changed = answer.found.images[at]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -145,7 +144,7 @@ def _show(
     inquiry: Inquiry, part: Cases, maps: dict[MapName, _Maps], row: int, margin: float, inserted: str | None
 ) -> ContrastExemplar:
     """Picture and maps of one error; of a method's variants the first is shown."""
-    keep, classes = partial(inquiry.arrays.keep, of_data=True), inquiry.classifier.classes
+    keep, classes = inquiry.keep, inquiry.classifier.classes
     key = f"contrast {part.ids[row]}" if inserted is None else f"contrast {part.ids[row]} with {inserted}"
     kept: dict[str, ContrastMaps] = {}
     for name, own in maps.items():

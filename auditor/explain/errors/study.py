@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -156,12 +157,10 @@ def _measure_shares(
     for (number, name), found in maps.in_region.items():
         if np.isnan(found.margin).all():
             continue
-        margin, predicted = (
-            median_interval(values, errors.groups, inquiry.level, unit="share")
-            for values in (found.margin, found.predicted)
-        )
+        median = partial(median_interval, groups=errors.groups, level=inquiry.level, unit="share")
         area = float(np.nanmean(found.area))
-        measured.append(ContrastShare(inquiry.artefacts[number].name, name, which, margin, predicted, area))
+        shares = median(found.margin), median(found.predicted)
+        measured.append(ContrastShare(inquiry.artefacts[number].name, name, which, *shares, area))
     return measured
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from auditor.artefacts.appearance import Edit, box_of
@@ -121,21 +123,12 @@ def find_direction(maximiser: Maximiser, number: int, way: Way, restarts: int) -
     if length < 1e-9:
         return None
     direction = direction / length
-    usual, with_artefact = (
-        mean_interval(features @ direction, sample.groups, inquiry.level, unit="feature")
-        for features in (before, after)
-    )
-    return maximiser.excite(
-        f"{artefact.name} in {layer}",
-        "direction",
-        feature_direction(layer, direction),
-        way,
-        restarts,
-        maximiser.mean_features(maximiser.sample.images, layer) @ direction,
-        usual=usual,
-        artefact=artefact.name,
-        with_artefact=with_artefact,
-    )
+    mean = partial(mean_interval, groups=sample.groups, level=inquiry.level, unit="feature")
+    usual, with_artefact = mean(before @ direction), mean(after @ direction)
+    everywhere = maximiser.mean_features(maximiser.sample.images, layer) @ direction
+    name = f"{artefact.name} in {layer}"
+    excited = maximiser.excite(name, feature_direction(layer, direction), way, restarts, everywhere)
+    return FeatureOptimum(name, "direction", artefact.name, *excited, usual, with_artefact)
 
 
 def _why_no_match(artefact: Artefact, pattern: Pattern | None, target: int | None, classes: Ints) -> str | None:

@@ -14,7 +14,7 @@ from auditor.explain.inquiry import Inquiry, Selection
 from auditor.explain.optima.ascent import Ascent, Objective, Recipe, ascend
 from auditor.explain.optima.objectives import class_log_odds, class_logit, class_probability, draw_noise
 from auditor.explain.optima.parametrisation import Basis, Constraint, colour_covariance, parametrise
-from auditor.explain.optima.record import FeatureOptimum, Optimum, RealImage
+from auditor.explain.optima.record import Optimum, RealImage
 from auditor.explain.texture import high_frequency_share, total_variation
 from auditor.measure.arrays import Doubles, Floats, Ints, Numbers, join
 from auditor.measure.intervals import mean_interval, ratio_interval
@@ -188,19 +188,12 @@ class Maximiser:
         return np.concatenate([maps.mean(axis=(1, 2), dtype=np.float64) for maps in features])
 
     def excite(
-        self,
-        name: str,
-        kind: Literal["channel", "neuron", "direction"],
-        objective: Objective,
-        way: Way,
-        restarts: int,
-        everywhere: Doubles,
-        *,
-        usual: Measurement,
-        artefact: str | None = None,
-        with_artefact: Measurement | None = None,
-    ) -> FeatureOptimum:
-        """Optima of a feature, whose value on the sample is `everywhere` (n,); restarts repel each other."""
+        self, name: str, objective: Objective, way: Way, restarts: int, everywhere: Doubles
+    ) -> tuple[list[Optimum], list[RealImage], Measurement]:
+        """Optima of a feature, highest first, the real images that excite it most, and its mean at the optima.
+
+        Its value on the sample is `everywhere` (n,). Restarts repel each other.
+        """
         names = [f"{name}, {restart}" for restart in range(restarts)]
         units = np.full(restarts, max(float(everywhere.std()), 1e-6))
         climbed = self.climb(lambda some: objective, names, way, units)
@@ -211,18 +204,9 @@ class Maximiser:
         reached = self.mean(climbed.values, "feature")
         if way.recipe.diversity and restarts > 1:  # they repel each other, so they are no independent draws
             reached = replace(reached, low=None, high=None, level=None, reason="restarts repel each other")
-        return FeatureOptimum(
-            name=name,
-            kind=kind,
-            artefact=artefact,
-            optima=[
-                self.optimum(f"{name}, {place}", climbed, row, way, predicted[row]) for place, row in enumerate(order)
-            ],
-            real=self.best_images(name, self.at, everywhere),
-            reached=reached,
-            usual=usual,
-            with_artefact=with_artefact,
-        )
+        pairs = enumerate(order)
+        optima = [self.optimum(f"{name}, {place}", climbed, row, way, predicted[row]) for place, row in pairs]
+        return optima, self.best_images(name, self.at, everywhere), reached
 
     def keep(self, key: str, image: Floats, *, of_data: bool) -> str:
         """Keep a picture in the run; returns its key."""

@@ -252,11 +252,10 @@ def _excite(maximiser: Maximiser, feature: Feature, way: Way) -> FeatureOptimum:
     """What excites one channel or neuron most."""
     one, level = feature_mean([feature]), maximiser.inquiry.level
     everywhere = np.concatenate([evaluate(maximiser.sized(1), one, image[None]) for image in maximiser.sample.images])
-    groups = maximiser.sample.groups
-    usual = median_interval(everywhere, groups, level, unit="feature")
-    kind: Literal["channel", "neuron"] = "channel" if feature.place is None else "neuron"
+    usual = median_interval(everywhere, maximiser.sample.groups, level, unit="feature")
     objective = feature_mean([feature] * _FEATURE_RESTARTS)
-    return maximiser.excite(str(feature), kind, objective, way, _FEATURE_RESTARTS, everywhere, usual=usual)
+    excited = maximiser.excite(str(feature), objective, way, _FEATURE_RESTARTS, everywhere)
+    return FeatureOptimum(str(feature), "neuron" if feature.place else "channel", None, *excited, usual, None)
 
 
 def _measure_looks(maximiser: Maximiser, optima: Floats, targets: Ints, restarts: int) -> Looks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from itertools import combinations
 from typing import Annotated
 
@@ -101,7 +100,6 @@ def study_trust(
             trained = group.explain()
             methods += _examine(group, trained, flipping, criteria, noise)
             maps |= {name: attribution.maps for name, attribution in trained.items()}
-    inquiry.arrays.keep("trust image", to_pixels(sample.images[0]), of_data=True)
     return TrustRecord(
         images=len(sample),
         with_artefact=sum(number is not None for number in sample.artefacts),
@@ -114,7 +112,7 @@ def study_trust(
         methods=methods,
         controls=flipping.record_controls(),
         likenesses=_compare_methods(sample, maps, inquiry.level),
-        picture="trust image",
+        picture=inquiry.keep("trust image", to_pixels(sample.images[0])),
         pictured=f"{sample.ids[0]}, for {inquiry.classifier.classes[sample.targets[0]]}",
     )
 
@@ -158,7 +156,7 @@ def _examine(
                 cascade=_record_cascade(group, name, cascade),
                 readings=[flipping.record(key, heat, scores[key], absolute) for key, heat in readings.items()],
                 lifts=_control_lifts(group, name, absolute[0], cascade),
-                trained_map=inquiry.arrays.keep(f"trust map {name}", signed[0][..., None], of_data=True),
+                trained_map=inquiry.keep(f"trust map {name}", signed[0][..., None]),
             )
         )
     return found
@@ -249,14 +247,13 @@ def _say(test: TrustTest) -> str:
 
 
 def _record_cascade(group: MethodGroup, method: MapName, cascade: Cascade) -> list[CascadeStage]:
-    keep = partial(group.inquiry.arrays.keep, of_data=True)
     return [
         CascadeStage(
             lowest_layer=stage.layers[-1],
             layers=len(stage.layers),
             **{kind: group.mean(values, "correlation") for kind, values in stage.likeness[method].items()},
             empty=stage.empty[method],
-            map=keep(f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
+            map=group.inquiry.keep(f"trust map {method}, {len(stage.layers)} layers", stage.shown[method]),
         )
         for stage in cascade.stages
     ]
