@@ -500,9 +500,9 @@ class TestSection:
     @pytest.mark.parametrize(
         ("status", "expected"),
         [
-            ("off", "Switched off: because."),
+            ("off", "Not run: because."),
             ("not_applicable", "Not applicable: because."),
-            ("error", "It failed: because."),
+            ("error", "It could not be completed: because."),
         ],
     )
     def test_where_it_did_not_run_the_section_says_why(self, status, expected):
