@@ -238,6 +238,8 @@ def _describe(fault: Exception) -> str:
     text = " ".join(str(fault).split())
     if isinstance(fault, jinja2.TemplateNotFound):
         return f"no template of this name: {fault.name or text}"
+    if isinstance(fault, MemoryError):
+        return "takes more memory than a page may"
     if isinstance(fault, RecursionError):
         return "the templates call one another without end; built-in ones are named with builtin/ in front"
     if isinstance(fault, jinja2.TemplateError | TemplateError):

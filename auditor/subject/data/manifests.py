@@ -18,8 +18,8 @@ import numpy as np
 from auditor.errors import DataError
 from auditor.measure.arrays import Bools
 
-MOST_BYTES, MOST_CELLS = 128 * 2**20, 10_000_000
-"""Of a table as text, or of one column of it; and values of a table."""
+MOST_BYTES, MOST_CELLS, MOST_COLUMNS = 128 * 2**20, 10_000_000, 1000
+"""Of a table as text, or of one column of it; values of a table; and its columns."""
 
 _ROWS_AT_ONCE = 4096
 
@@ -78,6 +78,8 @@ def read_manifest(file: Path, where: str = "") -> Manifest:
         It cannot be read, has no rows or no paths, or its rows are ragged.
     """
     table = MANIFESTS[file.suffix.lower()](file, f"{where}{file}")
+    if len(table.names) > MOST_COLUMNS:
+        raise DataError(f"{where}{file}: got {len(table.names):,} columns, wanted {MOST_COLUMNS} at most")
     repeated = [name for name in table.names if table.names.count(name) > 1]
     if repeated:
         raise DataError(f"{where}{file}: got two columns {repeated[0]!r}, wanted a name of its own for each")
@@ -159,29 +161,43 @@ def _read_parquet(file: Path, name: str) -> _Table:
     faults = (pyarrow.ArrowException, OSError, ValueError, KeyError)
 
     def column(wanted: str) -> list[Any]:
+        values: list[Any] = []
+        room = MOST_BYTES
         try:
-            values: list[Any] = []
-            room = MOST_BYTES
-            with pyarrow.parquet.ParquetFile(file) as opened:
+            # a text that a file holds once, for many rows, is read once
+            with pyarrow.parquet.ParquetFile(file, read_dictionary=[wanted] if wanted in texts else None) as opened:
                 for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=[wanted]):
-                    room -= batch.nbytes
+                    room -= _unpacked(batch.column(0))
                     if room < 0:
-                        raise DataError(
-                            f"{name}: column {wanted!r} is too large; wanted {MOST_BYTES >> 20} MiB at most"
-                        )
+                        raise DataError(f"{name}: column {wanted!r}: wanted {MOST_BYTES >> 20} MiB at most")
                     values += batch.column(0).to_pylist()
-            return values
         except faults as fault:
             raise DataError(f"{name}: column {wanted!r} cannot be read: {_first_line(fault)}") from None
+        return values
 
     try:
         with pyarrow.parquet.ParquetFile(file) as opened:
-            names, rows = list(opened.schema_arrow.names), opened.metadata.num_rows
-        if rows * len(names) > MOST_CELLS:
-            raise DataError(f"{name}: got {rows:,} rows of {len(names)}, wanted {MOST_CELLS:,} values at most")
+            names, groups = list(opened.schema_arrow.names), opened.metadata
+            texts = {field.name for field in opened.schema_arrow if field.type in (pyarrow.string(), pyarrow.binary())}
+            count = 0
+            for group in (groups.row_group(number) for number in range(groups.num_row_groups)):
+                count += sum(group.column(number).num_values for number in range(group.num_columns))
     except faults as fault:
         raise DataError(f"{name}: not a readable Parquet file: {_first_line(fault)}") from None
+    if count > MOST_CELLS:
+        raise DataError(f"{name}: got {count:,} values, wanted {MOST_CELLS:,} at most")
     return _Table(names, column, lambda row: f"{name}: row {row + 1}")
+
+
+def _unpacked(values: Any) -> int:
+    """Bytes of a column of Arrow once each of its rows has a value of its own."""
+    import pyarrow
+    import pyarrow.compute
+
+    if not pyarrow.types.is_dictionary(values.type):
+        return int(values.nbytes)
+    lengths = pyarrow.compute.binary_length(values.dictionary.cast(pyarrow.large_binary()))
+    return int(pyarrow.compute.sum(lengths.take(values.indices.drop_null())).as_py() or 0)
 
 
 def _first_line(fault: Exception) -> str:

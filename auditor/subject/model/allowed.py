@@ -51,7 +51,8 @@ def refuse_what_runs(config: Any) -> None:
     for part, where, is_training in _walk(config):
         name = part["class_name"]
         if isinstance(name, str) and name in REACHING:
-            raise ModelError(f"holds a {name} layer ({where}), {REACHING[name]}; {TO_TRUST}")
+            article = "an" if name[0] in "AEIO" else "a"
+            raise ModelError(f"holds {article} {name} layer ({where}), {REACHING[name]}; {TO_TRUST}")
         if _is_registered(part):  # by code of the user's own, which ran
             continue
         if name == "function":
