@@ -754,7 +754,7 @@ DAMAGED: dict[str, Row] = {
     "a row of labels per image": (
         data(labels=np.eye(42, 3)),
         DATA,
-        "a label is a row of 3 values, wanted a class, by its name or number",
+        "a label row names 0 classes, wanted one, for the classes exclude each other",
     ),
     "a truncated archive": (cut_in_half("images.npz"), DATA, "images.npz: not a readable .npz: "),
     "an archive that is none": (written("images.npz", b"pixels"), DATA, "images.npz: not a readable .npz: "),
@@ -779,7 +779,7 @@ DAMAGED: dict[str, Row] = {
     "floats beyond 1": (
         data(images=float_images(254.0)),
         DATA,
-        "image picture-2 is float32 in [0.0784314, 254], wanted uint8 or float in [0, 1]",
+        "254], wanted uint8 in [0, 255] or float in [0, 1]; other values need range = [black, white] under [data]",
     ),
     "images of another size": (
         data(images=np.zeros((42, 9, 10, 1), np.uint8)),
@@ -805,7 +805,7 @@ DAMAGED: dict[str, Row] = {
     "an empty folder": (
         class_folders(),
         'source = "pictures"',
-        "pictures: no pictures (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp); wanted a folder per class, or",
+        ".jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp); wanted a folder per class, or",
     ),
     "folders of unknown classes": (
         class_folders("cat", "cow"),

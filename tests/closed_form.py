@@ -116,6 +116,7 @@ class MemorySource:
         self.labels = None if labels is None else list(labels)
         self.groups = None if groups is None else [str(group) for group in groups]
         self.masks = None
+        self.notes: list[str] = []
         self.arrays = arrays or {}
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, Any]]:

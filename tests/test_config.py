@@ -165,7 +165,8 @@ class TestReading:
     def test_the_least_configuration_spells_out_its_defaults(self, tmp_path: Path) -> None:
         echo = read(tmp_path, LEAST).echo()
         assert echo["data"] == {
-            "source": "d.npz", "limit": 500, "seed": 0, "fit": "exact", "max_corrupt": 0.05,
+            "source": "d.npz", "images": None, "labels": None, "groups": None, "ids": None, "range": None,
+            "limit": 500, "seed": 0, "fit": "exact", "max_corrupt": 0.05,
         }  # fmt: skip
         assert echo["verdict"] == {"margin": 0.5, "margin_sd": 0.1, "alpha": 0.05, "min_groups": 12}
         assert echo["model"]["trust"] is False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,32 @@ class TestColumns:
             assert getattr(one, name) == getattr(other, name)
         np.testing.assert_array_equal(one.flags("marked"), other.flags("marked"))
 
-    def test_their_names_are_matched_exactly(self, tmp_path: Path) -> None:
-        found = read_manifest(write_csv(tmp_path, "path,Label,group \na.png,cat,g\n"))
-        assert (found.labels, found.groups) == (None, None)
+    def test_a_name_that_is_nearly_ours_is_taken_and_said(self, tmp_path: Path) -> None:
+        found = read_manifest(write_csv(tmp_path, "path, Label,group\na.png, cat,g\n"))
+        assert (found.labels, found.groups) == (["cat"], ["g"])
+        (note,) = found.notes
+        assert note == (
+            "The column 'Label' is taken for the labels, which is a guess; labels = \"Label\" under [data] says so."
+        )
+
+    def test_a_name_that_is_only_like_ours_is_said_and_not_taken(self, tmp_path: Path) -> None:
+        found = read_manifest(write_csv(tmp_path, "path,lable\na.png,cat\n"))
+        assert found.labels is None
+        assert found.notes[0].startswith("The column 'lable' is not read as the labels; labels = ")
+
+    def test_what_the_user_calls_them_comes_first(self, tmp_path: Path) -> None:
+        file = write_csv(tmp_path, "path,label,finding\na.png,cat,dog\n")
+        found = read_manifest(file, declared={"labels": "finding"})
+        assert (found.labels, found.notes) == (["dog"], [])
+        with pytest.raises(DataError, match="no column 'findings', as labels says; it holds path, label, finding"):
+            read_manifest(file, declared={"labels": "findings"})
+
+    def test_a_picture_is_found_under_a_name_composed_otherwise(self, tmp_path: Path) -> None:
+        (tmp_path / unicodedata.normalize("NFD", "Käse.png")).touch()
+        composed = unicodedata.normalize("NFC", "Käse.png")
+        found = read_manifest(write_csv(tmp_path, f"path\n{composed}\n"))
+        assert found.files[0].exists()
+        assert found.ids == [composed]
 
 
 class TestText:
@@ -106,7 +130,7 @@ class TestLabels:
     def test_they_are_names_or_else_numbers(self, tmp_path: Path) -> None:
         assert truth_of(write_csv(tmp_path, "path,label\na,boat\nb,1\nc,\nd,2.0\n")) == [[2], [1], [], [2]]
 
-    @pytest.mark.parametrize("label", ["1", "3", "dog "])
+    @pytest.mark.parametrize("label", ["1", "3", "doge"])
     def test_a_number_is_no_place_where_classes_are_called_by_numbers(self, label: str, tmp_path: Path) -> None:
         file = write_csv(tmp_path, f"path,label\na,7\nb,{label}\n")
         with pytest.raises(DataError, match=f"labels that the model lacks: '{label}'"):
@@ -177,7 +201,7 @@ class TestPresence:
 
 FAULTS: dict[str, tuple[str | bytes, str]] = {
     "empty": ("", ": no column 'path'; its columns are: none"),
-    "no path": ("file,label\na,b\n", ": no column 'path'; its columns are: file, label"),
+    "no path": ("where,label\na,b\n", ": no column 'path'; its columns are: where, label"),
     "semicolons": ("path;label\na;b\n", ": no column 'path'; its columns are: path;label"),
     "no rows": ("path,label\n\n", ": it has no rows, wanted one for each image"),
     "an empty path": ("path,label\na,cat\n,cat\n", ":3: path is empty, wanted the file of an image"),
@@ -308,7 +332,7 @@ class TestAudits:
                 3,
                 "manifest.csv:3: got 5 values, wanted 6: path, label, group, mask, id, marked",
             ),
-            (lambda rows: rows[0].__setitem__(0, "file"), 3, "no column 'path'; its columns are: file, label, group"),
+            (lambda rows: rows[0].__setitem__(0, "where"), 3, "no column 'path'; its columns are: where, label, group"),
             (lambda rows: rows[0].__setitem__(5, "mark"), 2, "got 'marked', which is no array or column of the data"),
             (lambda rows: rows[2].__setitem__(1, "cow"), 3, "labels that the model lacks: 'cow' (1 image)"),
         ],

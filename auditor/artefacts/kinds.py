@@ -24,6 +24,7 @@ from auditor.config.sections import ArtefactConfig
 from auditor.errors import ConfigError, OptionError
 from auditor.measure.arrays import Bools, Floats
 from auditor.measure.seeds import KeyedGenerators
+from auditor.subject.data.labels import find_class
 from auditor.subject.data.pictures import CorruptImageError, open_picture
 from auditor.subject.data.sample import Dataset, to_grey
 
@@ -201,10 +202,10 @@ def _build(
 ) -> Artefact:
     target = None
     if entry.target is not None:
-        if entry.target not in classes:
+        target = find_class(entry.target, classes)
+        if target is None:
             message = f"got {entry.target!r}, which is no class of the model{suggest(entry.target, list(classes))}"
             raise config.fault((*path, "target"), message)
-        target = classes.index(entry.target)
     function, options = config.calls[path].function, config.calls[path].options
     options = {name: config.path(str(v), *path, name) if isinstance(v, Path) else v for name, v in options.items()}
     try:
@@ -235,11 +236,12 @@ def _find_carriers(present: str, dataset: Dataset, classes: tuple[str, ...]) -> 
         return np.full(count, present == "all")
     if present.startswith("class:"):
         name = present.removeprefix("class:")
-        if name not in classes:
+        number = find_class(name, classes)
+        if number is None:
             raise OptionError("present", f"{name!r} is no class of the model{suggest(name, list(classes))}")
         if dataset.truth is None:
             raise OptionError("present", f"got {present!r}, but the data have no labels")
-        return dataset.truth[:, classes.index(name)]
+        return dataset.truth[:, number]
     values = dataset.array(present)
     if values is None or values.shape != (count,) or values.dtype != bool:
         what = "no array or column of the data" if values is None else f"an array of {values.dtype}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from auditor.artefacts.kinds import Artefact, build_artefacts
+from auditor.auditing.mistakes import Mistake, find_mistakes
 from auditor.config.file import AuditConfig
 from auditor.measure.measurement import Note
 from auditor.subject.data.sample import Dataset, open_dataset
@@ -26,11 +27,15 @@ class Subject:
     artefacts: list[Artefact]
     why_no_gradients: str | None = None
     """Why the model can be scored and not differentiated, where it cannot."""
+    mistakes: list[Mistake] = field(default_factory=list)
+    """What accuracy says is wrong with labels or pixels; then no verdict is given."""
 
     @property
     def notes(self) -> list[Note]:
         """What was guessed and what is odd about model and data, for people."""
         found = list(self.classifier.notes) if isinstance(self.classifier, KerasClassifier) else []
+        found += [Note("mistake", mistake.text) for mistake in self.mistakes]
+        found += [Note("data", text) for text in self.dataset.notes]
         skipped = len(self.dataset.skipped)
         if skipped:
             told = f"{skipped} {'image' if skipped == 1 else 'images'} could not be used; see what was left out."
@@ -80,7 +85,8 @@ def open_subject(config: AuditConfig, handed: Handed = NOTHING) -> Subject:
             dataset = _open_dataset(config, source, classifier)
     artefacts = build_artefacts(config, dataset, classifier.image_shape, classifier.classes)
     scores_only = isinstance(classifier, GivenClassifier) and not classifier.is_differentiable
-    return Subject(classifier, model, dataset, artefacts, SCORES_ONLY if scores_only else None)
+    mistakes = find_mistakes(classifier, dataset, config.data.seed)
+    return Subject(classifier, model, dataset, artefacts, SCORES_ONLY if scores_only else None, mistakes)
 
 
 def _open_dataset(config: AuditConfig, source: Source, classifier: KerasClassifier | GivenClassifier) -> Dataset:

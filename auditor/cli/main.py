@@ -126,6 +126,10 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
     click.echo(f"model: {subject.model.structure}, {len(subject.classifier.classes)} classes, {subject.model.head}")
     click.echo(f"pixels: {subject.model.preprocessing}")
     click.echo(f"images: {len(subject.dataset)} of {subject.dataset.available}, {width} x {height} x {channels}")
+    if subject.dataset.truth is not None:
+        counts = subject.dataset.truth.sum(axis=0)
+        pairs = list(zip(subject.classifier.classes, counts.tolist(), strict=True))
+        click.echo(f"labels: {', '.join(f'{name} {count}' for name, count in pairs[:10])}{', …' if pairs[10:] else ''}")
     for artefact in subject.artefacts:
         target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
         click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {artefact.carriers.sum()} images")

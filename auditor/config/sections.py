@@ -18,6 +18,14 @@ FORMATS = ("html", "pdf", "junit", "sarif", "markdown")
 """What a report can be written as, beside what functions of a user's make."""
 
 
+def _rises(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] >= limits[1]:
+        raise ValueError("the lower end first, then the higher")
+    return limits
+
+
+_Range = Annotated[tuple[float, float], pydantic.AfterValidator(_rises)]
+
 _Fill = Literal["mean", "blur", "inpaint"]
 
 
@@ -37,7 +45,7 @@ class ModelConfig(_Section):
     preprocess: _Name = "none"
     """`package.module:function`, applied to float images in [0, 255]; or `none`, and pixels are fed to the model in the
     range that `input_range` or the model's own Rescaling or Normalization tells."""
-    input_range: tuple[float, float] | None = None
+    input_range: _Range | None = None
     """The pixel range that the model expects, for example [0, 1]; needed where the model does not tell it."""
     output: Literal["auto", "softmax", "binary", "multilabel", "logits", "probabilities"] = "auto"
     """What the classes are to each other: `softmax` (one of them), `binary` (one unit for two) or `multilabel` (each
@@ -55,19 +63,21 @@ class ModelConfig(_Section):
     Python. Only for a model whose origin you trust."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 64
 
-    @pydantic.field_validator("input_range")
-    @classmethod
-    def _rises(cls, limits: tuple[float, float] | None) -> tuple[float, float] | None:
-        if limits is not None and limits[0] >= limits[1]:
-            raise ValueError("the lower end first, then the higher")
-        return limits
-
 
 class DataConfig(_Section):
     """The images to audit with."""
 
     source: _Name
     """An `.npz`, a `.csv` or `.parquet` manifest, a folder of pictures, or `package.module:function`."""
+    images: _Name | None = None
+    """The array of an `.npz` with the images, or the column of a manifest with the paths of pictures, where it is
+    called otherwise than `images` or `path`; `labels`, `groups` and `ids` likewise."""
+    labels: _Name | None = None
+    groups: _Name | None = None
+    ids: _Name | None = None
+    range: _Range | None = None
+    """The values of black and white in arrays and 16-bit pictures, where these are not 0 and 1, 255 or 65535: [0, 4095]
+    for 12 bits, [-1024, 3071] for Hounsfield units."""
     limit: Annotated[int, Field(ge=1)] | Literal["all"] = 500
     """Size of the seeded, class-balanced sample, or `all`."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

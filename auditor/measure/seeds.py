@@ -14,7 +14,9 @@ import numpy as np
 
 from auditor.measure.arrays import Ints
 
-Purpose = Literal["controls", "innocent content", "explained images", "drawn images", "checks"]
+Purpose = Literal[
+    "controls", "innocent content", "explained images", "drawn images", "checks", "mistakes", "halves of mistakes"
+]
 
 
 def keyed_generator(seed: int, purpose: str, name: str) -> np.random.Generator:
@@ -57,4 +59,4 @@ def audit_generator(seed: int, purpose: Purpose) -> np.random.Generator:
 
 _KEYS = {"controls": 0xC0, "innocent content": 0xD0}
 
-_STREAMS = {"explained images": 1, "drawn images": 2, "checks": 3}
+_STREAMS = {"explained images": 1, "drawn images": 2, "checks": 3, "mistakes": 4, "halves of mistakes": 5}

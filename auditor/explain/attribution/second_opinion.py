@@ -52,9 +52,9 @@ def _inapplicable(question: Question, method: str) -> str | None:
         return "tf-explain needs a Keras model"
     if classifier.structure != "functional":
         return f"tf-explain runs on plain functional models only (this one: {classifier.structure})"
-    if classifier.input_scale is None:
+    if classifier.input_range is None:
         return "the model is fed through a preprocessing function"
-    if classifier.score_name != "logit" or classifier.output == "binary":
+    if classifier.score_name != "logit" or classifier.output == "binary" or not classifier.can_give_logits:
         return "tf-explain reads the model's output itself, and that is no logit per class here"
     if method == "gradient" or question.first.features:
         return None

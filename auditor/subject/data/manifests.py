@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from auditor.errors import DataError
 from auditor.measure.arrays import Bools
+from auditor.subject.data.naming import OF_COLUMNS, Naming
 
 MOST_BYTES, MOST_CELLS, MOST_COLUMNS = 128 * 2**20, 10_000_000, 1000
 """Of a table as text, or of one column of it; values of a table; and its columns."""
@@ -43,6 +45,8 @@ class Manifest:
     """Written labels and class numbers; None for images without one."""
     groups: list[str] | None
     masks: list[Path | None] | None
+    notes: list[str]
+    """What was guessed about its columns."""
     _table: _Table
 
     def flags(self, name: str) -> Bools | None:
@@ -64,13 +68,15 @@ class Manifest:
         return found
 
 
-def read_manifest(file: Path, where: str = "") -> Manifest:
+def read_manifest(file: Path, where: str = "", declared: dict[str, str] | None = None) -> Manifest:
     """Read a manifest; paths in it are relative to its folder.
 
     Parameters
     ----------
     where
         What errors name as their place, before the file's own name and line.
+    declared
+        What columns are called, where otherwise than usual: `images` (the paths), `labels`, `groups` or `ids` -> name.
 
     Raises
     ------
@@ -83,26 +89,41 @@ def read_manifest(file: Path, where: str = "") -> Manifest:
     repeated = [name for name in table.names if table.names.count(name) > 1]
     if repeated:
         raise DataError(f"{where}{file}: got two columns {repeated[0]!r}, wanted a name of its own for each")
-    if "path" not in table.names:
+    naming = Naming(table.names, OF_COLUMNS, "column", declared or {})
+    try:
+        found = {key: naming.find(key) for key in OF_COLUMNS}
+    except DataError as fault:
+        raise DataError(f"{where}{file}: {fault}") from None
+    if found["images"] is None:
         raise DataError(f"{where}{file}: no column 'path'; its columns are: {', '.join(table.names) or 'none'}")
-    columns = {name: table.column(name) for name in ("path", "label", "group", "mask", "id") if name in table.names}
-    paths, ids, groups, masks = ([_text(v) for v in columns.get(name, [])] for name in ("path", "id", "group", "mask"))
+    columns = {key: table.column(name) for key, name in found.items() if name is not None}
+    texts = {key: [_text(value) for value in columns.get(key, [])] for key in ("images", "ids", "groups", "masks")}
+    paths, ids, groups, masks = texts.values()
     if not paths:
         raise DataError(f"{where}{file}: it has no rows, wanted one for each image")
     for row, path in enumerate(paths):
         if not path:
             raise DataError(f"{table.place(row)}: path is empty, wanted the file of an image")
     ids = [identity or path for identity, path in zip(ids or paths, paths, strict=True)]
-    labels = [_label(value) for value in columns.get("label", [])]
+    labels = [_label(value) for value in columns.get("labels", [])]
     folder = file.parent
     return Manifest(
-        files=[folder / path for path in paths],
+        files=[_existing(folder / path) for path in paths],
         ids=ids,
         labels=labels if any(label is not None for label in labels) else None,
         groups=[group or identity for group, identity in zip(groups, ids, strict=True)] if groups else None,
-        masks=[folder / mask if mask else None for mask in masks] if any(masks) else None,
+        masks=[_existing(folder / mask) if mask else None for mask in masks] if any(masks) else None,
+        notes=naming.notes,
         _table=table,
     )
+
+
+def _existing(file: Path) -> Path:
+    """The file, under a name of the same signs that are composed otherwise (NFC, NFD) where only that one is there."""
+    if str(file).isascii() or file.exists():
+        return file
+    others = (file.parent / unicodedata.normalize(form, file.name) for form in ("NFC", "NFD"))
+    return next((other for other in others if other.exists()), file)
 
 
 @dataclass(frozen=True)
@@ -125,7 +146,7 @@ def _read_csv(file: Path, name: str) -> _Table:
     except UnicodeDecodeError as fault:
         line, got = fault.object.count(b"\n", 0, fault.start) + 1, fault.object[fault.start]
         raise DataError(f"{name}:{line}: not UTF-8 text: got byte 0x{got:02x}; save the file as UTF-8") from None
-    reader = csv.reader((found[0] for found in _LINE.finditer(text)), strict=True)
+    reader = csv.reader((found[0] for found in _LINE.finditer(text)), strict=True, skipinitialspace=True)
     names: list[str] = []
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -136,7 +157,7 @@ def _read_csv(file: Path, name: str) -> _Table:
             if not row:
                 continue
             if not names:
-                names = row
+                names = [name.strip() for name in row]
                 continue
             if len(row) != len(names):
                 raise DataError(f"{name}:{begun}: got {len(row)} values, wanted {len(names)}: {', '.join(names)}")

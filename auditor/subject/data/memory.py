@@ -64,6 +64,7 @@ class HeldSource:
         self.ids = [f"{at:0{digits}d}" for at in range(count)] if names is None else [str(name) for name in names]
         self.groups = None if groups is None else [str(group) for group in groups]
         self.masks: list[Path | None] | None = None
+        self.notes: list[str] = []
         self._columns = {name: np.asarray(values) for name, values in (columns or {}).items()}
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:

@@ -19,7 +19,7 @@ RawImage = Array
 MOST_PIXELS = 50_000_000
 """Of one picture; the largest sensors of cameras in a hand have so many. A small file may declare any number."""
 
-PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+PICTURES = {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"}
 """Suffixes, in small letters, of what is taken for a picture where files are searched for."""
 
 
@@ -28,7 +28,7 @@ class CorruptImageError(Exception):
 
 
 def read_picture(file: Path) -> RawImage:
-    """A picture file as uint8 (h, w) or (h, w, 3), or as float32 (h, w) in [0, 1] where it is 16-bit grey.
+    """A picture file as uint8 (h, w) or (h, w, 3); grey of 16 bits as uint16 (h, w), of 12 as float32 in [0, 1].
 
     Photographs are turned upright as their EXIF says. Transparency is dropped, as the decoders of TensorFlow and
     Keras drop it, and never composited: what lies under it keeps its own colour. Of an animation or of several pages
@@ -42,11 +42,12 @@ def read_picture(file: Path) -> RawImage:
     try:
         with open_picture(file) as picture:
             is_inverted = _has_inverted_pixels(picture)
-            brightest = 4095.0 if _tiff_tag(picture, _BITS) == (12,) else 65535.0
+            brightest = np.uint16(4095) if _tiff_tag(picture, _BITS) == (12,) else _WHITE
             upright = ImageOps.exif_transpose(picture)
         if upright.mode.startswith("I;16"):
-            grey = np.asarray(upright, dtype=np.float32) / np.float32(brightest)
-            return 1 - grey if is_inverted else grey
+            grey = np.asarray(upright).astype(np.uint16)
+            grey = brightest - grey if is_inverted else grey
+            return grey if brightest == _WHITE else grey.astype(np.float32) / np.float32(brightest)
         if upright.mode in ("I", "F"):  # their range is not known, and Pillow would clip it to 8 bits
             raise CorruptImageError("its pixels are signed or 32-bit numbers, wanted 8 or 16 bits")
         if upright.mode == "P":  # straight to RGB, Pillow warns of transparency
@@ -60,6 +61,15 @@ def read_picture(file: Path) -> RawImage:
         raise CorruptImageError("no such file") from None
     except Exception as fault:  # the readers of damaged pictures raise anything
         raise CorruptImageError(f"not a readable picture: {fault}") from None
+
+
+def is_picture_inside(file: Path) -> bool:
+    """Whether a file begins as a picture does, whatever its name is."""
+    try:
+        with open_picture(file):
+            return True
+    except (CorruptImageError, OSError, ValueError, SyntaxError):
+        return False
 
 
 def stream_pictures(files: Sequence[Path], wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
@@ -119,6 +129,8 @@ def _tiff_tag(picture: Image.Image, tag: int) -> Any:
 
 _FORMATS = ("BMP", "DIB", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """What Pillow may take a file for, whatever its name is: for some other kinds it starts programs."""
+
+_WHITE = np.uint16(65535)
 
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 

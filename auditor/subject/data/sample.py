@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,12 +13,11 @@ import numpy as np
 from PIL import Image
 
 from auditor.config.file import AuditConfig
-from auditor.config.options import suggest
 from auditor.errors import DataError
 from auditor.measure.arrays import Array, Bools, Floats, Ints
-from auditor.subject.data.manifests import WrittenLabel
+from auditor.subject.data.labels import is_labelled, read_labels
 from auditor.subject.data.pictures import CorruptImageError, RawImage
-from auditor.subject.data.sources import Label, Source
+from auditor.subject.data.sources import Source
 from auditor.subject.population import name_classes
 from auditor.subject.record import SkippedImage
 
@@ -51,12 +49,15 @@ class Dataset:
         seed: int = 0,
         fit: Fit = "exact",
         max_corrupt: float = 0.05,
+        limits: tuple[float, float] | None = None,
         where: str = "data",
     ) -> None:
         """Choose the sample.
 
         Parameters
         ----------
+        limits
+            The values of black and white in what is no picture of 8 bits; 0 and 1, 65535 or 255 by default.
         where
             What errors name as their place.
 
@@ -74,10 +75,11 @@ class Dataset:
         self._where = where
         self._shape = image_shape
         self._fit = fit
+        self._limits = limits
         self._max_corrupt = max_corrupt
         self.available = len(source.ids)
         try:
-            truth = None if source.labels is None else _truth(source.labels, classes, multilabel)
+            truth = None if source.labels is None else read_labels(source.labels, classes, multilabel)
         except DataError as fault:
             raise DataError(f"{where}: {fault}") from None
         self._chosen = _sample(truth, self.available, limit, seed)
@@ -91,11 +93,21 @@ class Dataset:
             self.masks = {identity: mask for identity, mask in named if mask is not None}
         self.truth: Bools | None = None if truth is None else truth[self._chosen]
         """Which classes (images, classes) each sampled image has; None where the data have no labels."""
-        self.labelled: Bools = _is_labelled(source.labels, self.available)[self._chosen]
+        self.labelled: Bools = is_labelled(source.labels, self.available)[self._chosen]
         """Which sampled images (images,) have a label."""
+        self._brightest = 0
         self.skipped: dict[int, SkippedImage] = {}
         """Images that could not be used, by their row in the sample."""
         self._digest: str | None = source.sha256()
+
+    @property
+    def notes(self) -> list[str]:
+        """What was guessed about the data, and what looks wrong about them, a sentence each."""
+        found = list(self._source.notes)
+        if 0 < self._brightest <= _TWELVE_BITS and self._limits is None:
+            told = f"No pixel of the 16-bit pictures seen so far is over {self._brightest}, so they look like 12 bits"
+            found.append(f"{told}; range = [0, {_TWELVE_BITS}] under [data] would have them read so.")
+        return found
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -126,7 +138,9 @@ class Dataset:
             try:
                 if isinstance(raw, CorruptImageError):
                     raise raw
-                kept.append((row, to_model_image(raw, self._shape, self._fit, self.ids[row])))
+                if raw.dtype == np.uint16 and raw.size:
+                    self._brightest = max(self._brightest, int(raw.max()))
+                kept.append((row, to_model_image(raw, self._shape, self._fit, self.ids[row], self._limits)))
             except CorruptImageError as fault:
                 self.skipped[row] = SkippedImage(self.ids[row], str(fault))
                 self._refuse_too_many()
@@ -206,12 +220,21 @@ def open_dataset(
         seed=section.seed,
         fit=section.fit,
         max_corrupt=section.max_corrupt,
+        limits=section.range,
         where=f"{config.place('data', 'source')}: data.source",
     )
 
 
-def to_model_image(raw: RawImage, shape: tuple[int, int, int], fit: Fit, name: str) -> Floats:
+def to_model_image(
+    raw: RawImage, shape: tuple[int, int, int], fit: Fit, name: str, limits: tuple[float, float] | None = None
+) -> Floats:
     """A raw image as float32 (height, width, channels) in [0, 1], in the shape of the model.
+
+    Parameters
+    ----------
+    limits
+        The values of black and white; by default 0 and 255 or 65535 of whole numbers, 0 and 1 of others. Values of
+        8 bits are always in [0, 255].
 
     Raises
     ------
@@ -223,17 +246,7 @@ def to_model_image(raw: RawImage, shape: tuple[int, int, int], fit: Fit, name: s
     image = raw[..., None] if raw.ndim == 2 else raw
     if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
         raise DataError(f"image {name} has shape {raw.shape}, wanted (height, width) or with 1 or 3 channels last")
-    if image.dtype == np.uint8:
-        pixels = image.astype(np.float32) / 255.0
-    elif np.issubdtype(image.dtype, np.floating):
-        pixels = image.astype(np.float32)
-        if not np.isfinite(pixels).all():
-            raise CorruptImageError("pixels are NaN or infinite")
-        low, high = float(pixels.min()), float(pixels.max())
-        if low < 0 or high > 1:
-            raise DataError(f"image {name} is {image.dtype} in [{low:g}, {high:g}], wanted uint8 or float in [0, 1]")
-    else:
-        raise DataError(f"image {name} is {image.dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
+    pixels = _to_unit(image, name, limits)
     height, width, channels = shape
     if pixels.shape[:2] != (height, width):
         if fit == "exact":
@@ -247,6 +260,35 @@ def to_model_image(raw: RawImage, shape: tuple[int, int, int], fit: Fit, name: s
     elif pixels.shape[2] > channels:
         pixels = to_grey(pixels)
     return pixels
+
+
+def _to_unit(image: RawImage, name: str, limits: tuple[float, float] | None) -> Floats:
+    """Pixels in [0, 1], black and white being at these values."""
+    kind = image.dtype
+    wanted = "wanted uint8 in [0, 255] or float in [0, 1]; other values need range = [black, white] under [data]"
+    if kind == np.uint8:
+        return image.astype(np.float32) / np.float32(255)
+    if kind == np.uint16:
+        limits = limits or (0.0, 65535.0)
+    elif kind.kind not in "fiu" or (kind.kind != "f" and limits is None):
+        raise DataError(f"image {name} is {kind}, {wanted}")
+    low, high = limits or (0.0, 1.0)
+    pixels = image.astype(np.float32)
+    if not np.isfinite(pixels).all():
+        raise CorruptImageError("pixels are NaN or infinite")
+    darkest, brightest = float(pixels.min()), float(pixels.max())
+    slack = _ROUNDING * (high - low)
+    if darkest < low - slack or brightest > high + slack:
+        if limits is not None:
+            wanted = f"wanted [{low:g}, {high:g}]"
+        raise DataError(f"image {name} is {kind} in [{darkest:.8g}, {brightest:.8g}], {wanted}")
+    return np.clip((pixels - np.float32(low)) / np.float32(high - low), 0, 1)
+
+
+_TWELVE_BITS = 4095
+
+_ROUNDING = 1e-3
+"""Share of the range by which a value may lie outside of it, as resized and compressed pictures do."""
 
 
 def to_grey(image: Array) -> Array:
@@ -268,62 +310,6 @@ def fit_to(image: Floats, height: int, width: int, *, crop: bool) -> Floats:
     ]
     top, left = (rows - height) // 2, (columns - width) // 2
     return np.clip(np.stack(planes, axis=-1)[top : top + height, left : left + width], 0, 1)
-
-
-def _truth(labels: Sequence[Label], classes: tuple[str, ...], multilabel: bool) -> Bools:
-    """Which classes (images, classes) each image has."""
-    number_of = {name: number for number, name in enumerate(classes)}
-    truth = np.zeros((len(labels), len(classes)), dtype=bool)
-    unknown: dict[str, int] = {}
-    for row, label in enumerate(labels):
-        if isinstance(label, np.ndarray):
-            label = label.tolist()
-        if multilabel and isinstance(label, (list, tuple)):
-            if len(label) != len(classes):
-                raise DataError(f"a multilabel row has {len(label)} values, wanted {len(classes)}: one per class")
-            wrong = [value for value in label if value not in (0, 1)]
-            if wrong:
-                raise DataError(f"a multilabel row holds {wrong[0]!r}, wanted 0 or 1 for each class")
-            truth[row] = np.asarray(label, dtype=bool)
-            continue
-        if isinstance(label, (list, tuple)):
-            raise DataError(f"a label is a row of {len(label)} values, wanted a class, by its name or number")
-        if label is None:
-            continue
-        for part in _parts(label, number_of) if multilabel else [label]:
-            number = _number(part, number_of)
-            if 0 <= number < len(classes):
-                truth[row, number] = True
-            else:
-                unknown[str(part)] = unknown.get(str(part), 0) + 1
-    if unknown:
-        listed = ", ".join(
-            f"{name!r} ({count} image{'s' if count > 1 else ''})" for name, count in sorted(unknown.items())[:20]
-        )
-        raise DataError(f"labels that the model lacks: {listed}{suggest(next(iter(unknown)), list(classes))}")
-    return truth
-
-
-def _parts(label: Label, number_of: Mapping[str, int]) -> list[Label]:
-    """The several classes of a written label."""
-    if isinstance(label, WrittenLabel) and label not in number_of:
-        return [WrittenLabel(part.strip()) for part in label.split("|")]
-    return [label]
-
-
-def _number(label: Label, number_of: Mapping[str, int]) -> int:
-    """The number of a class; -1 where there is none of that name."""
-    if isinstance(label, (int, np.integer)):
-        return int(label)
-    number = number_of.get(str(label), -1)
-    if number < 0 and isinstance(label, WrittenLabel) and re.fullmatch(r"\d+(\.0)?", label):
-        # where classes are called by numbers of their own, a number that is none of them is no place among them
-        return -1 if any(name.isdecimal() for name in number_of) else int(float(label))
-    return number
-
-
-def _is_labelled(labels: Sequence[Label] | None, count: int) -> Bools:
-    return np.zeros(count, bool) if labels is None else np.array([label is not None for label in labels])
 
 
 def _sample(truth: Bools | None, available: int, limit: int | None, seed: int) -> Ints:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +19,15 @@ from auditor.config.file import AuditConfig
 from auditor.config.options import is_function_spec
 from auditor.errors import DataError
 from auditor.measure.arrays import Array
+from auditor.subject.data.folders import FolderSource
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
-from auditor.subject.data.pictures import MOST_PIXELS, PICTURES, CorruptImageError, RawImage, stream_pictures
+from auditor.subject.data.naming import OF_ARRAYS, Naming
+from auditor.subject.data.pictures import (
+    MOST_PIXELS,
+    CorruptImageError,
+    RawImage,
+    stream_pictures,
+)
 
 Label = int | str | Sequence[Any] | None
 
@@ -47,6 +53,8 @@ class Source(Protocol):
     groups: list[str] | None
     masks: list[Path | None] | None
     """A mask picture for each image, where the data name any."""
+    notes: list[str]
+    """What was guessed about the data, and what of them was left out, a sentence each."""
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """The images at these ascending positions, one after the other."""
@@ -70,16 +78,21 @@ def open_source(config: AuditConfig) -> Source:
     """
     spec = config.data.source
     where = f"{config.place('data', 'source')}: data.source: "
+    path = config.path(spec, "data", "source")
+    keys = {key: getattr(config.data, key) for key in ("images", "labels", "groups", "ids")}
+    declared = {key: name for key, name in keys.items() if name is not None}
+    if declared and (path.is_dir() or is_function_spec(spec)):
+        key = next(iter(declared))
+        raise config.fault(("data", key), "has an effect only where source is an .npz or a manifest; leave it out")
     if is_function_spec(spec):
         return FunctionSource(config.function(("data", "source"), spec), f"{where}{spec}")
-    path = config.path(spec, "data", "source")
     if path.is_dir():
         return FolderSource(path, where=where)
     kind = path.suffix.lower()
     if kind == ".npz" and path.is_file():
-        return NpzSource(path, where=where)
+        return NpzSource(path, where=where, declared=declared)
     if kind in MANIFESTS and path.is_file():
-        return ManifestSource(path, where=where)
+        return ManifestSource(path, where=where, declared=declared)
     got = "not a known kind of file" if path.is_file() else "no such file or folder"
     wanted = f"wanted an .npz, {' or '.join(MANIFESTS)} file, a folder of pictures, or package.module:function"
     raise config.fault(("data", "source"), f"{path}: {got}; {wanted}")
@@ -96,7 +109,14 @@ def first_image_shape(source: Source) -> tuple[int, int, int] | None:
 class NpzSource:
     """An `.npz` with `images` (n, h, w[, c]) and perhaps `labels`, `groups` and `ids`; images are streamed from it."""
 
-    def __init__(self, file: Path, *, where: str = "") -> None:
+    def __init__(self, file: Path, *, where: str = "", declared: dict[str, str] | None = None) -> None:
+        """Read its index.
+
+        Parameters
+        ----------
+        declared
+            What arrays are called, where otherwise than usual: `images`, `labels`, `groups` or `ids` -> name.
+        """
         self._file = file
         self._name = f"{where}{file}"
         if not zipfile.is_zipfile(file):
@@ -106,12 +126,12 @@ class NpzSource:
                 self._names = list(arrays.files)
             for name in self._names:
                 self._refuse_bomb(name)
-            if "images" not in self._names:
-                raise DataError(f"{self._name}: no array 'images'; it holds {', '.join(self._names) or 'nothing'}")
+            naming = Naming(self._names, OF_ARRAYS, "array", declared or {})
+            self._found = {key: self._find(naming, key) for key in OF_ARRAYS}
             shape, dtype = self._header()
         except _UNREADABLE as fault:
             raise DataError(f"{self._name}: not a readable .npz: {fault}") from None
-        if not (dtype == np.uint8 or np.issubdtype(dtype, np.floating)):
+        if dtype.kind not in "uif" or dtype.itemsize > 8 or (dtype.kind in "ui" and dtype.itemsize > 2):
             raise DataError(f"{self._name}: images are {dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
         if len(shape) not in (3, 4) or min(shape, default=0) < 0 or 0 in shape[1:]:
             raise DataError(f"{self._name}: images have shape {shape}, wanted (n, height, width[, channels])")
@@ -122,7 +142,8 @@ class NpzSource:
         ):
             if got > most:
                 raise DataError(f"{self._name}: got {got:,} {what}, wanted {most:,} at most")
-        labels, groups, ids = (self._column(name) for name in ("labels", "groups", "ids"))
+        labels, groups, ids = (self._column(self._found[key]) for key in ("labels", "groups", "ids"))
+        self.notes = naming.notes
         self.labels: list[Label] | None = None if labels is None else list(labels.tolist())
         self.masks: list[Path | None] | None = None
         self.ids = _numbered(self._count) if ids is None else [str(identity) for identity in ids]
@@ -134,7 +155,7 @@ class NpzSource:
         """See `Source.stream`."""
         shape, dtype = self._header()
         size = math.prod(shape[1:]) * dtype.itemsize
-        with zipfile.ZipFile(self._file) as archive, archive.open("images.npy") as member:
+        with zipfile.ZipFile(self._file) as archive, archive.open(f"{self._found['images']}.npy") as member:
             _read_header(member)
             at = 0
             for position in wanted:
@@ -172,8 +193,17 @@ class NpzSource:
                 digest.update(block)
         return digest.hexdigest()
 
-    def _column(self, name: str) -> Array | None:
-        values = self.array(name)
+    def _find(self, naming: Naming, key: str) -> str | None:
+        try:
+            name = naming.find(key)
+        except DataError as fault:
+            raise DataError(f"{self._name}: {fault}") from None
+        if name is None and key == "images":
+            raise DataError(f"{self._name}: no array 'images'; it holds {', '.join(self._names) or 'nothing'}")
+        return name
+
+    def _column(self, name: str | None) -> Array | None:
+        values = None if name is None else self.array(name)
         if values is not None and (values.ndim == 0 or len(values) != self._count):
             got = "one value" if values.ndim == 0 else str(len(values))
             raise DataError(f"{self._name}: got {got} {name} for {self._count} images, wanted one each")
@@ -200,61 +230,19 @@ class NpzSource:
             raise ValueError(f"array {name!r} says that it is {shape} of {dtype}, and is too short for that")
 
     def _header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        with zipfile.ZipFile(self._file) as archive, archive.open("images.npy") as member:
+        with zipfile.ZipFile(self._file) as archive, archive.open(f"{self._found['images']}.npy") as member:
             shape, fortran, dtype = _read_header(member)
         if fortran:
             raise DataError(f"{self._name}: images are stored in Fortran order, wanted C order")
         return shape, dtype
 
 
-class FolderSource:
-    """A folder with a folder of pictures per class, or with unlabelled pictures directly in it."""
-
-    def __init__(self, folder: Path, *, where: str = "") -> None:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-        loose = [entry for entry in entries if _is_picture(entry) and not entry.is_dir()]
-        classed = [
-            file
-            for entry in entries
-            if entry.is_dir()
-            for file in sorted(entry.rglob("*"))
-            if _is_picture(file) and not any(part.startswith(".") for part in file.relative_to(entry).parts)
-        ]
-        wanted = "wanted a folder per class, or unlabelled pictures alone"
-        if not loose and not classed:
-            raise DataError(f"{where}{folder}: no pictures ({', '.join(sorted(PICTURES))}); {wanted}")
-        if loose and classed:
-            one, other = _printable(loose[0].name), _printable(classed[0].relative_to(folder).as_posix())
-            got = (
-                f"got pictures both directly in it ({len(loose)}, as {one}) and in folders ({len(classed)}, as {other})"
-            )
-            raise DataError(f"{where}{folder}: {got}; {wanted}")
-        self._files = loose or classed
-        relative = [file.relative_to(folder) for file in self._files]
-        self.ids = [_printable(path.as_posix()) for path in relative]
-        self.labels: list[Label] | None = None if loose else [_printable(path.parts[0]) for path in relative]
-        self.groups: list[str] | None = None
-        self.masks: list[Path | None] | None = None
-
-    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
-        """See `Source.stream`."""
-        return stream_pictures(self._files, wanted)
-
-    def array(self, name: str) -> Array | None:
-        """See `Source.array`; a folder has none."""
-        del name
-        return None
-
-    def sha256(self) -> str | None:
-        """See `Source.sha256`; a folder is no single file."""
-        return None
-
-
 class ManifestSource:
     """The pictures that a table names, with their labels, groups and masks."""
 
-    def __init__(self, file: Path, *, where: str = "") -> None:
-        self._manifest = read_manifest(file, where)
+    def __init__(self, file: Path, *, where: str = "", declared: dict[str, str] | None = None) -> None:
+        self._manifest = read_manifest(file, where, declared or {})
+        self.notes = self._manifest.notes
         self.ids = self._manifest.ids
         self.labels: list[Label] | None = self._manifest.labels
         self.groups = self._manifest.groups
@@ -282,6 +270,7 @@ class FunctionSource:
     def __init__(self, function: Callable[[], Any], name: str) -> None:
         self._function = function
         self._name = name
+        self.notes: list[str] = []
         self.ids = []
         labels: list[Label] = []
         groups: list[str] = []
@@ -346,15 +335,6 @@ def _as_array(image: Any) -> RawImage | CorruptImageError:
         return np.asarray(image)
     except Exception as fault:  # the user's object may be anything
         return CorruptImageError(f"not an array: {fault}")
-
-
-def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in PICTURES
-
-
-def _printable(path: str) -> str:
-    """A path in which bytes of a file name that are no UTF-8 are spelt out."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _numbered(count: int) -> list[str]:

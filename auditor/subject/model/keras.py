@@ -18,18 +18,17 @@ from auditor.subject.model.anatomy import Anatomy, Place, trace, zeros_for_none
 from auditor.subject.model.backend import refuse_other_backend
 from auditor.subject.model.batches import cut_batches, finite, gather, join
 from auditor.subject.model.classifier import Linearisation, Output, Pass
+from auditor.subject.model.describe import describe_model
 from auditor.subject.model.features import FeatureReader
 from auditor.subject.model.foreign import user_code
 from auditor.subject.model.head import Declared, doubt, find_head, settle_output
-from auditor.subject.model.pixels import find_contradiction, find_input_range, say_feeding, settle_input_range
+from auditor.subject.model.pixels import Range, find_contradiction, find_input_range, say_feeding, settle_input_range
 from auditor.subject.model.surgery import (
-    count_parameters,
     describe_structure,
     find_batch_size,
     find_image_shape,
     find_weights,
     from_one_float_tensor_to_one,
-    hash_weights,
     permuted,
 )
 from auditor.subject.record import ModelRecord
@@ -108,10 +107,8 @@ class KerasClassifier:
         self.feature_layers = self._maps.usual
         self._weights, self.why_no_weights = find_weights(self._anatomy, self._model)  # "" where there are some
         self._reaches_pixels = True
-        self._scores_function: Any = None
-        self._gradient_functions: dict[tuple[int, tuple[str, ...]], Any] = {}
-        self._forward_functions: dict[tuple[str, ...], Any] = {}
-        self._pull_back_functions: dict[tuple[tuple[str, ...], bool], Any] = {}
+        self._traces: dict[tuple[Any, ...], Any] = {}
+        """What has been traced of each kind of pass."""
 
     @property
     def head(self) -> str:
@@ -150,18 +147,28 @@ class KerasClassifier:
         return found
 
     @property
+    def input_range(self) -> Range | None:
+        """The pixel range that the model is fed with; None behind a preprocessing function."""
+        return None if self._preprocess is not None else self._input_range
+
+    @property
     def input_scale(self) -> float | None:
-        """Width of the pixel range that the model is fed with; None behind a preprocessing function."""
-        low, high = self._input_range
-        return None if self._preprocess is not None else high - low
+        """Width of that range."""
+        return None if self.input_range is None else self.input_range[1] - self.input_range[0]
+
+    def fed_in(self, limits: Range) -> KerasClassifier:
+        """The same classifier, fed with pixels in another range."""
+        other = self._without_traces()
+        other._input_range = limits
+        return other
 
     def scores(self, images: Floats) -> Floats:
         """See `Classifier.scores`."""
-        if self._scores_function is None:
-            self._scores_function = self._trace(self._only_scores, self._image_spec(), doing="run")
+        if ("scores",) not in self._traces:
+            self._traces["scores",] = self._trace(self._only_scores, self._image_spec(), doing="run")
         if not len(images):
             return np.empty((0, len(self.classes)), np.float32)
-        results = ([self._scores_function(batch).numpy()] for batch in cut_batches(images, self._batch_size))
+        results = ([self._traces["scores",](batch).numpy()] for batch in cut_batches(images, self._batch_size))
         with user_code("the model cannot be run"):
             (scores,) = gather(results, len(images))
         return finite(scores, "scores")
@@ -200,22 +207,21 @@ class KerasClassifier:
         count, size = len(images), self._batch_size
         if count > size:
             return join([self.linearise(images[at : at + size], layers) for at in range(0, count, size)])
-        if layers not in self._forward_functions:
-            self._forward_functions[layers] = self._trace_forward(layers)
+        if ("forward", layers) not in self._traces:
+            self._traces["forward", layers] = self._trace_forward(layers)
         batch = next(cut_batches(images, size))
         with user_code("the model cannot be differentiated"):
-            scores, *features = [part.numpy()[:count] for part in self._forward_functions[layers](batch)]
+            scores, *features = [part.numpy()[:count] for part in self._traces["forward", layers](batch)]
 
         def pull_back(by_scores: Floats | None, by_features: Mapping[str, Floats]) -> Floats:
-            named = tuple(by_features)
+            key = "back", tuple(by_features), by_scores is None
             slopes = [*([] if by_scores is None else [by_scores]), *by_features.values()]
             padded = [np.concatenate([s, np.zeros((size - count, *s.shape[1:]), np.float32)]) for s in slopes]
-            if (named, by_scores is None) not in self._pull_back_functions:
+            if key not in self._traces:
                 specs = [tf.TensorSpec(slope.shape, tf.float32) for slope in padded]
-                function = self._trace_pull_back(named, by_scores is None, specs)
-                self._pull_back_functions[named, by_scores is None] = function
+                self._traces[key] = self._trace_pull_back(*key[1:], specs)
             with user_code("the model cannot be differentiated"):
-                gradient = self._pull_back_functions[named, by_scores is None](batch, padded)
+                gradient = self._traces[key](batch, padded)
             if gradient is None:
                 raise ModelError(_UNREACHED)
             return finite(gradient.numpy()[:count], "derivatives")
@@ -227,10 +233,8 @@ class KerasClassifier:
         wanted = self._only_batch_size or batch_size
         if wanted == self._batch_size:
             return self
-        other = copy.copy(self)
+        other = self._without_traces()
         other._batch_size = wanted
-        other._scores_function, other._gradient_functions = None, {}
-        other._forward_functions, other._pull_back_functions = {}, {}
         return other
 
     @contextmanager
@@ -238,6 +242,11 @@ class KerasClassifier:
         """See `Classifier.randomised`; what has been traced serves on, for weights are variables."""
         with permuted({name: self._weights[name] for name in layers}, seed):
             yield self
+
+    @property
+    def can_give_logits(self) -> bool:
+        """Whether `as_logits` can: the softmax or sigmoid is a layer's, or there is none."""
+        return self._head.logits is None or self._head.layer is not None
 
     @contextmanager
     def as_logits(self) -> Iterator[Any]:
@@ -253,7 +262,7 @@ class KerasClassifier:
         batches = [self._values(batch) for batch in cut_batches(images, count)]
         head = doubt(self._head, np.concatenate(batches))
         if head is not self._head:
-            self._head, self._scores_function = head, None
+            self._head, self._traces = head, {}
             self.output = settle_output("auto", head)
 
     def to_input(self, images: Floats) -> Any:
@@ -268,23 +277,10 @@ class KerasClassifier:
 
     def record(self, source: str, sha256: str | None) -> ModelRecord:
         """Describe the model for the result."""
-        preprocessing = say_feeding(self._input_range, self._range_told)
+        feeding = say_feeding(self._input_range, self._range_told)
         if self._preprocess is not None:
-            preprocessing = f"{getattr(self._preprocess, '__name__', 'a function')} of pixels in [0, 255]"
-        return ModelRecord(
-            source=source,
-            sha256=sha256 or hash_weights(self._model),
-            structure=self.structure,
-            classes=list(self.classes),
-            image_shape=self.image_shape,
-            input_range=None if self._preprocess else self._input_range,
-            preprocessing=preprocessing,
-            head=self.head,
-            output=self.output,
-            score=self.score_name,
-            parameters=count_parameters(self._model),
-            feature_layers=list(self.feature_layers),
-        )
+            feeding = f"{getattr(self._preprocess, '__name__', 'a function')} of pixels in [0, 255]"
+        return describe_model(self, self._model, source=source, sha256=sha256, preprocessing=feeding)
 
     def _image_spec(self) -> Any:
         return tf.TensorSpec((self._batch_size, *self.image_shape), tf.float32)
@@ -335,10 +331,10 @@ class KerasClassifier:
     def _differentiate(self, images: Floats, aims: tuple[Ints, ...], layers: tuple[str, ...]) -> list[Pass]:
         """For each of several classes per image, aims (n,), a pass; the forward one is shared."""
         self._maps.refuse_unknown(layers)
-        key = len(aims), layers
-        if key not in self._gradient_functions:
-            self._gradient_functions[key] = self._trace_gradient(*key)
-        function, size = self._gradient_functions[key], self._batch_size
+        key = "gradient", len(aims), layers
+        if key not in self._traces:
+            self._traces[key] = self._trace_gradient(*key[1:])
+        function, size = self._traces[key], self._batch_size
         batches = (cut_batches(values, size) for values in (images, *(aim.astype(np.int32) for aim in aims)))
         results = ([part.numpy() for part in function(*batch)] for batch in zip(*batches, strict=True))
         with user_code("the model cannot be differentiated"):
@@ -373,6 +369,11 @@ class KerasClassifier:
 
         aim = tf.TensorSpec((self._batch_size,), tf.int32)
         return self._trace(compute, self._image_spec(), *[aim] * count)
+
+    def _without_traces(self) -> KerasClassifier:
+        other = copy.copy(self)
+        other._traces = {}
+        return other
 
     def _probe_images(self) -> Floats:
         count = self._only_batch_size or 4

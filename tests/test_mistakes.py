@@ -1,0 +1,98 @@
+"""What accuracy says of labels and pixels that are not those of the model."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from auditor.auditing.mistakes import find_mistakes
+from auditor.subject.data.sample import Dataset
+from auditor.subject.model.keras import KerasClassifier
+from tests.closed_form import MemorySource, linear, random_images
+from tests.small_world import CLASSES, Command, World, make_data
+
+SHAPE = (6, 6, 1)
+
+
+def sort_out(count=4, images=80):
+    """A classifier, images, and the class that it finds in each."""
+    classifier = linear(classes=count, shape=SHAPE, output="softmax")
+    pictures = random_images(5000, SHAPE)
+    found = classifier.scores(pictures).argmax(axis=1)
+    chosen = np.concatenate([np.flatnonzero(found == at)[: images // count] for at in range(count)])
+    assert len(chosen) == images
+    return classifier, pictures[chosen], found[chosen]
+
+
+def dataset(classifier, pictures, labels, **options):
+    source = MemorySource(pictures, [classifier.classes[at] for at in labels], **options)
+    return Dataset(source, classes=classifier.classes, image_shape=SHAPE)
+
+
+class TestOrder:
+    @pytest.mark.parametrize("order", [[1, 0, 2, 3], [3, 2, 1, 0], [1, 2, 3, 0]])
+    def test_another_order_of_the_classes_is_found(self, order):
+        classifier, pictures, found = sort_out()
+        (mistake,) = find_mistakes(classifier, dataset(classifier, pictures, np.array(order)[found]))
+        assert mistake.kind == "labels"
+        seen = set(found.tolist())
+        assert [mistake.labels[at] for at in seen] == [classifier.classes[order[at]] for at in seen]
+        assert "the model is right on 100 %" in mistake.text
+
+    @pytest.mark.parametrize("share", [1.0, 0.7, 0.5])
+    def test_a_model_that_is_often_wrong_is_no_mistake(self, share):
+        classifier, pictures, found = sort_out()
+        wrong = np.arange(len(found)) % 10 >= share * 10
+        labels = np.where(wrong, np.random.default_rng(1).integers(0, 4, len(found)), found)
+        assert find_mistakes(classifier, dataset(classifier, pictures, labels)) == []
+
+    def test_labels_drawn_at_random_are_no_other_order(self):
+        classifier, pictures, found = sort_out()
+        for seed in range(20):
+            labels = np.random.default_rng(seed).integers(0, 4, len(found))
+            assert all(m.kind != "labels" for m in find_mistakes(classifier, dataset(classifier, pictures, labels)))
+
+    def test_few_groups_tell_nothing(self):
+        classifier, pictures, found = sort_out()
+        labels = np.array([1, 2, 3, 0])[found]
+        assert find_mistakes(classifier, dataset(classifier, pictures, labels, groups=[0] * len(found))) == []
+
+    def test_nor_do_few_images(self):
+        classifier, pictures, found = sort_out(images=8)
+        assert find_mistakes(classifier, dataset(classifier, pictures, 3 - found)) == []
+
+
+class TestRange:
+    @pytest.mark.parametrize(("right", "said"), [((0, 255), (0, 1)), ((0, 1), (0, 255))])
+    def test_another_range_is_found(self, right, said):
+        low, high = right
+        inputs = keras.Input(SHAPE)
+        seen = keras.layers.ReLU(max_value=1.0)((inputs - low) / (high - low) * 2 - 1)  # black and white are its limits
+        model = keras.Model(inputs, keras.layers.Dense(3, name="head")(keras.layers.Flatten()(seen)))
+        kernel = np.zeros((6, 6, 3), np.float32)
+        for number in range(3):
+            kernel[2 * number : 2 * number + 2, :, number] = 1
+        model.get_layer("head").set_weights([kernel.reshape(-1, 3), np.array([0.0, 0.0, 0.01], np.float32)])
+        images, labels = np.random.default_rng(0).uniform(0.02, 0.1, (90, *SHAPE)).astype(np.float32), np.arange(90) % 3
+        for image, label in zip(images, labels, strict=True):
+            image[2 * label : 2 * label + 2] += 0.8
+        classifier = KerasClassifier(model, input_range=said, batch_size=32)
+        data = Dataset(MemorySource(images, labels), classes=classifier.classes, image_shape=SHAPE)
+        found = {mistake.kind: mistake for mistake in find_mistakes(classifier, data)}
+        assert found["range"].input_range == right
+        assert f"[{low:g}, {high:g}]" in found["range"].text
+        assert find_mistakes(classifier.fed_in(right), data) == []
+
+
+def test_no_verdict_stands_where_labels_are_in_another_order(world: World, command: Command) -> None:
+    world.replace('labels = "labels.txt"', 'labels = ["boat", "cat", "dog"]')
+    world.save_images(labels=np.array(CLASSES)[make_data()["labels"]])
+
+    ending = command("validate", world.config)
+    assert "note: With the classes in the order cat, dog, boat the model is right on " in ending.out
+    ending = command("audit", world.config, "--quiet")
+    assert ending.code == 4
+    (finding,) = world.result().findings
+    assert finding.verdict == "inconclusive"
+    assert "mistake" in {note.kind for note in world.result().warnings}
