@@ -90,6 +90,7 @@ def load_weights(model: Any, file: Path, what: str, *, trust: bool) -> None:
         weight.assign(np.full(weight.shape, np.nan))
     with failing_as(f"{file.name} does not hold the weights of {what}"), _failing_on_fresh_weights():
         if not trust:
+            refuse_holes(file)
             refuse_archive(file) if file.suffix == ".keras" else refuse_hdf5(file)
         model.load_weights(file)
     missing = [weight.path for weight in weights if np.isnan(keras.ops.convert_to_numpy(weight)).all()]

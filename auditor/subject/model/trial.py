@@ -31,6 +31,9 @@ APPLICATIONS = "keras.applications:"
 
 TO_TRUST = "set trust = true under [model] only if you know where the file comes from"
 
+FORKS = sys.platform.startswith("linux")
+"""Whether the process of trials tries each file in a fork; elsewhere, where libraries do not survive one, it tries one."""
+
 _PATIENCE = 300.0
 """Seconds for TensorFlow to be imported, on a machine that has much else to do."""
 
@@ -68,7 +71,7 @@ def try_first(trial: Trial) -> None:
     except (OSError, ValueError) as fault:
         _stop()
         raise ModelError(f"cannot be tried in a process of its own before it is loaded ({fault}); {TO_TRUST}") from None
-    if not hasattr(os, "fork"):  # it can be asked once
+    if not FORKS:
         _stop()
     kind, text = answer["fault"], answer["text"]
     if kind == "OptionError":

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import ModelError, OptionError
-from auditor.subject.model.trial import LEAST_MEMORY, TO_TRUST, Trial, most_memory, most_seconds, size_of
+from auditor.subject.model.trial import FORKS, LEAST_MEMORY, TO_TRUST, Trial, most_memory, most_seconds, size_of
 
 MOST_OF_ONE, MOST_ON_AVERAGE, SMALLEST_IMAGE = 512, 64, 64 * 64 * 3
 """How many numbers a layer may give for each of the image's, one and all on average, and what counts as an image."""
@@ -42,11 +42,19 @@ def main() -> None:
         fields = json.loads(line)
         shape = fields["image_shape"]
         trial = Trial(**fields | {"image_shape": None if shape is None else tuple(shape)})
-        answer = _in_a_fork(trial) if hasattr(os, "fork") else _attempt(trial)
+        answer = _in_a_fork(trial) if FORKS else _here(trial)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-        if not hasattr(os, "fork"):
+        if not FORKS:
             break
+
+
+def _here(trial: Trial) -> dict[str, str]:
+    """In this process, which then has to end."""
+    size = size_of(trial)
+    _limit(size)
+    signal.alarm(int(most_seconds(size)) + 1)  # it ends the process, unheard
+    return _attempt(trial)
 
 
 def _in_a_fork(trial: Trial) -> dict[str, str]:
@@ -94,7 +102,7 @@ def _limit(size: int) -> None:
     with contextlib.suppress(OSError):
         pages = int(Path("/proc/self/statm").read_text().split()[5])
         taken = pages * resource.getpagesize()
-    memory, seconds = taken + most_memory(size), int(4 * most_seconds(size))
+    memory, seconds = taken + most_memory(size), int(time.process_time() + 4 * most_seconds(size))
     for limit, most in (
         (resource.RLIMIT_DATA, memory),
         (resource.RLIMIT_CPU, seconds),
