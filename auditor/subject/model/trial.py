@@ -32,7 +32,7 @@ APPLICATIONS = "keras.applications:"
 TO_TRUST = "set trust = true under [model] only if you know where the file comes from"
 
 FORKS = sys.platform.startswith("linux")
-"""Whether the process of trials tries each file in a fork; elsewhere, where libraries do not survive one, it tries one."""
+"""Whether the process of trials forks for each file; elsewhere, where libraries may not survive that, it tries one."""
 
 _PATIENCE = 300.0
 """Seconds for TensorFlow to be imported, on a machine that has much else to do."""
