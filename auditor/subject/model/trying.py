@@ -135,28 +135,34 @@ def _attempt(trial: Trial) -> dict[str, str]:
 
 
 def _run_once(model: Any, trial: Trial) -> None:
-    """The model on one image; one of several inputs is refused when it is loaded."""
+    """The model on one image, and on one value of whatever it takes beside it."""
+    import keras
     import tensorflow as tf
 
-    if len(model.inputs) != 1:
-        return
-    count, *sides = model.inputs[0].shape
-    known = dict(enumerate(trial.image_shape or ()))
-    shape = [known.get(at, 1) if side is None else side for at, side in enumerate(sides)]
+    given = [_zeros(tensor, trial.image_shape or ()) for tensor in model.inputs]
     held = [math.prod(sides) for sides in _shapes_within(model)]
-    image = max(math.prod(shape), SMALLEST_IMAGE)
+    image = max(SMALLEST_IMAGE, *(math.prod(values.shape[1:]) for values in given))
     most = max(held, default=0) / MOST_OF_ONE, sum(held) / max(len(held), 1) / MOST_ON_AVERAGE
     if max(most) > image:
         raise ModelError(
-            f"has layers that give {max(held):,} numbers for one image of {math.prod(shape):,}, and "
-            f"{sum(held) // len(held):,} on average, wanted at most {MOST_OF_ONE * image:,} and "
-            f"{MOST_ON_AVERAGE * image:,}; {TO_TRUST}"
+            f"has layers that give {max(held):,} numbers for an image, and {sum(held) // len(held):,} on average, "
+            f"wanted at most {MOST_OF_ONE * image:,} and {MOST_ON_AVERAGE * image:,}; {TO_TRUST}"
         )
-    images = tf.zeros([1 if count is None else count, *shape])
+    inputs = keras.tree.pack_sequence_as(model.input, given)
     if 4 * sum(held) < LEAST_MEMORY / 2:
-        model(images, training=False)
+        model(inputs, training=False)
     else:  # as a graph, which takes longer to make, and drops what it needs no more
-        tf.function(lambda pixels: model(pixels, training=False), autograph=False)(images)
+        tf.function(lambda values: model(values, training=False), autograph=False)(inputs)
+
+
+def _zeros(tensor: Any, image_shape: tuple[int, ...]) -> Any:
+    """What stands for one input: sides that are open are those of the image, where it may be the image."""
+    import tensorflow as tf
+
+    count, *sides = tensor.shape
+    known = dict(enumerate(image_shape)) if len(sides) >= 2 else {}
+    shape = [known.get(at, 1) if side is None else side for at, side in enumerate(sides)]
+    return tf.zeros([1 if count is None else count, *shape], tensor.dtype)
 
 
 def _shapes_within(model: Any) -> Iterator[tuple[int, ...]]:
