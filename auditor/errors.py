@@ -4,12 +4,17 @@
     ├── ConfigError       2   the configuration, or a file it names, is at fault
     │   └── TemplateError 2   a template of the user's own cannot be drawn
     ├── ModelError        3   the model cannot be loaded, read or explained
+    │   └── NotFiniteError 3  it gives no numbers for some images
     ├── MethodError       3   a method, study or exporter failed; the verdicts stand
     ├── DataError         3   the images, labels or masks cannot be used
     └── ReportError       3   a saved run cannot be read, or its report not be written
 
 Our own bugs are `AssertionError`s; the command line alone catches them, shows them whole and ends with 3.
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 
 class AuditError(Exception):
@@ -44,6 +49,15 @@ class TemplateError(ConfigError):
 
 class ModelError(AuditError):
     """The model cannot be loaded, read or explained."""
+
+
+class NotFiniteError(ModelError):
+    """What the model gives for some images is NaN or infinite."""
+
+    def __init__(self, message: str, rows: Any = None) -> None:
+        super().__init__(message)
+        self.rows = rows
+        """Which images (n,) of the call, where that is known."""
 
 
 class MethodError(AuditError):

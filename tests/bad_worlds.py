@@ -701,7 +701,7 @@ DAMAGED: dict[str, Row] = {
     "scores that are no numbers for some images": (
         model(with_scores_that_are_no_numbers_for_dark_images),
         None,
-        "error: the model's scores are not finite (NaN or infinity) for 27 of 42 images",
+        "images cannot be used, more than data.max_corrupt = 0.05; the first is ",
     ),
     "a function that returns no model": (
         loader("return 3"),

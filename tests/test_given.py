@@ -102,7 +102,7 @@ def test_a_wrong_one_is_one_clear_error(change, said):
     ("returned", "said"),
     [
         (lambda images: np.zeros((len(images), 2)), r"scores of shape \(2, 2\), wanted \(2, 3\)"),
-        (lambda images: np.full((len(images), 3), np.nan), "scores that are not finite"),
+        (lambda images: np.full((len(images), 3), np.nan), "scores are not finite"),
         (lambda images: "text", "the classifier's scores are no array"),
         (lambda images: 1 / 0, "the classifier's scores failed: ZeroDivisionError"),
     ],

@@ -20,6 +20,7 @@ from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Classifier
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.pixels import USUAL, Range
+from auditor.subject.scoring import score_batches
 
 LEVEL = 0.95
 
@@ -63,10 +64,10 @@ def find_mistakes(classifier: Classifier, dataset: Dataset, seed: int = 0) -> li
 def _look(classifier: Classifier, dataset: Dataset, rows: Ints) -> tuple[Ints, Ints, Groups]:
     """Class, predicted class and group of each of some images that can be read."""
     truth, predicted, groups = [], [], []
-    for batch in dataset.batches(64, sorted(rows.tolist())):
+    for batch, scores in score_batches(classifier, dataset, 64, sorted(rows.tolist())):
         assert dataset.truth is not None
         truth.append(dataset.truth[batch.positions].argmax(axis=1))
-        predicted.append(classifier.scores(batch.images).argmax(axis=1))
+        predicted.append(scores.argmax(axis=1))
         groups.append(dataset.groups[batch.positions])
     if not truth:
         return np.empty(0, int), np.empty(0, int), np.empty(0, object)

@@ -80,9 +80,10 @@ class Inquiry:
         return {name: one for method in self.attributions for name, one in explain(method, question).items()}
 
     def select(self, positions: Ints) -> Selection:
-        """Images by their rows of the data set, in that order."""
-        at, data = positions, self.dataset
-        return Selection(at, data.named(at), data.groups[at], data.images(at))
+        """Images by their rows of the data set, in that order, without those that are no longer there."""
+        data = self.dataset
+        at, images = data.read(positions)
+        return Selection(at, data.named(at), data.groups[at], images)
 
     def note(self, of: Selection, values: Array, measurement: str, **columns: object) -> None:
         """Keep what was measured of each image, (n,), where it is known; see `Rows.note` for further columns."""

@@ -6,19 +6,24 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from auditor.artefacts.edits import paste_middle, remove
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError, DataError, ModelError
-from auditor.measure.arrays import Bools, Floats, Ints, join
+from auditor.measure.arrays import Bools, Floats, Ints, join, take
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import audit_generator
+from auditor.subject.data.copies import Copies
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes, to_probability
 from auditor.subject.population import Population
+from auditor.subject.scoring import score_batches
 from auditor.verdict.observations import Checks, Insertion, Observations, Removals
+
+Tried = TypeVar("Tried", Insertion, Removals)
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
@@ -60,8 +65,9 @@ def survey(
     total = np.zeros(classifier.image_shape, np.float64)
     seen: list[Population] = []
     done = 0
-    for batch in dataset.batches(batch_size):
-        raw = classifier.scores(batch.images)
+    copies = Copies()
+    for batch, raw in score_batches(classifier, dataset, batch_size):
+        copies.add(batch.positions, batch.images)
         if not seen:
             _refuse_chance(classifier, batch.images, raw)
         seen.append(_populate(classifier, dataset, batch.positions, raw))
@@ -72,10 +78,14 @@ def survey(
         progress("interventions", done, len(dataset))
     if not seen:
         raise DataError(f"none of {len(dataset)} images could be used")
-    images = join(seen)
+    dataset.join_copies(copies.find())
+    images = _regrouped(join(seen), dataset)
     targets = {artefact.target for artefact in artefacts}
     regions = [region for each in artefacts if (region := each.appearance.fixed_region) is not None]
-    checks = _check(classifier, dataset, images, targets, regions, seed)
+    checks = None
+    while checks is None:
+        images = take(images, ~np.isin(images.positions, list(dataset.skipped)))
+        checks = _check(classifier, dataset, images, targets, regions, seed)
     return Survey(
         images=images,
         mean_image=(total / len(images)).astype(np.float32),
@@ -207,8 +217,8 @@ class _Trial:
             artefact=self.artefact.name,
             classes=self.classifier.classes,
             one_logit=self.classifier.output == "binary",
-            insertion=insertion,
-            removals=join(self.removed) if self.removed else None,
+            insertion=None if insertion is None else _of_groups(insertion, self.dataset),
+            removals=_of_groups(join(self.removed), self.dataset) if self.removed else None,
             notes=tuple(notes),
             checks=checks,
             target=self.artefact.target,
@@ -222,11 +232,12 @@ def _check(
     targets: set[int | None],
     regions: list[Bools],
     seed: int,
-) -> Checks:
+) -> Checks | None:
     """Score images again that nothing was done to, and images that the object of another class was pasted into.
 
     Objects come from images that have just one class, one that is a target; each image gives its object once, to an
-    image of another class. The regions of the artefacts are not pasted.
+    image of another class. The regions of the artefacts are not pasted. None where an image is no longer there: it is
+    skipped from then on.
     """
     order = audit_generator(seed, "checks").permutation(len(images))
     again = order[:_CHECKED]
@@ -254,12 +265,17 @@ def _check(
     rise = np.empty(len(donors), np.float32)
     for start in range(0, len(donors), 64):
         part = slice(start, start + 64)
-        under, objects = (dataset.images(images.positions[rows]) for rows in (takers[part], donors[part]))
+        (_, under), (_, objects) = (dataset.read(images.positions[rows]) for rows in (takers[part], donors[part]))
+        if len(under) != len(takers[part]) or len(objects) != len(donors[part]):
+            return None
         pasted = paste_middle(under, objects, keep_out)
         odds = log_odds(classifier.scores(pasted), classifier.output)
         at = np.arange(len(pasted))
         rise[part] = odds[at, first[donors[part]]] - images.scores[takers[part], first[donors[part]]]
-    once_more = log_odds(classifier.scores(dataset.images(images.positions[again])), classifier.output)
+    kept, still = dataset.read(images.positions[again])
+    if len(kept) != len(again):
+        return None
+    once_more = log_odds(classifier.scores(still), classifier.output)
     return Checks(
         no_op=np.abs(once_more - images.scores[again]).max(axis=1),
         no_op_groups=images.groups[again],
@@ -275,6 +291,15 @@ def _populate(classifier: Classifier, dataset: Dataset, positions: Ints, scores:
     has = predicted if dataset.truth is None else np.where(labelled[:, None], dataset.truth[positions], predicted)
     odds = log_odds(scores, classifier.output)
     return Population(positions, odds, predicted, has, labelled, dataset.groups[positions])
+
+
+def _regrouped(images: Population, dataset: Dataset) -> Population:
+    """The images with the groups that they have now, copies being known."""
+    return replace(images, groups=dataset.groups[images.positions])
+
+
+def _of_groups(observed: Tried, dataset: Dataset) -> Tried:
+    return replace(observed, images=_regrouped(observed.images, dataset))
 
 
 def _refuse_chance(classifier: Classifier, images: Floats, scores: Floats) -> None:

@@ -223,13 +223,14 @@ class Maximiser:
         """Of the inquiry's images, at their places there (m,), those with the highest values (m,)."""
         population, dataset, classes = self.inquiry.images, self.inquiry.dataset, self.inquiry.classifier.classes
         best = np.argsort(-values, kind="stable")[:_REAL_SHOWN]
-        rows = population.positions[at[best]].tolist()
+        place_of = dict(zip(population.positions[at[best]].tolist(), best.tolist(), strict=True))
         found = []
-        for number, (row, image) in enumerate(zip(rows, dataset.images(rows), strict=True)):
-            predicted = name_classes(population.predicted[at[best[number]]], classes)
+        for number, (row, image) in enumerate(zip(*dataset.read(place_of), strict=True)):
+            place = place_of[int(row)]
+            predicted = name_classes(population.predicted[at[place]], classes)
             picture = self.keep(f"{key}, real {number}", image, of_data=True)
-            value = float(values[best[number]])
-            found.append(RealImage(dataset.ids[row], dataset.label(row, classes), predicted, picture, value))
+            label = dataset.label(int(row), classes)
+            found.append(RealImage(dataset.ids[row], label, predicted, picture, float(values[place])))
         return found
 
     def mean(self, values: Doubles, unit: str = "correlation", score: str | None = None) -> Measurement:

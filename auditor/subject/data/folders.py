@@ -10,7 +10,7 @@ from typing import Any
 
 from auditor.errors import DataError
 from auditor.measure.arrays import Array
-from auditor.subject.data.pictures import PICTURES, CorruptImageError, RawImage, is_picture_inside, stream_pictures
+from auditor.subject.data.pictures import PICTURES, CorruptImageError, Pictures, RawImage, is_picture_inside
 
 
 class FolderSource:
@@ -50,6 +50,7 @@ class FolderSource:
             )
             raise DataError(f"{where}{folder}: {got}; {wanted}")
         self._files = loose or classed
+        self._pictures = Pictures(self._files)
         relative = [file.relative_to(split or folder) for file in self._files]
         self.ids = [_printable(file.relative_to(folder).as_posix()) for file in self._files]
         self.labels: list[Any] | None = None if loose else [_printable(path.parts[0]) for path in relative]
@@ -58,7 +59,7 @@ class FolderSource:
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""
-        return stream_pictures(self._files, wanted)
+        return self._pictures.stream(wanted)
 
     def array(self, name: str) -> Array | None:
         """See `Source.array`; a folder has none."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from auditor.errors import DataError
 from auditor.measure.arrays import Array
-from auditor.subject.data.pictures import CorruptImageError, RawImage, stream_pictures
+from auditor.subject.data.pictures import CorruptImageError, Pictures, RawImage
 from auditor.subject.data.sources import Label
 
 
@@ -51,6 +51,7 @@ class HeldSource:
             images, labels = _gather(images, labels)
         if len(images) and isinstance(images[0], (str, Path)):
             self._files = [Path(file) for file in images]
+            self._pictures = Pictures(self._files)
         else:
             self._images = images
         count = len(images)
@@ -70,7 +71,7 @@ class HeldSource:
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""
         if self._files is not None:
-            yield from stream_pictures(self._files, wanted)
+            yield from self._pictures.stream(wanted)
             return
         for at in wanted:
             try:

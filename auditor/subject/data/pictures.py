@@ -72,13 +72,33 @@ def is_picture_inside(file: Path) -> bool:
         return False
 
 
-def stream_pictures(files: Sequence[Path], wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
-    """The pictures at these positions, one after the other, each with its position, or why it cannot be used."""
-    for position in wanted:
+class Pictures:
+    """Picture files, which must stay as they are from one pass over them to the next."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self._stamps: dict[int, tuple[int, int]] = {}
+
+    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
+        """The pictures at these positions, one after the other, each with its position, or why it cannot be used."""
+        for position in wanted:
+            try:
+                self._refuse_changed(position)
+                yield position, read_picture(self._files[position])
+            except CorruptImageError as fault:
+                yield position, fault
+
+    def _refuse_changed(self, position: int) -> None:
+        """Refuse a picture that was another one, or that was there, in an earlier pass."""
         try:
-            yield position, read_picture(files[position])
-        except CorruptImageError as fault:
-            yield position, fault
+            state = self._files[position].stat()
+        except OSError:
+            if position in self._stamps:
+                raise CorruptImageError("it was there and is gone; the images must stay") from None
+            return  # reading it tells why
+        stamp = state.st_mtime_ns, state.st_size
+        if self._stamps.setdefault(position, stamp) != stamp:
+            raise CorruptImageError("it was changed while it was audited; the images must stay")
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from PIL import Image
 from auditor.config.file import AuditConfig
 from auditor.errors import DataError
 from auditor.measure.arrays import Array, Bools, Floats, Ints
+from auditor.subject.data.copies import merge_groups
 from auditor.subject.data.labels import is_labelled, read_labels
 from auditor.subject.data.pictures import CorruptImageError, RawImage
 from auditor.subject.data.sources import Source
@@ -96,6 +97,7 @@ class Dataset:
         self.labelled: Bools = is_labelled(source.labels, self.available)[self._chosen]
         """Which sampled images (images,) have a label."""
         self._brightest = 0
+        self._told: list[str] = []
         self.skipped: dict[int, SkippedImage] = {}
         """Images that could not be used, by their row in the sample."""
         self._digest: str | None = source.sha256()
@@ -103,7 +105,7 @@ class Dataset:
     @property
     def notes(self) -> list[str]:
         """What was guessed about the data, and what looks wrong about them, a sentence each."""
-        found = list(self._source.notes)
+        found = [*self._source.notes, *self._told]
         if 0 < self._brightest <= _TWELVE_BITS and self._limits is None:
             told = f"No pixel of the 16-bit pictures seen so far is over {self._brightest}, so they look like 12 bits"
             found.append(f"{told}; range = [0, {_TWELVE_BITS}] under [data] would have them read so.")
@@ -142,8 +144,7 @@ class Dataset:
                     self._brightest = max(self._brightest, int(raw.max()))
                 kept.append((row, to_model_image(raw, self._shape, self._fit, self.ids[row], self._limits)))
             except CorruptImageError as fault:
-                self.skipped[row] = SkippedImage(self.ids[row], str(fault))
-                self._refuse_too_many()
+                self.skip([row], str(fault))
             except DataError as fault:
                 raise DataError(f"{self._where}: {fault}") from None
             if len(kept) == size:
@@ -152,13 +153,41 @@ class Dataset:
         if kept:
             yield self._batch(kept)
 
-    def images(self, positions: Iterable[int]) -> Floats:
-        """A few images of the sample by row, all at once, in the order asked for; what cannot be read is left out."""
+    def read(self, positions: Iterable[int]) -> tuple[Ints, Floats]:
+        """A few images of the sample by row, all at once, in the order asked for, and their rows.
+
+        What cannot be read, or no longer, is left out of both.
+        """
         rows, found = [int(row) for row in positions], dict[int, Floats]()
         for batch in self.batches(64, sorted(set(rows))):
             found |= dict(zip(batch.positions.tolist(), batch.images, strict=True))
-        kept = [found[row] for row in rows if row in found]
-        return np.stack(kept) if kept else np.empty((0, *self._shape), np.float32)
+        kept = [row for row in rows if row in found]
+        images = np.stack([found[row] for row in kept]) if kept else np.empty((0, *self._shape), np.float32)
+        return np.array(kept, np.int64), images
+
+    def images(self, positions: Iterable[int]) -> Floats:
+        """What `read` gives, without the rows."""
+        return self.read(positions)[1]
+
+    def skip(self, rows: Iterable[int], reason: str) -> None:
+        """Leave images out, by their rows, for a reason that shows when they are used.
+
+        Raises
+        ------
+        DataError
+            That are too many.
+        """
+        for row in rows:
+            self.skipped[int(row)] = SkippedImage(self.ids[int(row)], reason)
+        self._refuse_too_many()
+
+    def join_copies(self, copies: Sequence[Ints]) -> None:
+        """Take images that show the same picture, by their rows, for one group each."""
+        self.groups = merge_groups(self.groups, copies)
+        if copies:
+            count, (one, other, *_) = sum(map(len, copies)), self.named(copies[0])
+            told = f"{count} images show {len(copies)} pictures, the same or nearly so, such as {one} and {other}"
+            self._told.append(f"{told}; those of one picture count as one group.")
 
     def named(self, positions: Iterable[int]) -> list[str]:
         """The ids of some images of the sample, by row."""

@@ -25,8 +25,8 @@ from auditor.subject.data.naming import OF_ARRAYS, Naming
 from auditor.subject.data.pictures import (
     MOST_PIXELS,
     CorruptImageError,
+    Pictures,
     RawImage,
-    stream_pictures,
 )
 
 Label = int | str | Sequence[Any] | None
@@ -135,6 +135,7 @@ class NpzSource:
             raise DataError(f"{self._name}: images are {dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
         if len(shape) not in (3, 4) or min(shape, default=0) < 0 or 0 in shape[1:]:
             raise DataError(f"{self._name}: images have shape {shape}, wanted (n, height, width[, channels])")
+        self._stamp = _stamp(file)
         self._count = shape[0]
         for got, most, what in (
             (self._count, MOST_IMAGES, "images"),
@@ -153,6 +154,8 @@ class NpzSource:
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""
+        if _stamp(self._file) != self._stamp:
+            raise DataError(f"{self._name}: it was changed while it was audited; the images must stay")
         shape, dtype = self._header()
         size = math.prod(shape[1:]) * dtype.itemsize
         with zipfile.ZipFile(self._file) as archive, archive.open(f"{self._found['images']}.npy") as member:
@@ -242,6 +245,7 @@ class ManifestSource:
 
     def __init__(self, file: Path, *, where: str = "", declared: dict[str, str] | None = None) -> None:
         self._manifest = read_manifest(file, where, declared or {})
+        self._pictures = Pictures(self._manifest.files)
         self.notes = self._manifest.notes
         self.ids = self._manifest.ids
         self.labels: list[Label] | None = self._manifest.labels
@@ -250,7 +254,7 @@ class ManifestSource:
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""
-        return stream_pictures(self._manifest.files, wanted)
+        return self._pictures.stream(wanted)
 
     def array(self, name: str) -> Array | None:
         """See `Source.array`: a column of true and false."""
@@ -321,6 +325,15 @@ class FunctionSource:
             raise
         except Exception as fault:  # the user's code may raise anything
             raise DataError(f"{self._name} failed: {type(fault).__name__}: {fault}") from None
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What changes with a file; None where it is gone."""
+    try:
+        state = file.stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size
 
 
 def _read_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from auditor.errors import ModelError
+from auditor.errors import NotFiniteError
 from auditor.measure.arrays import Array, Floats
 from auditor.subject.model.classifier import Linearisation
 
@@ -55,6 +55,7 @@ def finite(values: Floats, what: str) -> Floats:
     """The values, or an error that says for how many images some are not finite."""
     is_finite = np.isfinite(values)
     if not is_finite.all():
-        count = len(values) - int(is_finite.reshape(len(values), -1).all(axis=1).sum())
-        raise ModelError(f"the model's {what} are not finite (NaN or infinity) for {count} of {len(values)} images")
+        rows = ~is_finite.reshape(len(values), -1).all(axis=1)
+        got = f"the model's {what} are not finite (NaN or infinity) for {rows.sum()} of {len(values)} images"
+        raise NotFiniteError(got, rows)
     return values

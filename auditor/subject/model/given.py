@@ -10,6 +10,7 @@ import numpy as np
 
 from auditor.errors import ModelError
 from auditor.measure.arrays import Array, Floats, Ints, join
+from auditor.subject.model.batches import finite
 from auditor.subject.model.classifier import Linearisation, Output, Pass
 from auditor.subject.model.foreign import user_code
 from auditor.subject.record import ModelRecord
@@ -153,6 +154,4 @@ class GivenClassifier:
             array = np.asarray(values, np.float32)
         if array.shape != shape:
             raise ModelError(f"the classifier gives {what} of shape {array.shape}, wanted {shape}")
-        if not np.isfinite(array).all():
-            raise ModelError(f"the classifier gives {what} that are not finite")
-        return array
+        return finite(array, what)
