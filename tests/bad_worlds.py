@@ -421,6 +421,11 @@ NAMED: dict[str, Row] = {
         "position",
         "artefacts[0].position: got [-1, 5], wanted the left and top edge inside",
     ),
+    "farther than any frame": (
+        text("[5, 5]", "[1e308, 0]"),
+        "position",
+        "artefacts[0].position: right edge 1000000003 exceeds the image width 8",
+    ),
     "larger than the image": (
         artefact("box", "size = [9, 1]\n"),
         "size",

@@ -422,6 +422,12 @@ class TestPrune:
         assert ending.code == 2
         assert "wanted --keep N, --older-than DAYS, or both" in ending.err
 
+    @pytest.mark.parametrize("days", ["nan", "-1", "inf", "soon"])
+    def test_how_old_must_be_a_number_of_days(self, days, command: Command, tmp_path: Path) -> None:
+        ending = command("prune", tmp_path, f"--older-than={days}")
+        assert ending.code == 2
+        assert "older-than" in ending.err
+
     def test_what_an_interrupted_removal_left_is_swept_up(self, tmp_path: Path):
         reports = self.reports(tmp_path, 2)
         entries = read_runs(reports).entries

@@ -324,7 +324,12 @@ def _place(frame: Frame, layer: Floats, position: Position, opacity: float) -> O
 
 
 def _pixels(length: Length, whole: int) -> int:
-    return length if isinstance(length, int) else round(length * whole)
+    pixels = length if isinstance(length, int) else length * whole
+    return round(min(max(pixels, -_FAR), _FAR))
+
+
+_FAR = 1e9
+"""Pixels that no frame reaches to; what lies farther away lies there."""
 
 
 def _size(option: str, length: Length, whole: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -209,7 +210,7 @@ def verify(run: Path, templates: Path | None) -> int:
 @click.command()
 @_FOLDER
 @click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the N newest runs.")
-@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Keep what is not older than this.")
+@click.option("--older-than", type=click.FloatRange(0, 1e6), metavar="DAYS", help="Keep what is not older than this.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(folder: Path, keep: int | None, older_than: float | None, dry_run: bool, yes: bool) -> None:
@@ -218,6 +219,8 @@ def prune(folder: Path, keep: int | None, older_than: float | None, dry_run: boo
     from auditor.run.index import read_runs
     from auditor.run.prune import plan_removal, remove_runs
 
+    if older_than is not None and math.isnan(older_than):
+        raise click.UsageError("--older-than: got nan, wanted a number of days")
     if keep is None and older_than is None:
         raise click.UsageError("wanted --keep N, --older-than DAYS, or both")
     with limited(_existing(folder)):
