@@ -21,6 +21,9 @@ from auditor.config.file import AuditConfig
 from auditor.errors import ReportError, TemplateError
 from auditor.run.limits import limited
 
+_MOST_BITS = 4096
+"""Of a whole number in a user's template."""
+
 LOOK = "look.css"
 """The style sheet among a user's templates."""
 
@@ -114,6 +117,20 @@ def configured_templates(config: AuditConfig) -> OwnTemplates:
         raise config.fault(("report", "templates"), str(fault)) from None
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """What a user's templates are drawn in; numbers stay so small that no reckoning takes long."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """A product or a power: while Python reckons with whole numbers nothing interrupts it."""
+        if isinstance(left, int) and isinstance(right, int):
+            bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
+            if bits > _MOST_BITS:
+                raise jinja2.TemplateRuntimeError(f"a number of {_MOST_BITS} bits is the largest there is")
+        return super().call_binop(context, operator, left, right)
+
+
 @lru_cache(maxsize=4)  # page and PDF of one report are made from templates that are compiled once
 def open_templates(*, autoescape: bool, own: OwnTemplates = BUILT_IN) -> jinja2.Environment:
     """The environment that renders templates; what a template names and is not given is an error.
@@ -126,7 +143,7 @@ def open_templates(*, autoescape: bool, own: OwnTemplates = BUILT_IN) -> jinja2.
         data = own.files.get(name)
         return None if data is None else (data.decode("utf-8"), str(own.folder / name), None)
 
-    environment_class = ImmutableSandboxedEnvironment if own.files else jinja2.Environment
+    environment_class = _Sandbox if own.files else jinja2.Environment
     environment = environment_class(
         loader=jinja2.ChoiceLoader(
             [jinja2.FunctionLoader(load_own), built_in, jinja2.PrefixLoader({"builtin": built_in})]

@@ -10,6 +10,7 @@ import contextlib
 import signal
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,13 +89,19 @@ def _limited_time(seconds: float, named: str) -> Iterator[None]:
     def stop(*_: Any) -> None:
         raise ReportError(f"{named}: takes more than {seconds:.0f} seconds of the processor; {_HOSTILE}")
 
+    import resource
+
     before = signal.signal(signal.SIGPROF, stop)
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    limits = [int(time.process_time() + seconds) + _LAST, *(limit for limit in (soft, hard) if limit >= 0)]
+    resource.setrlimit(resource.RLIMIT_CPU, (min(limits), hard))  # where Python itself does not come to hear of it
     signal.setitimer(signal.ITIMER_PROF, seconds, 1)  # again and again, wherever it was caught
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def _size(path: Path) -> int:
@@ -107,5 +114,8 @@ def _size(path: Path) -> int:
                 total += min(state.st_size, 512 * getattr(state, "st_blocks", 2**40) + 4096)
     return total
 
+
+_LAST = 5
+"""Seconds more after which the system ends the process."""
 
 _HOSTILE = "it is damaged, or made to do so"

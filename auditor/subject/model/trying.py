@@ -148,7 +148,7 @@ def _run_once(model: Any, trial: Trial) -> None:
             f"has layers that give {max(held):,} numbers for an image, and {sum(held) // len(held):,} on average, "
             f"wanted at most {MOST_OF_ONE * image:,} and {MOST_ON_AVERAGE * image:,}; {TO_TRUST}"
         )
-    inputs = keras.tree.pack_sequence_as(model.input, given)
+    inputs = given[0] if len(given) == 1 else keras.tree.pack_sequence_as(model.input, given)
     if 4 * sum(held) < LEAST_MEMORY / 2:
         model(inputs, training=False)
     else:  # as a graph, which takes longer to make, and drops what it needs no more
