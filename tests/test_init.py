@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tomllib
 from pathlib import Path
@@ -145,6 +146,8 @@ class TestGuesses:
         self, limits: dict[str, float], wanted: list[int], here: World, command: Command
     ) -> None:
         save_silent_model(here, **limits)
+        images = make_data()["images"] // (2 if wanted == [0, 1] else 1)  # dark ones are all black in [-1, 1]
+        here.save_images(images=images)
         ending = command("init", "--model", "model.keras", "--data", "images.npz", "--labels", "labels.txt")
         assert f"a guess, to be checked: model.input_range = {wanted}\n" in ending.out
         written = init(command, "--labels", "labels.txt", "--force")
@@ -155,7 +158,7 @@ class TestGuesses:
             remarks(),
         )
         assert told is not None
-        shares = [accuracy_of(here, limits, *ends) for ends in ((0, 1), (0, 255), (-1, 1))]
+        shares = [accuracy_of(images, limits, *ends) for ends in ((0, 1), (0, 255), (-1, 1))]
         assert [float(share) for share in told.groups()] == [round(share, 1) for share in shares]
         assert wanted == [[0, 1], [0, 255], [-1, 1]][int(np.argmax(shares))]
         assert min(shares) < max(shares)
@@ -175,9 +178,31 @@ class TestGuesses:
         assert "A GUESS, to be checked: the data name as many classes as the model has" in remarks()
         assert " 97.6 % of 42 labelled images are predicted rightly" in remarks()
 
-    def test_a_wrong_order_shows_in_the_accuracy_that_the_file_states(self, here: World, command: Command) -> None:
+    def test_an_order_of_the_classes_that_is_far_better_is_proposed_with_both_accuracies(
+        self, here: World, command: Command
+    ) -> None:
         save_pictures(here.folder / "pictures")
-        assert init(command, data="pictures")["model"]["labels"] == ["boat", "cat", "dog"]
+        ending = command("init", "--model", "model.keras", "--data", "pictures")
+        assert 'a guess, to be checked: model.labels = ["cat", "dog", "boat"] (97.6 % right in the order' in ending.out
+        assert init(command, "--force", data="pictures")["model"]["labels"] == list(CLASSES)
+        assert (
+            "A GUESS, to be checked: 97.6 % of 42 labelled images are predicted rightly in this order, the order"
+            in (remarks())
+        )
+        assert " that fits best, 0.0 % in the order of the alphabet." in remarks()
+
+    def test_names_that_were_given_stay_and_what_is_wrong_with_them_is_said(
+        self, here: World, command: Command
+    ) -> None:
+        save_pictures(here.folder / "pictures")
+        (here.folder / "alphabet.txt").write_text("boat\ncat\ndog\n")
+        ending = command("init", "--model", "model.keras", "--data", "pictures", "--labels", "alphabet.txt")
+        assert (
+            "note: With the classes in the order cat, dog, boat the model is right on 98 %, as written on" in ending.out
+        )
+        assert (
+            init(command, "--force", "--labels", "alphabet.txt", data="pictures")["model"]["labels"] == "alphabet.txt"
+        )
         assert " 0.0 % of 42 labelled images are predicted rightly" in remarks()
 
     def test_another_number_of_classes_is_asked_for(self, here: World, command: Command) -> None:
@@ -192,6 +217,162 @@ class TestGuesses:
     def test_numbers_are_no_names(self, here: World, command: Command) -> None:
         assert "labels" not in init(command)["model"]
         assert "Classes are called by their numbers until a file names them" in remarks()
+
+
+TEN_AND_ONE = tuple(str(number) for number in range(11))
+TIED = "the images do not tell the pixel range that the model expects: in [0, 1] it is right on 33 % of 42 labelled"
+
+
+class TestTies:
+    """What the images do not tell is asked at a terminal and refused elsewhere."""
+
+    def test_ranges_that_do_alike_are_refused_with_both_and_the_option_that_settles_it(
+        self, here: World, command: Command
+    ) -> None:
+        save_silent_model(here, max_value=0.01)  # all white in [0, 1] and in [0, 255], and bright ones in [-1, 1]
+        words = ("init", "--model", "model.keras", "--data", "images.npz", "--labels", "labels.txt")
+        here.save_images(images=make_data()["images"] // 2)
+        ending = command(*words)
+        assert_one_error(ending, 2, TIED, "; in [0, 255] it is right on 33 %", "; say it with --input-range LOW HIGH")
+        assert not Path("audit.toml").exists()
+        assert init(command, "--labels", "labels.txt", "--input-range", "0", "255")["model"]["input_range"] == [0, 255]
+        assert "The pixel range as it was given." in remarks()
+        assert "GUESS" not in remarks()
+
+    def test_nor_is_guessed_between_accuracies_that_differ_by_chance(self, here: World, command: Command) -> None:
+        save_silent_model(here, max_value=1.0)
+        ending = command("init", "--model", "model.keras", "--data", "images.npz", "--labels", "labels.txt")
+        assert_one_error(ending, 2, "in [0, 1] it is right on 100 % of 42 labelled images; in [-1, 1] it is right on 9")
+
+    def test_at_a_terminal_a_person_chooses(
+        self, here: World, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        save_silent_model(here, max_value=1.0)
+        answer(monkeypatch, "7\n2\n")
+        ending = command("init", "--model", "model.keras", "--data", "images.npz", "--labels", "labels.txt")
+        assert ending.code == 0
+        assert "The images do not tell the pixel range" in ending.err
+        assert "\n  2  in [-1, 1] it is right on " in ending.err
+        assert "guess" not in ending.out
+        assert tomllib.loads(here.config.read_text())["model"]["input_range"] == [-1, 1]
+        assert "Chosen by hand, for neither the model nor the images tell what pixels it expects." in remarks()
+
+    @pytest.mark.parametrize("ends", [("1", "0"), ("0", "nan"), ("0", "inf"), ("1", "1")])
+    def test_a_range_that_is_none_is_refused(self, ends: tuple[str, str], here: World, command: Command) -> None:
+        ending = command("init", "--model", "model.keras", "--data", "images.npz", "--input-range", *ends)
+        assert_one_error(ending, 2, f"--input-range: got {ends[0]} {ends[1]}, wanted two numbers, the lower one first")
+
+    @pytest.mark.parametrize("trained", [TEN_AND_ONE, tuple(sorted(TEN_AND_ONE))], ids=["numbers", "text"])
+    def test_folders_called_by_numbers_are_in_the_order_in_which_the_model_does_better(
+        self, trained: tuple[str, ...], here: World, command: Command
+    ) -> None:
+        save_columns(here, trained)
+        assert init(command, data="pictures")["model"]["labels"] == list(trained)
+        assert "100.0 % of 66 labelled images are predicted rightly in this order, the order of the " in remarks()
+        assert ", 18.2 % in the order of the " in remarks()
+
+    def test_numbered_folders_that_tell_no_order_are_asked_for(
+        self, here: World, command: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        save_columns(here, TEN_AND_ONE, kept=("0", "1"))  # the first of both orders
+        words = ("init", "--model", "model.keras", "--data", "pictures")
+        said = (
+            "the images do not tell the order of the classes: as 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 it is right on 100 %"
+        )
+        assert_one_error(
+            command(*words), 2, said, "; as 0, 1, 10, 2, 3, 4, 5, 6, 7, 8, 9 it", "say it with --labels FILE"
+        )
+        answer(monkeypatch, "2\n")
+        assert command(*words).code == 0
+        assert tomllib.loads(here.config.read_text())["model"]["labels"] == sorted(TEN_AND_ONE)
+
+    def test_numbers_in_a_table_are_numbers(self, here: World, command: Command) -> None:
+        save_columns(here, TEN_AND_ONE, kept=("0", "1"))
+        files = sorted((here.folder / "pictures").rglob("*.png"))
+        rows = [f"{file.relative_to(here.folder)},{file.parent.name}" for file in files]
+        (here.folder / "manifest.csv").write_text("\n".join(["path,label", *rows]))
+        assert "labels" not in init(command, data="manifest.csv")["model"]
+
+    def test_few_images_do_not_tell_the_order_that_they_fit_from_the_alphabet(
+        self, here: World, command: Command
+    ) -> None:
+        save_pictures(here.folder / "pictures")
+        for file in sorted(here.folder.glob("pictures/*/*")):
+            if int(file.stem) > 3:
+                file.unlink()
+        ending = command("init", "--model", "model.keras", "--data", "pictures")
+        assert_one_error(
+            ending, 2, "as boat, cat, dog it is right on 0 % of 4 labelled images; as cat, dog, boat it is"
+        )
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Somebody sits at a terminal and types."""
+    monkeypatch.setattr("auditor.cli.main.can_ask", lambda: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+
+def save_columns(world: World, trained: tuple[str, ...], kept: tuple[str, ...] | None = None) -> None:
+    """A model that says which column is the brightest, and a folder per class, in the order that it was trained in."""
+    import keras
+
+    side = len(trained)
+    inputs = keras.Input((side, side, 1))
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(side, activation="softmax", name="head")(x))
+    kernel = np.tile(np.eye(side, dtype=np.float32), (side, 1))
+    model.get_layer("head").set_weights([kernel, np.zeros(side, np.float32)])
+    world.save_model(model)
+    for at, name in enumerate(trained):
+        for number in range(6) if kept is None or name in kept else ():
+            pixels = np.full((side, side), 20 + number, np.uint8)
+            pixels[:, at] = 200
+            file = world.folder / "pictures" / name / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(file)
+
+
+class TestNeeds:
+    def test_columns_of_booleans_alone_are_proposed_with_their_counts(self, here: World, command: Command) -> None:
+        save_pictures(here.folder / "pictures", names=None)
+        rows = [f"pictures/{n:02}.png,{n % 3},{n},{'yes' if n < 5 else 'no'},{int(n % 2)},0,a" for n in range(42)]
+        head = "path,label,group,a tag,marked,never,scanner"
+        (here.folder / "manifest.csv").write_text("\n".join([head, *rows]))
+        init(command, "--labels", "labels.txt", data="manifest.csv")
+        text = here.config.read_text()
+        assert (
+            '# These data have present = "a tag": 5 of 42 images.\n'
+            '#             and present = "marked": 21 of 42 images.\n'
+            '#present = "a tag"\n'
+        ) in text
+        assert '"never"' not in text
+        assert '"scanner"' not in text
+
+    def test_so_are_arrays(self, here: World, command: Command) -> None:
+        here.save_images(marked=np.arange(42) < 6, wide=np.zeros((42, 2), bool), number=np.arange(42))
+        init(command, "--labels", "labels.txt")
+        assert '# These data have present = "marked": 6 of 42 images.\n#present = "marked"' in here.config.read_text()
+        assert "            and present" not in here.config.read_text()
+
+    def test_what_a_verdict_needs_stands_beside_what_the_data_have(self, here: World, command: Command) -> None:
+        ending = command("init", "--model", "model.keras", "--data", "images.npz", "--labels", "labels.txt")
+        assert "note: " not in ending.out
+        said = "A verdict on a class needs 12 independent groups of images of other classes, to put the artefact into,"
+        assert said in remarks()
+        assert "the sample of 42 images has 42 groups, at the fewest 14 of cat." in remarks()
+
+    def test_classes_of_too_few_groups_are_told(self, here: World, command: Command) -> None:
+        here.save_images(groups=np.where(np.arange(42) % 3 == 0, 0, np.arange(42) % 12))
+        ending = command("init", "--model", "model.keras", "--data", "images.npz", "--labels", "labels.txt")
+        assert "note: A verdict on a class needs 12 independent groups" in ending.out
+        few = "the sample of 42 images has 9 groups, too few of all but cat (8), all but dog (5), all but boat (5), cat"
+        assert few in ending.out
+        assert few in remarks()
+
+    def test_without_labels_the_groups_alone_are_told(self, here: World, command: Command) -> None:
+        here.save_images(labels=None)
+        init(command)
+        assert "without labels, what is predicted counts, and the sample of 42 images has 42 groups." in remarks()
 
 
 class TestSizes:
@@ -360,10 +541,9 @@ def test_a_value_is_read_back_as_it_was_written(value: Any) -> None:
     assert tomllib.loads(f"value = {to_toml(value)}")["value"] == value
 
 
-def accuracy_of(world: World, limits: dict[str, float], low: float, high: float) -> float:
+def accuracy_of(images: np.ndarray, limits: dict[str, float], low: float, high: float) -> float:
     """Of the silent model on pixels of that range, worked out by hand, in per cent."""
-    data = make_data()
-    pixels = data["images"][..., 0] / np.float32(255) * (high - low) + low
+    pixels = images[..., 0] / np.float32(255) * (high - low) + low
     seen = np.where(pixels >= limits.get("threshold", 0), pixels, 0).clip(max=limits.get("max_value", np.inf))
     scores = [seen[:, :5, 3 * number : 3 * number + 3].mean(axis=(1, 2)) for number in range(3)]
-    return 100 * float((np.argmax(np.round(scores, 4), axis=0) == data["labels"]).mean())
+    return 100 * float((np.argmax(np.round(scores, 4), axis=0) == make_data()["labels"]).mean())

@@ -7,6 +7,7 @@ said, that is told, and no verdict is given.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from auditor.measure.arrays import Bools, Groups, Ints
 from auditor.measure.intervals import change_interval, share_interval
+from auditor.measure.measurement import Measurement
 from auditor.measure.seeds import audit_generator
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Classifier
@@ -41,6 +43,40 @@ class Mistake:
     """The pixel range that is far better."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Class, predicted class and group (n,) of some labelled images, for a model whose classes exclude each other."""
+
+    truth: Ints
+    predicted: Ints
+    groups: Groups
+
+    @property
+    def right(self) -> Bools:
+        """(n,)."""
+        return np.asarray(self.truth == self.predicted)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The order of the classes that fits some images best."""
+
+    names: Ints
+    """(outputs,): the class that each output stands for, found on all images."""
+    gain: Measurement
+    """By how much the order found on a half of the images does better than that as written, on the other half."""
+
+    @property
+    def seems_better(self) -> bool:
+        """Whether it does far better, be it by chance."""
+        return (self.gain.value or 0) > FAR_BETTER
+
+    @property
+    def is_far_better(self) -> bool:
+        """Whether it does far better, and not by chance."""
+        return self.seems_better and self.gain.against(0) == "above"
+
+
 def find_mistakes(classifier: Classifier, dataset: Dataset, seed: int = 0) -> list[Mistake]:
     """Whether accuracy on some labelled images says that labels or pixel range are wrong.
 
@@ -49,46 +85,59 @@ def find_mistakes(classifier: Classifier, dataset: Dataset, seed: int = 0) -> li
     if dataset.truth is None or classifier.output == "multilabel":
         return []
     labelled = audit_generator(seed, "mistakes").permutation(np.flatnonzero(dataset.labelled))[:_MOST]
-    truth, predicted, groups = _look(classifier, dataset, labelled)
-    if len(truth) < _FEWEST:
+    seen = _look(classifier, dataset, labelled)
+    if len(seen.truth) < FEWEST or seen.right.mean() >= _FINE:
         return []
-    right = truth == predicted
-    if right.mean() >= _FINE:
-        return []
-    found = [_find_order(truth, predicted, groups, classifier.classes, seed)]
-    found += [_find_range(classifier, dataset, labelled, right)] if isinstance(classifier, KerasClassifier) else []
+    found = [_find_order(classifier, dataset, seen, seed)]
+    found += [_find_range(classifier, dataset, labelled, seen.right)] if isinstance(classifier, KerasClassifier) else []
     mistakes = [mistake for mistake in found if mistake is not None]
-    return mistakes or _find_chance(truth, right, groups)
+    return mistakes or _find_chance(seen)
 
 
-def _look(classifier: Classifier, dataset: Dataset, rows: Ints) -> tuple[Ints, Ints, Groups]:
-    """Class, predicted class and group of each of some images that can be read."""
-    truth, predicted, groups = [], [], []
+def fit_order(seen: Seen, count: int, seed: int = 0) -> Fit:
+    """The class that each of so many outputs most probably stands for, by what the model says of labelled images."""
+    halves = audit_generator(seed, "halves of mistakes").permutation(len(seen.truth)) % 2 == 0
+    names, other = _assign(seen.truth[halves], seen.predicted[halves], count), ~halves
+    better = names[seen.predicted[other]] == seen.truth[other]
+    gain = change_interval(better, seen.right[other], seen.groups[other], LEVEL)
+    return Fit(_assign(seen.truth, seen.predicted, count), gain)
+
+
+def _assign(truth: Ints, predicted: Ints, count: int) -> Ints:
+    """The class (count,) of each output with which most predictions are right; its own where nothing tells."""
+    counts = np.zeros((count, count))
+    np.add.at(counts, (predicted, truth), 1)
+    return np.asarray(linear_sum_assignment(counts + 1e-3 * np.eye(count), maximize=True)[1])
+
+
+def _look(classifier: Classifier, dataset: Dataset, rows: Ints) -> Seen:
+    """Those of some images that can be read."""
+    truth, predicted, groups = [np.empty(0, int)], [np.empty(0, int)], [dataset.groups[:0]]
     for batch, scores in score_batches(classifier, dataset, 64, sorted(rows.tolist())):
         assert dataset.truth is not None
         truth.append(dataset.truth[batch.positions].argmax(axis=1))
         predicted.append(scores.argmax(axis=1))
         groups.append(dataset.groups[batch.positions])
-    if not truth:
-        return np.empty(0, int), np.empty(0, int), np.empty(0, object)
-    return np.concatenate(truth), np.concatenate(predicted), np.concatenate(groups)
+    return Seen(np.concatenate(truth), np.concatenate(predicted), np.concatenate(groups))
 
 
-def _find_order(truth: Ints, predicted: Ints, groups: Groups, classes: tuple[str, ...], seed: int) -> Mistake | None:
-    """The order of the names that fits best, found on one half of the images and tried on the other."""
-    halves = audit_generator(seed, "halves of mistakes").permutation(len(truth)) % 2 == 0
-    counts = np.zeros((len(classes), len(classes)))
-    np.add.at(counts, (predicted[halves], truth[halves]), 1)
-    _, names = linear_sum_assignment(counts + 1e-3 * np.eye(len(classes)), maximize=True)
-    other = ~halves
-    better, now = names[predicted[other]] == truth[other], predicted[other] == truth[other]
-    if not _is_far_better(better, now, groups[other]):
+def _find_order(classifier: Classifier, dataset: Dataset, seen: Seen, seed: int) -> Mistake | None:
+    """The order of the names that is far better than that in which they are written."""
+    classes = classifier.classes
+    fit = fit_order(seen, len(classes), seed)
+    if not fit.is_far_better:
         return None
-    order = tuple(classes[at] for at in names)
-    told = ", ".join(order[:12]) + (", …" if len(order) > 12 else "")
-    text = f"With the classes in the order {told} the model is right on {_share(better)}, as written on {_share(now)}"
-    says_so = f"; labels = [{', '.join(map(repr, order))}] under [model] says so" if len(order) <= 12 else ""
-    return Mistake("labels", f"{text}: labels and outputs do not match{says_so}.", labels=order)
+    order = tuple(classes[at] for at in fit.names)
+    better = fit.names[seen.predicted] == seen.truth
+    text = f"With the classes in the order {list_names(order)} the model is right on {say_share(better)}"
+    text += f", as written on {say_share(seen.right)}: labels and outputs do not match"
+    named = dataset.truth_as(order)
+    assert named is not None
+    assert dataset.truth is not None
+    if np.array_equal(named, dataset.truth):
+        return Mistake("labels", f"{text}; the data number their labels, and must number them as the outputs are.")
+    says_so = f"; labels = [{', '.join(map(repr, order))}] under [model] says so" if len(order) <= _MOST_LISTED else ""
+    return Mistake("labels", f"{text}{says_so}.", labels=order)
 
 
 def _find_range(classifier: KerasClassifier, dataset: Dataset, rows: Ints, now: Bools) -> Mistake | None:
@@ -96,25 +145,30 @@ def _find_range(classifier: KerasClassifier, dataset: Dataset, rows: Ints, now: 
     tried: dict[Range, Bools] = {}
     for limits in USUAL if classifier.input_range is not None else ():
         if limits != classifier.input_range:
-            truth, predicted, groups = _look(classifier.fed_in(limits), dataset, rows)
-            if len(truth) == len(now) and _is_far_better(truth == predicted, now, groups):
-                tried[limits] = truth == predicted
+            seen = _look(classifier.fed_in(limits), dataset, rows)
+            if len(seen.truth) == len(now) and _is_far_better(seen.right, now, seen.groups):
+                tried[limits] = seen.right
     if not tried or classifier.input_range is None:
         return None
     best = max(tried, key=lambda limits: tried[limits].sum())
     told, said = (f"[{low:g}, {high:g}]" for low, high in (best, classifier.input_range))
-    text = f"Fed with pixels in {told} the model is right on {_share(tried[best])}, in {said} on {_share(now)}"
+    text = f"Fed with pixels in {told} the model is right on {say_share(tried[best])}, in {said} on {say_share(now)}"
     return Mistake("range", f"{text}; input_range = {told} under [model] says so.", input_range=best)
 
 
-def _find_chance(truth: Ints, right: Bools, groups: Groups) -> list[Mistake]:
+def _find_chance(seen: Seen) -> list[Mistake]:
     """Whether the model is right on fewer images than whoever always says the same."""
-    commonest = np.bincount(truth).max() / len(truth)
-    accuracy = share_interval(right, groups, LEVEL)
-    if accuracy.high is None or accuracy.high >= min(commonest, 1 / max(len(np.unique(truth)), 2)):
+    commonest = np.bincount(seen.truth).max() / len(seen.truth)
+    accuracy = share_interval(seen.right, seen.groups, LEVEL)
+    if accuracy.high is None or accuracy.high >= min(commonest, 1 / max(len(np.unique(seen.truth)), 2)):
         return []
-    text = f"The model is right on {_share(right)} of {len(right)} labelled images, which is less than by guessing"
-    return [Mistake("chance", f"{text}: labels, pixels or preprocessing are not what it was trained on.")]
+    text = f"The model is right on {say_share(seen.right)} of {len(seen.right)} labelled images"
+    return [
+        Mistake(
+            "chance",
+            f"{text}, which is less than by guessing: labels, pixels or preprocessing are not what it was trained on.",
+        )
+    ]
 
 
 def _is_far_better(better: Bools, now: Bools, groups: Groups) -> bool:
@@ -122,9 +176,18 @@ def _is_far_better(better: Bools, now: Bools, groups: Groups) -> bool:
     return gain.against(0) == "above" and (gain.value or 0) > FAR_BETTER
 
 
-def _share(right: Bools) -> str:
+def list_names(names: Sequence[str]) -> str:
+    """Names in their order, the first of many."""
+    return ", ".join(names[:_MOST_LISTED]) + (", …" if len(names) > _MOST_LISTED else "")
+
+
+def say_share(right: Bools) -> str:
+    """In per cent."""
     return f"{100 * right.mean():.0f} %"
 
 
-_MOST, _FEWEST, _FINE = 256, 12, 0.8
-"""Images to look at; fewer than these tell nothing; a model that is right on such a share is not looked at further."""
+FEWEST = 12
+"""Images that tell something; of fewer all may be chance."""
+
+_MOST, _FINE, _MOST_LISTED = 256, 0.8, 12
+"""Images to look at; a model that is right on such a share is not looked at further; names told."""

@@ -12,22 +12,23 @@ from typing import Any
 
 import numpy as np
 
+from auditor.auditing.guesses import Choose, Reading, read, usual_orders
+from auditor.auditing.mistakes import find_mistakes
 from auditor.config.file import AuditConfig
-from auditor.config.options import describe_options, is_function_spec
-from auditor.config.sections import DataConfig, ModelConfig
+from auditor.config.options import KeyPath, describe_options, is_function_spec
+from auditor.config.sections import DataConfig, ModelConfig, VerdictConfig
 from auditor.errors import ConfigError, DataError
 from auditor.explain.table import METHODS, STUDIES
 from auditor.measure.arrays import Bools
 from auditor.report.templates import open_templates
 from auditor.subject.data.pictures import CorruptImageError
 from auditor.subject.data.sample import Dataset, open_dataset
-from auditor.subject.data.sources import Source, first_image_shape, open_source
-from auditor.subject.model.classifier import Classifier, predicted_classes
+from auditor.subject.data.sources import Source, find_flags, first_image_shape, open_source
+from auditor.subject.model.classifier import Classifier
+from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.loading import load_classifier
-from auditor.subject.population import is_correct
+from auditor.subject.model.pixels import Range
 from auditor.subject.record import ModelRecord
-
-Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,20 @@ class Proposal:
 
     text: str
     guesses: list[str]
+    notes: list[str]
+    """What looks wrong, and what a verdict will lack, a sentence each."""
 
 
-def propose_config(output: Path, *, model: str, data: str, labels: str | None = None, trust: bool = False) -> Proposal:
+def propose_config(
+    output: Path,
+    *,
+    model: str,
+    data: str,
+    labels: str | None = None,
+    input_range: Range | None = None,
+    trust: bool = False,
+    choose: Choose,
+) -> Proposal:
     """Look at a model and its data, and propose the configuration of an audit.
 
     Parameters
@@ -49,6 +61,10 @@ def propose_config(output: Path, *, model: str, data: str, labels: str | None = 
         A path, or `package.module:function` of a module beside the configuration.
     labels
         A text file with a class name per line.
+    input_range
+        The pixel range that the model expects.
+    choose
+        Is asked where the images do not tell the order of the classes or the range.
 
     Raises
     ------
@@ -57,30 +73,35 @@ def propose_config(output: Path, *, model: str, data: str, labels: str | None = 
     """
     beside = {name: _beside(output.parent, name) for name in (model, data, labels) if name is not None}
     config = AuditConfig(
-        model=ModelConfig(source=model, labels=labels, trust=trust),
+        model=ModelConfig(source=model, labels=labels, input_range=input_range, trust=trust),
         data=DataConfig(source=data, max_corrupt=1),
         file=output,
-        overridden={("model", "source"): "--model", ("model", "labels"): "--labels", ("data", "source"): "--data"},
+        overridden=_OPTIONS,
     )
     source = open_source(config)
     look, shape = _look_at(source), first_image_shape(source)
     config, classifier, record = _load(config, shape)
-    tells_range = config.model.input_range is None
-    names = _names_in(source, classifier) if labels is None else None
-    if names is not None:
-        config, classifier, record = _load(_with(config, "model", labels=names), shape)
+    told = "given" if input_range else "guessed" if config.model.input_range else "told"
+    usual = usual_orders(source.labels or (), classifier) if labels is None else [(classifier.classes, "")]
     others = look.others(classifier.image_shape)
     config = _with(config, "data", fit="resize" if others else "exact")
-    sample = _open(config, source, classifier, _MOST_SCORED)
+    sample = _open(config, source, classifier, _MOST_SCORED, classes=usual[0][0])
     next(sample.batches(1), None)  # whether its images are of a kind that can be audited
-    right = _are_right(classifier, sample)
-    rights = {config.model.input_range: right}
-    if not tells_range and len(right):
-        for limits in _RANGES[1:]:
-            _, tried, _ = _load(_with(config, "model", input_range=limits), shape)
-            rights[limits] = _are_right(tried, sample)
-        best = max(rights, key=lambda limits: rights[limits].sum())
-        config, right = _with(config, "model", input_range=best), rights[best]
+    fed: dict[Range | None, Classifier] = {config.model.input_range: classifier}
+    if told == "guessed":
+        assert isinstance(classifier, KerasClassifier)
+        fed |= {limits: classifier.fed_in(limits) for limits in _RANGES[1:]}
+    reading = read(fed, sample, usual, choose, may_reorder=labels is None)
+    told = "chosen" if "range" in reading.asked else told
+    names = None
+    if labels is None and (len(reading.orders) > 1 or reading.orders[0].names != classifier.classes):
+        names = reading.orders[0].names
+    if names is not None or reading.input_range != config.model.input_range:
+        config = _with(config, "model", labels=names or labels, input_range=reading.input_range)
+        config, classifier, record = _load(config, shape)
+        sample = _open(config, source, classifier, _MOST_SCORED)
+    planned = _open(config, source, classifier, DataConfig(source=data).limit)
+    need = _describe_need(planned, classifier.classes, VerdictConfig().min_groups)
 
     environment = open_templates(autoescape=False)
     environment.filters |= {"toml": to_toml, "comment": _comment, "share": _share}
@@ -89,19 +110,25 @@ def propose_config(output: Path, *, model: str, data: str, labels: str | None = 
         beside=beside,
         usual=AuditConfig(model=config.model, data=DataConfig(source=config.data.source), file=output),
         model=record,
-        tells_range=tells_range,
+        told=told,
         names=names,
+        order="" if names is None else _describe_order(reading),
         images=_describe_images(_open(config, source, classifier, "all"), classifier.classes),
         look=look,
         others=others,
-        right=right,
-        rights=rights,
+        right=reading.right,
+        rights=reading.ranges,
+        flags=find_flags(source),
+        need=need,
         methods={name: describe_options(function) for name, function in METHODS.items()},
         studies=list(STUDIES),
     )
-    guesses = [] if tells_range else [f"model.input_range = {to_toml(config.model.input_range)}"]
-    guesses += [] if names is None else [f"model.labels = {to_toml(names)}"]
-    return Proposal(text + "\n", guesses)
+    guesses = [f"model.input_range = {to_toml(config.model.input_range)}"] if told == "guessed" else []
+    if names is not None and "order" not in reading.asked:
+        tried = [f"{_share(order.right)} right in {order.kind}" for order in reading.orders]
+        guesses.append(f"model.labels = {to_toml(names)}" + (f" ({', '.join(tried)})" if len(tried) > 1 else ""))
+    notes = [mistake.text for mistake in find_mistakes(classifier, sample)]
+    return Proposal(text + "\n", guesses, notes + ([need.text] if need.is_short else []))
 
 
 def to_toml(value: Any) -> str:
@@ -113,6 +140,14 @@ def to_toml(value: Any) -> str:
     if isinstance(value, bool):
         return json.dumps(value)
     return str(int(value)) if value == int(value) else repr(value)
+
+
+@dataclass(frozen=True)
+class _Need:
+    """How many groups of images a verdict needs, and how many there are."""
+
+    text: str
+    is_short: bool
 
 
 @dataclass(frozen=True)
@@ -158,22 +193,18 @@ def _load(config: AuditConfig, shape: tuple[int, int, int] | None) -> tuple[Audi
     return config, *load_classifier(config, shape)
 
 
-def _names_in(source: Source, classifier: Classifier) -> tuple[str, ...] | None:
-    """The class names of the data, in the order of the alphabet, where the model has just as many classes."""
-    given = [label for label in source.labels or () if label is not None]
-    if classifier.output == "multilabel" or not all(isinstance(label, str) for label in given):
-        return None
-    names = sorted({str(label) for label in given})
-    are_new = len(names) == len(classifier.classes) and set(names) != set(classifier.classes)
-    return tuple(names) if are_new else None
-
-
-def _open(config: AuditConfig, source: Source, classifier: Classifier, limit: int | str) -> Dataset:
+def _open(
+    config: AuditConfig,
+    source: Source,
+    classifier: Classifier,
+    limit: int | str,
+    classes: tuple[str, ...] | None = None,
+) -> Dataset:
     try:
         return open_dataset(
             _with(config, "data", limit=limit),
             source,
-            classes=classifier.classes,
+            classes=classes or classifier.classes,
             image_shape=classifier.image_shape,
             multilabel=classifier.output == "multilabel",
         )
@@ -182,14 +213,17 @@ def _open(config: AuditConfig, source: Source, classifier: Classifier, limit: in
         raise DataError(f"{fault}{hint}") from None
 
 
-def _are_right(classifier: Classifier, sample: Dataset) -> Bools:
-    """Whether each labelled image of the sample that can be read is predicted rightly."""
-    found = [np.zeros(0, bool)]
-    for batch in sample.batches(64, np.flatnonzero(sample.labelled).tolist()):
-        assert sample.truth is not None
-        predicted = predicted_classes(classifier.scores(batch.images), classifier.output)
-        found.append(is_correct(predicted, sample.truth[batch.positions]))
-    return np.concatenate(found)
+def _describe_order(reading: Reading) -> str:
+    """Why the names of the classes stand in the order of a reading, in sentences."""
+    first, *others = reading.orders
+    if "order" in reading.asked:
+        return "Chosen by hand, for the images do not tell in which order the model has its classes."
+    if not others:
+        told = "the data name as many classes as the model has, so here they stand in the order of the alphabet, as"
+        return f"A GUESS, to be checked: {told} Keras numbers the folders that it trains on."
+    told = f"{_share(first.right)} of {len(first.right)} labelled images are predicted rightly in this order,"
+    also = ", ".join(f"{_share(order.right)} in {order.kind}" for order in others)
+    return f"A GUESS, to be checked: {told} {first.kind}, {also}."
 
 
 def _describe_images(images: Dataset, classes: tuple[str, ...]) -> str:
@@ -206,6 +240,29 @@ def _describe_images(images: Dataset, classes: tuple[str, ...]) -> str:
     if groups < count:
         return f"{told} They form {groups} groups, which is what every interval counts."
     return f"{told} Each is a group by itself; where several show the same (crops, slices, frames), give them a group."
+
+
+def _describe_need(sample: Dataset, classes: tuple[str, ...], least: int) -> _Need:
+    """Whether a sample has as many groups of images of each class, and of all others, as a verdict needs."""
+    groups = sample.groups
+    count = len(np.unique(groups))
+    wanted = (
+        f"A verdict on a class needs {least} independent groups of images of other classes, to put the artefact into, "
+        f"and {least} of the class itself, or whether it holds the class back stays untested"
+    )
+    have = f"the sample of {len(sample)} images has {count} groups"
+    if sample.truth is None:
+        return _Need(f"{wanted}; without labels, what is predicted counts, and {have}.", count < 2 * least)
+    own = {name: len(np.unique(groups[sample.truth[:, at]])) for at, name in enumerate(classes)}
+    others = {name: len(np.unique(groups[sample.labelled & ~sample.truth[:, at]])) for at, name in enumerate(classes)}
+    few = [f"{name} ({own[name]})" for name in classes if own[name] < least]
+    alone = [f"all but {name} ({others[name]})" for name in classes if others[name] < least]
+    short = [*alone, *few]
+    if not short:
+        fewest = min(own, key=lambda name: own[name])
+        return _Need(f"{wanted}; {have}, at the fewest {own[fewest]} of {fewest}.", False)
+    more = f" and {len(short) - _MOST_SHORT} more" if len(short) > _MOST_SHORT else ""
+    return _Need(f"{wanted}; {have}, too few of {', '.join(short[:_MOST_SHORT])}{more}.", True)
 
 
 def _with(config: AuditConfig, section: str, **values: Any) -> AuditConfig:
@@ -250,6 +307,15 @@ def _comment(text: str) -> str:
 _RANGES: tuple[Range, ...] = ((0, 1), (0, 255), (-1, 1))
 """Pixel ranges to try where a model does not tell its own; the first, where nothing decides between them."""
 
+_OPTIONS: dict[KeyPath, str] = {
+    ("model", "source"): "--model",
+    ("model", "labels"): "--labels",
+    ("model", "input_range"): "--input-range",
+    ("data", "source"): "--data",
+}
+"""The keys that options of the command line stand for."""
+
 _MOST_LOOKED_AT = 100
 _MOST_SCORED = 200
 _MOST_NAMED = 20
+_MOST_SHORT = 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import tempfile
@@ -13,11 +14,19 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.cli.runs import RUN_COMMANDS
-from auditor.cli.terminal import outlive_readers, print_reports, print_warnings, quiet_tensorflow, show_progress
+from auditor.cli.terminal import (
+    can_ask,
+    outlive_readers,
+    print_reports,
+    print_warnings,
+    quiet_tensorflow,
+    show_progress,
+)
 from auditor.errors import AuditError, ConfigError
 from auditor.subject.model.trial import expect
 
 if TYPE_CHECKING:
+    from auditor.auditing.guesses import Tie
     from auditor.config.file import AuditConfig
     from auditor.run.result import AuditResult
 
@@ -85,11 +94,25 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
 @click.option("--model", required=True, metavar="MODEL", help="A model file or SavedModel, or package.module:function.")
 @click.option("--data", required=True, metavar="DATA", help="An .npz, manifest or folder, or package.module:function.")
 @click.option("--labels", metavar="FILE", help="A class name per line, in the order of the model's outputs.")
+@click.option(
+    "--input-range", nargs=2, type=float, metavar="LOW HIGH", help="The pixel range that the model expects: 0 1, 0 255."
+)
 @click.option("--output", type=click.Path(path_type=Path), default="audit.toml", show_default=True)
 @click.option("--trust", is_flag=True, help="Load what may run code: Lambda layers, some SavedModels.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
-def init(model: str, data: str, labels: str | None, output: Path, trust: bool, force: bool) -> None:
+def init(
+    model: str,
+    data: str,
+    labels: str | None,
+    input_range: tuple[float, float] | None,
+    output: Path,
+    trust: bool,
+    force: bool,
+) -> None:
     """Look at a model and its data and write a commented audit.toml for them."""
+    if input_range is not None and not -math.inf < input_range[0] < input_range[1] < math.inf:
+        low, high = input_range
+        raise ConfigError(f"--input-range: got {low:g} {high:g}, wanted two numbers, the lower one first")
     if output.exists() and not (force and output.is_file()):
         wanted = "a new file, or --force" if output.is_file() else "a file"
         raise ConfigError(f"--output: {output}: exists already; wanted {wanted}")
@@ -99,12 +122,16 @@ def init(model: str, data: str, labels: str | None, output: Path, trust: bool, f
     expect(model, trust=trust)
     with quiet_tensorflow():
         from auditor.auditing.propose import propose_config
-    proposal = propose_config(output, model=model, data=data, labels=labels, trust=trust)
+    proposal = propose_config(
+        output, model=model, data=data, labels=labels, input_range=input_range, trust=trust, choose=_choose
+    )
     with output.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
         file.write(proposal.text)
     click.echo(f"{output}: written")
     for guess in proposal.guesses:
         click.echo(f"a guess, to be checked: {guess}")
+    for note in proposal.notes:
+        click.echo(f"note: {note}")
     click.echo(f"next: name a suspicion in it under [[artefacts]], then `auditor validate {output}`")
 
 
@@ -296,6 +323,17 @@ def _read(config: Path, overrides: tuple[str, ...]) -> AuditConfig:
     from auditor.explain.table import METHODS
 
     return read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
+
+
+def _choose(tie: Tie) -> int:
+    """Ask at a terminal what images do not tell; elsewhere nobody is there to answer."""
+    if not can_ask():
+        raise ConfigError(f"--data: {tie.text}")
+    click.echo(f"The images do not tell {tie.about}:", err=True)
+    for number, candidate in enumerate(tie.candidates, 1):
+        click.echo(f"  {number}  {candidate}", err=True)
+    wanted = click.IntRange(1, len(tie.candidates))
+    return int(click.prompt(f"Which of them ({tie.option} says it too)", type=wanted, err=True)) - 1
 
 
 def _refuse_unwritable(reports: Path, where: str) -> None:

@@ -58,6 +58,11 @@ def outlive_readers() -> Iterator[None]:
         yield
 
 
+def can_ask() -> bool:
+    """Whether somebody is there to read a question and to answer it."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def print_warnings(warnings: Iterable[str]) -> None:
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -47,6 +47,8 @@ class Manifest:
     masks: list[Path | None] | None
     notes: list[str]
     """What was guessed about its columns."""
+    further: list[str]
+    """The names of all other columns."""
     _table: _Table
 
     def flags(self, name: str) -> Bools | None:
@@ -114,6 +116,7 @@ def read_manifest(file: Path, where: str = "", declared: dict[str, str] | None =
         groups=[group or identity for group, identity in zip(groups, ids, strict=True)] if groups else None,
         masks=[_existing(folder / mask) if mask else None for mask in masks] if any(masks) else None,
         notes=naming.notes,
+        further=[name for name in table.names if name not in found.values()],
         _table=table,
     )
 

@@ -78,6 +78,7 @@ class Dataset:
         self._fit = fit
         self._limits = limits
         self._max_corrupt = max_corrupt
+        self._multilabel = multilabel
         self.available = len(source.ids)
         try:
             truth = None if source.labels is None else read_labels(source.labels, classes, multilabel)
@@ -198,6 +199,11 @@ class Dataset:
         if self.truth is None or not self.labelled[position]:
             return None
         return name_classes(self.truth[position], classes)
+
+    def truth_as(self, classes: tuple[str, ...]) -> Bools | None:
+        """What `truth` would be, were the model's outputs called so: the same where labels are numbers."""
+        labels = self._source.labels
+        return None if labels is None else read_labels([labels[at] for at in self._chosen], classes, self._multilabel)
 
     def sha256(self) -> str:
         """Of the source's file, else of the sampled pixels as the model gets them, and their labels."""

@@ -5,6 +5,7 @@ A source is opened once for its index (ids, labels, groups) and then streamed, i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import zipfile
@@ -18,7 +19,7 @@ import numpy as np
 from auditor.config.file import AuditConfig
 from auditor.config.options import is_function_spec
 from auditor.errors import DataError
-from auditor.measure.arrays import Array
+from auditor.measure.arrays import Array, Bools
 from auditor.subject.data.folders import FolderSource
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
 from auditor.subject.data.naming import OF_ARRAYS, Naming
@@ -104,6 +105,18 @@ def first_image_shape(source: Source) -> tuple[int, int, int] | None:
         if not isinstance(raw, CorruptImageError) and raw.ndim in (2, 3):
             return (*raw.shape[:2], raw.shape[2] if raw.ndim == 3 else 1)
     return None
+
+
+def find_flags(source: Source) -> dict[str, Bools]:
+    """The arrays or columns (images,) of true and false that hold both, by name: perhaps who carries an artefact.
+
+    Raises
+    ------
+    DataError
+        An array cannot be read.
+    """
+    found = source.flags() if isinstance(source, (NpzSource, ManifestSource)) else {}
+    return {name: flags for name, flags in found.items() if flags.any() and not flags.all()}
 
 
 class NpzSource:
@@ -196,6 +209,20 @@ class NpzSource:
                 digest.update(block)
         return digest.hexdigest()
 
+    def flags(self) -> dict[str, Bools]:
+        """All further arrays of booleans, one for each image, by name."""
+        further = (name for name in self._names if name not in self._found.values())
+        arrays = {name: self.array(name) for name in further if self._is_flags(name)}
+        return {name: values for name, values in arrays.items() if values is not None}
+
+    def _is_flags(self, name: str) -> bool:
+        try:
+            with zipfile.ZipFile(self._file) as archive, archive.open(f"{name}.npy") as member:
+                shape, _, dtype = _read_header(member)
+        except _UNREADABLE:  # no array
+            return False
+        return bool(dtype == np.bool_) and shape == (self._count,)
+
     def _find(self, naming: Naming, key: str) -> str | None:
         try:
             name = naming.find(key)
@@ -259,6 +286,14 @@ class ManifestSource:
     def array(self, name: str) -> Array | None:
         """See `Source.array`: a column of true and false."""
         return self._manifest.flags(name)
+
+    def flags(self) -> dict[str, Bools]:
+        """All further columns of true and false, by name."""
+        found = {}
+        for name in self._manifest.further:
+            with contextlib.suppress(DataError):  # it holds something else
+                found[name] = self._manifest.flags(name)
+        return {name: values for name, values in found.items() if values is not None}
 
     def sha256(self) -> str | None:
         """See `Source.sha256`; the pictures lie in files of their own."""
