@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from auditor.errors import OptionError
+from auditor.errors import ModelError, OptionError
 from auditor.explain.attribution.methods import grad_cam
 from auditor.explain.attribution.question import ask
 from auditor.subject.model.keras import KerasClassifier
@@ -388,3 +388,25 @@ def test_keras_runs_on_tensorflow_whatever_it_is_set_to(tmp_path, where):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     name = "torch by KERAS_BACKEND" if where == "environment" else f"jax by {tmp_path / 'keras.json'}"
     assert run.stdout == f"tensorflow Keras is set to {name}; here it runs on TensorFlow.\n"
+
+
+class Lazy(keras.Model):
+    """Layers that are made by the first call."""
+
+    def call(self, images):
+        if not hasattr(self, "dense"):
+            self.dense = LAYERS.Dense(3)
+        return self.dense(tf.reduce_mean(images, (1, 2)))
+
+
+def test_what_a_model_raises_while_it_is_traced_is_said_in_its_own_words():
+    with pytest.raises(ModelError, match=r"cannot be run on images \(16, 16, 3\): [\w.]*(Error|Exception)"):
+        wrap(Lazy(), image_shape=SHAPE)
+
+
+def test_tokens_with_heads_are_no_feature_maps():
+    def build(inputs):
+        tokens = LAYERS.Reshape((196, 4))(LAYERS.Conv2D(4, 3, name="stem")(inputs))
+        return LAYERS.Dense(3)(LAYERS.GlobalAveragePooling1D()(LAYERS.MultiHeadAttention(2, 4)(tokens, tokens)))
+
+    assert wrap(functional(build)).layers == wrap(functional(build)).feature_layers == ("stem",)

@@ -71,6 +71,7 @@ class Anatomy:
         self.fed, self.output = seen["fed"], seen["output"]
         self.calls: list[LayerCall] = seen["calls"]
         self.operations: list[Any] = seen["operations"]
+        self._inputs: dict[int, list[Place]] = {}
         self._numbers = {operation.name: number for number, operation in enumerate(self.operations)}
 
     def values(self, fed: Any) -> Any:
@@ -114,16 +115,45 @@ class Anatomy:
 
     def inputs(self, number: int) -> list[Place]:
         """Places of the inputs of an operation that the images reach."""
-        places = [self.place(tensor) for tensor in self.operations[number].inputs]
-        return [place for place in places if place is not None and (place == FED or place[0] in self.depends)]
+        if number not in self._inputs:
+            places = [self.place(tensor) for tensor in self.operations[number].inputs]
+            reached = (place for place in places if place is not None)
+            self._inputs[number] = [place for place in reached if place == FED or place[0] in self.depends]
+        return self._inputs[number]
 
     @cached_property
     def decides(self) -> frozenset[int]:
         """Numbers of the operations that the output depends on and the images reach."""
         return frozenset(self._behind(frozenset()))
 
-    def is_on_every_way(self, places: Iterable[Place]) -> bool:
+    @cached_property
+    def bottlenecks(self) -> frozenset[int]:
+        """Numbers of the operations that all goes through from the images to the output: those that dominate it.
+
+        References: Cooper, Harvey and Kennedy, "A simple, fast dominance algorithm" (2001).
+        """
+        above, depth = {FED[0]: FED[0]}, {FED[0]: 0}
+        for number in sorted(self.depends):
+            meeting, *others = [place[0] for place in self.inputs(number)]
+            for other in others:
+                while meeting != other:
+                    if depth[meeting] >= depth[other]:
+                        meeting = above[meeting]
+                    else:
+                        other = above[other]
+            above[number], depth[number] = meeting, depth[meeting] + 1
+        place = self.place(self.output)
+        at = FED[0] if place is None or place[0] not in above else place[0]
+        found = set()
+        while at != FED[0]:
+            found.add(at)
+            at = above[at]
+        return frozenset(found)
+
+    def is_on_every_way(self, places: Sequence[Place]) -> bool:
         """Whether all that goes from the images to the output goes through one of these tensors."""
+        if len(places) == 1 or any(number in self.bottlenecks for number, _ in places):
+            return any(number in self.bottlenecks for number, _ in places)
         return FED[0] not in self._behind(frozenset(places))
 
     def _behind(self, closed: frozenset[Place]) -> set[int]:

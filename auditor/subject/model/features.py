@@ -56,10 +56,10 @@ class FeatureReader:
             Images (n, height, width, channels) to find out with where each part of a map looks at.
         """
         self._anatomy, self._run, self._feed, self._probe = anatomy, run, feed, probe
-        self._maps, self.why_none = find_feature_maps(anatomy)
+        self._maps, usual, self.why_none = find_feature_maps(anatomy)
         self._turns: dict[str, tuple[Turn | None, ...]] = {}
         self.names = tuple(self._maps)
-        self.usual = tuple(name for name in self.names[:2] if any(self._turns_of(name)))
+        self.usual = tuple(name for name in usual if any(self._turns_of(name)))
 
     def refuse_unknown(self, layers: tuple[str, ...]) -> None:
         """Refuse names that are none, and layers that see a part of the picture only."""
@@ -110,8 +110,8 @@ class FeatureReader:
         return np.zeros(self._probe.shape[1:3]) if gradient is None else np.square(gradient.numpy()).sum(axis=(0, 3))
 
 
-def find_feature_maps(anatomy: Anatomy) -> tuple[dict[str, FeatureMaps], str]:
-    """Feature maps by name, and, where there are none, why.
+def find_feature_maps(anatomy: Anatomy) -> tuple[dict[str, FeatureMaps], list[str], str]:
+    """Feature maps by name, the names of those that Grad-CAM takes by default, and, where there are none, why.
 
     The two that Grad-CAM takes by default come first, then all from last to first. The usual choice is the last one at
     a convolution's resolution that all goes through on its way from the image to the scores; the second, such a one at
@@ -120,29 +120,30 @@ def find_feature_maps(anatomy: Anatomy) -> tuple[dict[str, FeatureMaps], str]:
     that it follows.
     """
     if any(isinstance(call.layer, SavedFunction) for call in anatomy.calls):
-        return {}, "a SavedModel shows no layers"
+        return {}, [], "a SavedModel shows no layers"
     if not anatomy.is_open:
-        return {}, "its layers run in a tf.function that can only be traced as a whole"
+        return {}, [], "its layers run in a tf.function that can only be traced as a whole"
     convolutions = [number for number in _convolutions(anatomy) if number in anatomy.decides]
     if not convolutions:
-        return {}, "the model has no convolutional feature maps"
+        return {}, [], "the model has no convolutional feature maps"
     if len(convolutions) == 1 and _embeds_patches(anatomy, convolutions[0]):
-        return {}, "the model's only convolution cuts the image into patches, which are no feature maps"
+        return {}, [], "the model's only convolution cuts the image into patches, which are no feature maps"
+    sizes = {_size(anatomy.operations[at].outputs[0]) for at in convolutions}
+    scaled = (each.outputs[0] for each in anatomy.operations if each.type in _SCALING)
+    scales = sizes | {_size(tensor) for tensor in scaled if _is_map(tensor)}
     found = [*_of_layers(anatomy), *_of_operations(anatomy)]
-    found = [(at, name, maps) for at, name, maps in found if at[0] >= convolutions[0]]
+    found = [each for each in found if each[0][0] >= convolutions[0] and each[2].shape in scales]
     ordered = [(name, maps) for _, name, maps in sorted(found, key=lambda each: each[0], reverse=True)]
-    with_convolution = {_size(anatomy.operations[number].outputs[0]) for number in convolutions}
-    fit = [each for each in ordered if each[1].shape in with_convolution]
-    usual = [each for each in fit if anatomy.is_on_every_way(each[1].places)]
+    fit = [each for each in ordered if each[1].shape in sizes]
     if not fit:
-        return dict(ordered), ""
+        return {}, [], "the model has no convolutional feature maps"
+    usual = [each for each in fit if anatomy.is_on_every_way(each[1].places)]
     first = (usual or fit)[0]
-    sizes = list(dict.fromkeys(maps.shape for _, maps in fit[fit.index(first) :]))
-    chosen = [next(each for each in [*usual, *fit] if each[1].shape == size) for size in sizes[:2]]
+    shapes = list(dict.fromkeys(maps.shape for _, maps in fit[fit.index(first) :]))
+    chosen = [next(each for each in [*usual, *fit] if each[1].shape == shape) for shape in shapes[:2]]
     if len(chosen) == 1:
-        others = [each for each in [*usual, *fit] if each[1].is_convolution and each[0] != first[0]]
-        chosen += others[:1]
-    return dict([*chosen, *ordered]), ""
+        chosen += [each for each in [*usual, *fit] if each[1].is_convolution and each[0] != first[0]][:1]
+    return dict([*chosen, *ordered]), [name for name, _ in chosen], ""
 
 
 def _of_layers(anatomy: Anatomy) -> list[tuple[tuple[int, int], str, FeatureMaps]]:
@@ -279,6 +280,9 @@ _WORDS = {
     "Conv2D": "convolution", "DepthwiseConv2dNative": "convolution",
 }  # fmt: skip
 """Operations that a line of Python may make feature maps by, and what their maps are called."""
+
+_SCALING = {"MaxPool", "AvgPool", "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic"}
+"""Operations beside convolutions that give maps of a size of their own."""
 
 _CUTTING = {"Pad", "PadV2", "MirrorPad", "StridedSlice", "Slice"}
 """Operations that move the picture within its frame."""

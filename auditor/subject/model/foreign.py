@@ -32,5 +32,6 @@ def first_line(fault: BaseException) -> str:
     if not lines:
         return f"{type(fault).__name__}: no message"
     if lines[0] == "in user code:":  # TensorFlow's own account of a trace: the fault itself stands last
-        return lines[-1][:300]
+        faults = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Warning)\b.*: ", line)]
+        return (faults or lines)[-1][:300]
     return f"{type(fault).__name__}: {lines[0][:300]}"
