@@ -138,9 +138,15 @@ def init(
 @cli.command()
 @_CONFIG
 @_SET
-def validate(config: Path, overrides: tuple[str, ...]) -> None:
-    """Check all that can be checked of CONFIG without running the audit."""
+@click.option("--show", type=click.Path(path_type=Path), metavar="PAGE.html", help="A page to look at, of some images.")
+def validate(config: Path, overrides: tuple[str, ...], show: Path | None) -> None:
+    """Check all that can be checked of CONFIG without running the audit.
+
+    With --show it draws some images of each class with label and prediction, each artefact put in, and its carriers.
+    """
     settings = _read(config, overrides)
+    if show is not None:
+        _refuse_unfit_page(show)
     from auditor.report.templates import configured_templates
 
     configured_templates(settings)
@@ -162,6 +168,12 @@ def validate(config: Path, overrides: tuple[str, ...]) -> None:
         click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {artefact.carriers.sum()} images")
     for note in subject.notes:
         click.echo(f"note: {note.text}" if note.kind != "artefacts" else _NOTHING)
+    if show is not None:
+        from auditor.auditing.check import render_check
+        from auditor.run.files import write_files
+
+        write_files({show: render_check(subject, settings.report.title, config.name).encode()})
+        click.echo(f"page: {show}")
 
 
 for command in RUN_COMMANDS:
@@ -334,6 +346,15 @@ def _choose(tie: Tie) -> int:
         click.echo(f"  {number}  {candidate}", err=True)
     wanted = click.IntRange(1, len(tie.candidates))
     return int(click.prompt(f"Which of them ({tie.option} says it too)", type=wanted, err=True)) - 1
+
+
+def _refuse_unfit_page(page: Path) -> None:
+    """A page replaces what stands in its place, so that must be a page too."""
+    if page.suffix.lower() not in (".html", ".htm") or page.is_dir():
+        raise ConfigError(f"--show: {page}: wanted a file named .html")
+    if not page.parent.is_dir():
+        raise ConfigError(f"--show: {page.parent}: no such folder")
+    _refuse_unwritable(page.parent, "--show")
 
 
 def _refuse_unwritable(reports: Path, where: str) -> None:
