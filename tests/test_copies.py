@@ -80,8 +80,7 @@ def test_copies_count_once_in_a_survey_and_are_said():
     seen = look(classifier, dataset)
     assert len(np.unique(seen.images.groups)) == 20
     assert dataset.notes == [
-        "11 images show 1 pictures, the same or nearly so, such as image 000 and image 010; those of one picture count "
-        "as one group."
+        "11 images show one picture, the same or nearly so; those of one picture count as one group."
     ]
 
 

@@ -131,7 +131,7 @@ class TestFolders:
         source = FolderSource(tmp_path)
         assert source.ids == ["cat/a.png", "dog/b.png"]
         assert source.notes == [
-            "4 files are no pictures by their names and are left out: .txt (2), README (1), .avif (1)."
+            "4 files are no pictures by their names and are left out: .txt (2), without a suffix (1), .avif (1)."
         ]
 
     @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ class FolderSource:
         ignored = [file for file in [*loose, *classed] if not _is_picture(file)]
         loose, classed = ([file for file in files if _is_picture(file)] for files in (loose, classed))
         if ignored:
-            kinds = Counter(_printable(file.suffix.lower() or file.name) for file in ignored)
+            kinds = Counter(_printable(file.suffix.lower()) or "without a suffix" for file in ignored)
             listed = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(5))
             self.notes.append(f"{len(ignored)} files are no pictures by their names and are left out: {listed}.")
         wanted = "wanted a folder per class, or unlabelled pictures alone"

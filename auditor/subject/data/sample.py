@@ -186,8 +186,8 @@ class Dataset:
         """Take images that show the same picture, by their rows, for one group each."""
         self.groups = merge_groups(self.groups, copies)
         if copies:
-            count, (one, other, *_) = sum(map(len, copies)), self.named(copies[0])
-            told = f"{count} images show {len(copies)} pictures, the same or nearly so, such as {one} and {other}"
+            pictures = "one picture" if len(copies) == 1 else f"{len(copies)} pictures"
+            told = f"{sum(map(len, copies))} images show {pictures}, the same or nearly so"
             self._told.append(f"{told}; those of one picture count as one group.")
 
     def named(self, positions: Iterable[int]) -> list[str]:
