@@ -123,7 +123,8 @@ def _ask(trial: Trial) -> Any:
         raise OSError(f"no answer in {wait:.0f} seconds")
     line = server.stdout.readline()
     if not line:
-        raise OSError(f"it ended with {server.wait()}")
+        code = server.wait()
+        raise BrokenPipeError("it ended") if code == 0 else OSError(f"it ended with {code}")
     return json.loads(line)
 
 
