@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from auditor.config.file import AuditConfig
+from auditor.config.sections import DataConfig, ModelConfig
 from auditor.errors import DataError
 from auditor.subject.data.folders import FolderSource
 from auditor.subject.data.labels import find_class, read_labels
 from auditor.subject.data.manifests import WrittenLabel
 from auditor.subject.data.naming import OF_ARRAYS, Naming
-from auditor.subject.data.sample import Dataset, to_model_image
-from auditor.subject.data.sources import NpzSource
+from auditor.subject.data.sample import Dataset, open_dataset, to_model_image
+from auditor.subject.data.sources import NpzSource, open_source
 
 CLASSES = ("cat", "dog", "boat")
 RANDOM = np.random.default_rng(0)
@@ -188,3 +190,33 @@ class TestRange:
         assert dark.max() < 0.07 < 0.9 < full.max()
         assert "range = [0, 4095]" in plain.notes[0]
         assert said.notes == []
+
+    @pytest.mark.parametrize(
+        ("pixels", "limits"),
+        [
+            (RANDOM.integers(-1024, 3072, (30, 5, 5)).astype(np.int16), (-1024.0, 3071.0)),
+            (RANDOM.uniform(-1024, 3071, (30, 5, 5)), (-1024.0, 3071.0)),
+            (RANDOM.uniform(0, 255, (30, 5, 5)).astype(np.float32), (0.0, 255.0)),
+        ],
+    )
+    def test_values_in_the_units_of_the_model_are_read_so_and_that_is_said(self, pixels, limits, tmp_path):
+        np.savez(tmp_path / "a.npz", images=pixels)
+
+        def opened(**data):
+            model = ModelConfig(source="m.keras", input_range=limits)
+            config = AuditConfig(model=model, data=DataConfig(source="a.npz", **data), file=tmp_path / "audit.toml")
+            options = {"classes": CLASSES, "image_shape": (5, 5, 1), "multilabel": False}
+            return open_dataset(config, open_source(config), **options)
+
+        dataset = opened()
+        expected = (pixels - limits[0]) / (limits[1] - limits[0])
+        np.testing.assert_allclose(dataset.images(range(30))[..., 0], expected, atol=1e-5)
+        assert "which is a guess" in dataset.notes[0]
+        assert opened(range=limits).notes == []
+
+    def test_whoever_says_no_range_gets_one_sentence(self, tmp_path):
+        np.savez(tmp_path / "a.npz", images=RANDOM.integers(-1024, 3072, (3, 5, 5)).astype(np.int16))
+        with pytest.raises(
+            DataError, match=r"image 0 is int16, wanted uint8 .* range = \[black, white\] under \[data\]"
+        ):
+            Dataset(NpzSource(tmp_path / "a.npz"), classes=CLASSES, image_shape=(5, 5, 1)).images([0])

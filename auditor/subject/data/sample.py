@@ -98,7 +98,7 @@ class Dataset:
         self.labelled: Bools = is_labelled(source.labels, self.available)[self._chosen]
         """Which sampled images (images,) have a label."""
         self._brightest = 0
-        self._told: list[str] = []
+        self.told: list[str] = []
         self.skipped: dict[int, SkippedImage] = {}
         """Images that could not be used, by their row in the sample."""
         self._digest: str | None = source.sha256()
@@ -106,7 +106,7 @@ class Dataset:
     @property
     def notes(self) -> list[str]:
         """What was guessed about the data, and what looks wrong about them, a sentence each."""
-        found = [*self._source.notes, *self._told]
+        found = [*self._source.notes, *self.told]
         if 0 < self._brightest <= _TWELVE_BITS and self._limits is None:
             told = f"No pixel of the 16-bit pictures seen so far is over {self._brightest}, so they look like 12 bits"
             found.append(f"{told}; range = [0, {_TWELVE_BITS}] under [data] would have them read so.")
@@ -188,7 +188,7 @@ class Dataset:
         if copies:
             pictures = "one picture" if len(copies) == 1 else f"{len(copies)} pictures"
             told = f"{sum(map(len, copies))} images show {pictures}, the same or nearly so"
-            self._told.append(f"{told}; those of one picture count as one group.")
+            self.told.append(f"{told}; those of one picture count as one group.")
 
     def named(self, positions: Iterable[int]) -> list[str]:
         """The ids of some images of the sample, by row."""
@@ -245,8 +245,9 @@ def open_dataset(
     DataError
         See `Dataset`.
     """
-    section = config.data
-    return Dataset(
+    section, limits = config.data, config.data.range
+    is_guess = limits is None and _are_in_units_of_the_model(source, config.model.input_range)
+    dataset = Dataset(
         source,
         classes=classes,
         image_shape=image_shape,
@@ -255,9 +256,29 @@ def open_dataset(
         seed=section.seed,
         fit=section.fit,
         max_corrupt=section.max_corrupt,
-        limits=section.range,
+        limits=config.model.input_range if is_guess else limits,
         where=f"{config.place('data', 'source')}: data.source",
     )
+    if is_guess:
+        dataset.told.append(
+            "Pixels go beyond [0, 1] and are taken to be in the model's input_range, which is a guess; "
+            "range = [black, white] under [data] says so."
+        )
+    return dataset
+
+
+def _are_in_units_of_the_model(source: Source, limits: tuple[float, float] | None) -> bool:
+    """Whether some images are numbers beyond [0, 1] and within the range that the user says the model takes."""
+    if limits is None:
+        return False
+    low, high = 0.0, 1.0
+    for _, raw in source.stream(range(min(len(source.ids), _LOOKED_AT))):
+        if isinstance(raw, CorruptImageError) or raw.dtype.kind not in "if" or not raw.size:
+            continue
+        low, high = min(low, float(np.nanmin(raw))), max(high, float(np.nanmax(raw)))
+    slack = _ROUNDING * (limits[1] - limits[0])
+    is_beyond = low < -_ROUNDING or high > 1 + _ROUNDING
+    return is_beyond and low >= limits[0] - slack and high <= limits[1] + slack
 
 
 def to_model_image(
@@ -319,6 +340,9 @@ def _to_unit(image: RawImage, name: str, limits: tuple[float, float] | None) -> 
         raise DataError(f"image {name} is {kind} in [{darkest:.8g}, {brightest:.8g}], {wanted}")
     return np.clip((pixels - np.float32(low)) / np.float32(high - low), 0, 1)
 
+
+_LOOKED_AT = 20
+"""Images whose values say whether they are in the model's units."""
 
 _TWELVE_BITS = 4095
 
