@@ -18,6 +18,7 @@ from auditor.subject.data.manifests import WrittenLabel
 from auditor.subject.data.naming import OF_ARRAYS, Naming
 from auditor.subject.data.sample import Dataset, open_dataset, to_model_image
 from auditor.subject.data.sources import NpzSource, open_source
+from tests import data_kinds
 
 CLASSES = ("cat", "dog", "boat")
 RANDOM = np.random.default_rng(0)
@@ -220,3 +221,7 @@ class TestRange:
             DataError, match=r"image 0 is int16, wanted uint8 .* range = \[black, white\] under \[data\]"
         ):
             Dataset(NpzSource(tmp_path / "a.npz"), classes=CLASSES, image_shape=(5, 5, 1)).images([0])
+
+
+def test_the_page_of_all_kinds_says_what_happens():
+    assert data_kinds.PAGE.read_text("utf-8") == data_kinds.write_page()
