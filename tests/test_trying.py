@@ -166,3 +166,18 @@ def test_a_file_that_is_mostly_holes_is_refused(tmp_path: Path):
         file.truncate(2**40)
     with pytest.raises(ModelError, match="most of it is not on the disk"):
         refuse_holes(tmp_path / "model.keras")
+
+
+def test_a_loop_that_bright_pixels_enter_is_found(tmp_path: Path):
+    import tensorflow as tf
+
+    class Waiting(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, 8, 8, 1), tf.float32)])
+        def __call__(self, images: Any) -> Any:
+            bright = tf.reduce_max(images)
+            return tf.reshape(tf.while_loop(lambda x: bright > 10, lambda x: (x * 1.0,), [images])[0], (-1, 64))[:, :3]
+
+    module = Waiting()
+    tf.saved_model.save(module, str(tmp_path / "exported"), signatures=module.__call__)
+    with pytest.raises(ModelError, match="takes more than 10 seconds to be loaded and run"):
+        try_first(a_trial(tmp_path / "exported"))

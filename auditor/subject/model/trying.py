@@ -139,7 +139,7 @@ def _run_once(model: Any, trial: Trial) -> None:
     import keras
     import tensorflow as tf
 
-    given = [_zeros(tensor, trial.image_shape or ()) for tensor in model.inputs]
+    given = [_noise(tensor, trial.image_shape or ()) for tensor in model.inputs]
     held = [math.prod(sides) for sides in _shapes_within(model)]
     image = max(SMALLEST_IMAGE, *(math.prod(values.shape[1:]) for values in given))
     most = max(held, default=0) / MOST_OF_ONE, sum(held) / max(len(held), 1) / MOST_ON_AVERAGE
@@ -155,14 +155,14 @@ def _run_once(model: Any, trial: Trial) -> None:
         tf.function(lambda values: model(values, training=False), autograph=False)(inputs)
 
 
-def _zeros(tensor: Any, image_shape: tuple[int, ...]) -> Any:
-    """What stands for one input: sides that are open are those of the image, where it may be the image."""
+def _noise(tensor: Any, image_shape: tuple[int, ...]) -> Any:
+    """What stands for one input: pixels dark and bright; open sides are those of the image, where it may be one."""
     import tensorflow as tf
 
     count, *sides = tensor.shape
     known = dict(enumerate(image_shape)) if len(sides) >= 2 else {}
     shape = [known.get(at, 1) if side is None else side for at, side in enumerate(sides)]
-    return tf.zeros([1 if count is None else count, *shape], tensor.dtype)
+    return tf.cast(tf.random.uniform([1 if count is None else count, *shape], 0, 255), tensor.dtype)
 
 
 def _shapes_within(model: Any) -> Iterator[tuple[int, ...]]:
