@@ -22,7 +22,14 @@ from auditor.subject.model.describe import describe_model
 from auditor.subject.model.features import FeatureReader
 from auditor.subject.model.foreign import user_code
 from auditor.subject.model.head import Declared, doubt, find_head, settle_output
-from auditor.subject.model.pixels import Range, find_contradiction, find_input_range, say_feeding, settle_input_range
+from auditor.subject.model.pixels import (
+    FedIn,
+    Range,
+    find_contradiction,
+    find_input_range,
+    say_feeding,
+    settle_input_range,
+)
 from auditor.subject.model.surgery import (
     describe_structure,
     find_batch_size,
@@ -156,11 +163,9 @@ class KerasClassifier:
         """Width of that range."""
         return None if self.input_range is None else self.input_range[1] - self.input_range[0]
 
-    def fed_in(self, limits: Range) -> KerasClassifier:
-        """The same classifier, fed with pixels in another range."""
-        other = self._without_traces()
-        other._input_range = limits
-        return other
+    def fed_in(self, limits: Range) -> FedIn:
+        """The scores of the same model, fed with pixels in another range; nothing is traced anew."""
+        return FedIn(self, self._input_range, limits)
 
     def scores(self, images: Floats) -> Floats:
         """See `Classifier.scores`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -9,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from auditor.errors import OptionError
-from auditor.measure.arrays import Doubles
+from auditor.measure.arrays import Doubles, Floats
 from auditor.subject.model.anatomy import FED, Anatomy, Place
+from auditor.subject.model.classifier import Classifier, Output
 
 Range = tuple[float, float]
 
@@ -38,6 +40,35 @@ def find_input_range(anatomy: Anatomy) -> tuple[Range, str] | None:
     scale, offset, name = _written_out(anatomy)
     found = _range_of_rescaling(scale, offset) if name else None
     return None if found is None else (found, f"step {name}")
+
+
+@dataclass(frozen=True)
+class FedIn:
+    """A `Classifier` that feeds another with pixels in a range that is not its own."""
+
+    other: Classifier
+    own: Range
+    limits: Range
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See `Classifier.classes`."""
+        return self.other.classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """See `Classifier.image_shape`."""
+        return self.other.image_shape
+
+    @property
+    def output(self) -> Output:
+        """See `Classifier.output`."""
+        return self.other.output
+
+    def scores(self, images: Floats) -> Floats:
+        """See `Classifier.scores`."""
+        (bottom, top), (low, high) = self.own, self.limits
+        return self.other.scores((images * (high - low) + low - bottom) / np.float32(top - bottom))
 
 
 def say_feeding(limits: Range, told: tuple[Range, str] | None) -> str:
