@@ -6,7 +6,8 @@
     ├── ModelError        3   the model cannot be loaded, read or explained
     │   └── NotFiniteError 3  it gives no numbers for some images
     ├── MethodError       3   a method, study or exporter failed; the verdicts stand
-    ├── DataError         3   the images, labels or masks cannot be used
+    ├── DataError         3   the images, labels or masks cannot be read or used
+    │   └── MisfitError   2   they can be read, and do not fit the model or the configuration
     └── ReportError       3   a saved run cannot be read, or its report not be written
 
 Our own bugs are `AssertionError`s; the command line alone catches them, shows them whole and ends with 3.
@@ -74,6 +75,12 @@ class MethodError(AuditError):
 
 class DataError(AuditError):
     """The images, labels, groups or masks cannot be used."""
+
+
+class MisfitError(DataError):
+    """The data are whole, and do not fit the model or what the configuration says of them: the user's to mend."""
+
+    exit_code = 2
 
 
 class ReportError(AuditError):

@@ -652,6 +652,88 @@ NAMED: dict[str, Row] = {
     ),
 }
 
+MISFITS: dict[str, Row] = {
+    "data without images": (data(images=None), DATA, "images.npz: no array 'images'; it holds labels, ids, groups"),
+    "no images": (
+        data(images=np.zeros((0, 8, 8, 1), np.uint8), labels=None, ids=None, groups=None),
+        DATA,
+        "data.source: there are no images",
+    ),
+    "too few labels of images": (
+        data(labels=np.zeros(41, int)),
+        DATA,
+        "images.npz: got 41 labels for 42 images, wanted one each",
+    ),
+    "too many groups": (data(groups=np.arange(43)), DATA, "images.npz: got 43 groups for 42 images, wanted one each"),
+    "an id twice": (data(ids=np.array(["a"] * 42)), DATA, "got id 'a' for 42 images, wanted an id of its own for each"),
+    "labels that the model lacks": (
+        data(labels=np.array(["cat", "cow"] * 21)),
+        DATA,
+        "labels that the model lacks: 'cow' (21 images)",
+    ),
+    "a class number that the model lacks": (
+        data(labels=np.arange(42) % 4),
+        DATA,
+        "labels that the model lacks: '3' (10 images)",
+    ),
+    "a row of labels per image": (
+        data(labels=np.eye(42, 3)),
+        DATA,
+        "a label row names 0 classes, wanted one, for the classes exclude each other",
+    ),
+    "one number for images": (
+        data(images=np.uint8(3)),
+        DATA,
+        "images.npz: images have shape (), wanted (n, height, width[, channels])",
+    ),
+    "whole numbers of 64 bits": (
+        data(images=make_data()["images"].astype(np.int64)),
+        DATA,
+        "images.npz: images are int64, wanted uint8 in [0, 255] or float in [0, 1]",
+    ),
+    "floats beyond 1": (
+        data(images=float_images(254.0)),
+        DATA,
+        "254], wanted uint8 in [0, 255] or float in [0, 1]; other values need range = [black, white] under [data]",
+    ),
+    "images of another size": (
+        data(images=np.zeros((42, 9, 10, 1), np.uint8)),
+        DATA,
+        'image picture-0 is 10 x 9 pixels, the model takes 8 x 8; set data.fit = "resize" or "crop"',
+    ),
+    "images of two channels": (
+        data(images=np.zeros((42, 8, 8, 2), np.uint8)),
+        DATA,
+        "image picture-0 has shape (8, 8, 2), wanted (height, width) or with 1 or 3 channels last",
+    ),
+    "pickled images": (trapped("images"), DATA, "images.npz: images are object, wanted uint8"),
+    "pickled labels": (
+        trapped("labels"),
+        DATA,
+        "images.npz: array 'labels' holds pickled objects, which are never opened",
+    ),
+    "an array of presence of another length": (
+        both(text(TARGET, TARGET + 'present = "marked"\n'), data(marked=np.zeros(41, bool))),
+        DATA,
+        "array 'marked' has shape (41,), wanted a value for each of 42 images",
+    ),
+    "an empty folder": (
+        class_folders(),
+        'source = "pictures"',
+        ".jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp); wanted a folder per class, or",
+    ),
+    "folders of unknown classes": (
+        class_folders("cat", "cow"),
+        'source = "pictures"',
+        "labels that the model lacks: 'cow' (21 images)",
+    ),
+    "a source that repeats ids": (
+        source("yield image, 0, number // 2, None"),
+        'source = "mine:pictures"',
+        "got id '0' for 2 images",
+    ),
+}
+
 DAMAGED: dict[str, Row] = {
     "a damaged model": (
         cut_in_half("model.keras"),
@@ -733,34 +815,6 @@ DAMAGED: dict[str, Row] = {
         MODEL,
         "the model cannot be run: AttributeError: ",
     ),
-    "data without images": (data(images=None), DATA, "images.npz: no array 'images'; it holds labels, ids, groups"),
-    "no images": (
-        data(images=np.zeros((0, 8, 8, 1), np.uint8), labels=None, ids=None, groups=None),
-        DATA,
-        "data.source: there are no images",
-    ),
-    "too few labels of images": (
-        data(labels=np.zeros(41, int)),
-        DATA,
-        "images.npz: got 41 labels for 42 images, wanted one each",
-    ),
-    "too many groups": (data(groups=np.arange(43)), DATA, "images.npz: got 43 groups for 42 images, wanted one each"),
-    "an id twice": (data(ids=np.array(["a"] * 42)), DATA, "got id 'a' for 42 images, wanted an id of its own for each"),
-    "labels that the model lacks": (
-        data(labels=np.array(["cat", "cow"] * 21)),
-        DATA,
-        "labels that the model lacks: 'cow' (21 images)",
-    ),
-    "a class number that the model lacks": (
-        data(labels=np.arange(42) % 4),
-        DATA,
-        "labels that the model lacks: '3' (10 images)",
-    ),
-    "a row of labels per image": (
-        data(labels=np.eye(42, 3)),
-        DATA,
-        "a label row names 0 classes, wanted one, for the classes exclude each other",
-    ),
     "a truncated archive": (cut_in_half("images.npz"), DATA, "images.npz: not a readable .npz: "),
     "an archive that is none": (written("images.npz", b"pixels"), DATA, "images.npz: not a readable .npz: "),
     "an empty archive": (written("images.npz", b""), DATA, "images.npz: not a readable .npz: "),
@@ -770,52 +824,6 @@ DAMAGED: dict[str, Row] = {
         too_few_pixels,
         DATA,
         "images.npz: not a readable .npz: array 'images' says that it is (42, 8, 8, 1) of uint8, and is too",
-    ),
-    "one number for images": (
-        data(images=np.uint8(3)),
-        DATA,
-        "images.npz: images have shape (), wanted (n, height, width[, channels])",
-    ),
-    "whole numbers of 64 bits": (
-        data(images=make_data()["images"].astype(np.int64)),
-        DATA,
-        "images.npz: images are int64, wanted uint8 in [0, 255] or float in [0, 1]",
-    ),
-    "floats beyond 1": (
-        data(images=float_images(254.0)),
-        DATA,
-        "254], wanted uint8 in [0, 255] or float in [0, 1]; other values need range = [black, white] under [data]",
-    ),
-    "images of another size": (
-        data(images=np.zeros((42, 9, 10, 1), np.uint8)),
-        DATA,
-        'image picture-0 is 10 x 9 pixels, the model takes 8 x 8; set data.fit = "resize" or "crop"',
-    ),
-    "images of two channels": (
-        data(images=np.zeros((42, 8, 8, 2), np.uint8)),
-        DATA,
-        "image picture-0 has shape (8, 8, 2), wanted (height, width) or with 1 or 3 channels last",
-    ),
-    "pickled images": (trapped("images"), DATA, "images.npz: images are object, wanted uint8"),
-    "pickled labels": (
-        trapped("labels"),
-        DATA,
-        "images.npz: array 'labels' holds pickled objects, which are never opened",
-    ),
-    "an array of presence of another length": (
-        both(text(TARGET, TARGET + 'present = "marked"\n'), data(marked=np.zeros(41, bool))),
-        DATA,
-        "array 'marked' has shape (41,), wanted a value for each of 42 images",
-    ),
-    "an empty folder": (
-        class_folders(),
-        'source = "pictures"',
-        ".jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp); wanted a folder per class, or",
-    ),
-    "folders of unknown classes": (
-        class_folders("cat", "cow"),
-        'source = "pictures"',
-        "labels that the model lacks: 'cow' (21 images)",
     ),
     "too many corrupt pictures": (
         class_folders("cat", "dog", "boat", corrupt=3),
@@ -836,11 +844,6 @@ DAMAGED: dict[str, Row] = {
         user(DATA, 'source = "mine:pictures"\n', "def pictures(): ...\n"),
         'source = "mine:pictures"',
         "mine:pictures failed: TypeError: ",
-    ),
-    "a source that repeats ids": (
-        source("yield image, 0, number // 2, None"),
-        'source = "mine:pictures"',
-        "got id '0' for 2 images",
     ),
     "a source that changes its order": (
         source("yield image, 0, (number * len(calls)) % 31, None"),

@@ -24,6 +24,7 @@ from tests.bad_worlds import (
     DATA,
     LABELS,
     MARK,
+    MISFITS,
     MODEL,
     NAMED,
     TARGET,
@@ -44,7 +45,7 @@ from tests.small_world import Command, Ending, World, build_world
     ("code", "row"),
     [
         pytest.param(code, row, id=name)
-        for code, rows in ((2, CONFIGURATION), (2, NAMED), (3, DAMAGED))
+        for code, rows in ((2, CONFIGURATION), (2, NAMED), (2, MISFITS), (3, DAMAGED))
         for name, row in rows.items()
     ],
 )

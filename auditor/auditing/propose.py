@@ -17,7 +17,7 @@ from auditor.auditing.mistakes import find_mistakes
 from auditor.config.file import AuditConfig
 from auditor.config.options import KeyPath, describe_options, is_function_spec
 from auditor.config.sections import DataConfig, ModelConfig, VerdictConfig
-from auditor.errors import ConfigError, DataError
+from auditor.errors import ConfigError, DataError, MisfitError
 from auditor.explain.table import METHODS, STUDIES
 from auditor.measure.arrays import Bools
 from auditor.report.templates import open_templates
@@ -167,7 +167,7 @@ class _Look:
 
 def _look_at(source: Source) -> _Look:
     if not source.ids:
-        raise DataError("--data: data.source: there are no images")
+        raise MisfitError("--data: data.source: there are no images")
     wanted = np.unique(np.linspace(0, len(source.ids) - 1, _MOST_LOOKED_AT).astype(int)).tolist()
     sizes: Counter[tuple[int, int]] = Counter()
     unreadable = []
@@ -210,7 +210,7 @@ def _open(
         )
     except DataError as fault:
         hint = "; name the classes of the model with --labels" if config.model.labels is None else ""
-        raise DataError(f"{fault}{hint}") from None
+        raise type(fault)(f"{fault}{hint}") from None
 
 
 def _describe_order(reading: Reading) -> str:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 EXIT_CODES = """\b
 Exit codes, the highest that applies:
-  2  usage or configuration is wrong
-  3  the audit could not be completed
+  2  usage or configuration is wrong, or the data do not fit it or the model
+  3  the audit could not be completed: something is damaged or failed
   1  an artefact is relied on
   4  inconclusive, or nothing was applicable
   0  no evidence of reliance above the margin

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from auditor.errors import DataError
+from auditor.errors import MisfitError
 from auditor.measure.arrays import Array
 from auditor.subject.data.pictures import PICTURES, CorruptImageError, Pictures, RawImage, is_picture_inside
 
@@ -42,13 +42,13 @@ class FolderSource:
             self.notes.append(f"{len(ignored)} files are no pictures by their names and are left out: {listed}.")
         wanted = "wanted a folder per class, or unlabelled pictures alone"
         if not loose and not classed:
-            raise DataError(f"{where}{folder}: no pictures ({', '.join(sorted(PICTURES))}); {wanted}")
+            raise MisfitError(f"{where}{folder}: no pictures ({', '.join(sorted(PICTURES))}); {wanted}")
         if loose and classed:
             one, other = _printable(loose[0].name), _printable(classed[0].relative_to(folder).as_posix())
             got = (
                 f"got pictures both directly in it ({len(loose)}, as {one}) and in folders ({len(classed)}, as {other})"
             )
-            raise DataError(f"{where}{folder}: {got}; {wanted}")
+            raise MisfitError(f"{where}{folder}: {got}; {wanted}")
         self._files = loose or classed
         self._pictures = Pictures(self._files)
         relative = [file.relative_to(split or folder) for file in self._files]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from auditor.config.options import suggest
-from auditor.errors import DataError
+from auditor.errors import MisfitError
 from auditor.measure.arrays import Bools
 from auditor.subject.data.manifests import WrittenLabel
 from auditor.subject.data.sources import Label
@@ -33,7 +33,7 @@ def read_labels(labels: Sequence[Label], classes: tuple[str, ...], multilabel: b
 
     Raises
     ------
-    DataError
+    MisfitError
         The model has no such class, or a row does not fit.
     """
     number_of = {unicodedata.normalize("NFC", name): number for number, name in enumerate(classes)}
@@ -57,7 +57,7 @@ def read_labels(labels: Sequence[Label], classes: tuple[str, ...], multilabel: b
         listed = ", ".join(
             f"{name!r} ({count} image{'s' if count > 1 else ''})" for name, count in sorted(unknown.items())[:20]
         )
-        raise DataError(f"labels that the model lacks: {listed}{suggest(next(iter(unknown)), list(classes))}")
+        raise MisfitError(f"labels that the model lacks: {listed}{suggest(next(iter(unknown)), list(classes))}")
     return truth
 
 
@@ -83,15 +83,15 @@ def _read_row(row: Sequence[Any], count: int, multilabel: bool) -> Bools:
     """Which classes (count,) a row of 0 and 1 names."""
     if len(row) != count:
         if not multilabel:
-            raise DataError(f"a label is a row of {len(row)} values, wanted a class, by its name or number")
-        raise DataError(f"a multilabel row has {len(row)} values, wanted {count}: one per class")
+            raise MisfitError(f"a label is a row of {len(row)} values, wanted a class, by its name or number")
+        raise MisfitError(f"a multilabel row has {len(row)} values, wanted {count}: one per class")
     wrong = [value for value in row if value not in (0, 1)]
     if wrong:
         kind = "multilabel" if multilabel else "label"
-        raise DataError(f"a {kind} row holds {wrong[0]!r}, wanted 0 or 1 for each class")
+        raise MisfitError(f"a {kind} row holds {wrong[0]!r}, wanted 0 or 1 for each class")
     named = sum(map(int, row))
     if not multilabel and named != 1:
-        raise DataError(f"a label row names {named} classes, wanted one, for the classes exclude each other")
+        raise MisfitError(f"a label row names {named} classes, wanted one, for the classes exclude each other")
     return np.asarray(row, dtype=bool)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.errors import DataError
+from auditor.errors import DataError, MisfitError
 from auditor.measure.arrays import Bools
 from auditor.subject.data.naming import OF_COLUMNS, Naming
 
@@ -65,7 +65,7 @@ class Manifest:
         for row, value in enumerate(self._table.column(name)):
             word = str(value).lower()
             if word not in _FLAGS:
-                raise DataError(f"{self._table.place(row)}: {name}: got {value!r}, wanted {_listed(list(_FLAGS))}")
+                raise MisfitError(f"{self._table.place(row)}: {name}: got {value!r}, wanted {_listed(list(_FLAGS))}")
             found[row] = _FLAGS[word]
         return found
 
@@ -90,22 +90,22 @@ def read_manifest(file: Path, where: str = "", declared: dict[str, str] | None =
         raise DataError(f"{where}{file}: got {len(table.names):,} columns, wanted {MOST_COLUMNS} at most")
     repeated = [name for name in table.names if table.names.count(name) > 1]
     if repeated:
-        raise DataError(f"{where}{file}: got two columns {repeated[0]!r}, wanted a name of its own for each")
+        raise MisfitError(f"{where}{file}: got two columns {repeated[0]!r}, wanted a name of its own for each")
     naming = Naming(table.names, OF_COLUMNS, "column", declared or {})
     try:
         found = {key: naming.find(key) for key in OF_COLUMNS}
     except DataError as fault:
-        raise DataError(f"{where}{file}: {fault}") from None
+        raise type(fault)(f"{where}{file}: {fault}") from None
     if found["images"] is None:
-        raise DataError(f"{where}{file}: no column 'path'; its columns are: {', '.join(table.names) or 'none'}")
+        raise MisfitError(f"{where}{file}: no column 'path'; its columns are: {', '.join(table.names) or 'none'}")
     columns = {key: table.column(name) for key, name in found.items() if name is not None}
     texts = {key: [_text(value) for value in columns.get(key, [])] for key in ("images", "ids", "groups", "masks")}
     paths, ids, groups, masks = texts.values()
     if not paths:
-        raise DataError(f"{where}{file}: it has no rows, wanted one for each image")
+        raise MisfitError(f"{where}{file}: it has no rows, wanted one for each image")
     for row, path in enumerate(paths):
         if not path:
-            raise DataError(f"{table.place(row)}: path is empty, wanted the file of an image")
+            raise MisfitError(f"{table.place(row)}: path is empty, wanted the file of an image")
     ids = [identity or path for identity, path in zip(ids or paths, paths, strict=True)]
     labels = [_label(value) for value in columns.get("labels", [])]
     folder = file.parent

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from auditor.errors import DataError
+from auditor.errors import MisfitError
 from auditor.measure.arrays import Array
 from auditor.subject.data.pictures import CorruptImageError, Pictures, RawImage
 from auditor.subject.data.sources import Label
@@ -39,13 +39,13 @@ class HeldSource:
 
         Raises
         ------
-        DataError
+        MisfitError
             What was handed in are no images, or not as many as labels, groups, ids or columns.
         """
         self._files: list[Path] | None = None
         self._images: Sequence[Any] | Array = ()
         if isinstance(images, (str, bytes, Mapping)):
-            raise DataError(f"images: got {type(images).__name__}, wanted images or paths of pictures")
+            raise MisfitError(f"images: got {type(images).__name__}, wanted images or paths of pictures")
         images = images.to_numpy() if hasattr(images, "to_numpy") else images  # a column of a table
         if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")) or _gives_pairs(images):
             images, labels = _gather(images, labels)
@@ -58,7 +58,7 @@ class HeldSource:
         given: dict[str, Sequence[Any] | None] = {"labels": labels, "groups": groups, "ids": ids}
         for name, values in (given | dict(columns or {})).items():
             if values is not None and len(values) != count:
-                raise DataError(f"{name}: got {len(values)} for {count} images, wanted one each")
+                raise MisfitError(f"{name}: got {len(values)} for {count} images, wanted one each")
         self.labels: list[Label] | None = None if labels is None else [_label(label) for label in labels]
         names = self._files if ids is None and self._files is not None else ids
         digits = len(str(max(count - 1, 0)))
@@ -95,7 +95,7 @@ def _gives_pairs(images: Any) -> bool:
 
 def _gather(items: Iterable[Any], labels: Any) -> tuple[list[Any], list[Any] | None]:
     if labels is not None:
-        raise DataError("labels: got both these and images that come with labels, wanted one of them")
+        raise MisfitError("labels: got both these and images that come with labels, wanted one of them")
     images: list[Any] = []
     found: list[Any] = []
     for item in items if not hasattr(items, "__getitem__") else (items[at] for at in range(len(items))):  # type: ignore

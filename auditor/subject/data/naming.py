@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from auditor.errors import DataError
+from auditor.errors import MisfitError
 
 OF_ARRAYS: dict[str, tuple[str, ...]] = {
     "images": ("images", "image", "imgs", "img", "x", "x_test", "x_val", "x_train", "data"),
@@ -44,14 +44,14 @@ class Naming:
 
         Raises
         ------
-        DataError
+        MisfitError
             What the user named is not there, or several may be meant.
         """
         if key in self.declared:
             name = self.declared[key]
             if name not in self.names:
                 held = ", ".join(self.names) or "nothing"
-                raise DataError(f"no {self.what} {name!r}, as {key} says; it holds {held}")
+                raise MisfitError(f"no {self.what} {name!r}, as {key} says; it holds {held}")
             return name
         usual = self.usual[key]
         if usual[0] in self.names:

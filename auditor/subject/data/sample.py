@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from auditor.config.file import AuditConfig
-from auditor.errors import DataError
+from auditor.errors import DataError, MisfitError
 from auditor.measure.arrays import Array, Bools, Floats, Ints
 from auditor.subject.data.copies import merge_groups
 from auditor.subject.data.labels import is_labelled, read_labels
@@ -68,10 +68,10 @@ class Dataset:
             No images, ids that are not unique, or labels that the model lacks.
         """
         if not source.ids:
-            raise DataError(f"{where}: there are no images")
+            raise MisfitError(f"{where}: there are no images")
         commonest, count = Counter(source.ids).most_common(1)[0]
         if count > 1:
-            raise DataError(f"{where}: got id {commonest!r} for {count} images, wanted an id of its own for each")
+            raise MisfitError(f"{where}: got id {commonest!r} for {count} images, wanted an id of its own for each")
         self._source = source
         self._where = where
         self._shape = image_shape
@@ -83,7 +83,7 @@ class Dataset:
         try:
             truth = None if source.labels is None else read_labels(source.labels, classes, multilabel)
         except DataError as fault:
-            raise DataError(f"{where}: {fault}") from None
+            raise type(fault)(f"{where}: {fault}") from None
         self._chosen = _sample(truth, self.available, limit, seed)
         self.ids = [source.ids[at] for at in self._chosen]
         groups = source.groups or source.ids
@@ -122,7 +122,7 @@ class Dataset:
             return None
         if values.ndim == 0 or len(values) != self.available:
             wanted = f"wanted a value for each of {self.available} images"
-            raise DataError(f"{self._where}: array {name!r} has shape {values.shape}, {wanted}")
+            raise MisfitError(f"{self._where}: array {name!r} has shape {values.shape}, {wanted}")
         return values[self._chosen]
 
     def batches(self, size: int, positions: Sequence[int] | None = None) -> Iterator[Batch]:
@@ -147,7 +147,7 @@ class Dataset:
             except CorruptImageError as fault:
                 self.skip([row], str(fault))
             except DataError as fault:
-                raise DataError(f"{self._where}: {fault}") from None
+                raise type(fault)(f"{self._where}: {fault}") from None
             if len(kept) == size:
                 yield self._batch(kept)
                 kept = []
@@ -301,13 +301,13 @@ def to_model_image(
     """
     image = raw[..., None] if raw.ndim == 2 else raw
     if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
-        raise DataError(f"image {name} has shape {raw.shape}, wanted (height, width) or with 1 or 3 channels last")
+        raise MisfitError(f"image {name} has shape {raw.shape}, wanted (height, width) or with 1 or 3 channels last")
     pixels = _to_unit(image, name, limits)
     height, width, channels = shape
     if pixels.shape[:2] != (height, width):
         if fit == "exact":
             got = f"{pixels.shape[1]} x {pixels.shape[0]}"
-            raise DataError(
+            raise MisfitError(
                 f'image {name} is {got} pixels, the model takes {width} x {height}; set data.fit = "resize" or "crop"'
             )
         pixels = fit_to(pixels, height, width, crop=fit == "crop")
@@ -327,7 +327,7 @@ def _to_unit(image: RawImage, name: str, limits: tuple[float, float] | None) -> 
     if kind == np.uint16:
         limits = limits or (0.0, 65535.0)
     elif kind.kind not in "fiu" or (kind.kind != "f" and limits is None):
-        raise DataError(f"image {name} is {kind}, {wanted}")
+        raise MisfitError(f"image {name} is {kind}, {wanted}")
     low, high = limits or (0.0, 1.0)
     pixels = image.astype(np.float32)
     if not np.isfinite(pixels).all():
@@ -337,7 +337,7 @@ def _to_unit(image: RawImage, name: str, limits: tuple[float, float] | None) -> 
     if darkest < low - slack or brightest > high + slack:
         if limits is not None:
             wanted = f"wanted [{low:g}, {high:g}]"
-        raise DataError(f"image {name} is {kind} in [{darkest:.8g}, {brightest:.8g}], {wanted}")
+        raise MisfitError(f"image {name} is {kind} in [{darkest:.8g}, {brightest:.8g}], {wanted}")
     return np.clip((pixels - np.float32(low)) / np.float32(high - low), 0, 1)
 
 

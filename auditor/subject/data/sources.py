@@ -18,7 +18,7 @@ import numpy as np
 
 from auditor.config.file import AuditConfig
 from auditor.config.options import is_function_spec
-from auditor.errors import DataError
+from auditor.errors import DataError, MisfitError
 from auditor.measure.arrays import Array, Bools
 from auditor.subject.data.folders import FolderSource
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
@@ -145,9 +145,9 @@ class NpzSource:
         except _UNREADABLE as fault:
             raise DataError(f"{self._name}: not a readable .npz: {fault}") from None
         if dtype.kind not in "uif" or dtype.itemsize > 8 or (dtype.kind in "ui" and dtype.itemsize > 2):
-            raise DataError(f"{self._name}: images are {dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
+            raise MisfitError(f"{self._name}: images are {dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
         if len(shape) not in (3, 4) or min(shape, default=0) < 0 or 0 in shape[1:]:
-            raise DataError(f"{self._name}: images have shape {shape}, wanted (n, height, width[, channels])")
+            raise MisfitError(f"{self._name}: images have shape {shape}, wanted (n, height, width[, channels])")
         self._stamp = _stamp(file)
         self._count = shape[0]
         for got, most, what in (
@@ -195,10 +195,9 @@ class NpzSource:
                 values: Array = arrays[name]
         except _UNREADABLE as fault:
             if "allow_pickle" in str(fault):  # numpy advises to allow it, and a pickle may run any code
-                reason = "holds pickled objects, which are never opened; save it as text, numbers or booleans"
-            else:
-                reason = f"cannot be read: {fault}"
-            raise DataError(f"{self._name}: array {name!r} {reason}") from None
+                wanted = "which are never opened; save it as text, numbers or booleans"
+                raise MisfitError(f"{self._name}: array {name!r} holds pickled objects, {wanted}") from None
+            raise DataError(f"{self._name}: array {name!r} cannot be read: {fault}") from None
         return values
 
     def sha256(self) -> str:
@@ -227,16 +226,16 @@ class NpzSource:
         try:
             name = naming.find(key)
         except DataError as fault:
-            raise DataError(f"{self._name}: {fault}") from None
+            raise type(fault)(f"{self._name}: {fault}") from None
         if name is None and key == "images":
-            raise DataError(f"{self._name}: no array 'images'; it holds {', '.join(self._names) or 'nothing'}")
+            raise MisfitError(f"{self._name}: no array 'images'; it holds {', '.join(self._names) or 'nothing'}")
         return name
 
     def _column(self, name: str | None) -> Array | None:
         values = None if name is None else self.array(name)
         if values is not None and (values.ndim == 0 or len(values) != self._count):
             got = "one value" if values.ndim == 0 else str(len(values))
-            raise DataError(f"{self._name}: got {got} {name} for {self._count} images, wanted one each")
+            raise MisfitError(f"{self._name}: got {got} {name} for {self._count} images, wanted one each")
         return values
 
     def _refuse_bomb(self, name: str) -> None:
@@ -263,7 +262,7 @@ class NpzSource:
         with zipfile.ZipFile(self._file) as archive, archive.open(f"{self._found['images']}.npy") as member:
             shape, fortran, dtype = _read_header(member)
         if fortran:
-            raise DataError(f"{self._name}: images are stored in Fortran order, wanted C order")
+            raise MisfitError(f"{self._name}: images are stored in Fortran order, wanted C order")
         return shape, dtype
 
 

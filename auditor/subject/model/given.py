@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from auditor.errors import ModelError
+from auditor.errors import ModelError, OptionError
 from auditor.measure.arrays import Array, Floats, Ints, join
 from auditor.subject.model.batches import finite
 from auditor.subject.model.classifier import Linearisation, Output, Pass
@@ -34,7 +34,9 @@ class GivenClassifier:
         Raises
         ------
         ModelError
-            It lacks what a `Classifier` has, or contradicts the configuration.
+            It lacks what a `Classifier` has.
+        OptionError
+            It has another number of classes.
         """
         if isinstance(model, type) or not callable(getattr(model, "scores", None)):
             raise ModelError(f"returned {type(model).__name__}, wanted a keras.Model or an auditor.Classifier")
@@ -45,7 +47,8 @@ class GivenClassifier:
             lacking = "classes" if named is None else "image_shape"
             raise ModelError(f"{type(model).__name__} has no `{lacking}`, and neither do the labels or images tell it")
         if classes is not None and len(named) != len(classes):
-            raise ModelError(f"got {len(classes)} labels, and the classifier has {len(named)} classes")
+            wanted = f"wanted {len(named)}: the classifier has {len(named)} classes"
+            raise OptionError("labels", f"got {len(classes)} names, {wanted}")
         output: Any = getattr(model, "output", "softmax")
         if output not in ("softmax", "binary", "multilabel"):
             raise ModelError(f"output: got {output!r}, wanted 'softmax', 'binary' or 'multilabel'")
