@@ -209,7 +209,8 @@ def _open(
             multilabel=classifier.output == "multilabel",
         )
     except DataError as fault:
-        hint = "; name the classes of the model with --labels" if config.model.labels is None else ""
+        is_of_names = "labels that the model lacks" in str(fault) and config.model.labels is None
+        hint = "; name the classes of the model with --labels" if is_of_names else ""
         raise type(fault)(f"{fault}{hint}") from None
 
 
