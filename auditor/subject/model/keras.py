@@ -238,8 +238,8 @@ class KerasClassifier:
         wanted = self._only_batch_size or batch_size
         if wanted == self._batch_size:
             return self
-        other = self._without_traces()
-        other._batch_size = wanted
+        other = copy.copy(self)
+        other._batch_size, other._traces = wanted, {}
         return other
 
     @contextmanager
@@ -374,11 +374,6 @@ class KerasClassifier:
 
         aim = tf.TensorSpec((self._batch_size,), tf.int32)
         return self._trace(compute, self._image_spec(), *[aim] * count)
-
-    def _without_traces(self) -> KerasClassifier:
-        other = copy.copy(self)
-        other._traces = {}
-        return other
 
     def _probe_images(self) -> Floats:
         count = self._only_batch_size or 4
