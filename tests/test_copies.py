@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import auditor
 from auditor.errors import DataError
 from auditor.subject.data.copies import Copies, merge_groups
 from auditor.subject.data.folders import FolderSource
@@ -17,6 +19,7 @@ from auditor.subject.scoring import score_batches
 from auditor.verdict.trial import survey
 from tests.closed_form import MemorySource, linear, random_images
 
+PLANTED = Path(__file__).parents[1] / "examples" / "planted"
 RANDOM = np.random.default_rng(0)
 
 
@@ -153,3 +156,29 @@ class TestNoNumbers:
         classifier, dataset = self.dataset(list(range(6)))
         with pytest.raises(DataError, match="the first is image 000: the model gives no"):
             list(score_batches(classifier, dataset, 8))
+
+
+def test_pictures_that_go_while_an_audit_explains_end_no_study(tmp_path):
+    with np.load(PLANTED / "images.npz") as data:
+        pixels, labels = data["images"][:150], data["labels"][:150]
+    paths = [tmp_path / f"{number:03}.png" for number in range(150)]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image.squeeze()).save(path)
+
+    def remove_some(stage, done, total):
+        if stage == "explanations" and done == 0:
+            for path in paths[::10]:
+                path.unlink(missing_ok=True)
+
+    run = auditor.audit(
+        PLANTED / "model.keras",
+        paths,
+        labels,
+        classes=(PLANTED / "labels.txt").read_text("utf-8").split("\n")[:10],
+        artefacts=[auditor.overlay(PLANTED / "watermark.png", target="Coat")],
+        settings={"data": {"limit": "all", "max_corrupt": 0.2}},
+        methods={"smoothgrad": {"enabled": False}, "integrated_gradients": {"enabled": False}},
+        progress=remove_some,
+    )
+    assert {unit.status for unit in run.result.units} == {"done"}
+    assert "15 images were changed or gone when they were to be explained, and are left out there." in run.warnings

@@ -119,6 +119,10 @@ def run_audit(
     def settle() -> Run:
         seconds = round(time.monotonic() - clock, 1)
         told = replace(_settled(result, exhibits), provenance=replace(result.provenance, seconds=seconds))
+        if len(dataset.skipped) > len(result.data.skipped):
+            count = len(dataset.skipped) - len(result.data.skipped)
+            gone = f"{count} images were changed or gone when they were to be explained, and are left out there."
+            told = replace(told, warnings=[*told.warnings, Note("images", gone)])
         return Run(told, exhibits.rows, exhibits.arrays)
 
     keep(settle())
@@ -174,8 +178,10 @@ def _run_study(
 ) -> AuditResult:
     """The result with what a study found, or with why it found nothing.
 
-    A method of attribution that fails in it fails alone, and the study is done without it.
+    A method of attribution that fails in it fails alone, and the study is done without it; so it is without images that
+    were found to be gone meanwhile.
     """
+    inquiry = inquiry.of_what_is_there()
     try:
         found = study(inquiry)
         if name in STUDIES:
@@ -189,6 +195,8 @@ def _run_study(
     except (Exception, SystemExit) as fault:  # the verdicts stand without it
         inquiry.rows.clear()
         inquiry.arrays.clear()
+        if len(inquiry.of_what_is_there().images) < len(inquiry.images):
+            return _run_study(result, name, study, inquiry, kept)
         others = [method for method in inquiry.attributions if method.name != getattr(fault, "name", None)]
         if isinstance(fault, MethodError) and len(others) < len(inquiry.attributions):
             result = _end_method(result, fault.name, fault)

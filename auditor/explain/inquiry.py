@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from auditor.artefacts.kinds import Artefact
 from auditor.explain.attribution.question import Attribution, Method, Question, ask, explain, layers_read
 from auditor.explain.attribution.record import MapName
-from auditor.measure.arrays import Array, Floats, Groups, Ints
+from auditor.measure.arrays import Array, Floats, Groups, Ints, take
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.seeds import seeded_order
 from auditor.subject.data.sample import Dataset
@@ -78,6 +80,11 @@ class Inquiry:
     def explain(self, question: Question) -> dict[MapName, Attribution]:
         """What all methods that are on answer."""
         return {name: one for method in self.attributions for name, one in explain(method, question).items()}
+
+    def of_what_is_there(self) -> Inquiry:
+        """The same about the images that have not been found to be changed or gone."""
+        kept = ~np.isin(self.images.positions, list(self.dataset.skipped))
+        return self if kept.all() else replace(self, images=take(self.images, kept))
 
     def select(self, positions: Ints) -> Selection:
         """Images by their rows of the data set, in that order, without those that are no longer there."""
