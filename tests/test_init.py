@@ -163,6 +163,15 @@ class TestGuesses:
         assert wanted == [[0, 1], [0, 255], [-1, 1]][int(np.argmax(shares))]
         assert min(shares) < max(shares)
 
+    @pytest.mark.parametrize(("low", "high"), [(0, 255), (-1, 1)])
+    def test_data_beyond_fractions_are_taken_for_what_a_model_is_fed_with_that_hides_its_range(
+        self, low: int, high: int, here: World, command: Command
+    ) -> None:
+        save_silent_model(here)
+        here.save_images(images=(make_data()["images"] / 255 * (high - low) + low).astype(np.float32))
+        assert init(command, "--labels", "labels.txt")["model"]["input_range"] == [low, high]
+        assert "The data go beyond [0, 1] and lie in this one, so they are taken to be what the model" in remarks()
+
     def test_without_labels_nothing_tells_the_range_and_the_file_says_so(self, here: World, command: Command) -> None:
         save_silent_model(here, max_value=1.0)
         here.save_images(labels=None)

@@ -40,6 +40,18 @@ class TestOrder:
         assert [mistake.labels[at] for at in seen] == [classifier.classes[order[at]] for at in seen]
         assert "the model is right on 100 %" in mistake.text
 
+    def test_labels_that_are_numbers_are_mended_by_no_order_of_the_names(self):
+        classifier, pictures, found = sort_out()
+        source = MemorySource(pictures, np.array([1, 2, 3, 0])[found])
+        (mistake,) = find_mistakes(classifier, Dataset(source, classes=classifier.classes, image_shape=SHAPE))
+        assert (mistake.kind, mistake.labels) == ("labels", None)
+        assert mistake.text.endswith("; the data number their labels, and must number them as the outputs are.")
+
+    def test_of_few_images_of_each_class_the_order_is_found_on_all(self):
+        classifier, pictures, found = sort_out(images=16)
+        (mistake,) = find_mistakes(classifier, dataset(classifier, pictures, np.array([1, 2, 3, 0])[found]))
+        assert mistake.labels == tuple(classifier.classes[at] for at in (1, 2, 3, 0))
+
     @pytest.mark.parametrize("share", [1.0, 0.7, 0.5])
     def test_a_model_that_is_often_wrong_is_no_mistake(self, share):
         classifier, pictures, found = sort_out()

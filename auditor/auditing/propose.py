@@ -80,7 +80,7 @@ def propose_config(
     )
     source = open_source(config)
     look, shape = _look_at(source), first_image_shape(source)
-    config, classifier, record = _load(config, shape)
+    config, classifier, record = _load(config, shape, look.ranges[0])
     told = "given" if input_range else "guessed" if config.model.input_range else "told"
     usual = usual_orders(source.labels or (), classifier) if labels is None else [(classifier.classes, "")]
     others = look.others(classifier.image_shape)
@@ -90,7 +90,7 @@ def propose_config(
     fed: dict[Range | None, Classifier] = {config.model.input_range: classifier}
     if told == "guessed":
         assert isinstance(classifier, KerasClassifier)
-        fed |= {limits: classifier.fed_in(limits) for limits in _RANGES[1:]}
+        fed |= {limits: classifier.fed_in(limits) for limits in look.ranges[1:]}
     reading = read(fed, sample, usual, choose, may_reorder=labels is None)
     told = "chosen" if "range" in reading.asked else told
     names = None
@@ -98,7 +98,7 @@ def propose_config(
         names = reading.orders[0].names
     if names is not None or reading.input_range != config.model.input_range:
         config = _with(config, "model", labels=names or labels, input_range=reading.input_range)
-        config, classifier, record = _load(config, shape)
+        config, classifier, record = _load(config, shape, look.ranges[0])
         sample = _open(config, source, classifier, _MOST_SCORED)
     planned = _open(config, source, classifier, DataConfig(source=data).limit)
     need = _describe_need(planned, classifier.classes, VerdictConfig().min_groups)
@@ -111,6 +111,7 @@ def propose_config(
         usual=AuditConfig(model=config.model, data=DataConfig(source=config.data.source), file=output),
         model=record,
         told=told,
+        only_range=len(look.ranges) == 1,
         names=names,
         order="" if names is None else _describe_order(reading),
         images=_describe_images(_open(config, source, classifier, "all"), classifier.classes),
@@ -158,6 +159,14 @@ class _Look:
     sizes: Counter[tuple[int, int]]
     """Height and width of those that can be read."""
     unreadable: list[str]
+    span: Range = (0, 1)
+    """The lowest and the highest value of those that are fractions, and 0 and 1."""
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """The usual pixel ranges of a model that these may be meant for: beyond [0, 1] those that they lie in."""
+        low, high = self.span
+        return tuple(limits for limits in _RANGES if limits[0] <= low and high <= limits[1]) or _RANGES
 
     def others(self, shape: tuple[int, int, int]) -> list[tuple[str, int]]:
         """Sizes that are not the model's, the commonest first, and how many have them."""
@@ -171,25 +180,30 @@ def _look_at(source: Source) -> _Look:
     wanted = np.unique(np.linspace(0, len(source.ids) - 1, _MOST_LOOKED_AT).astype(int)).tolist()
     sizes: Counter[tuple[int, int]] = Counter()
     unreadable = []
+    low, high = 0.0, 1.0
     for position, raw in source.stream(wanted):
         if isinstance(raw, CorruptImageError):
             unreadable.append(f"{source.ids[position]}: {raw}")
         elif raw.ndim >= 2:
             sizes[raw.shape[0], raw.shape[1]] += 1
+            if raw.dtype.kind == "f" and raw.size and np.isfinite(raw).all():
+                low, high = min(low, float(raw.min())), max(high, float(raw.max()))
     if len(unreadable) == len(wanted):
         got = f"none of {len(wanted)} images looked at can be read; the first is {unreadable[0]}"
         raise DataError(f"--data: data.source: {got}")
-    return _Look(len(wanted), sizes, unreadable)
+    return _Look(len(wanted), sizes, unreadable, (low, high) if high - low > 1.01 else (0, 1))
 
 
-def _load(config: AuditConfig, shape: tuple[int, int, int] | None) -> tuple[AuditConfig, Classifier, ModelRecord]:
-    """The model, fed with the first of the usual ranges where neither it nor the configuration tells one."""
+def _load(
+    config: AuditConfig, shape: tuple[int, int, int] | None, usual: Range
+) -> tuple[AuditConfig, Classifier, ModelRecord]:
+    """The model, fed with pixels in the usual range where neither it nor the configuration tells one."""
     try:
         return config, *load_classifier(config, shape)
     except ConfigError as fault:
         if fault.path != ("model", "input_range"):
             raise
-    config = _with(config, "model", input_range=_RANGES[0])
+    config = _with(config, "model", input_range=usual)
     return config, *load_classifier(config, shape)
 
 
