@@ -357,6 +357,13 @@ class TestNeeds:
         assert '"never"' not in text
         assert '"scanner"' not in text
 
+    def test_of_many_columns_the_first_are_named(self, here: World, command: Command) -> None:
+        here.save_images(**{f"flag {number}": np.arange(42) < 6 for number in range(23)})
+        init(command, "--labels", "labels.txt")
+        text = here.config.read_text()
+        assert text.count('present = "flag ') == 20 + 1
+        assert "\n# And 3 columns more of true and false.\n" in text
+
     def test_so_are_arrays(self, here: World, command: Command) -> None:
         here.save_images(marked=np.arange(42) < 6, wide=np.zeros((42, 2), bool), number=np.arange(42))
         init(command, "--labels", "labels.txt")

@@ -120,6 +120,7 @@ def propose_config(
         right=reading.right,
         rights=reading.ranges,
         flags=find_flags(source),
+        most_flags=_MOST_NAMED,
         need=need,
         methods={name: describe_options(function) for name, function in METHODS.items()},
         studies=list(STUDIES),
