@@ -173,7 +173,7 @@ Command = Callable[..., Ending]
 
 def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str | Path) -> Ending:
     """Run the command line in this process."""
-    from auditor.cli.main import main
+    from auditor.cli import main
 
     monkeypatch.setattr(sys, "argv", ["auditor", *map(str, words)])
     capsys.readouterr()

@@ -65,7 +65,7 @@ def test_the_wheel_renders_a_report_far_from_the_checkout(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(installed)
     code = (
         "import sys, auditor; sys.argv = ['auditor', 'render', sys.argv[1], '--format', 'html'];"
-        "assert 'installed' in auditor.__file__; from auditor.cli.main import main; main()"
+        "assert 'installed' in auditor.__file__; from auditor.cli import main; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(run)],
@@ -102,7 +102,7 @@ class TestReadme:
         assert "make test" in self.text
 
     def test_shows_commands_that_exist(self):
-        from auditor.cli.main import cli
+        from auditor.cli.commands import cli
 
         used = set(re.findall(r"^auditor (\w+)", self.text, re.MULTILINE))
         assert {"audit", "validate", "render", "methods", "schema"} <= used <= set(cli.commands)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS
-from auditor.cli.main import EXIT_CODES, cli
+from auditor.cli.commands import EXIT_CODES, cli
 from auditor.config.options import describe_options
 from auditor.explain.table import METHODS
 from auditor.run.result import result_schema
@@ -25,7 +25,7 @@ from tests.small_world import Command, World, build_world, runs_in
 
 WITHOUT_TENSORFLOW = (
     "import sys; sys.argv = ['auditor', *sys.argv[1:]]\n"
-    "from auditor.cli.main import main\n"
+    "from auditor.cli import main\n"
     "try:\n"
     "    main()\n"
     "finally:\n"

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS
-from auditor.cli.main import cli
+from auditor.cli.commands import cli
 from auditor.config.file import check_config
 from auditor.explain.table import METHODS
 

@@ -317,7 +317,7 @@ class TestTies:
 
 def answer(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Somebody sits at a terminal and types."""
-    monkeypatch.setattr("auditor.cli.main.can_ask", lambda: True)
+    monkeypatch.setattr("auditor.cli.commands.can_ask", lambda: True)
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
 
 

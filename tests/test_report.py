@@ -328,7 +328,7 @@ class TestFaults:
         code = (
             "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2);"
             "sys.argv = ['auditor', 'render', sys.argv[1], '--format', 'markdown', '--format', 'html'];"
-            "from auditor.cli.main import main; main()"
+            "from auditor.cli import main; main()"
         )
         done = subprocess.run(
             [sys.executable, "-c", code, str(old), str(size - 1)],

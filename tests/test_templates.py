@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from auditor.cli.main import cli
+from auditor.cli.commands import cli
 from auditor.errors import ReportError, TemplateError
 from auditor.measure.ledger import Rows
 from auditor.report import plots

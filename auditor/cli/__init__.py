@@ -1,1 +1,5 @@
-"""The door: commands that parse, call and print."""
+"""The command line: `main` is the command `auditor`, whose parts are in `commands` and `runs`."""
+
+from auditor.cli.commands import main
+
+__all__ = ["main"]

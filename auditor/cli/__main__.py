@@ -1,5 +1,5 @@
 """`python -m auditor.cli` is the command `auditor`."""
 
-from auditor.cli.main import main
+from auditor.cli import main
 
 main()
