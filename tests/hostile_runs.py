@@ -107,7 +107,7 @@ def odd_template(effect: Effect, tries: str, make: Callable[[Trap, Path], Any]) 
     return Case("templates", effect, tries, build, "render {run} --format html --templates {folder}/mine")
 
 
-ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{{ '' if a else '' }}{% endfor %}{% endfor %}"
+ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) if b < 0 %}{% endfor %}{% endfor %}"
 HEAVY = '{{ "a" * 700000000 }}'
 
 RENDER = "render {run} --format html"
