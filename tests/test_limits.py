@@ -52,6 +52,20 @@ def test_what_does_not_end_is_ended(tmp_path: Path, monkeypatch):
     assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
 
 
+def test_it_is_told_whatever_becomes_of_it_on_its_way(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(limits, "LEAST_SECONDS", 0.05)
+
+    def loop() -> None:
+        try:
+            while True:
+                sum(range(10_000))
+        except ReportError:
+            raise TypeError("no line has this number") from None
+
+    with pytest.raises(ReportError, match="takes more than 0 seconds of the processor"), limited(tmp_path):
+        loop()
+
+
 def test_a_server_and_another_thread_have_no_limit_on_time(tmp_path: Path):
     with limited(tmp_path, is_endless=True):
         assert signal.getitimer(signal.ITIMER_PROF)[0] == 0

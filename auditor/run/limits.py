@@ -86,8 +86,13 @@ def _limited_time(seconds: float, named: str) -> Iterator[None]:
         yield
         return
 
+    late = ReportError(f"{named}: takes more than {seconds:.0f} seconds of the processor; {_HOSTILE}")
+    is_late = False
+
     def stop(*_: Any) -> None:
-        raise ReportError(f"{named}: takes more than {seconds:.0f} seconds of the processor; {_HOSTILE}")
+        nonlocal is_late
+        is_late = True
+        raise late
 
     import resource
 
@@ -98,6 +103,10 @@ def _limited_time(seconds: float, named: str) -> Iterator[None]:
     signal.setitimer(signal.ITIMER_PROF, seconds, 1)  # again and again, wherever it was caught
     try:
         yield
+    except Exception:
+        if is_late:  # whatever became of it on its way
+            raise late from None
+        raise
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
