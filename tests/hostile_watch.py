@@ -103,7 +103,7 @@ def beyond(watched: Watched, honest: Watched) -> list[str]:
 
 def _plain(text: str) -> str:
     """A path or a call without what differs from process to process: the folder of a test, numbers, random names."""
-    text = re.sub(r"\S*/world/", "world/", text)
+    text = re.sub(r"\S*/(?=world/|\.keras)", "", text)
     text = re.sub(r"(?<=/tmp/)\w{8,}|(?<=generated_file)\w{8}", "NAME", text)
     return re.sub(r"\d+", "N", text)[:160]
 
