@@ -6,20 +6,18 @@ What a file would make run is refused before anything of it does, unless it is t
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
-import numpy as np
 import tensorflow as tf
 
 from auditor.errors import ModelError, OptionError
 from auditor.subject.model.allowed import refuse_foreign, refuse_what_runs
-from auditor.subject.model.foreign import first_line
+from auditor.subject.model.foreign import failing_as, failing_on_fresh_weights, first_line
+from auditor.subject.model.keras2 import build, is_keras_2, mended, mending
 from auditor.subject.model.saved_model import GRAPH_FILE, load_saved_model, refuse_odd_files
 from auditor.subject.model.structure import (
     MOST_TEXT,
@@ -29,10 +27,14 @@ from auditor.subject.model.structure import (
     refuse_leading_out,
 )
 from auditor.subject.model.trial import APPLICATIONS, TO_TRUST, refuse_holes
+from auditor.subject.model.weights import fill_by_name, load_weights
+
+Loaded = tuple[Any, list[str]]
+"""A model, and what was changed of its file for it to be read, in sentences."""
 
 
-def load_model_file(path: Path, signature: str, *, trust: bool) -> Any:
-    """The Keras model that a file, or the folder of a SavedModel, holds.
+def load_model_file(path: Path, signature: str, *, trust: bool) -> Loaded:
+    """The Keras model that a file, or the folder of a SavedModel, holds, and how its file was mended.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def load_model_file(path: Path, signature: str, *, trust: bool) -> Any:
     """
     if path.is_dir():
         with failing_as("cannot be loaded, it is damaged or incomplete"):
-            return load_saved_model(path, signature, trust=trust)
+            return load_saved_model(path, signature, trust=trust), []
     return MODEL_LOADERS[path.suffix](path, trust)
 
 
@@ -77,49 +79,36 @@ def refuse_unknown_kind(path: Path, source: str, *, trust: bool) -> None:
         refuse_odd_files(path) if path.is_dir() else refuse_holes(path)
 
 
-def load_weights(model: Any, file: Path, what: str, *, trust: bool) -> None:
-    """Load weights, and make sure that no weight of the model is left as it was.
-
-    Raises
-    ------
-    ModelError
-        The file does not hold the weights of `what`, or more than weights.
-    """
-    weights = [weight for weight in model.weights if "float" in weight.dtype]
-    for weight in weights:
-        weight.assign(np.full(weight.shape, np.nan))
-    with failing_as(f"{file.name} does not hold the weights of {what}"), _failing_on_fresh_weights():
-        if not trust:
-            refuse_holes(file)
-            refuse_archive(file) if file.suffix == ".keras" else refuse_hdf5(file)
-        model.load_weights(file)
-    missing = [weight.path for weight in weights if np.isnan(keras.ops.convert_to_numpy(weight)).all()]
-    if missing:
-        raise ModelError(f"{file.name} does not hold the weights of {what}: {missing[0]} is missing")
-
-
-def _load_keras_archive(file: Path, trust: bool) -> Any:
+def _load_keras_archive(file: Path, trust: bool) -> Loaded:
     try:
-        names, config = read_architecture(file)
+        names, config, version = read_architecture(file)
     except (ModelError, MemoryError):
         raise
     except Exception as fault:  # whatever a file that is none makes of its readers
         what = "it is no archive of Keras, as .keras files are, or it is cut short"
         raise ModelError(f"cannot be loaded: {what} ({first_line(fault)})") from None
     refuse_leading_out(names)
-    refuse_foreign(config)
+    version = version or keras.__version__  # archives of Keras 2 say theirs
+    config, told = mended(config, version)
+    with mending():
+        refuse_foreign(config)
+        if not trust:
+            refuse_what_runs(config)
     if not trust:
-        refuse_what_runs(config)
         with failing_as("cannot be loaded: it is damaged or cut short"):
             refuse_archive(file)
-    return _load_keras_file(file, trust)
+    if not told and not is_keras_2(version, config):
+        return _load_keras_file(file, config, trust), []
+    model = build(config, trust=trust)
+    load_weights(model, file, "its own architecture", trust=True)  # it was looked through
+    return model, told
 
 
-def _load_hdf5(file: Path, trust: bool) -> Any:
+def _load_hdf5(file: Path, trust: bool) -> Loaded:
     if not h5py.is_hdf5(file):
         raise ModelError(f"cannot be loaded: it is no HDF5 file, as {file.suffix} files are")
     with failing_as("cannot be loaded: it is damaged or cut short"), h5py.File(file, "r") as content:
-        architecture = content.attrs.get("model_config")
+        architecture, version = content.attrs.get("model_config"), content.attrs.get("keras_version")
         architecture = (
             architecture.decode("utf-8") if isinstance(architecture, bytes) else architecture
         )  # as Keras does
@@ -128,19 +117,26 @@ def _load_hdf5(file: Path, trust: bool) -> Any:
         config = None if architecture is None else json.loads(architecture)
     if config is None:
         raise ModelError(
-            "holds weights only, not the model that they belong to; write a function that builds it and loads them, "
-            f'or, where it comes with Keras, set source = "{APPLICATIONS}NAME" and weights = "{file.name}"'
+            "holds weights only, not the model that they belong to; write a function that builds it, set source = "
+            f'"package.module:function", or "{APPLICATIONS}NAME" where it comes with Keras, and weights = "{file.name}"'
         )
+    config, told = mended(config, version)
     if not trust:
-        refuse_what_runs(config)
+        with mending():
+            refuse_what_runs(config)
         with failing_as("cannot be loaded: it is damaged or cut short"):
             refuse_hdf5(file)
-    return _load_keras_file(file, trust)
+    if not is_keras_2(version, config):
+        return _load_keras_file(file, config, trust), told
+    model = build(config, trust=trust)
+    with failing_as("cannot be loaded: it is damaged or cut short"):
+        fill_by_name(model, file)
+    return model, told
 
 
-def _load_keras_file(file: Path, trust: bool) -> Any:
+def _load_keras_file(file: Path, config: Any, trust: bool) -> Any:
     try:
-        with _failing_on_fresh_weights():
+        with failing_on_fresh_weights():
             return keras.models.load_model(file, compile=False, safe_mode=not trust)
     except MemoryError:
         raise
@@ -150,29 +146,11 @@ def _load_keras_file(file: Path, trust: bool) -> Any:
         said = first_line(fault)
         if "safe_mode" in str(fault):  # Keras knows of something that we do not
             raise ModelError(f"holds what loading would let reach beyond the file ({said}); {TO_TRUST}") from None
+        build(config, trust=trust)  # it says why, where it is not the weights
         raise ModelError(f"cannot be loaded: {said}") from None
 
 
-@contextmanager
-def failing_as(what: str) -> Iterator[None]:
-    """Where readers that are not ours may raise anything."""
-    try:
-        yield
-    except (ModelError, OptionError, MemoryError):
-        raise
-    except Exception as fault:
-        raise ModelError(f"{what}: {first_line(fault)}") from None
-
-
-@contextmanager
-def _failing_on_fresh_weights() -> Iterator[None]:
-    """Keras only warns where a file lacks weights, and keeps the random ones."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="(?s).*freshly-initialized")
-        yield
-
-
-MODEL_LOADERS: dict[str, Callable[[Path, bool], Any]] = {
+MODEL_LOADERS: dict[str, Callable[[Path, bool], Loaded]] = {
     ".keras": _load_keras_archive,
     ".h5": _load_hdf5,
     ".hdf5": _load_hdf5,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import tensorflow as tf
 
-from auditor.errors import ModelError
+from auditor.errors import ModelError, OptionError
 
 
 @contextmanager
@@ -22,6 +23,25 @@ def user_code(what: str) -> Iterator[None]:
         raise MemoryError(first_line(fault)) from None
     except Exception as fault:
         raise ModelError(f"{what}: {first_line(fault)}") from None
+
+
+@contextmanager
+def failing_as(what: str) -> Iterator[None]:
+    """Where readers that are not ours may raise anything."""
+    try:
+        yield
+    except (ModelError, OptionError, MemoryError):
+        raise
+    except Exception as fault:
+        raise ModelError(f"{what}: {first_line(fault)}") from None
+
+
+@contextmanager
+def failing_on_fresh_weights() -> Iterator[None]:
+    """Keras only warns where a file lacks weights, and keeps the random ones."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="(?s).*freshly-initialized")
+        yield
 
 
 def first_line(fault: BaseException) -> str:

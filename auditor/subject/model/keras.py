@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,6 +114,7 @@ class KerasClassifier:
         self.feature_layers = self._maps.usual
         self._weights, self.why_no_weights = find_weights(self._anatomy, self._model)  # "" where there are some
         self._reaches_pixels = True
+        self.mended: Sequence[str] = ()  # what was changed of its file for it to be read
         self._traces: dict[tuple[Any, ...], Any] = {}
         """What has been traced of each kind of pass."""
 
@@ -146,6 +147,7 @@ class KerasClassifier:
     def notes(self) -> list[Note]:
         """What was guessed about the model, and what of it cannot be shown."""
         found = [] if OTHER_BACKEND is None else [Note("backend", OTHER_BACKEND)]
+        found += [Note("mended", text) for text in self.mended]
         contradiction = find_contradiction(self._input_range, self._range_told)
         found += [Note("range", contradiction)] if contradiction else []
         if self._head.is_guess or self._head.is_doubted:

@@ -7,7 +7,7 @@ import inspect
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -22,16 +22,15 @@ from auditor.errors import ModelError, OptionError
 from auditor.subject.model.classifier import Explainable
 from auditor.subject.model.files import (
     MODEL_LOADERS,
-    failing_as,
     load_model_file,
-    load_weights,
     refuse_unknown_kind,
 )
-from auditor.subject.model.foreign import first_line
+from auditor.subject.model.foreign import failing_as, first_line
 from auditor.subject.model.given import GivenClassifier
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.surgery import narrowed
 from auditor.subject.model.trial import APPLICATIONS, Trial, try_first
+from auditor.subject.model.weights import load_weights
 from auditor.subject.record import ModelRecord
 
 _MOST_NAMES = 16 * 2**20
@@ -50,6 +49,8 @@ class _Loaded:
     """Of the file or folder; None where only the weights themselves can be hashed."""
     preprocess: Callable[[Any], Any] | None = None
     """What the model's makers feed it through, a function of pixels in [0, 255]."""
+    mended: Sequence[str] = ()
+    """What was changed of its file for it to be read, in sentences."""
 
 
 def load_classifier(
@@ -87,6 +88,7 @@ def load_classifier(
                 output=section.output,
                 batch_size=section.batch_size,
             )
+            classifier.mended = loaded.mended
         else:
             _refuse_preprocessing(config)
             classifier = GivenClassifier(
@@ -109,20 +111,45 @@ def load_classifier(
 
 def _load(config: AuditConfig, classes: tuple[str, ...] | None, image_shape: tuple[int, int, int] | None) -> _Loaded:
     section, path = config.model, config.path(config.model.source, "model", "source")
-    is_application = section.source.startswith(APPLICATIONS)
-    if section.weights is not None and not is_application:
-        raise OptionError("weights", f'has an effect only beside source = "{APPLICATIONS}NAME"; leave it out')
+    is_application, is_function = section.source.startswith(APPLICATIONS), is_function_spec(section.source)
+    if section.weights is not None and not (is_application or is_function):
+        beside = f'"{APPLICATIONS}NAME" or "package.module:function"'
+        raise OptionError("weights", f"has an effect only beside source = {beside}; leave it out")
     if "signature" in section.model_fields_set and not path.is_dir():
         raise OptionError("signature", "has an effect only where source is the folder of a SavedModel; leave it out")
     if is_application:
         return _load_application(config, classes, image_shape)
-    if is_function_spec(section.source):
-        return _Loaded(_call_user(config, section.source))
+    if is_function:
+        return _load_from_function(config)
     refuse_unknown_kind(path, section.source, trust=section.trust)
     sha256 = _hash_folder(path) if path.is_dir() else _hash_file(path)
     if not section.trust:
         try_first(Trial(str(path.absolute()), section.signature, image_shape, sha256))
-    return _Loaded(load_model_file(path, section.signature, trust=section.trust), sha256)
+    model, told = load_model_file(path, section.signature, trust=section.trust)
+    return _Loaded(model, sha256, mended=told)
+
+
+def _load_from_function(config: AuditConfig) -> _Loaded:
+    """What a function of the user's returns, with weights from a file where one is named."""
+    model = _call_user(config, config.model.source)
+    if config.model.weights is None:
+        return _Loaded(model)
+    file = _weights_file(config, config.model.weights, "wanted")
+    if not isinstance(model, keras.Model):
+        raise OptionError("weights", f"are loaded into Keras models, and the function returned {type(model).__name__}")
+    if not model.built:
+        raise ModelError("returned a model without weights yet; call it once on an image, or give it an Input")
+    load_weights(model, file, "the model that the function builds", trust=config.model.trust)
+    return _Loaded(model, _hash_file(file))
+
+
+def _weights_file(config: AuditConfig, weights: str, wanted: str) -> Path:
+    file = config.path(weights, "model", "weights")
+    if file.suffix not in MODEL_LOADERS:
+        raise OptionError("weights", f"got {weights!r}, {wanted} a .weights.h5, .h5, .hdf5 or .keras file")
+    if not file.is_file():
+        raise OptionError("weights", f"{file}: no such file")
+    return file
 
 
 def _load_application(
@@ -140,11 +167,7 @@ def _load_application(
     if weights == "imagenet":
         model = _fetch_application(build)
     else:
-        file = config.path(weights, "model", "weights")
-        if file.suffix not in MODEL_LOADERS:
-            raise OptionError("weights", f"got {weights!r}, wanted imagenet, or a .weights.h5, .h5 or .keras file")
-        if not file.is_file():
-            raise OptionError("weights", f"{file}: no such file")
+        file = _weights_file(config, weights, "wanted imagenet, or")
         frame = (*image_shape[:2], 3) if image_shape is not None and config.data.fit == "exact" else None
         count = 1000 if classes is None else len(classes)
         with failing_as("cannot be built"):

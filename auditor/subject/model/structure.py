@@ -16,11 +16,7 @@ import h5py
 from auditor.errors import ModelError
 from auditor.subject.model.trial import TO_TRUST
 
-ARCHITECTURE, WEIGHTS, _MEMBERS = (
-    "config.json",
-    "model.weights.h5",
-    ("metadata.json", "config.json", "model.weights.h5"),
-)
+METADATA, ARCHITECTURE, WEIGHTS = _MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 
 MOST_TEXT = 16 * 2**20
 """Bytes of an architecture as text; that of the largest model that comes with Keras has one million."""
@@ -34,8 +30,8 @@ def most_numbers(size: int) -> int:
     return 256 * 2**20 + 4 * size
 
 
-def read_architecture(file: Path) -> tuple[list[str], Any]:
-    """The names in a `.keras` archive, and the architecture that it holds.
+def read_architecture(file: Path) -> tuple[list[str], Any, Any]:
+    """The names in a `.keras` archive, the architecture that it holds, and the version of the Keras that wrote it.
 
     Raises
     ------
@@ -46,7 +42,11 @@ def read_architecture(file: Path) -> tuple[list[str], Any]:
         member = archive.getinfo(ARCHITECTURE)
         if member.file_size > MOST_TEXT:
             raise ModelError(f"holds an architecture of {member.file_size:,} bytes, wanted {MOST_TEXT:,} at most")
-        return archive.namelist(), json.loads(archive.read(member))
+        names, version = archive.namelist(), None
+        if METADATA in names and archive.getinfo(METADATA).file_size <= MOST_TEXT:
+            told = json.loads(archive.read(METADATA))
+            version = told.get("keras_version") if isinstance(told, dict) else None
+        return names, json.loads(archive.read(member)), version
 
 
 def refuse_leading_out(names: list[str]) -> None:

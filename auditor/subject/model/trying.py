@@ -120,7 +120,7 @@ def _attempt(trial: Trial) -> dict[str, str]:
 
     path = Path(trial.path)
     try:
-        model = load_model_file(path, trial.signature, trust=False)
+        model, _ = load_model_file(path, trial.signature, trust=False)
         with contextlib.suppress(ValueError, TypeError, tf.errors.InvalidArgumentError):  # it is said when it is loaded
             _run_once(model, trial)
     except OptionError as fault:
