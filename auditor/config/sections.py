@@ -55,7 +55,8 @@ class ModelConfig(_Section):
     inputs: dict[str, float | tuple[float, ...]] = Field(default_factory=dict)
     """Of a model with further inputs beside the images: the value that each is fixed to, `inputs = { age = 50.0 }`."""
     weights: _Name | None = None
-    """Of a model of `keras.applications`: a `.weights.h5`, `.h5` or `.keras` file, or `imagenet`, which is fetched."""
+    """Of a model of `keras.applications`, or that a function builds: a `.weights.h5`, `.h5` or `.keras` file with the
+    weights; or, of `keras.applications`, `imagenet`, which is fetched."""
     signature: _Name = "serving_default"
     """Of a SavedModel: the signature to audit, one image in and the scores of the classes out."""
     trust: bool = False
