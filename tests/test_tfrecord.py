@@ -97,7 +97,8 @@ def test_the_example_is_in_order_as_it_stands(tmp_path: Path) -> None:
         environment = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
         done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
-    assert "images: 400 of 400, 28 x 28 x 1\nartefact 'watermark': overlay, target Coat, on 40 images" in done.stdout
+    assert "images: 400 of 400, 28 x 28 x 1\nlabels: " in done.stdout
+    assert "artefact 'watermark': overlay, target Coat, on 40 images" in done.stdout
 
 
 def test_records_are_audited(world: World, command: Command, monkeypatch: pytest.MonkeyPatch, example: Any) -> None:
