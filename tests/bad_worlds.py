@@ -560,7 +560,7 @@ NAMED: dict[str, Row] = {
     "weights beside a file": (
         text(MODEL, MODEL + 'weights = "model.weights.h5"\n'),
         "weights",
-        'model.weights: has an effect only beside source = "keras.applications:NAME"; leave it out',
+        'has an effect only beside source = "keras.applications:NAME" or "package.module:function"; leave it out',
     ),
     "a model that does not come with Keras": (
         text(MODEL, 'source = "keras.applications:ResNet51"\n'),

@@ -170,7 +170,7 @@ def nest(trap: Trap, depth: int = 30) -> None:
         return part("keras.src.models.functional", "Functional", {"name": "m", "trainable": True,
                                                                   "layers": [given, layer]} | ends)  # fmt: skip
 
-    put_layer(trap, make(depth) | {"name": "rescaling"})
+    put_layer(trap, make(depth))
 
 
 def export(trap: Trap, act: Callable[[], Any], *, when_loaded: bool = False) -> Path:

@@ -165,6 +165,28 @@ class TestHead:
         assert classifier.output == "binary"
         np.testing.assert_allclose(1 / (1 + np.exp(-classifier.scores(IMAGES)[:, 1:])), model(IMAGES), atol=1e-4)
 
+    def test_logits_that_sum_to_1_are_no_probabilities(self):
+        model = functional(lambda inputs: LAYERS.Dense(2, name="dense")(LAYERS.Flatten()(inputs)))
+        weights = np.full(768, 10 / 768, np.float32)
+        model.get_layer("dense").set_weights([np.stack([weights, -weights], 1), np.array([-4.5, 5.5], np.float32)])
+        classifier = wrap(model)
+        assert classifier.score_name == "logit"
+        np.testing.assert_allclose(classifier.scores(IMAGES), model(IMAGES).numpy(), atol=1e-4)
+
+    def test_multiples_of_sigmoids_are_refuted_by_real_images(self):
+        def build(inputs):
+            options = {
+                "kernel_initializer": keras.initializers.Constant(20 / 768),
+                "bias_initializer": keras.initializers.Constant(-14),
+            }
+            return LAYERS.Rescaling(10.0)(LAYERS.Dense(3, activation="sigmoid", **options)(LAYERS.Flatten()(inputs)))
+
+        model, bright = functional(build), np.ones((3, *SHAPE), np.float32)
+        classifier = wrap(model)
+        assert classifier.score_name == "log-probability"
+        classifier.settle(bright)
+        np.testing.assert_allclose(classifier.scores(bright), model(bright).numpy(), rtol=1e-4)
+
 
 class TestGuess:
     """A sigmoid written out by hand: its values alone say that they may be probabilities."""
@@ -204,17 +226,18 @@ class TestGuess:
             wrap(model, output="probabilities")
 
 
-def brightness(name="bright"):
+def brightness(name="bright", shape=SHAPE):
     """Class 1 is what is bright, wherever it is."""
     constant = keras.initializers.Constant
     options = {"kernel_initializer": constant(1 / 27), "bias_initializer": constant(-0.5)}
     conv = LAYERS.Conv2D(1, 3, padding="same", activation="relu", name=name, **options)
     dense = LAYERS.Dense(2, kernel_initializer=constant(np.array([[0.0, 5.0]])))
-    return keras.Sequential([keras.Input(SHAPE), conv, LAYERS.GlobalAveragePooling2D(), dense])
+    return keras.Sequential([keras.Input(shape), conv, LAYERS.GlobalAveragePooling2D(), dense])
 
 
 TURNS = {
     "mirrored": lambda x: OPS.flip(x, axis=2),
+    "mirrored by a slice": lambda x: x[:, :, ::-1],
     "upside down": lambda x: OPS.flip(x, axis=1),
     "exchanged": lambda x: OPS.transpose(x, (0, 2, 1, 3)),
     "a quarter": lambda x: OPS.rot90(x, 1, axes=(1, 2)),
@@ -265,6 +288,20 @@ class TestSeveralCalls:
         assert found[2:6, 1:5].sum() > 0.99 * found.sum() > 0
         assert "1 of 2 calls of layer 'bright'" in classifier.notes[0].text
 
+    @pytest.mark.parametrize("crop", ["halves", "one side", "middle"])
+    def test_networks_that_see_parts_only_have_no_maps(self, crop):
+        core = brightness(shape=(16, 8, 3) if crop != "middle" else (8, 8, 3))
+        calls = {
+            "halves": lambda x: LAYERS.Average()([core(x[:, :, :8]), core(x[:, :, 8:])]),
+            "one side": lambda x: core(LAYERS.Cropping2D(((0, 0), (8, 0)))(x)),
+            "middle": lambda x: core(LAYERS.CenterCrop(8, 8)(x)),
+        }
+        classifier = wrap(functional(calls[crop]))
+        assert classifier.feature_layers == ()
+        assert classifier.why_no_features == "its feature maps look at a part of the picture only"
+        with pytest.raises(ModelError, match="sees a part of the picture only"):
+            classifier.differentiate(IMAGES, np.ones(6, int), ("bright",))
+
     def test_the_objective_of_all_calls_has_the_derivative_of_each(self):
         core = brightness()
         model = functional(lambda inputs: LAYERS.Average()([core(inputs), core(OPS.flip(inputs, axis=2))]))
@@ -297,6 +334,14 @@ class TestMainPath:
 
         assert wrap(functional(build)).feature_layers == ("joined", "main")
 
+    def test_a_dilated_convolution_is_one(self):
+        def build(inputs):
+            conv = LAYERS.Conv2D(4, 3, padding="same", name="first")(inputs)
+            last = LAYERS.Conv2D(4, 3, padding="same", dilation_rate=2, name="last")(LAYERS.MaxPooling2D()(conv))
+            return LAYERS.Dense(3)(LAYERS.GlobalAveragePooling2D()(last))
+
+        assert wrap(functional(build)).feature_layers == ("last", "first")
+
 
 class TestRange:
     @pytest.mark.parametrize(
@@ -326,6 +371,9 @@ class TestRange:
         [
             LAYERS.Rescaling(1.0),
             LAYERS.Normalization(mean=[1.2] * 3, variance=[30.0] * 3),  # of dark pictures: it fits no range
+            LAYERS.Normalization(mean=[0.3] * 3, variance=[0.08] * 3),  # of [0, 1] or of [-1, 1]
+            LAYERS.Rescaling(1 / 4095, offset=1024 / 4095),  # of Hounsfield units
+            lambda x: x / 4,
             lambda x: x - 120.0,
             lambda x: x,
         ],

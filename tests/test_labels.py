@@ -13,7 +13,7 @@ from auditor.config.file import AuditConfig
 from auditor.config.sections import DataConfig, ModelConfig
 from auditor.errors import DataError
 from auditor.subject.data.folders import FolderSource
-from auditor.subject.data.labels import find_class, read_labels
+from auditor.subject.data.labels import find_class, is_labelled, read_labels
 from auditor.subject.data.manifests import WrittenLabel
 from auditor.subject.data.naming import OF_ARRAYS, Naming
 from auditor.subject.data.sample import Dataset, open_dataset, to_model_image
@@ -78,6 +78,19 @@ class TestContainers:
         label = unicodedata.normalize(other, "Käse")
         assert read_labels([label], classes, False).tolist() == [[True, False]]
         assert find_class(label, classes) == 0
+
+    @pytest.mark.parametrize(
+        ("labels", "found"), [([1, 2], [0, 1]), ([1.0, 2.0], [0, 1]), ([0, 2], [-1, 1]), ([0, 0], [0, 0])]
+    )
+    def test_numbers_are_names_where_classes_are_called_by_them(self, labels, found):
+        if -1 in found:
+            with pytest.raises(DataError, match="labels that the model lacks: '0'"):
+                read_labels(labels, ("1", "2", "3"), False)
+        else:
+            assert read_labels(labels, ("1", "2", "3"), False).argmax(axis=1).tolist() == found
+
+    def test_what_is_no_number_is_no_label(self):
+        assert is_labelled([1.0, float("nan"), None, "", "cat"], 5).tolist() == [True, False, False, False, True]
 
 
 class TestNaming:

@@ -9,7 +9,7 @@ import pytest
 from auditor.auditing.mistakes import find_mistakes
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.keras import KerasClassifier
-from tests.closed_form import MemorySource, linear, random_images
+from tests.closed_form import LinearClassifier, MemorySource, linear, random_images
 from tests.small_world import CLASSES, Command, World, make_data
 
 SHAPE = (6, 6, 1)
@@ -18,7 +18,7 @@ SHAPE = (6, 6, 1)
 def sort_out(count=4, images=80):
     """A classifier, images, and the class that it finds in each."""
     classifier = linear(classes=count, shape=SHAPE, output="softmax")
-    pictures = random_images(5000, SHAPE)
+    pictures = random_images(20000, SHAPE)
     found = classifier.scores(pictures).argmax(axis=1)
     chosen = np.concatenate([np.flatnonzero(found == at)[: images // count] for at in range(count)])
     assert len(chosen) == images
@@ -64,6 +64,34 @@ class TestOrder:
         for seed in range(20):
             labels = np.random.default_rng(seed).integers(0, 4, len(found))
             assert all(m.kind != "labels" for m in find_mistakes(classifier, dataset(classifier, pictures, labels)))
+
+    def test_a_model_that_takes_one_class_for_another_means_no_other_order(self):
+        classifier, pictures, found = sort_out()
+        labels = np.where((found == 1) & (np.arange(len(found)) % 10 < 6), 2, found)  # most of class 1 count as 2
+        labels = np.where((found == 0) & (np.arange(len(found)) % 10 < 6), 3, labels)
+        assert find_mistakes(classifier, dataset(classifier, pictures, labels)) == []
+
+    def test_two_classes_that_are_exchanged_among_ten_are_found(self):
+        weights, found = np.zeros((10, *SHAPE), np.float32), np.arange(200) % 10
+        pictures = random_images(200, SHAPE) / 10
+        for number in range(10):
+            weights[number].flat[number] = 10
+            pictures[found == number, 0 if number < 6 else 1, number % 6] = 1
+        classifier = LinearClassifier(weights, np.zeros(10, np.float32), output="softmax")
+        order = np.array([0, 1, 2, 4, 3, 5, 6, 7, 8, 9])
+        (mistake,) = find_mistakes(classifier, dataset(classifier, pictures, order[found]))
+        assert mistake.labels == tuple(f"class {at}" for at in order)
+
+    def test_images_of_one_class_tell_no_chance(self):
+        classifier, pictures, found = sort_out(count=4, images=80)
+        assert find_mistakes(classifier, dataset(classifier, pictures, np.zeros(len(found), int))) == []
+
+    def test_images_that_carry_an_artefact_are_left_out(self):
+        classifier, pictures, found = sort_out()
+        labels, carried = (found + 1) % 4, np.ones(len(found), bool)
+        data = dataset(classifier, pictures, labels)
+        assert find_mistakes(classifier, data)
+        assert find_mistakes(classifier, data, left_out=carried) == []
 
     def test_few_groups_tell_nothing(self):
         classifier, pictures, found = sort_out()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from auditor.artefacts.kinds import Artefact, build_artefacts
 from auditor.auditing.mistakes import Mistake, find_mistakes
 from auditor.config.file import AuditConfig
@@ -85,7 +87,8 @@ def open_subject(config: AuditConfig, handed: Handed = NOTHING) -> Subject:
             dataset = _open_dataset(config, source, classifier)
     artefacts = build_artefacts(config, dataset, classifier.image_shape, classifier.classes)
     scores_only = isinstance(classifier, GivenClassifier) and not classifier.is_differentiable
-    mistakes = find_mistakes(classifier, dataset, config.data.seed)
+    carried = np.any([np.zeros(len(dataset), bool), *(artefact.carriers for artefact in artefacts)], axis=0)
+    mistakes = find_mistakes(classifier, dataset, config.data.seed, carried)
     return Subject(classifier, model, dataset, artefacts, SCORES_ONLY if scores_only else None, mistakes)
 
 

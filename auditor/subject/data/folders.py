@@ -74,7 +74,9 @@ class FolderSource:
 def _test_split(entries: list[Path]) -> Path | None:
     """The folder to audit where a folder holds `train` and `test` over the folders of classes."""
     folders = {entry.name.lower(): entry for entry in entries if entry.is_dir()}
-    are_splits = folders and set(folders) <= set(_SPLITS) and len(folders) == len(entries)
+    folders.pop("__macosx", None)  # what an archive made on a Mac has beside them
+    others = [entry for entry in entries if not entry.is_dir()]
+    are_splits = folders and set(folders) <= set(_SPLITS) and not any(map(_is_picture, others))
     if not are_splits or not all(any(inner.is_dir() for inner in entry.iterdir()) for entry in folders.values()):
         return None
     return next(folders[name] for name in _SPLITS if name in folders)

@@ -28,8 +28,9 @@ def find_class(name: str, classes: Sequence[str]) -> int | None:
 def read_labels(labels: Sequence[Label], classes: tuple[str, ...], multilabel: bool) -> Bools:
     """Which classes (images, classes) each image has.
 
-    A label is the name of a class, its number from 0 (a whole float too), either as bytes, a row of one of these, a row
-    of 0 and 1 for each class (just one of them 1 where classes exclude each other), or missing.
+    A label is the name of a class, or its number from 0 (a whole float too) unless classes are called by such numbers;
+    as bytes; as a row of one of these, or of 0 and 1 for each class (just one of them 1 where classes exclude each
+    other); or missing.
 
     Raises
     ------
@@ -39,8 +40,11 @@ def read_labels(labels: Sequence[Label], classes: tuple[str, ...], multilabel: b
     number_of = {unicodedata.normalize("NFC", name): number for number, name in enumerate(classes)}
     truth = np.zeros((len(labels), len(classes)), dtype=bool)
     unknown: dict[str, int] = {}
+    plain = [_plain(label) for label in labels]
+    numbers = {found[1] for label in plain if (found := _WHOLE.fullmatch(_text(label)))}
+    by_name = any(number in number_of for number in numbers)  # classes may be called by numbers of their own
     for row, given in enumerate(labels):
-        label = _plain(given)
+        label = plain[row]
         is_none = multilabel and isinstance(given, WrittenLabel) and label == NONE and NONE not in number_of
         if label is None or is_none:
             continue
@@ -48,7 +52,7 @@ def read_labels(labels: Sequence[Label], classes: tuple[str, ...], multilabel: b
             truth[row] = _read_row(label, len(classes), multilabel)
             continue
         for part in _parts(label, number_of) if multilabel else [label]:
-            number = _number(part, number_of)
+            number = _number(part, number_of, by_name=by_name)
             if 0 <= number < len(classes):
                 truth[row, number] = True
             else:
@@ -63,7 +67,7 @@ def read_labels(labels: Sequence[Label], classes: tuple[str, ...], multilabel: b
 
 def is_labelled(labels: Sequence[Label] | None, count: int) -> Bools:
     """Which images (count,) have a label."""
-    return np.zeros(count, bool) if labels is None else np.array([label is not None for label in labels])
+    return np.zeros(count, bool) if labels is None else np.array([_plain(label) is not None for label in labels])
 
 
 def _plain(label: Any) -> Any:
@@ -74,6 +78,8 @@ def _plain(label: Any) -> Any:
         label = _plain(label[0])
     if isinstance(label, bytes):
         label = label.decode("utf-8", "backslashreplace")
+    if isinstance(label, str) and not label.strip():
+        return None
     if isinstance(label, float) and not isinstance(label, bool):
         return None if np.isnan(label) else int(label) if label.is_integer() else label
     return label
@@ -102,15 +108,18 @@ def _parts(label: Any, number_of: dict[str, int]) -> list[Any]:
     return [label]
 
 
-def _number(label: Any, number_of: dict[str, int]) -> int:
+def _number(label: Any, number_of: dict[str, int], *, by_name: bool) -> int:
     """The number of a class; -1 where there is none of that name."""
-    if isinstance(label, int):
-        return int(label)
-    text = unicodedata.normalize("NFC", str(label).strip())
-    number = number_of.get(text, -1)
-    whole = re.fullmatch(r"(\d+)(\.0+)?", text)
-    if number < 0 and whole is not None and isinstance(label, WrittenLabel):
-        if any(name.isdecimal() for name in number_of):  # where classes are called by numbers, that is their name
-            return number_of.get(whole[1], -1)
-        return int(whole[1])
-    return number
+    text = _text(label)
+    number, whole = number_of.get(text, -1), _WHOLE.fullmatch(text)
+    if number >= 0 or whole is None or (isinstance(label, str) and not isinstance(label, WrittenLabel)):
+        return number  # text is a name, but in a table of text, which has no numbers
+    return number_of.get(whole[1], -1) if by_name else int(whole[1])
+
+
+def _text(label: Any) -> str:
+    return unicodedata.normalize("NFC", str(int(label) if isinstance(label, bool) else label).strip())
+
+
+_WHOLE = re.compile(r"(\d+)(\.0+)?")
+"""A number of a class; floats are whole where a table of numbers has gaps."""

@@ -108,8 +108,11 @@ class Dataset:
         """What was guessed about the data, and what looks wrong about them, a sentence each."""
         found = [*self._source.notes, *self.told]
         if 0 < self._brightest <= _TWELVE_BITS and self._limits is None:
-            told = f"No pixel of the 16-bit pictures seen so far is over {self._brightest}, so they look like 12 bits"
-            found.append(f"{told}; range = [0, {_TWELVE_BITS}] under [data] would have them read so.")
+            bits, most = (8, 255) if self._brightest <= 255 else (12, _TWELVE_BITS)
+            told = (
+                f"No pixel of the 16-bit pictures seen so far is over {self._brightest}, so they look like {bits} bits"
+            )
+            found.append(f"{told}; range = [0, {most}] under [data] would have them read so.")
         return found
 
     def __len__(self) -> int:
@@ -272,7 +275,8 @@ def _are_in_units_of_the_model(source: Source, limits: tuple[float, float] | Non
     if limits is None:
         return False
     low, high = 0.0, 1.0
-    for _, raw in source.stream(range(min(len(source.ids), _LOOKED_AT))):
+    spread = np.unique(np.linspace(0, len(source.ids) - 1, min(len(source.ids), _LOOKED_AT)).astype(int)).tolist()
+    for _, raw in source.stream(spread):
         if isinstance(raw, CorruptImageError) or raw.dtype.kind not in "if" or not raw.size:
             continue
         low, high = min(low, float(np.nanmin(raw))), max(high, float(np.nanmax(raw)))

@@ -163,7 +163,10 @@ class NpzSource:
         self.ids = _numbered(self._count) if ids is None else [str(identity) for identity in ids]
         self.groups = None
         if groups is not None:  # an image without a group is one by itself
-            self.groups = [str(group) or identity for group, identity in zip(groups, self.ids, strict=True)]
+            if groups.ndim != 1:
+                raise MisfitError(f"{self._name}: groups have shape {groups.shape}, wanted one for each image")
+            named = ("" if group != group else str(group) for group in groups.tolist())
+            self.groups = [group or identity for group, identity in zip(named, self.ids, strict=True)]
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""

@@ -60,6 +60,8 @@ class FeatureReader:
         self._turns: dict[str, tuple[Turn | None, ...]] = {}
         self.names = tuple(self._maps)
         self.usual = tuple(name for name in usual if any(self._turns_of(name)))
+        if usual and not self.usual:
+            self.why_none = "its feature maps look at a part of the picture only"
 
     def refuse_unknown(self, layers: tuple[str, ...]) -> None:
         """Refuse names that are none, and layers that see a part of the picture only."""
@@ -199,16 +201,18 @@ def find_turns(
         For a place and a mask (h, w) over its maps, the squared derivative (height, width) of what is inside of the
         mask by the pixels: where a quarter of the maps looks, that quarter of the picture is.
     """
-    if len(maps.places) == 1 and not any(anatomy.operations[at].type in _TURNING for at in anatomy.decides):
+    moving = (anatomy.operations[at] for at in anatomy.decides if at >= 0 and anatomy.operations[at].type in _TURNING)
+    if len(maps.places) == 1 and not any((each.outputs[0].shape.rank or 0) > 2 for each in moving):
         return (Turn(),)
     return tuple(_find_turn(place, maps.shape, energy) for place in maps.places)
 
 
 def _find_turn(place: Place, shape: tuple[int, int], energy: Callable[[Place, Floats], Numbers]) -> Turn | None:
-    seen = np.zeros((2, 2, 2, 2))
+    seen, maps = np.zeros((2, 2, 2, 2)), []
     for row in (0, 1):
         for column in (0, 1):
             by_pixel = energy(place, np.outer(_third(shape[0], row), _third(shape[1], column)).astype(np.float32))
+            maps.append(by_pixel)
             halves = [np.array_split(half, 2, axis=1) for half in np.array_split(by_pixel, 2, axis=0)]
             parts = np.array([[float(part.sum()) for part in half] for half in halves])
             seen[row, column] = parts / max(parts.sum(), np.finfo(float).tiny)
@@ -219,7 +223,16 @@ def _find_turn(place: Place, shape: tuple[int, int], energy: Callable[[Place, Fl
     if fits[best] - fits[Turn()] < _CLEAR:  # each place looks at the whole picture: nothing speaks for a turn
         best = Turn()
     is_part = seen.mean(axis=(0, 1)).max() > _PART
-    return None if is_part else best
+    return None if is_part or min(_extents(np.sum(maps, axis=0))) < _WHOLE else best
+
+
+def _extents(energy: Numbers) -> list[float]:
+    """Shares of the height and of the width of a picture that anything is seen in."""
+    sides = []
+    for axis in (1, 0):
+        there = np.flatnonzero(energy.sum(axis=axis) > 1e-9 * max(float(energy.max()), np.finfo(float).tiny))
+        sides.append((there[-1] - there[0] + 1) / energy.shape[1 - axis] if len(there) else 0.0)
+    return sides
 
 
 def _fit(seen: Numbers, turn: Turn) -> float:
@@ -244,8 +257,7 @@ def _convolutions(anatomy: Anatomy) -> list[int]:
     return [
         number
         for number, operation in enumerate(anatomy.operations)
-        if operation.type in ("Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput")
-        and _is_map(operation.outputs[0])
+        if operation.type in _CONVOLUTIONS and _is_map(operation.outputs[0])
     ]
 
 
@@ -281,17 +293,32 @@ _WORDS = {
 }  # fmt: skip
 """Operations that a line of Python may make feature maps by, and what their maps are called."""
 
+_CONVOLUTIONS = {"Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "BatchToSpaceND"}
+"""The last is the end of a dilated one, which TensorFlow takes apart."""
+
 _SCALING = {"MaxPool", "AvgPool", "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic"}
 """Operations beside convolutions that give maps of a size of their own."""
 
 _CUTTING = {"Pad", "PadV2", "MirrorPad", "StridedSlice", "Slice"}
 """Operations that move the picture within its frame."""
 
-_TURNING = {"ReverseV2", "Transpose", "Roll", "ImageProjectiveTransformV3", "CropAndResize", "GatherV2"}
+_TURNING = {
+    "StridedSlice",
+    "Slice",
+    "ReverseV2",
+    "Transpose",
+    "Roll",
+    "ImageProjectiveTransformV3",
+    "CropAndResize",
+    "GatherV2",
+}
 """Operations after which maps may lie over the picture otherwise than it does itself."""
 
 _CLEAR = 0.1
 """A turn must fit better than none by this share."""
+
+_WHOLE = 0.85
+"""Share of the height and width of the picture that the corners of the maps look at together, at the least."""
 
 _PART = 0.7
 """Where all corners of the maps look at one corner of the picture by more than this share, they see that part only."""

@@ -35,6 +35,8 @@ class Head:
     """The layer that does just that, or does it last; None where a line of Python does."""
     is_guess: bool = False
     """Whether values alone said what they are, for nothing in the structure does."""
+    is_open: bool = False
+    """Whether values on real images may refute it: it stands on values, be it on some beside the structure."""
     is_doubted: bool = False
     """Whether that was said, and values on real images refuted it."""
 
@@ -107,27 +109,27 @@ def find_head(anatomy: Anatomy, values: Floats, declared: Declared = "auto") -> 
         raise OptionError(
             "output", f"got 'probabilities', but the model gives {float(values.min()):.3g} to {float(values.max()):.3g}"
         )
-    if in_unit_interval and units > 1 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
-        return Head("probabilities", units, "the model gives probabilities; scores are their logarithms")
     if not in_unit_interval or (meaning == "linear" and declared != "probabilities"):
         return linear
-    if (
-        declared == "softmax" and meaning is None
-    ):  # values of exclusive classes that do not sum to 1 are no probabilities
+    is_guess, is_open = meaning is None and declared == "auto", declared == "auto"
+    guess = ' (a guess: say output = "logits" if they are none)' if is_guess else ""
+    if units > 1 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
+        told = f"the model gives probabilities{guess}; scores are their logarithms"
+        return Head("probabilities", units, told, is_guess=is_guess, is_open=is_open)
+    if declared == "softmax" and meaning is None:  # probabilities of exclusive classes sum to 1
         return linear
-    is_guess = meaning is None and declared == "auto"
-    told = "the model gives probabilities; scores are their log-odds"
-    if is_guess:
-        told = (
-            'the model gives values from 0 to 1, taken for probabilities (a guess: say output = "logits" if they are '
-            "none); scores are their log-odds"
-        )
-    return Head("sigmoid probabilities", units, told, is_guess=is_guess)
+    told = f"the model gives {'values from 0 to 1, taken for ' if is_guess else ''}probabilities{guess}"
+    return Head(
+        "sigmoid probabilities", units, f"{told}; scores are their log-odds", is_guess=is_guess, is_open=is_open
+    )
 
 
 def doubt(head: Head, values: Floats) -> Head:
-    """The head after a look at what the model gives (n, units) for real images: a guess that they refute is dropped."""
-    if not head.is_guess or ((values >= 0).all() and (values <= 1).all()):
+    """The head after a look at what the model gives (n, units) for real images: what these refute is dropped."""
+    are_some = bool((values >= 0).all() and (values <= 1).all())
+    if head.kind == "probabilities":
+        are_some &= np.allclose(values.sum(axis=1), 1, atol=1e-2)
+    if not head.is_open or are_some:
         return head
     span = f"{float(values.min()):.3g} to {float(values.max()):.3g}"
     told = f"the model gives {span} on real images, so no probabilities; scores are its values"
@@ -178,9 +180,13 @@ def _meaning(anatomy: Anatomy, place: Place) -> str | None:
 
 
 def _activation(anatomy: Anatomy, place: Place) -> tuple[int, Place | None]:
-    """Number of the softmax or sigmoid that gives values, and the place of its logits, if it is not mixed further."""
+    """Number of the softmax or sigmoid that gives values, and the place of its logits, if it comes last."""
     place = anatomy.source(place)
-    while place != FED and anatomy.operations[place[0]].type in _RESHAPING and len(anatomy.inputs(place[0])) == 1:
+    while (
+        place != FED
+        and anatomy.operations[place[0]].type in _RESHAPING - {"Transpose"}
+        and len(anatomy.inputs(place[0])) == 1
+    ):
         place = anatomy.source(anatomy.inputs(place[0])[0])
     if place == FED or anatomy.operations[place[0]].type not in ("Softmax", "Sigmoid"):
         return -1, None

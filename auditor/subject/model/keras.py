@@ -263,7 +263,7 @@ class KerasClassifier:
 
     def settle(self, images: Floats) -> None:
         """Look at what the model gives for real images (n, height, width, channels) where noise alone spoke before."""
-        if not self._head.is_guess or not len(images):
+        if not self._head.is_open or not len(images):
             return
         count = len(self._probe_images())
         batches = [self._values(batch) for batch in cut_batches(images, count)]

@@ -31,7 +31,7 @@ def find_input_range(anatomy: Anatomy) -> tuple[Range, str] | None:
             continue
         place = None if call.given is None else anatomy.place(call.given)
         if place is None or anatomy.source(place) != FED:
-            return None
+            continue
         if isinstance(call.layer, keras.layers.Rescaling):
             found = _range_of_rescaling(np.asarray(call.layer.scale, float), np.asarray(call.layer.offset, float))
         else:
@@ -109,7 +109,7 @@ def settle_input_range(declared: Range | None, known: tuple[Range, str] | None) 
 
 
 def _range_of_rescaling(scale: Doubles, offset: Doubles) -> Range | None:
-    """The only usual range that `x * scale + offset` brings to [0, 1] or about zero; else to bytes; else near to it."""
+    """The only usual range that `x * scale + offset` brings to [0, 1] or about zero, else to bytes or deviations."""
     found: dict[str, list[Range]] = {"prepared": [], "bytes": [], "near": []}
     for low, high in USUAL:
         ends = np.stack(np.broadcast_arrays(low * scale + offset, high * scale + offset))
@@ -118,22 +118,22 @@ def _range_of_rescaling(scale: Doubles, offset: Doubles) -> Range | None:
             found["prepared"].append((low, high))
         if abs(bottom) + abs(top - 255) < 1:
             found["bytes"].append((low, high))
-        if top - bottom > 0.45 and max(abs(bottom), abs(top)) < 4:
+        if -3.5 < bottom < -0.9 and 0.9 < top < 3.5:  # by mean and deviation, as the networks of PyTorch have it
             found["near"].append((low, high))
     candidates = found["prepared"] or found["bytes"] or found["near"]
     return candidates[0] if len(candidates) == 1 else None
 
 
 def _range_of_normalization(mean: Doubles, variance: Doubles) -> Range | None:
-    """The narrowest usual range in which pixels can have this mean and variance, and not be all alike."""
+    """The only usual range in which pixels of pictures have such a mean and deviation; None where several fit."""
     if float(np.abs(mean).max()) < 0.05:  # as one has that was adapted to nothing
         return None
-    deviation = np.sqrt(np.maximum(variance, 0))
-    for low, high in sorted(USUAL, key=lambda each: each[1] - each[0]):
-        is_possible = ((mean > low) & (mean < high) & (variance <= (mean - low) * (high - mean))).all()
-        if is_possible and 0.05 <= float(deviation.mean()) / (high - low) <= 0.45:
-            return low, high
-    return None
+    deviation, fit = np.sqrt(np.maximum(variance, 0)), []
+    for low, high in USUAL:
+        place, spread = (mean - low) / (high - low), float(deviation.mean()) / (high - low)
+        if (place > 0.02).all() and (place < 0.95).all() and 0.12 <= spread <= 0.38:
+            fit.append((low, high))
+    return fit[0] if len(fit) == 1 else None
 
 
 def _written_out(anatomy: Anatomy) -> tuple[Doubles, Doubles, str]:
