@@ -28,9 +28,9 @@ def find_class(name: str, classes: Sequence[str]) -> int | None:
 def read_labels(labels: Sequence[Label], classes: tuple[str, ...], multilabel: bool) -> Bools:
     """Which classes (images, classes) each image has.
 
-    A label is the name of a class, or its number from 0 (a whole float too) unless classes are called by such numbers;
-    as bytes; as a row of one of these, or of 0 and 1 for each class (just one of them 1 where classes exclude each
-    other); or missing.
+    A label is the name of a class, or its number from 0 (a whole float too; as text only in a table of text, unless
+    classes are called by such numbers); as bytes; as a row of one of these, or of 0 and 1 for each class (just one of
+    them 1 where classes exclude each other); or missing.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def read_labels(labels: Sequence[Label], classes: tuple[str, ...], multilabel: b
     truth = np.zeros((len(labels), len(classes)), dtype=bool)
     unknown: dict[str, int] = {}
     plain = [_plain(label) for label in labels]
-    numbers = {found[1] for label in plain if (found := _WHOLE.fullmatch(_text(label)))}
+    numbers = {found[1] for label in plain if isinstance(label, str) and (found := _WHOLE.fullmatch(_text(label)))}
     by_name = any(number in number_of for number in numbers)  # classes may be called by numbers of their own
     for row, given in enumerate(labels):
         label = plain[row]
@@ -110,6 +110,8 @@ def _parts(label: Any, number_of: dict[str, int]) -> list[Any]:
 
 def _number(label: Any, number_of: dict[str, int], *, by_name: bool) -> int:
     """The number of a class; -1 where there is none of that name."""
+    if isinstance(label, int):
+        return int(label)
     text = _text(label)
     number, whole = number_of.get(text, -1), _WHOLE.fullmatch(text)
     if number >= 0 or whole is None or (isinstance(label, str) and not isinstance(label, WrittenLabel)):
@@ -118,7 +120,7 @@ def _number(label: Any, number_of: dict[str, int], *, by_name: bool) -> int:
 
 
 def _text(label: Any) -> str:
-    return unicodedata.normalize("NFC", str(int(label) if isinstance(label, bool) else label).strip())
+    return unicodedata.normalize("NFC", str(label).strip())
 
 
 _WHOLE = re.compile(r"(\d+)(\.0+)?")
