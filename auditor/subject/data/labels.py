@@ -80,7 +80,7 @@ def _plain(label: Any) -> Any:
         label = label.decode("utf-8", "backslashreplace")
     if isinstance(label, str) and not label.strip():
         return None
-    if isinstance(label, float) and not isinstance(label, bool):
+    if isinstance(label, float):
         return None if np.isnan(label) else int(label) if label.is_integer() else label
     return label
 
