@@ -57,6 +57,9 @@ class Tint:
     def doses(self) -> dict[float, Edit]:
         return {}
 
+    def neighbours(self) -> dict[str, Appearance]:
+        return {}
+
 
 def make_tint(frame: Frame, *, most: float = 0.5) -> Tint:
     """For `kind = "tests.test_appearance:make_tint"`."""

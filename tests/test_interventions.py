@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from auditor.artefacts.appearance import Appearance
 from auditor.artefacts.edits import matched_placements, remove, shift_mask
 from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import ARTEFACT_KINDS
@@ -237,6 +238,58 @@ class TestVariants:
 
     def test_a_symmetric_artefact_has_no_mirror_image(self):
         assert set(square().variants({})) == {"half opacity", "moved"}
+
+
+def count_pixels(appearance: Appearance) -> int:
+    assert appearance.fixed_region is not None
+    return int(appearance.fixed_region.sum())
+
+
+class TestNeighbours:
+    @pytest.mark.parametrize("corner", [(2, 3), (0, 0), (12, 14), (6, 7), (0, 7)])
+    def test_are_the_same_artefact_elsewhere_or_of_another_size(self, corner):
+        overlay = patch(corner=corner)
+        whole = count_pixels(overlay)
+        neighbours = overlay.neighbours()
+        assert len(neighbours) > 8
+        for name, look in neighbours.items():
+            factor = float(name.split(" ")[0]) ** 2 if name.endswith("of its size") else 1
+            assert count_pixels(look) == pytest.approx(whole * factor, rel=0.2 if factor != 1 else 0)
+            assert look.opacity == pytest.approx(overlay.opacity, rel=0.3 if factor != 1 else 1e-6)
+
+    def test_are_all_different_and_none_is_the_artefact(self):
+        images = random_images(1, FRAME)
+        seen = [patch().insert(images), *(look.insert(images) for look in patch().neighbours().values())]
+        for first, second in itertools.combinations(seen, 2):
+            assert np.abs(first - second).max() > 1e-3
+
+    def test_of_a_corner_are_the_other_corners_and_of_the_middle_none(self):
+        corners = {"upper left corner", "upper right corner", "lower left corner", "lower right corner"}
+        assert corners & set(patch(corner=(0, 14)).neighbours()) == corners - {"upper right corner"}
+        assert corners & set(patch(corner=(6, 7)).neighbours()) == set()
+        top, left = np.argwhere(patch(corner=(1, 2)).neighbours()["lower right corner"].fixed_region)[0]
+        assert (top, left) == (16 - 4 - 1, 20 - 6 - 2)
+
+    def test_one_pixel_off_is_one_of_them(self):
+        overlay = patch()
+        moved = overlay.neighbours()["1 px down right"]
+        images = random_images(1, FRAME)
+        np.testing.assert_array_equal(moved.insert(images), overlay.shifted((1, 1)).insert(images))
+
+    def test_steps_grow_with_the_frame(self):
+        large = ARTEFACT_KINDS["box"]((100, 200, 1), size=(10, 10), position=(40, 50))
+        names = {name for name in large.neighbours() if " px " in name}
+        assert {name.split(" ")[0] for name in names} == {"2", "6"}
+
+    def test_what_covers_the_frame_has_none(self):
+        assert ARTEFACT_KINDS["lightness"](FRAME).neighbours() == {}
+
+    @pytest.mark.parametrize("size", [(20, 3), (1, 1), (19, 16)])
+    def test_never_leave_the_frame(self, size):
+        box = ARTEFACT_KINDS["box"](FRAME, size=size)
+        for name, look in box.neighbours().items():
+            if not name.endswith("of its size"):
+                assert count_pixels(look) == size[0] * size[1]
 
 
 class TestText:

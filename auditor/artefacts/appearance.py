@@ -81,6 +81,12 @@ class Appearance(Protocol):
     def doses(self) -> dict[float, Edit]:
         """The artefact at the opacities of the dose-response curve; empty of what has no opacity."""
 
+    def neighbours(self) -> dict[str, Appearance]:
+        """The same at other places and sizes near its own, all in the frame and each once: was it named quite rightly?
+
+        Empty of what has no place that could be another.
+        """
+
 
 def box_of(region: Bools) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of a region in pixels, half-open."""

@@ -54,6 +54,10 @@ class Masks:
         """None."""
         return {}
 
+    def neighbours(self) -> dict[str, Appearance]:
+        """None."""
+        return {}
+
     def region(self, image_id: str, frame: Frame, random: np.random.Generator | None = None) -> Bools | None:
         """The region (height, width) of one image; None where it has no mask.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from skimage.transform import resize
 
 from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms, box_of
 from auditor.measure.arrays import Bools, Floats
@@ -114,6 +115,64 @@ class Overlay:
         """At the opacities of the dose-response curve."""
         return {dose: self.with_opacity(dose).insert for dose in DOSES}
 
+    def neighbours(self) -> dict[str, Appearance]:
+        """Off by 1 and 2 pixels (1 and 3 % of a frame above 32) or by half its size, in other corners, smaller, larger.
+
+        Other corners where it lies within a quarter of the frame from an edge, as far from them as from its own.
+        """
+        height, width = self.alpha.shape
+        left, top, right, bottom = self.box
+        wide, high = right - left, bottom - top
+        if (high, wide) == (height, width):
+            return {}
+        side = max(height, width)
+        steps = [max(least, round(share * side)) for least, share in ((1, 0.01), (2, 0.03))]
+        places = {
+            f"{step} px {name}": (top + down * step, left + across * step)
+            for step in steps
+            for name, (down, across) in _DIRECTIONS.items()
+        }
+        for name in ("up", "down", "left", "right"):
+            down, across = _DIRECTIONS[name]
+            places[f"half its size {name}"] = (top + down * -(-high // 2), left + across * -(-wide // 2))
+        margins = [(min(top, height - bottom), height), (min(left, width - right), width)]
+        edges = [margin for margin, whole in margins if margin <= whole / 4]
+        if edges:
+            from_top, from_left = (margin if margin <= whole / 4 else min(edges) for margin, whole in margins)
+            for name, at_top in (("upper", from_top), ("lower", height - high - from_top)):
+                places[f"{name} left corner"] = (at_top, from_left)
+                places[f"{name} right corner"] = (at_top, width - wide - from_left)
+        looks = {
+            name: self.shifted((row - top, column - left))
+            for name, (row, column) in places.items()
+            if 0 <= row <= height - high and 0 <= column <= width - wide
+        }
+        looks |= {f"{factor} of its size": self._resized(factor) for factor in (0.8, 1.25)}
+        found: dict[str, Appearance] = {}
+        seen = [self]
+        for name, look in looks.items():
+            if not any(look._equals(other) for other in seen):
+                found[name] = look
+                seen.append(look)
+        return found
+
+    def _resized(self, factor: float) -> Overlay:
+        """About its own middle, or where it touches an edge at that edge; never larger than the frame."""
+        left, top, right, bottom = self.box
+        sizes, starts = [], []
+        for low, high, whole in ((top, bottom, self.alpha.shape[0]), (left, right, self.alpha.shape[1])):
+            size = min(max(1, round((high - low) * factor)), whole)
+            start = 0 if low == 0 else whole - size if high == whole else round((low + high - size) / 2)
+            sizes.append(size)
+            starts.append(min(max(start, 0), whole - size))
+        place = np.s_[starts[0] : starts[0] + sizes[0], starts[1] : starts[1] + sizes[1]]
+        part, weight = self.ink[top:bottom, left:right], self.alpha[top:bottom, left:right, None]
+        layer = resize(np.concatenate([part * weight, weight], axis=2), sizes, order=1, anti_aliasing=True)
+        alpha, ink = np.zeros_like(self.alpha), np.zeros_like(self.ink)
+        alpha[place] = np.clip(layer[..., -1], 0, 1)
+        ink[place] = np.clip(layer[..., :-1] / np.maximum(layer[..., -1:], 1e-6), 0, 1)
+        return Overlay(alpha, ink)
+
     def _changed(self, change: Callable[[Floats], Floats]) -> Overlay:
         """With another content of its box."""
         left, top, right, bottom = self.box
@@ -170,3 +229,16 @@ class _Veil:
 def _composite(images: Floats, alpha: Floats, ink: Floats) -> Floats:
     opacity = alpha[..., None]
     return np.where(opacity > 0, (1 - opacity) * images + opacity * ink, images).astype(np.float32)
+
+
+_DIRECTIONS = {
+    "up": (-1, 0),
+    "down": (1, 0),
+    "left": (0, -1),
+    "right": (0, 1),
+    "up left": (-1, -1),
+    "up right": (-1, 1),
+    "down left": (1, -1),
+    "down right": (1, 1),
+}
+"""Steps (down, right)."""
