@@ -500,6 +500,52 @@ NAMED: dict[str, Row] = {
         "controls",
         "artefacts[0].controls: masks have no appearance",
     ),
+    "a hue of grey images": (
+        artefact("hue"),
+        "kind",
+        "artefacts[0].kind: the images are grey, so there is no hue to turn",
+    ),
+    "an amount upside down": (
+        artefact("blur", "sigma = [2, 1]\n"),
+        "sigma",
+        "artefacts[0].sigma: got [2.0, 1.0], wanted the lower end first, then the higher",
+    ),
+    "an amount that changes nothing": (
+        artefact("rotation", "degrees = 0\n"),
+        "degrees",
+        "artefacts[0].degrees: got 0.0, which changes nothing",
+    ),
+    "an amount out of its range": (
+        artefact("jpeg", "quality = 100\n"),
+        "quality",
+        "artefacts[0].quality: got 100, wanted 95 or less or an array",
+    ),
+    "a crop outside the frame": (
+        artefact("crop", "box = [0, 0, 9, 8]\n"),
+        "box",
+        "artefacts[0].box: got [0, 0, 9, 8], wanted left, top, right and bottom inside the frame of 8 x 8 pixels",
+    ),
+    "a crop of everything": (artefact("crop", "box = [0, 0, 8, 8]\n"), "box", "which is the whole frame"),
+    "a border that leaves nothing": (
+        artefact("border", "width = 4\n"),
+        "width",
+        "artefacts[0].width: got 4, which is 4 pixels at each edge, so nothing of an image is left",
+    ),
+    "a picture beside an edit of the whole image": (
+        artefact("blur", "controls = ['mark.png']\n"),
+        "controls",
+        "artefacts[0].controls: blur has no one place to put pictures at; leave it out",
+    ),
+    "a background without its masks": (
+        both(masks(named=["0", "1"]), artefact("background", "folder = 'masks'\n")),
+        "folder",
+        "artefacts[0].folder: there is no mask of the image ",
+    ),
+    "a background that does not exist": (
+        both(masks(), artefact("background", "folder = 'masks'\npicture = 'beach.png'\n")),
+        "picture",
+        "beach.png: no such file",
+    ),
     "a kind that raises": (
         stamp("raise KeyError('ink')"),
         "kind",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms
 from auditor.artefacts.describe import describe_artefact
@@ -71,14 +72,19 @@ def tinted(seed: int = 0) -> Artefact:
 
 
 def test_every_kind_of_the_table_is_an_appearance(tmp_path) -> None:
+    Image.new("RGBA", (2, 2), "red").save(tmp_path / "tag.png")
     options = {
+        "overlay": {"image": tmp_path / "tag.png"},
         "box": {"size": (2, 2)},
         "text": {"text": "1", "size": 6},
-        "lightness": {},
+        "border": {"width": 1},
+        "crop": {"box": (0, 0, 4, 4)},
         "masks": {"folder": tmp_path},
+        "background": {"folder": tmp_path},
     }
-    for kind, given in options.items():
-        assert isinstance(ARTEFACT_KINDS[kind](SHAPE, **given), Appearance)
+    for kind, function in ARTEFACT_KINDS.items():
+        frame = (8, 8, 3) if kind in ("hue", "saturation") else SHAPE
+        assert isinstance(function(frame, **options.get(kind, {})), Appearance), kind
     assert isinstance(Tint(), Appearance)
 
 

@@ -42,6 +42,8 @@ KINDS = {
     "box": {"size": (4, 3), "position": (2, 2)},
     "text": {"text": "2024", "size": 8, "position": (0, 4)},
     "lightness": {"strength": 0.4},
+    "vignette": {"strength": 0.6, "colour": "navy"},
+    "border": {"width": 2},
 }
 
 
@@ -216,6 +218,36 @@ class TestControls:
         first, again, other = (patch().controls({}, seed)[0]["scrambled"][0](images) for seed in (0, 0, 1))
         np.testing.assert_array_equal(first, again)
         assert not np.array_equal(first, other)
+
+
+class TestBorder:
+    def test_lies_at_the_edges_alone(self):
+        border = ARTEFACT_KINDS["border"](FRAME, width=0.125)
+        region = np.ones(FRAME[:2], bool)
+        region[2:-2, 2:-2] = False
+        np.testing.assert_array_equal(border.fixed_region, region)
+
+    def test_what_it_is_compared_with_lies_at_the_edges_too(self):
+        border, images = ARTEFACT_KINDS["border"](FRAME, width=2, opacity=0.8), random_images(2, FRAME)
+        controls, _ = border.controls({}, seed=0)
+        assert set(controls) == {"inverted tone", "veil"}
+        edits = [*itertools.chain.from_iterable(controls.values()), *border.innocents(3, seed=0)]
+        for edited in (edit(images) for edit in edits):
+            np.testing.assert_array_equal(edited[:, 2:-2, 2:-2], images[:, 2:-2, 2:-2])
+            assert (edited[:, :2] != images[:, :2]).all()
+
+    @pytest.mark.parametrize("width", [8, 0.5])
+    def test_leaves_something_of_the_image(self, width):
+        with pytest.raises(OptionError, match="width: got .*, which is 8 pixels at each edge"):
+            ARTEFACT_KINDS["border"](FRAME, width=width)
+
+
+def test_a_vignette_darkens_corners_most_and_the_middle_hardly():
+    frame = (31, 41, 1)
+    alpha = ARTEFACT_KINDS["vignette"](frame, strength=0.5).alpha
+    assert alpha[0, 0] == alpha[-1, -1] == alpha.max() == pytest.approx(0.5)
+    assert alpha[15, 20] == 0
+    assert (np.diff(alpha[15, 20:]) > 0).all()
 
 
 class TestVariants:

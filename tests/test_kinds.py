@@ -114,6 +114,9 @@ def test_an_artefact_on_all_images_is_judged_by_removal(world):
         'kind = "box"\nsize = [3, 3]\nposition = [5, 5]',
         'kind = "text"\ntext = "a"\nsize = 4\nposition = [3, 2]',
         'kind = "lightness"\nstrength = 0.4',
+        'kind = "border"\nwidth = 1',
+        'kind = "brightness"\nfactor = 0.3',
+        'kind = "rotation"\ndegrees = [60, 120]',
     ],
 )
 def test_every_kind_is_no_evidence_on_the_honest_model_or_open_but_never_an_error(honest, kind):

@@ -66,7 +66,7 @@ class Masks:
         DataError
             The mask is unreadable or of another size than the image.
         """
-        file = self.files.get(image_id) if self.folder is None else _find_mask(self.folder, image_id)
+        file = self._file(image_id)
         if file is None:
             return None
         try:
@@ -81,6 +81,10 @@ class Masks:
             raise DataError(f"{file}: mask is {got[1]} x {got[0]} pixels, the image is {wanted[1]} x {wanted[0]}")
         share = fit_to(bright[..., None].astype(np.float32), *frame[:2], crop=self.fit == "crop")
         return np.asarray(share[..., 0] > 1e-3)  # wherever a pixel of the region reaches
+
+    def has(self, image_id: str) -> bool:
+        """Whether an image has a mask."""
+        return self._file(image_id) is not None
 
     def named_by(self, files: Mapping[str, Path] | None) -> Masks:
         """The same with the masks that the data name, where there is no folder.
@@ -99,6 +103,20 @@ class Masks:
             others = f" ({len(lost)} in all)" if len(lost) > 1 else ""
             raise OptionError("folder", f"left out, but the mask {lost[0]} that the data name does not exist{others}")
         return replace(self, files=files)
+
+    def _file(self, image_id: str) -> Path | None:
+        return self.files.get(image_id) if self.folder is None else _find_mask(self.folder, image_id)
+
+
+def masks(frame: Frame, *, folder: Path | None = None) -> Masks:
+    """Only the place is known: a mask picture per image, not black in the region.
+
+    It is `<image id>.png` in `folder`, or without a folder the picture in the column `mask` of the manifest.
+    """
+    del frame
+    if folder is not None and not folder.is_dir():
+        raise OptionError("folder", f"{folder}: no such folder")
+    return Masks(folder)
 
 
 def _find_mask(folder: Path, image_id: str) -> Path | None:

@@ -9,7 +9,7 @@ import numpy as np
 from skimage.transform import resize
 
 from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms, box_of
-from auditor.measure.arrays import Bools, Floats
+from auditor.measure.arrays import Bools, Floats, Numbers
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import audit_generator
 
@@ -27,6 +27,8 @@ class Overlay:
     """(height, width) in [0, 1]; exactly 0 outside the region."""
     ink: Floats
     """(height, width, channels) in [0, 1]."""
+    content: Bools | None = None
+    """(height, width): where other content would lie; None of what is no frame around something, which is its box."""
 
     can_insert = True
 
@@ -82,7 +84,7 @@ class Overlay:
         random = audit_generator(seed, "controls")
         looks: dict[str, list[Appearance]] = {
             "scrambled": [self._scrambled(random) for _ in range(_SCRAMBLES)],
-            "inverted tone": [self._changed(lambda part: part if part.ndim == 2 else 1 - part)],
+            "inverted tone": [self._filled(self.alpha, 1 - self.ink)],
             "flat patch": [self._flat()],
         }
         looks |= {name: [control] for name, control in given.items()}
@@ -181,22 +183,35 @@ class Overlay:
         ink[top:bottom, left:right] = change(ink[top:bottom, left:right].copy())
         return Overlay(alpha, ink)
 
-    def _scrambled(self, random: np.random.Generator) -> Overlay:
+    def _inside(self) -> Bools:
+        """(h, w): where its content lies."""
+        if self.content is not None:
+            return self.content
         left, top, right, bottom = self.box
-        order = random.permutation((bottom - top) * (right - left))
-        return self._changed(lambda part: part.reshape(len(order), -1)[order].reshape(part.shape))
+        inside = np.zeros(self.alpha.shape, bool)
+        inside[top:bottom, left:right] = True
+        return inside
+
+    def _filled(self, alpha: Numbers, ink: Numbers) -> Overlay:
+        """With another opacity and ink of its content: of the frame, or a value for each of its pixels, or for all."""
+        inside, filled = self._inside(), replace(self, alpha=self.alpha.copy(), ink=self.ink.copy())
+        filled.alpha[inside] = alpha[inside] if alpha.shape == self.alpha.shape else alpha
+        filled.ink[inside] = ink[inside] if ink.shape == self.ink.shape else ink
+        return filled
+
+    def _scrambled(self, random: np.random.Generator) -> Overlay:
+        inside = self._inside()
+        order = random.permutation(int(inside.sum()))
+        return self._filled(self.alpha[inside][order], self.ink[inside][order])
 
     def _noise(self, random: np.random.Generator) -> Overlay:
-        return self._changed(lambda part: part if part.ndim == 2 else random.random(part.shape).astype(np.float32))
+        inside = self._inside()
+        return self._filled(self.alpha, random.random((int(inside.sum()), self.ink.shape[2])))
 
     def _flat(self) -> Overlay:
-        left, top, right, bottom = self.box
-        alpha = self.alpha[top:bottom, left:right].astype(np.float64)
-        ink = self.ink[top:bottom, left:right].astype(np.float64)
-        flat = Overlay(np.zeros_like(self.alpha), np.zeros_like(self.ink))
-        flat.alpha[top:bottom, left:right] = alpha.mean()
-        flat.ink[top:bottom, left:right] = (ink * alpha[..., None]).sum(axis=(0, 1)) / alpha.sum()
-        return flat
+        inside = self._inside()
+        alpha, ink = self.alpha[inside].astype(np.float64), self.ink[inside].astype(np.float64)
+        return self._filled(np.array(alpha.mean()), (ink * alpha[..., None]).sum(axis=0) / alpha.sum())
 
     def _opposite(self) -> Overlay | None:
         """At the place opposite the centre; None where that is about the same place."""
