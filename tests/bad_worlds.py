@@ -47,6 +47,11 @@ def stamp(body: str) -> Change:
     return user(MARK, 'kind = "mine:stamp"\n', _STAMP.format(body=body))
 
 
+def edit(body: str) -> Change:
+    """The user's own edit of an image."""
+    return user(MARK, 'kind = "mine:edit"\n', f"def edit(image, random):\n    {body}\n")
+
+
 def loader(body: str) -> Change:
     """The user's own function for the model."""
     return user(MODEL, 'source = "mine:load"\n', f"def load():\n    {body}\n")
@@ -562,6 +567,19 @@ NAMED: dict[str, Row] = {
         "mine:stamp returned values in [255, 255], wanted RGBA in [0, 1]",
     ),
     "a kind that gives nothing": (stamp("return 'ink'"), "kind", "mine:stamp failed: ValueError"),
+    "an edit of another shape": (
+        edit("return image[1:]"),
+        "kind",
+        "artefacts[0].kind: mine:edit returned an array of shape (7, 8, 1), wanted an image (8, 8, 1)",
+    ),
+    "an edit out of range": (edit("return image + 1"), "kind", "wanted an image in [0, 1]"),
+    "an edit that gives NaN": (edit("return image * float('nan')"), "kind", "mine:edit returned values in [nan, nan]"),
+    "an edit that raises": (edit("return image[9]"), "kind", "artefacts[0].kind: mine:edit failed: IndexError"),
+    "an edit that draws from elsewhere": (
+        edit("import numpy; return numpy.random.rand(*image.shape)"),
+        "kind",
+        "artefacts[0].kind: mine:edit made two different images of one image and one generator, wanted all that is",
+    ),
     "a kind without its function": (
         user(MARK, 'kind = "mine:stump"\n', _STAMP.format(body="pass")),
         "kind",

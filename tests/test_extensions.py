@@ -40,7 +40,7 @@ def audited(world: World, command: Command) -> tuple[object, str]:
 def test_every_example_is_tried_and_short():
     files = sorted(EXAMPLES.glob("*.py"))
     tried = Path(__file__).read_text("utf-8")
-    assert len(files) == 7
+    assert len(files) == 8
     for file in files:
         assert f'extend("{file.stem}")' in tried
         assert len(file.read_text("utf-8").splitlines()) <= 40
@@ -68,6 +68,16 @@ def test_a_kind_of_artefact(extend, command: Command):
     assert result.artefacts[0].kind == "artefact:frame"
     assert result.artefacts[0].box == (0, 0, 8, 8)
     assert "artefact:frame" in page
+
+
+def test_an_edit_of_one_image(extend, command: Command):
+    world = extend("edit")
+    world.replace('kind = "overlay"\nimage = "mark.png"\nposition = [5, 5]\n', 'kind = "edit:dust"\nspecks = 20\n')
+    result, page = audited(world, command)
+    assert result.artefacts[0].kind == "edit:dust"
+    assert result.artefacts[0].box is None
+    assert set(result.findings[0].controls) == {"uneven light", "another tint", "noise", "blur", "shift"}
+    assert "edit:dust" in page
 
 
 def test_a_study(extend, command: Command):

@@ -19,7 +19,7 @@ from auditor.config.file import read_config
 from auditor.config.options import describe_options
 from auditor.explain.table import METHODS, STUDIES
 from tests.bad_worlds import with_lambda
-from tests.small_world import CLASSES, Command, World, make_data
+from tests.small_world import CLASSES, SIDE, Command, World, make_data
 from tests.test_bad_input import assert_one_error
 
 
@@ -532,8 +532,11 @@ class TestSettings:
         for name in ("watermark.png", "innocent.png", "alike.png"):
             (here.folder / name).write_bytes(mark)
         (here.folder / "masks").mkdir()
+        for name in make_data()["ids"]:
+            Image.new("L", (SIDE, SIDE), "white").save(here.folder / "masks" / f"{name}.png")
         config = read_config(Path("all.toml"), kinds=ARTEFACT_KINDS, methods=METHODS)
-        built = build_artefacts(config, open_subject(config).dataset, (64, 64, 3), CLASSES)
+        dataset = open_subject(config.model_copy(update={"artefacts": ()})).dataset
+        built = build_artefacts(config, dataset, (64, 64, 3), CLASSES)  # the frame of a model for colour
         assert [artefact.kind for artefact in built] == list(ARTEFACT_KINDS)
 
     def test_every_method_stands_there_with_all_its_options(self, here: World, command: Command) -> None:

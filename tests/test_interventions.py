@@ -238,7 +238,7 @@ class TestBorder:
 
     @pytest.mark.parametrize("width", [8, 0.5])
     def test_leaves_something_of_the_image(self, width):
-        with pytest.raises(OptionError, match="width: got .*, which is 8 pixels at each edge"):
+        with pytest.raises(OptionError, match=r"width: got .*, which is 8 pixels at each edge"):
             ARTEFACT_KINDS["border"](FRAME, width=width)
 
 

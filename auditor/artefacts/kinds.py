@@ -15,8 +15,9 @@ import numpy as np
 
 from auditor.artefacts.appearance import Appearance, Frame, box_of
 from auditor.artefacts.backgrounds import Background, background, read_ground
-from auditor.artefacts.drawn import border, box, lightness, overlay, place_layer, text, vignette
+from auditor.artefacts.drawn import border, box, lightness, overlay, text, vignette
 from auditor.artefacts.masks import Masks, masks
+from auditor.artefacts.users import from_user
 from auditor.artefacts.whole_image import (
     blur,
     brightness,
@@ -121,7 +122,7 @@ def _build(
     options = {name: config.path(str(v), *path, name) if isinstance(v, Path) else v for name, v in options.items()}
     try:
         carriers = _find_carriers(entry.present, dataset, classes)
-        make = function if entry.kind in ARTEFACT_KINDS else partial(_from_user, entry.kind, function)
+        make = function if entry.kind in ARTEFACT_KINDS else partial(from_user, entry.kind, function)
         made = make(frame, **options)
         if isinstance(made, Background):
             made = made.behind(dataset, config.data.fit)
@@ -198,30 +199,12 @@ def _alternatives(
     return placed
 
 
-def _from_user(kind: str, function: Callable[..., Any], frame: Frame, **options: Any) -> Appearance:
-    """What the user's function made: an appearance of its own, or an RGBA picture (h, w, 4) of the whole frame."""
-    try:
-        made = function(frame, **options)
-        if isinstance(made, Appearance):
-            return made
-        layer = np.asarray(made, dtype=np.float32)
-    except Exception as fault:  # the user's code may raise anything
-        raise OptionError("kind", f"{kind} failed: {type(fault).__name__}: {fault}") from None
-    wanted = (*frame[:2], 4)
-    if layer.shape != wanted:
-        raise OptionError("kind", f"{kind} returned an array of shape {layer.shape}, wanted RGBA {wanted}")
-    if not (layer.min() >= 0 and layer.max() <= 1):  # NaN fails this too
-        got = f"values in [{layer.min():g}, {layer.max():g}]"
-        raise OptionError("kind", f"{kind} returned {got}, wanted RGBA in [0, 1]")
-    return place_layer(frame, layer, (0, 0), 1.0)
-
-
 ARTEFACT_KINDS: dict[str, Callable[..., Appearance]] = {
     "overlay": overlay,
     "text": text,
     "box": box,
-    "lightness": lightness,
     "border": border,
+    "lightness": lightness,
     "vignette": vignette,
     "tint": tint,
     "brightness": brightness,
