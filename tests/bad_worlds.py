@@ -551,6 +551,50 @@ NAMED: dict[str, Row] = {
         "picture",
         "beach.png: no such file",
     ),
+    "a place outside the frame": (
+        text(MARK, 'kind = "overlay"\nimage = "mark.png"\nplace = { within = [4, 4, 9, 8] }\n'),
+        "place",
+        "artefacts[0].place: got within = [4, 4, 9, 8], wanted left, top, right and bottom inside the frame of 8 x 8",
+    ),
+    "a place with an unknown key": (
+        text(MARK, MARK + "place = { inside = [4, 4, 8, 8] }\n"),
+        "place",
+        "artefacts[0].place.inside: unknown key",
+    ),
+    "a range upside down": (
+        text(MARK, MARK + "place = { scale = [1.2, 0.8] }\n"),
+        "place",
+        "artefacts[0].place.scale: got [1.2, 0.8], wanted the lower end first, then the higher",
+    ),
+    "a place without room": (
+        text(MARK, 'kind = "overlay"\nimage = "mark.png"\nplace = { within = [4, 4, 8, 8], scale = [1, 2] }\n'),
+        "place",
+        "artefacts[0].place: it is up to 6 x 6 pixels as it varies, and place.within of [4, 4, 8, 8] has room",
+    ),
+    "a place beside a position": (
+        text(MARK, MARK + "place = { within = [4, 4, 8, 8] }\n"),
+        "position",
+        "artefacts[0].position: stands beside place.within",
+    ),
+    "examples of other sizes than fit": (
+        both(
+            lambda world, _: Image.new("RGBA", (9, 2), "red").save(world.folder / "wide.png"),
+            text(MARK, 'kind = "overlay"\nexamples = ["mark.png", "wide.png"]\n'),
+        ),
+        "[[artefacts]]",
+        "artefacts[0].position: right edge 9 exceeds the image width 8",
+    ),
+    "an example that is no picture": (
+        both(written("no.png", b"?"), text(MARK, 'kind = "overlay"\nexamples = ["mark.png", "no.png"]\n')),
+        "examples",
+        "artefacts[0].examples: ",
+    ),
+    "neither a picture nor examples": (artefact("overlay"), "[[artefacts]]", "artefacts[0].image: missing; wanted one"),
+    "a text that says it varies and does not": (
+        artefact("text", "text = 'a'\nsize = 4\nvary = true\n"),
+        "text",
+        "artefacts[0].text: got 'a', which is the same on every image; wanted a pattern of what varies",
+    ),
     "a kind that raises": (
         stamp("raise KeyError('ink')"),
         "kind",

@@ -7,7 +7,7 @@ generator that it is given for that image, which is the same in every edit: so a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -86,6 +86,11 @@ class Appearance(Protocol):
 
         Empty of what has no place that could be another.
         """
+
+
+def paired(images: Floats, randoms: Randoms) -> Iterator[tuple[Floats, np.random.Generator]]:
+    """Images with their generators; where none are given, each has one of its own that is always the same."""
+    return zip(images, list(randoms) or [np.random.default_rng(0) for _ in images], strict=True)
 
 
 def box_of(region: Bools) -> tuple[int, int, int, int]:

@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from skimage.color import hsv2rgb
 from skimage.metrics import structural_similarity
 
-from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms
+from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms, paired
 from auditor.measure.arrays import Bools, Floats, Numbers
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import audit_generator
@@ -65,7 +65,7 @@ class GlobalEdit:
 
     def insert(self, images: Floats, randoms: Randoms = ()) -> Floats:
         """Edit images, each by its own amount."""
-        return _stacked(self.edit(image, random) for image, random in _paired(images, randoms))
+        return _stacked(self.edit(image, random) for image, random in paired(images, randoms))
 
     def edit(
         self, image: Floats, random: np.random.Generator, share: float = 1.0, change: Change | None = None
@@ -124,7 +124,7 @@ class GlobalEdit:
 
     def _by(self, share: float, change: Change | None = None) -> Edit:
         def edit(images: Floats, randoms: Randoms = ()) -> Floats:
-            return _stacked(self.edit(image, random, share, change) for image, random in _paired(images, randoms))
+            return _stacked(self.edit(image, random, share, change) for image, random in paired(images, randoms))
 
         return edit
 
@@ -140,7 +140,7 @@ class _Matched:
 
     def insert(self, images: Floats, randoms: Randoms = ()) -> Floats:
         return _stacked(
-            self._match(image, self.artefact.edit(image, random)) for image, random in _paired(images, randoms)
+            self._match(image, self.artefact.edit(image, random)) for image, random in paired(images, randoms)
         )
 
     def _match(self, image: Floats, edited: Floats) -> Floats:
@@ -177,12 +177,6 @@ def _solve(gap: Callable[[float], float]) -> float:
     if gap(0.0) >= 0:
         return 0.0
     return 1.0 if gap(1.0) <= 0 else float(brentq(gap, 0.0, 1.0, xtol=1e-5, rtol=0.02))
-
-
-def _paired(images: Floats, randoms: Randoms) -> Iterator[tuple[Floats, np.random.Generator]]:
-    """Images with their generators; where none are given, each has one of its own that is always the same."""
-    given = list(randoms) or [np.random.default_rng(0) for _ in images]
-    return zip(images, given, strict=True)
 
 
 def _stacked(images: Iterator[Floats]) -> Floats:

@@ -15,9 +15,10 @@ import numpy as np
 
 from auditor.artefacts.appearance import Appearance, Frame, box_of
 from auditor.artefacts.backgrounds import Background, background, read_ground
-from auditor.artefacts.drawn import border, box, lightness, overlay, text, vignette
+from auditor.artefacts.drawn import border, box, lightness, overlay, read_layer, text, vignette
 from auditor.artefacts.masks import Masks, masks
 from auditor.artefacts.users import from_user
+from auditor.artefacts.varied import Varied
 from auditor.artefacts.whole_image import (
     blur,
     brightness,
@@ -119,7 +120,7 @@ def _build(
             message = f"got {entry.target!r}, which is no class of the model{suggest(entry.target, list(classes))}"
             raise config.fault((*path, "target"), message)
     function, options = config.calls[path].function, config.calls[path].options
-    options = {name: config.path(str(v), *path, name) if isinstance(v, Path) else v for name, v in options.items()}
+    options = {name: _located(config, value, (*path, name)) for name, value in options.items()}
     try:
         carriers = _find_carriers(entry.present, dataset, classes)
         make = function if entry.kind in ARTEFACT_KINDS else partial(from_user, entry.kind, function)
@@ -141,6 +142,13 @@ def _build(
     return Artefact(
         entry.name, entry.kind, made, target, entry.present, carriers, controls, variants, line, config.data.seed
     )
+
+
+def _located(config: AuditConfig, value: Any, path: KeyPath) -> Any:
+    """The value of an option, with the paths in it as they are from where one stands."""
+    if isinstance(value, tuple) and value and all(isinstance(each, Path) for each in value):
+        return tuple(config.path(str(each), *path, number) for number, each in enumerate(value))
+    return config.path(str(value), *path) if isinstance(value, Path) else value
 
 
 def _find_carriers(present: str, dataset: Dataset, classes: tuple[str, ...]) -> Bools:
@@ -176,27 +184,29 @@ def _alternatives(
     """The user's pictures that stand at a path of keys, each put just where the artefact is."""
     stems = [Path(name).stem for name in names]
     placed: dict[str, Appearance] = {}
-    region = artefact.fixed_region
-    if names and region is None and not isinstance(artefact, Background):
+    if names and artefact.fixed_region is None and not isinstance(artefact, Background | Varied):
         raise OptionError(str(path[-1]), f"{kind} has no one place to put pictures at; leave it out")
     for number, (stem, name) in enumerate(zip(stems, names, strict=True)):
-        file = config.path(name, *path, number)
-        picture: Appearance
         try:
-            if isinstance(artefact, Background):
-                picture = replace(artefact, ground=read_ground(frame, file))
-            elif kind == "overlay":
-                picture = overlay(frame, **{**options, "image": file})
-            else:
-                assert region is not None
-                left, top, right, _ = box_of(region)
-                opacity = artefact.opacity or 1.0
-                picture = overlay(frame, image=file, position=(left, top), scale=right - left, opacity=opacity)
+            picture = _alike(artefact, config.path(name, *path, number), kind, options, frame)
         except OptionError as fault:
             message = fault.message if fault.option == "image" else f"{name}: {fault.message}"
             raise OptionError(str(path[-1]), message) from None
         placed[stem if stems.count(stem) == 1 else name] = picture
     return placed
+
+
+def _alike(artefact: Appearance, file: Path, kind: str, options: dict[str, Any], frame: Frame) -> Appearance:
+    """The user's picture, put just where the artefact is."""
+    if isinstance(artefact, Background):
+        return replace(artefact, ground=read_ground(frame, file))
+    if kind == "overlay":
+        return overlay(frame, **{**options, "image": file, "examples": ()})
+    if isinstance(artefact, Varied):
+        return artefact.showing(read_layer("image", file, artefact.width, frame))
+    assert artefact.fixed_region is not None
+    left, top, right, _ = box_of(artefact.fixed_region)
+    return overlay(frame, image=file, position=(left, top), scale=right - left, opacity=artefact.opacity or 1.0)
 
 
 ARTEFACT_KINDS: dict[str, Callable[..., Appearance]] = {

@@ -24,6 +24,13 @@ def pixels_of(length: Length, whole: int) -> int:
     return round(min(max(pixels, -_FAR), _FAR))
 
 
+def rises(ends: tuple[float, float]) -> tuple[float, float]:
+    """Two ends in their order."""
+    if ends[0] > ends[1]:
+        raise ValueError("the lower end first, then the higher")
+    return ends
+
+
 def read_size(option: str, length: Length, whole: int) -> int:
     """The length of something that has to fit into the frame."""
     pixels = pixels_of(length, whole)

@@ -83,35 +83,35 @@ class Overlay:
         """
         random = audit_generator(seed, "controls")
         looks: dict[str, list[Appearance]] = {
-            "scrambled": [self._scrambled(random) for _ in range(_SCRAMBLES)],
-            "inverted tone": [self._filled(self.alpha, 1 - self.ink)],
-            "flat patch": [self._flat()],
+            "scrambled": [self.scrambled(random) for _ in range(_SCRAMBLES)],
+            "inverted tone": [self.inverted()],
+            "flat patch": [self.flattened()],
         }
         looks |= {name: [control] for name, control in given.items()}
-        alike = [name for name, draws in looks.items() if any(self._equals(draw) for draw in draws)]
+        alike = [name for name, draws in looks.items() if any(self.equals(draw) for draw in draws)]
         edits: dict[str, list[Edit]] = {
             name: [draw.insert for draw in draws] for name, draws in looks.items() if name not in alike
         }
-        edits["veil"] = [_Veil(self._flat().alpha).insert]
+        edits["veil"] = [self.veil]
         return edits, [Note("control", f"control {name!r} equals the artefact and is left out") for name in alike]
 
     def innocents(self, count: int, seed: int) -> list[Edit]:
         """Its ink scrambled in its box; where that equals the artefact (a uniform patch), patches of noise."""
         random = audit_generator(seed, "innocent content")
-        is_uniform = self._equals(self._scrambled(random))
-        draw = self._noise if is_uniform else self._scrambled
+        is_uniform = self.equals(self.scrambled(random))
+        draw = self.noisy if is_uniform else self.scrambled
         return [draw(random).insert for _ in range(count)]
 
     def variants(self, given: Mapping[str, Appearance]) -> dict[str, Edit]:
         """Mirrored, upside down, at half its opacity, at the place opposite the centre, and what the user gave."""
         looks: dict[str, Appearance] = {
-            "mirrored": self._changed(lambda part: part[:, ::-1]),
-            "upside down": self._changed(lambda part: part[::-1]),
+            "mirrored": self.mirrored(),
+            "upside down": self.upside_down(),
             "half opacity": self.with_opacity(self.opacity / 2),
         }
         opposite = self._opposite()
         looks |= {"moved": opposite} if opposite is not None else {}
-        return {name: look.insert for name, look in (looks | dict(given)).items() if not self._equals(look)}
+        return {name: look.insert for name, look in (looks | dict(given)).items() if not self.equals(look)}
 
     def doses(self) -> dict[float, Edit]:
         """At the opacities of the dose-response curve."""
@@ -149,16 +149,16 @@ class Overlay:
             for name, (row, column) in places.items()
             if 0 <= row <= height - high and 0 <= column <= width - wide
         }
-        looks |= {f"{factor} of its size": self._resized(factor) for factor in (0.8, 1.25)}
+        looks |= {f"{factor} of its size": self.resized(factor) for factor in (0.8, 1.25)}
         found: dict[str, Appearance] = {}
         seen = [self]
         for name, look in looks.items():
-            if not any(look._equals(other) for other in seen):
+            if not any(look.equals(other) for other in seen):
                 found[name] = look
                 seen.append(look)
         return found
 
-    def _resized(self, factor: float) -> Overlay:
+    def resized(self, factor: float) -> Overlay:
         """About its own middle, or where it touches an edge at that edge; never larger than the frame."""
         left, top, right, bottom = self.box
         sizes, starts = [], []
@@ -175,13 +175,54 @@ class Overlay:
         ink[place] = np.clip(layer[..., :-1] / np.maximum(layer[..., -1:], 1e-6), 0, 1)
         return Overlay(alpha, ink)
 
+    def veil(self, images: Floats, randoms: Randoms = ()) -> Floats:
+        """In its place a patch of the image's own mean colour, as opaque as it is on average."""
+        return _composite(images, self.flattened().alpha, images.mean(axis=(1, 2), keepdims=True, dtype=np.float64))
+
+    def scrambled(self, random: np.random.Generator) -> Overlay:
+        """With its pixels in a random order."""
+        inside = self._inside()
+        order = random.permutation(int(inside.sum()))
+        return self._filled(self.alpha[inside][order], self.ink[inside][order])
+
+    def noisy(self, random: np.random.Generator) -> Overlay:
+        """With ink of noise."""
+        inside = self._inside()
+        return self._filled(self.alpha, random.random((int(inside.sum()), self.ink.shape[2])))
+
+    def flattened(self) -> Overlay:
+        """With its mean opacity and its mean ink in all pixels of its content."""
+        inside = self._inside()
+        alpha, ink = self.alpha[inside].astype(np.float64), self.ink[inside].astype(np.float64)
+        return self._filled(np.array(alpha.mean()), (ink * alpha[..., None]).sum(axis=0) / alpha.sum())
+
+    def inverted(self) -> Overlay:
+        """With its ink in inverted tone."""
+        return self._filled(self.alpha, 1 - self.ink)
+
+    def mirrored(self) -> Overlay:
+        """Left to right, in its box."""
+        return self._changed(lambda part: part[:, ::-1])
+
+    def upside_down(self) -> Overlay:
+        """In its box."""
+        return self._changed(lambda part: part[::-1])
+
+    def equals(self, other: Appearance) -> bool:
+        """Whether another does the same to every image, to within half a step of 8-bit colour."""
+        if not isinstance(other, Overlay):
+            return False
+        by_alpha = np.abs(self.alpha - other.alpha).max()
+        by_ink = np.abs(self.alpha[..., None] * self.ink - other.alpha[..., None] * other.ink).max()
+        return bool(max(by_alpha, by_ink) < 0.5 / 255)
+
     def _changed(self, change: Callable[[Floats], Floats]) -> Overlay:
         """With another content of its box."""
         left, top, right, bottom = self.box
         alpha, ink = self.alpha.copy(), self.ink.copy()
         alpha[top:bottom, left:right] = change(alpha[top:bottom, left:right].copy())
         ink[top:bottom, left:right] = change(ink[top:bottom, left:right].copy())
-        return Overlay(alpha, ink)
+        return replace(self, alpha=alpha, ink=ink)
 
     def _inside(self) -> Bools:
         """(h, w): where its content lies."""
@@ -199,20 +240,6 @@ class Overlay:
         filled.ink[inside] = ink[inside] if ink.shape == self.ink.shape else ink
         return filled
 
-    def _scrambled(self, random: np.random.Generator) -> Overlay:
-        inside = self._inside()
-        order = random.permutation(int(inside.sum()))
-        return self._filled(self.alpha[inside][order], self.ink[inside][order])
-
-    def _noise(self, random: np.random.Generator) -> Overlay:
-        inside = self._inside()
-        return self._filled(self.alpha, random.random((int(inside.sum()), self.ink.shape[2])))
-
-    def _flat(self) -> Overlay:
-        inside = self._inside()
-        alpha, ink = self.alpha[inside].astype(np.float64), self.ink[inside].astype(np.float64)
-        return self._filled(np.array(alpha.mean()), (ink * alpha[..., None]).sum(axis=0) / alpha.sum())
-
     def _opposite(self) -> Overlay | None:
         """At the place opposite the centre; None where that is about the same place."""
         height, width = self.alpha.shape
@@ -221,24 +248,6 @@ class Overlay:
         if abs(shift[0]) < (bottom - top) / 2 and abs(shift[1]) < (right - left) / 2:
             return None
         return self.shifted(shift)
-
-    def _equals(self, other: Appearance) -> bool:
-        """Whether another does the same to every image, to within half a step of 8-bit colour."""
-        if not isinstance(other, Overlay):
-            return False
-        by_alpha = np.abs(self.alpha - other.alpha).max()
-        by_ink = np.abs(self.alpha[..., None] * self.ink - other.alpha[..., None] * other.ink).max()
-        return bool(max(by_alpha, by_ink) < 0.5 / 255)
-
-
-@dataclass(frozen=True)
-class _Veil:
-    """A patch of the image's own mean colour."""
-
-    alpha: Floats
-
-    def insert(self, images: Floats, randoms: Randoms = ()) -> Floats:
-        return _composite(images, self.alpha, images.mean(axis=(1, 2), keepdims=True, dtype=np.float64))
 
 
 def _composite(images: Floats, alpha: Floats, ink: Floats) -> Floats:

@@ -128,6 +128,8 @@ def _type_in_words(schema: Mapping[str, Any]) -> str:
     """The type that a JSON schema describes, as one would say it."""
     if "anyOf" in schema:
         return _either(_type_in_words(part) for part in schema["anyOf"] if part.get("type") != "null")
+    if "$ref" in schema:
+        return "table"
     if "enum" in schema:
         return " or ".join(map(repr, schema["enum"]))
     if schema.get("type") == "array":
