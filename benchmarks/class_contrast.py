@@ -17,7 +17,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from auditor.measure.intervals import mean_interval
-from auditor.verdict.effects import class_contrasts, split_class_contrasts
+from auditor.verdict.contrasts import class_contrasts, split_class_contrasts
 
 RUNS, LEAD = 4000, 1.0
 

@@ -24,9 +24,12 @@ import numpy as np
 
 from auditor.lab.table import area_under_curve, observe
 from auditor.lab.training import make_recipes, measure_behaviour, name_truth, split_of, train_all
-from auditor.verdict.effects import margin_of
+from auditor.verdict.effects import spread_of
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Rule
+
+MARGIN = 0.5
+"""Log-odds: the margin of the first rule, which these figures were made for."""
 
 QUANTILES = {
     "no class contrast": None,
@@ -55,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     thetas: dict[tuple[str, str, bool], dict[bool, list[tuple[float, float]]]] = {}
     for is_positive, observed, target in find_cases(options.split, options.folder):
-        margin = margin_of(observed, target, Rule())
+        margin = max(MARGIN, 0.1 * spread_of(observed, target))
         for controls in CONTROLS:
             for quantile in QUANTILES:
                 for is_confirmed in (False, True):
@@ -75,7 +78,7 @@ def main() -> None:
     print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|")
     for (controls, quantile, is_confirmed), found in thetas.items():
         positive, negative = np.array(found[True]), np.array(found[False])
-        shares = [f"{(part[:, 0] > Rule().margin).sum()} of {len(part)}" for part in (positive, negative)]
+        shares = [f"{(part[:, 0] > MARGIN).sum()} of {len(part)}" for part in (positive, negative)]
         shares += [f"{(part[:, 0] > part[:, 1]).sum()} of {len(part)}" for part in (positive, negative)]
         area = area_under_curve(positive[:, 0].tolist(), negative[:, 0].tolist())
         confirmed = "yes" if is_confirmed else "no"

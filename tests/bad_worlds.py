@@ -319,7 +319,11 @@ CONFIGURATION: dict[str, Row] = {
         "margin",
         "verdict.margin: got NaN, wanted a finite number",
     ),
-    "a margin of zero": (more("[verdict]\nmargin = 0\n"), "margin", "verdict.margin: got 0, wanted more than 0"),
+    "a margin of no spread": (
+        more("[verdict]\nmargin_sd = 0\n"),
+        "margin_sd",
+        "verdict.margin_sd: got 0, wanted more than 0",
+    ),
     "a limit that is no limit": (
         text(DATA, DATA + 'limit = "many"\n'),
         "limit",

@@ -166,9 +166,9 @@ class TestReading:
         echo = read(tmp_path, LEAST).echo()
         assert echo["data"] == {
             "source": "d.npz", "images": None, "labels": None, "groups": None, "ids": None, "range": None,
-            "limit": 500, "seed": 0, "fit": "exact", "max_corrupt": 0.05,
+            "strata": [], "limit": 500, "seed": 0, "fit": "exact", "max_corrupt": 0.05,
         }  # fmt: skip
-        assert echo["verdict"] == {"margin": 0.5, "margin_sd": 0.1, "alpha": 0.05, "min_groups": 12}
+        assert echo["verdict"] == {"margin": 0.0, "margin_sd": 0.2, "alpha": 0.05, "min_groups": 12}
         assert echo["model"]["trust"] is False
         assert set(echo) == {
             "model", "data", "artefacts", "methods", "interventions", "explain", "verdict", "report",
@@ -202,7 +202,7 @@ class TestReading:
     def test_nothing_can_be_changed_afterwards(self, tmp_path: Path) -> None:
         config = read(tmp_path, LEAST)
         with pytest.raises(ValueError, match="frozen"):
-            config.verdict.margin = 0.0  # type: ignore[misc]
+            config.verdict.margin = 1.0  # type: ignore[misc]
 
     @pytest.mark.parametrize("file", ["audit.toml", "examples/clean_twin/audit.toml"])
     def test_the_configurations_of_the_repository_are_in_order(self, file: str) -> None:
@@ -325,7 +325,7 @@ class TestSchema:
         "text",
         [
             LEAST.replace("[data]", "[dato]"),
-            LEAST + "[verdict]\nmargin = 0\n",
+            LEAST + "[verdict]\nmargin = -1\n",
             LEAST + "[verdict]\nmargin = '1'\n",
             LEAST + "[data.more]\n",
             LEAST + "[[artefacts]]\nname = 'a'\n",

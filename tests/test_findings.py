@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,18 +11,30 @@ import pytest
 from auditor.measure.intervals import least, mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.subject.population import Population
-from auditor.verdict.effects import class_contrasts, control_contrasts, split_class_contrasts
+from auditor.verdict.contrasts import class_contrasts, control_contrasts, split_class_contrasts
 from auditor.verdict.findings import judge, judge_all
-from auditor.verdict.observations import Checks, Insertion, Observations, Removals
+from auditor.verdict.measured import Measured
+from auditor.verdict.observations import Checks, Draws, Insertion, Observations, Removals
 from auditor.verdict.record import Rule
-from auditor.verdict.rule import decide, judge_severity
+from auditor.verdict.rule import Decision, decide, judge_severity
 
 RULE = Rule()
 CLASSES = tuple("abcdefghij")
+RELIES = Decision("relies", "promotes", "it does", "promotes")
 
 
 def effect(value: float, low: float, high: float, groups: int = 100) -> Measurement:
     return Measurement(value, low, high, 0.95, groups, groups, "log-odds", "log-odds")
+
+
+def measured(
+    promotes: Measurement, suppresses: Measurement | None = None, margin: float = 0.5, **values: Measurement
+) -> Measured:
+    """Effects of one artefact on one class that nothing on the other side speaks of."""
+    nothing = Measurement(None, None, None, None, 0, 0, "log-odds", "log-odds", reason="no images")
+    sides = ("own_control_contrast", "suppression", "suppression_others_control_contrast", "insertion_lift")
+    found = dict.fromkeys(sides, nothing) | {"theta": promotes, "theta_suppression": suppresses or nothing}
+    return Measured("mark", "c", "insertion", margin, 2.0, RULE.alpha, found | values)
 
 
 def population(n: int, labels: np.ndarray, groups: np.ndarray | None = None, classes: int = 10) -> Population:
@@ -49,6 +62,16 @@ def planted_evidence(
     predicted = images.predicted.copy()
     insertion = Insertion(images, shift, predicted, np.zeros((n, 10)), controls)
     return Observations("mark", CLASSES, False, insertion, None)
+
+
+def keep_classes(found: Any, classes: list[int]) -> Any:
+    """What was measured of some classes only: arrays (n, classes), dictionaries and records of them."""
+    if isinstance(found, dict):
+        return {name: part[:, classes] for name, part in found.items()}
+    if isinstance(found, Population):
+        kept = {name: getattr(found, name)[:, classes] for name in ("scores", "predicted", "has")}
+        return replace(found, **kept)
+    return found[:, classes]
 
 
 def lead_over_controls(shift: np.ndarray, controls: list[np.ndarray]) -> np.ndarray:
@@ -152,22 +175,33 @@ class TestDecide:
         ],
     )
     def test_follows_the_rule(self, promotes, suppresses, verdict, direction):
-        found = decide({"promotes": promotes, "suppresses": suppresses}, RULE)
+        found = decide(measured(promotes, suppresses), RULE)
         assert found[:2] == (verdict, direction)
 
     def test_uses_the_adjusted_bound_to_rely_and_the_plain_one_to_find_nothing(self):
         wide = replace(effect(2, 1, 3), low_adjusted=0.4)
-        assert decide({"promotes": wide}, RULE)[0] == "inconclusive"
+        assert decide(measured(wide), RULE)[0] == "inconclusive"
         narrow = replace(effect(0, -0.4, 0.4), low_adjusted=-0.9)
-        assert decide({"promotes": narrow}, RULE)[0] == "no_evidence"
+        assert decide(measured(narrow), RULE)[0] == "no_evidence"
 
     def test_says_how_many_images_would_settle_it(self):
-        decision = decide({"promotes": effect(1.0, 0.0, 2.0, groups=50)}, RULE)
+        decision = decide(measured(effect(1.0, 0.0, 2.0, groups=50)), RULE)
         assert "about 200 images" in decision.why
 
     def test_is_not_applicable_where_nothing_was_measured(self):
         nothing = Measurement(None, None, None, None, 0, 0, "log-odds", "log-odds", reason="no images")
-        assert decide({"promotes": nothing}, RULE)[:3] == ("not_applicable", None, "no images")
+        assert decide(measured(nothing), RULE)[:3] == ("not_applicable", None, "no images")
+
+    def test_half_the_margin_is_enough_where_decisions_turn(self):
+        weak, turned = effect(0.4, 0.3, 0.5), Measurement(0.3, 0.2, 0.4, 0.95, 100, 100, "share", None)
+        assert decide(measured(weak), RULE)[0] == "inconclusive"
+        assert decide(measured(weak, decisions_turned=turned), RULE)[0] == "relies"
+
+    def test_a_lift_that_the_other_side_contradicts_is_open(self):
+        raised = {"own_control_contrast": effect(2, 1, 3), "suppression": effect(1.0, 0.6, 1.4)}
+        assert decide(measured(effect(2, 1, 3), **raised), RULE)[0] == "inconclusive"
+        raised["suppression"] = effect(-1.0, -1.4, -0.6)
+        assert decide(measured(effect(2, 1, 3), **raised), RULE)[0] == "relies"
 
 
 class TestJudge:
@@ -179,10 +213,9 @@ class TestJudge:
 
     def test_theta_is_the_least_of_its_three_leads(self):
         found = judge(planted_evidence(3.0), 2, RULE).measurements
-        parts = [found[name] for name in ("control_contrast", "class_contrast", "own_control_contrast")]
-        assert found["theta"].value == min(part.value for part in parts)
-        assert found["theta"].low == min(part.low for part in parts)
-        assert found["theta"].high == min(part.high for part in parts[:2])
+        parts = [found[name] for name in ("insertion_lift", "control_contrast", "class_contrast")]
+        for end in ("value", "low", "high"):
+            assert getattr(found["theta"], end) == min(getattr(part, end) for part in parts)
 
     def test_no_lift_is_no_evidence(self):
         finding = judge(planted_evidence(0.0, n=600), 2, RULE)
@@ -194,10 +227,23 @@ class TestJudge:
         observed = replace(observed, insertion=replace(observed.insertion, controls=controls))
         assert judge(observed, 2, RULE).verdict == "no_evidence"
 
-    def test_a_lift_that_all_classes_share_is_no_evidence(self):
-        observed = planted_evidence(0.0, n=600)
-        observed = replace(observed, insertion=replace(observed.insertion, shift=observed.insertion.shift + 3))
+    def test_a_lift_that_controls_fall_short_of_by_falling_is_no_evidence(self):
+        observed = planted_evidence(-0.4, n=600)
+        fallen = {name: shift - 1.6 for name, shift in observed.insertion.controls.items()}
+        observed = replace(observed, insertion=replace(observed.insertion, controls=fallen))
+        assert judge(observed, 2, RULE).measurements["control_contrast"].low > judge(observed, 2, RULE).margin
         assert judge(observed, 2, RULE).verdict == "no_evidence"
+
+    def test_classes_that_are_promoted_together_are_named_as_a_set(self):
+        observed = planted_evidence(3.0, n=600)
+        shift = observed.insertion.shift.copy()
+        shift[:, 5] += 3.0
+        three = replace(observed.insertion, shift=shift)
+        for name in ("images", "shift", "predicted", "probability_change", "controls"):
+            three = replace(three, **{name: keep_classes(getattr(three, name), [2, 5, 7])})
+        finding = judge(Observations("mark", ("c", "f", "h"), False, three, None), 0, RULE)
+        assert (finding.verdict, finding.together) == ("relies", ["f"])
+        assert finding.measurements["class_contrast"].value == pytest.approx(3.0, abs=0.2)
 
     def test_a_class_that_falls_with_the_artefact_is_suppressed(self):
         finding = judge(planted_evidence(0.0, n=600, fall=4.0), 2, RULE)
@@ -235,7 +281,7 @@ class TestJudge:
         observed = planted_evidence(3.0)
         finding = judge(replace(observed, one_logit=True), 2, RULE)
         assert finding.measurements["class_contrast"].value is None
-        leads = [finding.measurements[name].value for name in ("control_contrast", "own_control_contrast")]
+        leads = [finding.measurements[name].value for name in ("insertion_lift", "control_contrast")]
         assert finding.measurements["theta"].value == min(leads)
 
     def test_removal_alone_decides_where_nothing_can_be_inserted(self):
@@ -322,7 +368,7 @@ class TestConfirmation:
         finding = judge(self.only_on("others", 4.0), 2, RULE)
         assert finding.measurements["control_contrast"].low > RULE.margin
         assert finding.verdict == "inconclusive"
-        assert "but not those of the class itself" in finding.reason
+        assert "on images of the class itself its lead over controls is" in finding.reason
 
     def test_too_few_images_of_the_class_leave_promotion_unconfirmed_and_let_it_stand(self):
         observed = planted_evidence(3.0, n=100)
@@ -355,8 +401,9 @@ class TestMargin:
         observed = planted_evidence(3.0)
         hot = replace(observed.insertion.images, scores=40 * observed.insertion.images.scores)
         heated = replace(observed, insertion=replace(observed.insertion, images=hot))
-        assert judge(observed, 2, RULE).margin == RULE.margin
-        assert judge(heated, 2, RULE).margin == pytest.approx(0.1 * hot.scores[:, 2].std())
+        assert judge(observed, 2, RULE).margin == pytest.approx(0.2 * observed.insertion.images.scores[:, 2].std())
+        assert judge(observed, 2, replace(RULE, margin=0.7)).margin == 0.7
+        assert judge(heated, 2, RULE).margin == pytest.approx(0.2 * hot.scores[:, 2].std())
         assert judge(observed, 2, RULE).verdict == "relies"
         assert judge(heated, 2, RULE).verdict == "no_evidence"
 
@@ -365,10 +412,10 @@ class TestHolm:
     def evidence_at(self, low: float, alpha: float) -> Observations:
         """Evidence whose lower bound of theta at a level is this much above the margin."""
         observed = planted_evidence(1.0, n=150, seed=3)
-        found = judge(observed, 2, RULE, alpha).measurements["theta"]
-        bound = found.low if found.low_adjusted is None else found.low_adjusted
+        finding = judge(observed, 2, RULE, alpha)
         shift = observed.insertion.shift.copy()
-        shift[:, 2] += RULE.margin + low - bound
+        shift[:, 2] += finding.margin + low - finding.measurements["theta"].decisive.low
+        shift[observed.insertion.images.has[:, 2], 2] += 2.0  # the class's own images leave no doubt
         return replace(observed, insertion=replace(observed.insertion, shift=shift))
 
     def test_of_two_artefacts_the_first_must_pass_the_half_level(self):
@@ -394,7 +441,7 @@ class TestChance:
         """A planted lift of class 2, and draws (draws, classes) that move each class by so much on every image."""
         observed = planted_evidence(3.0, n=300)
         draws = np.repeat(innocent[:, None, :], 300, axis=1)
-        return replace(observed, insertion=replace(observed.insertion, drawn=np.arange(300), draws=draws))
+        return replace(observed, draws=Draws(np.arange(300), draws, len(draws)))
 
     def test_a_scan_relies_where_no_draw_moves_another_class_as_far(self):
         finding = judge(self.drawn(np.zeros((39, 10))), None, RULE)
@@ -456,8 +503,12 @@ class TestScan:
 class TestSeverity:
     @pytest.mark.parametrize(("harm", "severity"), [(0.0, "low"), (0.05, "medium"), (0.2499, "medium"), (0.25, "high")])
     def test_follows_its_thresholds(self, harm, severity):
-        measured = Measurement(harm, None, None, None, 1, 1, "share", None)
-        assert judge_severity("relies", [None, measured]) == severity
+        harmed = Measurement(harm, None, None, None, 1, 1, "share", None)
+        assert judge_severity(RELIES, measured(effect(2, 1, 3)), [None, harmed]) == severity
+
+    def test_is_of_the_score_only_where_hardly_a_decision_turns(self):
+        turned = Measurement(0.01, 0.0, 0.03, 0.95, 100, 100, "share", None)
+        assert judge_severity(RELIES, measured(effect(2, 1, 3), decisions_turned=turned), [turned]) == "score only"
 
     def test_of_suppression_counts_lost_predictions_even_without_labels(self):
         observed = planted_evidence(0.0, n=600, fall=6.0)
@@ -469,7 +520,8 @@ class TestSeverity:
         assert (finding.direction, finding.severity) == ("suppresses", "high")
 
     def test_is_none_without_reliance(self):
-        assert judge_severity("inconclusive", [effect(1, 1, 1)]) == "none"
+        still_open = RELIES._replace(verdict="inconclusive", direction=None)
+        assert judge_severity(still_open, measured(effect(2, 1, 3)), [effect(1, 1, 1)]) == "none"
 
     def test_takes_the_flip_rate_into_account(self):
         observed = planted_evidence(3.0)

@@ -152,8 +152,8 @@ def test_only_the_named_targets_columns_are_kept(overlay):
     classifier, images = linear(shape=SHAPE), random_images(20, SHAPE)
     _, every = observe(classifier, images, overlay, np.arange(20) < 5)
     _, one = observe(classifier, images, overlay, np.arange(20) < 5, target=2)
-    for name, values in every.insertion.controls.items():
-        np.testing.assert_allclose(one.insertion.controls[name], values[:, [2]], rtol=1e-6)
+    for name, values in every.insertion.variants.items():
+        np.testing.assert_allclose(one.insertion.variants[name], values[:, [2]], rtol=1e-6)
     first, second = (judge(observed, 2, Rule()).measurements for observed in (one, every))
     for name in ("theta", "removal_drop"):
         assert asdict(first[name]) == pytest.approx(asdict(second[name]))

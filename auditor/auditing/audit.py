@@ -14,7 +14,7 @@ import numpy as np
 from auditor.artefacts.describe import describe_artefact
 from auditor.artefacts.record import ArtefactRecord
 from auditor.auditing.mistakes import Mistake
-from auditor.auditing.opening import NOTHING, Handed, Subject, open_subject
+from auditor.auditing.opening import NOTHING, Handed, Subject, open_subject, read_strata
 from auditor.auditing.plan import describe_method, plan_methods
 from auditor.config.file import AuditConfig
 from auditor.errors import AuditError, MethodError
@@ -85,6 +85,7 @@ def run_audit(
         seed=seed,
         batch_size=config.model.batch_size,
         progress=progress,
+        columns=read_strata(config, dataset),
     )
     verdict = config.verdict
     rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)

@@ -10,6 +10,7 @@ import numpy as np
 from auditor.artefacts.kinds import Artefact, build_artefacts
 from auditor.auditing.mistakes import Mistake, find_mistakes
 from auditor.config.file import AuditConfig
+from auditor.measure.arrays import Array
 from auditor.measure.measurement import Note
 from auditor.subject.data.sample import Dataset, open_dataset
 from auditor.subject.data.sources import Source, first_image_shape, open_source
@@ -49,6 +50,30 @@ class Subject:
             told = "No artefact is named in the configuration, so there is nothing to decide on."
             found.append(Note("artefacts", told))
         return found
+
+
+def read_strata(config: AuditConfig, dataset: Dataset) -> dict[str, Array]:
+    """The columns that divide the images into parts: name -> (images,), values as text.
+
+    Raises
+    ------
+    ConfigError
+        There is no such column, or no value of it is shared by enough images to measure anything on.
+    """
+    found = {}
+    for number, name in enumerate(config.data.strata):
+        values = dataset.array(name)
+        path = ("data", "strata", number)
+        if values is None or values.ndim != 1:
+            what = "no array or column of the data" if values is None else f"an array of shape {values.shape}"
+            raise config.fault(path, f"got {name!r}, which is {what}; wanted one with a value per image")
+        found[name] = values.astype(str)
+        _, sizes = np.unique(found[name], return_counts=True)
+        least = config.verdict.min_groups
+        if sizes.max() < least:
+            told = f"got {name!r}, whose commonest value {sizes.max()} images share"
+            raise config.fault(path, f"{told}; wanted values that {least} images or more share")
+    return found
 
 
 _SEEN = 16

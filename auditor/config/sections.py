@@ -76,6 +76,9 @@ class DataConfig(_Section):
     labels: _Name | None = None
     groups: _Name | None = None
     ids: _Name | None = None
+    strata: tuple[_Name, ...] = ()
+    """Columns of the manifest, or arrays of the `.npz`, that divide the images into parts: what the artefact does is
+    measured in each of them, too."""
     range: _Range | None = None
     """The values of black and white in arrays and 16-bit pictures, where these are not 0 and 1, 255 or 65535: [0, 4095]
     for 12 bits, [-1024, 3071] for Hounsfield units."""
@@ -143,10 +146,10 @@ class ExplainConfig(_Section):
 class VerdictConfig(_Section):
     """The rule of the verdict."""
 
-    margin: Annotated[float, Field(gt=0)] = 0.5
-    """The smallest effect that matters, in log-odds."""
-    margin_sd: Annotated[float, Field(ge=0)] = 0.1
-    """The same in standard deviations of the score over the images; the larger of both counts."""
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """A floor under the margin, in log-odds; where the model's temperature is unknown it is best left at 0."""
+    margin_sd: Annotated[float, Field(gt=0)] = 0.2
+    """The smallest effect that matters, in standard deviations of the score over the images."""
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     min_groups: Annotated[int, Field(ge=2)] = 12
     """Fewer independent groups of images are inconclusive."""

@@ -15,7 +15,14 @@ import numpy as np
 from auditor.measure.arrays import Ints
 
 Purpose = Literal[
-    "controls", "innocent content", "explained images", "drawn images", "checks", "mistakes", "halves of mistakes"
+    "controls",
+    "innocent content",
+    "explained images",
+    "drawn images",
+    "checks",
+    "mistakes",
+    "halves of mistakes",
+    "neighbours",
 ]
 
 
@@ -59,4 +66,11 @@ def audit_generator(seed: int, purpose: Purpose) -> np.random.Generator:
 
 _KEYS = {"controls": 0xC0, "innocent content": 0xD0}
 
-_STREAMS = {"explained images": 1, "drawn images": 2, "checks": 3, "mistakes": 4, "halves of mistakes": 5}
+_STREAMS = {
+    "explained images": 1,
+    "drawn images": 2,
+    "checks": 3,
+    "mistakes": 4,
+    "halves of mistakes": 5,
+    "neighbours": 6,
+}

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
-
-import numpy as np
 
 from auditor.measure.arrays import Array
-from auditor.measure.intervals import mean_interval, missing
+from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.measure.words import listed, say, signed
-from auditor.verdict.effects import (
-    NAMES,
-    confirm_leads,
-    find_worst_group,
-    margin_of,
-    measure_checks,
-    measure_drops,
-    measure_effects,
-    measure_harms,
-    measure_leads,
-    measure_removals,
-    strongest_by_chance,
-)
+from auditor.verdict.chance import compare_with_chance
+from auditor.verdict.decisions import measure_carriers, measure_missed
+from auditor.verdict.harms import find_worst_group, measure_harms
+from auditor.verdict.measured import Measured, measure, measure_each
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Direction, DosePoint, Finding, Rule, ScannedTarget, Verdict
-from auditor.verdict.rule import Decision, Measured, conclude, judge_severity, write_reason
+from auditor.verdict.rule import Decision, conclude, is_moved, judge_severity, write_reason
 
 
 def judge_all(tried: list[tuple[Observations, int | None]], rule: Rule) -> list[Finding]:
@@ -62,31 +50,16 @@ def judge(observed: Observations, target: int | None, rule: Rule, alpha: float |
     level = rule.alpha if alpha is None else alpha
     if target is None:
         return _scan(observed, rule, level)
-    rule = replace(rule, margin=margin_of(observed, target, rule))
-    measured = _measure(observed, target, rule, level)
-    return _find(observed, target, measured, conclude(observed, target, measured, rule), rule)
-
-
-def _measure(observed: Observations, target: int, rule: Rule, alpha: float) -> Measured:
-    """All that the verdict on one class is taken on; `alpha` is that of the adjusted bounds."""
-    values = measure_effects(observed, target, rule, alpha)
-    drops = measure_drops(observed, target, 1 - (rule.alpha if values else alpha))
-    removals = measure_removals(observed, target, rule, drops)
-    checked = measure_checks(observed.checks, target, rule)
-    if values:
-        endpoints: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta_suppression"}
-        return Measured("insertion", endpoints, values | removals | checked, drops)
-    if removals:
-        return Measured("removal", {"promotes": "removal_drop"}, removals | checked, drops)
-    return Measured(None, {}, checked, {})
+    measured = measure(observed, target, rule, level)
+    return _find(observed, target, measured, conclude(measured, rule), rule)
 
 
 def _find(observed: Observations, target: int, measured: Measured, decision: Decision, rule: Rule) -> Finding:
     """Everything that is known of one artefact and one class."""
     values, notes = dict(measured.values), list(observed.notes)
-    controls: dict[str, Measurement] = {}
     variants: dict[str, Measurement] = {}
     doses: list[DosePoint] = []
+    missed = None
     insertion, at = observed.insertion, observed.column(target)
     if insertion is not None:
         lacks = ~insertion.images.has[:, target]
@@ -95,67 +68,74 @@ def _find(observed: Observations, target: int, measured: Measured, decision: Dec
         def mean(shift: Array) -> Measurement:
             return mean_interval(shift[lacks], groups, rule.level)
 
-        controls = {name: mean(shift[:, at]) for name, shift in insertion.controls.items()}
         variants = {name: mean(shift[:, at]) for name, shift in insertion.variants.items()}
         doses = [DosePoint(dose, mean(shift[:, at])) for dose, shift in insertion.doses.items()]
-        if controls:
-            strongest = _strongest(controls)
-            lead = insertion.shift[:, target] - insertion.controls[strongest][:, at]
+        if measured.controls:
+            strongest = _strongest(measured.controls)
+            lead = insertion.shift[:, target] - insertion.controls[strongest][:, target]
             values["lead_over_strongest_control"] = mean(lead)
         values |= measure_harms(observed, target, rule, values["theta"])
+        missed = measure_missed(insertion, target, values["theta"], measured.margin, rule)
         worst = find_worst_group(observed, rule)
         if worst is not None:
             values["worst_group_accuracy"] = worst[1]
             told = f"the class recognised worst is {worst[0]}: {worst[1].value or 0:.0%} of its images"
             notes.append(Note("worst class", told))
-        notes += _untested(measured.effects, rule) + _explained_by_controls(values, controls, decision, rule)
-        notes += _unchecked(values, decision, rule, observed.classes[target])
+        notes += _untested(measured, rule) + _broader(measured, decision)
+        notes += _unchecked(values, decision, rule, observed.classes[target]) + _moved_parts(measured)
+    together = measured.together(decision.direction or "promotes")
+    if together and decision.verdict == "relies":
+        does = "promotes" if decision.direction == "promotes" else "suppresses"
+        notes.append(Note("together", f"it {does} {listed(together, 5)} along with {measured.target}"))
     harms = [values.get(name) for name in _HARMS[decision.direction or "promotes"]]
+    phi = {"promotes": "decisions_turned", "suppresses": "decisions_lost"}[decision.direction or "promotes"]
     return Finding(
         artefact=observed.artefact,
         target=observed.classes[target],
         verdict=decision.verdict,
         direction=decision.direction,
-        severity=judge_severity(decision.verdict, harms),
+        severity=judge_severity(decision, measured, harms),
         basis=measured.basis,
         endpoint=None if decision.taken_on is None else measured.endpoints[decision.taken_on],
-        reason=write_reason(observed, target, decision, measured.basis),
+        reason=write_reason(decision, measured),
         measurements=values,
-        controls=controls,
+        controls=measured.controls,
         variants=variants,
         dose_response=doses,
         drops=measured.drops,
         notes=notes,
-        margin=rule.margin,
+        margin=measured.margin,
+        together=list(together),
+        decisions_turned=values.get(phi),
+        strata=list(measured.strata),
+        could_be_missed=missed,
+        carriers=measure_carriers(observed, rule),
     )
 
 
 def _scan(observed: Observations, rule: Rule, alpha: float) -> Finding:
     """Every class as target: bounds for `relies` hold for all of them at once, and chance must not reach as far."""
     numbers = [1] if observed.one_logit else list(range(len(observed.classes)))
-    innocent = _compare_with_chance(observed, numbers, rule)
+    innocent = compare_with_chance(observed, numbers, rule)
     judged: list[tuple[float, int, Measured, Decision]] = []
-    for number, measured in zip(numbers, _measure_each(observed, numbers, rule, alpha), strict=True):
+    for number, measured in zip(numbers, measure_each(observed, numbers, rule, alpha), strict=True):
+        if innocent is not None:
+            measured = replace(measured, chance=innocent.chance[number], chance_words=innocent.words)
         thetas = (effect.value for effect in measured.effects.values())
         strength = max((theta for theta in thetas if theta is not None), default=-math.inf)
-        decision = conclude(observed, number, measured, replace(rule, margin=margin_of(observed, number, rule)))
-        if innocent is not None and decision.direction == "promotes" and innocent.chance[number] > alpha / 2:
-            why = f"{decision.why}, but random innocent content there moves another class as far: {innocent.words}"
-            decision = Decision("inconclusive", None, why, "promotes")
-        judged.append((strength, number, measured, decision))
+        judged.append((strength, number, measured, conclude(measured, rule)))
     judged.sort(key=lambda item: (_ORDER.index(item[3].verdict), item[3].direction == "suppresses", -item[0]))
     scanned = [
         ScannedTarget(observed.classes[number], d.verdict, d.direction, measured.effects[d.taken_on or "promotes"])
         for _, number, measured, d in judged
     ]
     _, number, measured, decision = judged[0]
-    complete = _measure(observed, number, rule, alpha)
+    complete = measure(observed, number, rule, alpha)
     values = complete.values | measured.values
     if innocent is not None:
         values["strongest_by_chance"] = innocent.strongest
-    rule = replace(rule, margin=margin_of(observed, number, rule))
-    top = _find(observed, number, complete._replace(values=values, drops=measured.drops), decision, rule)
-    return _summarise(top, scanned, [_untested(m.effects, rule) != [] for _, _, m, _ in judged], decision)
+    top = _find(observed, number, replace(measured, values=values, strata=complete.strata), decision, rule)
+    return _summarise(top, scanned, [_untested(m, rule) != [] for _, _, m, _ in judged], decision)
 
 
 def _summarise(top: Finding, scanned: list[ScannedTarget], partly: list[bool], decision: Decision) -> Finding:
@@ -185,74 +165,8 @@ def _summarise(top: Finding, scanned: list[ScannedTarget], partly: list[bool], d
     return replace(top, reason=reason, scanned=scanned, notes=notes)
 
 
-class _Innocent(NamedTuple):
-    """What random innocent content does to the strongest of all classes."""
-
-    chance: dict[int, float]
-    """Class -> share of the draws (and the artefact itself) whose strongest class moves as far."""
-    strongest: Measurement
-    words: str
-
-
-def _compare_with_chance(observed: Observations, numbers: list[int], rule: Rule) -> _Innocent | None:
-    insertion = observed.insertion
-    if insertion is None or insertion.draws is None or insertion.drawn is None or not insertion.controls:
-        return None
-    own, innocent = strongest_by_chance(observed, np.array(numbers))
-    if len(numbers) < 2 or not np.isfinite(innocent.max(axis=1)).all():
-        return None
-    count = len(innocent)
-    chance = (1 + (~(innocent < own)).sum(axis=0)) / (1 + count)
-    low, middle, high = np.quantile(
-        innocent.max(axis=1), [rule.alpha / 2, 0.5, 1 - rule.alpha / 2], method="inverted_cdf"
-    )
-    groups = len(np.unique(insertion.images.groups[insertion.drawn]))
-    strongest = Measurement(
-        float(middle), float(low), float(high), rule.level, len(insertion.drawn), groups, "log-odds", "log-odds"
-    )
-    words = f"theta {say(strongest, 'brief')} over {count} draws"
-    return _Innocent(dict(zip(numbers, chance.tolist(), strict=True)), strongest, words)
-
-
-def _measure_each(observed: Observations, numbers: list[int], rule: Rule, alpha: float) -> list[Measured]:
-    """What the verdict on every class of a scan is taken on, the adjusted bounds holding for all classes at once.
-
-    Promotion has simultaneous bounds; suppression, on the few images of each class, has Bonferroni's.
-    """
-    insertion = observed.insertion
-    if insertion is None:
-        return [_measure(observed, number, rule, alpha / len(numbers)) for number in numbers]
-    has = insertion.images.has[:, numbers]
-    tested = {
-        number
-        for at, number in enumerate(numbers)
-        if len(np.unique(insertion.images.groups[has[:, at]])) >= rule.min_groups
-    }
-    promoted = np.array([number for at, number in enumerate(numbers) if not has[:, at].all()], dtype=np.int64)
-    leads = dict(zip(promoted.tolist(), measure_leads(observed, insertion, promoted, 1, rule, alpha), strict=True))
-    endpoints: dict[Direction, str] = {"promotes": "theta", "suppresses": "theta_suppression"}
-    found = []
-    for at, number in enumerate(numbers):
-        drops = measure_drops(observed, number, rule.level)
-        values = measure_checks(observed.checks, number, rule) | measure_removals(observed, number, rule, drops)
-        reason = f"no image without the class {observed.classes[number]} is free of the artefact"
-        values |= dict.fromkeys(NAMES[1], missing(reason))
-        share = alpha / max(len(tested), 1)
-        if number in leads:
-            values |= confirm_leads(observed, insertion, number, 1, leads[number], rule, share)
-        count = int(has[:, at].sum())
-        reason = f"{count} images of the class {observed.classes[number]} are free of the artefact"
-        values |= dict.fromkeys(NAMES[-1], missing(reason))
-        if number in tested:
-            rows = insertion.rows(np.flatnonzero(has[:, at]))
-            (falls,) = measure_leads(observed, rows, np.array([number]), -1, rule, share)
-            values |= confirm_leads(observed, insertion, number, -1, falls, rule, share)
-        found.append(Measured("insertion", endpoints, values, drops))
-    return found
-
-
-def _untested(effects: dict[Direction, Measurement], rule: Rule) -> list[Note]:
-    few = {way: effect for way, effect in effects.items() if effect.groups < rule.min_groups}
+def _untested(measured: Measured, rule: Rule) -> list[Note]:
+    few = {way: effect for way, effect in measured.effects.items() if effect.groups < rule.min_groups}
     reasons = {way: few[way].reason or f"only {few[way].groups} independent groups of images" for way in few}
     return [Note(UNTESTED, f"whether it {way} the target was not tested: {why}") for way, why in reasons.items()]
 
@@ -265,12 +179,10 @@ def _unchecked(values: dict[str, Measurement], decision: Decision, rule: Rule, n
     return [Note("unchecked", told)]
 
 
-def _explained_by_controls(
-    values: dict[str, Measurement], controls: dict[str, Measurement], decision: Decision, rule: Rule
-) -> list[Note]:
+def _broader(measured: Measured, decision: Decision) -> list[Note]:
     """A note where innocent edits do nearly what the artefact does: the shortcut may be simpler than the artefact."""
-    lift, by_class = values["insertion_lift"], values["class_contrast"]
-    if not controls or lift.value is None or lift.low is None:
+    lift, by_class, controls = (measured.values["insertion_lift"], measured.values["class_contrast"], measured.controls)
+    if not controls or lift.value is None:
         return []
     name = _strongest(controls)
     moved = controls[name].value or 0.0
@@ -280,8 +192,7 @@ def _explained_by_controls(
             "the model has learnt is broader than this very artefact: such content there does as much or nearly so"
         )
         return [Note("broader", told)]
-    is_moved = all(effect.against(rule.margin) == "above" for effect in (lift, by_class))
-    if decision.verdict == "no_evidence" and is_moved:
+    if decision.verdict == "no_evidence" and all(lead.against(measured.margin) == "above" for lead in (lift, by_class)):
         told = (
             f"inserting it does move the score, by {signed(lift.value)} log-odds, more than that of other classes, but "
             f"innocent edits at the same place do as much ({name!r}: {signed(moved)}): the model may rely on something "
@@ -289,6 +200,19 @@ def _explained_by_controls(
         )
         return [Note("simpler", told)]
     return []
+
+
+def _moved_parts(measured: Measured) -> list[Note]:
+    """A note for each part of the images whose decisions the artefact clearly turns."""
+    return [
+        Note(
+            "stratum",
+            f"where {part.name} it turns {say(part.decisions_turned, 'points')} more decisions to {measured.target} "
+            f"than the median control, and moves the score by {say(part.lift, 'decided')}",
+        )
+        for part in measured.strata
+        if is_moved(part)
+    ]
 
 
 def _strongest(controls: dict[str, Measurement]) -> str:

@@ -33,7 +33,7 @@ def note_interventions(rows: Rows, dataset: Dataset, finding: Finding, observed:
     if insertion is not None:
         images = insertion.images
         shifts.append((images, "inserted", insertion.shift[:, target]))
-        shifts += [(images, f"control: {name}", values[:, at]) for name, values in insertion.controls.items()]
+        shifts += [(images, f"control: {name}", values[:, target]) for name, values in insertion.controls.items()]
         shifts += [(images, f"variant: {name}", values[:, at]) for name, values in insertion.variants.items()]
         shifts += [(images, f"opacity: {dose:g}", values[:, at]) for dose, values in insertion.doses.items()]
     if removals is not None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from auditor.measure.arrays import Array, Bools, Groups, Ints, take
 from auditor.measure.measurement import Note
@@ -23,19 +21,29 @@ class Insertion:
     probability_change: Array
     """(n, targets)."""
     controls: dict[str, Array] = field(default_factory=dict)
-    """Name -> (n, targets)."""
+    """Name -> (n, classes)."""
+    predicted_with: dict[str, Array] = field(default_factory=dict)
+    """Control -> (n, classes): share of its draws with which a class is predicted."""
     variants: dict[str, Array] = field(default_factory=dict)
     """Name -> (n, targets)."""
     doses: dict[float, Array] = field(default_factory=dict)
     """Opacity -> (n, targets)."""
-    drawn: Ints | None = None
-    """(m,): the rows that random innocent content was tried on too; None where no class is scanned for."""
-    draws: Array | None = None
-    """(draws, m, classes): shifts by each draw of random innocent content."""
 
-    def rows(self, chosen: Ints) -> Insertion:
-        """The same of some images only; draws are left out."""
-        return take(replace(self, drawn=None, draws=None), chosen)
+    def rows(self, chosen: Ints | Bools) -> Insertion:
+        """The same of some images only."""
+        return take(self, chosen)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What random innocent content does at the artefact's place, on some of the images."""
+
+    drawn: Ints
+    """(m,): rows of the insertion's images."""
+    shifts: Array
+    """(draws, m, classes)."""
+    count: int
+    """How many draws it would have taken; fewer were made where those left no doubt."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +89,29 @@ class Observations:
     checks: Checks | None = None
     """What edits of known effect did in this run."""
     target: int | None = None
-    """The only class for which edits other than the artefact were kept; None where all were."""
+    """The only class for which variants and doses were kept; None where all were."""
+    images: Population | None = None
+    """All usable images, as they came."""
+    carries: Bools | None = None
+    """(images,): whether each of them carries the artefact already."""
+    columns: dict[str, Array] = field(default_factory=dict)
+    """Column of the data -> (images,): its value, as text, for each of them."""
+    draws: Draws | None = None
+    """None where no class is scanned for."""
+    elsewhere: Insertion | None = None
+    """The same artefact at the neighbouring place or size that does most, on images that it was not chosen on."""
+    place: str = ""
+    """What that place is."""
+    alone: Insertion | None = None
+    """The artefact on canvases without content: its images are scrambled pixels of carriers."""
+
+    @property
+    def everything(self) -> Population | None:
+        """All usable images; where they were not kept, those that were tried."""
+        tried = self.insertion or self.removals
+        return self.images if self.images is not None or tried is None else tried.images
 
     def column(self, target: int) -> int:
         """Where a class stands in arrays (n, targets)."""
         assert self.target in (None, target)
         return target if self.target is None else 0
-
-    def columns(self, targets: Ints) -> Ints:
-        """Where classes stand in arrays (n, targets)."""
-        return targets if self.target is None else np.zeros_like(targets)

@@ -13,17 +13,18 @@ Verdict = Literal["relies", "no_evidence", "inconclusive", "not_applicable", "er
 Direction = Literal["promotes", "suppresses"]
 
 
-Severity = Literal["none", "low", "medium", "high"]
+Severity = Literal["none", "score only", "low", "medium", "high"]
 
 
 @dataclass(frozen=True)
 class Rule:
     """What the verdicts are decided by."""
 
-    margin: float = 0.5
-    """The smallest effect that matters, in log-odds."""
-    margin_sd: float = 0.1
-    """The smallest effect that matters, in standard deviations of the score; the larger of both counts."""
+    margin: float = 0.0
+    """A floor under the margin, in log-odds."""
+    margin_sd: float = 0.2
+    """The smallest effect that matters, in standard deviations of the score, so that a model's temperature is nothing
+    to it."""
     alpha: float = 0.05
     min_groups: int = 12
 
@@ -53,10 +54,25 @@ class ScannedTarget:
 
 @dataclass(frozen=True)
 class Stratum:
-    """The effect on a part of the images: those of a class, or with a value of a column."""
+    """What the artefact does to a part of the images: those of a class, or with a value of a column.
 
-    name: str
+    The intervals hold for all parts of a column at once (Bonferroni).
+    """
+
+    column: str
+    """`class`, or the column of the data that divides the images."""
+    value: str
+    lift: Measurement
+    """Mean shift of the target's log-odds."""
     effect: Measurement
+    """The same beyond the median control."""
+    decisions_turned: Measurement
+    """Share of the images that become the target, beyond those that the median control turns."""
+
+    @property
+    def name(self) -> str:
+        """`class = dog`."""
+        return f"{self.column} = {self.value}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +82,16 @@ class Missed:
     smallest_effect: float | None
     """The smallest effect that this many images would have shown, in log-odds."""
     unseen_share: Measurement | None
-    """The largest share of images that could rely on the artefact without being seen."""
+    """Share of images whose decision the artefact changes, with an exact upper bound: so many could rely on it."""
+
+
+@dataclass(frozen=True)
+class CarrierAccuracy:
+    """How often the model is right on a class, on images that carry the artefact and on others; as they came."""
+
+    target: str
+    carriers: Measurement
+    others: Measurement
 
 
 @dataclass(frozen=True)
@@ -95,10 +120,13 @@ class Finding:
     notes: list[Note] = field(default_factory=list)
     margin: float = 0.5
     """The margin for this class, in log-odds."""
+    together: list[str] = field(default_factory=list)
+    """Other classes that it promotes, or suppresses, along with the target."""
     decisions_turned: Measurement | None = None
     """Share of decisions that it turns, beyond those that the median control turns; null where it is not measured."""
     strata: list[Stratum] = field(default_factory=list)
     could_be_missed: Missed | None = None
+    carriers: list[CarrierAccuracy] = field(default_factory=list)
 
     @property
     def effect(self) -> Measurement | None:

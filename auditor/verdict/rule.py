@@ -1,35 +1,33 @@
-"""The rule of the verdict: from the measured effects of one artefact on one class to a decision and its words.
+"""The rule of the verdict: from what was measured of one artefact and one class to a decision and its words.
 
 The rule and its formulas are in `docs/method.md`. In short: the effect theta of an artefact on a class is the least
-of its lead over innocent controls and its lead over the other classes, in log-odds; the verdict compares the
-confidence interval of theta with a margin. The unit of resampling is the group of images.
+of its lift, its lead over innocent controls and its lead over the other classes, in log-odds; the verdict compares the
+confidence interval of theta with a margin, and asks of decisions, too. The unit of resampling is the group of images.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from auditor.measure.intervals import missing
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import say
-from auditor.verdict.effects import measure_accuracy
-from auditor.verdict.observations import Observations
-from auditor.verdict.record import Direction, Rule, Severity, Verdict
+from auditor.measure.words import listed, say, signed
+from auditor.verdict.decisions import SMALLEST_SHARE, images_for_all_clear
+from auditor.verdict.measured import Basis, Measured
+from auditor.verdict.record import Direction, Rule, Severity, Stratum, Verdict
 
 SEVERITY_THRESHOLDS: tuple[tuple[Severity, float], ...] = (("high", 0.25), ("medium", 0.05))
 """The least flip rate or accuracy drop of a severity; below the last it is low."""
 
-LEAST_RISE = 0.5
-"""Log-odds by which a pasted object must raise the score of its class, or `no_evidence` is in doubt."""
+LARGEST_CHANGE = 0.1
+"""Share of decisions that an artefact may change, for whatever reason, beside an all-clear."""
 
 LEAST_ACCURACY = 0.5
-"""Share of the labelled images that a model must be right on, or `no_evidence` is in doubt."""
+"""Share of the labelled images that a model must be right on, or every verdict is in doubt."""
 
 LARGEST_NO_OP = 0.01
-"""Log-odds by which scoring an image again may move any class, on average."""
-
-Basis = Literal["insertion", "removal"]
+"""Standard deviations of the score by which scoring an image again may move any class, on average."""
 
 
 class Decision(NamedTuple):
@@ -42,28 +40,26 @@ class Decision(NamedTuple):
     """The direction whose effect settled it, or keeps it open."""
 
 
-class Measured(NamedTuple):
-    basis: Basis | None
-    endpoints: dict[Direction, str]
-    """Direction -> name of the measurement that it is decided on."""
-    values: dict[str, Measurement]
-    drops: dict[str, Measurement]
-    """Way of removal -> removal drop by it alone."""
-
-    @property
-    def effects(self) -> dict[Direction, Measurement]:
-        nothing = missing("no image is free of the artefact, and none carries it in a place that is known")
-        return {way: self.values[name] for way, name in self.endpoints.items()} or {"promotes": nothing}
+def conclude(measured: Measured, rule: Rule) -> Decision:
+    """The decision, unless a check of the run failed or something speaks against an all-clear."""
+    decision = decide(measured, rule)
+    if decision.verdict not in ("relies", "no_evidence"):
+        return decision
+    doubts = _doubts(measured, rule, decision)
+    doubt = next(doubts, None)
+    if doubt is not None:
+        return decision._replace(verdict="inconclusive", direction=None, why=f"{decision.why}, but {doubt}")
+    return decision
 
 
-def decide(effects: dict[Direction, Measurement], rule: Rule, basis: Basis = "insertion") -> Decision:
+def decide(measured: Measured, rule: Rule) -> Decision:
     """The verdict on one hypothesis from the effect in each direction.
 
-    `relies` needs the lower (adjusted) bound of one effect over the margin; `no_evidence` the upper bounds of all
-    under it. Effects that could not be measured, or on too few groups, take no part; without a test of promotion
-    there is no `no_evidence`.
+    `relies` needs the lower (adjusted) bound of one effect over the margin, and the other side to bear it out;
+    `no_evidence` the upper bounds of all under it. Effects that could not be measured, or on too few groups, take no
+    part; without a test of promotion there is no `no_evidence`.
     """
-    names = _NAMES[basis]
+    effects, names, margin = measured.effects, _NAMES[measured.basis or "insertion"], measured.margin
     known = {way: effect for way, effect in effects.items() if effect.value is not None}
     if not known:
         reason = next(iter(effects.values())).reason or "nothing could be measured"
@@ -74,93 +70,58 @@ def decide(effects: dict[Direction, Measurement], rule: Rule, basis: Basis = "in
         why = f"{known[way].groups} independent groups of images, and a verdict needs {rule.min_groups}"
         return Decision("inconclusive", None, why, way)
     decisive = {way: effect.decisive for way, effect in tested.items()}
-    way = max(tested, key=lambda key: decisive[key].bounds[0])
-    if decisive[way].against(rule.margin) == "above":
-        why = f"{names[way]} {say(decisive[way], 'decided')} lies above the margin of {rule.margin:.3g}"
-        return Decision("relies", way, why, way)
+    unconfirmed = None
+    for way in sorted(tested, key=lambda key: -decisive[key].bounds[0]):
+        bar, told = _bar(measured, way)
+        if decisive[way].against(bar) != "above":
+            continue
+        obstacle = _unconfirmed(measured, way, bar, rule)
+        why = f"{names[way]} {say(decisive[way], 'decided')} lies above {told}"
+        if obstacle is None:
+            return Decision("relies", way, why, way)
+        unconfirmed = unconfirmed or Decision("inconclusive", None, f"{why}, but {obstacle}", way)
+    if unconfirmed is not None:
+        return unconfirmed
     way = max(tested, key=lambda key: tested[key].bounds[1])
-    if tested[way].against(rule.margin) != "below":
-        why = f"{names[way]} {say(decisive[way], 'decided')} spans the margin of {rule.margin:.3g}"
-        return Decision("inconclusive", None, f"{why}{_images_needed(decisive[way], rule.margin)}", way)
-    listed = " and ".join(f"{names[key]} {say(tested[key], 'decided')}" for key in tested)
-    why = f"{listed} {'lie' if len(tested) > 1 else 'lies'} below the margin of {rule.margin:.3g}"
+    if tested[way].against(margin) != "below":
+        why = f"{names[way]} {say(decisive[way], 'decided')} spans the margin of {margin:.3g}"
+        return Decision("inconclusive", None, f"{why}{_images_needed(decisive[way], margin)}", way)
+    told = listed([f"{names[key]} {say(tested[key], 'decided')}" for key in tested])
+    why = f"{told} {'lie' if len(tested) > 1 else 'lies'} below the margin of {margin:.3g}"
     if "promotes" not in tested:
         untested = effects["promotes"].reason or "too few independent groups of images"
         return Decision("inconclusive", None, f"{why}, but promotion was not tested: {untested}", way)
     return Decision("no_evidence", None, why, way)
 
 
-def conclude(observed: Observations, target: int, measured: Measured, rule: Rule) -> Decision:
-    """The decision, unless a check of the run failed or, for `no_evidence`, removal contradicts it."""
-    decision = decide(measured.effects, rule, measured.basis or "insertion")
-    if decision.verdict == "inconclusive" and decision.taken_on and measured.basis == "insertion":
-        return _explain_one_side(decision, decision.taken_on, measured, rule)
-    if decision.verdict not in ("relies", "no_evidence"):
-        return decision
-    no_op = measured.values.get("no_op_change")
-    if no_op is not None and no_op.value is not None and no_op.value > LARGEST_NO_OP:
-        why = f"scoring images again, unchanged, moves them by {no_op.value:.3g} log-odds; the model is not steady"
-        return Decision("inconclusive", None, why, decision.taken_on)
-    if decision.verdict == "relies" or measured.basis is None:
-        return decision
-    drop, pasted = measured.values.get("removal_drop"), measured.values.get("pasted_object")
-    if (
-        measured.basis == "insertion"
-        and drop is not None
-        and drop.groups >= rule.min_groups
-        and drop.against(rule.margin) == "above"
-    ):
-        why = (
-            f"{decision.why}, yet taking it out of images that carry it lowers the score: {say(drop, 'decided')}; "
-            "are its position and appearance right?"
-        )
-        return decision._replace(verdict="inconclusive", why=why)
-    if pasted is not None and pasted.groups >= rule.min_groups and not pasted.lies_in(LEAST_RISE, math.inf):
-        name = observed.classes[target]
-        why = (
-            f"{decision.why}, but pasting objects of {name} into other images hardly raises its score, "
-            f"{say(pasted, 'decided')}: is the model fed as it expects?"
-        )
-        return decision._replace(verdict="inconclusive", why=why)
-    insertion = observed.insertion
-    if insertion is not None and float(insertion.images.scores[:, target].std()) < 1e-6:
-        return decision._replace(verdict="inconclusive", why="the score is the same for every image")
-    accuracy = None if insertion is None else measure_accuracy(insertion.images, rule)
-    if accuracy is not None and accuracy.groups >= rule.min_groups and accuracy.against(LEAST_ACCURACY) == "below":
-        why = (
-            f"{decision.why}, but the model is right on {accuracy.value:.0%} of the labelled images only: are the "
-            "labels in the order of its outputs, and is it fed as it expects?"
-        )
-        return decision._replace(verdict="inconclusive", why=why)
-    return decision
+def phi_of(measured: Measured, way: Direction) -> Measurement | None:
+    """The decisions that the artefact turns in one direction, beyond those that the median control turns."""
+    return measured.values.get({"promotes": "decisions_turned", "suppresses": "decisions_lost"}[way])
 
 
-def _explain_one_side(decision: Decision, way: Direction, measured: Measured, rule: Rule) -> Decision:
-    """An open decision, in other words where the artefact moves the images of one side only beyond the margin."""
-    lead, confirmed = (measured.values[name] for name in _SIDES[way])
-    if lead.against(rule.margin) != "above" or confirmed.against(rule.margin) != "below":
-        return decision
-    one, other = ("others", "the class itself") if way == "promotes" else ("the class itself", "others")
-    why = (
-        f"beyond controls it moves images of {one} by {say(lead, 'decided')}, but not those of {other}, "
-        f"{say(confirmed, 'decided')}: it may hide a part of the object, or look like one, rather than be taken for "
-        "evidence"
-    )
-    return decision._replace(why=why)
+def is_moved(stratum: Stratum) -> bool:
+    """Whether the artefact clearly turns decisions and raises scores in a part of the images."""
+    return stratum.decisions_turned.against(SMALLEST_SHARE) == "above" and stratum.lift.against(0) == "above"
 
 
-def judge_severity(verdict: Verdict, harms: list[Measurement | None]) -> Severity:
-    """How bad a shortcut is, by the largest of its flip rate and accuracy drop (`SEVERITY_THRESHOLDS`)."""
-    if verdict != "relies":
+def judge_severity(decision: Decision, measured: Measured, harms: list[Measurement | None]) -> Severity:
+    """How bad a shortcut is, by the largest of its flip rate and accuracy drop (`SEVERITY_THRESHOLDS`).
+
+    Where it turns hardly more decisions than the median control does, it moves the score only.
+    """
+    if decision.verdict != "relies" or decision.direction is None:
         return "none"
+    phi = phi_of(measured, decision.direction)
+    if phi is not None and phi.value is not None and phi.value < SMALLEST_SHARE:
+        return "score only"
     worst = max((harm.value for harm in harms if harm is not None and harm.value is not None), default=0.0)
     return next((name for name, threshold in SEVERITY_THRESHOLDS if worst >= threshold), "low")
 
 
-def write_reason(observed: Observations, target: int, decision: Decision, basis: Basis | None) -> str:
-    name, target_name, why = observed.artefact, observed.classes[target], decision.why
+def write_reason(decision: Decision, measured: Measured) -> str:
+    name, target_name, why = measured.artefact, measured.target, decision.why
     if decision.verdict == "relies":
-        if basis == "removal":
+        if measured.basis == "removal":
             return f"Taking {name} out lowers the score of {target_name} more than the same edit elsewhere: {why}."
         does = "raises" if decision.direction == "promotes" else "lowers"
         return f"Inserting {name} {does} the score of {target_name} more than the median control does: {why}."
@@ -171,6 +132,137 @@ def write_reason(observed: Observations, target: int, decision: Decision, basis:
             f"Not settled whether the score of {target_name} relies on {name}: {why}{'' if why.endswith('?') else '.'}"
         )
     return f"{name} could not be tested on {target_name}: {why}."
+
+
+def _bar(measured: Measured, way: Direction) -> tuple[float, str]:
+    """What the lower bound must exceed, with its words: half the margin where the artefact clearly turns decisions."""
+    phi = phi_of(measured, way)
+    if phi is None or phi.against(SMALLEST_SHARE) != "above":
+        return measured.margin, f"the margin of {measured.margin:.3g}"
+    bar = measured.margin / 2
+    return bar, f"{bar:.3g}, half the margin, and it turns {say(phi, 'points')} more decisions than the median control"
+
+
+def _unconfirmed(measured: Measured, way: Direction, bar: float, rule: Rule) -> str | None:
+    """Why the other side, or chance, speaks against a reliance; None where nothing does."""
+    values = measured.values
+    confirming, opposite, said = _OTHER_SIDE[way]
+    if measured.basis == "insertion":
+        lead, raw = values[confirming], values[opposite]
+        if lead.groups >= rule.min_groups and lead.decisive.against(bar) != "above":
+            return (
+                f"on {said[0]} its lead over controls is {say(lead, 'decided')}: it may hide a part of the object, or "
+                "look like one, rather than be taken for evidence"
+            )
+        if raw.groups >= rule.min_groups and raw.against(measured.margin) != "below":
+            return f"it may {said[1]} {said[0]}, {say(raw, 'decided')}"
+        drop = values.get("removal_drop")
+        if (
+            way == "promotes"
+            and lead.groups < rule.min_groups
+            and "exact" in measured.drops
+            and drop is not None
+            and drop.groups >= rule.min_groups
+            and drop.against(bar) != "above"
+        ):
+            return f"taking it out of images that carry it does not bear that out: {say(drop, 'decided')}"
+    if way == "promotes" and measured.chance is not None and measured.chance > measured.alpha / 2:
+        return f"random innocent content there moves another class as far: {measured.chance_words}"
+    return None
+
+
+def _doubts(measured: Measured, rule: Rule, decision: Decision) -> Iterator[str]:
+    """What withholds a verdict, one sentence each: failed checks of the run, and what speaks against an all-clear."""
+    values = measured.values
+    no_op, accuracy, pasted = (values.get(name) for name in ("no_op_change", "accuracy", "pasted_object"))
+    if no_op is not None and no_op.value is not None and no_op.value > max(LARGEST_NO_OP * measured.spread, 1e-4):
+        yield f"scoring images again, unchanged, moves them by {no_op.value:.3g} log-odds; the model is not steady"
+    is_right = "open" if accuracy is None or accuracy.groups < rule.min_groups else accuracy.against(LEAST_ACCURACY)
+    without = values.get("carriers_accuracy_without")  # where most images carry it, it may be what spoils them
+    if accuracy is not None and is_right == "below" and (without is None or without.against(LEAST_ACCURACY) == "below"):
+        yield (
+            f"the model is right on {accuracy.value:.0%} of the labelled images only: are the labels in the order of "
+            "its outputs, and is it fed as it expects?"
+        )
+    is_seen = pasted is None or pasted.groups < rule.min_groups or pasted.against(0) == "above"
+    if pasted is not None and not is_seen and (decision.verdict == "no_evidence" or is_right != "above"):
+        yield (
+            f"pasting objects of {measured.target} into other images hardly raises its score, "
+            f"{say(pasted, 'decided')}: is the model fed as it expects?"
+        )
+    if decision.verdict == "no_evidence" and measured.basis is not None:
+        yield from _against_an_all_clear(measured, rule)
+
+
+def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
+    values, margin = measured.values, measured.margin
+    if measured.spread < 1e-6:
+        yield "the score is the same for every image"
+    drop = values.get("removal_drop")
+    if (
+        measured.basis == "insertion"
+        and drop is not None
+        and drop.groups >= rule.min_groups
+        and drop.against(margin) == "above"
+    ):
+        yield (
+            f"taking it out of images that carry it lowers the score: {say(drop, 'decided')}; "
+            "are its position and appearance right?"
+        )
+    if measured.contradiction:
+        yield f"{measured.contradiction}; are its position and appearance right?"
+    for name, does in (("decisions_turned_raw", ("turns", "to")), ("decisions_lost_raw", ("turns", "away from"))):
+        raw = values.get(name)
+        if raw is not None and raw.value is not None and _is_large(raw):
+            way = does[1] if raw.value > 0 else {"to": "away from", "away from": "to"}[does[1]]
+            yield f"it turns {say(raw, 'points')} of decisions {way} {measured.target}{_simpler(measured)}"
+    elsewhere = values.get("theta_elsewhere")
+    if elsewhere is not None and elsewhere.groups >= rule.min_groups and elsewhere.against(margin) != "below":
+        yield (
+            f"{measured.place} its effect is {say(elsewhere, 'decided')}, which "
+            f"{'lies above' if elsewhere.against(margin) == 'above' else 'spans'} the margin; is it named where it is?"
+        )
+    alone = values.get("alone")
+    if alone is not None and alone.groups >= rule.min_groups and alone.against(margin) == "above":
+        yield (
+            f"on canvases without content it raises the score by {say(alone, 'decided')}: something else in these "
+            "images may make it needless"
+        )
+    moved = [stratum for stratum in measured.strata if is_moved(stratum)]
+    if moved:
+        most = max(moved, key=lambda stratum: stratum.decisions_turned.bounds[0])
+        yield (
+            f"where {most.name} it turns {say(most.decisions_turned, 'points')} more decisions than the median control"
+        )
+    primary, needed = measured.effects["promotes"], images_for_all_clear(rule)
+    if primary.groups < needed:
+        yield (
+            f"{primary.groups} independent groups of images could not show an effect on one image in twenty; an "
+            f"all-clear needs {needed}"
+        )
+
+
+def _is_large(raw: Measurement) -> bool:
+    """Whether so many decisions change, for whatever reason, that it is no all-clear."""
+    return abs(raw.value or 0.0) >= LARGEST_CHANGE or not (
+        raw.against(SMALLEST_SHARE) != "above" and raw.against(-SMALLEST_SHARE) != "below"
+    )
+
+
+def _simpler(measured: Measured) -> str:
+    """What innocent edits do as much, named, as the artefact to test next."""
+    known = {name: effect.value for name, effect in measured.controls.items() if effect.value is not None}
+    lift = measured.values["insertion_lift"].value
+    if not known or lift is None:
+        return ""
+    way = 1 if lift >= 0 else -1
+    name = max(known, key=lambda key: way * known[key])
+    if way * known[name] < way * lift / 2:
+        return ""
+    return (
+        f", and innocent edits there do as much: the control {name!r} moves the score by {signed(known[name])} of "
+        f"{signed(lift)} log-odds. The model relies on something simpler there: test that as an artefact of its own"
+    )
 
 
 def _images_needed(effect: Measurement, margin: float) -> str:
@@ -187,8 +279,8 @@ _NAMES: dict[Basis, dict[Direction, str]] = {
 }
 """What the effects that decide are called."""
 
-_SIDES: dict[Direction, tuple[str, str]] = {
-    "promotes": ("control_contrast", "own_control_contrast"),
-    "suppresses": ("suppression_control_contrast", "suppression_others_control_contrast"),
+_OTHER_SIDE: dict[Direction, tuple[str, str, tuple[str, str]]] = {
+    "promotes": ("own_control_contrast", "suppression", ("images of the class itself", "lower")),
+    "suppresses": ("suppression_others_control_contrast", "insertion_lift", ("images of other classes", "raise")),
 }
-"""The control contrast on the side that a direction is about, and on the other."""
+"""What confirms a direction, what contradicts it, and the words for the images and for the contradiction."""

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
-from auditor.artefacts.edits import paste_middle, remove
+from auditor.artefacts.appearance import Appearance, Edit, Randoms
+from auditor.artefacts.edits import remove
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError, DataError, ModelError
-from auditor.measure.arrays import Bools, Floats, Ints, join, take
+from auditor.measure.arrays import Array, Floats, Ints, join, take
 from auditor.measure.measurement import Note
-from auditor.measure.seeds import audit_generator
 from auditor.subject.data.copies import Copies
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes, to_probability
 from auditor.subject.population import Population
 from auditor.subject.scoring import score_batches
+from auditor.verdict.checks import check_run
 from auditor.verdict.observations import Checks, Insertion, Observations, Removals
+from auditor.verdict.screening import Neighbour, choose_neighbour, draw_innocents, scrambled
 
 Tried = TypeVar("Tried", Insertion, Removals)
 
@@ -51,6 +53,7 @@ def survey(
     seed: int,
     batch_size: int,
     progress: Progress,
+    columns: Mapping[str, Array] | None = None,
 ) -> Survey:
     """Score every image as it is and after every intervention.
 
@@ -58,10 +61,10 @@ def survey(
     ----------
     alpha
         Level of the tests to come: the smaller, the more draws of innocent content a scan needs.
+    columns
+        Column of the data -> (images of the sample,): values, as text, that divide the images into parts.
     """
-    # one more than the fewest that can reach the level, Holm's correction included
-    draws = math.ceil(2 * len(artefacts) / alpha)
-    trials = [_Trial(classifier, dataset, each, fills, draws, seed) for each in artefacts]
+    trials = [_Trial(classifier, dataset, each, fills, seed) for each in artefacts]
     total = np.zeros(classifier.image_shape, np.float64)
     seen: list[Population] = []
     done = 0
@@ -85,11 +88,14 @@ def survey(
     checks = None
     while checks is None:
         images = take(images, ~np.isin(images.positions, list(dataset.skipped)))
-        checks = _check(classifier, dataset, images, targets, regions, seed)
+        checks = check_run(classifier, dataset, images, targets, regions, seed)
+    # one more than the fewest that can reach the level, Holm's correction included
+    draws = math.ceil(2 * len(artefacts) / alpha)
+    values = {name: column[images.positions] for name, column in (columns or {}).items()}
     return Survey(
         images=images,
         mean_image=(total / len(images)).astype(np.float32),
-        observed=[trial.observed(checks) for trial in trials],
+        observed=[trial.observed(images, values, checks, draws) for trial in trials],
     )
 
 
@@ -101,7 +107,6 @@ class _Trial:
     dataset: Dataset
     artefact: Artefact
     fills: tuple[str, ...]
-    draws: int
     seed: int
     failure: AuditError | None = None
 
@@ -109,16 +114,17 @@ class _Trial:
         look = self.artefact.appearance
         self.controls, self.notes = look.controls(self.artefact.controls, self.seed)
         self.variants, self.doses = look.variants(self.artefact.variants), look.doses()
-        self.innocents = look.innocents(self.draws, self.seed) if self.artefact.target is None else []
-        self.drawn = np.zeros(len(self.dataset), bool)
-        if self.innocents:
-            free = audit_generator(self.seed, "drawn images").permutation(np.flatnonzero(~self.artefact.carriers))
-            self.drawn[free[:_DRAWN_IMAGES]] = True
         self.inserted: list[Insertion] = []
-        self.chance: list[Floats] = []
-        self.distances: dict[str, list[float]] = defaultdict(list)
+        self.moved: list[Insertion] = []
+        self.apart: dict[str, list[float]] = defaultdict(list)
         self.removed: list[Removals] = []
+        self.pixels = 0
         self.without_mask = 0
+        self.neighbour: Neighbour | None = None
+        try:
+            self.neighbour = choose_neighbour(self.classifier, self.dataset, self.artefact, self.seed)
+        except AuditError as failure:
+            self.failure = failure
 
     def add(self, batch: Batch, scores: Floats) -> None:
         """Try all interventions on a batch; an artefact that fails once is tried no more."""
@@ -135,37 +141,65 @@ class _Trial:
 
     def _insert(self, batch: Batch, scores: Floats, rows: Ints) -> None:
         images, ids = batch.images[rows], [batch.ids[row] for row in rows]
-        randoms, region = self.artefact.randoms(ids), self.artefact.appearance.fixed_region
         before = _populate(self.classifier, self.dataset, batch.positions[rows], scores[rows])
-        inserted = self.artefact.appearance.insert(images, randoms)
-        after = _populate(self.classifier, self.dataset, batch.positions[rows], self.classifier.scores(inserted))
+        randoms, region = self.artefact.randoms(ids), self.artefact.appearance.fixed_region
+        part, inserted, edited = self._put(self.artefact.appearance, self.controls, images, randoms, before)
 
-        def shift(edited: Floats) -> Floats:
-            return self._kept(self._odds(edited) - before.scores)
+        def shift(edit: Edit) -> Floats:
+            return self._kept(self._odds(edit(images, randoms)) - before.scores)
 
-        controls = {}
-        for name, draws in self.controls.items():
-            edited = [edit(images, randoms) for edit in draws]
-            controls[name] = np.mean([shift(each) for each in edited], axis=0)
-            apart = [np.abs(each - inserted) for each in edited]
-            self.distances[name] += [float((each if region is None else each[:, region]).mean()) for each in apart]
-        change = to_probability(after.scores) - to_probability(before.scores)
         self.inserted.append(
-            Insertion(
-                images=before,
-                shift=after.scores - before.scores,
-                predicted=after.predicted,
-                probability_change=self._kept(change.astype(np.float32)),
-                controls=controls,
-                variants={name: shift(edit(images, randoms)) for name, edit in self.variants.items()},
-                doses={dose: shift(edit(images, randoms)) for dose, edit in self.doses.items()},
+            replace(
+                part,
+                variants={name: shift(edit) for name, edit in self.variants.items()},
+                doses={dose: shift(edit) for dose, edit in self.doses.items()},
             )
         )
-        drawn = self.drawn[batch.positions[rows]]
-        if drawn.any():
-            some = self.artefact.randoms([ids[row] for row in np.flatnonzero(drawn)])
-            innocent = [self._odds(edit(images[drawn], some)) for edit in self.innocents]
-            self.chance.append(np.stack(innocent) - before.scores[drawn])
+
+        def differ(one: Floats, other: Floats) -> float:
+            return float(np.abs(one - other)[:, ... if region is None else region].sum(dtype=np.float64))
+
+        self.apart[_ITSELF].append(differ(inserted, images))
+        for name, drawn in edited.items():
+            self.apart[name].append(float(np.mean([differ(each, inserted) for each in drawn])))
+        self.pixels += images[:, ... if region is None else region].size
+        if self.neighbour is not None:
+            fresh = ~np.isin(batch.positions[rows], self.neighbour.screened)
+            if fresh.any():
+                others = self.artefact.randoms([ids[row] for row in np.flatnonzero(fresh)])
+                look, controls = self.neighbour.look, self.neighbour.controls
+                self.moved.append(self._put(look, controls, images[fresh], others, take(before, fresh))[0])
+
+    def _put(
+        self,
+        look: Appearance,
+        controls: Mapping[str, list[Edit]],
+        images: Floats,
+        randoms: Randoms,
+        before: Population,
+    ) -> tuple[Insertion, Floats, dict[str, list[Floats]]]:
+        """What an appearance and its controls do to some images; and the images with the one, and with the others."""
+        output, inserted = self.classifier.output, look.insert(images, randoms)
+        raw = self.classifier.scores(inserted)
+        scores = log_odds(raw, output)
+        change = to_probability(scores) - to_probability(before.scores)
+        edited = {name: [edit(images, randoms) for edit in draws] for name, draws in controls.items()}
+        tried = {name: [self.classifier.scores(each) for each in draws] for name, draws in edited.items()}
+        part = Insertion(
+            images=before,
+            shift=scores - before.scores,
+            predicted=predicted_classes(raw, output),
+            probability_change=self._kept(change.astype(np.float32)),
+            controls={
+                name: np.mean([log_odds(each, output) for each in draws], axis=0) - before.scores
+                for name, draws in tried.items()
+            },
+            predicted_with={
+                name: np.stack([predicted_classes(each, output) for each in draws]).mean(axis=0, dtype=np.float32)
+                for name, draws in tried.items()
+            },
+        )
+        return part, inserted, edited
 
     def _remove(self, batch: Batch, scores: Floats, rows: Ints) -> None:
         regions = {row: self.artefact.region(batch.ids[row], self.classifier.image_shape) for row in rows.tolist()}
@@ -196,93 +230,59 @@ class _Trial:
         """The columns of the classes that may become the target: (n, targets)."""
         return values if self.artefact.target is None else values[:, [self.artefact.target]]
 
-    def observed(self, checks: Checks) -> Observations | AuditError:
+    def observed(
+        self, images: Population, columns: dict[str, Array], checks: Checks, draws: int
+    ) -> Observations | AuditError:
         """What all batches together gave."""
         if self.failure is not None:
             return self.failure
         notes, insertion = list(self.notes), join(self.inserted) if self.inserted else None
         if insertion is not None:
-            for name in [name for name, parts in self.distances.items() if np.mean(parts) < _ALIKE]:
-                del insertion.controls[name]
+            alike = max(_ALIKE * sum(self.apart[_ITSELF]), _STEP * self.pixels)
+            for name in [name for name in insertion.controls if sum(self.apart[name]) < alike]:
+                del insertion.controls[name], insertion.predicted_with[name]
                 notes.append(
                     Note("control", f"control {name!r} looks like the artefact on these images and is left out")
                 )
-        if insertion is not None and self.chance:
-            drawn, draws = np.flatnonzero(self.drawn[insertion.images.positions]), np.concatenate(self.chance, axis=1)
-            insertion = replace(insertion, drawn=drawn, draws=draws)
+            insertion = _of_groups(insertion, self.dataset)
         if self.without_mask:
             told = f"{self.without_mask} images said to carry it have no usable region and were left out"
             notes.append(Note("no region", told))
-        return Observations(
+        observed = Observations(
             artefact=self.artefact.name,
             classes=self.classifier.classes,
             one_logit=self.classifier.output == "binary",
-            insertion=None if insertion is None else _of_groups(insertion, self.dataset),
+            insertion=insertion,
             removals=_of_groups(join(self.removed), self.dataset) if self.removed else None,
             notes=tuple(notes),
             checks=checks,
             target=self.artefact.target,
+            images=images,
+            carries=self.artefact.carriers[images.positions],
+            columns=columns,
+            elsewhere=_of_groups(join(self.moved), self.dataset) if self.moved else None,
+            place=self.neighbour.name if self.neighbour else "",
         )
+        try:
+            if insertion is None and self.artefact.appearance.can_insert:
+                observed = replace(observed, alone=self._alone(images))
+            if self.artefact.target is None and insertion is not None:
+                drawn = draw_innocents(self.classifier, self.dataset, self.artefact, observed, draws, self.seed)
+                observed = replace(observed, draws=drawn)
+        except AuditError as failure:
+            return failure
+        return observed
 
-
-def _check(
-    classifier: Classifier,
-    dataset: Dataset,
-    images: Population,
-    targets: set[int | None],
-    regions: list[Bools],
-    seed: int,
-) -> Checks | None:
-    """Score images again that nothing was done to, and images that the object of another class was pasted into.
-
-    Objects come from images that have just one class, one that is a target; each image gives its object once, to an
-    image of another class. The regions of the artefacts are not pasted. None where an image is no longer there: it is
-    skipped from then on.
-    """
-    order = audit_generator(seed, "checks").permutation(len(images))
-    again = order[:_CHECKED]
-    single = images.has.sum(axis=1) == 1
-    first = images.has.argmax(axis=1)
-    wanted = single if None in targets else single & np.isin(first, [t for t in targets if t is not None])
-    donors: list[int] = []
-    takers: list[int] = []
-    given: Counter[int] = Counter()
-    free = order.tolist()
-    for donor in order:
-        kind = int(first[donor])
-        if not wanted[donor] or given[kind] == _CHECKED:
-            continue
-        taker = next((row for row in free if not images.has[row, kind]), None)
-        if taker is None:
-            continue
-        free.remove(taker)
-        given[kind] += 1
-        donors.append(int(donor))
-        takers.append(taker)
-    keep_out = np.any(regions, axis=0) if regions else np.zeros(classifier.image_shape[:2], bool)
-    if keep_out.mean() > 0.5:  # an artefact that covers the frame would leave nothing to paste
-        keep_out[:] = False
-    rise = np.empty(len(donors), np.float32)
-    for start in range(0, len(donors), 64):
-        part = slice(start, start + 64)
-        (_, under), (_, objects) = (dataset.read(images.positions[rows]) for rows in (takers[part], donors[part]))
-        if len(under) != len(takers[part]) or len(objects) != len(donors[part]):
+    def _alone(self, images: Population) -> Insertion | None:
+        """What the artefact does where there is nothing else: on the scrambled pixels of images that carry it."""
+        carriers = images.positions[self.artefact.carriers[images.positions]]
+        positions, canvases = scrambled(self.dataset, carriers, self.seed)
+        if not len(positions):
             return None
-        pasted = paste_middle(under, objects, keep_out)
-        odds = log_odds(classifier.scores(pasted), classifier.output)
-        at = np.arange(len(pasted))
-        rise[part] = odds[at, first[donors[part]]] - images.scores[takers[part], first[donors[part]]]
-    kept, still = dataset.read(images.positions[again])
-    if len(kept) != len(again):
-        return None
-    once_more = log_odds(classifier.scores(still), classifier.output)
-    return Checks(
-        no_op=np.abs(once_more - images.scores[again]).max(axis=1),
-        no_op_groups=images.groups[again],
-        pasted=first[donors],
-        rise=rise,
-        pasted_groups=images.groups[donors],
-    )
+        before = _populate(self.classifier, self.dataset, positions, self.classifier.scores(canvases))
+        before = replace(before, has=np.zeros_like(before.has))
+        randoms = self.artefact.randoms([self.dataset.ids[position] for position in positions])
+        return self._put(self.artefact.appearance, self.controls, canvases, randoms, before)[0]
 
 
 def _populate(classifier: Classifier, dataset: Dataset, positions: Ints, scores: Floats) -> Population:
@@ -313,11 +313,11 @@ def _refuse_chance(classifier: Classifier, images: Floats, scores: Floats) -> No
         )
 
 
-_DRAWN_IMAGES = 100
-"""Images that the random innocent content of a scan is tried on."""
+_ITSELF = ""
+"""Beside the names of controls: what the artefact itself changes."""
 
-_CHECKED = 48
-"""Images scored again with nothing done, and objects pasted of each class."""
+_ALIKE = 0.2
+"""A control nearer to the artefact than this share of what the artefact itself changes is no control, and ..."""
 
-_ALIKE = 0.05
-"""A control nearer to the artefact than this, on average over the region and the images, is no control."""
+_STEP = 0.5 / 255
+"""... neither is one that no 8-bit picture could tell from it, on average over the region and the images."""

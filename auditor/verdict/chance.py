@@ -1,0 +1,77 @@
+"""What random innocent content does to the strongest of all classes: what a scan holds its strongest class against."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from auditor.measure.arrays import Array, Ints
+from auditor.measure.measurement import Measurement
+from auditor.measure.words import say
+from auditor.verdict.contrasts import class_contrasts, control_contrasts, masked_means
+from auditor.verdict.observations import Draws, Insertion, Observations
+from auditor.verdict.record import Rule
+
+
+class Innocent(NamedTuple):
+    """What random innocent content does to the strongest of all classes."""
+
+    chance: dict[int, float]
+    """Class -> share of the draws (and the artefact itself) whose strongest class moves as far."""
+    strongest: Measurement
+    words: str
+
+
+def compare_with_chance(observed: Observations, numbers: list[int], rule: Rule) -> Innocent | None:
+    """How far draws of innocent content move the strongest of some classes; None where that cannot be said.
+
+    Where fewer draws were made than wanted, those that are missing count as moving nothing: they were left out because
+    that could change no decision.
+    """
+    insertion, drawn = observed.insertion, observed.draws
+    if insertion is None or drawn is None or not len(drawn.shifts) or not insertion.controls or len(numbers) < 2:
+        return None
+    own, innocent = strongest_by_chance(observed, insertion, drawn, np.array(numbers))
+    if not np.isfinite(innocent.max(axis=1)).all():
+        return None
+    chance = (1 + (~(innocent < own)).sum(axis=0)) / (1 + drawn.count)
+    low, middle, high = np.quantile(
+        innocent.max(axis=1), [rule.alpha / 2, 0.5, 1 - rule.alpha / 2], method="inverted_cdf"
+    )
+    groups = len(np.unique(insertion.images.groups[drawn.drawn]))
+    strongest = Measurement(
+        float(middle), float(low), float(high), rule.level, len(drawn.drawn), groups, "log-odds", "log-odds"
+    )
+    words = f"theta {say(strongest, 'brief')} over {len(innocent)} draws"
+    return Innocent(dict(zip(numbers, chance.tolist(), strict=True)), strongest, words)
+
+
+def strongest_by_chance(
+    observed: Observations, insertion: Insertion, drawn: Draws, targets: Ints
+) -> tuple[Array, Array]:
+    """Theta of each class (targets,), and beside it the largest of any *other* class under each draw (draws, targets).
+
+    Both are point values on the images that the draws of innocent content were tried on, formula and controls being
+    the same. What innocent content does to the class itself is left to the controls: where a model has learnt
+    something as coarse as a speckled patch, scrambled ink promotes the very class that the artefact does.
+    """
+    part = insertion.rows(drawn.drawn)
+    rows = ~part.images.has[:, targets]
+    controls = [values[:, targets] for values in part.controls.values()]
+
+    def thetas(shifts: Array) -> Array:
+        leads = [shifts[:, targets]]
+        leads += [control_contrasts(shifts[:, targets], controls, rows)] if controls else []
+        if not observed.one_logit and len(observed.classes) > 2:
+            leads.append(class_contrasts(shifts, targets, rows))
+        return np.min([masked_means(lead, rows) for lead in leads], axis=0)
+
+    innocent = np.array([thetas(shifts) for shifts in drawn.shifts])
+    innocent = np.where(np.isnan(innocent), -np.inf, innocent)  # a class that every drawn image has is moved by none
+    first = innocent.argmax(axis=1)
+    rows_of = np.arange(len(innocent))
+    others = np.repeat(innocent.max(axis=1)[:, None], len(targets), axis=1)
+    if len(targets) > 1:
+        others[rows_of, first] = np.sort(innocent, axis=1)[:, -2]
+    return thetas(part.shift), others

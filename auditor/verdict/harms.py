@@ -1,0 +1,146 @@
+"""What an artefact does to predictions and accuracy, what taking it out does, and how the run's own checks went.
+
+Pure functions of arrays; the first axis is always the image. Formulas are in `docs/method.md`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from auditor.measure.intervals import (
+    change_interval,
+    mean_interval,
+    median_interval,
+    missing,
+    share_interval,
+    spanning,
+)
+from auditor.measure.measurement import Measurement
+from auditor.subject.population import Population, is_correct
+from auditor.verdict.effects import spread_of
+from auditor.verdict.observations import Checks, Observations
+from auditor.verdict.record import Rule
+
+
+def measure_harms(observed: Observations, target: int, rule: Rule, theta: Measurement) -> dict[str, Measurement]:
+    """What insertion does to probabilities, predictions and accuracy."""
+    insertion = observed.insertion
+    assert insertion is not None
+    images, level = insertion.images, rule.level
+    has, predicted = images.has[:, target], images.predicted[:, target]
+    eligible, held = ~has & ~predicted, has & predicted
+    change = insertion.probability_change[~has, observed.column(target)]
+    found = {
+        "probability_change": mean_interval(
+            change, images.groups[~has], level, unit="probability", score="probability"
+        ),
+        "flip_rate": share_interval(insertion.predicted[eligible, target], images.groups[eligible], level),
+        "suppression_flip_rate": share_interval(~insertion.predicted[held, target], images.groups[held], level),
+    }
+    spread = spread_of(observed, target)
+    if spread > 0 and theta.value is not None:
+        found["theta_standardised"] = theta.mapped(lambda effect: effect / spread, "SD of the score")
+    if not images.labelled.any():
+        return found | {"accuracy_drop": missing("the data have no labels", unit="share")}
+    for prefix, rows in (("", ~has & images.labelled), ("class_", has & images.labelled)):
+        before = is_correct(images.predicted, images.has)[rows]
+        after = is_correct(insertion.predicted, images.has)[rows]
+        groups = images.groups[rows]
+        found[f"{prefix}accuracy_without"] = share_interval(before, groups, level)
+        found[f"{prefix}accuracy_with"] = share_interval(after, groups, level)
+        found[f"{prefix}accuracy_drop"] = change_interval(before, after, groups, level)
+    return found
+
+
+def find_worst_group(observed: Observations, rule: Rule) -> tuple[str, Measurement] | None:
+    """The class with the lowest accuracy, with or without the artefact, in words and with its interval.
+
+    The bounds hold for all these groups at once (Bonferroni), for the lowest of many is low by chance too.
+
+    References: Sagawa et al., "Distributionally robust neural networks" (2020).
+    """
+    insertion = observed.insertion
+    if insertion is None or not insertion.images.labelled.any():
+        return None
+    images = insertion.images
+    members = {
+        number: images.has[:, number] & images.labelled
+        for number in range(len(observed.classes))
+        if (images.has[:, number] & images.labelled).any()
+    }
+    if not members:
+        return None
+    level = 1 - rule.alpha / (2 * len(members))
+    found = []
+    for words, predicted in (("without the artefact", images.predicted), ("with the artefact", insertion.predicted)):
+        correct = is_correct(predicted, images.has)
+        for number, rows in members.items():
+            share = share_interval(correct[rows], images.groups[rows], level)
+            found.append((f"{observed.classes[number]} {words}", share))
+    return min(found, key=lambda item: item[1].value if item[1].value is not None else 1.0)
+
+
+def measure_drops(observed: Observations, target: int, level: float) -> dict[str, Measurement]:
+    """The removal drop by each fill; empty where no image carries the artefact."""
+    removals = observed.removals
+    if removals is None:
+        return {}
+    groups, at = removals.images.groups, observed.column(target)
+    found: dict[str, Measurement] = {}
+    for name, fall in removals.fall.items():
+        contrast = fall[:, at] - removals.placebo[name][:, at]
+        drop = mean_interval(contrast, groups, level)
+        if drop.value is None:
+            drop = missing("the region fits nowhere else in the frame, so there is no placebo")
+        found[name] = drop
+    return found
+
+
+def measure_removals(
+    observed: Observations, target: int, rule: Rule, drops: dict[str, Measurement]
+) -> dict[str, Measurement]:
+    """The removal drop and what removal does to predictions; empty where no image carries the artefact.
+
+    The drop is that of the exact removal where there is one; else the least over the fills, with an interval that spans
+    all of theirs, so that they must agree.
+    """
+    removals = observed.removals
+    if removals is None:
+        return {}
+    groups = removals.images.groups
+    first = next(iter(removals.predicted.values()))
+    was = removals.images.predicted[:, target]
+    result = {"removal_drop": drops.get("exact") or spanning(list(drops.values()))}
+    result["removal_flip_rate"] = share_interval(~first[was, target], groups[was], rule.level)
+    labelled = removals.images.labelled
+    if labelled.any():
+        before = is_correct(removals.images.predicted, removals.images.has)[labelled]
+        after = is_correct(first, removals.images.has)[labelled]
+        result["carriers_accuracy_with"] = share_interval(before, groups[labelled], rule.level)
+        result["carriers_accuracy_without"] = share_interval(after, groups[labelled], rule.level)
+        result["carriers_accuracy_drop"] = change_interval(before, after, groups[labelled], rule.level)
+    return result
+
+
+def measure_checks(checks: Checks | None, target: int, rule: Rule) -> dict[str, Measurement]:
+    """What scoring again does to any class, and what pasting an object of the target does to the target."""
+    if checks is None:
+        return {}
+    kept = checks.pasted == target
+    pasted = mean_interval(checks.rise[kept], checks.pasted_groups[kept], rule.level)
+    if pasted.value is None:
+        pasted = missing("no image shows the target and nothing else")
+    no_op = median_interval(checks.no_op, checks.no_op_groups, rule.level, unit="log-odds")
+    return {"no_op_change": no_op, "pasted_object": pasted}
+
+
+def measure_accuracy(images: Population, rule: Rule) -> Measurement:
+    """Share of the labelled images, as they came, that the model is right on; of exclusive classes only.
+
+    Where classes are independent, a model that ranks images well may still predict too few of them.
+    """
+    if not (images.predicted.sum(axis=1) == 1).all():
+        return missing("classes are independent", unit="share")
+    labelled = images.labelled & images.has.any(axis=1)
+    hits = (images.predicted[labelled] & images.has[labelled]).any(axis=1)
+    return share_interval(np.asarray(hits), images.groups[labelled], rule.level)

@@ -1,0 +1,183 @@
+"""Everything that one verdict is decided on, in plain numbers: what the rule sees of an artefact and a class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from auditor.measure.arrays import Bools
+from auditor.measure.intervals import mean_interval, missing
+from auditor.measure.measurement import Measurement
+from auditor.verdict.decisions import carriers_contradict, measure_decisions, measure_strata
+from auditor.verdict.effects import NAMES, confirm, find_sets, margin_of, measure_effects, measure_leads, spread_of
+from auditor.verdict.harms import measure_accuracy, measure_checks, measure_drops, measure_removals
+from auditor.verdict.observations import Insertion, Observations
+from auditor.verdict.record import Direction, Rule, Stratum
+
+Basis = Literal["insertion", "removal"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One artefact and one class, measured. A rule that decides on this alone can be changed and asked again."""
+
+    artefact: str
+    target: str
+    basis: Basis | None
+    margin: float
+    """In log-odds."""
+    spread: float
+    """Standard deviation of the target's log-odds over the images as they came."""
+    alpha: float
+    """Level of the adjusted bounds."""
+    values: dict[str, Measurement]
+    drops: dict[str, Measurement] = field(default_factory=dict)
+    """Way of removal -> removal drop by it alone."""
+    controls: dict[str, Measurement] = field(default_factory=dict)
+    """Insertion lift of each control."""
+    strata: tuple[Stratum, ...] = ()
+    promoted: tuple[str, ...] = ()
+    """Other classes that it promotes along with the target ..."""
+    suppressed: tuple[str, ...] = ()
+    """... or suppresses."""
+    contradiction: str = ""
+    """What carriers as they came say against an all-clear."""
+    place: str = ""
+    """The neighbouring place or size at which the artefact does most."""
+    chance: float | None = None
+    """Of a scan: share of draws of innocent content whose strongest other class moves as far."""
+    chance_words: str = ""
+
+    @property
+    def effects(self) -> dict[Direction, Measurement]:
+        """What is decided on in each direction."""
+        nothing = missing("no image is free of the artefact, and none carries it in a place that is known")
+        return {way: self.values[name] for way, name in self.endpoints.items()} or {"promotes": nothing}
+
+    @property
+    def endpoints(self) -> dict[Direction, str]:
+        """Direction -> name of the measurement that it is decided on."""
+        return _ENDPOINTS[self.basis] if self.basis else {}
+
+    def together(self, way: Direction) -> tuple[str, ...]:
+        """Other classes that move along with the target in one direction."""
+        return self.promoted if way == "promotes" else self.suppressed
+
+
+def measure(observed: Observations, target: int, rule: Rule, alpha: float | None = None) -> Measured:
+    """All that the verdict on one class is taken on.
+
+    Parameters
+    ----------
+    alpha
+        Level of the adjusted bounds, which `relies` is decided on; that of the rule unless several are tried.
+    """
+    level = rule.alpha if alpha is None else alpha
+    insertion = observed.insertion
+    base = _begin(observed, target, rule, level)
+    if insertion is None:
+        return base
+    values, together = measure_effects(observed, insertion, target, rule, level)
+    complete = _complete(base, observed, insertion, target, rule, values, together)
+    return replace(complete, strata=tuple(measure_strata(observed, insertion, target, rule)))
+
+
+def measure_each(observed: Observations, numbers: list[int], rule: Rule, alpha: float) -> list[Measured]:
+    """What the verdict on every class of a scan is taken on, the adjusted bounds holding for all classes at once.
+
+    Promotion has simultaneous bounds; suppression, on the few images of each class, has Bonferroni's.
+    """
+    insertion = observed.insertion
+    if insertion is None:
+        return [measure(observed, number, rule, alpha / len(numbers)) for number in numbers]
+    has, groups = insertion.images.has, insertion.images.groups
+    tested = {number for number in numbers if len(np.unique(groups[has[:, number]])) >= rule.min_groups}
+    promoted = np.array([number for number in numbers if not has[:, number].all()], dtype=np.int64)
+    sets = find_sets(observed, insertion, np.array(numbers), rule)
+    rows_of = {number: at for at, number in enumerate(numbers)}
+    wanted = sets[1][[rows_of[number] for number in promoted.tolist()]]
+    leads = dict(
+        zip(promoted.tolist(), measure_leads(observed, insertion, promoted, 1, rule, alpha, wanted), strict=True)
+    )
+    share = alpha / max(len(tested), 1)
+    found = []
+    for at, number in enumerate(numbers):
+        name = observed.classes[number]
+        reason = f"no image without the class {name} is free of the artefact"
+        values = dict.fromkeys(NAMES[1], missing(reason))
+        if number in leads:
+            values = dict(zip(NAMES[1], (*leads[number], confirm(insertion, number, 1, rule, share)), strict=True))
+        reason = f"{int(has[:, number].sum())} images of the class {name} are free of the artefact"
+        values |= dict.fromkeys(NAMES[-1], missing(reason))
+        if number in tested:
+            own, own_set = insertion.rows(has[:, number]), sets[-1][at][None]
+            (falls,) = measure_leads(observed, own, np.array([number]), -1, rule, share, own_set)
+            values |= dict(zip(NAMES[-1], (*falls, confirm(insertion, number, -1, rule, share)), strict=True))
+        base = _begin(observed, number, rule, alpha)
+        together = {sign: sets[sign][at] for sign in (1, -1)}
+        found.append(_complete(base, observed, insertion, number, rule, values, together))
+    return found
+
+
+def _begin(observed: Observations, target: int, rule: Rule, alpha: float) -> Measured:
+    """What is known without insertion: removal, and the checks of the run."""
+    drops = measure_drops(observed, target, rule.level if observed.insertion else 1 - alpha)
+    removals = measure_removals(observed, target, rule, drops)
+    values = removals | measure_checks(observed.checks, target, rule)
+    if observed.everything is not None:
+        values["accuracy"] = measure_accuracy(observed.everything, rule)
+    if observed.alone is not None:
+        (leads,) = measure_leads(observed, observed.alone, np.array([target]), 1, rule, rule.alpha)
+        values["alone"] = leads.theta
+    return Measured(
+        artefact=observed.artefact,
+        target=observed.classes[target],
+        basis="removal" if removals else None,
+        margin=margin_of(observed, target, rule),
+        spread=spread_of(observed, target),
+        alpha=alpha,
+        values=values,
+        drops=drops if removals else {},
+        contradiction=carriers_contradict(observed, target, rule),
+    )
+
+
+def _complete(
+    base: Measured,
+    observed: Observations,
+    insertion: Insertion,
+    target: int,
+    rule: Rule,
+    values: dict[str, Measurement],
+    together: dict[int, Bools],
+) -> Measured:
+    """The same with all that insertion shows."""
+    images = insertion.images
+    lacks = ~images.has[:, target]
+    values = values | measure_decisions(insertion, target, together, rule)
+    if observed.elsewhere is not None and not observed.elsewhere.images.has[:, target].all():
+        part = observed.elsewhere.rows(~observed.elsewhere.images.has[:, target])
+        (leads,) = measure_leads(observed, part, np.array([target]), 1, rule, rule.alpha, together[1][None])
+        values["theta_elsewhere"] = leads.theta
+    controls = {
+        name: mean_interval(shift[lacks, target], images.groups[lacks], rule.level)
+        for name, shift in insertion.controls.items()
+    }
+    names = {sign: tuple(observed.classes[at] for at in np.flatnonzero(rows)) for sign, rows in together.items()}
+    return replace(
+        base,
+        basis="insertion",
+        values=values | base.values,
+        controls=controls,
+        promoted=names[1],
+        suppressed=names[-1],
+        place=observed.place,
+    )
+
+
+_ENDPOINTS: dict[Basis, dict[Direction, str]] = {
+    "insertion": {"promotes": "theta", "suppresses": "theta_suppression"},
+    "removal": {"promotes": "removal_drop"},
+}

@@ -1,0 +1,139 @@
+"""What is tried on a few images before or after the pass over all of them, and so need not be tried on all.
+
+At which neighbouring place an artefact does most, what random innocent content does there, and what it does alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from auditor.artefacts.appearance import Appearance, Edit
+from auditor.artefacts.kinds import Artefact
+from auditor.measure.arrays import Array, Floats, Ints
+from auditor.measure.seeds import audit_generator, keyed_generators
+from auditor.subject.data.sample import Dataset
+from auditor.subject.model.classifier import Classifier, log_odds
+from auditor.verdict.chance import strongest_by_chance
+from auditor.verdict.observations import Draws, Observations
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """The artefact at the neighbouring place or size where it seems to do most."""
+
+    name: str
+    look: Appearance
+    controls: dict[str, list[Edit]]
+    screened: Ints
+    """Positions of the images that it was chosen on; what it does is measured on others."""
+
+
+def choose_neighbour(classifier: Classifier, dataset: Dataset, artefact: Artefact, seed: int) -> Neighbour | None:
+    """The neighbour that raises the target most, or of a scan any class; None where none does more than the artefact.
+
+    Tried on a few images that do not carry it. What raises no class by more than chance and a small share of its
+    spread is not worth measuring either: None.
+    """
+    looks = artefact.appearance.neighbours() if artefact.appearance.can_insert else {}
+    free = np.flatnonzero(~artefact.carriers)
+    if not looks or len(free) < 4 * _FEWEST_SCREENED:
+        return None
+    chosen = np.sort(audit_generator(seed, "neighbours").permutation(free)[: min(_SCREENED, len(free) // 4)])
+    positions, images = dataset.read(chosen)
+    if len(positions) < _FEWEST_SCREENED:
+        return None
+    randoms = artefact.randoms([dataset.ids[position] for position in positions])
+    before = log_odds(classifier.scores(images), classifier.output)
+    spread = np.maximum(before.std(axis=0), 1e-6)
+    classes = np.arange(len(classifier.classes)) if artefact.target is None else np.array([artefact.target])
+    if dataset.truth is None or artefact.target is None:
+        rows = np.ones(len(images), bool)
+    else:
+        rows = ~dataset.truth[positions, artefact.target]
+    if rows.sum() < 2:
+        return None
+
+    def lifts(look: Appearance) -> tuple[Array, Array]:
+        shift = (log_odds(classifier.scores(look.insert(images, randoms)), classifier.output) - before)[rows][
+            :, classes
+        ]
+        mean, error = shift.mean(axis=0), shift.std(axis=0, ddof=1) / np.sqrt(len(shift))
+        return mean / spread[classes], error / spread[classes]
+
+    named, _ = lifts(artefact.appearance)
+    tried = {name: lifts(look) for name, look in looks.items()}
+    name = max(tried, key=lambda key: float((tried[key][0] - named).max()))
+    mean, error = tried[name]
+    at = int((mean - named).argmax())
+    if mean[at] <= named[at] or mean[at] + 3 * error[at] < _NEGLIGIBLE:
+        return None
+    controls, _ = looks[name].controls(artefact.controls, seed)
+    return Neighbour(name, looks[name], controls, positions)
+
+
+def draw_innocents(
+    classifier: Classifier, dataset: Dataset, artefact: Artefact, observed: Observations, most: int, seed: int
+) -> Draws | None:
+    """Scores under random innocent content at the artefact's place, on up to a hundred of the images.
+
+    Draws end as soon as they can change no decision: when every class that the artefact moves at all is either out of
+    reach of the test, or when all draws are made.
+    """
+    insertion = observed.insertion
+    assert insertion is not None
+    images = insertion.images
+    order = audit_generator(seed, "drawn images").permutation(len(images))[:_DRAWN_IMAGES]
+    drawn = np.sort(order)
+    there, pictures = dataset.read(images.positions[drawn])
+    drawn = drawn[np.isin(images.positions[drawn], there)]
+    innocents = artefact.appearance.innocents(most, seed)
+    if not innocents or not len(drawn):
+        return None
+    randoms = artefact.randoms([dataset.ids[position] for position in there])
+    numbers = np.array([1]) if observed.one_logit else np.arange(len(observed.classes))
+    spread = images.scores[:, numbers].std(axis=0)
+    shifts: list[Floats] = []
+    draws = Draws(drawn, np.empty((0, len(drawn), images.scores.shape[1]), np.float32), len(innocents))
+    for number, edit in enumerate(innocents, start=1):
+        scores = log_odds(classifier.scores(edit(pictures, randoms)), classifier.output)
+        shifts.append(scores - images.scores[drawn])
+        if number % _BLOCK and number < len(innocents):
+            continue
+        draws = Draws(drawn, np.stack(shifts), len(innocents))
+        own, others = strongest_by_chance(observed, insertion, draws, numbers)
+        reached = (1 + (others >= own).sum(axis=0)) / (1 + len(innocents)) > _LEVEL / 2
+        if (reached | ~(own > _NEGLIGIBLE * spread / 2)).all():
+            break
+    return draws
+
+
+def scrambled(dataset: Dataset, positions: Ints, seed: int) -> tuple[Ints, Floats]:
+    """Some images at these positions with their pixels in random order, so that nothing but their colours is left."""
+    chosen = np.sort(audit_generator(seed, "neighbours").permutation(positions)[:_CANVASES])
+    there, images = dataset.read(chosen)
+    height, width, channels = images.shape[1:]
+    randoms = keyed_generators(seed, "canvases", [dataset.ids[position] for position in there])
+    flat = images.reshape(len(images), height * width, channels)
+    mixed = [part[random.permutation(len(part))] for part, random in zip(flat, randoms, strict=True)]
+    return there, np.array(mixed, np.float32).reshape(images.shape)
+
+
+_SCREENED, _FEWEST_SCREENED = 24, 6
+"""Images that neighbours are tried on, at most and at least; never more than a quarter of those without it."""
+
+_NEGLIGIBLE = 0.1
+"""Standard deviations of the score: what surely moves less is not looked at again."""
+
+_DRAWN_IMAGES = 100
+"""Images that the random innocent content of a scan is tried on."""
+
+_BLOCK = 10
+"""After so many draws it is asked whether more could change anything."""
+
+_LEVEL = 0.05
+"""The largest level that a scan is ever decided at."""
+
+_CANVASES = 96
+"""Canvases that an artefact is tried on alone."""
