@@ -143,11 +143,14 @@ _FAILURES = {
 MEASUREMENTS: dict[str, dict[str, str]] = {
     "Insertion": {
         "theta": "the least of the three leads below; this decides",
+        "insertion_lift": "how much inserting the artefact raises the score of the target",
         "control_contrast": "insertion lift minus that of the median control",
         "class_contrast": "insertion lift minus that of the other classes (90th percentile)",
         "own_control_contrast": "the control contrast on images of the target itself: evidence for it raises "
         "those, too",
-        "insertion_lift": "how much inserting the artefact raises the score of the target",
+        "decisions_turned": "images of other classes that become the target, beyond those that the median control turns",
+        "decisions_turned_raw": "the same, controls aside",
+        "theta_elsewhere": "theta at the neighbouring place or size where it seems to do most",
         "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
         "strongest_by_chance": "largest theta of any class that random innocent content reaches: median and "
         "range of draws",
@@ -161,11 +164,13 @@ MEASUREMENTS: dict[str, dict[str, str]] = {
     },
     "Suppression": {
         "theta_suppression": "the least of the three leads below; this decides too",
+        "suppression": "how much inserting the artefact lowers the target on its own images",
         "suppression_control_contrast": "that fall minus the median control's",
         "suppression_class_contrast": "that fall minus that of the other classes",
         "suppression_others_control_contrast": "the same over controls on other images: what hides an object spares "
         "those",
-        "suppression": "how much inserting the artefact lowers the target on its own images",
+        "decisions_lost": "images of the target that cease to be it, beyond those that the median control turns",
+        "decisions_lost_raw": "the same, controls aside",
         "suppression_flip_rate": "images of the target, predicted as such, that no longer are with the artefact",
         "class_accuracy_without": "images of the target class, as they came",
         "class_accuracy_with": "the same images with the artefact inserted",
@@ -177,9 +182,11 @@ MEASUREMENTS: dict[str, dict[str, str]] = {
         "carriers_accuracy_with": "images that carry the artefact, as they came",
         "carriers_accuracy_without": "the same images with the artefact taken out",
         "carriers_accuracy_drop": "what taking it out costs",
+        "alone": "theta on canvases without content: the pixels of carriers in random order",
     },
     "Checks of the run": {
         "pasted_object": "check: how much pasting the middle of an image of the target into others raises its score",
+        "accuracy": "check: labelled images, as they came, that the model is right on",
         "no_op_change": "check: how much scoring an image again, unchanged, moves any class",
     },
 }

@@ -23,7 +23,7 @@ from auditor.report.words import (
     named,
 )
 from auditor.run.result import AuditResult
-from auditor.verdict.record import Finding
+from auditor.verdict.record import Finding, Stratum
 
 
 def view_finding(number: int, finding: Finding, result: AuditResult) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def view_finding(number: int, finding: Finding, result: AuditResult) -> dict[str
         "tables": list(_tables(finding)),
         "images": image_anchors(result).get((finding.artefact, finding.target), ""),
         "fills_disagree": _fills_disagree(finding),
+        "missed": _missed(finding),
         "effects_plot": _effects_plot(number, finding),
         "lifts_plot": _lifts_plot(number, finding),
         "dose_plot": _dose_plot(number, finding, record.opacity if record else None),
@@ -54,6 +55,38 @@ def _tables(finding: Finding) -> Iterator[tuple[str, list[Figure], str]]:
             yield heading, rows, rows[0].reason if all(row.reason for row in rows) else ""
     lifts = {"Controls: insertion lift of innocent edits": finding.controls, _VARIANTS: finding.variants}
     yield from ((heading, figures(found, "{}"), "") for heading, found in lifts.items() if found)
+    for column in dict.fromkeys(part.column for part in finding.strata):
+        parts = sorted(_parts_of(finding, column), key=lambda part: -part.decisions_turned.bounds[0])[:_MOST_PARTS]
+        turned = {part.value: part.decisions_turned for part in parts}
+        yield f"By {column}: decisions turned to the target, beyond the median control", figures(turned, "{}"), ""
+    accuracy: dict[str, Measurement] = {}
+    for entry in finding.carriers[:_MOST_PARTS]:
+        accuracy |= {f"{entry.target}, with it": entry.carriers, f"{entry.target}, without": entry.others}
+    if accuracy:
+        yield "Accuracy by class, as the images came", figures(accuracy, "{}"), ""
+
+
+def _parts_of(finding: Finding, column: str) -> list[Stratum]:
+    return [part for part in finding.strata if part.column == column]
+
+
+def _missed(finding: Finding) -> str:
+    """What the finding could have missed, in a sentence or two."""
+    missed = finding.could_be_missed
+    if missed is None:
+        return ""
+    told = ""
+    if missed.smallest_effect is not None:
+        told = (
+            f"So many images show an effect from {missed.smallest_effect:.2g} log-odds on; a smaller one can be missed."
+        )
+    share = missed.unseen_share
+    if share is not None and share.value is not None and share.high is not None:
+        told += (
+            f" Inserting it changes the decision on {share.value:.1%} of {share.n} images of other classes; in images "
+            f"like these it may be as many as {share.high:.1%}."
+        )
+    return told.strip()
 
 
 def view_regions(number: int, finding: Finding, result: AuditResult) -> dict[str, Any]:
@@ -148,5 +181,8 @@ def _fills_disagree(finding: Finding) -> str | None:
 
 _EFFECTS = ("theta", "control_contrast", "class_contrast", "theta_suppression", "insertion_lift", "removal_drop")
 
+
+_MOST_PARTS = 12
+"""Parts of the images shown, those first whose decisions turn most."""
 
 _VARIANTS = "Variants: insertion lift, never decisive"
