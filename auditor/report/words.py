@@ -148,7 +148,7 @@ MEASUREMENTS: dict[str, dict[str, str]] = {
         "class_contrast": "insertion lift minus that of the other classes (90th percentile)",
         "own_control_contrast": "the control contrast on images of the target itself: evidence for it raises "
         "those, too",
-        "decisions_turned": "images of other classes that become the target, beyond those that the median control turns",
+        "decisions_turned": "images of others that become the target, beyond those that the median control turns",
         "decisions_turned_raw": "the same, controls aside",
         "theta_elsewhere": "theta at the neighbouring place or size where it seems to do most",
         "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
