@@ -250,7 +250,7 @@ class TestPlaces:
         assert finding.verdict == "inconclusive"
 
     def test_carriers_as_they_came_can_contradict_a_wrong_place(self):
-        images, labels = world(300, 4, 3)
+        images, _ = world(300, 4, 3)
         carriers = np.random.default_rng(0).random(300) < 0.2
         images[carriers, :2, :2] = 1.0  # what carriers really have is elsewhere, and no place that is screened
 

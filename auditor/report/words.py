@@ -150,7 +150,8 @@ MEASUREMENTS: dict[str, dict[str, str]] = {
         "those, too",
         "decisions_turned": "images of others that become the target, beyond those that the median control turns",
         "decisions_turned_raw": "the same, controls aside",
-        "theta_elsewhere": "theta at the neighbouring place or size where it seems to do most",
+        "decisions_changed": "images whose decision on the target changes either way, beyond the median control",
+        "theta_elsewhere": "theta at the neighbouring place or size where it seems to do most, confirmed",
         "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
         "strongest_by_chance": "largest theta of any class that random innocent content reaches: median and "
         "range of draws",

@@ -41,7 +41,7 @@ def measure_decisions(
         rows = ~has if sign > 0 else insertion.images.has[:, target]
         raw, beyond = _changes(insertion.rows(rows), [target, *joined], sign, rule.level)
         found |= {f"decisions_{name}": beyond, f"decisions_{name}_raw": raw}
-    return found
+    return found | {"decisions_changed": _changed_either_way(insertion, target, rule.level)}
 
 
 def measure_strata(observed: Observations, insertion: Insertion, target: int, rule: Rule) -> list[Stratum]:
@@ -177,6 +177,19 @@ def _changes(part: Insertion, targets: list[int], sign: int, level: float) -> tu
     controls = [np.minimum(share, 1.0)[:, None] for share in tried]
     middle = median_controls(controls, np.ones((len(groups), 1), bool))[:, 0]
     return raw, _signed_change(now, middle, sign, groups, level)
+
+
+def _changed_either_way(part: Insertion, target: int, level: float) -> Measurement:
+    """Share of images whose decision on the target changes, whichever way, beyond that of the median control."""
+    before = part.images.predicted[:, target]
+    if not part.predicted_with or not len(before):
+        return missing("every control equals the artefact", unit="share")
+    controls = [
+        np.where(before, 1 - share[:, target], share[:, target])[:, None] for share in part.predicted_with.values()
+    ]
+    middle = median_controls(controls, np.ones((len(before), 1), bool))[:, 0].astype(np.float64)
+    changed = (part.predicted[:, target] != before).astype(np.float64)
+    return change_interval(changed, middle, part.images.groups, level)
 
 
 def _signed_change(now: Array, then: Array, sign: int, groups: Groups, level: float) -> Measurement:

@@ -135,12 +135,13 @@ def measure_checks(checks: Checks | None, target: int, rule: Rule) -> dict[str, 
 
 
 def measure_accuracy(images: Population, rule: Rule) -> Measurement:
-    """Share of the labelled images, as they came, that the model is right on; of exclusive classes only.
+    """Share of the labelled images, as they came, that the model is right on; of independent classes, of their labels.
 
-    Where classes are independent, a model that ranks images well may still predict too few of them.
+    A model that ranks images well may still predict too few of independent classes.
     """
     if not (images.predicted.sum(axis=1) == 1).all():
-        return missing("classes are independent", unit="share")
+        right = (images.predicted == images.has)[images.labelled].mean(axis=1)
+        return share_interval(right, images.groups[images.labelled], rule.level)
     labelled = images.labelled & images.has.any(axis=1)
     hits = (images.predicted[labelled] & images.has[labelled]).any(axis=1)
     return share_interval(np.asarray(hits), images.groups[labelled], rule.level)

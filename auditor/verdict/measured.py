@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from auditor.measure.arrays import Bools
-from auditor.measure.intervals import mean_interval, missing
+from auditor.measure.intervals import least, mean_interval, missing
 from auditor.measure.measurement import Measurement
 from auditor.verdict.decisions import carriers_contradict, measure_decisions, measure_strata
 from auditor.verdict.effects import NAMES, confirm, find_sets, margin_of, measure_effects, measure_leads, spread_of
@@ -160,7 +160,7 @@ def _complete(
     if observed.elsewhere is not None and not observed.elsewhere.images.has[:, target].all():
         part = observed.elsewhere.rows(~observed.elsewhere.images.has[:, target])
         (leads,) = measure_leads(observed, part, np.array([target]), 1, rule, rule.alpha, together[1][None])
-        values["theta_elsewhere"] = leads.theta
+        values["theta_elsewhere"] = least(leads.theta, confirm(observed.elsewhere, target, 1, rule, rule.alpha))
     controls = {
         name: mean_interval(shift[lacks, target], images.groups[lacks], rule.level)
         for name, shift in insertion.controls.items()

@@ -177,7 +177,8 @@ def _doubts(measured: Measured, rule: Rule, decision: Decision) -> Iterator[str]
     no_op, accuracy, pasted = (values.get(name) for name in ("no_op_change", "accuracy", "pasted_object"))
     if no_op is not None and no_op.value is not None and no_op.value > max(LARGEST_NO_OP * measured.spread, 1e-4):
         yield f"scoring images again, unchanged, moves them by {no_op.value:.3g} log-odds; the model is not steady"
-    is_right = "open" if accuracy is None or accuracy.groups < rule.min_groups else accuracy.against(LEAST_ACCURACY)
+    is_known = accuracy is not None and accuracy.groups >= rule.min_groups
+    is_right = accuracy.against(LEAST_ACCURACY) if accuracy is not None and is_known else "unknown"
     without = values.get("carriers_accuracy_without")  # where most images carry it, it may be what spoils them
     if accuracy is not None and is_right == "below" and (without is None or without.against(LEAST_ACCURACY) == "below"):
         yield (
@@ -185,7 +186,7 @@ def _doubts(measured: Measured, rule: Rule, decision: Decision) -> Iterator[str]
             "its outputs, and is it fed as it expects?"
         )
     is_seen = pasted is None or pasted.groups < rule.min_groups or pasted.against(0) == "above"
-    if pasted is not None and not is_seen and (decision.verdict == "no_evidence" or is_right != "above"):
+    if pasted is not None and not is_seen and (decision.verdict == "no_evidence" or is_right == "unknown"):
         yield (
             f"pasting objects of {measured.target} into other images hardly raises its score, "
             f"{say(pasted, 'decided')}: is the model fed as it expects?"
@@ -217,10 +218,9 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
             way = does[1] if raw.value > 0 else {"to": "away from", "away from": "to"}[does[1]]
             yield f"it turns {say(raw, 'points')} of decisions {way} {measured.target}{_simpler(measured)}"
     elsewhere = values.get("theta_elsewhere")
-    if elsewhere is not None and elsewhere.groups >= rule.min_groups and elsewhere.against(margin) != "below":
+    if elsewhere is not None and elsewhere.groups >= rule.min_groups and elsewhere.against(margin) == "above":
         yield (
-            f"{measured.place} its effect is {say(elsewhere, 'decided')}, which "
-            f"{'lies above' if elsewhere.against(margin) == 'above' else 'spans'} the margin; is it named where it is?"
+            f"{measured.place} its effect is {say(elsewhere, 'decided')}, above the margin; is it named where it is?"
         )
     alone = values.get("alone")
     if alone is not None and alone.groups >= rule.min_groups and alone.against(margin) == "above":
