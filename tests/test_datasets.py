@@ -67,6 +67,13 @@ class TestSampling:
             assert abs(int(found[0]) - counts[0]) <= 1
             assert abs(int(found[1]) - counts[1]) <= 1
 
+    def test_of_a_class_that_is_asked_about_there_are_thirty_and_of_no_more_than_a_third(self, tmp_path: Path) -> None:
+        source = save(tmp_path, images=noise(500, 8, 8), labels=np.arange(500) % 10)
+        for limit, count in ((100, 30), (60, 20), (400, 40)):
+            dataset = Dataset(source, classes=tuple("abcdefghij"), image_shape=(8, 8, 1), limit=limit, wanted=(7,))
+            assert dataset.truth is not None
+            assert (len(dataset), dataset.truth[:, 7].sum()) == (limit, count)
+
     def test_a_seed_gives_one_sample_and_another_seed_another(self, tmp_path: Path) -> None:
         first, again, other = (self.sample(tmp_path, limit=20, seed=seed).ids for seed in (1, 1, 2))
         assert first == again

@@ -103,12 +103,13 @@ def audit(
     pictures: Any = None,
     labels: Any = None,
     columns: dict[str, Any] | None = None,
+    groups: list[str] | None = None,
 ) -> Finding:
     images, truth = world(n, count, seed)
     images = images if pictures is None else pictures
     model = Model(formula, tuple(f"class {number}" for number in range(count)), output)
     told = [int(label) for label in (truth if labels is None else labels)]
-    source = MemorySource(images, told)
+    source = MemorySource(images, told, groups)
     dataset = Dataset(source, classes=model.classes, image_shape=SHAPE, multilabel=output == "multilabel")
     carried = np.zeros(n, bool) if carriers is None else carriers
     artefact = Artefact("mark", "overlay", look or mark(), target, "none", carried)
@@ -236,6 +237,12 @@ class TestInnocents:
         finding = audit(pushed(4, {}), 4, n=n)
         assert finding.verdict == "inconclusive"
         assert "an all-clear needs 59" in finding.reason or "independent groups" in finding.reason
+
+    def test_groups_say_what_could_be_missed(self):
+        finding = audit(pushed(4, {}), 4, groups=[str(number // 4) for number in range(300)])
+        assert finding.could_be_missed.unseen_share.groups < finding.could_be_missed.unseen_share.n
+        count = finding.could_be_missed.unseen_share.groups
+        assert finding.could_be_missed.unseen_share.high == pytest.approx(1 - 0.025 ** (1 / count))
 
 
 class TestPlaces:

@@ -152,6 +152,7 @@ MEASUREMENTS: dict[str, dict[str, str]] = {
         "decisions_turned_raw": "the same, controls aside",
         "decisions_changed": "images whose decision on the target changes either way, beyond the median control",
         "theta_elsewhere": "theta at the neighbouring place or size where it seems to do most, confirmed",
+        "decisions_turned_elsewhere": "images of others that become the target there, beyond the median control",
         "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
         "strongest_by_chance": "largest theta of any class that random innocent content reaches: median and "
         "range of draws",

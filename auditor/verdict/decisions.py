@@ -44,6 +44,13 @@ def measure_decisions(
     return found | {"decisions_changed": _changed_either_way(insertion, target, rule.level)}
 
 
+def measure_turned(insertion: Insertion, target: int, together: Bools, rule: Rule) -> Measurement:
+    """Phi of promotion alone: see `measure_decisions`."""
+    joined = [target, *np.flatnonzero(together).tolist()]
+    rows = ~insertion.images.has[:, joined].max(axis=1)
+    return _changes(insertion.rows(rows), joined, 1, rule.level)[1]
+
+
 def measure_strata(observed: Observations, insertion: Insertion, target: int, rule: Rule) -> list[Stratum]:
     """What the artefact does to images of each other class, and to those with each value of the columns declared.
 
@@ -198,7 +205,7 @@ def _signed_change(now: Array, then: Array, sign: int, groups: Groups, level: fl
 
 
 def images_for_all_clear(rule: Rule) -> int:
-    """How many groups an all-clear needs: so many that a twentieth of them that move would hardly all be missed."""
+    """How many images an all-clear needs: so many that a twentieth of them that move would hardly all be missed."""
     return math.ceil(math.log(rule.alpha) / math.log(1 - SMALLEST_SHARE))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from auditor.measure.arrays import Bools
 from auditor.measure.intervals import least, mean_interval, missing
 from auditor.measure.measurement import Measurement
-from auditor.verdict.decisions import carriers_contradict, measure_decisions, measure_strata
+from auditor.verdict.decisions import carriers_contradict, measure_decisions, measure_strata, measure_turned
 from auditor.verdict.effects import NAMES, confirm, find_sets, margin_of, measure_effects, measure_leads, spread_of
 from auditor.verdict.harms import measure_accuracy, measure_checks, measure_drops, measure_removals
 from auditor.verdict.observations import Insertion, Observations
@@ -161,6 +161,7 @@ def _complete(
         part = observed.elsewhere.rows(~observed.elsewhere.images.has[:, target])
         (leads,) = measure_leads(observed, part, np.array([target]), 1, rule, rule.alpha, together[1][None])
         values["theta_elsewhere"] = least(leads.theta, confirm(observed.elsewhere, target, 1, rule, rule.alpha))
+        values["decisions_turned_elsewhere"] = measure_turned(observed.elsewhere, target, together[1], rule)
     controls = {
         name: mean_interval(shift[lacks, target], images.groups[lacks], rule.level)
         for name, shift in insertion.controls.items()

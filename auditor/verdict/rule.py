@@ -166,6 +166,10 @@ def _unconfirmed(measured: Measured, way: Direction, bar: float, rule: Rule) -> 
             and drop.against(bar) != "above"
         ):
             return f"taking it out of images that carry it does not bear that out: {say(drop, 'decided')}"
+    flips = values.get("removal_flip_rate")
+    is_filled = measured.basis == "removal" and "exact" not in measured.drops
+    if is_filled and flips is not None and flips.value is not None and flips.against(SMALLEST_SHARE) != "above":
+        return f"no fill is innocent, and taking it out turns {say(flips, 'points')} of decisions"
     if way == "promotes" and measured.chance is not None and measured.chance > measured.alpha / 2:
         return f"random innocent content there moves another class as far: {measured.chance_words}"
     return None
@@ -214,13 +218,20 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
         yield f"{measured.contradiction}; are its position and appearance right?"
     for name, does in (("decisions_turned_raw", ("turns", "to")), ("decisions_lost_raw", ("turns", "away from"))):
         raw = values.get(name)
-        if raw is not None and raw.value is not None and _is_large(raw):
+        if raw is not None and raw.value is not None and raw.groups >= rule.min_groups and _is_large(raw):
             way = does[1] if raw.value > 0 else {"to": "away from", "away from": "to"}[does[1]]
             yield f"it turns {say(raw, 'points')} of decisions {way} {measured.target}{_simpler(measured)}"
-    elsewhere = values.get("theta_elsewhere")
-    if elsewhere is not None and elsewhere.groups >= rule.min_groups and elsewhere.against(margin) == "above":
+    elsewhere, turned = values.get("theta_elsewhere"), values.get("decisions_turned_elsewhere")
+    if (
+        elsewhere is not None
+        and turned is not None
+        and elsewhere.groups >= rule.min_groups
+        and elsewhere.against(margin) == "above"
+        and turned.against(SMALLEST_SHARE) == "above"
+    ):
         yield (
-            f"{measured.place} its effect is {say(elsewhere, 'decided')}, above the margin; is it named where it is?"
+            f"{measured.place} its effect is {say(elsewhere, 'decided')}, and it turns {say(turned, 'points')} more "
+            "decisions there than the median control; is it named where it is?"
         )
     alone = values.get("alone")
     if alone is not None and alone.groups >= rule.min_groups and alone.against(margin) == "above":
@@ -235,11 +246,8 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
             f"where {most.name} it turns {say(most.decisions_turned, 'points')} more decisions than the median control"
         )
     primary, needed = measured.effects["promotes"], images_for_all_clear(rule)
-    if primary.groups < needed:
-        yield (
-            f"{primary.groups} independent groups of images could not show an effect on one image in twenty; an "
-            f"all-clear needs {needed}"
-        )
+    if primary.n < needed:
+        yield f"{primary.n} images could not show an effect on one image in twenty; an all-clear needs {needed}"
 
 
 def _is_large(raw: Measurement) -> bool:

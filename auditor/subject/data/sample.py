@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from auditor.config.file import AuditConfig
 from auditor.errors import DataError, MisfitError
 from auditor.measure.arrays import Array, Bools, Floats, Ints
 from auditor.subject.data.copies import merge_groups
-from auditor.subject.data.labels import is_labelled, read_labels
+from auditor.subject.data.labels import find_class, is_labelled, read_labels
 from auditor.subject.data.pictures import CorruptImageError, RawImage
 from auditor.subject.data.sources import Source
 from auditor.subject.population import name_classes
@@ -52,11 +52,14 @@ class Dataset:
         max_corrupt: float = 0.05,
         limits: tuple[float, float] | None = None,
         where: str = "data",
+        wanted: Collection[int | None] = (),
     ) -> None:
         """Choose the sample.
 
         Parameters
         ----------
+        wanted
+            Classes that the sample must not be short of: what an audit names as targets.
         limits
             The values of black and white in what is no picture of 8 bits; 0 and 1, 65535 or 255 by default.
         where
@@ -84,7 +87,7 @@ class Dataset:
             truth = None if source.labels is None else read_labels(source.labels, classes, multilabel)
         except DataError as fault:
             raise type(fault)(f"{where}: {fault}") from None
-        self._chosen = _sample(truth, self.available, limit, seed)
+        self._chosen = _sample(truth, self.available, limit, seed, wanted)
         self.ids = [source.ids[at] for at in self._chosen]
         groups = source.groups or source.ids
         self.groups = np.array([groups[at] for at in self._chosen])
@@ -261,6 +264,7 @@ def open_dataset(
         max_corrupt=section.max_corrupt,
         limits=config.model.input_range if is_guess else limits,
         where=f"{config.place('data', 'source')}: data.source",
+        wanted={find_class(each.target, classes) for each in config.artefacts if each.target},
     )
     if is_guess:
         dataset.told.append(
@@ -375,8 +379,8 @@ def fit_to(image: Floats, height: int, width: int, *, crop: bool) -> Floats:
     return np.clip(np.stack(planes, axis=-1)[top : top + height, left : left + width], 0, 1)
 
 
-def _sample(truth: Bools | None, available: int, limit: int | None, seed: int) -> Ints:
-    """Ascending positions of a seeded sample, as even over the classes as they allow."""
+def _sample(truth: Bools | None, available: int, limit: int | None, seed: int, wanted: Collection[int | None]) -> Ints:
+    """Ascending positions of a seeded sample, as even over the classes as they allow; thirty at least of those wanted."""
     if limit is None or limit >= available:
         return np.arange(available)
     order = np.random.default_rng(seed).permutation(available)
@@ -387,4 +391,10 @@ def _sample(truth: Bools | None, available: int, limit: int | None, seed: int) -
     for number in np.unique(first_class):
         members = np.flatnonzero(first_class == number)
         turn[members] = np.arange(len(members))
+        if number in wanted:
+            turn[members[: min(_LEAST_WANTED, limit // (3 * len(wanted)))]] = -1
     return np.sort(order[np.argsort(turn, kind="stable")[:limit]])
+
+
+_LEAST_WANTED = 30
+"""Images of a class that is asked about, where the data have them: a few more than suppression takes."""
