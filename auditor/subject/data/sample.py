@@ -380,7 +380,7 @@ def fit_to(image: Floats, height: int, width: int, *, crop: bool) -> Floats:
 
 
 def _sample(truth: Bools | None, available: int, limit: int | None, seed: int, wanted: Collection[int | None]) -> Ints:
-    """Ascending positions of a seeded sample, as even over the classes as they allow; thirty at least of those wanted."""
+    """Ascending positions of a seeded sample, as even over classes as can be, thirty at least of those wanted."""
     if limit is None or limit >= available:
         return np.arange(available)
     order = np.random.default_rng(seed).permutation(available)
