@@ -165,6 +165,25 @@ class TestHead:
         assert classifier.output == "binary"
         np.testing.assert_allclose(1 / (1 + np.exp(-classifier.scores(IMAGES)[:, 1:])), model(IMAGES), atol=1e-4)
 
+    def test_some_classes_of_a_softmax_exclude_each_other(self):
+        def build(inputs):
+            return LAYERS.Dense(5, activation="softmax", name="all")(LAYERS.Flatten()(inputs))[:, :3]
+
+        model = functional(build)
+        classifier = wrap(model)
+        assert (classifier.output, classifier.score_name) == ("softmax", "log-probability")
+        assert "some classes of a softmax" in classifier.record("m", None).head
+        classifier.settle(IMAGES)
+        np.testing.assert_allclose(np.exp(classifier.scores(IMAGES)), model(IMAGES), atol=1e-5)
+        assert wrap(model, output="multilabel").output == "multilabel"
+
+    def test_two_softmaxes_beside_each_other_exclude_no_more_than_their_own_classes(self):
+        def build(inputs):
+            flat = LAYERS.Flatten()(inputs)
+            return LAYERS.Concatenate()([LAYERS.Dense(2, activation="softmax")(flat) for _ in range(2)])
+
+        assert wrap(functional(build)).output == "multilabel"
+
     def test_logits_that_sum_to_1_are_no_probabilities(self):
         model = functional(lambda inputs: LAYERS.Dense(2, name="dense")(LAYERS.Flatten()(inputs)))
         weights = np.full(768, 10 / 768, np.float32)
@@ -310,6 +329,78 @@ class TestSeveralCalls:
         once = wrap(functional(core)).linearise(IMAGES[:3], ("bright",))
         expected = once.pull_back(None, {"bright": np.ones_like(once.features["bright"])})
         np.testing.assert_allclose(slope, 2 * expected, rtol=1e-4, atol=1e-6)
+
+
+def in_strips(x):
+    strips = OPS.reshape(x, (-1, 4, 4, 16, 3))
+    return OPS.reshape(OPS.take(strips, [2, 0, 3, 1], axis=1), (-1, 16, 16, 3))
+
+
+def in_tiles(x):
+    tiles = OPS.transpose(OPS.reshape(x, (-1, 2, 8, 2, 8, 3)), (0, 1, 3, 2, 4, 5))
+    return OPS.reshape(tiles, (-1, 8, 8, 3))
+
+
+def by_matrix(x):
+    return OPS.einsum("hk,nkwc->nhwc", np.roll(np.eye(16, dtype="f"), 5, axis=0), x)
+
+
+MOVES = {
+    "rolled by a half": lambda x: OPS.roll(x, 8, axis=2),
+    "rolled by a quarter": lambda x: OPS.roll(x, 4, axis=1),
+    "rolled both ways": lambda x: OPS.roll(x, (8, 8), axis=(1, 2)),
+    "rolled by a matrix": by_matrix,
+    "strips in another order": in_strips,
+    "padded on one side": LAYERS.ZeroPadding2D(((8, 0), (0, 0))),
+    "padded all around": LAYERS.ZeroPadding2D(8),
+}
+
+
+class TestMoved:
+    """Grad-CAM is refused where feature maps do not lie over the picture, and stays where they do."""
+
+    @pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+    def test_a_picture_whose_parts_are_moved_has_no_maps(self, move):
+        classifier = wrap(functional(lambda inputs: brightness(shape=move(inputs).shape[1:])(move(inputs))))
+        assert classifier.feature_layers == ()
+        assert classifier.why_no_features == "its feature maps look at the picture with its parts moved"
+        with pytest.raises(ModelError, match="'bright' sees the picture with its parts moved"):
+            classifier.differentiate(IMAGES, np.ones(6, int), ("bright",))
+
+    def test_tiles_that_count_as_pictures_have_none(self):
+        core = brightness(shape=(8, 8, 3))
+        model = functional(lambda inputs: OPS.mean(OPS.reshape(core(in_tiles(inputs)), (-1, 4, 2)), axis=1))
+        classifier = wrap(model)
+        assert classifier.layers == ()
+        assert classifier.why_no_features == "its feature maps are of tiles of the picture, not of the picture"
+        np.testing.assert_allclose(classifier.scores(IMAGES), model(IMAGES), atol=1e-4)
+
+    def test_maps_before_the_move_are_read(self):
+        def build(inputs):
+            first = LAYERS.Conv2D(4, 3, padding="same", activation="relu", name="first")(inputs)
+            second = LAYERS.Conv2D(4, 3, padding="same", name="second")(OPS.roll(first, 8, axis=1))
+            return LAYERS.Dense(2)(LAYERS.GlobalAveragePooling2D()(second))
+
+        assert wrap(functional(build)).feature_layers == ("first",)
+
+    @pytest.mark.parametrize(
+        "keep",
+        [
+            lambda x: OPS.roll(OPS.roll(x, 5, axis=1), -5, axis=1),
+            lambda x: OPS.reshape(OPS.reshape(x, (-1, 256, 3)), (-1, 16, 16, 3)),
+            LAYERS.ZeroPadding2D(1),
+            lambda x: x[:, 1:-1, 1:-1],
+        ],
+        ids=["rolled back", "reshaped back", "a margin", "a narrow cut"],
+    )
+    def test_what_lies_as_before_is_read(self, keep):
+        classifier = wrap(functional(lambda inputs: brightness(shape=keep(inputs).shape[1:])(keep(inputs))))
+        assert (classifier.feature_layers, classifier.notes) == (("bright",), [])
+
+    def test_a_turn_is_said(self):
+        core = brightness()
+        (note,) = wrap(functional(lambda inputs: core(OPS.flip(inputs, axis=2)))).notes
+        assert note.text == "The maps of layer 'bright' are turned, for its places seem to see the picture turned."
 
 
 class TestMainPath:

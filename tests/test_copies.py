@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 import auditor
@@ -28,7 +30,7 @@ def find(images, batch=7):
     for start in range(0, len(images), batch):
         rows = np.arange(start, min(start + batch, len(images)))
         copies.add(rows, images[rows])
-    return [rows.tolist() for rows in copies.find()]
+    return [rows.tolist() for rows in copies.find().alike]
 
 
 class TestFind:
@@ -49,6 +51,32 @@ class TestFind:
             Image.fromarray((image * 255).astype(np.uint8)).save(tmp_path / f"{number}.jpg", quality=80)
             saved.append(np.asarray(Image.open(tmp_path / f"{number}.jpg"), np.float32) / 255)
         assert find(np.stack([first.astype(np.float32), other.astype(np.float32), *saved])) == [[0, 2], [1, 3]]
+
+    def test_photographs_saved_anew_as_small_jpeg_are_copies_of_themselves(self):
+        photographs = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea(), skimage.data.rocket()]
+        cut = [photo[:side, :side] for photo in photographs for side in (300, 240, 180)]
+        small = [Image.fromarray(photo).resize((160, 160)) for photo in cut]
+        saved = []
+        for picture in small:
+            kept = io.BytesIO()
+            picture.save(kept, "jpeg", quality=20)
+            saved.append(Image.open(kept))
+        images = np.stack([np.asarray(picture, np.float32) / 255 for picture in [*small, *saved]])
+        assert find(images) == [[at, at + 12] for at in range(12)]
+
+    def test_frames_of_one_camera_are_copies_however_many(self):
+        frames = np.clip(random_images(1, (32, 32, 1)) + RANDOM.normal(0, 1 / 255, (2000, 32, 32, 1)), 0, 1)
+        others = random_images(50, (32, 32, 1), seed=1)
+        others[30] = others[10]
+        copies, images = Copies(), np.concatenate([frames, others]).astype(np.float32)
+        copies.add(np.arange(len(images)), images)
+        found = copies.find()
+        assert [len(rows) for rows in found.alike] == [2000, 2]
+        assert [rows.tolist() for rows in found.identical] == [[2010, 2030]]
+
+    def test_what_differs_in_light_alone_is_none_however_many(self):
+        look, light = random_images(1, (32, 32, 1)), np.linspace(0, 0.5, 40)[:, None, None, None]
+        assert find((0.5 * look + light).astype(np.float32)) == []
 
     def test_pictures_that_differ_in_a_detail_are_none(self):
         images = np.repeat(random_images(1, (64, 64, 1)), 4, axis=0)
@@ -83,8 +111,45 @@ def test_copies_count_once_in_a_survey_and_are_said():
     seen = look(classifier, dataset)
     assert len(np.unique(seen.images.groups)) == 20
     assert dataset.notes == [
-        "11 images show one picture, the same or nearly so; those of one picture count as one group."
+        "11 images show one picture, the same or nearly so; those of one picture count as one group "
+        '(copies = "keep" under [data] takes each as it comes).'
     ]
+
+
+class TestWhatTheUserSays:
+    """Images 0 and 1 are identical, 2 nearly so."""
+
+    @staticmethod
+    def groups(copies, given=None):
+        classifier, images = linear(output="softmax", shape=(16, 16, 1)), random_images(6, (16, 16, 1))
+        images[1] = images[0]
+        images[2] = np.clip(images[0] + 0.2 / 255, 0, 1)
+        source = MemorySource(images, groups=given)
+        options = {"classes": classifier.classes, "image_shape": classifier.image_shape, "copies": copies}
+        dataset = Dataset(source, **options)
+        seen = look(classifier, dataset)
+        return len(np.unique(seen.images.groups)), dataset.notes
+
+    @pytest.mark.parametrize(("copies", "count"), [("auto", 4), ("group", 4), ("keep", 6)])
+    def test_of_images_without_groups(self, copies, count):
+        assert self.groups(copies)[0] == count
+
+    @pytest.mark.parametrize(("copies", "count"), [("auto", 5), ("group", 4), ("keep", 6)])
+    def test_beside_groups_of_the_data(self, copies, count):
+        assert self.groups(copies, list("uvwxyz"))[0] == count
+
+    @pytest.mark.parametrize(
+        ("copies", "given", "said"),
+        [
+            ("keep", None, 'their groups stay as they are, as copies = "keep" says.'),
+            ("auto", list("uvwxyz"), 'keep 1 of them apart, whose images are not identical (copies = "group"'),
+            ("auto", list("uuuxyz"), "those of one picture count as one group"),
+        ],
+    )
+    def test_is_done_and_said(self, copies, given, said):
+        (note,) = self.groups(copies, given)[1]
+        assert note.startswith("3 images show one picture, the same or nearly so; ")
+        assert said in note
 
 
 class TestImagesThatGo:

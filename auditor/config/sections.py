@@ -87,6 +87,9 @@ class DataConfig(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     fit: Literal["exact", "resize", "crop"] = "exact"
     """What to do with images of another size than the model's: refuse, resize, or resize and crop the centre."""
+    copies: Literal["auto", "group", "keep"] = "auto"
+    """Whether images that show one picture count as one group: `group`, those that are nearly the same too; `keep`,
+    none; `auto`, as `group` where the data give no groups, else identical ones only."""
     max_corrupt: Annotated[float, Field(ge=0, le=1)] = 0.05
     """A larger share of unreadable images ends the audit."""
 

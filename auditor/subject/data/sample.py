@@ -15,7 +15,7 @@ from PIL import Image
 from auditor.config.file import AuditConfig
 from auditor.errors import DataError, MisfitError
 from auditor.measure.arrays import Array, Bools, Floats, Ints
-from auditor.subject.data.copies import merge_groups
+from auditor.subject.data.copies import Found, Joining, join_groups
 from auditor.subject.data.labels import find_class, is_labelled, read_labels
 from auditor.subject.data.pictures import CorruptImageError, RawImage
 from auditor.subject.data.sources import Source
@@ -51,6 +51,7 @@ class Dataset:
         fit: Fit = "exact",
         max_corrupt: float = 0.05,
         limits: tuple[float, float] | None = None,
+        copies: Joining = "auto",
         where: str = "data",
         wanted: Collection[int | None] = (),
     ) -> None:
@@ -62,6 +63,8 @@ class Dataset:
             Classes that the sample must not be short of: what an audit names as targets.
         limits
             The values of black and white in what is no picture of 8 bits; 0 and 1, 65535 or 255 by default.
+        copies
+            Which images of one picture count as one group: see `DataConfig.copies`.
         where
             What errors name as their place.
 
@@ -89,7 +92,9 @@ class Dataset:
             raise type(fault)(f"{where}: {fault}") from None
         self._chosen = _sample(truth, self.available, limit, seed, wanted)
         self.ids = [source.ids[at] for at in self._chosen]
+        self._copies = copies
         groups = source.groups or source.ids
+        self._has_groups = groups != source.ids
         self.groups = np.array([groups[at] for at in self._chosen])
         self.masks: dict[str, Path] | None = None
         """Mask pictures of sampled images by their ids; None where the data name none."""
@@ -188,13 +193,10 @@ class Dataset:
             self.skipped[int(row)] = SkippedImage(self.ids[int(row)], reason)
         self._refuse_too_many()
 
-    def join_copies(self, copies: Sequence[Ints]) -> None:
-        """Take images that show the same picture, by their rows, for one group each."""
-        self.groups = merge_groups(self.groups, copies)
-        if copies:
-            pictures = "one picture" if len(copies) == 1 else f"{len(copies)} pictures"
-            told = f"{sum(map(len, copies))} images show {pictures}, the same or nearly so"
-            self.told.append(f"{told}; those of one picture count as one group.")
+    def join_copies(self, found: Found) -> None:
+        """Take images that show the same picture for one group each, unless the user says otherwise."""
+        self.groups, told = join_groups(self.groups, found, self._copies, are_given=self._has_groups)
+        self.told += told
 
     def named(self, positions: Iterable[int]) -> list[str]:
         """The ids of some images of the sample, by row."""
@@ -263,6 +265,7 @@ def open_dataset(
         fit=section.fit,
         max_corrupt=section.max_corrupt,
         limits=config.model.input_range if is_guess else limits,
+        copies=section.copies,
         where=f"{config.place('data', 'source')}: data.source",
         wanted={find_class(each.target, classes) for each in config.artefacts if each.target},
     )

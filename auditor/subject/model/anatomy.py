@@ -124,7 +124,8 @@ class Anatomy:
     @cached_property
     def decides(self) -> frozenset[int]:
         """Numbers of the operations that the output depends on and the images reach."""
-        return frozenset(self._behind(frozenset()))
+        place = self.place(self.output)
+        return frozenset() if place is None else self.behind(place)
 
     @cached_property
     def bottlenecks(self) -> frozenset[int]:
@@ -154,20 +155,20 @@ class Anatomy:
         """Whether all that goes from the images to the output goes through one of these tensors."""
         if len(places) == 1 or any(number in self.bottlenecks for number, _ in places):
             return any(number in self.bottlenecks for number, _ in places)
-        return FED[0] not in self._behind(frozenset(places))
+        place = self.place(self.output)
+        return place is None or FED[0] not in self.behind(place, frozenset(places))
 
-    def _behind(self, closed: frozenset[Place]) -> set[int]:
-        """Numbers of the operations that the output is reached from, not through closed places; -1 is the images."""
-        start = self.place(self.output)
-        waiting, found = [] if start is None or start in closed else [start], set[int]()
+    def behind(self, place: Place, closed: frozenset[Place] = frozenset()) -> frozenset[int]:
+        """Numbers of the operations that a place is reached from, not through closed ones; -1 is the images."""
+        waiting, found = [] if place in closed else [place], set[int]()
         while waiting:
             number, _ = waiting.pop()
             if number in found:
                 continue
             found.add(number)
             if number != FED[0]:
-                waiting += [place for place in self.inputs(number) if place not in closed]
-        return found
+                waiting += [given for given in self.inputs(number) if given not in closed]
+        return frozenset(found)
 
     def source(self, place: Place) -> Place:
         """The place that a tensor has its values from, behind operations that hand them on as they are."""

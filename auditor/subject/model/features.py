@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,22 +14,10 @@ import tensorflow as tf
 from auditor.errors import ModelError
 from auditor.measure.arrays import Floats, Numbers
 from auditor.subject.model.anatomy import Anatomy, LayerCall, Place, trace
+from auditor.subject.model.batches import cut_batches, gather
 from auditor.subject.model.foreign import user_code
+from auditor.subject.model.placement import Placement, Turn, find_placement
 from auditor.subject.model.saved_model import SavedFunction
-
-
-class Turn(NamedTuple):
-    """How a part of a model sees the picture: rows and columns exchanged first, then each perhaps reversed."""
-
-    exchanged: bool = False
-    upside_down: bool = False
-    mirrored: bool = False
-
-    def undo(self, maps: Any) -> Any:
-        """Maps (n, h, w, k) as they lie over the picture."""
-        axes = [axis for axis, is_reversed in ((1, self.upside_down), (2, self.mirrored)) if is_reversed]
-        maps = tf.reverse(maps, axes) if axes else maps
-        return tf.transpose(maps, (0, 2, 1, 3)) if self.exchanged else maps
 
 
 @dataclass(frozen=True)
@@ -57,59 +45,75 @@ class FeatureReader:
         """
         self._anatomy, self._run, self._feed, self._probe = anatomy, run, feed, probe
         self._maps, usual, self.why_none = find_feature_maps(anatomy)
-        self._turns: dict[str, tuple[Turn | None, ...]] = {}
+        self._placed: dict[str, tuple[Placement, ...]] = {}
         self.names = tuple(self._maps)
-        self.usual = tuple(name for name in usual if any(self._turns_of(name)))
+        self.usual = tuple(name for name in usual if self._turns(name))
         if usual and not self.usual:
-            self.why_none = "its feature maps look at a part of the picture only"
+            self.why_none = f"its feature maps look at {self._why_not(usual[0])}"
 
     def refuse_unknown(self, layers: tuple[str, ...]) -> None:
-        """Refuse names that are none, and layers that see a part of the picture only."""
+        """Refuse names that are none, and layers whose maps do not lie over the picture."""
         unknown = [layer for layer in layers if layer not in self._maps]
         if unknown:
             raise ModelError(f"layer {unknown[0]!r} has no feature maps; layers that have: {', '.join(self._maps)}")
         for layer in layers:
-            if not any(self._turns_of(layer)):
-                raise ModelError(f"layer {layer!r} sees a part of the picture only, so its maps do not lie over it")
+            if not self._turns(layer):
+                raise ModelError(f"layer {layer!r} sees {self._why_not(layer)}, so its maps do not lie over it")
 
-    def parts_left_out(self, layer: str) -> str:
-        """A sentence where some calls of a layer see a part of the picture only; else nothing."""
-        turns = self._turns_of(layer)
-        if None not in turns:
-            return ""
-        part = f"{turns.count(None)} of {len(turns)} calls of layer {layer!r}"
-        return f"The maps are without {part}, which see a part of the picture only."
+    def notes(self, layer: str) -> list[str]:
+        """Sentences where some calls of a layer are left out, and where maps are turned to lie over the picture."""
+        placed, turns = self._placements(layer), self._turns(layer)
+        told = []
+        if len(turns) < len(placed):
+            part = f"{len(placed) - len(turns)} of {len(placed)} calls of layer {layer!r}"
+            told.append(f"The maps are without {part}, which see {self._why_not(layer)}.")
+        if len(placed) == 1 and any(turns[0]):
+            told.append(f"The maps of layer {layer!r} are turned, for its places seem to see the picture turned.")
+        return told
 
     def places(self, layer: str) -> list[Place]:
         """Where the calls of a layer that see the whole picture give their maps."""
-        return [place for place, turn in zip(self._maps[layer].places, self._turns_of(layer), strict=True) if turn]
+        pairs = zip(self._maps[layer].places, self._placements(layer), strict=True)
+        return [place for place, placed in pairs if isinstance(placed, Turn)]
 
     def laid(self, layer: str, calls: list[Any]) -> Any:
         """What these calls gave (n, h, w, k), turned to lie over the picture, one behind the other."""
-        turns = [turn for turn in self._turns_of(layer) if turn]
-        return tf.concat([turn.undo(part) for turn, part in zip(turns, calls, strict=True)], axis=-1)
+        return tf.concat([turn.undo(part) for turn, part in zip(self._turns(layer), calls, strict=True)], axis=-1)
 
-    def _turns_of(self, layer: str) -> tuple[Turn | None, ...]:
-        if layer not in self._turns:
-            self._turns[layer] = find_turns(self._anatomy, self._maps[layer], self._energy)
-        return self._turns[layer]
+    def _turns(self, layer: str) -> list[Turn]:
+        return [placed for placed in self._placements(layer) if isinstance(placed, Turn)]
 
-    def _energy(self, place: Place, mask: Floats) -> Numbers:
-        """Squared derivative (height, width), by the pixels of some images, of what is inside a mask (h, w) of maps."""
+    def _why_not(self, layer: str) -> str:
+        return next(placed for placed in self._placements(layer) if isinstance(placed, str))
 
-        def compute(images: Any) -> Any:
+    def _placements(self, layer: str) -> tuple[Placement, ...]:
+        if layer not in self._placed:
+            maps = self._maps[layer]
+            found = (find_placement(self._anatomy, place, maps.shape, self._energy) for place in maps.places)
+            self._placed[layer] = tuple(found)
+        return self._placed[layer]
+
+    def _energy(self, place: Place, masks: Floats) -> Numbers:
+        """See `placement.Energy`; each mask is tried on one of the probe images."""
+
+        def compute(images: Any, masks: Any) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(images)
                 _, (maps,) = self._anatomy.replay(self._run, self._feed(images), (place,))
                 maps = tf.cast(maps, tf.float32)
-                signs = np.random.default_rng(0).choice([-1.0, 1.0], maps.shape[1:]) * mask[..., None]
-                total = tf.reduce_sum(maps * signs.astype(np.float32))
+                signs = np.random.default_rng(0).choice([-1.0, 1.0], maps.shape[1:]).astype(np.float32)
+                total = tf.reduce_sum(maps * signs * masks[..., None])
             return tape.gradient(total, images)
 
-        spec = tf.TensorSpec(self._probe.shape, tf.float32)
+        size = len(self._probe)
+        specs = [tf.TensorSpec(shape, tf.float32) for shape in (self._probe.shape, (size, *masks.shape[1:]))]
         with user_code("the model cannot be differentiated"):
-            gradient = trace(compute, spec, in_place=self._anatomy.is_open)(self._probe)
-        return np.zeros(self._probe.shape[1:3]) if gradient is None else np.square(gradient.numpy()).sum(axis=(0, 3))
+            function = trace(compute, *specs, in_place=self._anatomy.is_open)
+            gradients = [function(self._probe, batch) for batch in cut_batches(masks, size)]
+        if gradients[0] is None:
+            return np.zeros((len(masks), *self._probe.shape[1:3]))
+        (found,) = gather(([np.square(each.numpy()).sum(axis=3)] for each in gradients), len(masks))
+        return found.astype(np.float64)
 
 
 def find_feature_maps(anatomy: Anatomy) -> tuple[dict[str, FeatureMaps], list[str], str]:
@@ -127,12 +131,15 @@ def find_feature_maps(anatomy: Anatomy) -> tuple[dict[str, FeatureMaps], list[st
         return {}, [], "its layers run in a tf.function that can only be traced as a whole"
     convolutions = [number for number in _convolutions(anatomy) if number in anatomy.decides]
     if not convolutions:
+        deciding = (anatomy.operations[at] for at in anatomy.decides if at >= 0)
+        if any(each.type in _CONVOLUTIONS and _is_plane(each.outputs[0]) for each in deciding):
+            return {}, [], "its feature maps are of tiles of the picture, not of the picture"
         return {}, [], "the model has no convolutional feature maps"
     if len(convolutions) == 1 and _embeds_patches(anatomy, convolutions[0]):
         return {}, [], "the model's only convolution cuts the image into patches, which are no feature maps"
     sizes = {_size(anatomy.operations[at].outputs[0]) for at in convolutions}
     scaled = (each.outputs[0] for each in anatomy.operations if each.type in _SCALING)
-    scales = sizes | {_size(tensor) for tensor in scaled if _is_map(tensor)}
+    scales = sizes | {_size(tensor) for tensor in scaled if _is_map(anatomy, tensor)}
     found = [*_of_layers(anatomy), *_of_operations(anatomy)]
     found = [each for each in found if each[0][0] >= convolutions[0] and each[2].shape in scales]
     ordered = [(name, maps) for _, name, maps in sorted(found, key=lambda each: each[0], reverse=True)]
@@ -153,7 +160,7 @@ def _of_layers(anatomy: Anatomy) -> list[tuple[tuple[int, int], str, FeatureMaps
     calls: dict[int, list[tuple[int, LayerCall, Place]]] = {}
     for at, call in enumerate(anatomy.calls):
         place = None if call.output is None else anatomy.place(call.output)
-        is_one = place is not None and place[0] in anatomy.decides and _is_map(call.output)
+        is_one = place is not None and place[0] in anatomy.decides and _is_map(anatomy, call.output)
         kinds = (keras.Model, keras.layers.InputLayer)
         if is_one and not isinstance(call.layer, kinds) and call.output.op.type not in _CUTTING:
             assert place is not None
@@ -176,7 +183,12 @@ def _of_operations(anatomy: Anatomy) -> list[tuple[tuple[int, int], str, Feature
     found: list[tuple[tuple[int, int], str, FeatureMaps]] = []
     for number, operation in enumerate(anatomy.operations):
         word = _WORDS.get(operation.type)
-        if word is None or number not in anatomy.decides or (number, 0) in given or not _is_map(operation.outputs[0]):
+        if (
+            word is None
+            or number not in anatomy.decides
+            or (number, 0) in given
+            or not _is_map(anatomy, operation.outputs[0])
+        ):
             continue
         if any(call.start <= number < call.end for call in inside):
             continue
@@ -190,74 +202,12 @@ def _of_operations(anatomy: Anatomy) -> list[tuple[tuple[int, int], str, Feature
     return found
 
 
-def find_turns(
-    anatomy: Anatomy, maps: FeatureMaps, energy: Callable[[Place, Floats], Numbers]
-) -> tuple[Turn | None, ...]:
-    """How each call of a layer sees the picture; None for one that sees a part of it only.
-
-    Parameters
-    ----------
-    energy
-        For a place and a mask (h, w) over its maps, the squared derivative (height, width) of what is inside of the
-        mask by the pixels: where a quarter of the maps looks, that quarter of the picture is.
-    """
-    moving = (anatomy.operations[at] for at in anatomy.decides if at >= 0 and anatomy.operations[at].type in _TURNING)
-    if len(maps.places) == 1 and not any((each.outputs[0].shape.rank or 0) > 2 for each in moving):
-        return (Turn(),)
-    return tuple(_find_turn(place, maps.shape, energy) for place in maps.places)
-
-
-def _find_turn(place: Place, shape: tuple[int, int], energy: Callable[[Place, Floats], Numbers]) -> Turn | None:
-    seen, maps = np.zeros((2, 2, 2, 2)), []
-    for row in (0, 1):
-        for column in (0, 1):
-            by_pixel = energy(place, np.outer(_third(shape[0], row), _third(shape[1], column)).astype(np.float32))
-            maps.append(by_pixel)
-            halves = [np.array_split(half, 2, axis=1) for half in np.array_split(by_pixel, 2, axis=0)]
-            parts = np.array([[float(part.sum()) for part in half] for half in halves])
-            seen[row, column] = parts / max(parts.sum(), np.finfo(float).tiny)
-    flags = (False, True)
-    turns = [Turn(exchanged, down, mirrored) for exchanged in flags for down in flags for mirrored in flags]
-    fits = {turn: _fit(seen, turn) for turn in turns}
-    best = max(turns, key=lambda turn: fits[turn])
-    if fits[best] - fits[Turn()] < _CLEAR:  # each place looks at the whole picture: nothing speaks for a turn
-        best = Turn()
-    is_part = seen.mean(axis=(0, 1)).max() > _PART
-    return None if is_part or min(_extents(np.sum(maps, axis=0))) < _WHOLE else best
-
-
-def _extents(energy: Numbers) -> list[float]:
-    """Shares of the height and of the width of a picture that anything is seen in."""
-    sides = []
-    for axis in (1, 0):
-        there = np.flatnonzero(energy.sum(axis=axis) > 1e-9 * max(float(energy.max()), np.finfo(float).tiny))
-        sides.append((there[-1] - there[0] + 1) / energy.shape[1 - axis] if len(there) else 0.0)
-    return sides
-
-
-def _fit(seen: Numbers, turn: Turn) -> float:
-    """The share of what corners of the maps look at that lies in the corners of the picture that they would be."""
-    total = 0.0
-    for row in (0, 1):
-        for column in (0, 1):
-            there = (1 - row if turn.upside_down else row, 1 - column if turn.mirrored else column)
-            total += float(seen[(row, column, *(there[::-1] if turn.exchanged else there))])
-    return total / 4
-
-
-def _third(length: int, side: int) -> Floats:
-    """The first or last third of an axis."""
-    third, row = max(1, length // 3), np.zeros(length, np.float32)
-    row[slice(-third, None) if side else slice(third)] = 1
-    return row
-
-
 def _convolutions(anatomy: Anatomy) -> list[int]:
     """Numbers of the convolutions whose maps have more than one pixel."""
     return [
         number
         for number, operation in enumerate(anatomy.operations)
-        if operation.type in _CONVOLUTIONS and _is_map(operation.outputs[0])
+        if operation.type in _CONVOLUTIONS and _is_map(anatomy, operation.outputs[0])
     ]
 
 
@@ -271,7 +221,12 @@ def _embeds_patches(anatomy: Anatomy, number: int) -> bool:
     return any(tensor.shape.rank == 3 for tensor in later)
 
 
-def _is_map(tensor: Any) -> bool:
+def _is_map(anatomy: Anatomy, tensor: Any) -> bool:
+    """Whether a tensor holds a map of more than one pixel for each picture, not for tiles that count as pictures."""
+    return _is_plane(tensor) and tensor.shape[0] in (None, anatomy.fed.shape[0])
+
+
+def _is_plane(tensor: Any) -> bool:
     shape = tensor.shape
     return shape.rank == 4 and None not in shape[1:3] and shape[1] * shape[2] > 1
 
@@ -301,24 +256,3 @@ _SCALING = {"MaxPool", "AvgPool", "ResizeBilinear", "ResizeNearestNeighbor", "Re
 
 _CUTTING = {"Pad", "PadV2", "MirrorPad", "StridedSlice", "Slice"}
 """Operations that move the picture within its frame."""
-
-_TURNING = {
-    "StridedSlice",
-    "Slice",
-    "ReverseV2",
-    "Transpose",
-    "Roll",
-    "ImageProjectiveTransformV3",
-    "CropAndResize",
-    "GatherV2",
-}
-"""Operations after which maps may lie over the picture otherwise than it does itself."""
-
-_CLEAR = 0.1
-"""A turn must fit better than none by this share."""
-
-_WHOLE = 0.85
-"""Share of the height and width of the picture that the corners of the maps look at together, at the least."""
-
-_PART = 0.7
-"""Where all corners of the maps look at one corner of the picture by more than this share, they see that part only."""

@@ -39,6 +39,8 @@ class Head:
     """Whether values on real images may refute it: it stands on values, be it on some beside the structure."""
     is_doubted: bool = False
     """Whether that was said, and values on real images refuted it."""
+    is_part: bool = False
+    """Whether classes of a softmax are left out, so that the probabilities of the others need not sum to 1."""
 
     @contextmanager
     def taken_off(self) -> Iterator[None]:
@@ -116,6 +118,9 @@ def find_head(anatomy: Anatomy, values: Floats, declared: Declared = "auto") -> 
     if units > 1 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
         told = f"the model gives probabilities{guess}; scores are their logarithms"
         return Head("probabilities", units, told, is_guess=is_guess, is_open=is_open)
+    if units > 1 and meaning == "softmax" and declared != "multilabel" and (values.sum(axis=1) < 1).all():
+        told = "the model gives some classes of a softmax, which exclude each other; scores are log-probabilities"
+        return Head("probabilities", units, f"{told}, and odds are among these classes", is_open=is_open, is_part=True)
     if declared == "softmax" and meaning is None:  # probabilities of exclusive classes sum to 1
         return linear
     told = f"the model gives {'values from 0 to 1, taken for ' if is_guess else ''}probabilities{guess}"
@@ -128,7 +133,8 @@ def doubt(head: Head, values: Floats) -> Head:
     """The head after a look at what the model gives (n, units) for real images: what these refute is dropped."""
     are_some = bool((values >= 0).all() and (values <= 1).all())
     if head.kind == "probabilities":
-        are_some &= np.allclose(values.sum(axis=1), 1, atol=1e-2)
+        total = values.sum(axis=1)
+        are_some &= bool((total < 1.01).all()) if head.is_part else np.allclose(total, 1, atol=1e-2)
     if not head.is_open or are_some:
         return head
     span = f"{float(values.min()):.3g} to {float(values.max()):.3g}"

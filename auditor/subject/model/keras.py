@@ -152,7 +152,7 @@ class KerasClassifier:
         found += [Note("range", contradiction)] if contradiction else []
         if self._head.is_guess or self._head.is_doubted:
             found.append(Note("head", f"The model's head: {self.head}."))
-        found += [Note("layers", text) for text in map(self._maps.parts_left_out, self.feature_layers) if text]
+        found += [Note("layers", text) for layer in self.feature_layers for text in self._maps.notes(layer)]
         return found
 
     @property
