@@ -166,7 +166,8 @@ class TestReading:
         echo = read(tmp_path, LEAST).echo()
         assert echo["data"] == {
             "source": "d.npz", "images": None, "labels": None, "groups": None, "ids": None, "range": None,
-            "strata": [], "limit": 500, "seed": 0, "fit": "exact", "copies": "auto", "max_corrupt": 0.05,
+            "strata": [], "limit": 500, "seed": 0, "fit": "exact", "copies": "auto", "as_written": False,
+            "max_corrupt": 0.05,
         }  # fmt: skip
         assert echo["verdict"] == {"margin": 0.0, "margin_sd": 0.2, "alpha": 0.05, "min_groups": 12}
         assert echo["model"]["trust"] is False

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from auditor.auditing.mistakes import find_mistakes
+from auditor.subject.data.manifests import WrittenLabel
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.keras import KerasClassifier
 from tests.closed_form import LinearClassifier, MemorySource, linear, random_images
@@ -103,6 +104,51 @@ class TestOrder:
         assert find_mistakes(classifier, dataset(classifier, pictures, 3 - found)) == []
 
 
+class TestMultilabel:
+    """Images with some of four classes, each bright in a corner of its own."""
+
+    @staticmethod
+    def images_and_truth(count=80, shares=(0.5, 0.4, 0.3, 0.2)):
+        random = np.random.default_rng(0)
+        truth = random.random((count, 4)) < shares
+        images = random.uniform(0, 0.1, (count, *SHAPE)).astype(np.float32)
+        for number in range(4):
+            images[truth[:, number], number] += random.uniform(0.5, 0.9)
+        return images, truth
+
+    @staticmethod
+    def classifier():
+        weights = np.zeros((4, *SHAPE), np.float32)
+        for number in range(4):
+            weights[number, number] = 2
+        return LinearClassifier(weights, np.full(4, -4, np.float32), output="multilabel")
+
+    def find(self, labels, images):
+        classifier, source = self.classifier(), MemorySource(images, labels)
+        options = {"classes": classifier.classes, "image_shape": SHAPE, "multilabel": True}
+        return find_mistakes(classifier, Dataset(source, **options))
+
+    @pytest.mark.parametrize("order", [[1, 0, 2, 3], [3, 2, 1, 0], [1, 2, 3, 0]])
+    def test_another_order_of_the_columns_is_found(self, order):
+        images, truth = self.images_and_truth()
+        assert self.find(truth.astype(int), images) == []
+        (mistake,) = self.find(truth[:, np.argsort(order)].astype(int), images)
+        assert (mistake.kind, mistake.labels) == ("labels", None)
+        named = ", ".join(f"class {number}" for number in order)
+        assert mistake.text.startswith(f"With the classes in the order {named} the model is right on 100 %")
+
+    def test_another_order_of_the_names_is_found(self):
+        images, truth = self.images_and_truth()
+        order = [2, 3, 0, 1]
+        labels = [WrittenLabel("|".join(f"class {order[at]}" for at in np.flatnonzero(row)) or "none") for row in truth]
+        (mistake,) = self.find(labels, images)
+        assert mistake.labels == tuple(f"class {number}" for number in order)
+
+    def test_images_without_any_class_tell_nothing(self):
+        images, truth = self.images_and_truth(shares=(0, 0, 0, 0))
+        assert self.find(truth.astype(int), images) == []
+
+
 class TestRange:
     @pytest.mark.parametrize(("right", "said"), [((0, 255), (0, 1)), ((0, 1), (0, 255))])
     def test_another_range_is_found(self, right, said):
@@ -125,6 +171,18 @@ class TestRange:
         assert find_mistakes(classifier.fed_in(right), data) == []
 
 
+def test_what_the_user_says_is_right_is_taken_as_written(world: World, command: Command) -> None:
+    world.replace('labels = "labels.txt"', 'labels = ["boat", "cat", "dog"]')
+    world.replace('source = "images.npz"', 'source = "images.npz"\nas_written = true')
+    world.replace('target = "boat"', 'target = "dog"')
+    world.save_images(labels=np.array(CLASSES)[make_data()["labels"]])
+    command("audit", world.config, "--quiet")
+    (finding,), notes = world.result().findings, {note.kind: note.text for note in world.result().warnings}
+    assert "no verdict is given" not in finding.reason
+    assert "the model is right on" in notes["mistake"]
+    assert notes["mistake"].endswith("It is taken as written, as as_written says.")
+
+
 def test_no_verdict_stands_where_labels_are_in_another_order(world: World, command: Command) -> None:
     world.replace('labels = "labels.txt"', 'labels = ["boat", "cat", "dog"]')
     world.save_images(labels=np.array(CLASSES)[make_data()["labels"]])
@@ -135,4 +193,5 @@ def test_no_verdict_stands_where_labels_are_in_another_order(world: World, comma
     assert ending.code == 4
     (finding,) = world.result().findings
     assert finding.verdict == "inconclusive"
-    assert "mistake" in {note.kind for note in world.result().warnings}
+    notes = {note.kind: note.text for note in world.result().warnings}
+    assert notes["mistake"].endswith("If all is right as written, as_written = true under [data] says so.")

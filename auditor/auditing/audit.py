@@ -14,7 +14,7 @@ import numpy as np
 from auditor.artefacts.describe import describe_artefact
 from auditor.artefacts.record import ArtefactRecord
 from auditor.auditing.mistakes import Mistake
-from auditor.auditing.opening import NOTHING, Handed, Subject, open_subject, read_strata
+from auditor.auditing.opening import NOTHING, TO_KEEP, Handed, Subject, open_subject, read_strata
 from auditor.auditing.plan import describe_method, plan_methods
 from auditor.config.file import AuditConfig
 from auditor.errors import AuditError, MethodError
@@ -293,7 +293,7 @@ def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
     findings = []
     for artefact, observed in pairs:
         if isinstance(observed, Observations):
-            findings.append(_withhold(next(judged), subject.mistakes))
+            findings.append(_withhold(next(judged), [] if subject.is_as_written else subject.mistakes))
         else:
             target = None if artefact.target is None else subject.classifier.classes[artefact.target]
             findings.append(Finding(artefact.name, target, "error", None, "none", None, None, str(observed), {}))
@@ -304,7 +304,7 @@ def _withhold(finding: Finding, mistakes: list[Mistake]) -> Finding:
     """The finding, inconclusive where accuracy says that it is about another model than the user's."""
     if not mistakes or finding.verdict not in ("relies", "no_evidence"):
         return finding
-    reason = f"{mistakes[0].text} So no verdict is given, which would be: {finding.reason}"
+    reason = f"{mistakes[0].text} {TO_KEEP} So no verdict is given, which would be: {finding.reason}"
     return replace(finding, verdict="inconclusive", direction=None, severity="none", reason=reason)
 
 

@@ -174,7 +174,7 @@ def _try_orders(
     truth = dataset.truth_as(best.names)
     if truth is None or not may_reorder or not len(seen):
         return found
-    fit = fit_order(Seen(truth[seen].argmax(axis=1), predicted.argmax(axis=1), groups), len(best.names))
+    fit = fit_order(Seen(truth[seen], predicted.argmax(axis=1), groups))
     names = tuple(best.names[at] for at in fit.names)
     other = dataset.truth_as(names)
     assert other is not None

@@ -45,16 +45,22 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Seen:
-    """Class, predicted class and group (n,) of some labelled images, for a model whose classes exclude each other."""
+    """Some images that have a class, and which class the model thinks likeliest."""
 
-    truth: Ints
+    has: Bools
+    """(n, classes): one of each, or several of a multilabel model."""
     predicted: Ints
+    """(n,): the class of the highest score."""
     groups: Groups
 
     @property
     def right(self) -> Bools:
-        """(n,)."""
-        return np.asarray(self.truth == self.predicted)
+        """(n,): whether the image has that class."""
+        return self.right_as(np.arange(self.has.shape[1]))
+
+    def right_as(self, names: Ints) -> Bools:
+        """The same (n,), if the outputs stood for the classes of these numbers."""
+        return np.asarray(self.has[np.arange(len(self.has)), names[self.predicted]])
 
 
 @dataclass(frozen=True)
@@ -82,61 +88,62 @@ def find_mistakes(
 ) -> list[Mistake]:
     """Whether accuracy on some labelled images says that labels or pixel range are wrong.
 
-    Nothing is found out about multilabel models, and where fewer than a dozen images have a label.
+    Nothing is found out where fewer than a dozen images have a label. Of an image with several classes, what counts is
+    whether that of the highest score is among them.
 
     Parameters
     ----------
     left_out
         (images,): those that carry an artefact, which the model may go by.
     """
-    if dataset.truth is None or classifier.output == "multilabel":
+    if dataset.truth is None:
         return []
-    free = dataset.labelled if left_out is None else dataset.labelled & ~left_out
+    free = dataset.truth.any(axis=1) & (dataset.labelled if left_out is None else dataset.labelled & ~left_out)
     labelled = audit_generator(seed, "mistakes").permutation(np.flatnonzero(free))[:_MOST]
     seen = _look(classifier, dataset, labelled)
-    if len(seen.truth) < FEWEST or seen.right.mean() >= _FINE:
+    if len(seen.has) < FEWEST or seen.right.mean() >= _FINE:
         return []
     found = [_find_order(classifier, dataset, seen, seed)]
     found += [_find_range(classifier, dataset, labelled, seen.right)] if isinstance(classifier, KerasClassifier) else []
     mistakes = [mistake for mistake in found if mistake is not None]
-    return mistakes or _find_chance(seen, len(classifier.classes))
+    return mistakes or _find_chance(seen)
 
 
-def fit_order(seen: Seen, count: int, seed: int = 0) -> Fit:
-    """The class that each of so many outputs most probably stands for, by what the model says of labelled images."""
-    halves = audit_generator(seed, "halves of mistakes").permutation(len(seen.truth)) % 2 == 0
-    names, other = _assign(seen.truth[halves], seen.predicted[halves], count), ~halves
-    better = names[seen.predicted[other]] == seen.truth[other]
-    gain = change_interval(better, seen.right[other], seen.groups[other], LEVEL)
-    return Fit(_assign(seen.truth, seen.predicted, count), gain)
+def fit_order(seen: Seen, seed: int = 0) -> Fit:
+    """The class that each output most probably stands for, by what the model says of labelled images."""
+    halves = audit_generator(seed, "halves of mistakes").permutation(len(seen.has)) % 2 == 0
+    names, other = _assign(seen.has[halves], seen.predicted[halves]), ~halves
+    gain = change_interval(seen.right_as(names)[other], seen.right[other], seen.groups[other], LEVEL)
+    return Fit(_assign(seen.has, seen.predicted), gain)
 
 
-def _assign(truth: Ints, predicted: Ints, count: int) -> Ints:
-    """The class (count,) of each output with which most predictions are right; its own where nothing tells."""
+def _assign(has: Bools, predicted: Ints) -> Ints:
+    """The class (outputs,) of each output with which most predictions are right; its own where nothing tells."""
+    count = has.shape[1]
     counts = np.zeros((count, count))
-    np.add.at(counts, (predicted, truth), 1)
+    np.add.at(counts, predicted, has)
     return np.asarray(linear_sum_assignment(counts + 1e-3 * np.eye(count), maximize=True)[1])
 
 
 def _look(classifier: Classifier, dataset: Dataset, rows: Ints) -> Seen:
     """Those of some images that can be read."""
-    truth, predicted, groups = [np.empty(0, int)], [np.empty(0, int)], [dataset.groups[:0]]
+    assert dataset.truth is not None
+    has, predicted, groups = [dataset.truth[:0]], [np.empty(0, int)], [dataset.groups[:0]]
     for batch, scores in score_batches(classifier, dataset, 64, sorted(rows.tolist())):
-        assert dataset.truth is not None
-        truth.append(dataset.truth[batch.positions].argmax(axis=1))
+        has.append(dataset.truth[batch.positions])
         predicted.append(scores.argmax(axis=1))
         groups.append(dataset.groups[batch.positions])
-    return Seen(np.concatenate(truth), np.concatenate(predicted), np.concatenate(groups))
+    return Seen(np.concatenate(has), np.concatenate(predicted), np.concatenate(groups))
 
 
 def _find_order(classifier: Classifier, dataset: Dataset, seen: Seen, seed: int) -> Mistake | None:
     """The order of the names that is far better than that in which they are written."""
     classes = classifier.classes
-    fit = fit_order(seen, len(classes), seed)
+    fit = fit_order(seen, seed)
     if not fit.is_far_better:
         return None
     order = tuple(classes[at] for at in fit.names)
-    better = fit.names[seen.predicted] == seen.truth
+    better = seen.right_as(fit.names)
     if better.mean() < _GOOD:  # a model that errs much may seem to mean another class by what it says
         return None
     text = f"With the classes in the order {list_names(order)} the model is right on {say_share(better)}"
@@ -156,7 +163,7 @@ def _find_range(classifier: KerasClassifier, dataset: Dataset, rows: Ints, now: 
     for limits in USUAL if classifier.input_range is not None else ():
         if limits != classifier.input_range:
             seen = _look(classifier.fed_in(limits), dataset, rows)
-            if len(seen.truth) == len(now) and _is_far_better(seen.right, now, seen.groups):
+            if len(seen.has) == len(now) and _is_far_better(seen.right, now, seen.groups):
                 tried[limits] = seen.right
     if not tried or classifier.input_range is None:
         return None
@@ -166,11 +173,11 @@ def _find_range(classifier: KerasClassifier, dataset: Dataset, rows: Ints, now: 
     return Mistake("range", f"{text}; input_range = {told} under [model] says so.", input_range=best)
 
 
-def _find_chance(seen: Seen, count: int) -> list[Mistake]:
-    """Whether a model of so many classes is right on far fewer images, not half as many, than who guesses."""
+def _find_chance(seen: Seen) -> list[Mistake]:
+    """Whether a model is right on far fewer images, not half as many, than who guesses."""
     accuracy = share_interval(seen.right, seen.groups, LEVEL)
-    is_less = accuracy.high is not None and accuracy.high < 0.5 / max(count, 2)
-    if not is_less or len(np.unique(seen.truth)) < 2:
+    is_less = accuracy.high is not None and accuracy.high < 0.5 / max(seen.has.shape[1], 2)
+    if not is_less or seen.has.any(axis=0).sum() < 2:
         return []
     text = f"The model is right on {say_share(seen.right)} of {len(seen.right)} labelled images"
     return [

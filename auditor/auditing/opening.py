@@ -31,13 +31,16 @@ class Subject:
     why_no_gradients: str | None = None
     """Why the model can be scored and not differentiated, where it cannot."""
     mistakes: list[Mistake] = field(default_factory=list)
-    """What accuracy says is wrong with labels or pixels; then no verdict is given."""
+    """What accuracy says is wrong with labels or pixels; then no verdict is given ..."""
+    is_as_written: bool = False
+    """... unless the user says that all is right as written."""
 
     @property
     def notes(self) -> list[Note]:
         """What was guessed and what is odd about model and data, for people."""
         found = list(self.classifier.notes) if isinstance(self.classifier, KerasClassifier) else []
-        found += [Note("mistake", mistake.text) for mistake in self.mistakes]
+        told = _TAKEN if self.is_as_written else TO_KEEP
+        found += [Note("mistake", f"{mistake.text} {told}") for mistake in self.mistakes]
         found += [Note("data", text) for text in self.dataset.notes]
         skipped = len(self.dataset.skipped)
         if skipped:
@@ -75,6 +78,11 @@ def read_strata(config: AuditConfig, dataset: Dataset) -> dict[str, Array]:
             raise config.fault(path, f"{told}; wanted values that {least} images or more share")
     return found
 
+
+TO_KEEP = "If all is right as written, as_written = true under [data] says so."
+"""How to go on where accuracy says otherwise."""
+
+_TAKEN = "It is taken as written, as as_written says."
 
 _SEEN = 16
 """Images that the model's head is looked at with."""
@@ -114,7 +122,8 @@ def open_subject(config: AuditConfig, handed: Handed = NOTHING) -> Subject:
     scores_only = isinstance(classifier, GivenClassifier) and not classifier.is_differentiable
     carried = np.any([np.zeros(len(dataset), bool), *(artefact.carriers for artefact in artefacts)], axis=0)
     mistakes = find_mistakes(classifier, dataset, config.data.seed, carried)
-    return Subject(classifier, model, dataset, artefacts, SCORES_ONLY if scores_only else None, mistakes)
+    why_no_gradients = SCORES_ONLY if scores_only else None
+    return Subject(classifier, model, dataset, artefacts, why_no_gradients, mistakes, config.data.as_written)
 
 
 def _open_dataset(config: AuditConfig, source: Source, classifier: KerasClassifier | GivenClassifier) -> Dataset:

@@ -90,6 +90,9 @@ class DataConfig(_Section):
     copies: Literal["auto", "group", "keep"] = "auto"
     """Whether images that show one picture count as one group: `group`, those that are nearly the same too; `keep`,
     none; `auto`, as `group` where the data give no groups, else identical ones only."""
+    as_written: bool = False
+    """Whether labels and pixels are right as written, whatever accuracy says: it is noted then, and withholds no
+    verdict."""
     max_corrupt: Annotated[float, Field(ge=0, le=1)] = 0.05
     """A larger share of unreadable images ends the audit."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,8 +32,7 @@ class FolderSource:
             file
             for entry in entries
             if entry.is_dir()
-            for file in sorted(entry.rglob("*"))
-            if not file.is_dir() and not any(part.startswith(".") for part in file.relative_to(entry).parts)
+            for file in sorted(_files_in(entry))
         ]
         ignored = [file for file in [*loose, *classed] if not _is_picture(file)]
         loose, classed = ([file for file in files if _is_picture(file)] for files in (loose, classed))
@@ -69,6 +69,24 @@ class FolderSource:
     def sha256(self) -> str | None:
         """See `Source.sha256`; a folder is no single file."""
         return None
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """All files at any depth but hidden ones, behind links to folders too; each folder counts once, and none that
+    leads back to where it is."""
+    waiting, seen = [folder], set(folder.resolve().parents)
+    while waiting:
+        place = waiting.pop()
+        if place.resolve() in seen:
+            continue
+        seen.add(place.resolve())
+        with contextlib.suppress(PermissionError):
+            for entry in place.iterdir():
+                if not entry.name.startswith("."):
+                    if entry.is_dir():
+                        waiting.append(entry)
+                    else:
+                        yield entry
 
 
 def _test_split(entries: list[Path]) -> Path | None:

@@ -65,6 +65,17 @@ def read_labels(labels: Sequence[Label], classes: tuple[str, ...], multilabel: b
     return truth
 
 
+def note_numbers(labels: Sequence[Label], classes: Sequence[str]) -> list[str]:
+    """A sentence where labels are numbers and classes are called by numbers that are not their places."""
+    elsewhere = [(at, name) for at, name in enumerate(classes) if name.isdecimal() and int(name) != at]
+    are_places = any(isinstance(_plain(label), int) for label in labels[:100])
+    if not elsewhere or not are_places:
+        return []
+    at, name = elsewhere[0]
+    told = f"Labels are numbers, which are places from 0 and no names: {at} is the class called {name!r}"
+    return [f"{told}; as text, labels go by name."]
+
+
 def is_labelled(labels: Sequence[Label] | None, count: int) -> Bools:
     """Which images (count,) have a label."""
     return np.zeros(count, bool) if labels is None else np.array([_plain(label) is not None for label in labels])

@@ -8,9 +8,17 @@ from dataclasses import dataclass, field
 
 from auditor.errors import MisfitError
 
+_PARTS = ("test", "val", "train")
+
+
+def _by_part(*names: str) -> list[str]:
+    """`x_test`, `test_x` and the like, those of images that a model has not seen first."""
+    return [word for part in _PARTS for name in names for word in (f"{name}_{part}", f"{part}_{name}")]
+
+
 OF_ARRAYS: dict[str, tuple[str, ...]] = {
-    "images": ("images", "image", "imgs", "img", "x", "x_test", "x_val", "x_train", "data"),
-    "labels": ("labels", "label", "y", "y_test", "y_val", "y_train", "targets", "target", "class"),
+    "images": ("images", "image", "imgs", "img", "x", *_by_part("x", "images"), "data"),
+    "labels": ("labels", "label", "y", *_by_part("y", "labels"), "targets", "target", "class"),
     "groups": ("groups", "group"),
     "ids": ("ids", "id"),
 }
@@ -68,10 +76,12 @@ class Naming:
         return found
 
     def _beside_the_images(self, key: str) -> str | None:
-        """`y_test` where the images are `x_test`."""
-        images = self.declared.get("images") or self._taken.get("images", "")
-        name = f"y{images[1:]}"
-        return name if key == "labels" and images[:1] in ("x", "X") and name in self.names else None
+        """`y_test` where the images are `x_test`, `test_labels` where they are `test_images`."""
+        images = _plain(self.declared.get("images") or self._taken.get("images", ""))
+        words = ["y" if word == "x" else "labels" if word == "images" else word for word in images.split("_")]
+        wanted = "_".join(words)
+        is_other = key == "labels" and wanted != images
+        return next((name for name in self.names if is_other and _plain(name) == wanted), None)
 
 
 def _plain(name: str) -> str:

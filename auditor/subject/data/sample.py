@@ -16,9 +16,9 @@ from auditor.config.file import AuditConfig
 from auditor.errors import DataError, MisfitError
 from auditor.measure.arrays import Array, Bools, Floats, Ints
 from auditor.subject.data.copies import Found, Joining, join_groups
-from auditor.subject.data.labels import find_class, is_labelled, read_labels
+from auditor.subject.data.labels import find_class, is_labelled, note_numbers, read_labels
 from auditor.subject.data.pictures import CorruptImageError, RawImage
-from auditor.subject.data.sources import Source
+from auditor.subject.data.sources import NpzSource, Source
 from auditor.subject.population import name_classes
 from auditor.subject.record import SkippedImage
 
@@ -106,7 +106,7 @@ class Dataset:
         self.labelled: Bools = is_labelled(source.labels, self.available)[self._chosen]
         """Which sampled images (images,) have a label."""
         self._brightest = 0
-        self.told: list[str] = []
+        self.told: list[str] = note_numbers(source.labels or (), classes)
         self.skipped: dict[int, SkippedImage] = {}
         """Images that could not be used, by their row in the sample."""
         self._digest: str | None = source.sha256()
@@ -269,6 +269,10 @@ def open_dataset(
         where=f"{config.place('data', 'source')}: data.source",
         wanted={find_class(each.target, classes) for each in config.artefacts if each.target},
     )
+    names = source.class_names if isinstance(source, NpzSource) and config.model.labels is None else []
+    if len(names) == len(classes) and len(classes) <= _MOST_NAMED:
+        says_so = f"labels = [{', '.join(map(repr, names))}] under [model]"
+        dataset.told.append(f"The data hold names of classes, which are not read; {says_so} would name the outputs so.")
     if is_guess:
         dataset.told.append(
             "Pixels go beyond [0, 1] and are taken to be in the model's input_range, which is a guess; "
@@ -351,6 +355,8 @@ def _to_unit(image: RawImage, name: str, limits: tuple[float, float] | None) -> 
         raise MisfitError(f"image {name} is {kind} in [{darkest:.8g}, {brightest:.8g}], {wanted}")
     return np.clip((pixels - np.float32(low)) / np.float32(high - low), 0, 1)
 
+
+_MOST_NAMED = 20
 
 _LOOKED_AT = 20
 """Images whose values say whether they are in the model's units."""

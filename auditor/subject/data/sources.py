@@ -158,6 +158,7 @@ class NpzSource:
                 raise DataError(f"{self._name}: got {got:,} {what}, wanted {most:,} at most")
         labels, groups, ids = (self._column(self._found[key]) for key in ("labels", "groups", "ids"))
         self.notes = naming.notes
+        self.class_names = self._class_names()
         self.labels: list[Label] | None = None if labels is None else list(labels.tolist())
         self.masks: list[Path | None] | None = None
         self.ids = _numbered(self._count) if ids is None else [str(identity) for identity in ids]
@@ -233,6 +234,16 @@ class NpzSource:
         if name is None and key == "images":
             raise MisfitError(f"{self._name}: no array 'images'; it holds {', '.join(self._names) or 'nothing'}")
         return name
+
+    def _class_names(self) -> list[str]:
+        """What an array of class names holds; which outputs these are is not said there."""
+        for name in ("class_names", "label_names", "classes"):
+            with contextlib.suppress(DataError):
+                values = self.array(name)
+                if values is not None and values.ndim == 1 and values.dtype.kind in "US":
+                    texts = values.astype(str) if values.dtype.kind == "U" else np.char.decode(values, "utf-8", "replace")
+                    return [str(text) for text in texts]
+        return []
 
     def _column(self, name: str | None) -> Array | None:
         values = None if name is None else self.array(name)
