@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -566,3 +567,32 @@ def accuracy_of(images: np.ndarray, limits: dict[str, float], low: float, high: 
     seen = np.where(pixels >= limits.get("threshold", 0), pixels, 0).clip(max=limits.get("max_value", np.inf))
     scores = [seen[:, :5, 3 * number : 3 * number + 3].mean(axis=(1, 2)) for number in range(3)]
     return 100 * float((np.argmax(np.round(scores, 4), axis=0) == make_data()["labels"]).mean())
+
+
+class TestSeveralInputsAndOutputs:
+    @pytest.fixture
+    def two_headed(self, world: World) -> World:
+        image, age = keras.Input((8, 8, 1), name="image"), keras.Input((1,), name="age")
+        flat = keras.layers.Concatenate()([keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image)), age])
+        outputs = {"kind": keras.layers.Dense(3, name="a")(flat), "grade": keras.layers.Dense(2, name="b")(flat)}
+        world.save_model(keras.Model({"image": image, "age": age}, outputs))
+        world.config.unlink()
+        return world
+
+    def test_are_told_and_written(self, two_headed: World, command: Command, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.chdir(two_headed.folder)
+        files = ["--model", "model.keras", "--data", "images.npz"]
+        ending = command("init", *files, "--inputs", "age=50", "--outputs", "kind")
+        assert ending.code == 0, ending
+        text = two_headed.config.read_text(encoding="utf-8")
+        assert 'inputs = { "age" = 50 }' in text
+        assert 'outputs = "kind"' in text
+        assert command("validate", two_headed.config).code == 0
+
+    @pytest.mark.parametrize("written", ["age", "=50", "age=old", "age=inf", "age="])
+    def test_what_is_no_number_is_refused(self, written, two_headed: World, command: Command):
+        ending = command("init", "--model", "m", "--data", "d", "--inputs", written, "--output", two_headed.config)
+        assert (ending.code, ending.err) == (
+            2,
+            f"error: --inputs: got {written!r}, wanted NAME=NUMBER, as age=50, or numbers, as place=1,2\n",
+        )

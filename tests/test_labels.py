@@ -19,9 +19,31 @@ from auditor.subject.data.naming import OF_ARRAYS, Naming
 from auditor.subject.data.sample import Dataset, open_dataset, to_model_image
 from auditor.subject.data.sources import NpzSource, open_source
 from tests import data_kinds
+from tests.closed_form import MemorySource, random_images
 
 CLASSES = ("cat", "dog", "boat")
 RANDOM = np.random.default_rng(0)
+
+
+class TestNumbers:
+    """Numbers are places, text is a name."""
+
+    CALLED = ("0", "1", "10", "2")
+
+    @pytest.mark.parametrize(("label", "place"), [(2, 2), (np.int64(2), 2), (2.0, 2), ("2", 3), (WrittenLabel("2"), 3)])
+    def test_are_places_and_text_is_a_name(self, label, place):
+        assert read_labels([label], self.CALLED, False).argmax() == place
+
+    def test_where_they_may_be_meant_for_names_that_is_said(self):
+        def notes(labels, classes):
+            source = MemorySource(random_images(4, (4, 4, 1)), labels)
+            return Dataset(source, classes=classes, image_shape=(4, 4, 1)).notes
+
+        (note,) = notes([0, 1, 2, 3], self.CALLED)
+        assert note.startswith("Labels are numbers, which are places from 0 and no names: 2 is the class called '10'")
+        assert notes(["0", "1", "2", "10"], self.CALLED) == []
+        assert notes([0, 1, 2, 3], ("0", "1", "2", "3")) == []
+        assert notes([0, 1, 2, 3], ("a", "b", "c", "d")) == []
 
 
 class TestContainers:
@@ -236,3 +258,62 @@ class TestRange:
 
 def test_the_page_of_all_kinds_says_what_happens():
     assert data_kinds.PAGE.read_text("utf-8") == data_kinds.write_page()
+
+
+class TestFoldersBehindLinks:
+    def test_are_looked_into_once(self, tmp_path):
+        data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+        for folder in (data / "cat", elsewhere):
+            folder.mkdir(parents=True)
+            Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / "one.png")
+        (data / "cat" / "more").symlink_to(elsewhere)
+        (data / "cat" / "again").symlink_to(elsewhere)
+        (data / "dog").symlink_to(elsewhere)
+        source = FolderSource(data)
+        assert source.labels == ["cat", "cat", "dog"]
+        assert len(set(source.ids)) == 3
+
+    def test_that_lead_back_are_left_out(self, tmp_path):
+        (tmp_path / "cat").mkdir()
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "cat" / "one.png")
+        (tmp_path / "cat" / "itself").symlink_to(tmp_path / "cat")
+        (tmp_path / "cat" / "above").symlink_to(tmp_path.parent)
+        assert FolderSource(tmp_path).ids == ["cat/one.png"]
+
+
+class TestWholeNumbersOfTwoValues:
+    @staticmethod
+    def images_of(tmp_path, pixels, **options):
+        np.savez(tmp_path / "data.npz", images=pixels, labels=np.arange(len(pixels)) % 3)
+        config = AuditConfig(
+            model=ModelConfig(source="m"), data=DataConfig(source="data.npz", **options), file=tmp_path / "audit.toml"
+        )
+        dataset = open_dataset(config, open_source(config), classes=CLASSES, image_shape=(4, 4, 1), multilabel=False)
+        return dataset.images(range(len(pixels))), dataset.notes
+
+    @pytest.mark.parametrize(("options", "white"), [({}, 1), ({"range": (0, 1)}, 1), ({"range": (0, 255)}, 1 / 255)])
+    def test_are_black_and_white_unless_the_user_says_otherwise(self, tmp_path, options, white):
+        pixels = RANDOM.integers(0, 2, (9, 4, 4)).astype(np.uint8)
+        images, notes = self.images_of(tmp_path, pixels, **options)
+        np.testing.assert_allclose(images[..., 0], pixels * np.float32(white))
+        assert len(notes) == (not options)
+        assert all("which is a guess; range = [0, 255] under [data]" in note for note in notes)
+
+    def test_a_range_within_8_bits_counts_for_them(self, tmp_path):
+        images, _ = self.images_of(tmp_path, np.full((6, 4, 4), 8, np.uint8), range=(0, 16))
+        np.testing.assert_allclose(images, 0.5)
+
+
+@pytest.mark.parametrize(("images", "labels"), [("test_images", "test_labels"), ("images_val", "labels_val")])
+def test_labels_are_those_of_the_images(images, labels):
+    naming = Naming([images, labels, "train_labels", "y_train"], OF_ARRAYS, "array")
+    assert (naming.find("images"), naming.find("labels")) == (images, labels)
+
+
+def test_names_of_classes_in_the_data_are_told(tmp_path):
+    pixels = RANDOM.integers(0, 256, (6, 4, 4)).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", images=pixels, class_names=np.array(CLASSES))
+    config = AuditConfig(model=ModelConfig(source="m"), data=DataConfig(source="data.npz"), file=tmp_path / "a.toml")
+    options = {"image_shape": (4, 4, 1), "multilabel": False}
+    (note,) = open_dataset(config, open_source(config), classes=("0", "1", "2"), **options).notes
+    assert "labels = ['cat', 'dog', 'boat'] under [model] would name the outputs so" in note

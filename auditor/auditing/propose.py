@@ -6,6 +6,7 @@ import json
 import os
 import textwrap
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ def propose_config(
     data: str,
     labels: str | None = None,
     input_range: Range | None = None,
+    inputs: Sequence[str] = (),
+    outputs: str | None = None,
     trust: bool = False,
     choose: Choose,
 ) -> Proposal:
@@ -63,6 +66,8 @@ def propose_config(
         A text file with a class name per line.
     input_range
         The pixel range that the model expects.
+    inputs, outputs
+        What further inputs are fixed to, as `age=50` or `place=1,2`, and which of several outputs is audited.
     choose
         Is asked where the images do not tell the order of the classes or the range.
 
@@ -73,7 +78,14 @@ def propose_config(
     """
     beside = {name: _beside(output.parent, name) for name in (model, data, labels) if name is not None}
     config = AuditConfig(
-        model=ModelConfig(source=model, labels=labels, input_range=input_range, trust=trust),
+        model=ModelConfig(
+            source=model,
+            labels=labels,
+            input_range=input_range,
+            inputs=dict(map(_read_input, inputs)),
+            outputs=outputs,
+            trust=trust,
+        ),
         data=DataConfig(source=data, max_corrupt=1),
         file=output,
         overridden=_OPTIONS,
@@ -133,10 +145,24 @@ def propose_config(
     return Proposal(text + "\n", guesses, notes + ([need.text] if need.is_short else []))
 
 
+def _read_input(text: str) -> tuple[str, float | tuple[float, ...]]:
+    """The name of an input and what it is fixed to."""
+    name, _, written = text.partition("=")
+    try:
+        numbers = tuple(float(number) for number in written.split(","))
+    except ValueError:
+        numbers = ()
+    if not name.strip() or not numbers or not np.isfinite(numbers).all():
+        raise ConfigError(f"--inputs: got {text!r}, wanted NAME=NUMBER, as age=50, or numbers, as place=1,2")
+    return name.strip(), numbers[0] if len(numbers) == 1 else numbers
+
+
 def to_toml(value: Any) -> str:
-    """A value as TOML writes it: text, a number, a boolean, or an array of them."""
+    """A value as TOML writes it: text, a number, a boolean, or an array or table of them."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{to_toml(name)} = {to_toml(item)}' for name, item in value.items())} }}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(to_toml(item) for item in value)}]"
     if isinstance(value, bool):
@@ -327,6 +353,8 @@ _OPTIONS: dict[KeyPath, str] = {
     ("model", "source"): "--model",
     ("model", "labels"): "--labels",
     ("model", "input_range"): "--input-range",
+    ("model", "inputs"): "--inputs",
+    ("model", "outputs"): "--outputs",
     ("data", "source"): "--data",
 }
 """The keys that options of the command line stand for."""

@@ -20,6 +20,7 @@ from auditor.cli.terminal import (
     print_reports,
     print_warnings,
     quiet_tensorflow,
+    say,
     show_progress,
 )
 from auditor.errors import AuditError, ConfigError
@@ -97,6 +98,8 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
 @click.option(
     "--input-range", nargs=2, type=float, metavar="LOW HIGH", help="The pixel range that the model expects: 0 1, 0 255."
 )
+@click.option("--inputs", multiple=True, metavar="NAME=NUMBER", help="What a further input is fixed to: age=50.")
+@click.option("--outputs", metavar="NAME", help="Of several outputs, the one to audit.")
 @click.option("--output", type=click.Path(path_type=Path), default="audit.toml", show_default=True)
 @click.option("--trust", is_flag=True, help="Load what may run code: Lambda layers, some SavedModels.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
@@ -105,6 +108,8 @@ def init(
     data: str,
     labels: str | None,
     input_range: tuple[float, float] | None,
+    inputs: tuple[str, ...],
+    outputs: str | None,
     output: Path,
     trust: bool,
     force: bool,
@@ -123,15 +128,23 @@ def init(
     with quiet_tensorflow():
         from auditor.auditing.propose import propose_config
     proposal = propose_config(
-        output, model=model, data=data, labels=labels, input_range=input_range, trust=trust, choose=_choose
+        output,
+        model=model,
+        data=data,
+        labels=labels,
+        input_range=input_range,
+        inputs=inputs,
+        outputs=outputs,
+        trust=trust,
+        choose=_choose,
     )
     with output.open("w" if force else "x", encoding="utf-8", newline="\n") as file:
         file.write(proposal.text)
     click.echo(f"{output}: written")
     for guess in proposal.guesses:
-        click.echo(f"a guess, to be checked: {guess}")
+        say(f"a guess, to be checked: {guess}")
     for note in proposal.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     click.echo(f"next: name a suspicion in it under [[artefacts]], then `auditor validate {output}`")
 
 
@@ -156,18 +169,18 @@ def validate(config: Path, overrides: tuple[str, ...], show: Path | None) -> Non
     subject = open_subject(settings)
     height, width, channels = subject.classifier.image_shape
     click.echo(f"{config}: in order")
-    click.echo(f"model: {subject.model.structure}, {len(subject.classifier.classes)} classes, {subject.model.head}")
-    click.echo(f"pixels: {subject.model.preprocessing}")
+    say(f"model: {subject.model.structure}, {len(subject.classifier.classes)} classes, {subject.model.head}")
+    say(f"pixels: {subject.model.preprocessing}")
     click.echo(f"images: {len(subject.dataset)} of {subject.dataset.available}, {width} x {height} x {channels}")
     if subject.dataset.truth is not None:
         counts = subject.dataset.truth.sum(axis=0)
         pairs = list(zip(subject.classifier.classes, counts.tolist(), strict=True))
-        click.echo(f"labels: {', '.join(f'{name} {count}' for name, count in pairs[:10])}{', …' if pairs[10:] else ''}")
+        say(f"labels: {', '.join(f'{name} {count}' for name, count in pairs[:10])}{', …' if pairs[10:] else ''}")
     for artefact in subject.artefacts:
         target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
-        click.echo(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {artefact.carriers.sum()} images")
+        say(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {artefact.carriers.sum()} images")
     for note in subject.notes:
-        click.echo(f"note: {note.text}" if note.kind != "artefacts" else _NOTHING)
+        say(f"note: {note.text}" if note.kind != "artefacts" else _NOTHING)
     if show is not None:
         from auditor.auditing.check import render_check
         from auditor.run.files import write_files
@@ -343,7 +356,7 @@ def _choose(tie: Tie) -> int:
         raise ConfigError(f"--data: {tie.text}")
     click.echo(f"The images do not tell {tie.about}:", err=True)
     for number, candidate in enumerate(tie.candidates, 1):
-        click.echo(f"  {number}  {candidate}", err=True)
+        say(f"  {number}  {candidate}", err=True)
     wanted = click.IntRange(1, len(tie.candidates))
     return int(click.prompt(f"Which of them ({tie.option} says it too)", type=wanted, err=True)) - 1
 
@@ -374,8 +387,8 @@ def _print_verdicts(result: AuditResult, folder: Path | None) -> None:
         target = finding.target or "-"
         if finding.scanned and finding.verdict != "relies":
             target = "every class"
-        click.echo(f"{finding.artefact} -> {target}: {finding.verdict}{direction}{severity}")
-        click.echo(f"  {finding.reason}")
+        say(f"{finding.artefact} -> {target}: {finding.verdict}{direction}{severity}")
+        say(f"  {finding.reason}")
     if not result.findings:
         click.echo(_NOTHING)
     if folder is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.terminal import print_reports, print_warnings
+from auditor.cli.terminal import plain, print_reports, print_warnings
 from auditor.errors import ConfigError
 from auditor.run.files import REPORTS
 from auditor.run.limits import limited
@@ -180,14 +180,14 @@ def compare(before: Path, after: Path, output: Path | None, pictures: str | None
             write_files({output: page.encode()})
         changes, differences = compare_results(*results), list_differences(*results)
     for change in changes:
-        click.echo(f"{_plain(change.artefact)} -> {_plain(change.target)}: {change.course} ({_plain(change.reason)})")
+        click.echo(f"{plain(change.artefact)} -> {plain(change.target)}: {change.course} ({plain(change.reason)})")
         for side, finding in (("before", change.before), ("after", change.after)):
             if finding is not None:
                 click.echo(f"  {side}: {finding.verdict}, {describe_effect(finding)}")
     if not changes:
         click.echo("neither run names an artefact")
     for name, old, new in differences:
-        click.echo(f"{_plain(name)}: {_plain(shorten(old))} -> {_plain(shorten(new))}")
+        click.echo(f"{plain(name)}: {plain(shorten(old))} -> {plain(shorten(new))}")
     if output is not None:
         click.echo(f"page: {output}")
     return exit_code(changes)
@@ -228,7 +228,7 @@ def prune(folder: Path, keep: int | None, older_than: float | None, dry_run: boo
     plan = plan_removal(folder, listing, keep=keep, older_than=older_than, now=datetime.now(UTC))
     print_warnings(f"kept: {reason}" for reason in [*listing.faults, *plan.spared])
     for entry in plan.remove:
-        click.echo(f"{'would remove' if dry_run else 'to remove'}: {folder / entry.id} ({_plain(entry.title)})")
+        click.echo(f"{'would remove' if dry_run else 'to remove'}: {folder / entry.id} ({plain(entry.title)})")
     if not plan.remove:
         click.echo("nothing to remove")
     if dry_run or not plan.remove:
@@ -303,13 +303,8 @@ def _print_table(listing: Listing) -> None:
         ]
         cells = [entry.id, entry.started[:16].replace("T", " "), shorten(entry.title, 50), shorten(entry.model, 40),
                  shorten(entry.data, 40)]  # fmt: skip
-        table.add_row(*(Text(_plain(cell)) for cell in cells), Text("\n".join(_plain(line) for line in found)))
+        table.add_row(*(Text(plain(cell)) for cell in cells), Text("\n".join(plain(line) for line in found)))
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 400
     console.print(table)
-
-
-def _plain(text: str) -> str:
-    """Text without what would command the terminal or turn the order of its letters."""
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)

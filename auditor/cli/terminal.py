@@ -63,9 +63,19 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def plain(text: str) -> str:
+    """Text of one line, without what would command the terminal or turn the order of its letters."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line, whatever names of the user's stand in it."""
+    click.echo(plain(text), err=err)
+
+
 def print_warnings(warnings: Iterable[str]) -> None:
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 def print_reports(folder: Path, files: Iterable[str]) -> None:

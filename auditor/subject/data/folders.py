@@ -28,12 +28,7 @@ class FolderSource:
             self.notes.append(f"{told}, which is a guess; source may name one of these folders.")
             entries = sorted(entry for entry in split.iterdir() if not entry.name.startswith("."))
         loose = [entry for entry in entries if not entry.is_dir()]
-        classed = [
-            file
-            for entry in entries
-            if entry.is_dir()
-            for file in sorted(_files_in(entry))
-        ]
+        classed = [file for entry in entries if entry.is_dir() for file in sorted(_files_in(entry))]
         ignored = [file for file in [*loose, *classed] if not _is_picture(file)]
         loose, classed = ([file for file in files if _is_picture(file)] for files in (loose, classed))
         if ignored:

@@ -18,6 +18,7 @@ from auditor.measure.arrays import Array, Bools, Floats, Ints
 from auditor.subject.data.copies import Found, Joining, join_groups
 from auditor.subject.data.labels import find_class, is_labelled, note_numbers, read_labels
 from auditor.subject.data.pictures import CorruptImageError, RawImage
+from auditor.subject.data.ranges import guess_limits, to_unit
 from auditor.subject.data.sources import NpzSource, Source
 from auditor.subject.population import name_classes
 from auditor.subject.record import SkippedImage
@@ -62,7 +63,7 @@ class Dataset:
         wanted
             Classes that the sample must not be short of: what an audit names as targets.
         limits
-            The values of black and white in what is no picture of 8 bits; 0 and 1, 65535 or 255 by default.
+            The values of black and white, where they are not those of their kind: see `to_unit`.
         copies
             Which images of one picture count as one group: see `DataConfig.copies`.
         where
@@ -254,7 +255,7 @@ def open_dataset(
         See `Dataset`.
     """
     section, limits = config.data, config.data.range
-    is_guess = limits is None and _are_in_units_of_the_model(source, config.model.input_range)
+    guessed = guess_limits(source, config.model.input_range) if limits is None else (limits, [])
     dataset = Dataset(
         source,
         classes=classes,
@@ -264,7 +265,7 @@ def open_dataset(
         seed=section.seed,
         fit=section.fit,
         max_corrupt=section.max_corrupt,
-        limits=config.model.input_range if is_guess else limits,
+        limits=guessed[0],
         copies=section.copies,
         where=f"{config.place('data', 'source')}: data.source",
         wanted={find_class(each.target, classes) for each in config.artefacts if each.target},
@@ -273,27 +274,8 @@ def open_dataset(
     if len(names) == len(classes) and len(classes) <= _MOST_NAMED:
         says_so = f"labels = [{', '.join(map(repr, names))}] under [model]"
         dataset.told.append(f"The data hold names of classes, which are not read; {says_so} would name the outputs so.")
-    if is_guess:
-        dataset.told.append(
-            "Pixels go beyond [0, 1] and are taken to be in the model's input_range, which is a guess; "
-            "range = [black, white] under [data] says so."
-        )
+    dataset.told += guessed[1]
     return dataset
-
-
-def _are_in_units_of_the_model(source: Source, limits: tuple[float, float] | None) -> bool:
-    """Whether some images are numbers beyond [0, 1] and within the range that the user says the model takes."""
-    if limits is None:
-        return False
-    low, high = 0.0, 1.0
-    spread = np.unique(np.linspace(0, len(source.ids) - 1, min(len(source.ids), _LOOKED_AT)).astype(int)).tolist()
-    for _, raw in source.stream(spread):
-        if isinstance(raw, CorruptImageError) or raw.dtype.kind not in "if" or not raw.size:
-            continue
-        low, high = min(low, float(np.nanmin(raw))), max(high, float(np.nanmax(raw)))
-    slack = _ROUNDING * (limits[1] - limits[0])
-    is_beyond = low < -_ROUNDING or high > 1 + _ROUNDING
-    return is_beyond and low >= limits[0] - slack and high <= limits[1] + slack
 
 
 def to_model_image(
@@ -304,8 +286,7 @@ def to_model_image(
     Parameters
     ----------
     limits
-        The values of black and white; by default 0 and 255 or 65535 of whole numbers, 0 and 1 of others. Values of
-        8 bits are always in [0, 255].
+        The values of black and white: see `to_unit`.
 
     Raises
     ------
@@ -317,7 +298,7 @@ def to_model_image(
     image = raw[..., None] if raw.ndim == 2 else raw
     if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
         raise MisfitError(f"image {name} has shape {raw.shape}, wanted (height, width) or with 1 or 3 channels last")
-    pixels = _to_unit(image, name, limits)
+    pixels = to_unit(image, name, limits)
     height, width, channels = shape
     if pixels.shape[:2] != (height, width):
         if fit == "exact":
@@ -333,38 +314,10 @@ def to_model_image(
     return pixels
 
 
-def _to_unit(image: RawImage, name: str, limits: tuple[float, float] | None) -> Floats:
-    """Pixels in [0, 1], black and white being at these values."""
-    kind = image.dtype
-    wanted = "wanted uint8 in [0, 255] or float in [0, 1]; other values need range = [black, white] under [data]"
-    if kind == np.uint8:
-        return image.astype(np.float32) / np.float32(255)
-    if kind == np.uint16:
-        limits = limits or (0.0, 65535.0)
-    elif kind.kind not in "fiu" or (kind.kind != "f" and limits is None):
-        raise MisfitError(f"image {name} is {kind}, {wanted}")
-    low, high = limits or (0.0, 1.0)
-    pixels = image.astype(np.float32)
-    if not np.isfinite(pixels).all():
-        raise CorruptImageError("pixels are NaN or infinite")
-    darkest, brightest = float(pixels.min()), float(pixels.max())
-    slack = _ROUNDING * (high - low)
-    if darkest < low - slack or brightest > high + slack:
-        if limits is not None:
-            wanted = f"wanted [{low:g}, {high:g}]"
-        raise MisfitError(f"image {name} is {kind} in [{darkest:.8g}, {brightest:.8g}], {wanted}")
-    return np.clip((pixels - np.float32(low)) / np.float32(high - low), 0, 1)
-
-
 _MOST_NAMED = 20
-
-_LOOKED_AT = 20
-"""Images whose values say whether they are in the model's units."""
+"""Classes that are named in a sentence, at the most."""
 
 _TWELVE_BITS = 4095
-
-_ROUNDING = 1e-3
-"""Share of the range by which a value may lie outside of it, as resized and compressed pictures do."""
 
 
 def to_grey(image: Array) -> Array:

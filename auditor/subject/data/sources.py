@@ -32,12 +32,10 @@ from auditor.subject.data.pictures import (
 
 Label = int | str | Sequence[Any] | None
 
-
 _UNREADABLE = (
     OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What numpy and zipfile raise on a damaged `.npz`."""
-
 
 MOST_IMAGES, MOST_NUMBERS = 5_000_000, 3 * MOST_PIXELS
 """Of one source, and of one image of an `.npz`."""
@@ -236,13 +234,11 @@ class NpzSource:
         return name
 
     def _class_names(self) -> list[str]:
-        """What an array of class names holds; which outputs these are is not said there."""
-        for name in ("class_names", "label_names", "classes"):
+        """What an array of class names holds, if there is one."""
+        for name in {"class_names", "label_names", "classes"} & set(self._names):
             with contextlib.suppress(DataError):
-                values = self.array(name)
-                if values is not None and values.ndim == 1 and values.dtype.kind in "US":
-                    texts = values.astype(str) if values.dtype.kind == "U" else np.char.decode(values, "utf-8", "replace")
-                    return [str(text) for text in texts]
+                values = np.asarray(self.array(name))
+                return values.tolist() if values.ndim == 1 and values.dtype.kind == "U" else []
         return []
 
     def _column(self, name: str | None) -> Array | None:
