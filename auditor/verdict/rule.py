@@ -149,7 +149,7 @@ def _unconfirmed(measured: Measured, way: Direction, bar: float, rule: Rule) -> 
     confirming, opposite, said = _OTHER_SIDE[way]
     if measured.basis == "insertion":
         lead, raw = values[confirming], values[opposite]
-        if lead.groups >= rule.min_groups and lead.decisive.against(bar) != "above":
+        if lead.groups >= rule.min_groups and lead.decisive.against(0) != "above":
             return (
                 f"on {said[0]} its lead over controls is {say(lead, 'decided')}: it may hide a part of the object, or "
                 "look like one, rather than be taken for evidence"
