@@ -403,6 +403,27 @@ class TestMoved:
         assert note.text == "The maps of layer 'bright' are turned, for its places seem to see the picture turned."
 
 
+class TestGroupedConvolutions:
+    @pytest.mark.parametrize("options", [{}, {"strides": 2}, {"dilation_rate": 2}, {"strides": (1, 2)}])
+    @pytest.mark.parametrize(("filters", "groups"), [(12, 2), (6, 3), (6, 6), (12, 6)])
+    def test_are_scored_and_differentiated(self, filters, groups, options):
+        def build(inputs):
+            x = LAYERS.Conv2D(6, 3, padding="same", activation="relu", name="first")(inputs)
+            x = LAYERS.Conv2D(filters, 3, padding="same", groups=groups, activation="tanh", name="grouped", **options)(
+                x
+            )
+            return LAYERS.Dense(3)(LAYERS.GlobalAveragePooling2D()(x))
+
+        model = functional(build)
+        classifier = wrap(model)
+        assert classifier.feature_layers[0] == "grouped"
+        np.testing.assert_allclose(classifier.scores(IMAGES), model.predict(IMAGES, verbose=0), atol=1e-5)
+        step = np.random.default_rng(0).normal(size=IMAGES.shape).astype(np.float32) * 1e-2
+        found = classifier.differentiate(IMAGES, np.ones(6, int), ("grouped",))
+        change = classifier.scores(IMAGES + step)[:, 1] - classifier.scores(IMAGES - step)[:, 1]
+        np.testing.assert_allclose((found.gradient * 2 * step).sum(axis=(1, 2, 3)), change, atol=2e-3)
+
+
 class TestMainPath:
     def test_a_padding_within_a_stage_is_no_feature_layer(self):
         def build(inputs):

@@ -69,19 +69,27 @@ class FolderSource:
 def _files_in(folder: Path) -> Iterator[Path]:
     """All files at any depth but hidden ones, behind links to folders too; each folder counts once, and none that
     leads back to where it is."""
-    waiting, seen = [folder], set(folder.resolve().parents)
+    waiting, seen = [folder], set(map(_identity, folder.resolve().parents))
     while waiting:
         place = waiting.pop()
-        if place.resolve() in seen:
-            continue
-        seen.add(place.resolve())
-        with contextlib.suppress(PermissionError):
-            for entry in place.iterdir():
-                if not entry.name.startswith("."):
+        with contextlib.suppress(OSError):  # it may not be read, or be gone
+            if (identity := _identity(place)) in seen:
+                continue
+            seen.add(identity)
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
                     if entry.is_dir():
-                        waiting.append(entry)
+                        waiting.append(place / entry.name)
                     else:
-                        yield entry
+                        yield place / entry.name
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """What a folder is the same by, whatever link it is found behind."""
+    state = folder.stat()
+    return state.st_dev, state.st_ino
 
 
 def _test_split(entries: list[Path]) -> Path | None:

@@ -8,11 +8,12 @@ is found again in any later trace of the same model by its `Place`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from auditor.errors import ModelError
@@ -192,11 +193,42 @@ def trace(function: Callable[..., Any], *specs: Any, in_place: bool) -> Any:
     was_eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(in_place)
     try:
-        return tf.function(function).get_concrete_function(*specs)
+        with _groups_apart() if in_place else nullcontext():
+            return tf.function(function).get_concrete_function(*specs)
     except ModelError as fault:  # TensorFlow puts an account of the trace before our own words
         raise ModelError(str(fault).rstrip().rpartition("\n")[2].rpartition("ModelError: ")[2]) from None
     finally:
         tf.config.run_functions_eagerly(was_eager)
+
+
+@contextmanager
+def _groups_apart() -> Iterator[None]:
+    """Convolutions in groups become one by depth, or one for each group, while the context is open.
+
+    On a processor TensorFlow computes them within XLA only, and Keras puts them into a `tf.function` of that kind,
+    which is traced in place here.
+    """
+    whole = tf.nn.convolution
+
+    def convolution(images: Any, kernel: Any, *places: Any, **options: Any) -> Any:
+        options |= dict(zip(("strides", "padding"), places, strict=False))
+        groups = (images.shape[-1] or 1) // kernel.shape[-2] if options.get("data_format") == "NHWC" else 1
+        if groups == 1:
+            return whole(images, kernel, **options)
+        strides, dilations = (options.pop(name, None) or 1 for name in ("strides", "dilations"))
+        down, right = np.broadcast_to(strides, 2).tolist()
+        if kernel.shape[-2] == 1 and down == right and (down == 1 or np.all(np.equal(dilations, 1))):
+            by_depth = tf.reshape(kernel, (*kernel.shape[:2], groups, -1))
+            spread = np.broadcast_to(dilations, 2).tolist()
+            return tf.nn.depthwise_conv2d(images, by_depth, (1, down, down, 1), dilations=spread, **options)
+        parts = zip(tf.split(images, groups, axis=-1), tf.split(kernel, groups, axis=-1), strict=True)
+        return tf.concat([whole(*each, strides=strides, dilations=dilations, **options) for each in parts], axis=-1)
+
+    tf.nn.convolution = convolution
+    try:
+        yield
+    finally:
+        tf.nn.convolution = whole
 
 
 def zeros_for_none(slopes: list[Any], tensors: list[Any]) -> list[Any]:
