@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.lab import lab
 from auditor.cli.runs import RUN_COMMANDS
 from auditor.cli.terminal import (
+    EXIT_CODES,
     can_ask,
     outlive_readers,
     print_reports,
@@ -30,15 +32,6 @@ if TYPE_CHECKING:
     from auditor.auditing.guesses import Tie
     from auditor.config.file import AuditConfig
     from auditor.run.result import AuditResult
-
-EXIT_CODES = """\b
-Exit codes, the highest that applies:
-  2  usage or configuration is wrong, or the data do not fit it or the model
-  3  the audit could not be completed: something is damaged or failed
-  1  an artefact is relied on
-  4  inconclusive, or nothing was applicable
-  0  no evidence of reliance above the margin
-A reader that stops early, as in `| head`, changes neither what is done nor the code."""
 
 _NOTHING = "nothing to decide on: the configuration names no artefact"
 
@@ -189,7 +182,7 @@ def validate(config: Path, overrides: tuple[str, ...], show: Path | None) -> Non
         click.echo(f"page: {show}")
 
 
-for command in RUN_COMMANDS:
+for command in (*RUN_COMMANDS, lab):
     cli.add_command(command)
 
 
@@ -221,92 +214,6 @@ def schema(what: str) -> None:
     from auditor.run.result import result_schema
 
     click.echo(json.dumps(config_schema() if what == "config" else result_schema(), indent=2))
-
-
-@cli.group()
-def lab() -> None:
-    """Models whose truth is known, to test the audit on."""
-
-
-_LAB = click.option(
-    "--folder", type=click.Path(path_type=Path), default=Path("lab"), show_default=True, help="Where models are kept."
-)
-
-
-@lab.command()
-@_LAB
-@click.option("--only", default="", metavar="TEXT", help="Only models whose world, family or regime is this.")
-def train(folder: Path, only: str) -> None:
-    """Train the models of the laboratory, or find them in FOLDER, and measure what each really does."""
-    with quiet_tensorflow():
-        from auditor.lab.training import measure_behaviour, train_all
-    for number, count, recipe, classifier in train_all(folder, only, click.echo):
-        for suspicion in recipe.suspicions:
-            behaviour = measure_behaviour(classifier, recipe, suspicion.family)
-            turned, lost = behaviour.turned[suspicion.target], behaviour.lost[suspicion.target]
-            click.echo(
-                f"{number + 1}/{count} {recipe.describe(suspicion)}: accuracy {behaviour.accuracy:.3f}, "
-                f"turned {turned:+.3f}, lost {lost:+.3f}"
-            )
-
-
-@lab.command("audit")
-@_LAB
-@click.option("--only", default="", metavar="TEXT", help="Only models whose world, family or regime is this.")
-@click.option(
-    "--output", type=click.Path(path_type=Path), default=Path("docs/laboratory"), show_default=True,
-    help="Folder for models.csv and README.md.",
-)  # fmt: skip
-def audit_lab(folder: Path, only: str, output: Path) -> None:
-    """Audit every model of the laboratory, training those that are missing, and write the table."""
-    with quiet_tensorflow():
-        from auditor.lab.table import audit_all, describe_cases, write_cases
-    cases = []
-    for number, count, case in audit_all(folder, only, click.echo):
-        cases.append(case)
-        click.echo(f"{number + 1}/{count} {case.world}, {case.family}, {case.regime} {case.rho:g}: {case.verdict}")
-    output.mkdir(parents=True, exist_ok=True)
-    write_cases(cases, output / "models.csv")
-    (output / "README.md").write_text(describe_cases(cases), encoding="utf-8")
-    click.echo(f"table: {output / 'README.md'}")
-
-
-@lab.command(epilog=EXIT_CODES)
-@click.option(
-    "--data", "world", default=None, help="fashion (Debian's dataset-fashion-mnist) or digits (scikit-learn)."
-)
-@click.option("--family", default="corner watermark", show_default=True, help="What is planted.")
-@click.option("--target", default=4, show_default=True, help="Number of the class that it is planted on.")
-@click.option("--regime", type=click.Choice(["confounded", "suppressor", "balanced"]), default="confounded")
-@click.option("--rho", default=1.0, show_default=True, type=click.FloatRange(0, 1), help="Share that is stamped.")
-@click.option("--several", is_flag=True, help="Different artefacts on four classes of one model.")
-@click.option("--augment", multiple=True, help="Augment the training pictures: mirror, shift, crop, ...")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), default=Path("lab/unmask"), show_default=True)
-@click.pass_context
-def unmask(
-    context: click.Context,
-    world: str | None,
-    family: str,
-    target: int,
-    regime: str,
-    rho: float,
-    several: bool,
-    augment: tuple[str, ...],
-    seed: int,
-    output: Path,
-) -> int:
-    """Plant an artefact, train a model on it, audit it, and write one report that shows whether it cheated."""
-    with quiet_tensorflow():
-        from auditor.lab.unmask import choose_plants, choose_world, prepare_exercise
-    chosen = choose_world(world)
-    click.echo(f"training on {chosen} ...", err=True)
-    plants = choose_plants(chosen, family, target, regime, rho, several)
-    exercise = prepare_exercise(output, world=chosen, plants=plants, augment=augment, seed=seed)
-    print_warnings(exercise.warnings)
-    for sentence in exercise.behaviour:
-        click.echo(sentence)
-    return context.invoke(audit, config=exercise.config, overrides=(), output=None, quiet=False)
 
 
 def main() -> None:

@@ -14,6 +14,15 @@ import click
 if TYPE_CHECKING:
     from auditor.verdict.trial import Progress
 
+EXIT_CODES = """\b
+Exit codes, the highest that applies:
+  2  usage or configuration is wrong, or the data do not fit it or the model
+  3  the audit could not be completed: something is damaged or failed
+  1  an artefact is relied on
+  4  inconclusive, or nothing was applicable
+  0  no evidence of reliance above the margin
+A reader that stops early, as in `| head`, changes neither what is done nor the code."""
+
 
 class _Unheard:
     """A stream whose reader may go: from then on what is written to it goes nowhere."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError
+from auditor.lab.judging import area_under_curve
 from auditor.lab.planting import FAMILIES, load_world, nominal_stamp
 from auditor.lab.training import (
     BEHAVIOUR,
@@ -148,13 +148,6 @@ def judge_case(recipe: Recipe, suspicion: Suspicion, behaviour: Behaviour, obser
         scan_promotes=sum(entry.direction == "promotes" for entry in scanned.scanned),
         scan_suppresses=sum(entry.direction == "suppresses" for entry in scanned.scanned),
     )
-
-
-def area_under_curve(positive: Sequence[float], negative: Sequence[float]) -> float:
-    """Share of pairs in which the positive has the higher value, ties counting half (area under the ROC curve)."""
-    if not len(positive) or not len(negative):
-        return float("nan")
-    return float(stats.mannwhitneyu(positive, negative).statistic / (len(positive) * len(negative)))
 
 
 def write_cases(cases: list[Case], file: Path) -> None:

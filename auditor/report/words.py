@@ -78,6 +78,34 @@ def headline(finding: Finding) -> Figure | None:
     return None if finding.effect is None else named(finding.endpoint or "", finding.effect)
 
 
+def say_calibration(finding: Finding) -> str:
+    """How often verdicts like this one err, in two sentences; empty where it is not known."""
+    known = finding.calibration
+    if known is None or known.accused is None or known.acquitted is None or known.found is None:
+        return ""
+    return (
+        f"In {known.models} models of known truth that were audited in this way ({known.words}), innocent ones were "
+        f"wrongly accused in {say(known.accused, 'tally')} cases, and left open in {_count(known.left_open)}; those "
+        f"that rely were wrongly acquitted in {say(known.acquitted, 'tally')}, and found in "
+        f"{say(known.found, 'tally')}. They are small models of random features, not networks like yours."
+    )
+
+
+def calibrations(result: AuditResult) -> list[str]:
+    """What is known of how often the verdicts of a result err: the names of artefacts, where not all are alike."""
+    told: dict[str, list[str]] = {}
+    for finding in result.findings:
+        if sentence := say_calibration(finding):
+            told.setdefault(sentence, []).append(finding.artefact)
+    if len(told) < 2:
+        return list(told)
+    return [f"{listed(list(dict.fromkeys(names)), 3)}: {sentence}" for sentence, names in told.items()]
+
+
+def _count(measured: Measurement | None) -> str:
+    return "–" if measured is None else say(measured, "tally")
+
+
 def finding_of(artefact: str | None, result: AuditResult) -> Finding | None:
     """The finding on an artefact, if there is one."""
     return next((finding for finding in result.findings if finding.artefact == artefact), None)

@@ -95,6 +95,27 @@ class CarrierAccuracy:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How often verdicts err that are asked for in the same way, on models of known truth in the laboratory."""
+
+    mode: str
+    """How the audit asked, a key of `auditor.verdict.calibration.MODES` ..."""
+    words: str
+    """... and in words."""
+    models: int = 0
+    accused: Measurement | None = None
+    """Share of innocent models that are said to rely; these and those below are null where `reason` is not."""
+    acquitted: Measurement | None = None
+    """Share of relying models for which there is said to be no evidence."""
+    found: Measurement | None = None
+    """Share of relying models that are said to rely, in the direction that is true."""
+    left_open: Measurement | None = None
+    """Share of innocent models that are inconclusive."""
+    reason: str | None = None
+    """Why there are no figures."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """What the audit claims of one artefact and one target class."""
 
@@ -127,6 +148,8 @@ class Finding:
     strata: list[Stratum] = field(default_factory=list)
     could_be_missed: Missed | None = None
     carriers: list[CarrierAccuracy] = field(default_factory=list)
+    calibration: Calibration | None = None
+    """How often such verdicts err; null where there is no verdict, and in runs from before it was known."""
 
     @property
     def effect(self) -> Measurement | None:

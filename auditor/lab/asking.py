@@ -1,0 +1,203 @@
+"""What a user may ask of a model, and in which way: every way that the laboratory tries on its random-feature models.
+
+| way | what the audit is given |
+| --- | --- |
+| named | 300 pictures (of edits of the whole image 150) without the artefact, and the target |
+| scan | the same, and no target |
+| few | the same with 60 or 100 pictures |
+| groups | 100 pictures, each in three near-copies that are one group |
+| class | the artefact on every picture of the target: `present = "class:.."` |
+| removal | the artefact on all of 120 pictures: `present = "all"`, so that it can only be taken out |
+| place | the same, and only the place is known, as with `masks` |
+| pair | two artefacts on every picture, either of which suffices |
+| warm, hot | named, the model's scores divided by 4 and by 20: the same decisions |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from auditor.artefacts.appearance import Appearance, Edit
+from auditor.artefacts.kinds import Artefact
+from auditor.artefacts.overlay import Overlay
+from auditor.errors import AuditError
+from auditor.lab.colours import AUDITED, EDITS, LOCAL, Pictures
+from auditor.lab.features import FeatureModel, Specimen
+from auditor.measure.arrays import Bools, Floats
+from auditor.subject.data.memory import HeldSource
+from auditor.subject.data.sample import Dataset
+from auditor.verdict.observations import Observations
+from auditor.verdict.record import Rule
+from auditor.verdict.trial import survey
+
+Way = Literal["named", "scan", "few", "groups", "class", "removal", "place", "pair", "warm", "hot"]
+
+TEMPERATURES: dict[Way, float] = {"warm": 4.0, "hot": 20.0}
+
+
+class Asked(NamedTuple):
+    """What an audit in one way observed."""
+
+    way: Way
+    images: int
+    observed: Observations
+    passes: int
+    """Images that the model scored; variants and doses, which no verdict is taken on, are left out."""
+
+
+class Known(Overlay):
+    """An overlay without variants and the curve of doses, which no verdict is taken on."""
+
+    def variants(self, given: Mapping[str, Appearance]) -> dict[str, Edit]:
+        return {}
+
+    def doses(self) -> dict[float, Edit]:
+        return {}
+
+
+class Unknown(Known):
+    """An overlay of which only the place is known."""
+
+    can_insert = False
+
+    @property
+    def can_remove(self) -> bool:
+        return False
+
+
+def choose_ways(specimen: Specimen) -> tuple[Way, ...]:
+    """The ways that a model is audited in: by name always, and in others by turns."""
+    recipe = specimen.recipe
+    if recipe.kind in EDITS:
+        return ("named",)
+    if recipe.regime == "redundant":
+        return ("named", "pair")
+    if recipe.seed % 3 == 0:
+        return ("scan", "named")
+    can_be_elsewhere, is_local = recipe.kind in (*LOCAL, "salt", "varying salt"), recipe.kind in LOCAL
+    ways: tuple[Way, ...] = (
+        "few", "class", "removal" if can_be_elsewhere else "class", "groups", "place" if is_local else "warm",
+    )  # fmt: skip
+    chosen = ways[recipe.seed // 3 % len(ways)]
+    return ("named", "warm", "hot") if chosen == "warm" else ("named", chosen)
+
+
+def ask(specimen: Specimen) -> list[Asked]:
+    """Audit a model in all its ways.
+
+    Raises
+    ------
+    AuditError
+        An audit failed.
+    """
+    found: list[Asked] = []
+    recorder = _Recorder(specimen.model)
+    for way in choose_ways(specimen):
+        if way == "named" and found:  # a scan observes all that it takes
+            scan = found[0]
+            found.append(scan._replace(way="named"))
+        elif way in TEMPERATURES:
+            model = replace(specimen.model, temperature=TEMPERATURES[way])
+            found.append(_survey(specimen, way, _Recorder(model, known=recorder.made)))
+        else:
+            recorder = _Recorder(specimen.model)
+            found.append(_survey(specimen, way, recorder))
+    return found
+
+
+@dataclass
+class _Recorder:
+    """A classifier that keeps what its model gave, call by call, or gives again what it gave at another temperature."""
+
+    model: FeatureModel
+    known: list[Floats] | None = None
+    made: list[Floats] = field(default_factory=list)
+    passes: int = 0
+
+    def __post_init__(self) -> None:
+        self.classes, self.output, self.image_shape = self.model.classes, self.model.output, self.model.image_shape
+
+    def scores(self, images: Floats) -> Floats:
+        self.passes += len(images)
+        if self.known is not None:
+            logits = self.known[len(self.made)]
+            assert len(logits) == len(images)
+        else:
+            logits = self.model.logits(images)
+        self.made.append(logits)
+        return np.asarray(logits / np.float32(self.model.temperature), np.float32)
+
+
+def _survey(specimen: Specimen, way: Way, model: _Recorder) -> Asked:
+    recipe, task = specimen.recipe, specimen.task
+    random = np.random.default_rng([recipe.seed, 4])
+    pictures, groups = task.audited, None
+    if way == "few":
+        pictures = pictures[: (60, 100)[recipe.seed % 2]]
+    if recipe.kind in EDITS:
+        pictures = pictures[: AUDITED // 2]
+    if way == "groups":
+        pictures, groups = _near_copies(pictures[: AUDITED // 3], random)
+    if way in ("removal", "place", "pair"):
+        pictures = pictures[:_CARRIERS]
+    own = pictures.has[:, task.target]
+    carriers = {"class": own}.get(way, np.full(len(pictures), way in ("removal", "place", "pair")))
+    images = pictures.images.copy()
+    looks = (
+        [specimen.appearance] if way != "pair" or specimen.second is None else [specimen.appearance, specimen.second]
+    )
+    for look in looks if carriers.any() else []:
+        images[carriers] = look.insert(images[carriers], random.spawn(int(carriers.sum())))
+    source = HeldSource(images, _labels(pictures), groups=groups)
+    dataset = Dataset(
+        source, classes=task.classes, image_shape=model.image_shape, multilabel=task.output == "multilabel"
+    )
+    kind = Unknown if way == "place" else Known
+    seen = survey(
+        model,
+        dataset,
+        [
+            Artefact(
+                f"artefact {number}",
+                "overlay",
+                kind(look.alpha, look.ink) if isinstance(look, Overlay) else look,
+                None if way == "scan" else task.target,
+                {"class": f"class:{task.classes[task.target]}"}.get(way, "all" if carriers.any() else "none"),
+                carriers,
+            )
+            for number, look in enumerate(looks)
+        ],
+        fills=("mean",),
+        alpha=Rule().alpha,
+        seed=recipe.seed,
+        batch_size=len(images),
+        progress=lambda *_: None,
+        columns={"digit": pictures.digits.astype(str)} if len(task.classes) < 10 else None,
+    )
+    observed = seen.observed[0]
+    if isinstance(observed, AuditError):
+        raise observed
+    return Asked(way, len(images), observed, model.passes)
+
+
+_CARRIERS = 120
+"""Pictures of an audit by removal alone, which looks for a place like the artefact's own in each of them."""
+
+
+def _labels(pictures: Pictures) -> Bools | list[int]:
+    if (pictures.has.sum(axis=1) == 1).all():
+        return [int(number) for number in pictures.has.argmax(axis=1)]
+    return pictures.has
+
+
+def _near_copies(pictures: Pictures, random: np.random.Generator) -> tuple[Pictures, list[str]]:
+    """Each picture three times, lighter or darker by a little and with a little noise, and the names of its group."""
+    rows = np.repeat(np.arange(len(pictures)), 3)
+    copies = pictures[rows]
+    change = random.normal(0, 0.03, (len(rows), 1, 1, 1)) + random.normal(0, 0.03, copies.images.shape)
+    images = np.clip(copies.images + change, 0, 1).astype(np.float32)
+    return replace(copies, images=images), [f"picture {row}" for row in rows]
