@@ -18,6 +18,7 @@ from auditor.explain.attribution.record import MapName
 from auditor.explain.table import METHODS, STUDIES
 from auditor.run.result import result_from_json, result_schema, result_to_json
 from auditor.run.store import SavedRun, load_result, save_run
+from auditor.verdict.calibration import read_calibration
 from tests.small_world import World, build_world
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -242,6 +243,25 @@ class TestAMethodOnExemplarsOnly:
         assert not any(entry.map == MapName("smoothgrad") for entry in result.region_scores)
 
 
-def test_thresholds_are_said_to_be_uncalibrated(planted):
-    assert not planted.result.calibrated
-    assert planted.result.warnings[0].kind == "calibration"
+def test_a_finding_tells_how_often_such_verdicts_err(planted):
+    (finding,) = planted.result.findings
+    assert planted.result.calibrated
+    assert finding.calibration.mode == "class"
+    counts = read_calibration()["modes"]["class"]
+    assert finding.calibration.models == counts["models"]
+    for name, of in (
+        ("accused", "innocent"),
+        ("acquitted", "relying"),
+        ("found", "relying"),
+        ("left_open", "innocent"),
+    ):
+        share = getattr(finding.calibration, name)
+        assert (round(share.value * share.n), share.n) == (counts[name], counts[of])
+    assert not any(note.kind == "calibration" for note in planted.result.warnings)
+
+
+def test_thresholds_of_ones_own_are_said_to_be_uncalibrated(world: World):
+    result = run(world.config, *WITHOUT_STUDIES, "verdict.margin_sd=0.3").result
+    assert not result.calibrated
+    (note,) = [note for note in result.warnings if note.kind == "calibration"]
+    assert "the thresholds of the rule were changed" in note.text

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from auditor.artefacts.describe import describe_artefact
+from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.record import ArtefactRecord
 from auditor.auditing.mistakes import Mistake
 from auditor.auditing.opening import NOTHING, TO_KEEP, Handed, Subject, open_subject, read_strata
@@ -34,6 +35,7 @@ from auditor.run.result import AuditResult, WorkUnit
 from auditor.run.store import Run
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.describe import describe_data
+from auditor.verdict.calibration import Asked, calibrate, is_calibrated
 from auditor.verdict.findings import judge_all
 from auditor.verdict.notes import note_images, note_interventions
 from auditor.verdict.observations import Observations
@@ -41,13 +43,6 @@ from auditor.verdict.record import Finding, Rule
 from auditor.verdict.trial import Progress, Survey, survey
 
 Record = TypeVar("Record", WorkUnit, MethodRecord)
-
-UNCALIBRATED = Note(
-    "calibration",
-    "Not calibrated: the rule was tested on small models of known truth; how often it errs on models like this one is "
-    "not known.",
-)
-
 
 NONE_EXPLAINED = "no images were explained"
 
@@ -100,7 +95,7 @@ def run_audit(
     result = AuditResult(
         schema_version=SCHEMA_VERSION,
         title=config.report.title,
-        calibrated=False,
+        calibrated=is_calibrated(findings),
         rule=rule,
         exit_code=exit_code(findings),
         findings=findings,
@@ -111,7 +106,7 @@ def run_audit(
         exemplars=[],
         model=subject.model,
         data=describe_data(config, dataset, seen.images, classifier.classes, rule.level),
-        warnings=[UNCALIBRATED, *subject.notes],
+        warnings=[*_uncalibrated(findings), *subject.notes],
         provenance=describe_run(config, started, time.monotonic() - clock),
         preface=config.report.preface,
         units=[WorkUnit("verdicts", "done"), *(WorkUnit(name, "missing") for name in waiting)],
@@ -293,11 +288,36 @@ def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
     findings = []
     for artefact, observed in pairs:
         if isinstance(observed, Observations):
-            findings.append(_withhold(next(judged), [] if subject.is_as_written else subject.mistakes))
+            finding = _withhold(next(judged), [] if subject.is_as_written else subject.mistakes)
+            findings.append(replace(finding, calibration=calibrate(_asked(subject, seen, artefact), rule)))
         else:
             target = None if artefact.target is None else subject.classifier.classes[artefact.target]
             findings.append(Finding(artefact.name, target, "error", None, "none", None, None, str(observed), {}))
     return findings
+
+
+def _asked(subject: Subject, seen: Survey, artefact: Artefact) -> Asked:
+    """How the audit asks about an artefact."""
+    images = seen.images
+    return Asked(
+        output=subject.classifier.output,
+        classes=len(subject.classifier.classes),
+        images=len(images),
+        groups=len(np.unique(images.groups)),
+        present=artefact.present,
+        kind=artefact.kind,
+        is_scan=artefact.target is None,
+    )
+
+
+def _uncalibrated(findings: list[Finding]) -> list[Note]:
+    """A warning on each finding of which it is not known how often such verdicts err."""
+    notes = []
+    for finding in findings:
+        if finding.calibration is not None and finding.calibration.reason is not None:
+            told = f"Not calibrated: how often verdicts on {finding.artefact} err is not known, for"
+            notes.append(Note("calibration", f"{told} {finding.calibration.reason}."))
+    return notes
 
 
 def _withhold(finding: Finding, mistakes: list[Mistake]) -> Finding:

@@ -25,7 +25,7 @@ from auditor.report.sections.methods_compared import view_methods_compared
 from auditor.report.sections.optima import view_optima
 from auditor.report.sections.trust import tell_trust
 from auditor.report.templates import BUILT_IN, OwnTemplates, policy_hash, read_template, render_page
-from auditor.report.words import MOST_ROWS, failed_methods, image_anchors, why_not
+from auditor.report.words import MOST_ROWS, calibrations, failed_methods, image_anchors, why_not
 from auditor.run.result import AuditResult
 from auditor.verdict.rule import SEVERITY_THRESHOLDS
 
@@ -128,6 +128,7 @@ def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
         "errors": view_errors(result, album),
         "counterfactual": view_counterfactual(result),
         "why_not": partial(why_not, result),
+        "calibrations": calibrations(result),
         # those that the labels have come first
         "classes": sorted(result.data.classes, key=lambda entry: entry.images == 0),
         "accuracy_plot": _accuracy_plot(result),

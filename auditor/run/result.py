@@ -56,7 +56,7 @@ class AuditResult:
     schema_version: int
     title: str
     calibrated: bool
-    """Whether the thresholds were calibrated on models of known truth."""
+    """Whether it is known for every finding how often such verdicts err on models of known truth."""
     rule: Rule
     exit_code: int
     findings: list[Finding]

@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 
 from auditor.report.templates import open_templates
-from auditor.report.words import ADVICE, DROP, MOST_ROWS, VERDICTS, Figure, figures, headline, named, subject
+from auditor.report.words import (
+    ADVICE,
+    DROP,
+    MOST_ROWS,
+    VERDICTS,
+    Figure,
+    calibrations,
+    figures,
+    headline,
+    named,
+    subject,
+)
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
@@ -19,6 +30,7 @@ def write_markdown(result: AuditResult) -> str:
         As it may be shown: see `present`.
     """
     view = {"result": result, "verdicts": VERDICTS, "advice": ADVICE, "most_rows": MOST_ROWS}
+    view["calibrations"] = calibrations(result)
     tools = {"escape": escape, "code": code, "subject": subject, "headline": headline, "rows_of": _rows}
     return open_templates(autoescape=False).get_template("summary.md.j2").render(view | tools).rstrip() + "\n"
 
