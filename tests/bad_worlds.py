@@ -599,6 +599,26 @@ NAMED: dict[str, Row] = {
         "text",
         "artefacts[0].text: got 'a', which is the same on every image; wanted a pattern of what varies",
     ),
+    "an artefact in none of its carriers": (
+        both(text(TARGET, TARGET + 'present = "class:cat"\n'), data(images=np.full((42, 8, 8, 1), 100, np.uint8))),
+        "present",
+        "artefacts[0].present: got 'class:cat', but the artefact is found in none of 14 images that are said to",
+    ),
+    "a part that is no artefact": (
+        more("[[artefacts]]\nname = 'both'\nkind = 'together'\nparts = ['mark', 'stamp']\n"),
+        "parts",
+        "artefacts[1].parts: got 'stamp', which is no other artefact of one part (allowed: mark)",
+    ),
+    "the same part twice": (
+        more("[[artefacts]]\nname = 'both'\nkind = 'together'\nparts = ['mark', 'mark']\n"),
+        "parts",
+        "artefacts[1].parts: got ['mark', 'mark'], wanted each once",
+    ),
+    "one part alone": (
+        more("[[artefacts]]\nname = 'both'\nkind = 'together'\nparts = ['mark']\n"),
+        "parts",
+        'artefacts[1].parts: got ["mark"], wanted 2 or more items',
+    ),
     "a kind that raises": (
         stamp("raise KeyError('ink')"),
         "kind",

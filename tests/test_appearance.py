@@ -81,6 +81,7 @@ def test_every_kind_of_the_table_is_an_appearance(tmp_path) -> None:
         "crop": {"box": (0, 0, 4, 4)},
         "masks": {"folder": tmp_path},
         "background": {"folder": tmp_path},
+        "together": {"parts": ("one", "other")},
     }
     for kind, function in ARTEFACT_KINDS.items():
         frame = (8, 8, 3) if kind in ("hue", "saturation") else SHAPE

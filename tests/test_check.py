@@ -57,7 +57,7 @@ def test_the_mark_that_is_put_in_turns_what_is_predicted_and_the_page_says_of_wh
 
 def test_carriers_stand_as_they_were_found_and_get_no_second_one(world: World, command: Command) -> None:
     world.save_images(marked=np.arange(42) % 3 == 0)
-    world.replace('target = "boat"\n', 'target = "boat"\npresent = "marked"\n')
+    world.replace('target = "boat"\n', 'target = "boat"\npresent = "marked"\nfind = false\n')
     text = show(world, command)
     assert "14 of 42 images carry it already (present = <bdi>marked</bdi>)" in text
     captions = figures(text)
@@ -170,7 +170,7 @@ def test_so_is_a_folder_that_cannot_be_written(world: World, command: Command) -
 
 def test_it_has_no_barriers_in_light_and_dark_and_on_a_phone(world: World, command: Command, browser: Browser) -> None:
     world.save_images(marked=np.arange(42) % 3 == 0, ids=np.array([f"{'x' * 300}{number}" for number in range(42)]))
-    world.replace('target = "boat"\n', 'target = "boat"\npresent = "marked"\n')
+    world.replace('target = "boat"\n', 'target = "boat"\npresent = "marked"\nfind = false\n')
     show(world, command)
     for colours in ("light", "dark"):
         page = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=colours).new_page()

@@ -27,9 +27,9 @@ def overlay() -> Overlay:
     return Overlay(alpha, ink)
 
 
-def observe(classifier, images, overlay, carriers, labels=None, batch_size=7, groups=None, target=None):
+def observe(classifier, images, overlay, carriers, labels=None, batch_size=7, groups=None, target=None, artefact=None):
     dataset = memory_dataset(classifier, images, labels, groups)
-    artefact = Artefact("mark", "overlay", overlay, target, "column", carriers)
+    artefact = artefact or Artefact("mark", "overlay", overlay, target, "column", carriers)
     seen = survey(
         classifier,
         dataset,

@@ -12,6 +12,7 @@ from scipy.signal import fftconvolve
 
 from auditor.artefacts.appearance import Appearance
 from auditor.artefacts.fills import FILLS
+from auditor.artefacts.global_edits import as_much_uneven_light
 from auditor.measure.arrays import Bools, Floats
 from auditor.subject.data.sample import to_grey
 
@@ -26,16 +27,23 @@ class Removal:
     """(h, w, c); None where the region fits nowhere else."""
 
 
-def remove(image: Floats, mask: Bools, fills: tuple[str, ...], appearance: Appearance) -> dict[str, Removal]:
+def remove(image: Floats, mask: Bools, fills: tuple[str, ...], appearance: Appearance | None) -> dict[str, Removal]:
     """Take the artefact out of one image (h, w, c) in several ways, each with its placebo.
 
     `exact` is what the appearance itself computes, where it can. The placebo makes the same edit at the place whose
-    brightness and contrast come closest to what the region looks like without the artefact.
+    brightness and contrast come closest to what the region looks like without the artefact. What covers the frame can
+    be taken out exactly only, and its placebo is uneven light that changes the image as much.
     """
     results: dict[str, Removal] = {}
-    clean = appearance.remove(image[None])[0] if appearance.can_remove else FILLS["blur"](image, mask)
+    can_remove = appearance is not None and appearance.can_remove
+    if mask.all():
+        if appearance is not None and can_remove:
+            clean = appearance.remove(image[None])[0]
+            results["exact"] = Removal(clean, as_much_uneven_light(image, clean))
+        return results
+    clean = appearance.remove(image[None])[0] if appearance is not None and can_remove else FILLS["blur"](image, mask)
     shifts = matched_placements(clean, mask, 1)
-    if appearance.can_remove:
+    if appearance is not None and can_remove:
         results["exact"] = Removal(clean, appearance.remove(image[None], shifts[0])[0] if shifts else None)
     for name in fills:
         elsewhere = FILLS[name](image, shift_mask(mask, shifts[0])) if shifts else None

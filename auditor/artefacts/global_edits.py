@@ -140,17 +140,9 @@ class _Matched:
 
     def insert(self, images: Floats, randoms: Randoms = ()) -> Floats:
         return _stacked(
-            self._match(image, self.artefact.edit(image, random)) for image, random in paired(images, randoms)
+            _match(image, self.artefact.edit(image, random), self.way, self.seed)
+            for image, random in paired(images, randoms)
         )
-
-    def _match(self, image: Floats, edited: Floats) -> Floats:
-        strengths = self.way(image, np.random.default_rng(self.seed))
-        size = change_of(image, edited)
-        limit = max(_MORE_VISIBLE * dissimilarity(image, edited), _HARDLY_VISIBLE)
-        best = _solve(lambda strength: change_of(image, _clipped(strengths(strength))) - size)
-        if dissimilarity(image, _clipped(strengths(best))) > limit:
-            best *= _solve(lambda share: dissimilarity(image, _clipped(strengths(share * best))) - limit)
-        return _clipped(strengths(best))
 
 
 def change_of(image: Floats, edited: Floats) -> float:
@@ -165,6 +157,21 @@ def dissimilarity(image: Floats, edited: Floats) -> float:
         return change_of(image, edited)
     first, second = (to_grey(each)[..., 0] if each.shape[2] == 3 else each[..., 0] for each in (image, edited))
     return 1 - float(structural_similarity(first, second, win_size=side - (side + 1) % 2, data_range=1.0))
+
+
+def as_much_uneven_light(image: Floats, edited: Floats) -> Floats:
+    """One image (h, w, c) under uneven light that changes it as much as an edit does, or is as visible."""
+    return _match(image, edited, _light_unevenly, 0)
+
+
+def _match(image: Floats, edited: Floats, way: Way, seed: int) -> Floats:
+    strengths = way(image, np.random.default_rng(seed))
+    size = change_of(image, edited)
+    limit = max(_MORE_VISIBLE * dissimilarity(image, edited), _HARDLY_VISIBLE)
+    best = _solve(lambda strength: change_of(image, _clipped(strengths(strength))) - size)
+    if dissimilarity(image, _clipped(strengths(best))) > limit:
+        best *= _solve(lambda share: dissimilarity(image, _clipped(strengths(share * best))) - limit)
+    return _clipped(strengths(best))
 
 
 def along(change: Change, neutral: float, far: float) -> Way:

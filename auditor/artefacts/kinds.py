@@ -5,8 +5,8 @@ A kind is a function of the frame that gives an `Appearance`; its keyword-only p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 
 from auditor.artefacts.appearance import Appearance, Frame, box_of
+from auditor.artefacts.artefact import Artefact, Seen
 from auditor.artefacts.backgrounds import Background, background, read_ground
 from auditor.artefacts.drawn import border, box, lightness, overlay, read_layer, text, vignette
+from auditor.artefacts.finding import TooFaintError, finder_of
 from auditor.artefacts.masks import Masks, masks
+from auditor.artefacts.together import Together, together
 from auditor.artefacts.users import from_user
 from auditor.artefacts.varied import Varied
 from auditor.artefacts.whole_image import (
@@ -39,48 +42,13 @@ from auditor.config.file import AuditConfig
 from auditor.config.options import KeyPath, suggest
 from auditor.config.sections import ArtefactConfig
 from auditor.errors import ConfigError, OptionError
-from auditor.measure.arrays import Bools, Floats
-from auditor.measure.seeds import KeyedGenerators
+from auditor.measure.arrays import Bools
+from auditor.measure.measurement import Note
+from auditor.measure.seeds import keyed_generator
 from auditor.subject.data.labels import find_class
 from auditor.subject.data.sample import Dataset
 
-__all__ = ["ARTEFACT_KINDS", "Artefact", "box", "build_artefacts", "lightness", "overlay", "text"]
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """A suspected shortcut, ready to be tested."""
-
-    name: str
-    kind: str
-    appearance: Appearance
-    target: int | None
-    """Class that it is suspected to change; None scans every class."""
-    present: str
-    """What was said of the images that carry it already."""
-    carriers: Bools
-    """(images,): which rows of the data set these are."""
-    controls: dict[str, Appearance] = field(default_factory=dict)
-    """Innocent content given by the user."""
-    variants: dict[str, Appearance] = field(default_factory=dict)
-    """Content like the artefact given by the user."""
-    line: int | None = None
-    """Where it stands in the configuration file; None where it came otherwise."""
-    seed: int = 0
-    """Of what varies from image to image."""
-
-    def randoms(self, ids: Sequence[str]) -> KeyedGenerators:
-        """For each image what every edit of it by this artefact draws from."""
-        return KeyedGenerators(self.seed, f"artefact {self.name}", ids)
-
-    def insert(self, images: Floats, ids: Sequence[str]) -> Floats:
-        """Images (n, h, w, c) with the artefact."""
-        return self.appearance.insert(images, self.randoms(ids))
-
-    def region(self, image_id: str, frame: Frame) -> Bools | None:
-        """The region (height, width) in one image; None where it has none."""
-        (random,) = self.randoms([image_id])
-        return self.appearance.region(image_id, frame, random)
+__all__ = ["ARTEFACT_KINDS", "Artefact", "Seen", "box", "build_artefacts", "lightness", "overlay", "text"]
 
 
 def build_artefacts(config: AuditConfig, dataset: Dataset, frame: Frame, classes: tuple[str, ...]) -> list[Artefact]:
@@ -94,15 +62,21 @@ def build_artefacts(config: AuditConfig, dataset: Dataset, frame: Frame, classes
     DataError
         A value of the column that `present` names is no boolean.
     """
-    built, faults = [], []
+    built: dict[int, Artefact] = {}
+    faults: list[str] = []
     for index, entry in enumerate(config.artefacts):
         try:
-            built.append(_build(config, ("artefacts", index), entry, dataset, frame, classes))
+            built[index] = _build(config, ("artefacts", index), entry, dataset, frame, classes)
+        except ConfigError as fault:
+            faults.append(str(fault))
+    for index, artefact in built.items():
+        try:
+            built[index] = _composed(config, ("artefacts", index, "parts"), artefact, list(built.values()))
         except ConfigError as fault:
             faults.append(str(fault))
     if faults:
         raise ConfigError("\n".join(faults))
-    return built
+    return [_beside(artefact, list(built.values())[at + 1 :]) for at, artefact in enumerate(built.values())]
 
 
 def _build(
@@ -134,14 +108,81 @@ def _build(
             if entry.controls or entry.variants:
                 key = "controls" if entry.controls else "variants"
                 raise OptionError(key, f"masks have no appearance to compare with; leave {key} out")
-        controls = _alternatives(config, (*path, "controls"), entry.controls, made, entry.kind, options, frame)
-        variants = _alternatives(config, (*path, "variants"), entry.variants, made, entry.kind, options, frame)
+        artefact = Artefact(
+            name=entry.name,
+            kind=entry.kind,
+            appearance=made,
+            target=target,
+            present=entry.present,
+            carriers=carriers,
+            controls=_alternatives(config, (*path, "controls"), entry.controls, made, entry.kind, options, frame),
+            variants=_alternatives(config, (*path, "variants"), entry.variants, made, entry.kind, options, frame),
+            line=config.places.get(path, (None, None))[0],
+            seed=config.data.seed,
+        )
+        return look_for(artefact, dataset) if entry.find else artefact
     except OptionError as fault:
         raise config.fault((*path, *([fault.option] if fault.option else [])), fault.message) from None
-    line = config.places.get(path, (None, None))[0]
-    return Artefact(
-        entry.name, entry.kind, made, target, entry.present, carriers, controls, variants, line, config.data.seed
+
+
+def _composed(config: AuditConfig, path: KeyPath, artefact: Artefact, others: list[Artefact]) -> Artefact:
+    """An artefact with its parts, where it has some."""
+    if not isinstance(artefact.appearance, Together):
+        return artefact
+    whole = {other.name: other for other in others if not isinstance(other.appearance, Together)}
+    names = artefact.appearance.names
+    lost = next((name for name in names if name not in whole), None)
+    if lost in {entry.name for entry in config.artefacts if entry.kind != artefact.kind}:
+        return artefact  # what is wrong with that one is said
+    if lost is not None:
+        raise config.fault(path, f"got {lost!r}, which is no other artefact of one part{suggest(lost, list(whole))}")
+    if len(set(names)) < len(names):
+        raise config.fault(path, f"got {list(names)}, wanted each once")
+    parts = tuple(whole[name] for name in names)
+    return replace(artefact, appearance=Together(tuple(part.appearance for part in parts), names), parts=parts)
+
+
+def _beside(artefact: Artefact, others: list[Artefact]) -> Artefact:
+    """An artefact with the others, of those that come after it, that enough images carry together with it."""
+
+    def is_beside(other: Artefact) -> bool:
+        is_one = not other.parts and not other.is_everywhere
+        return is_one and int((artefact.carriers & other.carriers).sum()) >= _ENOUGH
+
+    if artefact.parts or artefact.is_everywhere:
+        return artefact
+    return replace(artefact, beside=tuple(filter(is_beside, others))[:_MOST_BESIDE])
+
+
+def look_for(artefact: Artefact, dataset: Dataset) -> Artefact:
+    """An artefact with what finds it in images that carry it, where it has a look that can be told from them.
+
+    Raises
+    ------
+    OptionError
+        It is found in none of some images that are said to carry it.
+    """
+    finder = finder_of(artefact.appearance)
+    if finder is None or not artefact.carriers.any():
+        return artefact
+    random = keyed_generator(artefact.seed, "looking for", artefact.name)
+    carried, without = (
+        dataset.read(np.sort(random.permutation(np.flatnonzero(rows))[:_LOOKED_AT]))[1]
+        for rows in (artefact.carriers, ~artefact.carriers)
     )
+    if not len(carried):
+        return artefact
+    try:
+        finder = finder.settled(artefact.appearance, without, carried, random)
+    except TooFaintError:
+        told = "images that carry it could not be told from what images show anyway, so it was not looked for in them"
+        return replace(artefact, notes=(Note("not looked for", told),))
+    found = sum(finder.find(image) is not None for image in carried)
+    if not found:
+        got = f"the artefact is found in none of {len(carried)} images that are said to carry it"
+        wanted = "are its picture, its size and these images right? find = false takes it out where it is named"
+        raise OptionError("present", f"got {artefact.present!r}, but {got}; {wanted}")
+    return replace(artefact, finder=finder, found=(found, len(carried)))
 
 
 def _located(config: AuditConfig, value: Any, path: KeyPath) -> Any:
@@ -232,4 +273,14 @@ ARTEFACT_KINDS: dict[str, Callable[..., Appearance]] = {
     "crop": crop,
     "background": background,
     "masks": masks,
+    "together": together,
 }
+
+_ENOUGH = 12
+"""Images that carry two artefacts, to take out both of."""
+
+_MOST_BESIDE = 3
+"""Artefacts that are taken out together with one."""
+
+_LOOKED_AT = 24
+"""Images with an artefact, and without, that tell whether it can be found."""

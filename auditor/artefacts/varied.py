@@ -160,6 +160,18 @@ class Varied:
         """None: it is at many places."""
         return {}
 
+    def looks(self) -> list[Overlay]:
+        """What it may look like, over its pictures, sizes and turns, each in the middle of where it lies."""
+        drawn = [self.layers(np.random.default_rng(number)) for number in range(_LOOKED_AT)]
+        layers = {layer.tobytes(): layer for layer in drawn}
+        scales, turns = ({*np.linspace(low, high, 5).tolist()} for low, high in (self.place.scale, self.place.rotation))
+        return [
+            self.at(turned(layer, scale, angle), 0.5, 0.5, self.strength * max(self.place.opacity))
+            for layer in layers.values()
+            for scale in sorted(scales)
+            for angle in sorted(turns)
+        ]
+
     def _example(self) -> Overlay:
         """What it is in an image, upright: whether it is uniform shows there."""
         return replace(self, place=Place(within=self.place.within)).drawn(np.random.default_rng(0))

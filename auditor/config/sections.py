@@ -108,6 +108,8 @@ class ArtefactConfig(_Section):
     present: _Name = "none"
     """Which images carry it already: `none`, `all`, `class:NAME`, or an array of the npz or a column of the manifest
     that says so of each."""
+    find: bool = True
+    """Look for it in the images that carry it, and take it out where it is, rather than where it is named."""
     controls: tuple[_Name, ...] = ()
     """Pictures of innocent content, put where the artefact is; they enter the verdict."""
     variants: tuple[_Name, ...] = ()

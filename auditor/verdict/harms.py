@@ -102,23 +102,24 @@ def measure_removals(
     """The removal drop and what removal does to predictions; empty where no image carries the artefact.
 
     The drop is that of the exact removal where there is one; else the least over the fills, with an interval that spans
-    all of theirs, so that they must agree.
+    all of theirs, so that they must agree. What it does to predictions is told of the images where that could be done.
     """
     removals = observed.removals
     if removals is None:
         return {}
-    groups = removals.images.groups
-    first = next(iter(removals.predicted.values()))
-    was = removals.images.predicted[:, target]
-    result = {"removal_drop": drops.get("exact") or spanning(list(drops.values()))}
-    result["removal_flip_rate"] = share_interval(~first[was, target], groups[was], rule.level)
-    labelled = removals.images.labelled
+    groups, images = removals.images.groups, removals.images
+    way = next((name for name, drop in drops.items() if drop.value is not None), next(iter(drops)))
+    done, after = np.isfinite(removals.fall[way][:, observed.column(target)]), removals.predicted[way]
+    fills = [drop for name, drop in drops.items() if name != "exact"]
+    was = images.predicted[:, target] & done
+    result = {"removal_drop": drops["exact"] if way == "exact" else spanning(fills)}
+    result["removal_flip_rate"] = share_interval(~after[was, target], groups[was], rule.level)
+    labelled = images.labelled & done
     if labelled.any():
-        before = is_correct(removals.images.predicted, removals.images.has)[labelled]
-        after = is_correct(first, removals.images.has)[labelled]
-        result["carriers_accuracy_with"] = share_interval(before, groups[labelled], rule.level)
-        result["carriers_accuracy_without"] = share_interval(after, groups[labelled], rule.level)
-        result["carriers_accuracy_drop"] = change_interval(before, after, groups[labelled], rule.level)
+        right, still = (is_correct(each, images.has)[labelled] for each in (images.predicted, after))
+        result["carriers_accuracy_with"] = share_interval(right, groups[labelled], rule.level)
+        result["carriers_accuracy_without"] = share_interval(still, groups[labelled], rule.level)
+        result["carriers_accuracy_drop"] = change_interval(right, still, groups[labelled], rule.level)
     return result
 
 

@@ -47,16 +47,35 @@ class Draws:
 
 
 @dataclass(frozen=True)
+class Jointly:
+    """Falls of the log-odds where images carry two artefacts, taken out together and each alone, in one way.
+
+    All are (n, targets), NaN of images that do not carry both. What they do together and not alone, image by image, is
+    `both - own - other`: above 0 where either suffices, below 0 where both are needed.
+    """
+
+    both: Array
+    own: Array
+    other: Array
+
+
+@dataclass(frozen=True)
 class Removals:
     """Falls of the log-odds when carriers lose the artefact, and when the same is done elsewhere."""
 
     images: Population
     fall: dict[str, Array]
-    """Fill -> (n, targets)."""
+    """Way -> (n, targets); NaN where it cannot be taken out so: not exactly, where it was not found."""
     placebo: dict[str, Array]
-    """Fill -> (n, targets); NaN where the region fits nowhere else."""
+    """Way -> (n, targets); NaN where the region fits nowhere else too."""
     predicted: dict[str, Bools]
-    """Fill -> (n, classes): predicted classes without the artefact."""
+    """Way -> (n, classes): predicted classes without the artefact; as they were, where it cannot be taken out so."""
+    jointly: dict[str, Jointly] = field(default_factory=dict)
+    """By the name of the other artefact that images carry too."""
+    found: Bools | None = None
+    """(n,): whether the artefact was found in each; None where it was not looked for."""
+    offset: Ints | None = None
+    """(n, 2): (down, right) in pixels from where it is named to where it was found; 0 where it was not."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import TypeVar
 import numpy as np
 
 from auditor.artefacts.appearance import Appearance, Edit, Randoms
-from auditor.artefacts.edits import remove
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError, DataError, ModelError
 from auditor.measure.arrays import Array, Floats, Ints, join, take
@@ -23,6 +22,7 @@ from auditor.subject.population import Population
 from auditor.subject.scoring import score_batches
 from auditor.verdict.checks import check_run
 from auditor.verdict.observations import Checks, Insertion, Observations, Removals
+from auditor.verdict.removing import describe_found, take_out
 from auditor.verdict.screening import Neighbour, choose_neighbour, draw_innocents, scrambled
 
 Tried = TypeVar("Tried", Insertion, Removals)
@@ -202,26 +202,12 @@ class _Trial:
         return part, inserted, edited
 
     def _remove(self, batch: Batch, scores: Floats, rows: Ints) -> None:
-        regions = {row: self.artefact.region(batch.ids[row], self.classifier.image_shape) for row in rows.tolist()}
-        masks = {row: mask for row, mask in regions.items() if mask is not None and mask.any() and not mask.all()}
-        self.without_mask += len(regions) - len(masks)
-        if not masks:
-            return
-        look, kept = self.artefact.appearance, list(masks)
-        tried = [remove(batch.images[row], mask, self.fills, look) for row, mask in masks.items()]
-        before = _populate(self.classifier, self.dataset, batch.positions[kept], scores[kept])
-        part = Removals(before, {}, {}, {})
-        for name in tried[0]:
-            after = self.classifier.scores(np.stack([ways[name].removed for ways in tried]))
-            part.fall[name] = self._kept(before.scores - log_odds(after, self.classifier.output))
-            part.predicted[name] = predicted_classes(after, self.classifier.output)
-            placebos = {at: ways[name].placebo for at, ways in enumerate(tried) if ways[name].placebo is not None}
-            fall = np.full(before.scores.shape, np.nan, np.float32)
-            if placebos:
-                possible = list(placebos)
-                fall[possible] = before.scores[possible] - self._odds(np.array(list(placebos.values()), np.float32))
-            part.placebo[name] = self._kept(fall)
-        self.removed.append(part)
+        ids, images = [batch.ids[row] for row in rows], batch.images[rows]
+        before = _populate(self.classifier, self.dataset, batch.positions[rows], scores[rows])
+        part, lost = take_out(self.classifier, self.artefact, self.fills, ids, images, before, self._kept)
+        self.without_mask += lost
+        if part is not None:
+            self.removed.append(part)
 
     def _odds(self, images: Floats) -> Floats:
         return log_odds(self.classifier.scores(images), self.classifier.output)
@@ -248,12 +234,14 @@ class _Trial:
         if self.without_mask:
             told = f"{self.without_mask} images said to carry it have no usable region and were left out"
             notes.append(Note("no region", told))
+        removals = _of_groups(join(self.removed), self.dataset) if self.removed else None
+        notes += [*self.artefact.notes, *([] if removals is None else describe_found(removals))]
         observed = Observations(
             artefact=self.artefact.name,
             classes=self.classifier.classes,
             one_logit=self.classifier.output == "binary",
             insertion=insertion,
-            removals=_of_groups(join(self.removed), self.dataset) if self.removed else None,
+            removals=removals,
             notes=tuple(notes),
             checks=checks,
             target=self.artefact.target,

@@ -1,0 +1,126 @@
+"""What becomes of the scores when images that carry an artefact lose it, alone or with another that they carry too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from auditor.artefacts.edits import Removal, remove
+from auditor.artefacts.fills import FILLS
+from auditor.artefacts.kinds import Artefact, Seen
+from auditor.measure.arrays import Bools, Floats, take
+from auditor.measure.measurement import Note
+from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes
+from auditor.subject.population import Population
+from auditor.verdict.observations import Jointly, Removals
+
+Fall = Callable[[Mapping[int, Floats]], tuple[Floats, Bools]]
+"""By how much scores fall with some images edited, (n, classes), NaN of the others; and what is predicted then."""
+
+
+def take_out(
+    classifier: Classifier,
+    artefact: Artefact,
+    fills: tuple[str, ...],
+    ids: Sequence[str],
+    images: Floats,
+    before: Population,
+    kept: Callable[[Floats], Floats],
+) -> tuple[Removals | None, int]:
+    """Take an artefact out of images (n, h, w, c) that carry it, where it is; and of how many it has no place.
+
+    Where it is looked for and not found, it is filled in where it is named to be, and never taken out exactly.
+
+    Parameters
+    ----------
+    kept
+        Gives the columns of the classes that may become the target.
+    """
+    sights = [artefact.seen_in(image, name) for image, name in zip(images, ids, strict=True)]
+    rows = [row for row, seen in enumerate(sights) if seen.is_usable]
+    if not rows:
+        return None, len(sights)
+    images, before, sights = images[rows], take(before, np.array(rows)), [sights[row] for row in rows]
+
+    def fall(edited: Mapping[int, Floats]) -> tuple[Floats, Bools]:
+        falls, predicted = np.full(before.scores.shape, np.nan, np.float32), before.predicted.copy()
+        if edited:
+            at, raw = list(edited), classifier.scores(np.stack(list(edited.values())))
+            falls[at] = before.scores[at] - log_odds(raw, classifier.output)
+            predicted[at] = predicted_classes(raw, classifier.output)
+        return kept(falls), predicted
+
+    tried = [_take_out(seen, image, fills) for seen, image in zip(sights, images, strict=True)]
+    part = Removals(before, {}, {}, {})
+    exact = ("exact",) if artefact.appearance.can_remove else ()
+    for way in (*exact, *(() if artefact.is_everywhere else fills)):
+        done = {at: ways[way] for at, ways in enumerate(tried) if way in ways}
+        part.fall[way], part.predicted[way] = fall({at: removal.removed for at, removal in done.items()})
+        placebos = {at: removal.placebo for at, removal in done.items() if removal.placebo is not None}
+        part.placebo[way] = fall(placebos)[0]
+    for other in artefact.beside:
+        names = [ids[row] for row in rows]
+        part.jointly[other.name] = _take_out_both(artefact, other, fills[0], names, images, before, sights, fall)
+    if artefact.finder is not None:
+        found = np.array([bool(seen.is_found) for seen in sights])
+        part = replace(part, found=found, offset=np.array([seen.offset for seen in sights], np.int64))
+    return part, len(ids) - len(rows)
+
+
+def describe_found(removals: Removals) -> list[Note]:
+    """In how many of the images that carry it the artefact was found, where not in all, at the place that is named."""
+    if removals.found is None or removals.offset is None:
+        return []
+    found, moved = removals.found, removals.offset[(removals.offset != 0).any(axis=1)]
+    notes = []
+    if not found.all():
+        told = f"it was found in {found.sum()} of {len(found)} images that are said to carry it"
+        notes.append(Note("not found", f"{told}; it is taken out of the others where it is named, and not exactly"))
+    if len(moved):
+        far = np.median(np.hypot(*moved.T))
+        told = f"in {len(moved)} of {found.sum()} images it lies elsewhere than named"
+        notes.append(Note("elsewhere", f"{told}, {far:.0f} pixels off at the median"))
+    return notes
+
+
+def _take_out(seen: Seen, image: Floats, fills: tuple[str, ...]) -> dict[str, Removal]:
+    """One artefact out of one image in several ways; in none where it has no place in it."""
+    if seen.region is None or not seen.region.any():
+        return {}
+    return remove(image, seen.region, fills, seen.look if seen.is_exact else None)
+
+
+def _take_out_both(
+    artefact: Artefact,
+    other: Artefact,
+    fill: str,
+    ids: Sequence[str],
+    images: Floats,
+    before: Population,
+    sights: list[Seen],
+    fall: Fall,
+) -> Jointly:
+    """Two artefacts out of the images that carry both: exactly where that can be done of both, else filled in."""
+    way = "exact" if artefact.appearance.can_remove and other.appearance.can_remove else fill
+    own: dict[int, Floats] = {}
+    others: dict[int, Floats] = {}
+    both: dict[int, Floats] = {}
+    for at in np.flatnonzero(other.carriers[before.positions]).tolist():
+        beside = other.seen_in(images[at], ids[at])
+        first, second = _without(sights[at], images[at], way), _without(beside, images[at], way)
+        if first is None or second is None:
+            continue
+        rest = _without(beside, first, way)
+        assert rest is not None
+        own[at], others[at], both[at] = first, second, rest
+    return Jointly(fall(both)[0], fall(own)[0], fall(others)[0])
+
+
+def _without(seen: Seen, image: Floats, way: str) -> Floats | None:
+    """One image without an artefact; None where it cannot be taken out in that way."""
+    if way == "exact":
+        return seen.look.remove(image[None])[0] if seen.is_exact else None
+    is_local = seen.region is not None and seen.region.any() and not seen.region.all()
+    return FILLS[way](image, seen.region) if is_local and seen.region is not None else None

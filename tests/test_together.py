@@ -1,0 +1,116 @@
+"""Artefacts are put in and taken out together, so that what either does alone shows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from auditor.artefacts.appearance import Appearance
+from auditor.artefacts.artefact import Artefact
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.artefacts.overlay import Overlay
+from auditor.artefacts.together import Together
+from auditor.measure.arrays import Floats
+from tests.closed_form import LinearClassifier, linear, random_images
+from tests.small_world import World
+from tests.test_kinds import audit
+from tests.test_trial import observe
+
+FRAME = (12, 12, 3)
+
+
+def patch(at: tuple[int, int], seed: int) -> Overlay:
+    alpha, ink = np.zeros(FRAME[:2], np.float32), np.zeros(FRAME, np.float32)
+    place = np.s_[at[0] : at[0] + 3, at[1] : at[1] + 3]
+    alpha[place], ink[place] = 0.6, np.random.default_rng(seed).random((3, 3, 3))
+    return Overlay(alpha, ink)
+
+
+FIRST, SECOND = patch((1, 1), 0), patch((8, 7), 1)
+BOTH = Together((FIRST, SECOND), ("first", "second"))
+
+
+def test_it_is_one_after_the_other_and_back() -> None:
+    assert isinstance(BOTH, Appearance)
+    images = random_images(3, FRAME)
+    carried = BOTH.insert(images)
+    np.testing.assert_array_equal(carried, SECOND.insert(FIRST.insert(images)))
+    np.testing.assert_allclose(BOTH.remove(carried), images, atol=1e-6)
+    np.testing.assert_array_equal(BOTH.fixed_region, FIRST.fixed_region | SECOND.fixed_region)
+    assert BOTH.can_remove
+
+
+def test_controls_are_those_of_the_same_name_together() -> None:
+    images = random_images(2, FRAME)
+    controls, _ = BOTH.controls({}, 0)
+    assert set(controls) == {"scrambled", "inverted tone", "flat patch", "veil"}
+    (inverted,) = controls["inverted tone"]
+    expected = SECOND.inverted().insert(FIRST.inverted().insert(images))
+    np.testing.assert_allclose(inverted(images), expected, atol=1e-6)
+    assert set(BOTH.variants({})) == {"first alone", "second alone"}
+    assert len(BOTH.innocents(3, 0)) == 3
+
+
+def test_parts_of_other_kinds_have_controls_of_both_names() -> None:
+    mixed = Together((FIRST, ARTEFACT_KINDS["blur"](FRAME)), ("first", "blur"))
+    controls, _ = mixed.controls({}, 0)
+    assert set(controls) == {
+        "scrambled + uneven light",
+        "inverted tone + another tint",
+        "flat patch + noise",
+        "veil + shift",
+    }
+    assert mixed.fixed_region is None
+    assert not mixed.can_remove
+
+
+class Either(LinearClassifier):
+    """The first class for any of two patches that are not as they are without."""
+
+    def scores(self, images: Floats) -> Floats:
+        scores = super().scores(images)
+        seen = np.stack([_likeness(images, look) for look in (FIRST, SECOND)])
+        scores[:, 0] = 5 * seen.max(axis=0)
+        return scores
+
+
+def _likeness(images: Floats, look: Overlay) -> Floats:
+    """1 with the artefact and 0 without it, on grey images."""
+    change = (look.insert(np.full((1, *FRAME), 0.5, np.float32))[0] - 0.5)[look.fixed_region]
+    return ((images[:, look.fixed_region] - 0.5) * change).sum(axis=(1, 2)) / (change**2).sum()
+
+
+def test_where_either_suffices_only_both_together_move_the_score() -> None:
+    grey, carriers = np.full((20, *FRAME), 0.5, np.float32), np.ones(20, bool)
+    plain = linear(shape=FRAME)
+    classifier = Either(plain.weights, plain.bias)
+    second = Artefact("second", "overlay", SECOND, 0, "all", carriers)
+    first = replace(second, name="first", appearance=FIRST, beside=(second,))
+    _, observed = observe(classifier, BOTH.insert(grey), FIRST, carriers, artefact=first)
+    jointly = observed.removals.jointly["second"]
+    np.testing.assert_allclose(jointly.own, 0, atol=0.05)
+    np.testing.assert_allclose(jointly.other, 0, atol=0.05)
+    assert (jointly.both > 4).all()
+    np.testing.assert_allclose(observed.removals.fall["exact"], jointly.own, atol=1e-5)
+
+
+def test_where_effects_add_up_nothing_is_left_over() -> None:
+    images, carriers = random_images(20, FRAME), np.arange(20) < 14
+    second = Artefact("second", "overlay", SECOND, None, "column", np.arange(20) >= 4)
+    first = replace(second, name="first", appearance=FIRST, carriers=carriers, beside=(second,))
+    carried = np.where(carriers[:, None, None, None], FIRST.insert(images), images)
+    carried = np.where(second.carriers[:, None, None, None], SECOND.insert(carried), carried)
+    _, observed = observe(linear(shape=FRAME), carried, FIRST, carriers, artefact=first)
+    jointly = observed.removals.jointly["second"]
+    assert np.isnan(jointly.both[:4]).all()
+    # a linear classifier adds up, to the rounding of float32
+    np.testing.assert_allclose((jointly.both - jointly.own - jointly.other)[4:], 0, atol=1e-2)
+
+
+def test_it_goes_through_an_audit(world: World) -> None:
+    world.add('[[artefacts]]\nname = "dot"\nkind = "box"\nsize = [1, 1]\ncolour = "white"\ntarget = "boat"\n')
+    world.add('[[artefacts]]\nname = "both"\nkind = "together"\nparts = ["mark", "dot"]\ntarget = "boat"\n')
+    findings = {finding.artefact: finding for finding in audit(world).findings}
+    assert findings["both"].measurements["theta"].value is not None
+    assert set(findings["both"].variants) == {"mark alone", "dot alone"}
