@@ -14,6 +14,7 @@ from auditor.artefacts.describe import describe_artefact
 from auditor.artefacts.edits import remove
 from auditor.artefacts.kinds import ARTEFACT_KINDS, Artefact
 from auditor.artefacts.masks import Masks
+from auditor.artefacts.varied import Place
 from auditor.measure.arrays import Bools, Floats
 from auditor.measure.ledger import NewArrays
 from auditor.measure.measurement import Note
@@ -116,6 +117,25 @@ def test_its_record_tells_what_it_has() -> None:
     record = describe_artefact(tinted(), SHAPE, ("cat", "dog"), picture="tint", arrays=arrays)
     assert (record.coverage, record.box, record.opacity) == (None, None, None)
     assert arrays[record.picture].shape == SHAPE
+    assert (record.removable, record.within, record.found, record.parts) == (False, None, None, ())
+
+
+def test_its_record_tells_where_it_may_lie_and_in_how_many_carriers_it_was_found() -> None:
+    look = ARTEFACT_KINDS["box"](SHAPE, size=(2, 2), place=Place(within=(0.5, 0, 8, 4)))
+    artefact = Artefact("box", "box", look, 0, "all", np.ones(9, bool), found=(7, 9))
+    record = describe_artefact(artefact, SHAPE, ("cat", "dog"), picture="box", arrays=NewArrays())
+    assert (record.removable, record.within) == (False, (4, 0, 8, 4))
+    assert (record.found, record.looked_at) == (7, 9)
+
+
+def test_the_picture_of_an_edit_shows_what_grey_would_not() -> None:
+    arrays, frame = NewArrays(), (16, 16, 3)
+    for kind in ("blur", "flip", "contrast"):
+        artefact = Artefact(kind, kind, ARTEFACT_KINDS[kind](frame), 0, "none", np.zeros(1, bool))
+        record = describe_artefact(artefact, frame, ("cat", "dog"), picture=kind, arrays=arrays)
+        assert record.removable == (kind == "flip")
+    assert len({arrays[kind].tobytes() for kind in ("blur", "flip", "contrast")}) == 3
+    assert all(np.ptp(arrays[kind]) > 50 for kind in ("blur", "flip", "contrast"))
 
 
 @pytest.mark.parametrize("target", ['target = "boat"', ""])

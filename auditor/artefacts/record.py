@@ -24,3 +24,13 @@ class ArtefactRecord:
     """Key of the array that shows it on grey."""
     line: int | None = None
     """Where it stands in the configuration file; null where it came with the command line."""
+    removable: bool | None = None
+    """Whether it can be taken out exactly; null in runs from before that was told."""
+    within: tuple[int, int, int, int] | None = None
+    """Of what lies elsewhere on each image: left, top, right and bottom of where it may lie, in pixels."""
+    found: int | None = None
+    """Of `looked_at` images that carry it, those in which it was found when it was first looked for; null where it is
+    not looked for."""
+    looked_at: int | None = None
+    parts: tuple[str, ...] = ()
+    """Names of the artefacts that it consists of."""
