@@ -20,9 +20,11 @@ from auditor.lab.judging import (
     Tally,
     count_modes,
     describe,
+    describe_modes,
     judge_rows,
     make_calibration,
     split_of,
+    write_readme,
 )
 from auditor.lab.rows import Row, add_rows, make_rows, pack_rows, read_rows
 from auditor.report.words import say_calibration
@@ -249,6 +251,19 @@ class TestModes:
 class TestFiguresOfReports:
     def test_are_what_the_rows_in_the_docs_say(self, kept):
         assert read_calibration() == make_calibration(judge_rows(kept, Rule()), Rule())
+
+    def test_stand_in_the_readme(self, tmp_path):
+        readme = tmp_path / "README.md"
+        readme.write_text((LABORATORY.parents[1] / "README.md").read_text())
+        whole = readme.read_text()
+        write_readme(read_calibration(), readme)
+        assert readme.read_text() == whole
+        assert len(describe_modes(read_calibration()).splitlines()) == 2 + len(MODES)
+
+    def test_are_not_put_where_no_marks_are(self, tmp_path):
+        (tmp_path / "README.md").write_text("nothing")
+        with pytest.raises(DataError, match="wanted the lines"):
+            write_readme(read_calibration(), tmp_path / "README.md")
 
     def test_the_page_in_the_docs_is_what_its_rows_say(self, kept):
         assert (LABORATORY / "modes.md").read_text() == describe(judge_rows(kept, Rule()))

@@ -104,10 +104,14 @@ def make_features(seeds: tuple[int, int], out: Path, minutes: float | None, cach
     "--calibration", type=click.Path(path_type=Path, dir_okay=False), default=None,
     help="Write the figures that reports print here (auditor/verdict/calibration.json).",
 )  # fmt: skip
-def judge_features(add: tuple[Path, ...], folder: Path, calibration: Path | None) -> None:
+@click.option(
+    "--readme", type=click.Path(path_type=Path, dir_okay=False), default=None,
+    help="Put the table of these figures between its marks in this file.",
+)  # fmt: skip
+def judge_features(add: tuple[Path, ...], folder: Path, calibration: Path | None, readme: Path | None) -> None:
     """Judge the rows of the laboratory by the rule as it is, and write their tables."""
     from auditor.lab.curves import write_curves
-    from auditor.lab.judging import judge_rows, write_tables
+    from auditor.lab.judging import judge_rows, make_calibration, write_readme, write_tables
     from auditor.lab.rows import pack_rows, read_rows
     from auditor.verdict.record import Rule
 
@@ -117,6 +121,8 @@ def judge_features(add: tuple[Path, ...], folder: Path, calibration: Path | None
     cases = judge_rows(read_rows(packed), Rule())
     write_tables(cases, Rule(), folder, calibration)
     write_curves(cases, folder)
+    if readme is not None:
+        write_readme(make_calibration(cases, Rule()), readme)
     click.echo(f"tables: {folder / 'modes.md'}")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from auditor.errors import DataError
 from auditor.lab.colours import KINDS, QUESTIONS, VARYING
 from auditor.lab.features import MAPS, name_truth
 from auditor.lab.rows import Row
@@ -33,6 +34,10 @@ FRESH = 100_000
 
 BANDS = ((0.05, 0.15), (0.1, 0.1))
 """Between which shares of changed decisions a model is borderline: in the main tables, and in those without a band."""
+
+
+MARKS = ("<!-- modes: written by auditor lab judge --readme -->", "<!-- end of modes -->")
+"""Between these the table of a README stands."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,41 @@ def write_tables(cases: Sequence[Case], rule: Rule, folder: Path, calibration: P
     if calibration is not None:
         text = json.dumps(make_calibration(cases, rule), indent=2) + "\n"
         calibration.write_text(text, encoding="utf-8")
+
+
+def describe_modes(calibration: dict[str, Any]) -> str:
+    """The table of a README from what `calibration.json` holds, the worst mode first, as Markdown."""
+
+    def badness(counts: dict[str, int]) -> float:
+        return max(counts["accused"] / max(counts["innocent"], 1), counts["acquitted"] / max(counts["relying"], 1))
+
+    def share(counts: dict[str, int], hits: str, of: str) -> str:
+        return _percent([True] * counts[hits], [True] * counts[of])
+
+    lines = [
+        "| asked for | innocents accused | relying acquitted | relying found | innocents left open |",
+        f"|{' --- |' * 5}",
+    ]
+    for mode, counts in sorted(calibration["modes"].items(), key=lambda item: -badness(item[1])):
+        parts = [("accused", "innocent"), ("acquitted", "relying"), ("found", "relying"), ("left_open", "innocent")]
+        lines.append(f"| {MODES[mode]} | {' | '.join(share(counts, *part) for part in parts)} |")
+    return "\n".join(lines)
+
+
+def write_readme(calibration: dict[str, Any], readme: Path) -> None:
+    """Put the table of modes between its marks into a README.
+
+    Raises
+    ------
+    DataError
+        There are no marks.
+    """
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise DataError(f"{readme}: wanted the lines {MARKS[0]} and {MARKS[1]}")
+    readme.write_text(f"{before}{begin}\n{describe_modes(calibration)}\n{end}{after}", encoding="utf-8")
 
 
 def describe(cases: Sequence[Case]) -> str:
