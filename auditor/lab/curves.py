@@ -12,6 +12,7 @@ from auditor.lab.judging import Case, Tally
 from auditor.measure.intervals import share_interval
 from auditor.measure.pieces import Curves, Line
 from auditor.report.plots import plot_curves
+from auditor.verdict.calibration import MODES
 
 
 def write_curves(cases: Sequence[Case], folder: Path) -> None:
@@ -24,7 +25,7 @@ def write_curves(cases: Sequence[Case], folder: Path) -> None:
 def roc(cases: Sequence[Case]) -> Curves:
     """By mode the share of relying models above each strength over that of innocent ones."""
     lines = []
-    for mode in dict.fromkeys(case.mode for case in cases):
+    for mode in MODES:
         tally = Tally([case for case in cases if case.mode == mode])
         if not tally.innocent or not tally.relying:
             continue
