@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +29,15 @@ from auditor.lab.judging import (
     write_readme,
 )
 from auditor.lab.rows import Row, add_rows, make_rows, pack_rows, read_rows
-from auditor.report.words import say_calibration
+from auditor.report.exports.markdown import escape, write_markdown
+from auditor.report.words import calibrations, say_calibration
+from auditor.report.write import render_html
 from auditor.verdict import calibration
 from auditor.verdict.calibration import MODES, Asked, calibrate, is_calibrated, mode_of, read_calibration
 from auditor.verdict.measured import measure
 from auditor.verdict.record import Finding, Rule
 from auditor.verdict.rule import conclude
+from tests.synthetic import make_arrays, make_result
 
 LABORATORY = Path(__file__).parents[1] / "docs" / "laboratory"
 NAMED = Asked("softmax", 10, 300, 300, "none", "overlay", is_scan=False)
@@ -283,6 +288,19 @@ class TestFiguresOfReports:
         assert "not networks like yours" in sentence
         assert is_calibrated([finding])
 
+    @pytest.mark.parametrize("rule", [Rule(), Rule(alpha=0.01)])
+    def test_stand_in_the_page_and_in_the_summary(self, rule):
+        result = make_result()
+        known = calibrate(NAMED, rule)
+        result = replace(result, findings=[replace(finding, calibration=known) for finding in result.findings])
+        (sentence,) = calibrations(result)
+        page = re.sub(r"<[^>]+>", "", unescape(render_html(result, make_arrays(), run="run-1")))
+        assert sentence in page
+        assert "Not calibrated." not in page
+        summary = write_markdown(result)
+        assert f"**How often such verdicts err:** {escape(sentence)}" in summary
+        assert "Not calibrated" not in summary
+
     def test_are_not_told_of_another_rule_or_of_a_mode_without_models(self, monkeypatch):
         changed = calibrate(NAMED, Rule(alpha=0.01))
         assert changed.reason == "the thresholds of the rule were changed"
@@ -294,7 +312,7 @@ class TestFiguresOfReports:
         for each in (changed, lacking):
             finding = Finding("mark", "cat", "relies", "promotes", "high", "insertion", "theta", "", {})
             finding = replace(finding, calibration=each)
-            assert say_calibration(finding) == ""
+            assert say_calibration(finding).endswith(f"{each.reason}.")
             assert not is_calibrated([finding])
 
 

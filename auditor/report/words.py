@@ -79,10 +79,12 @@ def headline(finding: Finding) -> Figure | None:
 
 
 def say_calibration(finding: Finding) -> str:
-    """How often verdicts like this one err, in two sentences; empty where it is not known."""
+    """How often verdicts like this one err, or why that is not known; empty in runs from before it was asked."""
     known = finding.calibration
-    if known is None or known.accused is None or known.acquitted is None or known.found is None:
+    if known is None:
         return ""
+    if known.accused is None or known.acquitted is None or known.found is None:
+        return f"That is not known of verdicts asked for in this way ({known.words}): {known.reason}."
     return (
         f"In {known.models} models of known truth that were audited in this way ({known.words}), innocent ones were "
         f"wrongly accused in {say(known.accused, 'tally')} cases, and left open in {_count(known.left_open)}; those "
