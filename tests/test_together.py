@@ -114,3 +114,19 @@ def test_it_goes_through_an_audit(world: World) -> None:
     findings = {finding.artefact: finding for finding in audit(world).findings}
     assert findings["both"].measurements["theta"].value is not None
     assert set(findings["both"].variants) == {"mark alone", "dot alone"}
+
+
+def test_taken_out_of_carriers_together_they_move_what_each_alone_does_not() -> None:
+    grey, carriers = np.full((20, *FRAME), 0.5, np.float32), np.ones(20, bool)
+    plain = linear(shape=FRAME)
+    classifier, carried = Either(plain.weights, plain.bias), BOTH.insert(grey)
+    first, second = (
+        Artefact(name, "overlay", look, 0, "all", carriers) for name, look in zip("ab", BOTH.parts, strict=True)
+    )
+    both = Artefact("both", "together", BOTH, 0, "all", carriers, parts=(first, second))
+    for artefact in (first, second):
+        _, observed = observe(classifier, carried, artefact.appearance, carriers, artefact=artefact)
+        np.testing.assert_allclose(observed.removals.fall["exact"], 0, atol=0.05)
+    _, observed = observe(classifier, carried, BOTH, carriers, artefact=both)
+    assert (observed.removals.fall["exact"] > 4).all()
+    assert observed.removals.found is None
