@@ -107,7 +107,7 @@ def run_audit(
         model=subject.model,
         data=describe_data(config, dataset, seen.images, classifier.classes, rule.level),
         warnings=[*_uncalibrated(findings), *subject.notes],
-        provenance=describe_run(config, started, time.monotonic() - clock),
+        provenance=describe_run(config, started, time.monotonic() - clock, seen.passes),
         preface=config.report.preface,
         units=[WorkUnit("verdicts", "done"), *(WorkUnit(name, "missing") for name in waiting)],
     )

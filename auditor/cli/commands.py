@@ -300,4 +300,8 @@ def _print_verdicts(result: AuditResult, folder: Path | None) -> None:
         click.echo(_NOTHING)
     if folder is not None:
         click.echo(f"result.json: {folder / 'result.json'}")
+    passes = result.provenance.passes
+    if passes:
+        listed = ", ".join(f"{count} {part}" for part, count in passes.items())
+        say(f"{sum(passes.values())} images scored for the verdicts: {listed}", err=True)
     sys.stdout.flush()

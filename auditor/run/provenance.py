@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import metadata
 from typing import Any
@@ -25,12 +25,14 @@ class Provenance:
     seed: int
     config_file: str
     config: dict[str, Any]
+    passes: dict[str, int] = field(default_factory=dict)
+    """Part of the survey -> images that the model scored for it, explanations left out."""
 
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "tf-explain", "pillow")
 
 
-def describe_run(config: AuditConfig, started: datetime, seconds: float) -> Provenance:
+def describe_run(config: AuditConfig, started: datetime, seconds: float, passes: dict[str, int]) -> Provenance:
     """The circumstances of an audit that started then and took so many seconds."""
     return Provenance(
         started=started.isoformat(timespec="seconds"),
@@ -42,6 +44,7 @@ def describe_run(config: AuditConfig, started: datetime, seconds: float) -> Prov
         seed=config.data.seed,
         config_file=config.file.name,
         config=config.echo(),
+        passes=passes,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from auditor.subject.population import Population
 from auditor.subject.scoring import score_batches
 from auditor.verdict.checks import check_run
 from auditor.verdict.observations import Checks, Insertion, Observations, Removals
+from auditor.verdict.passes import CANVASES, CHECKS, NEIGHBOURS, Counted
 from auditor.verdict.removing import describe_found, take_out
 from auditor.verdict.screening import Neighbour, choose_neighbour, draw_innocents, scrambled
 
@@ -41,6 +42,8 @@ class Survey:
     """(h, w, c)."""
     observed: list[Observations | AuditError]
     """For each artefact, what was measured, or why it could not be."""
+    passes: dict[str, int] = field(default_factory=dict)
+    """Part of the survey -> images that the model scored for it."""
 
 
 def survey(
@@ -64,15 +67,16 @@ def survey(
     columns
         Column of the data -> (images of the sample,): values, as text, that divide the images into parts.
     """
-    trials = [_Trial(classifier, dataset, each, fills, seed) for each in artefacts]
+    counted = Counted(classifier)
+    trials = [_Trial(counted, dataset, each, fills, seed) for each in artefacts]
     total = np.zeros(classifier.image_shape, np.float64)
     seen: list[Population] = []
     done = 0
     copies = Copies()
-    for batch, raw in score_batches(classifier, dataset, batch_size):
+    for batch, raw in score_batches(counted, dataset, batch_size):
         copies.add(batch.positions, batch.images)
         if not seen:
-            _refuse_chance(classifier, batch.images, raw)
+            _refuse_chance(counted.part(CHECKS), batch.images, raw)
         seen.append(_populate(classifier, dataset, batch.positions, raw))
         total += batch.images.sum(axis=0, dtype=np.float64)
         for trial in trials:
@@ -88,7 +92,7 @@ def survey(
     checks = None
     while checks is None:
         images = take(images, ~np.isin(images.positions, list(dataset.skipped)))
-        checks = check_run(classifier, dataset, images, targets, regions, seed)
+        checks = check_run(counted.part(CHECKS), dataset, images, targets, regions, seed)
     # one more than the fewest that can reach the level, Holm's correction included
     draws = math.ceil(2 * len(artefacts) / alpha)
     values = {name: column[images.positions] for name, column in (columns or {}).items()}
@@ -96,6 +100,7 @@ def survey(
         images=images,
         mean_image=(total / len(images)).astype(np.float32),
         observed=[trial.observed(images, values, checks, draws) for trial in trials],
+        passes=dict(counted.counts),
     )
 
 
@@ -103,7 +108,7 @@ def survey(
 class _Trial:
     """One artefact's interventions, and what they have given so far, batch by batch."""
 
-    classifier: Classifier
+    classifier: Counted
     dataset: Dataset
     artefact: Artefact
     fills: tuple[str, ...]
@@ -122,7 +127,7 @@ class _Trial:
         self.without_mask = 0
         self.neighbour: Neighbour | None = None
         try:
-            self.neighbour = choose_neighbour(self.classifier, self.dataset, self.artefact, self.seed)
+            self.neighbour = choose_neighbour(self.classifier.part(NEIGHBOURS), self.dataset, self.artefact, self.seed)
         except AuditError as failure:
             self.failure = failure
 
@@ -144,9 +149,10 @@ class _Trial:
         before = _populate(self.classifier, self.dataset, batch.positions[rows], scores[rows])
         randoms, region = self.artefact.randoms(ids), self.artefact.appearance.fixed_region
         part, inserted, edited = self._put(self.artefact.appearance, self.controls, images, randoms, before)
+        shown = self.classifier.part("variants and doses")
 
         def shift(edit: Edit) -> Floats:
-            return self._kept(self._odds(edit(images, randoms)) - before.scores)
+            return self._kept(log_odds(shown.scores(edit(images, randoms)), shown.output) - before.scores)
 
         self.inserted.append(
             replace(
@@ -168,7 +174,8 @@ class _Trial:
             if fresh.any():
                 others = self.artefact.randoms([ids[row] for row in np.flatnonzero(fresh)])
                 look, controls = self.neighbour.look, self.neighbour.controls
-                self.moved.append(self._put(look, controls, images[fresh], others, take(before, fresh))[0])
+                part, *_ = self._put(look, controls, images[fresh], others, take(before, fresh), NEIGHBOURS)
+                self.moved.append(part)
 
     def _put(
         self,
@@ -177,14 +184,16 @@ class _Trial:
         images: Floats,
         randoms: Randoms,
         before: Population,
+        purpose: str = "",
     ) -> tuple[Insertion, Floats, dict[str, list[Floats]]]:
         """What an appearance and its controls do to some images; and the images with the one, and with the others."""
         output, inserted = self.classifier.output, look.insert(images, randoms)
-        raw = self.classifier.scores(inserted)
+        raw = self.classifier.part(purpose or "the artefact").scores(inserted)
         scores = log_odds(raw, output)
         change = to_probability(scores) - to_probability(before.scores)
         edited = {name: [edit(images, randoms) for edit in draws] for name, draws in controls.items()}
-        tried = {name: [self.classifier.scores(each) for each in draws] for name, draws in edited.items()}
+        innocent = self.classifier.part(purpose or "controls")
+        tried = {name: [innocent.scores(each) for each in draws] for name, draws in edited.items()}
         part = Insertion(
             images=before,
             shift=scores - before.scores,
@@ -204,7 +213,7 @@ class _Trial:
     def _remove(self, batch: Batch, scores: Floats, rows: Ints) -> None:
         ids, images = [batch.ids[row] for row in rows], batch.images[rows]
         before = _populate(self.classifier, self.dataset, batch.positions[rows], scores[rows])
-        part, lost = take_out(self.classifier, self.artefact, self.fills, ids, images, before, self._kept)
+        part, lost = take_out(self.classifier.part("removal"), self.artefact, self.fills, ids, images, before, self._kept)
         self.without_mask += lost
         if part is not None:
             self.removed.append(part)
@@ -255,7 +264,14 @@ class _Trial:
             if insertion is None and self.artefact.appearance.can_insert:
                 observed = replace(observed, alone=self._alone(images))
             if self.artefact.target is None and insertion is not None:
-                drawn = draw_innocents(self.classifier, self.dataset, self.artefact, observed, draws, self.seed)
+                drawn = draw_innocents(
+                    self.classifier.part("random innocent content"),
+                    self.dataset,
+                    self.artefact,
+                    observed,
+                    draws,
+                    self.seed,
+                )
                 observed = replace(observed, draws=drawn)
         except AuditError as failure:
             return failure
@@ -267,10 +283,11 @@ class _Trial:
         positions, canvases = scrambled(self.dataset, carriers, self.seed)
         if not len(positions):
             return None
-        before = _populate(self.classifier, self.dataset, positions, self.classifier.scores(canvases))
+        raw = self.classifier.part(CANVASES).scores(canvases)
+        before = _populate(self.classifier, self.dataset, positions, raw)
         before = replace(before, has=np.zeros_like(before.has))
         randoms = self.artefact.randoms([self.dataset.ids[position] for position in positions])
-        return self._put(self.artefact.appearance, self.controls, canvases, randoms, before)[0]
+        return self._put(self.artefact.appearance, self.controls, canvases, randoms, before, CANVASES)[0]
 
 
 def _populate(classifier: Classifier, dataset: Dataset, positions: Ints, scores: Floats) -> Population:
