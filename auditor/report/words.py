@@ -214,6 +214,8 @@ MEASUREMENTS: dict[str, dict[str, str]] = {
         "carriers_accuracy_with": "images that carry the artefact, as they came",
         "carriers_accuracy_without": "the same images with the artefact taken out",
         "carriers_accuracy_drop": "what taking it out costs",
+        "found": "images said to carry the artefact in which it is found",
+        "found_elsewhere": "of these, images in which it lies elsewhere than it is named",
         "alone": "theta on canvases without content: the pixels of carriers in random order",
     },
     "Checks of the run": {

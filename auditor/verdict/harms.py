@@ -123,6 +123,41 @@ def measure_removals(
     return result
 
 
+def measure_jointly(observed: Observations, target: int, rule: Rule) -> dict[str, Measurement]:
+    """Where images carry two artefacts: the drop by taking out both, and what that does beyond each alone.
+
+    The interaction is drop(both) - drop(this) - drop(the other), image by image: above 0 where either suffices, below 0
+    where both are needed.
+    """
+    removals = observed.removals
+    found: dict[str, Measurement] = {}
+    if removals is None:
+        return found
+    at, groups = observed.column(target), removals.images.groups
+    for name, jointly in removals.jointly.items():
+        both, own, other = (values[:, at] for values in (jointly.both, jointly.own, jointly.other))
+        found[f"{JOINT_DROP} {name}"] = mean_interval(both, groups, rule.level)
+        found[f"{INTERACTION} {name}"] = mean_interval(both - own - other, groups, rule.level)
+    return found
+
+
+def measure_found(observed: Observations, rule: Rule) -> dict[str, Measurement]:
+    """Share of the images said to carry the artefact in which it was found, and of those where it lies elsewhere."""
+    removals = observed.removals
+    if removals is None or removals.found is None or removals.offset is None:
+        return {}
+    found, groups = removals.found, removals.images.groups
+    elsewhere = (removals.offset != 0).any(axis=1)[found]
+    return {
+        "found": share_interval(found, groups, rule.level),
+        "found_elsewhere": share_interval(elsewhere, groups[found], rule.level),
+    }
+
+
+JOINT_DROP, INTERACTION = "removal drop together with", "interaction with"
+"""What begins the names of measurements on two artefacts."""
+
+
 def measure_checks(checks: Checks | None, target: int, rule: Rule) -> dict[str, Measurement]:
     """What scoring again does to any class, and what pasting an object of the target does to the target."""
     if checks is None:

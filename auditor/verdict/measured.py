@@ -12,7 +12,14 @@ from auditor.measure.intervals import least, mean_interval, missing
 from auditor.measure.measurement import Measurement
 from auditor.verdict.decisions import carriers_contradict, measure_decisions, measure_strata, measure_turned
 from auditor.verdict.effects import NAMES, confirm, find_sets, margin_of, measure_effects, measure_leads, spread_of
-from auditor.verdict.harms import measure_accuracy, measure_checks, measure_drops, measure_removals
+from auditor.verdict.harms import (
+    measure_accuracy,
+    measure_checks,
+    measure_drops,
+    measure_found,
+    measure_jointly,
+    measure_removals,
+)
 from auditor.verdict.observations import Insertion, Observations
 from auditor.verdict.record import Direction, Rule, Stratum
 
@@ -126,6 +133,7 @@ def _begin(observed: Observations, target: int, rule: Rule, alpha: float) -> Mea
     drops = measure_drops(observed, target, rule.level if observed.insertion else 1 - alpha)
     removals = measure_removals(observed, target, rule, drops)
     values = removals | measure_checks(observed.checks, target, rule)
+    values |= measure_jointly(observed, target, rule) | measure_found(observed, rule)
     if observed.everything is not None:
         values["accuracy"] = measure_accuracy(observed.everything, rule)
     if observed.alone is not None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, say, signed
 from auditor.verdict.decisions import SMALLEST_SHARE, images_for_all_clear
+from auditor.verdict.harms import JOINT_DROP
 from auditor.verdict.measured import Basis, Measured
 from auditor.verdict.record import Direction, Rule, Severity, Stratum, Verdict
 
@@ -214,6 +215,14 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
             f"taking it out of images that carry it lowers the score: {say(drop, 'decided')}; "
             "are its position and appearance right?"
         )
+    for name, both in values.items():
+        if name.startswith(JOINT_DROP) and both.groups >= rule.min_groups and both.against(margin) == "above":
+            yield f"the {name} is {say(both, 'decided')}: either may stand in for the other"
+    for name, told in (("found", "is found in only"), ("found_elsewhere", "lies elsewhere than named in")):
+        share = values.get(name)
+        wrong = {"found": "below", "found_elsewhere": "above"}[name]
+        if share is not None and share.groups >= rule.min_groups and share.against(0.5) == wrong:
+            yield f"it {told} {say(share, 'count')} images that carry it; are its position and appearance right?"
     if measured.contradiction:
         yield f"{measured.contradiction}; are its position and appearance right?"
     for name, does in (("decisions_turned_raw", ("turns", "to")), ("decisions_lost_raw", ("turns", "away from"))):

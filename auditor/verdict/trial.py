@@ -213,13 +213,12 @@ class _Trial:
     def _remove(self, batch: Batch, scores: Floats, rows: Ints) -> None:
         ids, images = [batch.ids[row] for row in rows], batch.images[rows]
         before = _populate(self.classifier, self.dataset, batch.positions[rows], scores[rows])
-        part, lost = take_out(self.classifier.part("removal"), self.artefact, self.fills, ids, images, before, self._kept)
+        part, lost = take_out(
+            self.classifier.part("removal"), self.artefact, self.fills, ids, images, before, self._kept
+        )
         self.without_mask += lost
         if part is not None:
             self.removed.append(part)
-
-    def _odds(self, images: Floats) -> Floats:
-        return log_odds(self.classifier.scores(images), self.classifier.output)
 
     def _kept(self, values: Floats) -> Floats:
         """The columns of the classes that may become the target: (n, targets)."""
