@@ -126,7 +126,6 @@ class TestModels:
             other = asked[way].observed.insertion
             np.testing.assert_array_equal(other.predicted, plain.predicted)
             assert other.images.scores.std() < plain.images.scores.std() / temperature**0.5
-            assert asked[way].passes == asked["named"].passes
 
 
 def make_light(seed: int):

@@ -76,7 +76,9 @@ def build_artefacts(config: AuditConfig, dataset: Dataset, frame: Frame, classes
             faults.append(str(fault))
     if faults:
         raise ConfigError("\n".join(faults))
-    return [_beside(artefact, list(built.values())[at + 1 :]) for at, artefact in enumerate(built.values())]
+    return [
+        _beside(artefact, [other for other in built.values() if other is not artefact]) for artefact in built.values()
+    ]
 
 
 def _build(

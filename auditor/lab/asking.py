@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,8 +26,8 @@ from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.overlay import Overlay
 from auditor.errors import AuditError
 from auditor.lab.colours import AUDITED, EDITS, LOCAL, Pictures
-from auditor.lab.features import FeatureModel, Specimen
-from auditor.measure.arrays import Bools, Floats
+from auditor.lab.features import Specimen
+from auditor.measure.arrays import Bools
 from auditor.subject.data.memory import HeldSource
 from auditor.subject.data.sample import Dataset
 from auditor.verdict.observations import Observations
@@ -95,45 +95,17 @@ def ask(specimen: Specimen) -> list[Asked]:
         An audit failed.
     """
     found: list[Asked] = []
-    recorder = _Recorder(specimen.model)
     for way in choose_ways(specimen):
         if way == "named" and found:  # a scan observes all that it takes
-            scan = found[0]
-            found.append(scan._replace(way="named"))
-        elif way in TEMPERATURES:
-            model = replace(specimen.model, temperature=TEMPERATURES[way])
-            found.append(_survey(specimen, way, _Recorder(model, known=recorder.made)))
+            found.append(found[0]._replace(way="named"))
         else:
-            recorder = _Recorder(specimen.model)
-            found.append(_survey(specimen, way, recorder))
+            found.append(_survey(specimen, way))
     return found
 
 
-@dataclass
-class _Recorder:
-    """A classifier that keeps what its model gave, call by call, or gives again what it gave at another temperature."""
-
-    model: FeatureModel
-    known: list[Floats] | None = None
-    made: list[Floats] = field(default_factory=list)
-    passes: int = 0
-
-    def __post_init__(self) -> None:
-        self.classes, self.output, self.image_shape = self.model.classes, self.model.output, self.model.image_shape
-
-    def scores(self, images: Floats) -> Floats:
-        self.passes += len(images)
-        if self.known is not None:
-            logits = self.known[len(self.made)]
-            assert len(logits) == len(images)
-        else:
-            logits = self.model.logits(images)
-        self.made.append(logits)
-        return np.asarray(logits / np.float32(self.model.temperature), np.float32)
-
-
-def _survey(specimen: Specimen, way: Way, model: _Recorder) -> Asked:
+def _survey(specimen: Specimen, way: Way) -> Asked:
     recipe, task = specimen.recipe, specimen.task
+    model = replace(specimen.model, temperature=TEMPERATURES.get(way, 1.0))
     random = np.random.default_rng([recipe.seed, 4])
     pictures, groups = task.audited, None
     if way == "few":
@@ -157,20 +129,21 @@ def _survey(specimen: Specimen, way: Way, model: _Recorder) -> Asked:
         source, classes=task.classes, image_shape=model.image_shape, multilabel=task.output == "multilabel"
     )
     kind = Unknown if way == "place" else Known
+    artefacts = [
+        Artefact(
+            f"artefact {number}",
+            "overlay",
+            kind(look.alpha, look.ink) if isinstance(look, Overlay) else look,
+            None if way == "scan" else task.target,
+            {"class": f"class:{task.classes[task.target]}"}.get(way, "all" if carriers.any() else "none"),
+            carriers,
+        )
+        for number, look in enumerate(looks)
+    ]
     seen = survey(
         model,
         dataset,
-        [
-            Artefact(
-                f"artefact {number}",
-                "overlay",
-                kind(look.alpha, look.ink) if isinstance(look, Overlay) else look,
-                None if way == "scan" else task.target,
-                {"class": f"class:{task.classes[task.target]}"}.get(way, "all" if carriers.any() else "none"),
-                carriers,
-            )
-            for number, look in enumerate(looks)
-        ],
+        _beside_each_other(artefacts),
         fills=("mean",),
         alpha=Rule().alpha,
         seed=recipe.seed,
@@ -181,7 +154,12 @@ def _survey(specimen: Specimen, way: Way, model: _Recorder) -> Asked:
     observed = seen.observed[0]
     if isinstance(observed, AuditError):
         raise observed
-    return Asked(way, len(images), observed, model.passes)
+    return Asked(way, len(images), observed, sum(seen.passes.values()))
+
+
+def _beside_each_other(artefacts: list[Artefact]) -> list[Artefact]:
+    """Artefacts that know the others on the same pictures, so that they are taken out together, too."""
+    return [replace(each, beside=tuple(other for other in artefacts if other is not each)) for each in artefacts]
 
 
 _CARRIERS = 120
