@@ -13,10 +13,11 @@ from auditor.measure.measurement import Measurement
 from auditor.subject.population import Population
 from auditor.verdict.contrasts import class_contrasts, control_contrasts, split_class_contrasts
 from auditor.verdict.findings import judge, judge_all
+from auditor.verdict.harms import JOINT_DROP
 from auditor.verdict.measured import Measured
 from auditor.verdict.observations import Checks, Draws, Insertion, Observations, Removals
 from auditor.verdict.record import Rule
-from auditor.verdict.rule import Decision, decide, judge_severity
+from auditor.verdict.rule import Decision, conclude, decide, judge_severity
 
 RULE = Rule()
 CLASSES = tuple("abcdefghij")
@@ -191,6 +192,24 @@ class TestDecide:
     def test_is_not_applicable_where_nothing_was_measured(self):
         nothing = Measurement(None, None, None, None, 0, 0, "log-odds", "log-odds", reason="no images")
         assert decide(measured(nothing), RULE)[:3] == ("not_applicable", None, "no images")
+
+    @pytest.mark.parametrize(
+        ("name", "share", "words"),
+        [("found", 0.1, "found in only 10 of 100"), ("found_elsewhere", 0.9, "elsewhere than named in 90 of 100")],
+    )
+    def test_carriers_that_do_not_show_it_where_it_is_named_are_no_all_clear(self, name, share, words):
+        nothing = measured(effect(0, -0.2, 0.2))
+        assert conclude(nothing, RULE).verdict == "no_evidence"
+        seen = Measurement(share, share - 0.05, share + 0.05, 0.95, 100, 100, "share", None)
+        doubted = conclude(measured(effect(0, -0.2, 0.2), **{name: seen}), RULE)
+        assert doubted.verdict == "inconclusive"
+        assert words in doubted.why
+
+    def test_a_joint_drop_of_two_artefacts_is_no_all_clear(self):
+        both = {f"{JOINT_DROP} ruler": effect(3, 2, 4)}
+        doubted = conclude(measured(effect(0, -0.2, 0.2), **both), RULE)
+        assert doubted.verdict == "inconclusive"
+        assert "either may stand in for the other" in doubted.why
 
     def test_half_the_margin_is_enough_where_decisions_turn(self):
         weak, turned = effect(0.4, 0.3, 0.5), Measurement(0.3, 0.2, 0.4, 0.95, 100, 100, "share", None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from auditor.errors import AuditError
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Output
 from auditor.verdict.findings import judge
+from auditor.verdict.harms import INTERACTION
 from auditor.verdict.record import Finding, Rule
 from auditor.verdict.trial import survey
 from tests.closed_form import MemorySource
@@ -286,6 +287,29 @@ class TestRedundancyAndParts:
         finding = audit(formula, 10, n=400, carriers=np.ones(400, bool), pictures=images)
         assert finding.verdict == "inconclusive"
         assert finding.measurements["alone"].low > finding.margin
+
+    def test_two_named_marks_of_which_either_suffices_are_taken_out_together(self):
+        images, labels = world(300, 10)
+        images = mark(at=(0, 0)).insert(mark().insert(images))
+
+        def formula(pictures):
+            logits = content(pictures, 10) * 0.35
+            logits[:, 0] += 8 * np.maximum(sees_mark(pictures), sees_mark(pictures, (0, 0)))
+            return logits
+
+        every = np.ones(300, bool)
+        two = [Artefact(f"mark {at}", "overlay", mark(at=at), 0, "all", every) for at in (AT, (0, 0))]
+        two = [replace(one, beside=(other,)) for one, other in (two, two[::-1])]
+        model = Model(formula, tuple(f"class {number}" for number in range(10)))
+        dataset = Dataset(MemorySource(images, labels.tolist()), classes=model.classes, image_shape=SHAPE)
+        seen = survey(
+            model, dataset, two, fills=("mean",), alpha=0.05, seed=0, batch_size=500, progress=lambda *_: None
+        )
+        for observed, other in zip(seen.observed, two[::-1], strict=True):
+            finding = judge(observed, 0, Rule())
+            assert finding.verdict == "inconclusive"
+            assert abs(finding.measurements["removal_drop"].value) < 1
+            assert finding.measurements[f"{INTERACTION} {other.name}"].low > 5
 
     def test_a_part_of_the_data_that_moves_is_named(self):
         images, labels = world(600, 10, 5)

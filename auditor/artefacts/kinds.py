@@ -145,7 +145,7 @@ def _composed(config: AuditConfig, path: KeyPath, artefact: Artefact, others: li
 
 
 def _beside(artefact: Artefact, others: list[Artefact]) -> Artefact:
-    """An artefact with the others, of those that come after it, that enough images carry together with it."""
+    """An artefact with those of the others that enough images carry together with it."""
 
     def is_beside(other: Artefact) -> bool:
         is_one = not other.parts and not other.is_everywhere
