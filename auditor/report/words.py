@@ -180,6 +180,7 @@ MEASUREMENTS: dict[str, dict[str, str]] = {
         "those, too",
         "decisions_turned": "images of others that become the target, beyond those that the median control turns",
         "decisions_turned_raw": "the same, controls aside",
+        "decisions_turned_together": "images that become any of the classes that it promotes together, beyond controls",
         "decisions_changed": "images whose decision on the target changes either way, beyond the median control",
         "theta_elsewhere": "theta at the neighbouring place or size where it seems to do most, confirmed",
         "decisions_turned_elsewhere": "images of others that become the target there, beyond the median control",

@@ -27,7 +27,7 @@ def measure_decisions(
 
     `turned` is the share of images of other classes that become the target less that of those that cease to be it;
     `lost` is the share of the target's own images that cease to be recognised less that of those that begin to be.
-    Where it moves a set of classes together, an image counts that becomes, or ceases to be, any of them.
+    Where it promotes a set of classes together, `turned_together` counts images that become any of them.
 
     Parameters
     ----------
@@ -35,17 +35,17 @@ def measure_decisions(
         Direction -> (classes,): the others of the set.
     """
     found: dict[str, Measurement] = {}
-    for name, sign in (("turned", 1), ("lost", -1)):
-        joined = np.flatnonzero(together[sign]).tolist()
-        has = insertion.images.has[:, [target, *joined]].max(axis=1)
-        rows = ~has if sign > 0 else insertion.images.has[:, target]
-        raw, beyond = _changes(insertion.rows(rows), [target, *joined], sign, rule.level)
+    has = insertion.images.has[:, target]
+    for name, rows, sign in (("turned", ~has, 1), ("lost", has, -1)):
+        raw, beyond = _changes(insertion.rows(rows), [target], sign, rule.level)
         found |= {f"decisions_{name}": beyond, f"decisions_{name}_raw": raw}
+    if together[1].any():
+        found["decisions_turned_together"] = measure_turned(insertion, target, together[1], rule)
     return found | {"decisions_changed": _changed_either_way(insertion, target, rule.level)}
 
 
 def measure_turned(insertion: Insertion, target: int, together: Bools, rule: Rule) -> Measurement:
-    """Phi of promotion alone: see `measure_decisions`."""
+    """Phi of promotion, of the target and the set that it belongs to: see `measure_decisions`."""
     joined = [target, *np.flatnonzero(together).tolist()]
     rows = ~insertion.images.has[:, joined].max(axis=1)
     return _changes(insertion.rows(rows), joined, 1, rule.level)[1]

@@ -109,8 +109,8 @@ def find_sets(observed: Observations, insertion: Insertion, targets: Ints, rule:
     """Classes that the artefact moves along with each target: direction -> (targets, classes).
 
     A ruler may stand for both kinds of cancer. A class is in the set where its lift and its lead over controls, on
-    images of others, clearly exceed its margin, and its own images clearly are not moved the other way by as much; the
-    lead of the target is then taken over the classes outside the set.
+    images of others, clearly exceed its margin, and whose lead over controls on its own images clearly exceeds 0 while
+    these are not moved the other way; the lead of the target is then taken over the classes outside the set.
     """
     count = len(observed.classes)
     none = np.zeros((len(targets), count), bool)
@@ -122,8 +122,9 @@ def find_sets(observed: Observations, insertion: Insertion, targets: Ints, rule:
     for sign in (1, -1):
         shift, controls = sign * insertion.shift, [sign * values for values in insertion.controls.values()]
         joined = np.ones(count, bool)
-        for rows, bar in ((~has if sign > 0 else has, margins), (has if sign > 0 else ~has, -margins)):
-            for values in (shift, control_contrasts(shift, controls, rows)):
+        first, other = (~has, has) if sign > 0 else (has, ~has)
+        for rows, by_itself, over_controls in ((first, margins, margins), (other, -margins, 0.0)):
+            for values, bar in ((shift, by_itself), (control_contrasts(shift, controls, rows), over_controls)):
                 bounds = mean_bounds(np.where(rows, values, np.nan), groups, (rule.level,))
                 joined &= (bounds.groups >= rule.min_groups) & (bounds.lows[0] > bar)
         sets[sign] = np.repeat(joined[None], len(targets), axis=0)

@@ -169,7 +169,9 @@ def _complete(
         part = observed.elsewhere.rows(~observed.elsewhere.images.has[:, target])
         (leads,) = measure_leads(observed, part, np.array([target]), 1, rule, rule.alpha, together[1][None])
         values["theta_elsewhere"] = least(leads.theta, confirm(observed.elsewhere, target, 1, rule, rule.alpha))
-        values["decisions_turned_elsewhere"] = measure_turned(observed.elsewhere, target, together[1], rule)
+        values["decisions_turned_elsewhere"] = measure_turned(
+            observed.elsewhere, target, np.zeros_like(together[1]), rule
+        )
     controls = {
         name: mean_interval(shift[lacks, target], images.groups[lacks], rule.level)
         for name, shift in insertion.controls.items()

@@ -112,8 +112,9 @@ def judge_severity(decision: Decision, measured: Measured, harms: list[Measureme
     """
     if decision.verdict != "relies" or decision.direction is None:
         return "none"
-    phi = phi_of(measured, decision.direction)
-    if phi is not None and phi.value is not None and phi.value < SMALLEST_SHARE:
+    turned = [phi_of(measured, decision.direction), measured.values.get("decisions_turned_together")]
+    shares = [phi.value for phi in turned if phi is not None and phi.value is not None]
+    if shares and max(shares) < SMALLEST_SHARE:
         return "score only"
     worst = max((harm.value for harm in harms if harm is not None and harm.value is not None), default=0.0)
     return next((name for name, threshold in SEVERITY_THRESHOLDS if worst >= threshold), "low")
@@ -215,6 +216,8 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
             f"taking it out of images that carry it lowers the score: {say(drop, 'decided')}; "
             "are its position and appearance right?"
         )
+    if drop is not None and drop.groups >= rule.min_groups and drop.against(-margin) == "below":
+        yield f"taking it out of images that carry it raises the score, {say(drop, 'decided')}: it may suppress"
     for name, both in values.items():
         if name.startswith(JOINT_DROP) and both.groups >= rule.min_groups and both.against(margin) == "above":
             yield f"the {name} is {say(both, 'decided')}: either may stand in for the other"
