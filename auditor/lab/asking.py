@@ -9,7 +9,8 @@
 | class | the artefact on every picture of the target: `present = "class:.."` |
 | removal | the artefact on all of 120 pictures: `present = "all"`, so that it can only be taken out |
 | place | the same, and only the place is known, as with `masks` |
-| pair | two artefacts on every picture, either of which suffices |
+| pair | two artefacts on every picture, either of which suffices; one is named |
+| together | the same, and both are named as one |
 | warm, hot | named, the model's scores divided by 4 and by 20: the same decisions |
 """
 
@@ -24,6 +25,7 @@ import numpy as np
 from auditor.artefacts.appearance import Appearance, Edit
 from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.overlay import Overlay
+from auditor.artefacts.together import Together
 from auditor.errors import AuditError
 from auditor.lab.colours import AUDITED, EDITS, LOCAL, Pictures
 from auditor.lab.features import Specimen
@@ -34,7 +36,7 @@ from auditor.verdict.observations import Observations
 from auditor.verdict.record import Rule
 from auditor.verdict.trial import survey
 
-Way = Literal["named", "scan", "few", "groups", "class", "removal", "place", "pair", "warm", "hot"]
+Way = Literal["named", "scan", "few", "groups", "class", "removal", "place", "pair", "together", "warm", "hot"]
 
 TEMPERATURES: dict[Way, float] = {"warm": 4.0, "hot": 20.0}
 
@@ -75,7 +77,7 @@ def choose_ways(specimen: Specimen) -> tuple[Way, ...]:
     if recipe.kind in EDITS:
         return ("named",)
     if recipe.regime == "redundant":
-        return ("named", "pair")
+        return ("named", "pair", "together")
     if recipe.seed % 3 == 0:
         return ("scan", "named")
     can_be_elsewhere, is_local = recipe.kind in (*LOCAL, "salt", "varying salt"), recipe.kind in LOCAL
@@ -114,36 +116,20 @@ def _survey(specimen: Specimen, way: Way) -> Asked:
         pictures = pictures[: AUDITED // 2]
     if way == "groups":
         pictures, groups = _near_copies(pictures[: AUDITED // 3], random)
-    if way in ("removal", "place", "pair"):
+    if way in _ON_ALL:
         pictures = pictures[:_CARRIERS]
-    own = pictures.has[:, task.target]
-    carriers = {"class": own}.get(way, np.full(len(pictures), way in ("removal", "place", "pair")))
+    carriers = pictures.has[:, task.target] if way == "class" else np.full(len(pictures), way in _ON_ALL)
     images = pictures.images.copy()
-    looks = (
-        [specimen.appearance] if way != "pair" or specimen.second is None else [specimen.appearance, specimen.second]
-    )
-    for look in looks if carriers.any() else []:
+    for look in _looks(specimen, way) if carriers.any() else []:
         images[carriers] = look.insert(images[carriers], random.spawn(int(carriers.sum())))
     source = HeldSource(images, _labels(pictures), groups=groups)
     dataset = Dataset(
         source, classes=task.classes, image_shape=model.image_shape, multilabel=task.output == "multilabel"
     )
-    kind = Unknown if way == "place" else Known
-    artefacts = [
-        Artefact(
-            f"artefact {number}",
-            "overlay",
-            kind(look.alpha, look.ink) if isinstance(look, Overlay) else look,
-            None if way == "scan" else task.target,
-            {"class": f"class:{task.classes[task.target]}"}.get(way, "all" if carriers.any() else "none"),
-            carriers,
-        )
-        for number, look in enumerate(looks)
-    ]
     seen = survey(
         model,
         dataset,
-        _beside_each_other(artefacts),
+        [_artefact(specimen, way, carriers)],
         fills=("mean",),
         alpha=Rule().alpha,
         seed=recipe.seed,
@@ -151,16 +137,46 @@ def _survey(specimen: Specimen, way: Way) -> Asked:
         progress=lambda *_: None,
         columns={"digit": pictures.digits.astype(str)} if len(task.classes) < 10 else None,
     )
-    observed = seen.observed[0]
+    (observed,) = seen.observed
     if isinstance(observed, AuditError):
         raise observed
     return Asked(way, len(images), observed, sum(seen.passes.values()))
 
 
-def _beside_each_other(artefacts: list[Artefact]) -> list[Artefact]:
-    """Artefacts that know the others on the same pictures, so that they are taken out together, too."""
-    return [replace(each, beside=tuple(other for other in artefacts if other is not each)) for each in artefacts]
+def _looks(specimen: Specimen, way: Way) -> list[Appearance]:
+    """What is put into carriers."""
+    pair = [specimen.second] if specimen.second is not None and way in ("pair", "together") else []
+    return [specimen.appearance, *pair]
 
+
+def _artefact(specimen: Specimen, way: Way, carriers: Bools) -> Artefact:
+    """What the audit is told: of a pair the first, beside which the second is carried, or both as one."""
+    target = None if way == "scan" else specimen.task.target
+    present = f"class:{specimen.task.classes[specimen.task.target]}" if way == "class" else "none"
+    present = "all" if carriers.all() else present
+    kind = Unknown if way == "place" else Known
+    first, *second = (
+        Artefact(
+            f"artefact {number}",
+            "overlay",
+            kind(look.alpha, look.ink) if isinstance(look, Overlay) else look,
+            target,
+            present,
+            carriers,
+        )
+        for number, look in enumerate(_looks(specimen, way))
+    )
+    if way == "pair":
+        return replace(first, beside=tuple(second))
+    if way == "together":
+        parts = (first, *second)
+        both = Together(tuple(part.appearance for part in parts), tuple(part.name for part in parts))
+        return Artefact("both", "together", both, target, present, carriers, parts=parts)
+    return first
+
+
+_ON_ALL = ("removal", "place", "pair", "together")
+"""Ways in which every picture carries the artefact."""
 
 _CARRIERS = 120
 """Pictures of an audit by removal alone, which looks for a place like the artefact's own in each of them."""

@@ -46,7 +46,7 @@ class Case:
 
     row: Row
     mode: str
-    """A key of `MODES`; or `varying` and `pair`, which no audit is told apart by; or a temperature."""
+    """A key of `MODES`; or `varying`, `pair` and `together`, which no audit is told apart by; or a temperature."""
     split: str
     """`choose`, `test` or `confirm`."""
     truth: str
@@ -291,7 +291,7 @@ def _mode(row: Row) -> str:
 
 
 def _truth(row: Row, band: tuple[float, float]) -> str:
-    if row.way == "pair":
+    if row.way in ("pair", "together"):
         return name_truth(row.regime, row.together, 0, band)
     if row.way == "scan" and row.regime in ("clean", "balanced"):
         return name_truth(row.regime, row.any_class, 0, band)
@@ -299,7 +299,7 @@ def _truth(row: Row, band: tuple[float, float]) -> str:
 
 
 def _is_unasked(case: Case) -> bool:
-    return case.truth == "suppresses" and case.row.way in ("removal", "place", "pair")
+    return case.truth == "suppresses" and case.row.way in ("removal", "place", "pair", "together")
 
 
 def _by(cases: Sequence[Case], what: Callable[[Case], str] | str, worst_first: bool = True) -> dict[str, Tally]:
@@ -345,7 +345,8 @@ _NAMED = ("one logit", "two classes", "few classes", "ten classes", "hundred cla
 
 _ASIDE = {
     "varying": "a named target, an artefact that training draws anew for every picture and the audit does not",
-    "pair": "two artefacts on every image, either of which suffices, taken out",
+    "pair": "two artefacts on every image, either of which suffices; one is named",
+    "together": "two artefacts on every image, either of which suffices; both are named as one",
     "warm": "a named target, scores divided by 4",
     "hot": "a named target, scores divided by 20",
 }
