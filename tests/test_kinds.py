@@ -62,7 +62,8 @@ def test_the_shortcut_is_found_and_the_honest_model_not_accused(world, tmp_path)
     (tmp_path / "other").mkdir()
     honest = build_world(tmp_path / "other", "honest")
     (finding,) = audit(honest).findings
-    assert finding.verdict == "no_evidence"
+    assert finding.verdict == "inconclusive"
+    assert "28 images could not show an effect on one image in twenty; an all-clear needs 59" in finding.reason
     assert finding.measurements["insertion_lift"].value == pytest.approx(0, abs=0.05)
 
 
@@ -158,9 +159,10 @@ def test_a_binary_model_has_one_logit_and_no_class_contrast(world):
     (finding,) = result.findings
     assert result.model.output == "binary"
     assert finding.measurements["class_contrast"].value is None
-    leads = [finding.measurements[name].value for name in ("control_contrast", "own_control_contrast")]
-    assert finding.measurements["theta"].value == min(leads)  # which of the two is less, rounding decides
-    assert leads[0] == pytest.approx(leads[1], abs=1e-4)  # the model is linear: every image moves alike
+    found = {name: finding.measurements[name].value for name in ("control_contrast", "own_control_contrast")}
+    assert finding.measurements["theta"].value <= found["control_contrast"]
+    # the model is linear: every image moves alike
+    assert found["control_contrast"] == pytest.approx(found["own_control_contrast"], abs=1e-4)
     assert finding.verdict == "relies"
     statuses = {agreement.method: agreement.status for agreement in result.agreement}
     assert statuses == {"gradient": "not_applicable", "grad_cam": "not_applicable"}
@@ -216,8 +218,8 @@ def test_images_may_have_several_labels_or_none(world):
     assert (finding.verdict, finding.target, finding.direction) == ("relies", "boat", "promotes")
     assert {entry.target: entry.verdict for entry in finding.scanned} == {
         "boat": "relies",
-        "cat": "no_evidence",
-        "dog": "no_evidence",
+        "cat": "inconclusive",  # so few images are no all-clear
+        "dog": "inconclusive",
     }
     by_class = {entry.name: entry.images for entry in result.data.classes}
     assert by_class == {"cat": 14, "dog": 14, "boat": 14}

@@ -171,13 +171,12 @@ def measure_checks(checks: Checks | None, target: int, rule: Rule) -> dict[str, 
 
 
 def measure_accuracy(images: Population, rule: Rule) -> Measurement:
-    """Share of the labelled images, as they came, that the model is right on; of independent classes, of their labels.
+    """Share of the labelled images, as they came, whose class of the highest score is one of theirs.
 
-    A model that ranks images well may still predict too few of independent classes.
+    Of classes that exclude each other that is accuracy; where they are independent, a model that ranks them well may
+    still predict too few, or too many.
     """
-    if not (images.predicted.sum(axis=1) == 1).all():
-        right = (images.predicted == images.has)[images.labelled].mean(axis=1)
-        return share_interval(right, images.groups[images.labelled], rule.level)
     labelled = images.labelled & images.has.any(axis=1)
-    hits = (images.predicted[labelled] & images.has[labelled]).any(axis=1)
+    first = images.scores[labelled].argmax(axis=1)
+    hits = np.take_along_axis(images.has[labelled], first[:, None], axis=1)[:, 0]
     return share_interval(np.asarray(hits), images.groups[labelled], rule.level)

@@ -168,10 +168,6 @@ def _unconfirmed(measured: Measured, way: Direction, bar: float, rule: Rule) -> 
             and drop.against(bar) != "above"
         ):
             return f"taking it out of images that carry it does not bear that out: {say(drop, 'decided')}"
-    flips = values.get("removal_flip_rate")
-    is_filled = measured.basis == "removal" and "exact" not in measured.drops
-    if is_filled and flips is not None and flips.value is not None and flips.against(SMALLEST_SHARE) != "above":
-        return f"no fill is innocent, and taking it out turns {say(flips, 'points')} of decisions"
     if way == "promotes" and measured.chance is not None and measured.chance > measured.alpha / 2:
         return f"random innocent content there moves another class as far: {measured.chance_words}"
     return None
