@@ -21,7 +21,7 @@ from auditor.config.options import describe_options
 from auditor.explain.table import METHODS
 from auditor.run.result import result_schema
 from auditor.run.store import SavedRun, load_result
-from tests.small_world import Command, World, build_world, runs_in
+from tests.small_world import Command, World, build_world, make_data, runs_in
 
 WITHOUT_TENSORFLOW = (
     "import sys; sys.argv = ['auditor', *sys.argv[1:]]\n"
@@ -39,6 +39,7 @@ def test_a_good_audit_ends_with_its_verdict_and_a_result_of_the_schema(
     model: str, code: int, verdict: str, tmp_path: Path, command: Command
 ) -> None:
     world = build_world(tmp_path, model)
+    world.save_images(**make_data(96))  # enough for an all-clear
     ending = command("audit", world.config, "--quiet")
     (run,) = world.runs()
     assert ending.code == code

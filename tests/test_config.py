@@ -308,7 +308,14 @@ class TestOptions:
             for name, _, default in describe_options(function)
             if default not in ("required", "none")
         }
-        required = {"image": "x.png", "text": "x", "size": [1, 1], "folder": "masks", "box": [0, 0, 1, 1]}
+        required = {
+            "image": "x.png",
+            "text": "x",
+            "size": [1, 1],
+            "folder": "masks",
+            "box": [0, 0, 1, 1],
+            "parts": ["a", "b"],
+        }
         names = [name for name, _, default in describe_options(function) if default == "required"]
         bound_options(function, defaults | {name: required[name] for name in names})
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from auditor.run.store import load_result
-from tests.small_world import WITHOUT_STUDIES, Command, World
+from tests.small_world import WITHOUT_STUDIES, Command, World, make_data
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "extensions"
 FORMATS = 'formats = ["html"]'
@@ -127,6 +127,7 @@ def test_an_exporter(extend, command: Command):
 def test_a_classifier(extend, command: Command):
     world = extend("classifier")
     world.replace('source = "model.keras"', 'source = "classifier:load"')
+    world.save_images(**make_data(96))  # enough for an all-clear
     result, page = audited(world, command)
     assert result.findings[0].verdict == "no_evidence"
     assert {each.name: each.status for each in result.methods}["smoothgrad"] == "ok"
@@ -140,6 +141,7 @@ def test_a_classifier_without_gradients_has_a_verdict_and_says_what_is_missing(e
     text = file.read_text("utf-8")
     file.write_text(text[: text.index("    def differentiate(")] + text[text.index("\n\ndef load(") :], "utf-8")
     world.replace('source = "model.keras"', 'source = "classifier:load"')
+    world.save_images(**make_data(96))  # enough for an all-clear
     world.config.write_text(world.config.read_text("utf-8").replace(WITHOUT_STUDIES, ""), "utf-8")
     shutil.copy(EXAMPLES / "attribution.py", world.folder)
     world.add('\n[methods."attribution:gradient_times_input"]\n')

@@ -78,6 +78,10 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
         progress("report", 0, 1)
         run = publish(run, settings, own)
         progress("report", 1, 1)
+    passes = run.result.provenance.passes
+    if passes and not quiet:
+        listed = ", ".join(f"{count} {part}" for part, count in passes.items())
+        say(f"{sum(passes.values())} images scored for the verdicts: {listed}", err=True)
     print_warnings(run.warnings)
     assert run.folder is not None
     print_reports(run.folder, run.files)
@@ -300,8 +304,4 @@ def _print_verdicts(result: AuditResult, folder: Path | None) -> None:
         click.echo(_NOTHING)
     if folder is not None:
         click.echo(f"result.json: {folder / 'result.json'}")
-    passes = result.provenance.passes
-    if passes:
-        listed = ", ".join(f"{count} {part}" for part, count in passes.items())
-        say(f"{sum(passes.values())} images scored for the verdicts: {listed}", err=True)
     sys.stdout.flush()
