@@ -47,7 +47,9 @@ def make_tables() -> str:
     from auditor.explain.attribution.methods import ATTRIBUTIONS
     from auditor.explain.table import STUDIES
     from auditor.explain.trust.sanity import TRUST_TESTS
-    from auditor.verdict.rule import LARGEST_NO_OP, LEAST_ACCURACY, LEAST_RISE, SEVERITY_THRESHOLDS
+    from auditor.verdict.decisions import SMALLEST_SHARE, images_for_all_clear
+    from auditor.verdict.record import Rule
+    from auditor.verdict.rule import LARGEST_CHANGE, LARGEST_NO_OP, LEAST_ACCURACY, SEVERITY_THRESHOLDS
 
     parts = ["# Tables", "Made from the code when this site is built.", ""]
     for title, section, table in (
@@ -75,9 +77,13 @@ def make_tables() -> str:
         for name, least in SEVERITY_THRESHOLDS
     ]
     bars += [
-        ("pasted object", f"must raise the score of its class by {LEAST_RISE:g} log-odds"),
+        ("severity score only", f"fewer than {SMALLEST_SHARE:.0%} of decisions turned beyond the median control"),
+        ("margin", f"{Rule().margin_sd:g} standard deviations of the score; half of it where decisions clearly turn"),
+        ("images for an all-clear", f"{images_for_all_clear(Rule())} or more"),
+        ("decisions beside an all-clear", f"fewer than {LARGEST_CHANGE:.0%} change, for whatever reason"),
+        ("pasted object", "must clearly raise the score of its class"),
         ("accuracy", f"must reach {LEAST_ACCURACY:.0%} of the labelled images"),
-        ("no-op", f"may move scores by {LARGEST_NO_OP:g} log-odds at most"),
+        ("no-op", f"may move scores by {LARGEST_NO_OP:g} standard deviations at most"),
     ]
     parts += ["## Bars of the verdict", "", _table(("bar", "what it says"), bars), ""]
     return "\n".join(parts)

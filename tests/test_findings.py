@@ -409,7 +409,8 @@ class TestConfirmation:
 
     def test_nothing_is_said_for_a_model_that_is_mostly_wrong(self):
         observed = planted_evidence(0.0, n=600)
-        wrong = replace(observed.insertion.images, predicted=np.roll(observed.insertion.images.predicted, 1, axis=1))
+        images = observed.insertion.images
+        wrong = replace(images, **{name: np.roll(getattr(images, name), 1, axis=1) for name in ("predicted", "scores")})
         finding = judge(replace(observed, insertion=replace(observed.insertion, images=wrong)), 2, RULE)
         assert finding.verdict == "inconclusive"
         assert "order of its outputs" in finding.reason
