@@ -81,7 +81,7 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     passes = run.result.provenance.passes
     if passes and not quiet:
         listed = ", ".join(f"{count} {part}" for part, count in passes.items())
-        say(f"{sum(passes.values())} images scored for the verdicts: {listed}", err=True)
+        say(f"scored: {sum(passes.values())} images for the verdicts: {listed}", err=True)
     print_warnings(run.warnings)
     assert run.folder is not None
     print_reports(run.folder, run.files)
