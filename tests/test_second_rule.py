@@ -169,6 +169,11 @@ class TestSets:
         finding = audit(pushed(5, {0: 8, 1: 8}), 5)
         assert (finding.verdict, finding.together) == ("relies", ["class 1"])
 
+    def test_a_scan_finds_the_set_and_not_what_it_displaces(self):
+        finding = audit(pushed(5, {0: 8, 1: 8}), 5, None)
+        assert (finding.verdict, finding.direction) == ("relies", "promotes")
+        assert {finding.target, *finding.together} == {"class 0", "class 1"}
+
     def test_labels_that_are_promoted_together_are_relied_on_each(self):
         finding = audit(
             lambda images: pushed(4, {0: 8, 1: 8})(images) - 6, 4, output="multilabel", labels=world(300, 4)[1]
@@ -256,6 +261,13 @@ class TestPlaces:
     def test_the_wrong_corner_is_no_all_clear(self):
         finding = audit(pushed(10, {0: 8}, gain=0.35), 10, look=mark(at=(0, 0)))
         assert finding.verdict == "inconclusive"
+
+    def test_neighbours_are_measured_on_other_groups_than_they_were_chosen_on(self):
+        groups = [str(number // 5) for number in range(300)]
+        finding = audit(pushed(10, {0: 8}, gain=0.35), 10, look=mark(at=(9, 10)), groups=groups)
+        assert finding.verdict == "inconclusive"
+        elsewhere, named = (finding.measurements[name].groups for name in ("theta_elsewhere", "theta"))
+        assert 0.7 * named <= elsewhere < named
 
     def test_carriers_as_they_came_can_contradict_a_wrong_place(self):
         images, _ = world(300, 4, 3)

@@ -68,7 +68,7 @@ class Artefact:
     parts: tuple[Artefact, ...] = ()
     """Of what consists of other artefacts."""
     beside: tuple[Artefact, ...] = ()
-    """Other artefacts that many of its carriers carry too; of two, one names the other."""
+    """Other artefacts that many of its carriers carry too."""
     notes: tuple[Note, ...] = ()
 
     @property

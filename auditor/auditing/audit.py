@@ -14,6 +14,7 @@ import numpy as np
 from auditor.artefacts.describe import describe_artefact
 from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.record import ArtefactRecord
+from auditor.artefacts.varied import Varied
 from auditor.auditing.mistakes import Mistake
 from auditor.auditing.opening import NOTHING, TO_KEEP, Handed, Subject, open_subject, read_strata
 from auditor.auditing.plan import describe_method, plan_methods
@@ -305,7 +306,7 @@ def _asked(subject: Subject, seen: Survey, artefact: Artefact) -> Asked:
         images=len(images),
         groups=len(np.unique(images.groups)),
         present=artefact.present,
-        kind=artefact.kind,
+        kind="varied" if isinstance(artefact.appearance, Varied) else artefact.kind,
         is_scan=artefact.target is None,
     )
 

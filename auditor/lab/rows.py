@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,7 @@ from auditor.errors import DataError
 from auditor.lab.asking import Asked, Way, ask
 from auditor.lab.colours import Question
 from auditor.lab.features import Map, Regime, Specimen, choose_recipe, make_specimen
-from auditor.verdict.chance import compare_with_chance
-from auditor.verdict.measured import Measured, measure, measure_each
-from auditor.verdict.observations import Observations
+from auditor.verdict.measured import Measured, measure, measure_scan
 from auditor.verdict.record import Rule
 
 
@@ -151,7 +149,7 @@ def read_rows(packed: Path) -> list[Row]:
 def _row(specimen: Specimen, asked: Asked) -> Row:
     recipe, rule, task = specimen.recipe, Rule(), specimen.task
     if asked.way == "scan":
-        measured = sorted(_measure_scan(asked.observed, rule), key=_strength, reverse=True)[:_KEPT]
+        measured = sorted(measure_scan(asked.observed, rule, rule.alpha), key=_strength, reverse=True)[:_KEPT]
     else:
         measured = [measure(asked.observed, task.target, rule)]
     return Row(
@@ -163,18 +161,6 @@ def _row(specimen: Specimen, asked: Asked) -> Row:
         measured=tuple(measured),
         **specimen.truth._asdict(),
     )
-
-
-def _measure_scan(observed: Observations, rule: Rule) -> list[Measured]:
-    numbers = [1] if observed.one_logit else list(range(len(observed.classes)))
-    innocent = compare_with_chance(observed, numbers, rule)
-    measured = measure_each(observed, numbers, rule, rule.alpha)
-    if innocent is None:
-        return measured
-    return [
-        replace(each, chance=innocent.chance[number], chance_words=innocent.words)
-        for number, each in zip(numbers, measured, strict=True)
-    ]
 
 
 def _strength(measured: Measured) -> float:

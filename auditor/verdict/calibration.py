@@ -44,7 +44,7 @@ class Asked:
     present: str
     """Which images carry the artefact already, as `audit.toml` says it."""
     kind: str
-    """Kind of the artefact."""
+    """Kind of the artefact; `varied` where its place, size or look differs from image to image."""
     is_scan: bool
 
 
@@ -71,6 +71,8 @@ def mode_of(asked: Asked) -> str:
 def calibrate(asked: Asked, rule: Rule) -> Calibration:
     """How often the verdict errs on models of known truth that were audited in the same mode by the same rule."""
     mode, table = mode_of(asked), read_calibration()
+    if asked.kind not in _KINDS:
+        return Calibration(mode, MODES[mode], reason="the laboratory has no models with artefacts of this kind")
     if table["rule"] != vars(rule):
         return Calibration(mode, MODES[mode], reason="the thresholds of the rule were changed")
     counts = table["modes"].get(mode)
@@ -104,6 +106,9 @@ def _share(hits: int, count: int) -> Measurement:
     every = np.arange(count)
     return share_interval(every < hits, every, 0.95)
 
+
+_KINDS = ("overlay", "text", "box", "border", "lightness", "vignette", "masks")
+"""What is put over images, or only masked: of that the laboratory has veils, borders, grids, spots and marks."""
 
 _GROUPED, _FEW = 0.8, 150
 """Groups per image, and images, below which an audit is of a mode of its own."""

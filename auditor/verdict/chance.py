@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from auditor.measure.arrays import Array, Ints
+from auditor.measure.arrays import Array, Bools, Ints
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import say
 from auditor.verdict.contrasts import class_contrasts, control_contrasts, masked_means
@@ -23,16 +23,21 @@ class Innocent(NamedTuple):
     words: str
 
 
-def compare_with_chance(observed: Observations, numbers: list[int], rule: Rule) -> Innocent | None:
+def compare_with_chance(observed: Observations, numbers: list[int], together: Bools, rule: Rule) -> Innocent | None:
     """How far draws of innocent content move the strongest of some classes; None where that cannot be said.
 
     Where fewer draws were made than wanted, those that are missing count as moving nothing: they were left out because
     that could change no decision.
+
+    Parameters
+    ----------
+    together
+        (numbers, classes): those that the artefact promotes along with each, which are no rivals of it.
     """
     insertion, drawn = observed.insertion, observed.draws
     if insertion is None or drawn is None or not len(drawn.shifts) or not insertion.controls or len(numbers) < 2:
         return None
-    own, innocent = strongest_by_chance(observed, insertion, drawn, np.array(numbers))
+    own, innocent = strongest_by_chance(observed, insertion, drawn, np.array(numbers), together)
     if not np.isfinite(innocent.max(axis=1)).all():
         return None
     chance = (1 + (~(innocent < own)).sum(axis=0)) / (1 + drawn.count)
@@ -48,13 +53,18 @@ def compare_with_chance(observed: Observations, numbers: list[int], rule: Rule) 
 
 
 def strongest_by_chance(
-    observed: Observations, insertion: Insertion, drawn: Draws, targets: Ints
+    observed: Observations, insertion: Insertion, drawn: Draws, targets: Ints, together: Bools | None
 ) -> tuple[Array, Array]:
     """Theta of each class (targets,), and beside it the largest of any *other* class under each draw (draws, targets).
 
-    Both are point values on the images that the draws of innocent content were tried on, formula and controls being
-    the same. What innocent content does to the class itself is left to the controls: where a model has learnt
+    Both are point values on the images that the draws of innocent content were tried on, formula, controls and rivals
+    being the same. What innocent content does to the class itself is left to the controls: where a model has learnt
     something as coarse as a speckled patch, scrambled ink promotes the very class that the artefact does.
+
+    Parameters
+    ----------
+    together
+        (targets, classes): those that are no rivals of a target; None leaves the class contrast out.
     """
     part = insertion.rows(drawn.drawn)
     rows = ~part.images.has[:, targets]
@@ -63,9 +73,9 @@ def strongest_by_chance(
     def thetas(shifts: Array) -> Array:
         leads = [shifts[:, targets]]
         leads += [control_contrasts(shifts[:, targets], controls, rows)] if controls else []
-        if not observed.one_logit and len(observed.classes) > 2:
-            leads.append(class_contrasts(shifts, targets, rows))
-        return np.min([masked_means(lead, rows) for lead in leads], axis=0)
+        if together is not None and not observed.one_logit and len(observed.classes) > 2:
+            leads.append(class_contrasts(shifts, targets, rows, together))
+        return np.asarray(np.fmin.reduce([masked_means(lead, rows) for lead in leads]))
 
     innocent = np.array([thetas(shifts) for shifts in drawn.shifts])
     innocent = np.where(np.isnan(innocent), -np.inf, innocent)  # a class that every drawn image has is moved by none

@@ -9,10 +9,9 @@ from auditor.measure.arrays import Array
 from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.measure.words import listed, say, signed
-from auditor.verdict.chance import compare_with_chance
-from auditor.verdict.decisions import measure_carriers, measure_missed
+from auditor.verdict.decisions import measure_carriers, measure_missed, measure_strata
 from auditor.verdict.harms import find_worst_group, measure_harms
-from auditor.verdict.measured import Measured, measure, measure_each
+from auditor.verdict.measured import Measured, measure, measure_scan
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Direction, DosePoint, Finding, Rule, ScannedTarget, Verdict
 from auditor.verdict.rule import Decision, conclude, is_moved, judge_severity, write_reason
@@ -115,27 +114,25 @@ def _find(observed: Observations, target: int, measured: Measured, decision: Dec
 
 def _scan(observed: Observations, rule: Rule, alpha: float) -> Finding:
     """Every class as target: bounds for `relies` hold for all of them at once, and chance must not reach as far."""
-    numbers = [1] if observed.one_logit else list(range(len(observed.classes)))
-    innocent = compare_with_chance(observed, numbers, rule)
-    judged: list[tuple[float, int, Measured, Decision]] = []
-    for number, measured in zip(numbers, measure_each(observed, numbers, rule, alpha), strict=True):
-        if innocent is not None:
-            measured = replace(measured, chance=innocent.chance[number], chance_words=innocent.words)
-        thetas = (effect.value for effect in measured.effects.values())
-        strength = max((theta for theta in thetas if theta is not None), default=-math.inf)
-        judged.append((strength, number, measured, conclude(measured, rule)))
-    judged.sort(key=lambda item: (_ORDER.index(item[3].verdict), item[3].direction == "suppresses", -item[0]))
+    judged = [(measured, conclude(measured, rule)) for measured in measure_scan(observed, rule, alpha)]
+    judged.sort(key=lambda pair: _rank(*pair))
     scanned = [
-        ScannedTarget(observed.classes[number], d.verdict, d.direction, measured.effects[d.taken_on or "promotes"])
-        for _, number, measured, d in judged
+        ScannedTarget(measured.target, d.verdict, d.direction, measured.effects[d.taken_on or "promotes"])
+        for measured, d in judged
     ]
-    _, number, measured, decision = judged[0]
-    complete = measure(observed, number, rule, alpha)
-    values = complete.values | measured.values
-    if innocent is not None:
-        values["strongest_by_chance"] = innocent.strongest
-    top = _find(observed, number, replace(measured, values=values, strata=complete.strata), decision, rule)
-    return _summarise(top, scanned, [_untested(m, rule) != [] for _, _, m, _ in judged], decision)
+    measured, decision = judged[0]
+    number = observed.classes.index(measured.target)
+    if observed.insertion is not None:
+        measured = replace(measured, strata=tuple(measure_strata(observed, observed.insertion, number, rule)))
+    top = _find(observed, number, measured, decision, rule)
+    return _summarise(top, scanned, [_untested(each, rule) != [] for each, _ in judged], decision)
+
+
+def _rank(measured: Measured, decision: Decision) -> tuple[int, bool, float]:
+    """Where a class stands among those scanned: by verdict, promotion first, the strongest first."""
+    thetas = (effect.value for effect in measured.effects.values())
+    strength = max((theta for theta in thetas if theta is not None), default=-math.inf)
+    return _ORDER.index(decision.verdict), decision.direction == "suppresses", -strength
 
 
 def _summarise(top: Finding, scanned: list[ScannedTarget], partly: list[bool], decision: Decision) -> Finding:

@@ -10,6 +10,7 @@ import numpy as np
 from auditor.measure.arrays import Bools
 from auditor.measure.intervals import least, mean_interval, missing
 from auditor.measure.measurement import Measurement
+from auditor.verdict.chance import Innocent, compare_with_chance
 from auditor.verdict.decisions import carriers_contradict, measure_decisions, measure_strata, measure_turned
 from auditor.verdict.effects import NAMES, confirm, find_sets, margin_of, measure_effects, measure_leads, spread_of
 from auditor.verdict.harms import (
@@ -91,18 +92,21 @@ def measure(observed: Observations, target: int, rule: Rule, alpha: float | None
     return replace(complete, strata=tuple(measure_strata(observed, insertion, target, rule)))
 
 
-def measure_each(observed: Observations, numbers: list[int], rule: Rule, alpha: float) -> list[Measured]:
-    """What the verdict on every class of a scan is taken on, the adjusted bounds holding for all classes at once.
+def measure_scan(observed: Observations, rule: Rule, alpha: float) -> list[Measured]:
+    """What the verdict on every class is taken on, the adjusted bounds holding for all classes at once.
 
-    Promotion has simultaneous bounds; suppression, on the few images of each class, has Bonferroni's.
+    Promotion has simultaneous bounds; suppression, on the few images of each class, has Bonferroni's. Parts of the data
+    are left out: of so many classes and parts some would seem to move.
     """
     insertion = observed.insertion
+    numbers = [1] if observed.one_logit else list(range(len(observed.classes)))
     if insertion is None:
         return [measure(observed, number, rule, alpha / len(numbers)) for number in numbers]
     has, groups = insertion.images.has, insertion.images.groups
     tested = {number for number in numbers if len(np.unique(groups[has[:, number]])) >= rule.min_groups}
     promoted = np.array([number for number in numbers if not has[:, number].all()], dtype=np.int64)
     sets = find_sets(observed, insertion, np.array(numbers), rule)
+    innocent = compare_with_chance(observed, numbers, sets[1], rule)
     rows_of = {number: at for at, number in enumerate(numbers)}
     wanted = sets[1][[rows_of[number] for number in promoted.tolist()]]
     leads = dict(
@@ -124,8 +128,15 @@ def measure_each(observed: Observations, numbers: list[int], rule: Rule, alpha: 
             values |= dict(zip(NAMES[-1], (*falls, confirm(insertion, number, -1, rule, share)), strict=True))
         base = _begin(observed, number, rule, alpha)
         together = {sign: sets[sign][at] for sign in (1, -1)}
-        found.append(_complete(base, observed, insertion, number, rule, values, together))
+        complete = _complete(base, observed, insertion, number, rule, values, together)
+        found.append(complete if innocent is None else _beside_chance(complete, innocent, number))
     return found
+
+
+def _beside_chance(measured: Measured, innocent: Innocent, number: int) -> Measured:
+    """The same with what random innocent content does to the strongest of all classes."""
+    values = measured.values | {"strongest_by_chance": innocent.strongest}
+    return replace(measured, values=values, chance=innocent.chance[number], chance_words=innocent.words)
 
 
 def _begin(observed: Observations, target: int, rule: Rule, alpha: float) -> Measured:

@@ -224,11 +224,12 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
             yield f"it {told} {say(share, 'count')} images that carry it; are its position and appearance right?"
     if measured.contradiction:
         yield f"{measured.contradiction}; are its position and appearance right?"
-    for name, does in (("decisions_turned_raw", ("turns", "to")), ("decisions_lost_raw", ("turns", "away from"))):
+    for name, rises, falls in (("decisions_turned_raw", "to", "away from"), ("decisions_lost_raw", "away from", "to")):
         raw = values.get(name)
         if raw is not None and raw.value is not None and raw.groups >= rule.min_groups and _is_large(raw):
-            way = does[1] if raw.value > 0 else {"to": "away from", "away from": "to"}[does[1]]
-            yield f"it turns {say(raw, 'points')} of decisions {way} {measured.target}{_simpler(measured)}"
+            size = raw if raw.value > 0 else raw.mapped(lambda share: -share)
+            way = rises if raw.value > 0 else falls
+            yield f"it turns {say(size, 'points')} of decisions {way} {measured.target}{_simpler(measured)}"
     elsewhere, turned = values.get("theta_elsewhere"), values.get("decisions_turned_elsewhere")
     if (
         elsewhere is not None
@@ -260,9 +261,8 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
 
 def _is_large(raw: Measurement) -> bool:
     """Whether so many decisions change, for whatever reason, that it is no all-clear."""
-    return abs(raw.value or 0.0) >= LARGEST_CHANGE or not (
-        raw.against(SMALLEST_SHARE) != "above" and raw.against(-SMALLEST_SHARE) != "below"
-    )
+    is_beyond = raw.against(SMALLEST_SHARE) == "above" or raw.against(-SMALLEST_SHARE) == "below"
+    return is_beyond or abs(raw.value or 0.0) >= LARGEST_CHANGE
 
 
 def _simpler(measured: Measured) -> str:

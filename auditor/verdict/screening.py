@@ -27,7 +27,7 @@ class Neighbour:
     look: Appearance
     controls: dict[str, list[Edit]]
     screened: Ints
-    """Positions of the images that it was chosen on; what it does is measured on others."""
+    """Positions of the images that it was chosen on; what it does is measured on other groups."""
 
 
 def choose_neighbour(classifier: Classifier, dataset: Dataset, artefact: Artefact, seed: int) -> Neighbour | None:
@@ -40,8 +40,7 @@ def choose_neighbour(classifier: Classifier, dataset: Dataset, artefact: Artefac
     free = np.flatnonzero(~artefact.carriers)
     if not looks or len(free) < 4 * _FEWEST_SCREENED:
         return None
-    chosen = np.sort(audit_generator(seed, "neighbours").permutation(free)[: min(_SCREENED, len(free) // 4)])
-    positions, images = dataset.read(chosen)
+    positions, images = dataset.read(_few_groups(dataset, free, seed))
     if len(positions) < _FEWEST_SCREENED:
         return None
     randoms = artefact.randoms([dataset.ids[position] for position in positions])
@@ -73,13 +72,28 @@ def choose_neighbour(classifier: Classifier, dataset: Dataset, artefact: Artefac
     return Neighbour(name, looks[name], controls, positions)
 
 
+def _few_groups(dataset: Dataset, free: Ints, seed: int) -> Ints:
+    """Positions of the images that neighbours are tried on: those of at most a quarter of the groups."""
+    names, group = np.unique(dataset.groups[free], return_inverse=True)
+    order = audit_generator(seed, "neighbours").permutation(len(names))
+    turn = np.argsort(order)[group]  # the place of each image's group in that order
+    first = np.flatnonzero(turn < len(names) // 4)
+    return np.sort(free[first[np.argsort(turn[first], kind="stable")[:_SCREENED]]])
+
+
 def draw_innocents(
-    classifier: Classifier, dataset: Dataset, artefact: Artefact, observed: Observations, most: int, seed: int
+    classifier: Classifier,
+    dataset: Dataset,
+    artefact: Artefact,
+    observed: Observations,
+    most: int,
+    alpha: float,
+    seed: int,
 ) -> Draws | None:
     """Scores under random innocent content at the artefact's place, on up to a hundred of the images.
 
     Draws end as soon as they can change no decision: when every class that the artefact moves at all is either out of
-    reach of the test, or when all draws are made.
+    reach of the test at the level `alpha`, or when all draws are made.
     """
     insertion = observed.insertion
     assert insertion is not None
@@ -94,6 +108,7 @@ def draw_innocents(
     randoms = artefact.randoms([dataset.ids[position] for position in there])
     numbers = np.array([1]) if observed.one_logit else np.arange(len(observed.classes))
     spread = images.scores[:, numbers].std(axis=0)
+    rivals = np.zeros((len(numbers), len(observed.classes)), bool)
     shifts: list[Floats] = []
     draws = Draws(drawn, np.empty((0, len(drawn), images.scores.shape[1]), np.float32), len(innocents))
     for number, edit in enumerate(innocents, start=1):
@@ -102,8 +117,10 @@ def draw_innocents(
         if number % _BLOCK and number < len(innocents):
             continue
         draws = Draws(drawn, np.stack(shifts), len(innocents))
-        own, others = strongest_by_chance(observed, insertion, draws, numbers)
-        reached = (1 + (others >= own).sum(axis=0)) / (1 + len(innocents)) > _LEVEL / 2
+        # which classes are no rivals is not known here: the most that theta can be, and the least that draws can reach
+        own, _ = strongest_by_chance(observed, insertion, draws, numbers, None)
+        _, others = strongest_by_chance(observed, insertion, draws, numbers, rivals)
+        reached = (1 + (others >= own).sum(axis=0)) / (1 + len(innocents)) > alpha / 2
         if (reached | ~(own > _NEGLIGIBLE * spread / 2)).all():
             break
     return draws
@@ -121,7 +138,7 @@ def scrambled(dataset: Dataset, positions: Ints, seed: int) -> tuple[Ints, Float
 
 
 _SCREENED, _FEWEST_SCREENED = 24, 6
-"""Images that neighbours are tried on, at most and at least; never more than a quarter of those without it."""
+"""Images that neighbours are tried on, at most and at least; never more than a quarter of the groups without it."""
 
 _NEGLIGIBLE = 0.1
 """Standard deviations of the score: what surely moves less is not looked at again."""
@@ -131,9 +148,6 @@ _DRAWN_IMAGES = 100
 
 _BLOCK = 10
 """After so many draws it is asked whether more could change anything."""
-
-_LEVEL = 0.05
-"""The largest level that a scan is ever decided at."""
 
 _CANVASES = 96
 """Canvases that an artefact is tried on alone."""

@@ -99,7 +99,7 @@ def survey(
     return Survey(
         images=images,
         mean_image=(total / len(images)).astype(np.float32),
-        observed=[trial.observed(images, values, checks, draws) for trial in trials],
+        observed=[trial.observed(images, values, checks, draws, alpha) for trial in trials],
         passes=dict(counted.counts),
     )
 
@@ -170,7 +170,7 @@ class _Trial:
             self.apart[name].append(float(np.mean([differ(each, inserted) for each in drawn])))
         self.pixels += images[:, ... if region is None else region].size
         if self.neighbour is not None:
-            fresh = ~np.isin(batch.positions[rows], self.neighbour.screened)
+            fresh = ~np.isin(self.dataset.groups[batch.positions[rows]], self.dataset.groups[self.neighbour.screened])
             if fresh.any():
                 others = self.artefact.randoms([ids[row] for row in np.flatnonzero(fresh)])
                 look, controls = self.neighbour.look, self.neighbour.controls
@@ -225,7 +225,7 @@ class _Trial:
         return values if self.artefact.target is None else values[:, [self.artefact.target]]
 
     def observed(
-        self, images: Population, columns: dict[str, Array], checks: Checks, draws: int
+        self, images: Population, columns: dict[str, Array], checks: Checks, draws: int, alpha: float
     ) -> Observations | AuditError:
         """What all batches together gave."""
         if self.failure is not None:
@@ -256,7 +256,7 @@ class _Trial:
             images=images,
             carries=self.artefact.carriers[images.positions],
             columns=columns,
-            elsewhere=_of_groups(join(self.moved), self.dataset) if self.moved else None,
+            elsewhere=self._elsewhere(),
             place=self.neighbour.name if self.neighbour else "",
         )
         try:
@@ -269,12 +269,21 @@ class _Trial:
                     self.artefact,
                     observed,
                     draws,
+                    alpha,
                     self.seed,
                 )
                 observed = replace(observed, draws=drawn)
         except AuditError as failure:
             return failure
         return observed
+
+    def _elsewhere(self) -> Insertion | None:
+        """What the neighbour does, on images of groups that it was not chosen on."""
+        if self.neighbour is None or not self.moved:
+            return None
+        moved = _of_groups(join(self.moved), self.dataset)
+        fresh = ~np.isin(moved.images.groups, self.dataset.groups[self.neighbour.screened])
+        return moved.rows(fresh) if fresh.any() else None
 
     def _alone(self, images: Population) -> Insertion | None:
         """What the artefact does where there is nothing else: on the scrambled pixels of images that carry it."""
