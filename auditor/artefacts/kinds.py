@@ -177,7 +177,7 @@ def look_for(artefact: Artefact, dataset: Dataset) -> Artefact:
     try:
         finder = finder.settled(artefact.appearance, without, carried, random)
     except TooFaintError:
-        told = "images that carry it could not be told from what images show anyway, so it was not looked for in them"
+        told = "it is too faint to be found in images that carry it, so it is taken to lie where it is named"
         return replace(artefact, notes=(Note("not looked for", told),))
     found = sum(finder.find(image) is not None for image in carried)
     if not found:

@@ -200,16 +200,13 @@ def _broader(measured: Measured, decision: Decision) -> list[Note]:
 
 
 def _moved_parts(measured: Measured) -> list[Note]:
-    """A note for each part of the images whose decisions the artefact clearly turns."""
-    return [
-        Note(
-            "stratum",
-            f"where {part.name} it turns {say(part.decisions_turned, 'points')} more decisions to {measured.target} "
-            f"than the median control, and moves the score by {say(part.lift, 'decided')}",
-        )
-        for part in measured.strata
-        if is_moved(part)
-    ]
+    """A note on the parts of the images whose decisions the artefact clearly turns."""
+    moved = sorted(filter(is_moved, measured.strata), key=lambda part: -(part.decisions_turned.value or 0.0))
+    if not moved:
+        return []
+    parts = [f"{say(part.decisions_turned, 'points')} where {part.name}" for part in moved]
+    told = f"it clearly turns more decisions to {measured.target} than the median control does: {listed(parts, 5)}"
+    return [Note("stratum", told)]
 
 
 def _strongest(controls: dict[str, Measurement]) -> str:

@@ -73,7 +73,7 @@ def decide(measured: Measured, rule: Rule) -> Decision:
     decisive = {way: effect.decisive for way, effect in tested.items()}
     unconfirmed = None
     for way in sorted(tested, key=lambda key: -decisive[key].bounds[0]):
-        bar, told = _bar(measured, way)
+        bar, told = _bar(measured, way, decisive[way])
         if decisive[way].against(bar) != "above":
             continue
         obstacle = _unconfirmed(measured, way, bar, rule)
@@ -136,13 +136,14 @@ def write_reason(decision: Decision, measured: Measured) -> str:
     return f"{name} could not be tested on {target_name}: {why}."
 
 
-def _bar(measured: Measured, way: Direction) -> tuple[float, str]:
+def _bar(measured: Measured, way: Direction, effect: Measurement) -> tuple[float, str]:
     """What the lower bound must exceed, with its words: half the margin where the artefact clearly turns decisions."""
-    phi = phi_of(measured, way)
+    phi, whole = phi_of(measured, way), f"the margin of {measured.margin:.3g}"
     if phi is None or phi.against(SMALLEST_SHARE) != "above":
-        return measured.margin, f"the margin of {measured.margin:.3g}"
+        return measured.margin, whole
     bar = measured.margin / 2
-    return bar, f"{bar:.3g}, half the margin, and it turns {say(phi, 'points')} more decisions than the median control"
+    told = whole if effect.against(measured.margin) == "above" else f"{bar:.3g}, half the margin"
+    return bar, f"{told}, and it turns {say(phi, 'points')} more decisions than the median control"
 
 
 def _unconfirmed(measured: Measured, way: Direction, bar: float, rule: Rule) -> str | None:

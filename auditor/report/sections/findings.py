@@ -58,7 +58,7 @@ def _tables(finding: Finding) -> Iterator[tuple[str, list[Figure], str]]:
     for column in dict.fromkeys(part.column for part in finding.strata):
         parts = sorted(_parts_of(finding, column), key=lambda part: -part.decisions_turned.bounds[0])[:_MOST_PARTS]
         turned = {part.value: part.decisions_turned for part in parts}
-        yield f"By {column}: decisions turned to the target, beyond the median control", figures(turned, "{}"), ""
+        yield f"Decisions turned, by {column}", figures(turned, "{}"), ""
     accuracy: dict[str, Measurement] = {}
     for entry in finding.carriers[:_MOST_PARTS]:
         accuracy |= {f"{entry.target}, with it": entry.carriers, f"{entry.target}, without": entry.others}
