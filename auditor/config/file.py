@@ -85,7 +85,20 @@ def read_config(
     ConfigError
         The file is missing or wrong; all faults at once, a line each.
     """
-    text = _read_text(file)
+    data, places = read_toml(file)
+    overridden = dict.fromkeys((_override(data, item) for item in overrides), "--set")
+    return check_config(data, file, places, overridden, kinds=kinds, methods=methods)
+
+
+def read_toml(file: Path, wanted: str = "the configuration of an audit") -> tuple[dict[str, Any], dict[KeyPath, Place]]:
+    """Read a TOML file, with the place of every key; `wanted` says what it would be, where it is missing.
+
+    Raises
+    ------
+    ConfigError
+        It is missing, too large or no TOML.
+    """
+    text = _read_text(file, wanted)
     if any(line.count(".") > _MOST_DOTS for line in text.splitlines()):  # a reader takes the square of their number
         raise ConfigError(f"{file}: a line has more than {_MOST_DOTS} dots; wanted keys of a few parts")
     try:
@@ -95,9 +108,29 @@ def read_config(
         raise ConfigError(f"{file}:{line}:{column}: not TOML: {message}") from None
     except (RecursionError, ValueError) as fault:  # nested without end, or a number of too many digits
         raise ConfigError(f"{file}: cannot be read: {fault}") from None
-    places = find_places(text)
-    overridden = dict.fromkeys((_override(data, item) for item in overrides), "--set")
-    return check_config(data, file, places, overridden, kinds=kinds, methods=methods)
+    return data, find_places(text)
+
+
+def raise_faults(
+    file: Path,
+    places: dict[KeyPath, Place],
+    faults: Mapping[KeyPath, list[str]],
+    overridden: dict[KeyPath, str],
+) -> None:
+    """Raise one error for all faults of a file, a line each in the order of the file; nothing where there are none.
+
+    Raises
+    ------
+    ConfigError
+        There are some.
+    """
+    lines = []
+    for path, messages in faults.items():
+        line, _ = nearest_place(places, path)
+        where = _where(file, places, overridden, path)
+        lines += [(line, f"{where}: {dotted(path)}: {message}") for message in messages]
+    if lines:
+        raise ConfigError("\n".join(message for _, message in sorted(lines, key=lambda item: item[0])))
 
 
 def check_config(
@@ -136,13 +169,7 @@ def check_config(
             faults.setdefault(path, []).append(message)
     for path, message in wrong:
         faults.setdefault(path, []).append(message)
-    if faults:
-        lines = []
-        for path, messages in faults.items():
-            line, _ = nearest_place(places, path)
-            where = _where(file, places, overridden, path)
-            lines += [(line, f"{where}: {dotted(path)}: {message}") for message in messages]
-        raise ConfigError("\n".join(message for _, message in sorted(lines, key=lambda item: item[0])))
+    raise_faults(file, places, faults, overridden)
     assert config is not None
     return config
 
@@ -264,7 +291,7 @@ def _where(file: Path, places: dict[KeyPath, Place], overridden: dict[KeyPath, s
     return f"{file}:{line}:{column}"
 
 
-def _read_text(file: Path) -> str:
+def _read_text(file: Path, wanted: str) -> str:
     try:
         with file.open("rb") as opened:
             data = opened.read(_MOST_BYTES + 1)
@@ -272,7 +299,7 @@ def _read_text(file: Path) -> str:
             raise ConfigError(f"{file}: too large; wanted {_MOST_BYTES >> 10} KiB at most")
         return data.decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"{file}: no such file; wanted the configuration of an audit") from None
+        raise ConfigError(f"{file}: no such file; wanted {wanted}") from None
     except OSError as fault:
         raise ConfigError(f"{file}: cannot be read: {fault.strerror or fault}") from None
     except UnicodeDecodeError as fault:
