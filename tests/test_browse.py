@@ -11,16 +11,16 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-import uvicorn
 
 from auditor.measure.ledger import Rows
-from auditor.report.browse import allowed_hosts, make_app
+from auditor.report.browse import MOST_CONNECTIONS, allowed_hosts, make_app, make_server
 from auditor.report.index_page import render_index
 from auditor.report.trends import MOST_POINTS
 from auditor.report.write import write_report
@@ -71,7 +71,8 @@ class Answer:
         return self.body.decode("utf-8", "replace")
 
 
-Ask = Callable[..., Answer]
+Ask = Any
+"""Asks for a path, and answers; `port` is where."""
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def serving(reports: Path, token: str | None = None) -> Iterator[Ask]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         app = make_app(reports, hosts=allowed_hosts("127.0.0.1", port), token=token)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none", server_header=False))
+        server = make_server(app)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
 
@@ -94,6 +95,7 @@ def serving(reports: Path, token: str | None = None) -> Iterator[Ask]:
                 said = {name.lower(): value for name, value in answer.getheaders()}
                 return Answer(answer.status, said, answer.read())
 
+        ask.port = port
         try:
             yield ask
         finally:
@@ -194,6 +196,42 @@ class TestServer:
             cookie = welcome.headers["set-cookie"].partition(";")[0]
             assert ask("/run-1/result.json", Cookie=cookie).code == 200
             assert ask("/run-1/result.json", Cookie=cookie, Host="evil.example").code == 400
+
+    def test_a_large_file_is_read_as_the_reader_takes_it(self, tmp_path):
+        size, statm = 2**29, Path("/proc/self/statm")
+        if not statm.exists():
+            pytest.skip("this system does not tell how much memory a process has")
+        (tmp_path / "run-1").mkdir()
+        with (tmp_path / "run-1" / "report.zip").open("wb") as file:
+            file.truncate(size)
+
+        def resident() -> int:
+            return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+        with serving(tmp_path) as ask, socket.create_connection(("127.0.0.1", ask.port), timeout=30) as reader:
+            before = resident()
+            reader.sendall(b"GET /run-1/report.zip HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % ask.port)
+            head = reader.recv(2**16)
+            assert b"content-length: %d" % size in head.lower()
+            read = len(reader.recv(2**16))
+            while read < 2**22:
+                read += len(reader.recv(2**16))
+            assert resident() - before < size / 4
+
+    def test_more_readers_than_it_serves_at_once_are_told_to_come_again(self, tmp_path):
+        with serving(tmp_path) as ask:
+            idle = [socket.create_connection(("127.0.0.1", ask.port), timeout=30) for _ in range(MOST_CONNECTIONS + 8)]
+            codes = []
+            for _ in range(200):
+                codes.append(ask("/").code)
+                if codes[-1] == 503:
+                    break
+            assert codes[-1] == 503
+            for connection in idle:
+                connection.close()
+            while (code := ask("/").code) == 503:
+                pass
+            assert code == 200
 
     def test_shows_runs_that_came_and_went_meanwhile(self, tmp_path):
         with serving(tmp_path) as ask:

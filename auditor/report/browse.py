@@ -8,10 +8,10 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from auditor.errors import ConfigError, ReportError
 from auditor.report.index_page import INDEX_PAGE, index_policy, render_index
@@ -57,10 +57,24 @@ def make_app(reports: Path, *, hosts: Callable[[str], bool], token: str | None =
         from starlette.applications import Starlette
         from starlette.concurrency import run_in_threadpool
         from starlette.requests import Request
-        from starlette.responses import PlainTextResponse, RedirectResponse, Response
+        from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
         from starlette.routing import Mount
     except ImportError:
         raise ReportError(NEEDS) from None
+
+    class Streamed(StreamingResponse):
+        """A file, read as its reader takes it, and closed whether or not one does."""
+
+        def __init__(self, file: BinaryIO, kind: str) -> None:
+            size = os.fstat(file.fileno()).st_size
+            policy = f"{_HEADERS['Content-Security-Policy']}; script-src {script_source()}"
+            about = {"Content-Type": kind, "Content-Length": str(size), "Content-Security-Policy": policy}
+            super().__init__(_read_parts(file, size), headers=_HEADERS | about)
+            self.file = file
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            with self.file:
+                await super().__call__(scope, receive, send)
 
     def show(request: Request) -> Response:
         if not hosts(request.headers.get("host", "")):
@@ -85,12 +99,10 @@ def make_app(reports: Path, *, hosts: Callable[[str], bool], token: str | None =
         if path == "/favicon.ico":  # browsers ask for it, whatever a page says, and complain where it is missing
             return Response(status_code=204, headers=_HEADERS)
         start, *parts = path.split("/")
-        data = read_file(reports, *parts) if start == "" and len(parts) in (2, 3) else None
-        if data is None:
+        file = open_file(reports, *parts) if start == "" and len(parts) in (2, 3) else None
+        if file is None:
             return refuse(404, "There is no such run or file.")
-        kind = (_TYPES | _PICTURES)[os.path.splitext(parts[-1])[1]]
-        policy = {"Content-Security-Policy": f"{_HEADERS['Content-Security-Policy']}; script-src {script_source()}"}
-        return Response(data, headers=_HEADERS | policy | {"Content-Type": kind})
+        return Streamed(file, (_TYPES | _PICTURES)[os.path.splitext(parts[-1])[1]])
 
     def refuse(code: int, why: str, **headers: str) -> Response:
         return PlainTextResponse(why + "\n", code, headers=_HEADERS | headers)
@@ -106,7 +118,7 @@ def make_app(reports: Path, *, hosts: Callable[[str], bool], token: str | None =
     return Starlette(routes=[Mount("/", app=respond)], exception_handlers={ReportError: fail})
 
 
-def read_file(reports: Path, run: str, *names: str) -> bytes | None:
+def open_file(reports: Path, run: str, *names: str) -> BinaryIO | None:
     """A file of a run, or None: names are those of runs and reports, and no link is followed on the way."""
     *inside, name = names
     types = _PICTURES if inside == [FOLDER] else _TYPES if not inside else {}
@@ -115,21 +127,31 @@ def read_file(reports: Path, run: str, *names: str) -> bytes | None:
     with ExitStack() as stack:
 
         def open_in(parent: int | None, name: str | Path, flags: int) -> int:
-            descriptor = os.open(name, flags | os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=parent)
-            stack.callback(os.close, descriptor)
-            return descriptor
+            return os.open(name, flags | os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=parent)
 
         try:
             folder = open_in(None, reports, os.O_DIRECTORY)
+            stack.callback(os.close, folder)
             for step in (run, *inside):
                 folder = open_in(folder, step, os.O_DIRECTORY | os.O_NOFOLLOW)
-            file = open_in(folder, name, os.O_NOFOLLOW)
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                return None
-            with open(file, "rb", closefd=False) as opened:
-                return opened.read()
+                stack.callback(os.close, folder)
+            file = open(open_in(folder, name, os.O_NOFOLLOW), "rb", buffering=0)  # noqa: SIM115  the reader closes it
         except OSError:
             return None
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    return None
+
+
+def _read_parts(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """So many bytes of a file in parts, however large it is: only one is in memory; a file that shrank ends early."""
+    while size > 0 and (part := file.read(min(size, _PART))):
+        size -= len(part)
+        yield part
+
+
+_PART = 2**18
 
 
 def allowed_hosts(host: str, port: int) -> Callable[[str], bool]:
@@ -178,8 +200,8 @@ def open_socket(host: str, port: int) -> socket.socket:
         raise ConfigError(f"--host {host} --port {port}: cannot be opened: {reason}; try another --port") from None
 
 
-def serve(app: Any, listening: socket.socket) -> None:
-    """Serve until interrupted.
+def make_server(app: Any) -> Any:
+    """A server (uvicorn's) that takes so many connections at once and waits for none without end.
 
     Raises
     ------
@@ -191,10 +213,37 @@ def serve(app: Any, listening: socket.socket) -> None:
     except ImportError:
         raise ReportError(NEEDS) from None
     config = uvicorn.Config(
-        app, log_level="error", access_log=False, server_header=False, proxy_headers=False, lifespan="off", ws="none"
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=_IDLE,
+        timeout_graceful_shutdown=_IDLE,
     )
+    return uvicorn.Server(config)
+
+
+def serve(app: Any, listening: socket.socket) -> None:
+    """Serve until interrupted.
+
+    Raises
+    ------
+    ReportError
+        The server's packages are missing.
+    """
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        make_server(app).run(sockets=[listening])
+
+
+MOST_CONNECTIONS = 64
+"""Open at once; whoever comes beyond is told to come again (503). A browser opens six."""
+
+_IDLE = 5
+"""Seconds that a connection without a request, or a reader when the server ends, is waited for."""
 
 
 def _is_same(given: str, wanted: str) -> bool:
