@@ -14,6 +14,7 @@ from pydantic import Field
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.config.file import AuditConfig, config_schema, read_config
+from auditor.config.gate import PRESETS, write_preset
 from auditor.config.options import bind_options, describe_options, dotted, is_function_spec, suggest
 from auditor.config.places import find_places, nearest_place
 from auditor.errors import ConfigError
@@ -172,7 +173,7 @@ class TestReading:
         assert echo["verdict"] == {"margin": 0.0, "margin_sd": 0.2, "alpha": 0.05, "min_groups": 12}
         assert echo["model"]["trust"] is False
         assert set(echo) == {
-            "model", "data", "artefacts", "methods", "interventions", "explain", "verdict", "report",
+            "model", "data", "artefacts", "methods", "interventions", "explain", "verdict", "report", "gate", "waivers",
         }  # fmt: skip
 
     def test_a_recorded_configuration_reads_back_to_itself(self, tmp_path: Path) -> None:
@@ -370,3 +371,41 @@ class TestWords:
 
     def test_a_long_list_of_what_is_allowed_is_cut_and_counted(self) -> None:
         assert suggest("?", [f"class {number}" for number in range(1000)]).endswith(", class 11, … (1000 in all))")
+
+
+class TestGate:
+    @pytest.mark.parametrize(
+        ("text", "line", "wanted"),
+        [
+            ('[gate]\npreset = "relaxed"\n', 2, "gate.preset: got \"relaxed\", wanted 'verdicts', 'strict'"),
+            ('[gate]\nrelies = "fail"\n', 2, "gate.relies: got \"fail\", wanted 'off', 'warn' or 'error'"),
+            ('[gate]\nerrors = "off"\n', 2, "gate.errors: unknown key"),
+            ('[[gate.rules]]\nlevel = "warn"\n', 1, "wanted verdict or metric, one of them"),
+            ('[[gate.rules]]\nmetric = "effect"\n', 1, "wanted limit or tolerance, one of them"),
+            ('[[gate.rules]]\nverdict = "relies"\nlimit = 1.0\n', 1, "wanted limit or tolerance, one of them"),
+            ('[[gate.rules]]\nmetric = "accuracy"\nlimit = 0.9\nartefact = "a"\n', 1, "accuracy without artefact"),
+            ('[[gate.rules]]\nmetric = "flips"\nlimit = 0.9\n', 2, 'gate.rules[0].metric: got "flips"'),
+            ('[[waivers]]\nartefact = "a"\nreason = "r"\nexpires = 2026-12-31\n', 1, "waivers[0].owner: missing"),
+            (
+                '[[waivers]]\nartefact = "a"\nowner = "o"\nreason = "r"\nexpires = "soon"\n',
+                5,
+                "wanted a date, 2026-12-31",
+            ),
+            (
+                '[[waivers]]\nartefact = "a"\nowner = "o"\nreason = "r"\nexpires = 2026\n',
+                5,
+                "wanted a date, 2026-12-31",
+            ),
+        ],
+    )
+    def test_a_fault_is_one_sentence_with_its_place(self, tmp_path: Path, text: str, line: int, wanted: str) -> None:
+        with pytest.raises(ConfigError) as raised:
+            read(tmp_path, f"{LEAST}{text}")
+        (said,) = str(raised.value).splitlines()
+        assert wanted in said
+        assert f"audit.toml:{LEAST.count(chr(10)) + line}:" in said
+
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_a_preset_is_what_it_is_printed_as(self, tmp_path: Path, name: str) -> None:
+        config = read(tmp_path, f"{LEAST}{write_preset(name)}")
+        assert config.gate == PRESETS[name].model_copy(update={"preset": "verdicts"})

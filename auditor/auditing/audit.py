@@ -38,7 +38,7 @@ from auditor.subject.data.pictures import to_pixels
 from auditor.subject.describe import describe_data
 from auditor.verdict.calibration import Asked, calibrate, is_calibrated
 from auditor.verdict.findings import judge_all
-from auditor.verdict.notes import note_images, note_interventions
+from auditor.verdict.notes import note_images, note_interventions, note_parts
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Finding, Rule
 from auditor.verdict.trial import Progress, Survey, survey
@@ -86,7 +86,7 @@ def run_audit(
     verdict = config.verdict
     rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
     findings = _judge(subject, seen, rule)
-    exhibits = _begin_exhibits(subject, seen, findings)
+    exhibits = _begin_exhibits(subject, seen, findings, rule)
     cases = _cases(subject, findings, seen, config) if plan.attributions else []
     waiting = [f"maps: {case.artefact.name}" if case.artefact else "maps" for case in cases]
     waiting += [*plan.studies, *plan.sections]
@@ -252,13 +252,15 @@ def _settled(result: AuditResult, exhibits: Exhibits) -> AuditResult:
     )
 
 
-def _begin_exhibits(subject: Subject, seen: Survey, findings: list[Finding]) -> Exhibits:
+def _begin_exhibits(subject: Subject, seen: Survey, findings: list[Finding], rule: Rule) -> Exhibits:
     """What is shown and noted of the images and of the interventions on them."""
     rows = Rows()
-    note_images(rows, subject.dataset, subject.classifier.classes, seen.images)
+    columns = next((each.columns for each in seen.observed if isinstance(each, Observations)), {})
+    note_images(rows, subject.dataset, subject.classifier.classes, seen.images, columns)
     for finding, observed in zip(findings, seen.observed, strict=True):
         if isinstance(observed, Observations):
             note_interventions(rows, subject.dataset, finding, observed)
+            note_parts(rows, subject.dataset, finding, observed, rule)
     exhibits = Exhibits(rows=rows)
     exhibits.arrays.keep("mean image", to_pixels(seen.mean_image), of_data=True)
     return exhibits

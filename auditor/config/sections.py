@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -196,6 +197,81 @@ class ReportConfig(_Section):
         return sections
 
 
+Level = Literal["off", "warn", "error"]
+"""What it means for a gate that something is broken or open: nothing, a warning, or that the gate fails."""
+
+GatedVerdict = Literal["relies", "newly_relies", "inconclusive", "not_applicable"]
+"""Verdicts that a gate can be told about; an error always fails it."""
+
+Metric = Literal["effect", "decisions_turned", "flip_rate", "worst_group_accuracy", "accuracy"]
+
+
+class GateRule(_Section):
+    """One demand of a gate. Of the demands on one thing, the last that fits a finding holds."""
+
+    verdict: GatedVerdict | None = None
+    """The demand is that no finding has this verdict ..."""
+    metric: Metric | None = None
+    """... or is on a number: `effect` (in margins: 1 is the smallest that matters), `decisions_turned` and `flip_rate`
+    (shares that should be small), `worst_group_accuracy` and `accuracy` (shares that should be large)."""
+    limit: float | None = None
+    """The metric must not lie beyond it: above it, or below where large is good."""
+    tolerance: Annotated[float, Field(ge=0)] | None = None
+    """The metric must not be worse than in the accepted run by more than this, tested on the images of both."""
+    level: Level = "error"
+    """What it means that the demand is clearly broken ..."""
+    open: Level = "warn"
+    """... or, of a metric, that it is neither clearly broken nor clearly kept."""
+    artefact: _Name | None = None
+    """Only findings on this artefact, ..."""
+    target: _Name | None = None
+    """... and on this class."""
+
+    @pydantic.model_validator(mode="after")
+    def _asks_one_thing(self) -> GateRule:
+        bars = [bar for bar in (self.limit, self.tolerance) if bar is not None]
+        if (self.verdict is None) == (self.metric is None):
+            raise ValueError("verdict or metric, one of them")
+        if len(bars) != (0 if self.metric is None else 1):
+            raise ValueError("limit or tolerance, one of them, with a metric and with nothing else")
+        if self.metric == "accuracy" and (self.artefact or self.target):
+            raise ValueError("accuracy without artefact and target: it is that of the whole audit")
+        return self
+
+
+class GateConfig(_Section):
+    """What an audit must show to pass; a key that is left out is as the preset has it."""
+
+    preset: Literal["verdicts", "strict", "release", "watch"] = "verdicts"
+    """Where the demands start from: `verdicts` fails as an audit without a gate does; `auditor gate --preset NAME`
+    prints them."""
+    accepted: str = ""
+    """The name that the run to compare with was accepted under (`auditor accept RUN --as NAME`); without it, the one
+    that was accepted last of the same model and data."""
+    relies: Level | None = None
+    newly_relies: Level | None = None
+    """A reliance that the accepted run has not; without an accepted run every reliance is new."""
+    inconclusive: Level | None = None
+    not_applicable: Level | None = None
+    unaccepted: Level | None = None
+    """No run was accepted, and some demand compares with one."""
+    rules: tuple[GateRule, ...] = ()
+    """Further demands, after those of the preset."""
+
+
+class WaiverConfig(_Section):
+    """A demand that is not made of one artefact for some time."""
+
+    artefact: _Name
+    target: _Name | None = None
+    """Only for this class."""
+    owner: _Name
+    """Who answers for it."""
+    reason: _Name
+    expires: date
+    """The last day on which it holds, in UTC."""
+
+
 class Document(_Section):
     model: ModelConfig
     data: DataConfig
@@ -205,3 +281,5 @@ class Document(_Section):
     explain: ExplainConfig = ExplainConfig()
     verdict: VerdictConfig = VerdictConfig()
     report: ReportConfig = ReportConfig()
+    gate: GateConfig | None = None
+    waivers: tuple[WaiverConfig, ...] = ()

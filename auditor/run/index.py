@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pydantic
 
@@ -30,6 +30,9 @@ from auditor.run.limits import refuse_odd
 from auditor.run.result import AuditResult
 from auditor.run.store import load_result
 from auditor.verdict.record import Direction, Finding, Severity, Verdict
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 INDEX = "index.jsonl"
 
@@ -125,7 +128,7 @@ def read_runs(reports: Path) -> Listing:
     return Listing(entries, unlisted, present, faults)
 
 
-def add_lines(file: Path, entries: Sequence[Entry]) -> None:
+def add_lines(file: Path, entries: Sequence[DataclassInstance]) -> None:
     """Append a line per run in one write, after a line of its own where a process died in the middle of one."""
     if not entries:
         return

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from auditor.errors import ReportError
+from auditor.run.accepted import accepted_runs
 from auditor.run.files import ARRAYS, BUNDLE, FORMATS, HASHES, RESULT, ROWS, is_pictures
 from auditor.run.index import Entry, Listing, is_run_id, moment
 from auditor.run.store import load_hashes
@@ -31,19 +32,20 @@ class Plan:
 def plan_removal(reports: Path, listing: Listing, *, keep: int | None, older_than: float | None, now: datetime) -> Plan:
     """Which runs to remove: those beyond the `keep` newest that are also older than `older_than` days.
 
-    A run that cannot be read is in no listing, so it is neither counted nor removed.
+    A run that cannot be read is in no listing, so it is neither counted nor removed. One that was accepted is kept.
 
     Raises
     ------
     ReportError
-        A run's folder cannot be read.
+        A run's folder, or the list of those accepted, cannot be read.
     """
     assert keep is not None or older_than is not None
+    accepted = accepted_runs(reports)
     remove: list[Entry] = []
     kept: list[Entry] = []
     spared = []
     for number, entry in enumerate(listing.entries):
-        is_beyond = keep is None or number >= keep
+        is_beyond = (keep is None or number >= keep) and entry.id not in accepted
         is_old = older_than is None or moment(entry.started) < now - timedelta(days=older_than)
         foreign = _foreign_files(reports / entry.id) if is_beyond and is_old else []
         if foreign:

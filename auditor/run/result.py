@@ -20,6 +20,7 @@ from auditor.measure.measurement import Note
 from auditor.measure.pieces import Told
 from auditor.run.migrate import SCHEMA_VERSION, migrate
 from auditor.run.provenance import Provenance
+from auditor.run.ruling import GateRecord
 from auditor.subject.record import DataRecord, ModelRecord
 from auditor.verdict.record import Finding, Rule
 
@@ -83,6 +84,13 @@ class AuditResult:
     suspects: list[Suspect] = field(default_factory=list)
     units: list[WorkUnit] = field(default_factory=list)
     """In the order of the audit; empty in runs from before there were any."""
+    gate: GateRecord | None = None
+    """What the gate says; null where none is configured."""
+
+    @property
+    def final_code(self) -> int:
+        """What a command ends with: 3 where something failed, else the gate's code, else that of the verdicts."""
+        return self.exit_code if self.gate is None or self.exit_code == 3 else self.gate.exit_code
 
 
 @cache

@@ -44,6 +44,28 @@ def measure_decisions(
     return found | {"decisions_changed": _changed_either_way(insertion, target, rule.level)}
 
 
+def decisions_by_image(insertion: Insertion, target: int) -> dict[str, Array]:
+    """Each image's part in what insertion does to decisions: name of the measurement -> (n,), NaN of other images.
+
+    The mean of the parts is the measurement.
+    """
+    has, before, after = insertion.images.has[:, target], insertion.images.predicted[:, target], insertion.predicted
+    found: dict[str, Array] = {}
+    for sign, beyond, flipped in (
+        (1, "decisions_turned", "flip_rate"),
+        (-1, "decisions_lost", "suppression_flip_rate"),
+    ):
+        rows = has == (sign < 0)
+        parts = np.full(len(rows), np.nan)
+        if insertion.predicted_with and rows.any():
+            now, middle = _now_and_middle(insertion.rows(rows), [target])
+            parts[rows] = sign * (now - middle)
+        held = rows & (before == (sign < 0))
+        turned = after[:, target] != before
+        found |= {beyond: parts, flipped: np.where(held, turned, np.nan)}
+    return found
+
+
 def measure_turned(insertion: Insertion, target: int, together: Bools, rule: Rule) -> Measurement:
     """Phi of promotion, of the target and the set that it belongs to: see `measure_decisions`."""
     joined = [target, *np.flatnonzero(together).tolist()]
@@ -180,10 +202,15 @@ def _changes(part: Insertion, targets: list[int], sign: int, level: float) -> tu
     raw = _signed_change(now, then, sign, groups, level)
     if not part.predicted_with:
         return raw, missing("every control equals the artefact", unit="share")
+    return raw, _signed_change(*_now_and_middle(part, targets), sign, groups, level)
+
+
+def _now_and_middle(part: Insertion, targets: list[int]) -> tuple[Array, Array]:
+    """Whether images are predicted as any of the targets with the artefact, and how often with the median control."""
+    now = part.predicted[:, targets].max(axis=1).astype(np.float64)
     tried = [values[:, targets].sum(axis=1, dtype=np.float64) for values in part.predicted_with.values()]
     controls = [np.minimum(share, 1.0)[:, None] for share in tried]
-    middle = median_controls(controls, np.ones((len(groups), 1), bool))[:, 0]
-    return raw, _signed_change(now, middle, sign, groups, level)
+    return now, median_controls(controls, np.ones((len(now), 1), bool))[:, 0]
 
 
 def _changed_either_way(part: Insertion, target: int, level: float) -> Measurement:

@@ -87,6 +87,25 @@ class Effects(NamedTuple):
     """Direction -> (classes,): others that move along with the class."""
 
 
+def leads_by_image(observed: Observations, insertion: Insertion, target: int, rule: Rule) -> dict[str, Array]:
+    """Each image's part in the lift and the leads of one class: name of the measurement -> (n,), NaN of other images.
+
+    The mean of the parts is the measurement, in either direction.
+    """
+    at = np.array([target])
+    together = find_sets(observed, insertion, at, rule)
+    found: dict[str, Array] = {}
+    for sign in (1, -1):
+        rows, shift = insertion.images.has[:, at] == (sign < 0), sign * insertion.shift
+        parts = [shift[:, at]]
+        controls = [sign * values[:, at] for values in insertion.controls.values()]
+        nothing = np.full((len(rows), 1), np.nan)
+        parts.append(control_contrasts(shift[:, at], controls, rows) if controls and rows.any() else nothing)
+        parts.append(class_contrasts(shift, at, rows, together[sign]) if _has_rivals(observed) else nothing)
+        found |= {name: np.where(rows, part, np.nan)[:, 0] for name, part in zip(NAMES[sign][:3], parts, strict=True)}
+    return found
+
+
 def confirm(insertion: Insertion, target: int, sign: int, rule: Rule, alpha: float) -> Measurement:
     """The lead over controls on the other side: the class's own images for promotion, those of others for suppression.
 

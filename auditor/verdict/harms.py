@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from auditor.measure.arrays import Array
 from auditor.measure.intervals import (
     change_interval,
     mean_interval,
@@ -176,7 +177,13 @@ def measure_accuracy(images: Population, rule: Rule) -> Measurement:
     Of classes that exclude each other that is accuracy; where they are independent, a model that ranks them well may
     still predict too few, or too many.
     """
-    labelled = images.labelled & images.has.any(axis=1)
-    first = images.scores[labelled].argmax(axis=1)
-    hits = np.take_along_axis(images.has[labelled], first[:, None], axis=1)[:, 0]
-    return share_interval(np.asarray(hits), images.groups[labelled], rule.level)
+    hits = hits_by_image(images)
+    known = ~np.isnan(hits)
+    return share_interval(hits[known] > 0, images.groups[known], rule.level)
+
+
+def hits_by_image(images: Population) -> Array:
+    """Whether the class of each image's highest score is one of its own, (n,); NaN of images without a label."""
+    first = images.scores.argmax(axis=1)
+    hits = np.take_along_axis(images.has, first[:, None], axis=1)[:, 0]
+    return np.where(images.labelled & images.has.any(axis=1), hits, np.nan)

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from auditor.measure.arrays import Array, Bools
 from auditor.measure.ledger import Rows
 from auditor.subject.data.sample import Dataset
-from auditor.subject.population import Population, name_classes
+from auditor.subject.population import Population, is_correct, name_classes
+from auditor.verdict.decisions import decisions_by_image
+from auditor.verdict.effects import leads_by_image
+from auditor.verdict.harms import hits_by_image
 from auditor.verdict.observations import Observations
-from auditor.verdict.record import Finding
+from auditor.verdict.record import Finding, Rule
+
+PART = "part of the images"
+"""A row of this measurement says that an image belongs to the part that its condition names."""
 
 
-def note_images(rows: Rows, dataset: Dataset, classes: tuple[str, ...], images: Population) -> None:
-    """One row per image: its label, prediction and the score of the prediction."""
+def note_images(
+    rows: Rows, dataset: Dataset, classes: tuple[str, ...], images: Population, columns: Mapping[str, Array]
+) -> None:
+    """One row per image: its label, prediction and the score of the prediction; and its parts in other numbers.
+
+    Parameters
+    ----------
+    columns
+        Column of the data -> (n,): the value, as text, that divides the images.
+    """
     rows.note(
         images.scores.max(axis=1),
         image=dataset.named(images.positions),
@@ -21,6 +39,46 @@ def note_images(rows: Rows, dataset: Dataset, classes: tuple[str, ...], images: 
         measurement="score of the prediction",
         condition="as it came",
     )
+    named = {"image": dataset.named(images.positions), "group": images.groups}
+    rows.note(hits_by_image(images), **named, measurement="accuracy", condition="as it came")
+    for column, values in columns.items():
+        parts = [f"{column} = {value}" for value in values]
+        rows.note(np.ones(len(images)), **named, measurement=PART, condition=parts)
+
+
+def note_parts(rows: Rows, dataset: Dataset, finding: Finding, observed: Observations, rule: Rule) -> None:
+    """One row per image and number: its part in what was measured, so that runs can be compared image by image.
+
+    The mean of the rows of a measurement is the measurement.
+    """
+    if finding.target is None:
+        return
+    target = observed.classes.index(finding.target)
+    insertion, removals, at = observed.insertion, observed.removals, observed.column(target)
+    parts: list[tuple[Population, str, str, Array]] = []
+    if insertion is not None:
+        images = insertion.images
+        found = leads_by_image(observed, insertion, target, rule) | decisions_by_image(insertion, target)
+        parts += [(images, name, "inserted", values) for name, values in found.items()]
+        for condition, predicted in (("as it came", images.predicted), ("inserted", insertion.predicted)):
+            correct = np.where(images.labelled, is_correct(predicted, images.has), np.nan)
+            parts.append((images, "correct", condition, correct))
+    if removals is not None:
+        parts += [
+            (removals.images, "removal_drop", way, fall[:, at] - removals.placebo[way][:, at])
+            for way, fall in removals.fall.items()
+        ]
+    for images, measurement, condition, values in parts:
+        rows.note(
+            values,
+            image=dataset.named(images.positions),
+            group=images.groups,
+            label=_named(images.has, observed.classes),
+            artefact=finding.artefact,
+            target=finding.target,
+            measurement=measurement,
+            condition=condition,
+        )
 
 
 def note_interventions(rows: Rows, dataset: Dataset, finding: Finding, observed: Observations) -> None:

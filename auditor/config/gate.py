@@ -1,0 +1,53 @@
+"""The presets of a gate: each is a `[gate]` table like any other, and stands here alone."""
+
+from __future__ import annotations
+
+import json
+
+from auditor.config.sections import GateConfig, GateRule, Level, Metric
+
+
+def _compared(tolerances: dict[Metric, float], level: Level, open: Level) -> tuple[GateRule, ...]:
+    """Demands on several metrics that none is worse than accepted."""
+    return tuple(
+        GateRule(metric=metric, tolerance=tolerance, level=level, open=open) for metric, tolerance in tolerances.items()
+    )
+
+
+_ON_SHORTCUTS: dict[Metric, float] = {"effect": 0.5, "decisions_turned": 0.05}
+
+_ON_ACCURACY: dict[Metric, float] = {"accuracy": 0.02, "worst_group_accuracy": 0.05}
+
+PRESETS: dict[str, GateConfig] = {
+    "verdicts": GateConfig(
+        preset="verdicts", relies="error", newly_relies="off", inconclusive="error", not_applicable="error",
+        unaccepted="off",
+    ),
+    "strict": GateConfig(
+        preset="strict", relies="error", newly_relies="off", inconclusive="error", not_applicable="error",
+        unaccepted="error", rules=_compared(_ON_SHORTCUTS | _ON_ACCURACY, "error", "error"),
+    ),
+    "release": GateConfig(
+        preset="release", relies="error", newly_relies="off", inconclusive="warn", not_applicable="warn",
+        unaccepted="warn",
+        rules=_compared(_ON_SHORTCUTS, "error", "warn") + _compared(_ON_ACCURACY, "error", "warn"),
+    ),
+    "watch": GateConfig(
+        preset="watch", relies="warn", newly_relies="error", inconclusive="off", not_applicable="off",
+        unaccepted="warn",
+        rules=_compared(_ON_SHORTCUTS, "error", "off") + _compared(_ON_ACCURACY, "warn", "off"),
+    ),
+}  # fmt: skip
+"""Name -> its demands. `strict` wants everything shown; `release` fails on what is clearly bad and warns of what is
+open; `watch` is for a model in use: what was accepted stays accepted, and only what is clearly worse fails."""
+
+
+def write_preset(name: str) -> str:
+    """A preset as the `[gate]` table that it stands for."""
+    preset = PRESETS[name]
+    levels = preset.model_dump(exclude={"preset", "accepted", "rules"})
+    lines = ["[gate]", *(f"{key} = {json.dumps(level)}" for key, level in levels.items())]
+    for rule in preset.rules:
+        lines += ["", "[[gate.rules]]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in rule.model_dump(exclude_none=True).items()]
+    return "\n".join(lines) + "\n"

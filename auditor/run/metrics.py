@@ -1,0 +1,166 @@
+"""The numbers that a gate may be told about: what they are in a run, and how they compare with the accepted one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+from auditor.config.sections import GateRule, Level, Metric
+from auditor.measure.measurement import Measurement
+from auditor.measure.words import number, say, say_n
+from auditor.run.paired import MARGINS, Pairing, endpoint_of
+from auditor.run.result import AuditResult
+from auditor.run.ruling import Ruling, subject_of
+from auditor.verdict.record import Finding
+
+State = Literal["kept", "open", "broken"]
+
+
+def judge_limit(rule: GateRule, result: AuditResult, finding: Finding | None) -> Ruling | None:
+    """Whether a number of a run keeps to a limit; None where the demand is off for what came out."""
+    assert rule.metric is not None
+    assert rule.limit is not None
+    metric = METRICS[rule.metric]
+    measured, limit = metric.value(result, finding), rule.limit
+    if measured is None or measured.value is None:
+        why = measured.reason if measured is not None and measured.reason else "it was not measured"
+        return _rule(rule, finding, "open", f"The {metric.words} is not known: {why}.", measured)
+    states: dict[str, State] = {"above": "broken", "below": "kept", "open": "open"}
+    if metric.is_good_large:
+        states |= {"above": "kept", "below": "broken"}
+    state = states[measured.decisive.against(limit)]
+    is_at_end = {"at least": measured.bounds[0] == limit, "at most": measured.bounds[1] == limit}
+    wanted = "at least" if metric.is_good_large else "at most"
+    if state == "open" and is_at_end[wanted]:
+        state = "kept"
+    told = {"kept": "which keeps to", "open": "which may or may not keep to", "broken": "which clearly breaks"}[state]
+    sentence = f"The {metric.words} is {_say(measured)}, {told} the limit of {wanted} {number(limit, measured.unit)}."
+    return _rule(rule, finding, state, sentence, measured)
+
+
+def judge_tolerance(rule: GateRule, pairing: Pairing, old: Finding | None, new: Finding | None) -> Ruling | None:
+    """Whether a number is worse than in the accepted run by more than is tolerated; None where neither knows it.
+
+    Worse is claimed only where the whole interval of the paired difference, corrected for how many are compared, lies
+    above the tolerance; not worse only where it lies below it. All else is open.
+    """
+    assert rule.metric is not None
+    assert rule.tolerance is not None
+    metric = METRICS[rule.metric]
+    if new is not None and old is None:
+        told = f"Whether the {metric.words} is worse than accepted is open: the accepted run has no finding on this."
+        return _rule(rule, new, "open", told, None)
+    sides = ((pairing.before.result, old), (pairing.after.result, new))
+    if all(value is None or value.value is None for value in (metric.value(*side) for side in sides)):
+        return None
+    about = () if old is None or new is None else (old, new)
+    change, tolerance = metric.change(pairing, *about), rule.tolerance
+    if change.value is None:
+        told = f"Whether the {metric.words} is worse than accepted is open: {change.reason}."
+        return _rule(rule, new, "open", told, change)
+    state: State = judge_change(change, tolerance)
+    moved = f"{metric.verb} {_say(change)} on {say_n(change)} images of both runs"
+    bar = f"the {number(tolerance, change.unit).lstrip('+')} tolerated"
+    sentence = {
+        "broken": f"The {metric.words} is worse than accepted: it {moved}, clearly more than {bar}.",
+        "kept": f"The {metric.words} is not worse than accepted: it {moved}, clearly less than {bar}.",
+        "open": f"Whether the {metric.words} is worse than accepted is open: it {moved}, which spans {bar}.",
+    }[state]
+    return _rule(rule, new, state, sentence, change)
+
+
+def judge_change(change: Measurement, tolerance: float) -> State:
+    """Whether something is worse by more than a tolerance: broken, kept, or open.
+
+    A change that is known exactly, of a model that did not change at all, keeps even a tolerance of 0.
+    """
+    if change.decisive.against(tolerance) == "above":
+        return "broken"
+    is_kept = change.against(tolerance) == "below" or (change.bounds[1] <= tolerance and change.low == change.high)
+    return "kept" if is_kept else "open"
+
+
+def _say(measured: Measurement) -> str:
+    unit = f" {measured.unit}" if measured.unit == MARGINS else ""
+    return f"{say(measured)}{unit}"
+
+
+def _rule(
+    rule: GateRule, finding: Finding | None, state: State, sentence: str, measured: Measurement | None
+) -> Ruling | None:
+    levels: dict[State, Level] = {"broken": rule.level, "open": rule.open, "kept": rule.level}
+    level = levels[state]
+    if level == "off":
+        return None
+    name = f"{rule.metric}, {'limit' if rule.tolerance is None else 'accepted'}"
+    artefact, target = (None, None) if finding is None else subject_of(finding)
+    return Ruling(name, artefact, target, state, level, sentence, measured)
+
+
+def _effect(result: AuditResult, finding: Finding | None) -> Measurement | None:
+    """The effect that a verdict was taken on, in margins."""
+    if finding is None or finding.effect is None or finding.effect.value is None or finding.margin <= 0:
+        return None
+    low = finding.effect.low_adjusted
+    scaled = finding.effect.mapped(lambda effect: effect / finding.margin, MARGINS)
+    return replace(scaled, low_adjusted=None if low is None else low / finding.margin)
+
+
+def _measured(name: str, result: AuditResult, finding: Finding | None) -> Measurement | None:
+    return None if finding is None else finding.measurements.get(name)
+
+
+def _by_endpoint(names: dict[str, str], result: AuditResult, finding: Finding | None) -> Measurement | None:
+    """The measurement that goes with what the verdict was taken on."""
+    return None if finding is None else finding.measurements.get(names.get(finding.endpoint or "theta", ""))
+
+
+def _change_by_endpoint(names: dict[str, str], pairing: Pairing, old: Finding, new: Finding) -> Measurement:
+    return pairing.change_of_share(old, new, names.get(endpoint_of(old, new), ""))
+
+
+_DECISIONS = {"theta": "decisions_turned", "theta_suppression": "decisions_lost"}
+
+_FLIPS = {"theta": "flip_rate", "theta_suppression": "suppression_flip_rate", "removal_drop": "removal_flip_rate"}
+"""What a verdict was taken on -> what tells the share of decisions that go with it."""
+
+
+@dataclass(frozen=True)
+class _Metric:
+    """A number that a gate may be told about."""
+
+    words: str
+    verb: str
+    """What a change for the worse is."""
+    is_good_large: bool
+    value: Callable[[AuditResult, Finding | None], Measurement | None]
+    change: Callable[..., Measurement]
+    """By how much it is worse in a `Pairing`, of the earlier finding and the later one if it is one of findings."""
+
+
+METRICS: dict[Metric, _Metric] = {
+    "effect": _Metric("effect", "grew by", False, _effect, Pairing.change_of_effect),
+    "decisions_turned": _Metric(
+        "share of decisions turned",
+        "rose by",
+        False,
+        partial(_by_endpoint, _DECISIONS),
+        partial(_change_by_endpoint, _DECISIONS),
+    ),
+    "flip_rate": _Metric(
+        "flip rate", "rose by", False, partial(_by_endpoint, _FLIPS), partial(_change_by_endpoint, _FLIPS)
+    ),
+    "worst_group_accuracy": _Metric(
+        "accuracy of the worst group",
+        "fell by",
+        True,
+        partial(_measured, "worst_group_accuracy"),
+        Pairing.change_of_worst_group,
+    ),
+    "accuracy": _Metric(
+        "accuracy", "fell by", True, lambda result, finding: result.data.accuracy, Pairing.change_of_errors
+    ),
+}
+"""Name in `[gate]` -> what it is, and how two runs are compared in it."""
