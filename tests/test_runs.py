@@ -428,15 +428,6 @@ class TestPrune:
         assert ending.code == 2
         assert "older-than" in ending.err
 
-    def test_what_an_interrupted_removal_left_is_swept_up(self, tmp_path: Path):
-        reports = self.reports(tmp_path, 2)
-        entries = read_runs(reports).entries
-        (reports / entries[1].id).rename(reports / f".{entries[1].id}.removed")
-        (reports / ".mine.partial").mkdir()
-        assert read_runs(reports).entries == entries[:1]
-        remove_runs(reports, [])
-        assert {item.name for item in reports.iterdir()} == {entries[0].id, ".mine.partial"}
-
 
 @pytest.mark.parametrize(
     "words",

@@ -15,6 +15,7 @@ from auditor.errors import ConfigError
 from auditor.explain.table import METHODS
 from auditor.report.templates import configured_templates
 from auditor.run.compare import Change, compare_results
+from auditor.run.files import refuse_unwritable
 from auditor.run.store import SavedRun
 from auditor.subject.data.memory import HeldSource
 from auditor.verdict.trial import Progress
@@ -146,6 +147,8 @@ def audit(
         given = {"labels": labels, "groups": groups, "ids": ids}
         config, handed = _configure(model, images, given, classes, list(artefacts), methods or {}, settings or {})
         reports = None if output is None else Path(output)
+    if reports is not None:
+        refuse_unwritable(reports, f"{CALL}: output" if output is not None else config.place("report", "output"))
     own = configured_templates(config)
     run = conduct(config, reports, progress, handed=handed)
     return run if run.folder is None else publish(run, config, own)

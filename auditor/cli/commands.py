@@ -6,7 +6,6 @@ import json
 import math
 import os
 import sys
-import tempfile
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from auditor.cli.terminal import (
     show_progress,
 )
 from auditor.errors import AuditError, ConfigError
+from auditor.run.files import refuse_unwritable
 from auditor.subject.model.trial import expect
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
     settings = _read(config, overrides)
     if output is None:
         reports = Path(os.path.normpath(settings.path(settings.report.output, "report", "output")))
-        _refuse_unwritable(reports, f"{settings.place('report', 'output')}: report.output")
+        refuse_unwritable(reports, f"{settings.place('report', 'output')}: report.output")
     else:
         reports = output
-        _refuse_unwritable(reports, "--output")
+        refuse_unwritable(reports, "--output")
     own = configured_templates(settings)
     expect(settings.model.source, trust=settings.model.trust)
     with show_progress(quiet) as progress:
@@ -120,7 +120,7 @@ def init(
         raise ConfigError(f"--output: {output}: exists already; wanted {wanted}")
     if not output.parent.is_dir():
         raise ConfigError(f"--output: {output.parent}: no such folder")
-    _refuse_unwritable(output.parent, "--output")
+    refuse_unwritable(output.parent, "--output")
     expect(model, trust=trust)
     with quiet_tensorflow():
         from auditor.auditing.propose import propose_config
@@ -278,17 +278,7 @@ def _refuse_unfit_page(page: Path) -> None:
         raise ConfigError(f"--show: {page}: wanted a file named .html")
     if not page.parent.is_dir():
         raise ConfigError(f"--show: {page.parent}: no such folder")
-    _refuse_unwritable(page.parent, "--show")
-
-
-def _refuse_unwritable(reports: Path, where: str) -> None:
-    """A run that could not be saved is better not begun."""
-    existing = next((path for path in [reports, *reports.absolute().parents] if path.exists()), Path("/"))
-    try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as fault:
-        raise ConfigError(f"{where}: {existing}: cannot be written ({fault.strerror}); wanted a folder") from None
+    refuse_unwritable(page.parent, "--show")
 
 
 def _print_verdicts(result: AuditResult, folder: Path | None) -> None:

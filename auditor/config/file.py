@@ -40,6 +40,8 @@ class AuditConfig(Document):
 
     def path(self, name: str, *key: str | int) -> Path:
         """The path that a key names: relative to the folder of the file; from the command line, to where one stands."""
+        if "\0" in name:  # no system has a file of that name
+            raise self.fault(key, f"got {name!r}, which holds a NUL byte; wanted a path")
         is_overridden = any(key[: len(path)] == path for path in self.overridden)
         return Path(name) if is_overridden else self.file.parent / name
 

@@ -15,6 +15,7 @@ from auditor.report.templates import open_templates, policy_hash, read_template
 from auditor.report.trends import MOST_POINTS, Series, say_effect, say_target, view_trend
 from auditor.run.files import write_files
 from auditor.run.index import INDEX, Entry, Listing, add_lines, locked, moment, read_runs
+from auditor.run.leftovers import sweep
 from auditor.verdict.record import Verdict
 
 INDEX_PAGE = "index.html"
@@ -29,7 +30,7 @@ About = tuple[str, str, str, str]
 
 
 def refresh_index(reports: Path) -> Listing:
-    """Add the runs that `index.jsonl` lacks to it and make `index.html` anew.
+    """Sweep what killed processes left, add the runs that `index.jsonl` lacks to it and make `index.html` anew.
 
     Raises
     ------
@@ -39,8 +40,9 @@ def refresh_index(reports: Path) -> Listing:
     if not reports.is_dir():
         raise ReportError(f"{reports}: no such folder; wanted a folder of runs")
     with locked(reports):
-        listing = read_runs(reports)
         try:
+            sweep(reports)
+            listing = read_runs(reports)
             add_lines(reports / INDEX, listing.unlisted)
             write_files({reports / INDEX_PAGE: render_index(listing).encode()})
         except OSError as fault:

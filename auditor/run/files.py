@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from auditor.errors import ReportError
+from auditor.errors import ConfigError, ReportError
+from auditor.run.unfinished import in_hand, read_unfinished
 
 RESULT, ROWS, ARRAYS, HASHES = "result.json", "rows.parquet", "arrays.npz", "hashes.json"
 
@@ -41,31 +43,50 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     ReportError
         One of them cannot be written: then none is, and nothing is left behind.
     """
-    partial = {file: file.with_name(f".{file.name}.{os.getpid()}.partial") for file in files}
     folders = {file.parent for file in files if not file.parent.exists()}
     at = Path()
+    with contextlib.ExitStack() as stack:
+        partial = {file: stack.enter_context(in_hand(file)) for file in files}
+        try:
+            for at in folders:
+                at.mkdir()
+            for at, data in files.items():
+                if at.is_dir():
+                    raise ReportError(f"{at}: cannot be written: it is a folder")
+                with partial[at].open("wb") as opened:
+                    opened.write(data)
+                    opened.flush()
+                    os.fsync(opened.fileno())  # a full disk may say so only now
+            for at in files:
+                os.replace(partial[at], at)
+            for at in {file.parent for file in files} | {folder.parent for folder in folders}:
+                sync(at)
+        except OSError as fault:
+            raise ReportError(f"{at}: cannot be written: {fault.strerror or fault}") from None
+        finally:
+            for file in partial.values():
+                _remove(file)
+            for folder in folders:
+                with contextlib.suppress(OSError):  # it is in use, which is what it was made for
+                    folder.rmdir()
+
+
+def refuse_unwritable(folder: Path, where: str) -> None:
+    """A run that could not be saved is better not begun.
+
+    Raises
+    ------
+    ConfigError
+        The folder, or the nearest above it that there is, takes no files.
+    """
+    if "\0" in str(folder):
+        raise ConfigError(f"{where}: got {str(folder)!r}, which holds a NUL byte; wanted a folder")
+    existing = next((path for path in [folder, *folder.absolute().parents] if path.exists()), Path("/"))
     try:
-        for at in folders:
-            at.mkdir()
-        for at, data in files.items():
-            if at.is_dir():
-                raise ReportError(f"{at}: cannot be written: it is a folder")
-            with partial[at].open("wb") as opened:
-                opened.write(data)
-                opened.flush()
-                os.fsync(opened.fileno())  # a full disk may say so only now
-        for at in files:
-            os.replace(partial[at], at)
-        for at in {file.parent for file in files}:
-            sync(at)
+        with tempfile.TemporaryFile(dir=existing):
+            pass
     except OSError as fault:
-        raise ReportError(f"{at}: cannot be written: {fault.strerror or fault}") from None
-    finally:
-        for file in partial.values():
-            _remove(file)
-        for folder in folders:
-            with contextlib.suppress(OSError):  # it is in use, which is what it was made for
-                folder.rmdir()
+        raise ConfigError(f"{where}: {existing}: cannot be written ({fault.strerror}); wanted a folder") from None
 
 
 def _remove(file: Path) -> None:
@@ -73,6 +94,14 @@ def _remove(file: Path) -> None:
         file.unlink(missing_ok=True)
     except OSError:  # a folder that takes no file has none to remove
         return
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, so that their names are on the disk too."""
+    missing = [path for path in [folder, *folder.parents] if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync(path.parent)
 
 
 def sync(path: Path) -> None:
@@ -99,4 +128,7 @@ def is_pictures(folder: Path) -> bool:
     """
     if folder.name != FOLDER or folder.is_symlink() or not folder.is_dir():
         return False
-    return all(_PICTURE.fullmatch(file.name) and file.is_file() and not file.is_symlink() for file in folder.iterdir())
+    return all(
+        (_PICTURE.fullmatch(file.name) or read_unfinished(file)) and file.is_file() and not file.is_symlink()
+        for file in folder.iterdir()
+    )

@@ -133,13 +133,14 @@ def add_lines(file: Path, entries: Sequence[DataclassInstance]) -> None:
     if not entries:
         return
     lines = [json.dumps(asdict(entry), allow_nan=False, separators=(",", ":")) + "\n" for entry in entries]
-    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = _open_lines(file, os.O_APPEND)
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         data = ("\n" * torn + "".join(lines)).encode()
         if os.write(descriptor, data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -153,26 +154,40 @@ def locked(reports: Path) -> Iterator[None]:
     ReportError
         The folder cannot be written, or another process holds on to it.
     """
-    file = reports / INDEX
-    try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as fault:
-        raise ReportError(f"{file}: cannot be written: {fault.strerror}") from None
-    try:
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    file, deadline = reports / INDEX, time.monotonic() + _PATIENCE
+    while True:
+        try:
+            if file.is_symlink():  # it leads to what was not written here, and gives way
+                file.unlink()
+            descriptor = _open_lines(file)
+        except OSError as fault:
+            raise ReportError(f"{file}: cannot be written: {fault.strerror}") from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), os.lstat(file)):
                 break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise ReportError(f"{file}: another process has been writing it for {_PATIENCE:g} s") from None
-                time.sleep(0.02)
-            except OSError as fault:  # some network file systems know no locks
-                raise ReportError(f"{file}: cannot be locked: {fault.strerror}") from None
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except OSError as fault:  # some network file systems know no locks
+            os.close(descriptor)
+            raise ReportError(f"{file}: cannot be locked: {fault.strerror}") from None
+        os.close(descriptor)  # another process has it, or has put a new one in its place
+        if time.monotonic() > deadline:
+            raise ReportError(f"{file}: another process has been writing it for {_PATIENCE:g} s")
+        time.sleep(0.02)
+    try:
         yield
     finally:
         os.close(descriptor)
+
+
+def _open_lines(file: Path, flags: int = 0) -> int:
+    """A file of lines to write to, made where it is missing; no link is followed."""
+    descriptor = os.open(file, flags | os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "a pipe or a device; wanted a file")
+    return descriptor
 
 
 def enter_run(name: str, result: AuditResult, size: int) -> Entry:
@@ -236,6 +251,8 @@ def _adapter() -> pydantic.TypeAdapter[Entry]:
 
 def _read_lines(file: Path) -> dict[str, Entry]:
     """Runs by id as the file has them; a line that was torn, or that another version wrote, counts as not there."""
+    if file.is_symlink():  # whatever it leads to was not written here
+        return {}
     refuse_odd(file)
     try:
         data = file.read_bytes()

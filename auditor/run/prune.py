@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,12 +10,10 @@ from pathlib import Path
 
 from auditor.errors import ReportError
 from auditor.run.accepted import accepted_runs
-from auditor.run.files import ARRAYS, BUNDLE, FORMATS, HASHES, RESULT, ROWS, is_pictures
-from auditor.run.index import Entry, Listing, is_run_id, moment
-from auditor.run.store import load_hashes
-
-_OWN = {RESULT, ROWS, ARRAYS, HASHES, BUNDLE, *FORMATS.values()}
-"""Files of a run, in whatever format its report is."""
+from auditor.run.files import sync
+from auditor.run.index import Entry, Listing, moment
+from auditor.run.leftovers import find_leftovers, foreign_files, remove_own
+from auditor.run.unfinished import in_hand
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Plan:
     remove: list[Entry]
     keep: list[Entry]
     spared: list[str]
-    """Runs that the rule would remove and that hold something Auditor did not write, and what."""
+    """Runs that the rule would remove and that are being written, or hold something Auditor did not write."""
 
 
 def plan_removal(reports: Path, listing: Listing, *, keep: int | None, older_than: float | None, now: datetime) -> Plan:
@@ -44,58 +41,52 @@ def plan_removal(reports: Path, listing: Listing, *, keep: int | None, older_tha
     remove: list[Entry] = []
     kept: list[Entry] = []
     spared = []
+    writers = _writers(reports)
     for number, entry in enumerate(listing.entries):
         is_beyond = (keep is None or number >= keep) and entry.id not in accepted
         is_old = older_than is None or moment(entry.started) < now - timedelta(days=older_than)
-        foreign = _foreign_files(reports / entry.id) if is_beyond and is_old else []
-        if foreign:
-            spared.append(f"{reports / entry.id}: holds {foreign[0]!r}, which is no file of a run")
-        (remove if is_beyond and is_old and not foreign else kept).append(entry)
+        reason = _why_spared(reports / entry.id, writers) if is_beyond and is_old else ""
+        if reason:
+            spared.append(f"{reports / entry.id}: {reason}")
+        (remove if is_beyond and is_old and not reason else kept).append(entry)
     return Plan(remove, kept, spared)
 
 
+def _why_spared(folder: Path, writers: dict[str, str]) -> str:
+    """Why a run that a rule would remove stays all the same; empty where it goes."""
+    if folder.name in writers:
+        return f"{writers[folder.name]} is writing it"
+    foreign = foreign_files(folder)
+    return f"holds {foreign[0]!r}, which is no file of a run" if foreign else ""
+
+
 def remove_runs(reports: Path, entries: Sequence[Entry]) -> None:
-    """Remove runs; each vanishes at once, so that an interruption leaves no half of one.
+    """Remove runs; each vanishes at once, so that an interruption leaves no half of one, and nothing foreign with it.
 
     Raises
     ------
     ReportError
         A run cannot be removed.
     """
-    for left in reports.glob(".*.removed"):  # by one that was interrupted
-        if is_run_id(left.name[1:].removesuffix(".removed")) and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)
+    writers = _writers(reports)
     for entry in entries:
-        folder, doomed = reports / entry.id, reports / f".{entry.id}.removed"
+        folder = reports / entry.id
         try:
-            if folder.is_symlink():
-                continue
-            os.rename(folder, doomed)
-            shutil.rmtree(doomed)
-        except FileNotFoundError:
-            continue  # somebody else was quicker
+            if folder.is_symlink() or entry.id in writers or foreign_files(folder):
+                continue  # since it was planned
+            with in_hand(folder, "removed") as doomed:
+                os.rename(folder, doomed)
+                sync(reports)
+                remove_own(doomed)
         except OSError as fault:
+            if not folder.exists():
+                continue  # somebody else was quicker
             raise ReportError(f"{folder}: cannot be removed: {fault.strerror or fault}") from None
 
 
-def _foreign_files(folder: Path) -> list[str]:
+def _writers(reports: Path) -> dict[str, str]:
+    """Runs that are being written, and who is at it."""
     try:
-        with os.scandir(folder) as found:
-            known = _recorded(folder)
-            names = [item.name for item in found if not (_is_own(item, known) or is_pictures(folder / item.name))]
+        return {each.run: each.writer for each in find_leftovers(reports) if each.writer}
     except OSError as fault:
-        raise ReportError(f"{folder}: cannot be read: {fault.strerror}") from None
-    return sorted(name.encode("utf-8", "replace").decode() for name in names)
-
-
-def _recorded(folder: Path) -> set[str]:
-    """Files that Auditor wrote down as those of a run, what a user's exporter made among them."""
-    try:
-        hashes = load_hashes(folder)
-    except ReportError:
-        return set()
-    return set() if hashes is None else set(hashes.files)
-
-
-def _is_own(item: os.DirEntry[str], recorded: set[str]) -> bool:
-    return (item.name in _OWN or item.name in recorded) and item.is_file(follow_symlinks=False)
+        raise ReportError(f"{reports}: cannot be read: {fault.strerror}") from None

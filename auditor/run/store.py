@@ -23,9 +23,10 @@ import pydantic
 from auditor.errors import ReportError
 from auditor.measure.arrays import Array
 from auditor.measure.ledger import COLUMNS, Arrays, Rows
-from auditor.run.files import ARRAYS, HASHES, PAGE, PDF, RESULT, ROWS, is_beside, sync, write_files
+from auditor.run.files import ARRAYS, HASHES, PAGE, PDF, RESULT, ROWS, is_beside, make_folder, sync, write_files
 from auditor.run.limits import refuse_odd
 from auditor.run.result import AuditResult, result_from_json, result_to_json
+from auditor.run.unfinished import in_hand
 
 
 @dataclass(frozen=True)
@@ -67,47 +68,66 @@ def save_run(run: Run, reports: Path) -> Path:
     """
     stamp = run.result.provenance.started[:19].replace(":", "").replace("-", "")
     name = f"{stamp}-{hashlib.sha256(result_to_json(run.result).encode()).hexdigest()[:8]}"
-    partial = reports / f".{name}.{os.getpid()}.partial"
-    try:
-        partial.mkdir(parents=True)
-        _write_parts(run, partial)
-        target = reports / name
-        for attempt in range(1, 1000):
-            try:
-                if not target.exists():
-                    os.rename(partial, target)
-                    sync(reports)
-                    return target
-            except OSError as fault:  # another process may have been quicker
-                if fault.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                    raise
-            target = reports / f"{name}-{attempt}"
-        raise ReportError(f"{reports}: no free name for run {name}")
-    except OSError as fault:
-        raise ReportError(f"{reports}: the run cannot be saved: {fault.strerror or fault}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with in_hand(reports / name) as partial:
+        try:
+            make_folder(reports)
+            partial.mkdir()
+            _write_parts(run, partial)
+            target = reports / name
+            for attempt in range(1, 1000):
+                try:
+                    if not target.exists():
+                        os.rename(partial, target)
+                        sync(reports)
+                        return target
+                except OSError as fault:  # another process may have been quicker
+                    if fault.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                        raise
+                target = reports / f"{name}-{attempt}"
+            raise ReportError(f"{reports}: no free name for run {name}")
+        except OSError as fault:
+            raise ReportError(f"{reports}: the run cannot be saved: {fault.strerror or fault}") from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def grow_run(run: Run, folder: Path) -> None:
-    """Put what a run has become into its folder, each file whole or not at all; its verdicts are never gone.
+    """Put what a run has become into its folder: all of it, or what stood there stands.
+
+    What is added lies whole beside the run before any of it is put in its place: where that is cut short,
+    `complete_growth` ends it.
 
     Raises
     ------
     ReportError
-        The folder cannot be written; what stood there stands.
+        The folder cannot be written.
     """
-    partial = folder.parent / f".{folder.name}.{os.getpid()}.partial"
-    try:
-        partial.mkdir()
-        _write_parts(run, partial)
-        for name in (ARRAYS, ROWS, RESULT, HASHES):  # a result never names an array that is not there yet
-            os.replace(partial / name, folder / name)
-        sync(folder)
-    except OSError as fault:
-        raise ReportError(f"{folder}: the run cannot be saved: {fault.strerror or fault}") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with in_hand(folder, "growth") as growth:
+        try:
+            growth.mkdir()
+            _write_parts(run, growth)
+            sync(folder.parent)
+            complete_growth(growth, folder)
+        except OSError as fault:
+            raise ReportError(f"{folder}: the run cannot be saved: {fault.strerror or fault}") from None
+        finally:
+            shutil.rmtree(growth, ignore_errors=True)
+
+
+def complete_growth(growth: Path, folder: Path) -> None:
+    """Put what was added to a run in its place, or what is left of it; nothing, where it was never whole.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be written.
+    """
+    if not (growth / HASHES).is_file():  # the last to be written, and to be moved
+        return
+    for name in (ARRAYS, ROWS, RESULT, HASHES):  # a result never names an array that is not there yet
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(growth / name, folder / name)
+    sync(folder)
 
 
 def _write_parts(run: Run, folder: Path) -> None:
