@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.terminal import plain, print_reports, print_warnings
+from auditor.cli.terminal import plain, print_reports, print_warnings, say
 from auditor.errors import ConfigError
 from auditor.run.files import REPORTS
 from auditor.run.limits import limited
@@ -34,6 +34,14 @@ Exit codes, the highest that applies:
   1  a file is missing or differs, or the evidence gives another report
   4  nothing differs, but something could not be compared
   0  all is as it was written"""
+
+DOCTOR_CODES = """\b
+Exit codes, the highest that applies:
+  2  usage is wrong
+  3  the folder cannot be read, or not be repaired
+  1  damage: evidence of a run is missing, changed or cannot be read
+  4  a loose end: something is left over, half done or not recorded
+  0  all is in order"""
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path), default="reports")
 _RUN = click.argument("run", type=click.Path(path_type=Path))
@@ -207,6 +215,25 @@ def verify(run: Path, templates: Path | None) -> int:
     return exit_code(checks)
 
 
+@click.command(epilog=DOCTOR_CODES)
+@_FOLDER
+@click.option("--repair", "with_repair", is_flag=True, help="Sweep leftovers and make the index anew; nothing else.")
+def doctor(folder: Path, with_repair: bool) -> int:
+    """Check everything in FOLDER (reports): each run by its hashes, leftovers, the index, accepted runs."""
+    from auditor.report.doctor import examine, exit_code, repair
+
+    with limited(_existing(folder), is_endless=True):
+        for path in repair(folder) if with_repair else []:
+            say(f"swept: {path}")
+        troubles = []
+        for trouble in examine(folder):
+            say(str(trouble))
+            troubles.append(trouble)
+    if not troubles:
+        click.echo(f"{folder}: all is in order")
+    return exit_code(troubles)
+
+
 @click.command()
 @_FOLDER
 @click.option("--keep", type=click.IntRange(min=0), metavar="N", help="Keep the N newest runs.")
@@ -273,7 +300,7 @@ def browse(folder: Path, host: str, port: int, with_token: bool, no_open: bool) 
             serve(app, listening)
 
 
-RUN_COMMANDS = (render, export, list_runs, index, compare, verify, prune, browse)
+RUN_COMMANDS = (render, export, list_runs, index, compare, verify, doctor, prune, browse)
 
 
 def _existing(folder: Path) -> Path:

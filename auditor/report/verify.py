@@ -53,7 +53,7 @@ def verify_run(folder: Path, templates: Path | None = None) -> list[Check]:
     hashes = load_hashes(folder)
     if hashes is None:
         raise ReportError(f"{folder / HASHES}: missing; nothing says what this run was when it was written")
-    return [*_compare_files(folder, hashes), *_draw_again(folder, hashes, templates)]
+    return [*compare_files(folder, hashes), *_draw_again(folder, hashes, templates)]
 
 
 def exit_code(checks: list[Check]) -> int:
@@ -62,7 +62,14 @@ def exit_code(checks: list[Check]) -> int:
     return next(code for code in _SERIOUS if code in codes)
 
 
-def _compare_files(folder: Path, hashes: Hashes) -> list[Check]:
+def compare_files(folder: Path, hashes: Hashes) -> list[Check]:
+    """Compare the files of a run with their hashes.
+
+    Raises
+    ------
+    ReportError
+        A file cannot be read, or `hashes.json` is damaged.
+    """
     checks = []
     for name in dict.fromkeys((RESULT, ROWS, ARRAYS, *hashes.files, "report.html", "report.pdf")):
         file, wanted = folder / name, hashes.files.get(name)

@@ -102,12 +102,7 @@ def find_accepted(reports: Path, key: str) -> SavedRun | None:
     last = next((each for each in reversed(read_accepted(reports)) if each.key == key), None)
     if last is None:
         return None
-    folder = reports / last.run
-    try:
-        now = _hash_files(folder)
-    except OSError as fault:
-        raise ReportError(f"{folder}: was accepted for {key!r} and cannot be read: {fault.strerror}") from None
-    changed = [file for file, digest in last.files.items() if now.get(file) != digest]
+    folder, changed = reports / last.run, find_changes(reports, last)
     if changed:
         raise ReportError(f"{folder / changed[0]}: changed since the run was accepted for {key!r} on {last.when[:10]}")
     return SavedRun(folder)
@@ -141,6 +136,23 @@ def read_accepted(reports: Path) -> list[Acceptance]:
             raise ReportError(f"{file}:{number}: damaged: {acceptance.run!r} is no name of a run")
         found.append(acceptance)
     return found
+
+
+def find_changes(reports: Path, acceptance: Acceptance) -> list[str]:
+    """Files of a run that are gone, or not what they were when it was accepted.
+
+    Raises
+    ------
+    ReportError
+        A file cannot be read.
+    """
+    folder = reports / acceptance.run
+    try:
+        now = _hash_files(folder)
+    except OSError as fault:
+        what = f"was accepted for {acceptance.key!r} and cannot be read"
+        raise ReportError(f"{folder}: {what}: {fault.strerror}") from None
+    return [file for file, digest in acceptance.files.items() if now.get(file) != digest]
 
 
 def accepted_runs(reports: Path) -> set[str]:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal
 import pydantic
 
 from auditor.errors import ReportError
-from auditor.run.files import PAGE, PDF, RESULT
+from auditor.run.files import PAGE, PDF, RESULT, write_files
 from auditor.run.limits import refuse_odd
 from auditor.run.result import AuditResult
 from auditor.run.store import load_result
@@ -132,12 +132,11 @@ def add_lines(file: Path, entries: Sequence[DataclassInstance]) -> None:
     """Append a line per run in one write, after a line of its own where a process died in the middle of one."""
     if not entries:
         return
-    lines = [json.dumps(asdict(entry), allow_nan=False, separators=(",", ":")) + "\n" for entry in entries]
     descriptor = _open_lines(file, os.O_APPEND)
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        data = ("\n" * torn + "".join(lines)).encode()
+        data = b"\n" * torn + b"".join(map(_line, entries))
         if os.write(descriptor, data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
@@ -179,6 +178,29 @@ def locked(reports: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def read_line(line: bytes) -> Entry | None:
+    """The run that a line of the index tells of; None where it is torn, or another version wrote it."""
+    try:
+        return _adapter().validate_json(line)
+    except pydantic.ValidationError:
+        return None
+
+
+def rewrite_lines(reports: Path, entries: Sequence[Entry]) -> None:
+    """Put an index of these runs alone in the place of the one that is there; only under the lock.
+
+    Raises
+    ------
+    ReportError
+        The folder cannot be written.
+    """
+    write_files({reports / INDEX: b"".join(_line(entry) for entry in reversed(entries))})
+
+
+def _line(entry: DataclassInstance) -> bytes:
+    return (json.dumps(asdict(entry), allow_nan=False, separators=(",", ":")) + "\n").encode()
 
 
 def _open_lines(file: Path, flags: int = 0) -> int:
@@ -260,11 +282,9 @@ def _read_lines(file: Path) -> dict[str, Entry]:
         return {}
     known = {}
     for line in data.split(b"\n"):
-        try:
-            entry = _adapter().validate_json(line)
-        except pydantic.ValidationError:
-            continue
-        known[entry.id] = entry
+        entry = read_line(line)
+        if entry is not None:
+            known[entry.id] = entry
     return known
 
 
