@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from auditor.cli.check import check
 from auditor.cli.lab import lab
 from auditor.cli.runs import RUN_COMMANDS
+from auditor.cli.schedule import schedule
 from auditor.cli.terminal import (
     EXIT_CODES,
     can_ask,
@@ -186,7 +188,7 @@ def validate(config: Path, overrides: tuple[str, ...], show: Path | None) -> Non
         click.echo(f"page: {show}")
 
 
-for command in (*RUN_COMMANDS, lab):
+for command in (check, schedule, *RUN_COMMANDS, lab):
     cli.add_command(command)
 
 

@@ -88,7 +88,7 @@ def read_config(
         The file is missing or wrong; all faults at once, a line each.
     """
     data, places = read_toml(file)
-    overridden = dict.fromkeys((_override(data, item) for item in overrides), "--set")
+    overridden = dict.fromkeys((override(data, item) for item in overrides), "--set")
     return check_config(data, file, places, overridden, kinds=kinds, methods=methods)
 
 
@@ -176,6 +176,41 @@ def check_config(
     return config
 
 
+def override(data: dict[str, Any], item: str) -> KeyPath:
+    """Change one key of the data as `KEY=VALUE` says; returns its path.
+
+    Raises
+    ------
+    ConfigError
+        It is no `KEY=VALUE`, or leads to no key.
+    """
+    key, equals, value = item.partition("=")
+    parts = [part.strip() for part in key.split(".")]
+    if not equals or not all(parts):
+        raise ConfigError(f"--set {item}: got no KEY=VALUE, wanted for example --set verdict.margin=0.5")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    path: KeyPath = tuple(int(part) if part.isdigit() else part for part in parts)
+    node: Any = data
+    for position, part in enumerate(path):
+        is_last = position == len(path) - 1
+        if isinstance(node, list) and isinstance(part, int) and part < len(node):
+            if is_last:
+                node[part] = parsed
+            else:
+                node = node[part]
+        elif isinstance(node, dict):
+            if is_last:
+                node[str(part)] = parsed
+            else:
+                node = node.setdefault(str(part), {})
+        else:
+            raise ConfigError(f"--set {item}: {dotted(path[: position + 1])} is no key of the configuration")
+    return path
+
+
 def config_schema() -> dict[str, Any]:
     """JSON schema of `audit.toml`."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Document.model_json_schema()}
@@ -254,34 +289,6 @@ def _bind_calls(
 def _without(section: dict[str, Any], schema: type[pydantic.BaseModel]) -> dict[str, Any]:
     """The options of a section: what are no keys of its own."""
     return {key: value for key, value in section.items() if key not in schema.model_fields}
-
-
-def _override(data: dict[str, Any], item: str) -> KeyPath:
-    key, equals, value = item.partition("=")
-    parts = [part.strip() for part in key.split(".")]
-    if not equals or not all(parts):
-        raise ConfigError(f"--set {item}: got no KEY=VALUE, wanted for example --set verdict.margin=0.5")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    path: KeyPath = tuple(int(part) if part.isdigit() else part for part in parts)
-    node: Any = data
-    for position, part in enumerate(path):
-        is_last = position == len(path) - 1
-        if isinstance(node, list) and isinstance(part, int) and part < len(node):
-            if is_last:
-                node[part] = parsed
-            else:
-                node = node[part]
-        elif isinstance(node, dict):
-            if is_last:
-                node[str(part)] = parsed
-            else:
-                node = node.setdefault(str(part), {})
-        else:
-            raise ConfigError(f"--set {item}: {dotted(path[: position + 1])} is no key of the configuration")
-    return path
 
 
 def _where(file: Path, places: dict[KeyPath, Place], overridden: dict[KeyPath, str], path: KeyPath) -> str:

@@ -15,11 +15,14 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pydantic
 
 from auditor.errors import OptionError
+
+APPLICATIONS = "keras.applications:"
+"""How the source of a model that comes with Keras begins."""
 
 KeyPath = tuple[str | int, ...]
 Function = Callable[..., Any]
@@ -205,6 +208,8 @@ def _fields_at(schema: type[pydantic.BaseModel], path: KeyPath) -> list[str]:
     for part in path:
         if isinstance(part, str):
             node = node.model_fields[part].annotation
+            # in an array, or where nothing may stand, too
+            node = next((kind for kind in get_args(node) if hasattr(kind, "model_fields")), node)
     return list(getattr(node, "model_fields", {}))
 
 

@@ -48,6 +48,12 @@ def describe_run(config: AuditConfig, started: datetime, seconds: float, passes:
     )
 
 
+def describe_software() -> dict[str, str]:
+    """Versions of all that an audit's numbers may depend on, by name."""
+    own = {"auditor": _version("auditor") or "not installed", "python": platform.python_version()}
+    return own | {"platform": f"{platform.system()} {platform.machine()}"} | _versions()
+
+
 def _versions() -> dict[str, str]:
     versions: Mapping[str, str | None] = {name: _version(name) for name in _PACKAGES}
     return {name: version for name, version in versions.items() if version is not None}

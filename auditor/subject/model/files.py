@@ -14,6 +14,7 @@ import h5py
 import keras
 import tensorflow as tf
 
+from auditor.config.options import APPLICATIONS
 from auditor.errors import ModelError, OptionError
 from auditor.subject.model.allowed import refuse_foreign, refuse_what_runs
 from auditor.subject.model.foreign import failing_as, failing_on_fresh_weights, first_line
@@ -26,7 +27,7 @@ from auditor.subject.model.structure import (
     refuse_hdf5,
     refuse_leading_out,
 )
-from auditor.subject.model.trial import APPLICATIONS, TO_TRUST, refuse_holes
+from auditor.subject.model.trial import TO_TRUST, refuse_holes
 from auditor.subject.model.weights import fill_by_name, load_weights
 
 Loaded = tuple[Any, list[str]]

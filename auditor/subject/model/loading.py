@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from auditor.config.file import AuditConfig
-from auditor.config.options import is_function_spec, suggest
+from auditor.config.options import APPLICATIONS, is_function_spec, suggest
 from auditor.errors import ModelError, OptionError
 from auditor.subject.model.classifier import Explainable
 from auditor.subject.model.files import (
@@ -29,7 +29,7 @@ from auditor.subject.model.foreign import failing_as, first_line
 from auditor.subject.model.given import GivenClassifier
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.surgery import narrowed
-from auditor.subject.model.trial import APPLICATIONS, Trial, try_first
+from auditor.subject.model.trial import Trial, try_first
 from auditor.subject.model.weights import load_weights
 from auditor.subject.record import ModelRecord
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from auditor.config.options import is_function_spec
+from auditor.config.options import APPLICATIONS, is_function_spec
 from auditor.errors import ModelError, OptionError
 
 LEAST_MEMORY, LEAST_SECONDS = 2**30, 10.0
@@ -25,9 +25,6 @@ LEAST_MEMORY, LEAST_SECONDS = 2**30, 10.0
 
 MEMORY_PER_BYTE, SECONDS_PER_BYTE = 6.0, 1 / (5 * 2**20)
 """... and for each byte of its own more: weights are read, drawn at random, and set."""
-
-APPLICATIONS = "keras.applications:"
-"""How the source of a model that comes with Keras begins."""
 
 TO_TRUST = "set trust = true under [model] only if you know where the file comes from"
 

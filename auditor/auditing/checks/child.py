@@ -1,0 +1,119 @@
+"""A command in a process of its own: for so long and no longer, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+GRACE = 30.0
+"""Seconds that a process has, once it is told to end, to put away what it has measured."""
+
+_MOST_HEARD = 2**20
+"""Bytes of what it prints that are read."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a process ended."""
+
+    code: int
+    """Its exit code; less than 0 where a signal ended it."""
+    out: str
+    err: str
+    is_late: bool = False
+    """It was ended because its time was up."""
+
+    @property
+    def error(self) -> str:
+        """What it said went wrong, in its own words; else how it ended."""
+        if self.code < 0:
+            name = signal.Signals(-self.code).name
+            memory = ", as the system does where memory runs out" if name == "SIGKILL" else ""
+            return f"the process was ended by {name}{memory}"
+        said = self.err.rpartition("error: ")[2].strip() if "error: " in self.err else ""
+        return said or f"the process ended with code {self.code} and said no more"
+
+
+def run_auditor(
+    words: Sequence[str], folder: Path, limit: float, *, is_heard: bool = True, grace: float = GRACE
+) -> Ending:
+    """Run this Auditor's command line in another process, from a folder, for `limit` seconds at most.
+
+    Whatever ends this call ends the process too, with all that it has started: it is asked first, and has time to keep
+    what it has measured.
+
+    Parameters
+    ----------
+    is_heard
+        Keep what it prints; else it prints where this process does.
+    """
+    paths = [str(Path(__file__).parents[3]), *filter(None, sys.path)]  # -P: never modules of the working directory
+    command = [sys.executable, "-P", "-m", "auditor.cli", *words]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out if is_heard else None,
+            stderr=err if is_heard else None,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))},
+            start_new_session=True,  # Ctrl-C is ours to answer
+        )
+        is_late = False
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            is_late = True
+        finally:
+            _end(process, grace)
+        return Ending(process.returncode, _heard(out), _heard(err), is_late)
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM interrupt as Ctrl-C does, so that no process is left behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(process: subprocess.Popen[bytes], grace: float) -> None:
+    """End a process that still runs, and what is left of those that it started."""
+    try:
+        if process.poll() is None:
+            _signal(process, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(grace)
+    finally:  # who interrupts a second time does not want to wait
+        _signal(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+    """To all processes of its session; those that are gone hear nothing."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _heard(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _MOST_HEARD))
+    return file.read().decode("utf-8", "replace")

@@ -1,0 +1,69 @@
+"""Telling people: a command is given Markdown when the state of a check is another than was last told."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from auditor.config.checks import ChecksConfig
+from auditor.report.exports.markdown import code, escape
+from auditor.run.checked import CheckRecord
+
+_PATIENCE = 60.0
+"""Seconds that the command may take."""
+
+
+def notify(config: ChecksConfig, records: Sequence[CheckRecord], reports: Path) -> tuple[list[CheckRecord], list[str]]:
+    """Tell of what changed, if anything did: the records as they are then, and what went wrong.
+
+    Where the command fails, the change counts as untold, and is told of the next time.
+    """
+    changed = [record for record in records if record.state != record.told]
+    told = [replace(record, told=record.state) for record in records]
+    if not (config.notify and changed):
+        return told, []
+    try:
+        words = shlex.split(config.notify)
+        done = subprocess.run(
+            words,
+            input=write_message(config.file.name, changed, records, reports).encode("utf-8", "replace"),
+            cwd=config.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as fault:
+        late = isinstance(fault, subprocess.TimeoutExpired)
+        why = f"it took longer than {_PATIENCE:g} seconds" if late else getattr(fault, "strerror", None) or str(fault)
+        return list(records), [f"notify: {config.notify}: {why}; nobody was told"]
+    if done.returncode:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        said = f": {last[0]}" if last else ""
+        return list(records), [f"notify: {config.notify}: ended with code {done.returncode}{said}; nobody was told"]
+    return told, []
+
+
+def write_message(file: str, changed: Sequence[CheckRecord], records: Sequence[CheckRecord], reports: Path) -> str:
+    """Markdown: what changed, from which state, and why; then how many checks are in which state."""
+    lines = [f"# {escape(file)}: {len(changed)} of {len(records)} checks changed", ""]
+    lines += ["| check | was | is | why | run |", "| --- | --- | --- | --- | --- |"]
+    for record in changed:
+        run = code(str(reports / record.run), in_table=True) if record.run else "none"
+        lines.append(
+            f"| {escape(record.name)} | {record.told} | **{record.state}** | {escape(record.reason)} | {run} |"
+        )
+    waived = [f"- {escape(record.name)}: {escape(sentence)}" for record in changed for sentence in record.waived]
+    lines += ["", "Waived:", "", *waived] if waived else []
+    return "\n".join([*lines, "", count_states(records)]) + "\n"
+
+
+def count_states(records: Sequence[CheckRecord]) -> str:
+    """`12 checks: 10 pass, 1 open, 1 fail`."""
+    states = [record.state for record in records]
+    counts = [f"{states.count(state)} {state}" for state in ("wrong", "broken", "fail", "open", "warn", "pass")
+              if state in states]  # fmt: skip
+    return f"{len(records)} check{'' if len(records) == 1 else 's'}: {', '.join(counts)}"

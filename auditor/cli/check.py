@@ -1,0 +1,85 @@
+"""`auditor check`: the audits of a file of checks, one after the other, needing nobody to look on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from auditor.cli.terminal import plain, print_warnings
+from auditor.errors import AuditError
+
+if TYPE_CHECKING:
+    from auditor.auditing.checks.cell import Checked
+
+CHECK_CODES = """\b
+Exit codes, the first that applies to one of the checks:
+  2  usage, the file of checks, or the configuration of an audit is wrong
+  3  an audit could not be completed, the checks run already, or nothing can be kept
+  1  an artefact is relied on, or a demand of the gate is broken
+  4  nothing could be decided
+  0  all pass, with warnings or without
+A check that is left out for nothing changed counts as what it was."""
+
+
+@click.command(epilog=CHECK_CODES)
+@click.argument("checks", type=click.Path(path_type=Path), default="checks.toml")
+@click.option("--only", metavar="NAME", multiple=True, help="Only this check; may be given several times.")
+@click.option("--if-changed", is_flag=True, help="Leave out checks of which nothing changed that they depend on.")
+@click.option("--read-all", is_flag=True, help="With --if-changed: read every file, also where size and times are old.")
+@click.option("--quiet", is_flag=True, help="Print only checks that are in another state than before.")
+@click.option("--json", "as_json", is_flag=True, help="Print what became of the checks as JSON.")
+@click.option("--export", type=click.Path(path_type=Path), metavar="FOLDER", help="Write JUnit XML and SARIF there.")
+def check(
+    checks: Path,
+    only: tuple[str, ...],
+    if_changed: bool,
+    read_all: bool,
+    quiet: bool,
+    as_json: bool,
+    export: Path | None,
+) -> int:
+    """Run the audits that CHECKS (checks.toml) names, compare each with its accepted run, and gate it."""
+    from auditor.auditing.checks.check import run_checks
+    from auditor.auditing.checks.child import stoppable
+    from auditor.auditing.checks.export import export_checks
+    from auditor.auditing.checks.notify import count_states
+    from auditor.auditing.schedule.times import next_due
+    from auditor.config.checks import read_checks
+
+    config = read_checks(checks)
+    done: list[Checked] = []
+
+    def tell(checked: Checked) -> None:
+        done.append(checked)
+        if not as_json and (not quiet or checked.is_new):
+            _print_line(checked)
+
+    try:
+        with stoppable():
+            checking = run_checks(
+                config, only=only, if_changed=if_changed, read_all=read_all, tell=tell, due=next_due(config)
+            )
+    except KeyboardInterrupt:
+        kept = f"{len(done)} of {len(only or config.cells)} checks are done and kept"
+        raise AuditError(f"interrupted: {kept}; `auditor check {checks}` goes on with the rest") from None
+    if as_json:
+        told = [asdict(checked.record) | {"how": checked.how, "note": checked.note} for checked in checking.checks]
+        click.echo(json.dumps({"exit_code": checking.exit_code, "checks": told}, indent=2))
+    elif not quiet:
+        click.echo(count_states([checked.record for checked in checking.checks]))
+    print_warnings(checking.warnings)
+    if export is not None:
+        export_checks(config, [checked.record for checked in checking.checks], export)
+    return checking.exit_code
+
+
+def _print_line(checked: Checked) -> None:
+    record, how = checked.record, checked.how
+    note = f" ({checked.note})" if checked.note else ""
+    run = f" [{record.run}]" if record.run else ""
+    reason = " ".join(record.reason.split())
+    click.echo(plain(f"{record.name}: {record.state}, {how}{note}: {reason}{run}"))

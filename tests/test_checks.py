@@ -1,0 +1,563 @@
+"""Checks that run themselves: what is read, what is left out, what is told, and that red is never green."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from auditor.auditing.checks.check import Checking, run_checks
+from auditor.auditing.checks.child import Ending, run_auditor
+from auditor.auditing.checks.fingerprint import take_fingerprint
+from auditor.auditing.checks.hashing import Hashes
+from auditor.auditing.checks.lock import hold
+from auditor.config.checks import read_checks, to_seconds
+from auditor.errors import ConfigError, DataError, ReportError
+from auditor.measure.ledger import Rows
+from auditor.run.checked import CODES, SEVEREST, exit_code, read_record, record_file
+from auditor.run.store import Run, save_run
+from tests.small_world import Command, World
+from tests.synthetic import make_finding, make_result
+from tests.test_cli import WITHOUT_TENSORFLOW
+
+CHECKS = """\
+models = ["model.keras", "other.keras"]
+data = ["images.npz"]
+
+[[checks]]
+name = "few images"
+set = { data.limit = 30 }
+"""
+
+AUDIT = """\
+[model]
+source = "model.keras"
+labels = "labels.txt"
+
+[data]
+source = "images.npz"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A file of three checks and what they name."""
+    (tmp_path / "audit.toml").write_text(AUDIT)
+    (tmp_path / "checks.toml").write_text(CHECKS)
+    for name in ("model.keras", "other.keras", "images.npz", "labels.txt"):
+        (tmp_path / name).write_text(name)
+        settle(tmp_path / name)
+    return tmp_path
+
+
+def settle(file: Path) -> None:
+    """As if it had not been changed for an hour."""
+    past = time.time() - 3600
+    os.utime(file, (past, past))
+
+
+class Auditor:
+    """Stands in for the process that audits: leaves a run with the verdict that it is told, and counts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.reports = folder / "reports"
+        self.words: list[list[str]] = []
+        self.verdict = "no_evidence"
+        self.instead: Callable[[list[str]], Ending | None] = lambda words: None
+
+    def __call__(self, words: list[str], folder: Path, limit: float) -> Ending:
+        self.words.append(words)
+        ending = self.instead(words)
+        return ending or self.finish()
+
+    def finish(self) -> Ending:
+        code = {"relies": 1, "inconclusive": 4, "no_evidence": 0}[self.verdict]
+        finding = make_finding(verdict=self.verdict)
+        run = save_run(Run(replace(make_result(findings=[finding]), exit_code=code), Rows(), {}), self.reports)
+        return Ending(code, f"tag -> cat: {self.verdict}\nresult.json: {run / 'result.json'}\n", "")
+
+
+@pytest.fixture
+def auditor(folder: Path) -> Auditor:
+    return Auditor(folder)
+
+
+def run(folder: Path, auditor: Auditor, **how: object) -> Checking:
+    return run_checks(read_checks(folder / "checks.toml"), audit=auditor, **how)  # type: ignore[arg-type]
+
+
+def states(checking: Checking) -> dict[str, str]:
+    return {checked.record.name: checked.record.state for checked in checking.checks}
+
+
+def hows(checking: Checking) -> list[str]:
+    return [checked.how for checked in checking.checks]
+
+
+class TestTheFile:
+    def test_is_a_list_of_checks_and_a_matrix(self, folder: Path) -> None:
+        config = read_checks(folder / "checks.toml")
+        assert [(cell.name, cell.overrides) for cell in config.cells] == [
+            ("few images", ("data.limit=30",)),
+            ("model on images", ('model.source="model.keras"', 'data.source="images.npz"')),
+            ("other on images", ('model.source="other.keras"', 'data.source="images.npz"')),
+        ]
+
+    def test_calls_models_of_one_name_by_their_paths(self, folder: Path) -> None:
+        (folder / "checks.toml").write_text('models = ["a/net.keras", "b/net.keras", "c.keras"]\n')
+        names = [cell.name for cell in read_checks(folder / "checks.toml").cells]
+        assert names == ["a/net.keras", "b/net.keras", "c"]
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("", "{file}: got no check; wanted [[checks]], or models and data for a matrix of them"),
+            (CHECKS + '[[checks]]\nname = "few images"\n', "{file}:8:1: checks[1].name: got 'few images' twice"),
+            ('models = ["a.keras", "a.keras"]\n', "{file}:1:1: models: got 'a.keras' twice, wanted"),
+            ('[[checks]]\nname = "a"\nconfig = "b.toml"', "{file}:3:1: checks[0].config: got 'b.toml', wanted"),
+            ('[[checks]]\nname = "a"\nconfg = "b"', "{file}:3:1: checks[0].confg: unknown key; did you mean 'config'?"),
+            ('limit = 5\nmodels = ["a"]', '{file}:1:1: limit: got 5, wanted text'),
+            ('limit = "5"\nmodels = ["a"]', '{file}:1:1: limit: got "5", wanted a duration such as "90s", "45m"'),
+            ('limit = "0s"\nmodels = ["a"]', "{file}:1:1: limit: got \"0s\", wanted a duration of more than nothing"),
+            ("models = []", "{file}:1:1: models: got [], wanted 1 or more items"),
+            ('base = "audit.toml"\n[[checks]]\nname = "a"', "{file}:1:1: base: has an effect only beside models"),
+            (CHECKS + '[schedule]\ncron = "0 3 * * 1"\ntimezone = "Berlin"', '{file}:9:1: schedule.timezone: got'),
+            ("models = [", "{file}:1:1: not TOML: "),
+        ],
+    )  # fmt: skip
+    def test_of_a_fault_its_place_is_told(self, folder: Path, text: str, told: str) -> None:
+        file = folder / "checks.toml"
+        file.write_text(text)
+        with pytest.raises(ConfigError) as fault:
+            read_checks(file)
+        assert str(fault.value).startswith(told.format(file=file))
+
+    def test_that_is_missing_is_said_to_be_one_of_checks(self, folder: Path) -> None:
+        with pytest.raises(ConfigError, match="no such file; wanted a file of checks"):
+            read_checks(folder / "none.toml")
+
+    def test_durations_are_what_they_say(self) -> None:
+        assert [to_seconds(text) for text in ("90s", "1.5m", "2h", "1d")] == [90, 90, 7200, 86400]
+
+
+class TestAFingerprint:
+    def digest(self, folder: Path, number: int = 0) -> str:
+        config = read_checks(folder / "checks.toml")
+        return take_fingerprint(config.cells[number], folder, Hashes(folder / "cache")).digest
+
+    @pytest.mark.parametrize("name", ["model.keras", "images.npz", "labels.txt"])
+    def test_changes_with_every_file_that_is_named(self, folder: Path, name: str) -> None:
+        before = self.digest(folder)
+        (folder / name).write_text("another")
+        assert self.digest(folder) != before
+
+    def test_changes_with_a_key_and_not_with_a_comment(self, folder: Path) -> None:
+        before = self.digest(folder)
+        (folder / "audit.toml").write_text("# said anew\n" + AUDIT)
+        assert self.digest(folder) == before
+        (folder / "audit.toml").write_text(AUDIT + "seed = 1\n")
+        assert self.digest(folder) != before
+
+    def test_changes_with_an_override_and_the_file_that_it_names(self, folder: Path) -> None:
+        before = [self.digest(folder, number) for number in range(3)]
+        assert len(set(before)) == 3
+        (folder / "other.keras").write_text("trained on")
+        after = [self.digest(folder, number) for number in range(3)]
+        assert [old == new for old, new in zip(before, after, strict=True)] == [True, True, False]
+
+    def test_changes_with_a_picture_in_a_folder_and_its_name(self, folder: Path) -> None:
+        (folder / "pictures" / "cat").mkdir(parents=True)
+        picture = folder / "pictures" / "cat" / "1.png"
+        picture.write_bytes(b"1")
+        (folder / "audit.toml").write_text(AUDIT.replace("images.npz", "pictures"))
+        seen = [self.digest(folder)]
+        picture.write_bytes(b"2")
+        seen.append(self.digest(folder))
+        picture.rename(picture.with_name("2.png"))
+        seen.append(self.digest(folder))
+        assert len(set(seen)) == 3
+
+    def test_changes_with_a_picture_that_a_manifest_names(self, folder: Path) -> None:
+        (folder / "images.csv").write_text("path,label\n1.png,cat\n")
+        (folder / "1.png").write_bytes(b"1")
+        (folder / "audit.toml").write_text(AUDIT.replace("images.npz", "images.csv"))
+        before = self.digest(folder)
+        (folder / "1.png").write_bytes(b"2")
+        assert self.digest(folder) != before
+
+    def test_changes_with_the_code_beside_the_configuration(self, folder: Path) -> None:
+        (folder / "mine.py").write_text("def section(result, arrays): return []\n")
+        (folder / "audit.toml").write_text(AUDIT + '[report]\nsections = ["mine:section"]\n')
+        before = self.digest(folder)
+        (folder / "neighbour.py").write_text("x = 1\n")
+        assert self.digest(folder) != before
+
+    def test_changes_with_the_version(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        before = self.digest(folder)
+        monkeypatch.setattr("auditor.run.provenance._version", lambda name: "99")
+        assert self.digest(folder) != before
+
+    def test_of_a_function_that_reads_who_knows_what_is_none_until_watch_says(self, folder: Path) -> None:
+        (folder / "mine.py").write_text("def load(): ...\n")
+        (folder / "audit.toml").write_text(AUDIT.replace('"images.npz"', '"mine:load"'))
+        (cell, *_) = read_checks(folder / "checks.toml").cells
+        assert take_fingerprint(cell, folder, Hashes(folder / "cache")).unknown.startswith("data.source is a function")
+        watched = replace(cell, watch=(folder / "labels.txt",))
+        assert take_fingerprint(watched, folder, Hashes(folder / "cache")).unknown == ""
+
+    def test_ignores_what_the_audit_itself_writes(self, folder: Path) -> None:
+        (folder / "reports").mkdir()
+        before = self.digest(folder)
+        (folder / "reports" / "run").write_text("new")
+        assert self.digest(folder) == before
+
+
+class TestHashes:
+    def test_of_a_file_that_looks_the_same_are_not_taken_again(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept = Hashes(folder / "cache")
+        first = kept.of(folder / "model.keras")
+        kept.save()
+        age = time.time() + 10  # so that the file has settled by its second time, too
+        monkeypatch.setattr("auditor.auditing.checks.hashing.time.time", lambda: age)
+        kept = Hashes(folder / "cache")
+        assert kept.of(folder / "model.keras") == first
+        kept.save()
+        monkeypatch.setattr("auditor.auditing.checks.hashing.hash_file", lambda file: pytest.fail("it was read"))
+        assert Hashes(folder / "cache").of(folder / "model.keras") == first
+
+    def test_notice_another_content_of_the_same_size_and_time(self, folder: Path) -> None:
+        file = folder / "model.keras"
+        kept = Hashes(folder / "cache")
+        before, state = kept.of(file), file.stat()
+        kept.save()
+        file.write_text("MODEL.KERAS")
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert (file.stat().st_size, file.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+        assert Hashes(folder / "cache").of(file) != before
+
+    def test_are_all_taken_anew_where_that_is_wanted(self, folder: Path) -> None:
+        file = folder / "model.keras"
+        state = file.stat()
+        stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+        (folder / "cache").write_text(json.dumps({str(file): [*stamp, "old"]}))
+        assert Hashes(folder / "cache").of(file) == "old"
+        assert Hashes(folder / "cache", is_full=True).of(file) != "old"
+
+    @pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 1}', '{"a": [1]}'])
+    def test_do_without_a_damaged_cache(self, folder: Path, text: str) -> None:
+        (folder / "cache").write_text(text)
+        assert len(Hashes(folder / "cache").of(folder / "model.keras")) == 64
+
+    def test_of_a_folder_end_where_a_link_leads_round(self, folder: Path) -> None:
+        (folder / "pictures").mkdir()
+        (folder / "pictures" / "again").symlink_to(folder / "pictures")
+        assert len(Hashes(folder / "cache").of(folder / "pictures")) == 64
+
+    def test_of_a_file_that_is_gone_are_an_error_with_its_name(self, folder: Path) -> None:
+        with pytest.raises(DataError, match=r"gone\.npz: cannot be read: No such file"):
+            Hashes(folder / "cache").of(folder / "gone.npz")
+
+
+class TestChecking:
+    def test_audits_each_cell_in_a_process_of_its_own_with_its_overrides(self, folder: Path, auditor: Auditor) -> None:
+        checking = run(folder, auditor)
+        assert set(states(checking).values()) == {"pass"}
+        assert checking.exit_code == 0
+        common = ["audit", "audit.toml", "--output", "reports", "--quiet", "--set"]
+        assert auditor.words == [
+            [*common, "data.limit=30"],
+            [*common, 'model.source="model.keras"', "--set", 'data.source="images.npz"'],
+            [*common, 'model.source="other.keras"', "--set", 'data.source="images.npz"'],
+        ]
+
+    def test_leaves_out_what_has_not_changed_and_counts_it_as_what_it_was(self, folder: Path, auditor: Auditor) -> None:
+        auditor.verdict = "relies"
+        first = run(folder, auditor)
+        again = run(folder, auditor, if_changed=True)
+        assert hows(first) == ["audited"] * 3
+        assert hows(again) == ["unchanged"] * 3
+        assert first.exit_code == again.exit_code == 1
+        assert [each.record.since for each in again.checks] == [each.record.since for each in first.checks]
+
+    def test_audits_anew_what_has_changed_and_nothing_else(self, folder: Path, auditor: Auditor) -> None:
+        run(folder, auditor)
+        (folder / "other.keras").write_text("trained on")
+        assert hows(run(folder, auditor, if_changed=True)) == ["unchanged", "unchanged", "audited"]
+
+    def test_audits_everything_without_if_changed(self, folder: Path, auditor: Auditor) -> None:
+        run(folder, auditor)
+        assert hows(run(folder, auditor)) == ["audited"] * 3
+
+    def test_audits_anew_where_the_run_is_gone(self, folder: Path, auditor: Auditor) -> None:
+        checking = run(folder, auditor)
+        (folder / "reports" / str(checking.checks[0].record.run) / "result.json").unlink()
+        assert hows(run(folder, auditor, if_changed=True)) == ["audited", "unchanged", "unchanged"]
+
+    def test_says_why_it_audits_what_it_cannot_see_through(self, folder: Path, auditor: Auditor) -> None:
+        (folder / "mine.py").write_text("def load(): ...\n")
+        (folder / "checks.toml").write_text('[[checks]]\nname = "a"\nset = { data.source = "mine:load" }\n')
+        run(folder, auditor)
+        (checked,) = run(folder, auditor, if_changed=True).checks
+        assert checked.how == "audited"
+        assert checked.note == "data.source is a function, and no watch says what it reads"
+
+    def test_runs_only_what_is_named_and_keeps_the_rest(self, folder: Path, auditor: Auditor) -> None:
+        run(folder, auditor)
+        checking = run(folder, auditor, only=["few images"])
+        assert list(states(checking)) == ["few images"]
+        kept = read_record(record_file(folder / "reports", folder / "checks.toml"))
+        assert kept is not None
+        assert len(kept.checks) == 3
+        with pytest.raises(
+            ConfigError, match=r"--only few image: no check of this name in .*did you mean 'few images'"
+        ):
+            run(folder, auditor, only=["few image"])
+
+
+BROKEN = {
+    "a crash": (Ending(-11, "", ""), "broken", "the process was ended by SIGSEGV"),
+    "no memory": (Ending(-9, "", ""), "broken", "SIGKILL, as the system does where memory runs out"),
+    "an error": (Ending(3, "", "warning: x\nerror: the model is damaged\n"), "broken", "the model is damaged"),
+    "a wrong key": (Ending(2, "", "error: audit.toml:3:1: data: missing\n"), "wrong", "audit.toml:3:1: data: missing"),
+    "no time": (Ending(-15, "", "", is_late=True), "broken", "it took longer than 6h and was ended"),
+    "a lie": (Ending(0, "all is well\n", ""), "broken", "it ended as if it were complete, and left no run"),
+    "a lost run": (Ending(0, "result.json: reports/none/result.json\n", ""), "broken", "no result.json there"),
+    "an unknown code": (Ending(77, "", "Aborted\n"), "broken", "it ended as if it were complete, and left no run"),
+}
+
+
+class TestWhatGoesWrong:
+    @pytest.mark.parametrize("what", BROKEN)
+    def test_is_the_state_of_its_own_check_and_hurts_no_other(self, folder: Path, auditor: Auditor, what: str) -> None:
+        ending, state, reason = BROKEN[what]
+        auditor.instead = lambda words: ending if "data.limit=30" in words else None
+        checking = run(folder, auditor)
+        assert list(states(checking).values()) == [state, "pass", "pass"]
+        assert reason in checking.checks[0].record.reason
+        assert checking.exit_code == CODES[state]  # type: ignore[index]
+        assert hows(run(folder, auditor, if_changed=True)) == ["audited", "unchanged", "unchanged"]
+
+    def test_of_an_audit_that_was_cut_off_after_its_verdicts_is_not_green(self, folder: Path, auditor: Auditor) -> None:
+        auditor.instead = lambda words: replace(auditor.finish(), code=-9)
+        checking = run(folder, auditor)
+        assert set(states(checking).values()) == {"broken"}
+        assert checking.exit_code == 3
+        assert all(checked.record.run for checked in checking.checks)
+
+    def test_with_a_configuration_is_that_checks_own(self, folder: Path, auditor: Auditor) -> None:
+        (folder / "broken.toml").write_text("[model")
+        (folder / "checks.toml").write_text(CHECKS + '[[checks]]\nname = "b"\nconfig = "broken.toml"\n')
+        checking = run(folder, auditor)
+        assert states(checking)["b"] == "wrong"
+        assert checking.exit_code == 2
+        assert list(states(checking).values()).count("pass") == 3
+
+    def test_is_the_severest_of_all(self, folder: Path, auditor: Auditor) -> None:
+        def every(state: str) -> int:
+            checking = run(folder, auditor)
+            records = [checked.record for checked in checking.checks]
+            return exit_code([replace(records[0], state=state), *records[1:]])  # type: ignore[arg-type]
+
+        assert {state: every(state) for state in CODES} == CODES
+        assert sorted(SEVEREST) == [0, 1, 2, 3, 4]
+        assert SEVEREST.index(3) < SEVEREST.index(1) < SEVEREST.index(4) < SEVEREST.index(0)
+
+    def test_with_what_was_kept_is_told_and_all_is_audited_anew(self, folder: Path, auditor: Auditor) -> None:
+        run(folder, auditor)
+        file = record_file(folder / "reports", folder / "checks.toml")
+        file.write_text(file.read_text().replace('"state": "pass"', '"state": "green"'))
+        checking = run(folder, auditor, if_changed=True)
+        assert hows(checking) == ["audited"] * 3
+        assert "damaged" in checking.warnings[0]
+
+
+class TestACheckThatIsCutOff:
+    def cut_off(self, folder: Path, auditor: Auditor) -> None:
+        def stop(words: list[str]) -> None:
+            if 'model.source="model.keras"' in words:
+                raise KeyboardInterrupt
+
+        auditor.instead = stop
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, auditor)
+        auditor.instead = lambda words: None
+
+    def test_is_continued_by_the_next(self, folder: Path, auditor: Auditor) -> None:
+        self.cut_off(folder, auditor)
+        assert hows(run(folder, auditor)) == ["unchanged", "audited", "audited"]
+        assert hows(run(folder, auditor)) == ["audited"] * 3
+
+    def test_is_not_continued_where_something_changed(self, folder: Path, auditor: Auditor) -> None:
+        self.cut_off(folder, auditor)
+        (folder / "labels.txt").write_text("others")
+        assert hows(run(folder, auditor)) == ["audited"] * 3
+
+
+class TestALock:
+    def test_lets_in_one_at_a_time_and_says_who(self, tmp_path: Path) -> None:
+        file = tmp_path / "lock"
+        with hold(file) as before:
+            assert before is None
+            with pytest.raises(ReportError, match=f"process {os.getpid()} of {socket.gethostname()} since 20"):
+                hold(file).__enter__()
+        assert not file.exists()
+        with hold(file):
+            pass
+
+    def test_of_a_process_that_was_killed_holds_nobody_off(self, tmp_path: Path) -> None:
+        file = tmp_path / "lock"
+        child = os.fork()
+        if not child:
+            kept = hold(file)
+            kept.__enter__()
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert file.exists()
+        with hold(file) as before:
+            assert before is not None
+            assert before.process == child
+
+    def test_of_another_host_is_left_to_a_person(self, tmp_path: Path) -> None:
+        file = tmp_path / "lock"
+        file.write_text('{"process": 7, "host": "elsewhere", "since": "2026-01-01"}')
+        with pytest.raises(ReportError, match=r"process 7 of elsewhere .* if it is gone, remove the file"):
+            hold(file).__enter__()
+        assert file.exists()
+
+    def test_that_is_damaged_is_nobodys(self, tmp_path: Path) -> None:
+        (tmp_path / "lock").write_text("?")
+        with hold(tmp_path / "lock") as before:
+            assert before is None
+
+    def test_keeps_a_second_check_out(self, folder: Path, auditor: Auditor) -> None:
+        def second(words: list[str]) -> None:
+            with pytest.raises(ReportError, match="these checks run already"):
+                run(folder, Auditor(folder))
+
+        auditor.instead = second
+        assert run(folder, auditor).exit_code == 0
+
+
+class TestNotifying:
+    def listen(self, folder: Path, command: str = "tee -a told.md") -> None:
+        text = (folder / "checks.toml").read_text()
+        (folder / "checks.toml").write_text(f"notify = {json.dumps(command)}\n{text}")
+
+    def test_tells_of_changes_and_of_nothing_else(self, folder: Path, auditor: Auditor) -> None:
+        self.listen(folder)
+        told = folder / "told.md"
+        run(folder, auditor)
+        assert not told.exists()  # all is well, as was to be hoped
+        auditor.verdict = "relies"
+        run(folder, auditor)
+        first = told.read_text()
+        assert first.startswith("# checks.toml: 3 of 3 checks changed\n")
+        assert "| few images | pass | **fail** |" in first
+        run(folder, auditor)
+        assert told.read_text() == first
+        auditor.verdict = "no_evidence"
+        run(folder, auditor)
+        assert "| few images | fail | **pass** |" in told.read_text()
+
+    @pytest.mark.parametrize(
+        ("command", "why"),
+        [
+            ("none-of-this-name", "No such file"),
+            ("sh -c 'echo no network >&2; exit 7'", "ended with code 7: no network"),
+            ("'", "No closing quotation"),
+        ],
+    )
+    def test_that_fails_is_said_changes_nothing_and_is_made_up_for(
+        self, folder: Path, auditor: Auditor, command: str, why: str
+    ) -> None:
+        self.listen(folder, command)
+        auditor.verdict = "relies"
+        checking = run(folder, auditor)
+        assert checking.exit_code == 1
+        assert why in checking.warnings[0]
+        assert checking.warnings[0].endswith("nobody was told")
+        text = (folder / "checks.toml").read_text()
+        (folder / "checks.toml").write_text(text.partition("\n")[2])
+        self.listen(folder)
+        run(folder, auditor, if_changed=True)
+        assert "| few images | pass | **fail** |" in (folder / "told.md").read_text()
+
+    def test_that_never_ends_is_ended(self, folder: Path, auditor: Auditor, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("auditor.auditing.checks.notify._PATIENCE", 0.2)
+        self.listen(folder, "sleep 60")
+        auditor.verdict = "relies"
+        assert "it took longer than 0.2 seconds" in run(folder, auditor).warnings[0]
+
+    def test_writes_names_that_do_nothing(self, folder: Path, auditor: Auditor) -> None:
+        (folder / "checks.toml").write_text('[[checks]]\nname = "@all | <b>*x*</b>"\n')
+        self.listen(folder)
+        auditor.verdict = "relies"
+        run(folder, auditor)
+        assert r"&lt;b&gt;\*x\*&lt;/b&gt;" in (folder / "told.md").read_text()
+
+
+class TestAProcess:
+    def test_has_its_time_and_no_more(self, tmp_path: Path) -> None:
+        begun = time.monotonic()
+        ending = run_auditor(["browse", ".", "--port", "0", "--no-open"], tmp_path, 4.0)
+        assert ending.is_late
+        assert time.monotonic() - begun < 30
+
+    def test_that_fails_says_so_in_its_own_words(self, tmp_path: Path) -> None:
+        ending = run_auditor(["audit", "none.toml"], tmp_path, 60.0)
+        assert ending.code == 2
+        assert ending.error == "none.toml: no such file; wanted the configuration of an audit"
+
+
+class TestTheCommand:
+    def test_takes_a_second_for_twenty_cells_and_no_tensorflow(self, folder: Path, auditor: Auditor) -> None:
+        names = [f"{number}.keras" for number in range(20)]
+        for name in names:
+            (folder / name).write_text(name)
+            settle(folder / name)
+        (folder / "checks.toml").write_text(f"models = {json.dumps(names)}\n")
+        run(folder, auditor)
+        command = [sys.executable, "-c", WITHOUT_TENSORFLOW, "check", "checks.toml", "--if-changed"]
+        paths = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        done = subprocess.run(command, cwd=folder, env=paths, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert len(lines) == 21
+        assert all(": pass, unchanged: tag -> cat: no_evidence" in line for line in lines[:20])
+        assert lines[-1] == "20 checks: 20 pass"
+
+    def test_prints_json_of_what_became_of_each(self, folder: Path, auditor: Auditor, command: Command) -> None:
+        auditor.verdict = "relies"
+        run(folder, auditor)
+        ending = command("check", folder / "checks.toml", "--if-changed", "--json")
+        told = json.loads(ending.out)
+        assert ending.code == told["exit_code"] == 1
+        assert [check["state"] for check in told["checks"]] == ["fail"] * 3
+        assert {check["how"] for check in told["checks"]} == {"unchanged"}
+
+    def test_is_quiet_about_what_is_as_it_was(self, folder: Path, auditor: Auditor, command: Command) -> None:
+        auditor.verdict = "relies"
+        run(folder, auditor)
+        ending = command("check", folder / "checks.toml", "--if-changed", "--quiet")
+        assert (ending.code, ending.out, ending.err) == (1, "", "")
+
+    def test_really_audits_and_leaves_no_process_behind(self, world: World, command: Command) -> None:
+        (world.folder / "checks.toml").write_text('[[checks]]\nname = "mark"\n[[checks]]\nname = "none"\n'
+                                                  'set = { model.source = "none.keras" }\n')  # fmt: skip
+        ending = command("check", world.folder / "checks.toml")
+        lines = ending.out.splitlines()
+        assert lines[0].startswith("mark: fail, audited: mark -> boat: relies (promotes), severity high [")
+        assert lines[1].startswith("none: wrong, audited: --set: model.source: none.keras: no such file")
+        assert lines[2] == "2 checks: 1 wrong, 1 fail"
+        assert ending.code == 2
