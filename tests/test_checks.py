@@ -11,20 +11,24 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from auditor.auditing.checks.cell import Checked
 from auditor.auditing.checks.check import Checking, run_checks
 from auditor.auditing.checks.child import Ending, run_auditor
-from auditor.auditing.checks.fingerprint import take_fingerprint
+from auditor.auditing.checks.fingerprint import Fingerprint, take_fingerprint
 from auditor.auditing.checks.hashing import Hashes
 from auditor.auditing.checks.lock import hold
-from auditor.config.checks import read_checks, to_seconds
+from auditor.config.checks import Cell, read_checks, to_seconds
+from auditor.config.file import override, read_toml
 from auditor.errors import ConfigError, DataError, ReportError
 from auditor.measure.ledger import Rows
+from auditor.run.accepted import accept_run
 from auditor.run.checked import CODES, SEVEREST, exit_code, read_record, record_file
-from auditor.run.store import Run, save_run
+from auditor.run.store import Run, load_result, save_run
 from tests.small_world import Command, World
 from tests.synthetic import make_finding, make_result
 from tests.test_cli import WITHOUT_TENSORFLOW
@@ -149,10 +153,17 @@ class TestTheFile:
         assert [to_seconds(text) for text in ("90s", "1.5m", "2h", "1d")] == [90, 90, 7200, 86400]
 
 
+def fingerprint(cell: Cell, folder: Path) -> Fingerprint:
+    data, _ = read_toml(cell.config)
+    for item in cell.overrides:
+        override(data, item)
+    return take_fingerprint(cell, data, folder, Hashes(folder / "cache"))
+
+
 class TestAFingerprint:
     def digest(self, folder: Path, number: int = 0) -> str:
         config = read_checks(folder / "checks.toml")
-        return take_fingerprint(config.cells[number], folder, Hashes(folder / "cache")).digest
+        return fingerprint(config.cells[number], folder).digest
 
     @pytest.mark.parametrize("name", ["model.keras", "images.npz", "labels.txt"])
     def test_changes_with_every_file_that_is_named(self, folder: Path, name: str) -> None:
@@ -210,9 +221,8 @@ class TestAFingerprint:
         (folder / "mine.py").write_text("def load(): ...\n")
         (folder / "audit.toml").write_text(AUDIT.replace('"images.npz"', '"mine:load"'))
         (cell, *_) = read_checks(folder / "checks.toml").cells
-        assert take_fingerprint(cell, folder, Hashes(folder / "cache")).unknown.startswith("data.source is a function")
-        watched = replace(cell, watch=(folder / "labels.txt",))
-        assert take_fingerprint(watched, folder, Hashes(folder / "cache")).unknown == ""
+        assert fingerprint(cell, folder).unknown.startswith("data.source is a function")
+        assert fingerprint(replace(cell, watch=(folder / "labels.txt",)), folder).unknown == ""
 
     def test_ignores_what_the_audit_itself_writes(self, folder: Path) -> None:
         (folder / "reports").mkdir()
@@ -325,6 +335,94 @@ class TestChecking:
             run(folder, auditor, only=["few image"])
 
 
+class TestTheGate:
+    """What becomes of a verdict that relies, by what the file of checks says of it."""
+
+    @pytest.fixture(autouse=True)
+    def relies(self, auditor: Auditor) -> None:
+        auditor.verdict = "relies"
+
+    def say(self, folder: Path, text: str) -> None:
+        (folder / "checks.toml").write_text('[[checks]]\nname = "mark"\n' + text)
+
+    def check(self, folder: Path, auditor: Auditor, day: str = "2026-06-01") -> Checked:
+        now = datetime.fromisoformat(f"{day}T12:00:00+00:00")
+        (checked,) = run(folder, auditor, if_changed=True, now=lambda: now).checks
+        return checked
+
+    WAIVER = '[[waivers]]\nartefact = "tag"\nowner = "Ada"\nreason = "to be retrained"\nexpires = 2026-06-30\n'
+
+    def test_fails_or_warns_as_it_is_told_without_another_audit(self, folder: Path, auditor: Auditor) -> None:
+        self.say(folder, "")
+        assert (self.check(folder, auditor).record.state, len(auditor.words)) == ("fail", 1)
+        self.say(folder, '[gate]\nrelies = "warn"\n')
+        checked = self.check(folder, auditor)
+        assert (checked.record.state, checked.how, checked.is_new) == ("warn", "judged anew", True)
+        self.say(folder, '[gate]\nrelies = "off"\n')
+        assert self.check(folder, auditor).record.state == "pass"
+        assert self.check(folder, auditor).how == "unchanged"
+        assert len(auditor.words) == 1
+
+    def test_of_the_audit_counts_where_the_file_of_checks_has_none(self, folder: Path, auditor: Auditor) -> None:
+        (folder / "audit.toml").write_text(AUDIT + '[gate]\nrelies = "warn"\n')
+        self.say(folder, "")
+        assert self.check(folder, auditor).record.state == "warn"
+        self.say(folder, '[gate]\nrelies = "error"\n')
+        assert self.check(folder, auditor).record.state == "fail"
+
+    def test_lets_pass_what_is_waived_until_the_day_that_it_expires(self, folder: Path, auditor: Auditor) -> None:
+        self.say(folder, self.WAIVER)
+        waived = self.check(folder, auditor).record
+        assert (waived.state, len(waived.waived)) == ("warn", 1)
+        assert "Waived by Ada until 2026-06-30: to be retrained" in waived.waived[0]
+        assert self.check(folder, auditor, "2026-06-30").how == "unchanged"
+        expired = self.check(folder, auditor, "2026-07-01")
+        assert (expired.record.state, expired.how) == ("fail", "judged anew")
+        assert "expired 1 day ago" in expired.record.reason
+        assert len(auditor.words) == 1
+
+    def test_is_shown_in_the_run(self, folder: Path, auditor: Auditor) -> None:
+        self.say(folder, self.WAIVER)
+        record = self.check(folder, auditor).record
+        result = load_result(folder / "reports" / str(record.run))
+        assert result.gate is not None
+        assert result.gate.state == "warn"
+
+    def test_compares_with_the_run_that_was_accepted_for_this_check(self, folder: Path, auditor: Auditor) -> None:
+        self.say(folder, '[gate]\nrelies = "off"\nnewly_relies = "error"\n')
+        first = self.check(folder, auditor)
+        assert first.record.state == "fail"  # what nobody accepted is new
+        accept_run(folder / "reports" / str(first.record.run), "known since May", "Ada", key="mark")
+        second = self.check(folder, auditor)
+        assert (second.record.state, second.how) == ("pass", "judged anew")
+        assert len(auditor.words) == 1
+
+    def test_of_which_the_accepted_run_was_changed_is_broken_until_it_is_not(
+        self, folder: Path, auditor: Auditor
+    ) -> None:
+        self.say(folder, '[gate]\nrelies = "off"\nnewly_relies = "error"\n')
+        accepted = folder / "reports" / str(self.check(folder, auditor).record.run)
+        accept_run(accepted, "known since May", "Ada", key="mark")
+        self.say(folder, '[gate]\nrelies = "off"\nnewly_relies = "error"\n[[checks]]\nname = "other"\n')
+        kept = (accepted / "result.json").read_bytes()
+        (accepted / "result.json").write_bytes(kept + b" ")
+        broken = run(folder, auditor)
+        assert states(broken)["mark"] == "broken"
+        assert broken.exit_code == 3
+        (accepted / "result.json").write_bytes(kept)
+        assert states(run(folder, auditor, if_changed=True))["mark"] == "pass"
+
+    def test_that_is_wrong_is_a_fault_of_its_file(self, folder: Path, auditor: Auditor) -> None:
+        (folder / "audit.toml").write_text(AUDIT + '[gate]\nrelies = "maybe"\n')
+        self.say(folder, "")
+        record = self.check(folder, auditor).record
+        assert record.state == "wrong"
+        assert 'audit.toml:8:1: gate.relies: got "maybe", wanted' in record.reason
+        self.say(folder, self.WAIVER.replace("2026-06-30", '"soon"'))
+        with pytest.raises(ConfigError, match=r"checks\.toml:7:1: waivers\[0\]\.expires: got \"soon\", wanted a date"):
+            self.check(folder, auditor)
+
+
 BROKEN = {
     "a crash": (Ending(-11, "", ""), "broken", "the process was ended by SIGSEGV"),
     "no memory": (Ending(-9, "", ""), "broken", "SIGKILL, as the system does where memory runs out"),
@@ -333,7 +431,7 @@ BROKEN = {
     "no time": (Ending(-15, "", "", is_late=True), "broken", "it took longer than 6h and was ended"),
     "a lie": (Ending(0, "all is well\n", ""), "broken", "it ended as if it were complete, and left no run"),
     "a lost run": (Ending(0, "result.json: reports/none/result.json\n", ""), "broken", "no result.json there"),
-    "an unknown code": (Ending(77, "", "Aborted\n"), "broken", "it ended as if it were complete, and left no run"),
+    "an unknown code": (Ending(77, "", "Aborted\n"), "broken", "the process ended with code 77 and said no more"),
 }
 
 
@@ -364,12 +462,8 @@ class TestWhatGoesWrong:
         assert list(states(checking).values()).count("pass") == 3
 
     def test_is_the_severest_of_all(self, folder: Path, auditor: Auditor) -> None:
-        def every(state: str) -> int:
-            checking = run(folder, auditor)
-            records = [checked.record for checked in checking.checks]
-            return exit_code([replace(records[0], state=state), *records[1:]])  # type: ignore[arg-type]
-
-        assert {state: every(state) for state in CODES} == CODES
+        first, *others = [checked.record for checked in run(folder, auditor).checks]
+        assert {state: exit_code([replace(first, state=state), *others]) for state in CODES} == CODES
         assert sorted(SEVEREST) == [0, 1, 2, 3, 4]
         assert SEVEREST.index(3) < SEVEREST.index(1) < SEVEREST.index(4) < SEVEREST.index(0)
 

@@ -17,7 +17,7 @@ from pydantic import Field
 from auditor.config.file import raise_faults, read_toml
 from auditor.config.options import KeyPath, dotted, explain_faults, is_function_spec, to_json
 from auditor.config.places import Place, nearest_place
-from auditor.config.sections import Document
+from auditor.config.sections import Document, GateConfig, WaiverConfig
 from auditor.errors import ConfigError
 
 
@@ -84,8 +84,15 @@ class ScheduleConfig(_Section):
     """What the jitter is drawn from, beside the time that the run is due; the name of the machine, where empty."""
 
 
-class ChecksDocument(_Section):
-    """The keys of a file of checks."""
+class GatedDocument(_Section):
+    """What an audit must show to pass, and what is waived: the same keys in a file of checks and in an `audit.toml`."""
+
+    gate: GateConfig | None = None
+    waivers: tuple[WaiverConfig, ...] = ()
+
+
+class ChecksDocument(GatedDocument):
+    """The keys of a file of checks; its gate goes before those of the audits, its waivers beside theirs."""
 
     checks: tuple[CheckConfig, ...] = ()
     models: Annotated[tuple[_Name, ...], Field(min_length=1)] | None = None

@@ -42,6 +42,7 @@ def run_checks(
     tell: Tell = lambda checked: None,
     due: str | None = None,
     audit: Audit = run_auditor,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Checking:
     """Run the checks of a file.
 
@@ -83,7 +84,7 @@ def run_checks(
             warnings.append(
                 f"the last check was cut off (process {cut_off.process}, begun {cut_off.since}): it goes on"
             )
-        begun = datetime.now(UTC).isoformat(timespec="seconds")
+        begun = now().isoformat(timespec="seconds")
         resumed = before.begun if before is not None and before.ended is None else None
         known = {} if before is None else {record.name: record for record in before.checks if record.name in names}
         written = os.path.relpath(config.file.resolve(), reports.resolve())
@@ -96,7 +97,7 @@ def run_checks(
                 continue
             last = known.get(cell.name)
             is_done = resumed is not None and last is not None and last.checked >= resumed
-            checked = check_cell(cell, config, last, hashes, audit, may_skip=if_changed or is_done)
+            checked = check_cell(cell, config, last, hashes, audit, may_skip=if_changed or is_done, now=now())
             known[cell.name] = checked.record
             done.append(checked)
             if checked.how != "unchanged":
@@ -105,7 +106,7 @@ def run_checks(
         hashes.save()
         told, faults = notify(config, [known[name] for name in names if name in known], reports)
         known |= {each.name: each for each in told}
-        ended = datetime.now(UTC).isoformat(timespec="seconds")
+        ended = now().isoformat(timespec="seconds")
         write_record(file, replace(record, ended=ended, checks=_ordered(known, names)))
     return Checking(done, warnings + faults)
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import importlib.machinery
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from auditor.auditing.checks.hashing import Hashes, hash_text
-from auditor.config.checks import Cell
-from auditor.config.file import override, read_toml
+from auditor.config.checks import Cell, GatedDocument
 from auditor.config.options import APPLICATIONS, is_function_spec
 from auditor.errors import AuditError
 from auditor.run.provenance import describe_software
@@ -36,17 +35,15 @@ class Fingerprint:
     """Why it may depend on more than could be seen, where it may."""
 
 
-def take_fingerprint(cell: Cell, folder: Path, hashes: Hashes) -> Fingerprint:
-    """The fingerprint of a cell of a file of checks in `folder`.
+def take_fingerprint(cell: Cell, data: Mapping[str, Any], folder: Path, hashes: Hashes) -> Fingerprint:
+    """The fingerprint of a cell of a file of checks in `folder`, whose audit is configured by `data`.
 
     Raises
     ------
-    AuditError
-        The configuration, or a file that it names, cannot be read.
+    DataError
+        A file that it names cannot be read.
     """
-    data, _ = read_toml(cell.config)
-    for item in cell.overrides:
-        override(data, item)
+    data = {key: value for key, value in data.items() if key not in GatedDocument.model_fields}
     lines = [f"{name} {version}" for name, version in describe_software().items()]
     lines.append(json.dumps(data, sort_keys=True, default=str))
     unknown = ""

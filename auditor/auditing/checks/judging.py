@@ -1,0 +1,142 @@
+"""What a check is judged by: the gate of its file or else of its audit, the waivers of both, and accepted runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from auditor.config.checks import Cell, ChecksConfig, GatedDocument
+from auditor.config.file import raise_faults
+from auditor.config.options import KeyPath, explain_faults, to_json
+from auditor.config.places import Place, nearest_place
+from auditor.config.sections import GateConfig
+from auditor.errors import ReportError
+from auditor.report.write import write_report
+from auditor.run.accepted import accepted_runs, read_accepted
+from auditor.run.checked import CODES, CheckRecord, State
+from auditor.run.files import REPORTS
+from auditor.run.gate import Gate, judge_run, keep_gate, make_gate
+from auditor.run.index import enter_run
+from auditor.run.ruling import GateRecord
+from auditor.run.store import SavedRun
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What a check is judged by."""
+
+    gate: Gate | None
+    """None where nothing is configured: the verdicts decide."""
+    today: date
+    digest: str
+    """It changes with the gate, with what was accepted, and on the day that a waiver expires."""
+
+
+def read_judging(
+    cell: Cell,
+    config: ChecksConfig,
+    data: Mapping[str, Any],
+    places: dict[KeyPath, Place],
+    today: date,
+) -> Judging:
+    """What a cell is judged by, from the data of its configuration and the places of their keys.
+
+    Raises
+    ------
+    ConfigError
+        The gate or the waivers there are wrong.
+    ReportError
+        It cannot be read what was accepted.
+    """
+    own = _read_gated(cell.config, data, places)
+    section = config.gate or own.gate
+    waivers = [*config.waivers, *own.waivers]
+    told = [_place(config.file, config.places, number) for number in range(len(config.waivers))]
+    told += [_place(cell.config, places, number) for number in range(len(own.waivers))]
+    accepted = read_accepted(config.folder / config.reports)
+    gate = None
+    if section is not None or waivers:
+        gate = make_gate(section or GateConfig(), waivers, told)
+        if not gate.accepted and any(each.key == cell.name for each in accepted):
+            gate = replace(gate, accepted=cell.name)
+    parts = [
+        None if section is None else section.model_dump(mode="json"),
+        [waiver.model_dump(mode="json") | {"expired": waiver.expires < today} for waiver in waivers],
+        [(each.key, each.digest) for each in accepted],
+    ]
+    return Judging(gate, today, json.dumps(parts))
+
+
+def judge(record: CheckRecord, folder: Path, judging: Judging) -> CheckRecord:
+    """A check's record as its run is judged; what the gate says is put into the run, and its reports are drawn anew.
+
+    Raises
+    ------
+    ReportError
+        The run is damaged.
+    """
+    run = SavedRun(folder)
+    entry = enter_run(folder.name, run.result, 0)
+    record = replace(record, run=folder.name, audited=entry.started, outcomes=entry.outcomes)
+    code, reason, waived, is_warned = run.result.exit_code, _say(record), list[str](), False
+    if judging.gate is not None and code != ReportError.exit_code:
+        said = judge_run(run, folder.parent, judging.gate, judging.today)
+        code, is_warned = said.exit_code, said.state == "warn"
+        waived = [ruling.sentence for ruling in said.rulings if ruling.is_waived]
+        if code or is_warned:
+            reason = said.rulings[0].sentence
+        if run.result.gate != said:
+            _show(folder, said)
+    state: State = "warn" if is_warned and not code else _STATES[code]
+    return replace(record, state=state, reason=reason, waived=waived)
+
+
+def _read_gated(file: Path, data: Mapping[str, Any], places: dict[KeyPath, Place]) -> GatedDocument:
+    """The gate and the waivers of an `audit.toml`, of which nothing else is looked at."""
+    part = {key: data[key] for key in GatedDocument.model_fields if key in data}
+    try:
+        return GatedDocument.model_validate_json(to_json(part), strict=True)
+    except pydantic.ValidationError as error:
+        faults: dict[KeyPath, list[str]] = {}
+        for path, message in explain_faults(error, GatedDocument, part):
+            faults.setdefault(path, []).append(message)
+        raise_faults(file, places, faults, {})
+        raise AssertionError("a fault of validation has a place") from None
+
+
+def _place(file: Path, places: dict[KeyPath, Place], number: int) -> str:
+    line, column = nearest_place(places, ("waivers", number))
+    return f"{file.name}:{line}:{column}"
+
+
+def _show(folder: Path, said: GateRecord) -> None:
+    """Put what the gate says into a run and its reports; one that was accepted stays as it is."""
+    if folder.name in accepted_runs(folder.parent):
+        return
+    keep_gate(folder, said)
+    drawn = [name for name, file in REPORTS.items() if (folder / file).is_file()]
+    if drawn:
+        write_report(folder, drawn)
+
+
+def _say(record: CheckRecord) -> str:
+    """What was found, the worst of it, in a line."""
+    found = sorted(record.outcomes, key=lambda outcome: _WORST.index(outcome.verdict))
+    if not found:
+        return "no artefact is named"
+    first = found[0]
+    direction = f" ({first.direction})" if first.direction else ""
+    severity = f", severity {first.severity}" if first.severity != "none" else ""
+    more = f"; {len(found) - 1} more" if len(found) > 1 else ""
+    return f"{first.artefact} -> {first.target or 'every class'}: {first.verdict}{direction}{severity}{more}"
+
+
+_WORST = ("error", "relies", "inconclusive", "not_applicable", "no_evidence")
+
+_STATES = {code: state for state, code in CODES.items() if state != "warn"}
