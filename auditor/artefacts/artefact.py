@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from auditor.artefacts.appearance import Appearance, Frame
-from auditor.artefacts.finding import Finder
 from auditor.artefacts.global_edits import GlobalEdit
+from auditor.artefacts.locating import Finder
 from auditor.artefacts.together import Together
 from auditor.artefacts.varied import Varied
 from auditor.measure.arrays import Bools, Floats

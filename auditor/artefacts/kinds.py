@@ -17,7 +17,7 @@ from auditor.artefacts.appearance import Appearance, Frame, box_of
 from auditor.artefacts.artefact import Artefact, Seen
 from auditor.artefacts.backgrounds import Background, background, read_ground
 from auditor.artefacts.drawn import border, box, lightness, overlay, read_layer, text, vignette
-from auditor.artefacts.finding import TooFaintError, finder_of
+from auditor.artefacts.locating import TooFaintError, finder_of
 from auditor.artefacts.masks import Masks, masks
 from auditor.artefacts.together import Together, together
 from auditor.artefacts.users import from_user

@@ -1,4 +1,4 @@
-"""Finds an artefact in images that are said to carry it: where it is, and whether it is there at all.
+"""Locates an artefact in images that are said to carry it: where it is, and whether it is there at all.
 
 Images are compared with what the artefact looks like on their mean colour, by normalised cross-correlation over all
 shifts and some sizes (Lewis, "Fast normalized cross-correlation", 1995). How much alike is enough depends on what the

@@ -7,8 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from auditor.artefacts.artefact import Artefact
-from auditor.artefacts.finding import Finder, TooFaintError, finder_of
 from auditor.artefacts.kinds import ARTEFACT_KINDS, look_for
+from auditor.artefacts.locating import Finder, TooFaintError, finder_of
 from auditor.artefacts.overlay import Overlay
 from auditor.artefacts.varied import Place, Varied
 from auditor.errors import OptionError
