@@ -72,12 +72,15 @@ def _compare_gradient(question: Question, classifier: KerasClassifier) -> tuple[
 
 
 def _compare_grad_cam(question: Question, classifier: KerasClassifier) -> tuple[Floats, Floats]:
+    import tensorflow as tf
     from tf_explain.core.grad_cam import GradCAM
 
+    # as a graph: run op by op it also differentiates the kernels, which nobody reads, and that can crash TensorFlow
+    differentiate = tf.function(GradCAM.get_gradients_and_filters)
     layer = next(iter(question.first.features))
     inputs = classifier.to_input(question.images)
     with classifier.as_logits() as model:
-        outputs, slopes = GradCAM.get_gradients_and_filters(model, inputs, layer, int(question.targets[0]), False)
+        outputs, slopes = differentiate(model, inputs, layer, int(question.targets[0]), False)
     theirs = np.stack([cam.numpy() for cam in GradCAM.generate_ponderated_output(outputs, slopes)])
     weights = question.first.feature_gradients[layer].mean(axis=(1, 2))
     ours = np.einsum("nhwk,nk->nhw", question.first.features[layer], weights)
