@@ -29,8 +29,8 @@ from auditor.verdict.measured import Measured
 from auditor.verdict.record import Rule
 from auditor.verdict.rule import Decision, conclude, is_moved
 
-FRESH = 100_000
-"""Seeds from here on are kept to confirm a rule."""
+FRESH = 200_000
+"""Seeds from here on are kept to confirm a rule: what reports and the README print is of these alone."""
 
 BANDS = ((0.05, 0.15), (0.1, 0.1))
 """Between which shares of changed decisions a model is borderline: in the main tables, and in those without a band."""
@@ -62,6 +62,11 @@ class Case:
     """Whether the artefact is said to move a part of the images."""
 
     @property
+    def family(self) -> str:
+        """`choose` or `test`: whether models of its kind and map served to choose the rule, at other seeds."""
+        return family_of(self.row)
+
+    @property
     def said(self) -> str:
         """The verdict with its direction."""
         return f"{self.verdict} {self.direction}".strip()
@@ -84,8 +89,11 @@ def judge_rows(rows: Iterable[Row], rule: Rule, band: tuple[float, float] = BAND
 
 def split_of(row: Row) -> str:
     """Whether a row may serve to choose a rule, tests it, or confirms it."""
-    if row.seed >= FRESH:
-        return "confirm"
+    return "confirm" if row.seed >= FRESH else family_of(row)
+
+
+def family_of(row: Row) -> str:
+    """Whether models of a row's kind and map serve to choose a rule or test it."""
     return ("choose", "test")[(list(KINDS).index(row.kind) + MAPS.index(row.map)) % 2]
 
 
@@ -107,11 +115,11 @@ def count_modes(cases: Sequence[Case]) -> dict[str, dict[str, int]]:
 
 
 def make_calibration(cases: Sequence[Case], rule: Rule) -> dict[str, Any]:
-    """What `calibration.json` holds: counts of the cases that did not serve to choose the rule."""
-    counts = count_modes([case for case in cases if case.split != "choose"])
+    """What `calibration.json` holds: counts of the cases that confirm the rule."""
+    counts = count_modes([case for case in cases if case.split == "confirm"])
     return {
         "rule": vars(rule),
-        "models": "random features of digits in colour, families and seeds that did not choose the rule",
+        "models": "random features of digits in colour, at seeds that nobody looked at before the rule was done",
         "modes": {mode: counts[mode] for mode in MODES if mode in counts},
     }
 
