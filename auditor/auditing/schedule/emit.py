@@ -88,9 +88,8 @@ def _emit_github(config: ChecksConfig, times: Times) -> dict[str, str]:
     now = datetime.now(UTC)
     first = times.next(now)
     if (times.next(first) - first).total_seconds() < _SHORTEST:
-        raise config.fault(
-            ("schedule", "cron"), f"got {times.cron!r}; GitHub runs nothing more often than every 5 minutes"
-        )
+        told = f"got {times.cron!r}, wanted 5 minutes or more between runs, as GitHub does"
+        raise config.fault(("schedule", "cron"), told)
     on_schedule = {"cron": times.cron} | ({} if times.timezone == "UTC" else {"timezone": times.timezone})
     limit = max(1, round(to_seconds(config.schedule.limit) / 60)) if config.schedule else 360
     reports = config.reports.rstrip("/")

@@ -94,7 +94,7 @@ def read_times(config: ChecksConfig) -> Times:
         times.next(datetime.now(UTC))
     except CroniterBadDateError:
         raise config.fault(
-            path, f"got {section.cron!r}, which is never due; wanted a day that is in a calendar"
+            path, f"got {section.cron!r}, which is never due; wanted a day that is in the calendar"
         ) from None
     except CroniterBadCronError as error:
         raise config.fault(path, f"got {section.cron!r}: {error}; wanted a line of cron") from None
@@ -117,7 +117,11 @@ def _fault_of(cron: str) -> str:
     for position, field in enumerate(fields):
         value = rf"(?:\d+|{_NAMED[position]})" if position in _NAMED else r"\d+"
         for item in field.lower().split(","):
-            if not re.fullmatch(rf"(\*|{value}-{value})(/[1-9]\d*)?|{value}", item):
+            found = re.fullmatch(rf"(\*|{value}-{value})(/[1-9]\d*)?|{value}", item)
+            low, _, high = ((found and found[1]) or "").partition("-")
+            if low.isdigit() and high.isdigit() and int(low) > int(high):
+                return f"whose {_FIELDS[position]} is {field!r}; wanted the lower one first"
+            if found is None:
                 return (
                     f"whose {_FIELDS[position]} is {field!r}; wanted numbers, ranges 1-5, steps */15 and lists of them"
                 )
