@@ -9,15 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from auditor.explain.table import METHODS
 from auditor.run.store import load_result
 from tests.small_world import Command, runs_in
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "emotion_frame"
-VERDICTS_ALONE = [
-    word
-    for name in ("gradient", "grad_cam", "smoothgrad", "integrated_gradients", "trust", "optima", "counterfactual", "errors")
-    for word in ("--set", f"methods.{name}.enabled=false")
-]  # fmt: skip
+VERDICTS_ALONE = [word for name in METHODS for word in ("--set", f"methods.{name}.enabled=false")]
 
 
 @pytest.fixture

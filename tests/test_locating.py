@@ -123,6 +123,13 @@ class TestCarriers:
         # what lies under an opacity of .9 is known to a tenth of the rounding of its composite
         np.testing.assert_allclose(removals.fall["exact"], expected, atol=1e-2)
 
+    def test_its_region_is_where_a_carrier_shows_it_and_elsewhere_where_it_is_put(self) -> None:
+        carried = self.images((-1, 2))
+        artefact = looked_for(carried, self.carriers, tag())
+        for position, shift in ((3, (-1, 2)), (40, (0, 0))):
+            region = artefact.region_at(position, f"image {position}", carried[position])
+            np.testing.assert_array_equal(region, tag().shifted(shift).fixed_region)
+
     def test_where_it_is_not_found_nothing_is_called_exact(self) -> None:
         carried = self.images((0, 0), missing=10)
         artefact = looked_for(carried, self.carriers, tag())

@@ -90,6 +90,12 @@ class Artefact:
         (random,) = self.randoms([image_id])
         return self.appearance.region(image_id, frame, random)
 
+    def region_at(self, position: int, image_id: str, image: Floats) -> Bools | None:
+        """The region (h, w) in an image (h, w, c) of the data: where a carrier shows it, else where it is put."""
+        if self.carriers[position]:
+            return self.seen_in(image, image_id).region
+        return self.region(image_id, image.shape)
+
     def seen_in(self, image: Floats, image_id: str) -> Seen:
         """Where it is in one image (h, w, c) that carries it."""
         if self.parts:

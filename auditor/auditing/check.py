@@ -204,7 +204,7 @@ def _try(subject: Subject, artefact: Artefact, shown: dict[int, _Images], carrie
     found: list[Figure] = []
     try:
         found = [
-            _figure(subject, row, image, scores, _region(subject, artefact, row))
+            _figure(subject, row, image, scores, _region(subject, artefact, row, image))
             for row, image, scores in zip(carriers.rows, carriers.images, carriers.scores, strict=True)
         ]
         if artefact.appearance.can_insert:
@@ -225,15 +225,15 @@ def _put_in(subject: Subject, artefact: Artefact, part: _Images) -> list[Figure]
     before, after = predicted_classes(part.scores, output), predicted_classes(scores, output)
     found = []
     for at, row in enumerate(part.rows):
-        figure = _figure(subject, row, images[at], scores[at], _region(subject, artefact, row))
+        figure = _figure(subject, row, images[at], scores[at], _region(subject, artefact, row, images[at]))
         is_turned = bool((before[at] != after[at]).any())
         found.append(replace(figure, is_turned=is_turned, carries=bool(carries[at])))
     return found
 
 
-def _region(subject: Subject, artefact: Artefact, row: int) -> Bools | None:
+def _region(subject: Subject, artefact: Artefact, row: int, image: Floats) -> Bools | None:
     """Where an artefact is in an image, unless that is nowhere or nearly everywhere."""
-    region = artefact.region(subject.dataset.ids[int(row)], subject.classifier.image_shape)
+    region = artefact.region_at(row, subject.dataset.ids[int(row)], image)
     return None if region is None or not region.any() or region.mean() > _NEARLY_ALL else region
 
 

@@ -121,20 +121,22 @@ def explain_case(exhibits: Exhibits, case: Case, inquiry: Inquiry) -> None:
 
 
 def _pair_up(case: Case, inquiry: Inquiry) -> _Pairs:
-    frame, came = inquiry.classifier.image_shape, inquiry.select(np.sort([*case.carriers, *case.inserted]))
+    came = inquiry.select(np.sort([*case.carriers, *case.inserted]))
     is_carrier = [position in set(case.carriers) for position in came.positions]
     masks: list[Bools | None] = [None] * len(came)
     with_it, without = came.images, came.images.copy()
     if case.artefact is not None:
-        appearance = case.artefact.appearance
-        masks = [case.artefact.region(name, frame) for name in came.ids]
-        for row, (carries, mask) in enumerate(zip(is_carrier, masks, strict=True)):
-            if not carries:
-                with_it[row] = case.artefact.insert(with_it[row][None], came.ids[row : row + 1])[0]
-            elif appearance.can_remove:
-                without[row] = appearance.remove(without[row][None])[0]
-            elif mask is not None:
-                without[row] = FILLS["inpaint"](without[row], mask)
+        for row, (name, image) in enumerate(zip(came.ids, came.images.copy(), strict=True)):
+            if not is_carrier[row]:
+                masks[row] = case.artefact.region(name, image.shape)
+                with_it[row] = case.artefact.insert(image[None], [name])[0]
+                continue
+            seen = case.artefact.seen_in(image, name)
+            masks[row] = seen.region
+            if seen.is_exact:
+                without[row] = seen.look.remove(image[None])[0]
+            elif seen.region is not None:
+                without[row] = FILLS["inpaint"](image, seen.region)
     if case.target is None:
         targets = inquiry.classifier.scores(with_it).argmax(axis=1)
     else:

@@ -49,7 +49,6 @@ class GoalFinder:
         self.notes: list[Note] = []
         self.order = seeded_order(inquiry.seed, NAME, inquiry.dataset.named(inquiry.images.positions))
         """Rows of the population, in a seeded order that knows nothing of the order of the images."""
-        self.frame = inquiry.classifier.image_shape
 
     def add_errors(self) -> None:
         """Images that the model gets wrong, towards what they are."""
@@ -115,7 +114,7 @@ class GoalFinder:
             self._note("control", "with two classes there is no random third one to compare with")
         if artefact is None:
             return
-        regions = [artefact.region(each, self.frame) for each in goal.ids]
+        regions = [artefact.region_at(*one) for one in zip(goal.positions, goal.ids, goal.images, strict=True)]
         masks = {at: mask for at, mask in enumerate(regions) if mask is not None and mask.any()}
         share = float(np.mean(list(masks.values()))) if masks else 0.0
         if share > LARGEST_SHARE:

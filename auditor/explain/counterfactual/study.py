@@ -27,7 +27,7 @@ from auditor.explain.counterfactual.adversarial import (
 from auditor.explain.counterfactual.aims import NAME, Goal, GoalFinder
 from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
 from auditor.explain.counterfactual.search import Cost, Counterfactuals, Norm, find_counterfactuals
-from auditor.explain.inquiry import Inquiry, NotApplicableError
+from auditor.explain.inquiry import Inquiry, NotApplicableError, Selection
 from auditor.explain.texture import high_frequency_share
 from auditor.measure.arrays import Bools, Doubles, Ints, join, take
 from auditor.measure.intervals import median_interval, missing, share_interval
@@ -139,7 +139,7 @@ def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown
     }
     values = {name: np.where(found.found, column, np.nan) for name, column in values.items()}
     energies = np.where(found.found[:, None, None], energy(changes), np.nan)
-    shares, areas = _region_shares(inquiry, everything.ids, energies)
+    shares, areas = _region_shares(inquiry, everything, energies)
     whole = _Answer(everything.positions, said, says, found, values, shares)
     ends = np.cumsum([len(goal.images) for goal in finder.goals])
     answers = [take(whole, rows) for rows in np.split(np.arange(len(images)), ends[:-1])]
@@ -149,7 +149,8 @@ def _answer(finder: GoalFinder, cost: Cost, confidence: float, steps: int, shown
         pictures = list(_show(inquiry, number, goal, answer, shown))
         sets.append(_summarise(inquiry, goal, answer, answers[number + 1] if is_compared else None, pictures))
         _note_rows(inquiry, goal, answer)
-    blur, block = blur_of(finder.frame[:2]), least_block(finder.frame[:2])
+    frame = inquiry.classifier.image_shape[:2]
+    blur, block = blur_of(frame), least_block(frame)
     return CounterfactualRecord(
         sets=sets,
         areas=areas,
@@ -201,11 +202,14 @@ def _summarise(
     )
 
 
-def _region_shares(inquiry: Inquiry, ids: list[str], energies: Doubles) -> tuple[dict[str, Doubles], dict[str, float]]:
+def _region_shares(
+    inquiry: Inquiry, images: Selection, energies: Doubles
+) -> tuple[dict[str, Doubles], dict[str, float]]:
     """For each artefact with a local region, the share of energy in it (n,), and how much of the frame it covers."""
     shares, areas = {}, {}
     for artefact in inquiry.artefacts:
-        masks = [artefact.region(name, inquiry.classifier.image_shape) for name in ids]
+        places = zip(images.positions, images.ids, images.images, strict=True)
+        masks = [artefact.region_at(*place) for place in places]
         known = [float(mask.mean()) for mask in masks if mask is not None and mask.any()]
         if known and np.mean(known) <= LARGEST_SHARE:
             areas[artefact.name] = float(np.mean(known))

@@ -158,8 +158,8 @@ def _show(
 
 def _regions(inquiry: Inquiry, number: int, part: Cases, carries: Bools) -> list[Bools | None]:
     """Where the artefact is in each error; None where it is not, or in no region of its own."""
-    artefact, frame = inquiry.artefacts[number], inquiry.classifier.image_shape
-    return [local(artefact.region(name, frame)) if has else None for name, has in zip(part.ids, carries, strict=True)]
+    artefact, places = inquiry.artefacts[number], zip(part.positions, part.ids, part.images, strict=True)
+    return [local(artefact.region_at(*place)) if has else None for place, has in zip(places, carries, strict=True)]
 
 
 def _measure_in(masks: list[Bools | None], maps: _Maps) -> InRegion:

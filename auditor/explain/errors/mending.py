@@ -159,18 +159,21 @@ def _take_out(
     rows: list[int] = []
     tried: list[dict[str, Removal]] = []
     for row, name in enumerate(errors.ids):
-        mask = artefact.region(name, classifier.image_shape)
-        if mask is None or not mask.any() or (mask.all() and not artefact.appearance.can_remove):
+        seen = artefact.seen_in(errors.images[row], name)
+        mask = seen.region
+        if mask is None or not mask.any() or (mask.all() and not seen.is_exact):
             continue
         rows.append(row)
-        tried.append(remove(errors.images[row], mask, () if mask.all() else fills, artefact.appearance))
+        look = seen.look if seen.is_exact else None
+        tried.append(remove(errors.images[row], mask, () if mask.all() else fills, look))
     removals, placebos = {}, {}
-    for way in tried[0] if tried else ():
-        cases = take(errors, np.array(rows))
-        removed = np.stack([one[way].removed for one in tried])
+    for way in dict.fromkeys(way for one in tried for way in one):
+        done = [(row, one[way]) for row, one in zip(rows, tried, strict=True) if way in one]
+        cases = take(errors, np.array([row for row, _ in done]))
+        removed = np.stack([removal.removed for _, removal in done])
         removals[way] = Outcome(f"removed: {way}", cases, _is_right(classifier, removed, cases))
-        moved = [(row, placebo) for row, one in enumerate(tried) if (placebo := one[way].placebo) is not None]
-        cases = take(cases, np.array([row for row, _ in moved], np.int64))
+        moved = [(row, removal.placebo) for row, removal in done if removal.placebo is not None]
+        cases = take(errors, np.array([row for row, _ in moved], np.int64))
         elsewhere = np.array([placebo for _, placebo in moved], np.float32)
         placebos[way] = Outcome(f"removed elsewhere: {way}", cases, _is_right(classifier, elsewhere, cases))
     return removals, placebos, len(errors) - len(rows)

@@ -63,7 +63,7 @@ def draw_sample(inquiry: Inquiry, count: int) -> Sample:
             artefact, name = artefacts[pool.artefact], drawn.ids[at]
             if row in pool.inserted:
                 drawn.images[at] = artefact.insert(drawn.images[at][None], [name])[0]
-            masks[at] = local(artefact.region(name, inquiry.classifier.image_shape))
+            masks[at] = local(artefact.region_at(row, name, drawn.images[at]))
     aims, scores = np.array([pool.target for pool, _ in chosen]), inquiry.classifier.scores(drawn.images)
     targets = np.where(aims < 0, scores.argmax(axis=1), aims)
     return Sample(**vars(drawn), targets=targets, artefacts=[pool.artefact for pool, _ in chosen], masks=masks)
