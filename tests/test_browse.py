@@ -24,6 +24,7 @@ from auditor.report.browse import MOST_CONNECTIONS, allowed_hosts, make_app, mak
 from auditor.report.index_page import render_index
 from auditor.report.trends import MOST_POINTS
 from auditor.report.write import write_report
+from auditor.run.checked import ChecksRecord, write_record
 from auditor.run.index import Listing
 from auditor.run.store import Run, save_run
 from tests.small_world import Command
@@ -55,6 +56,8 @@ def reports(tmp_path_factory) -> Path:
     (folder / "run-1" / "folder.html").mkdir()
     os.mkfifo(folder / "run-1" / "pipe.html")
     (folder / "linked").symlink_to(folder.parent)
+    write_record(folder / "checks" / "secret.json", ChecksRecord("a.toml", "2026-01-01", "2026-01-02", []))
+    (folder / "checks" / "linked.json").symlink_to(folder.parent / "secret.html")
     return folder
 
 
@@ -115,6 +118,8 @@ class TestServer:
         [
             ("/", "text/html; charset=utf-8"),
             ("/index.html", "text/html; charset=utf-8"),
+            ("/checks", "text/html; charset=utf-8"),
+            ("/checks.html", "text/html; charset=utf-8"),
             ("/run-1/report.html", "text/html; charset=utf-8"),
             ("/run-1/result.json", "application/json"),
             ("/run-1/arrays.npz", "application/octet-stream"),
@@ -139,6 +144,7 @@ class TestServer:
             "/secret.html", "/run-1/../secret.txt", "/run-1/%2e%2e/secret.txt", "/..%2fsecret.html",
             "/%2e%2e/secret.html", "/run-1/..%2f..%2fsecret.html", "//etc/passwd", "/run-1//report.html",
             "/run-1/report.html%00.txt", "/run-1/report.html/", "/run-1\\report.html", "/.hidden/report.html",
+            "/checks/linked.json", "/checks/secret.json",
             "/index.jsonl", "/run-large/report_pictures/linked.png", "/run-large/report_pictures/secret.html",
             "/run-large/report_pictures", "/run-large/report_pictures/../../secret.html",
             "/" + "a/" * 5000, "/" + "x" * 5000 + "/report.html",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,11 @@ from auditor.config.checks import Cell, read_checks, to_seconds
 from auditor.config.file import override, read_toml
 from auditor.errors import ConfigError, DataError, ReportError
 from auditor.measure.ledger import Rows
+from auditor.report.checks_page import render_checks
+from auditor.report.index_page import refresh_index
 from auditor.run.accepted import accept_run
-from auditor.run.checked import CODES, SEVEREST, exit_code, read_record, record_file
+from auditor.run.checked import CODES, SEVEREST, exit_code, read_record, read_records, record_file
+from auditor.run.index import read_runs
 from auditor.run.store import Run, load_result, save_run
 from tests.small_world import Command, World
 from tests.synthetic import make_finding, make_result
@@ -599,6 +603,43 @@ class TestNotifying:
         auditor.verdict = "relies"
         run(folder, auditor)
         assert r"&lt;b&gt;\*x\*&lt;/b&gt;" in (folder / "told.md").read_text()
+
+
+class TestThePage:
+    def test_shows_the_matrix_and_every_check_the_severest_first(self, folder: Path, auditor: Auditor) -> None:
+        auditor.instead = lambda words: Ending(-9, "", "") if "data.limit=30" in words else None
+        auditor.verdict = "relies"
+        run(folder, auditor)
+        run(folder, auditor)
+        page = (folder / "reports" / "checks.html").read_text()
+        assert re.findall(r"<h3><bdi>(.*?)</bdi></h3>", page) == ["few images", "model on images", "other on images"]
+        table = re.search(r"<table class=\"matrix\">.*?</table>", page, re.DOTALL)
+        assert table is not None
+        assert table[0].count("Fails") == 4  # in words, and for those who hear them
+        assert page.count("<svg") == 2
+        assert "Overdue" not in page
+
+    def test_says_what_is_overdue_and_what_was_cut_off(self, folder: Path, auditor: Auditor) -> None:
+        run(folder, auditor, due="2026-06-01T03:00:00+00:00")
+        (record,), faults = read_records(folder / "reports")
+        assert not faults
+        listing = read_runs(folder / "reports")
+        day = datetime(2026, 5, 31, tzinfo=UTC)
+        assert "next due" in render_checks([record], listing, day)
+        assert "Overdue" not in render_checks([record], listing, day)
+        assert "Overdue" in render_checks([record], listing, day + timedelta(days=2))
+        assert "cut off" in render_checks([replace(record, ended=None)], listing, day)
+
+    def test_that_cannot_be_written_changes_nothing(self, folder: Path, auditor: Auditor) -> None:
+        (folder / "reports" / "checks.html").mkdir(parents=True)
+        checking = run(folder, auditor)
+        assert checking.exit_code == 0
+        assert "checks.html was not renewed" in checking.warnings[0]
+
+    def test_is_linked_from_that_of_all_runs(self, folder: Path, auditor: Auditor) -> None:
+        run(folder, auditor)
+        refresh_index(folder / "reports")
+        assert '<a href="checks.html">' in (folder / "reports" / "index.html").read_text()
 
 
 class TestAProcess:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from auditor.measure.ledger import Arrays, Rows
 from auditor.measure.measurement import Note
+from auditor.report.checks_page import render_checks
 from auditor.report.comparison import render_comparison
 from auditor.report.index_page import INDEX_PAGE, refresh_index
 from auditor.report.write import render_html
+from auditor.run.checked import CODES, CheckRecord, ChecksRecord
+from auditor.run.index import enter_run, read_runs
 from auditor.run.result import AuditResult
 from auditor.run.store import Run, save_run
 from tests.synthetic import make_arrays, make_finding, make_result, measure
 from tests.web import find_barriers, layout_shift
 
-PAGES = ("report", "index", "comparison")
+PAGES = ("report", "index", "comparison", "checks")
 WIDE, TABLET, PHONE = {"width": 1280, "height": 900}, {"width": 800, "height": 900}, {"width": 390, "height": 844}
 
 TAKE = "window.taken = true"
@@ -46,12 +51,37 @@ def write_pages(folder: Path, results: tuple[AuditResult, AuditResult], arrays: 
         run.rename(reports / f"run-{number}")
     refresh_index(reports)
     pages = {
+        "checks": render_checks([make_checks(results[0])], read_runs(reports), datetime(2026, 6, 1, tzinfo=UTC)),
         "report": render_html(results[0], arrays, run="run-0"),
         "comparison": render_comparison(("run-0", "run-1"), results, (arrays, arrays)),
     }
     for name, html in pages.items():
         (folder / f"{name}.html").write_text(html, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in pages} | {"index": reports / INDEX_PAGE}
+
+
+def make_checks(result: AuditResult) -> ChecksRecord:
+    """A matrix with a check in each state, two of which found what the result has."""
+    outcomes = enter_run("run-0", result, 0).outcomes
+    names = [outcome.artefact for outcome in outcomes]
+    found: dict[str, Any] = {"run": "run-0", "outcomes": outcomes, "history": ["run-1", "run-0"]}
+    checks = [
+        CheckRecord(
+            f"{state} of {name}",
+            state,
+            f"{name} is why.",
+            since="2026-01-01T00:00:00+00:00",
+            checked="2026-01-02T00:00:00+00:00",
+            model=name if number % 2 else "model",
+            data=f"data {number} {name}",
+            waived=[f"{name} is waived."] if state == "warn" else [],
+            **(found if state in ("fail", "warn") else {}),
+        )
+        for number, (state, name) in enumerate(
+            zip(CODES, [*names, *names, *names, *names, *names, *names], strict=False)
+        )
+    ]
+    return ChecksRecord(f"../{names[0]}", "2026-01-02T00:00:00+00:00", None, checks, "2026-01-09T00:00:00+00:00")
 
 
 @pytest.fixture(scope="module")

@@ -300,18 +300,9 @@ class TestEmitting:
         after = datetime(2026, 5, 4, tzinfo=UTC)
         found = []
         for line in to_calendar(each):
-            command = [
-                "systemd-analyze",
-                "calendar",
-                "--base-time",
-                "2026-05-04 00:00:00 UTC",
-                "--iterations",
-                "6",
-                line,
-            ]
-            out = subprocess.run(
-                command, capture_output=True, text=True, check=True, env=os.environ | {"TZ": "UTC"}
-            ).stdout
+            base = ["--base-time", "2026-05-04 00:00:00 UTC", "--iterations", "6"]
+            command, utc = ["systemd-analyze", "calendar", *base, line], os.environ | {"TZ": "UTC"}
+            out = subprocess.run(command, capture_output=True, text=True, check=True, env=utc).stdout
             found += re.findall(r"(?:elapse|#\d+): \w+ (\d{4}-\d\d-\d\d \d\d:\d\d):00 UTC", out)
         wanted = []
         for _ in range(6):

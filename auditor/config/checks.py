@@ -120,6 +120,10 @@ class Cell:
     overrides: tuple[str, ...]
     """As `--set` takes them; paths among them are relative to the folder of the file of checks."""
     watch: tuple[Path, ...]
+    model: str = ""
+    """What its row of the matrix is called ..."""
+    data: str = ""
+    """... and its column; empty for a check that stands by itself."""
 
 
 class ChecksConfig(ChecksDocument):
@@ -190,7 +194,8 @@ def _cells(document: ChecksDocument, folder: Path) -> Iterator[tuple[KeyPath, Ce
             named = [("model.source", model), ("data.source", data)]
             overrides = tuple(f"{key}={json.dumps(value)}" for key, value in named if value)
             name = " on ".join(filter(None, (model_name, data_name)))
-            yield ("models" if model else "data",), Cell(name, folder / document.base, overrides, everywhere)
+            cell = Cell(name, folder / document.base, overrides, everywhere, model_name, data_name)
+            yield ("models" if model else "data",), cell
 
 
 def _configs(document: ChecksDocument) -> Iterator[tuple[KeyPath, str]]:

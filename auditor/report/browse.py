@@ -10,12 +10,15 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from auditor.errors import ConfigError, ReportError
+from auditor.report.checks_page import CHECKS_PAGE, checks_policy, render_checks
 from auditor.report.index_page import INDEX_PAGE, index_policy, render_index
 from auditor.report.page import script_source
+from auditor.run.checked import CHECKS, has_checks, read_records
 from auditor.run.files import FOLDER
 from auditor.run.index import is_run_id, read_runs
 
@@ -94,15 +97,22 @@ def make_app(reports: Path, *, hosts: Callable[[str], bool], token: str | None =
 
     def answer(path: str) -> Response:
         if path in ("/", f"/{INDEX_PAGE}"):
-            policy = {"Content-Security-Policy": f"{index_policy()}; frame-ancestors 'none'"}
-            return Response(render_index(read_runs(reports)), headers=_HEADERS | policy, media_type="text/html")
+            return give(render_index(read_runs(reports), has_checks=has_checks(reports)), index_policy())
+        if path in ("/checks", f"/{CHECKS_PAGE}"):
+            records, faults = read_records(reports)
+            return give(render_checks(records, read_runs(reports), datetime.now(UTC), faults), checks_policy())
         if path == "/favicon.ico":  # browsers ask for it, whatever a page says, and complain where it is missing
             return Response(status_code=204, headers=_HEADERS)
         start, *parts = path.split("/")
-        file = open_file(reports, *parts) if start == "" and len(parts) in (2, 3) else None
+        is_of_run = start == "" and len(parts) in (2, 3) and parts[0] != CHECKS
+        file = open_file(reports, *parts) if is_of_run else None
         if file is None:
             return refuse(404, "There is no such run or file.")
         return Streamed(file, (_TYPES | _PICTURES)[os.path.splitext(parts[-1])[1]])
+
+    def give(page: str, policy: str) -> Response:
+        allowed = {"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"}
+        return Response(page, headers=_HEADERS | allowed, media_type="text/html")
 
     def refuse(code: int, why: str, **headers: str) -> Response:
         return PlainTextResponse(why + "\n", code, headers=_HEADERS | headers)

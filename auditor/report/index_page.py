@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from auditor.errors import AuditError, ReportError
 from auditor.report.templates import open_templates, policy_hash, read_template
 from auditor.report.trends import MOST_POINTS, Series, say_effect, say_target, view_trend
+from auditor.run.checked import has_checks
 from auditor.run.files import write_files
 from auditor.run.index import INDEX, Entry, Listing, add_lines, locked, moment, read_runs
 from auditor.run.leftovers import sweep
@@ -44,7 +45,7 @@ def refresh_index(reports: Path) -> Listing:
             sweep(reports)
             listing = read_runs(reports)
             add_lines(reports / INDEX, listing.unlisted)
-            write_files({reports / INDEX_PAGE: render_index(listing).encode()})
+            write_files({reports / INDEX_PAGE: render_index(listing, has_checks=has_checks(reports)).encode()})
         except OSError as fault:
             raise ReportError(f"{reports}: the index cannot be written: {fault.strerror or fault}") from None
     return listing
@@ -59,8 +60,8 @@ def renew_index(reports: Path) -> list[str]:
     return [f"the index leaves out {len(faults)}; `auditor list {reports}` says why"] if faults else []
 
 
-def render_index(listing: Listing) -> str:
-    """The page over all runs; it needs nothing beside it but the reports that it links to."""
+def render_index(listing: Listing, *, has_checks: bool = False) -> str:
+    """The page over all runs; it needs nothing beside it but the reports that it links to, and the page of checks."""
     entries = listing.entries
     models, data = sorted({entry.model for entry in entries}), sorted({entry.data for entry in entries})
     series = _find_series(entries)
@@ -77,6 +78,7 @@ def render_index(listing: Listing) -> str:
         "trends_left_out": max(0, len(series) - _MOST_TRENDS),
         "most_points": MOST_POINTS,
         "faults": listing.faults,
+        "has_checks": has_checks,
         "shorten": shorten,
         "show": _escaped,
         "target_of": say_target,

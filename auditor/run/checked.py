@@ -23,6 +23,9 @@ CHECKS = "checks"
 State = Literal["pass", "warn", "open", "fail", "broken", "wrong"]
 """`open`: nothing could be decided; `broken`: the audit could not be completed; `wrong`: its configuration is."""
 
+MOST_RUNS = 40
+"""Runs of a check that its record names."""
+
 CODES: dict[State, int] = {"pass": 0, "warn": 0, "open": 4, "fail": 1, "broken": 3, "wrong": 2}
 """State of a check -> exit code."""
 
@@ -54,6 +57,12 @@ class CheckRecord:
     """The fingerprint of what the audit depends on; empty where the next check must audit it anew."""
     judged: str = ""
     """The fingerprint of what it was judged by."""
+    model: str = ""
+    """Its row of the matrix ..."""
+    data: str = ""
+    """... and its column; empty for one that stands by itself."""
+    history: list[str] = field(default_factory=list)
+    """Its latest runs, oldest first."""
     told: State = "pass"
     """The state that was last told of."""
 
@@ -120,14 +129,22 @@ def write_record(file: Path, record: ChecksRecord) -> None:
 def read_records(reports: Path) -> tuple[list[ChecksRecord], list[str]]:
     """All records of a folder of runs, by the names of their files, and what is wrong with others."""
     records, faults = [], []
-    for file in sorted((reports / CHECKS).glob("*.json")):
+    folder = reports / CHECKS
+    for file in [] if folder.is_symlink() else sorted(folder.glob("*.json")):
         try:
+            if file.is_symlink():
+                raise ReportError(f"{file}: a symbolic link; wanted the file itself")
             record = read_record(file)
         except ReportError as fault:
             faults.append(str(fault))
             continue
         records += [] if record is None else [record]
     return records, faults
+
+
+def has_checks(reports: Path) -> bool:
+    """Whether checks have ever run on a folder of runs."""
+    return next((reports / CHECKS).glob("*.json"), None) is not None
 
 
 def exit_code(records: list[CheckRecord]) -> int:

@@ -16,7 +16,7 @@ from auditor.auditing.checks.judging import Judging, judge, read_judging
 from auditor.config.checks import Cell, ChecksConfig, to_seconds
 from auditor.config.file import override, read_toml
 from auditor.errors import AuditError, ConfigError
-from auditor.run.checked import CheckRecord, State
+from auditor.run.checked import MOST_RUNS, CheckRecord, State
 from auditor.run.files import RESULT
 
 How = Literal["audited", "judged anew", "unchanged"]
@@ -58,7 +58,7 @@ def check_cell(
     """
     today, stamp = now.date(), now.isoformat(timespec="seconds")
     reports = config.folder / config.reports
-    blank = CheckRecord(cell.name, "broken", "", stamp, stamp)
+    blank = CheckRecord(cell.name, "broken", "", stamp, stamp, model=cell.model, data=cell.data)
     try:
         data, places = read_toml(cell.config)
         for item in cell.overrides:
@@ -102,11 +102,14 @@ def _keep(record: CheckRecord, seen: Fingerprint, judging: Judging) -> CheckReco
 
 def _settle(before: CheckRecord | None, record: CheckRecord, how: How, note: str = "") -> Checked:
     """A new record, with what it has of the one before."""
+    history = [] if before is None else before.history
+    if record.run is not None and record.run not in history:
+        history = [*history, record.run][-MOST_RUNS:]
     if before is None:
-        return Checked(record, how, True, note)
+        return Checked(replace(record, history=history), how, True, note)
     is_new = before.state != record.state
     since = record.since if is_new else before.since
-    return Checked(replace(record, since=since, told=before.told), how, is_new, note)
+    return Checked(replace(record, history=history, since=since, told=before.told), how, is_new, note)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -15,6 +15,7 @@ from auditor.auditing.checks.notify import notify
 from auditor.config.checks import ChecksConfig
 from auditor.config.options import suggest
 from auditor.errors import ConfigError, ReportError
+from auditor.report.checks_page import renew_checks_page
 from auditor.run.checked import CheckRecord, ChecksRecord, exit_code, read_record, record_file, write_record
 
 Tell = Callable[[Checked], object]
@@ -108,7 +109,8 @@ def run_checks(
         known |= {each.name: each for each in told}
         ended = now().isoformat(timespec="seconds")
         write_record(file, replace(record, ended=ended, checks=_ordered(known, names)))
-    return Checking(done, warnings + faults)
+        warnings += [*faults, *renew_checks_page(reports, now())]
+    return Checking(done, warnings)
 
 
 def _ordered(known: dict[str, CheckRecord], names: list[str]) -> list[CheckRecord]:
