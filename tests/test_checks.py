@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,12 +15,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from auditor.auditing.checks.cell import Checked
 from auditor.auditing.checks.check import Checking, run_checks
 from auditor.auditing.checks.child import Ending, run_auditor
+from auditor.auditing.checks.export import export_checks
 from auditor.auditing.checks.fingerprint import Fingerprint, take_fingerprint
 from auditor.auditing.checks.hashing import Hashes
 from auditor.auditing.checks.lock import hold
@@ -560,13 +563,13 @@ class TestNotifying:
         auditor.verdict = "relies"
         run(folder, auditor)
         first = told.read_text()
-        assert first.startswith("# checks.toml: 3 of 3 checks changed\n")
-        assert "| few images | pass | **fail** |" in first
+        assert first.startswith("# checks.toml: 3 changed of 3 checks: 3 fail\n")
+        assert "| few images | **fail**, was pass |" in first
         run(folder, auditor)
         assert told.read_text() == first
         auditor.verdict = "no_evidence"
         run(folder, auditor)
-        assert "| few images | fail | **pass** |" in told.read_text()
+        assert "| few images | **pass**, was fail |" in told.read_text()
 
     @pytest.mark.parametrize(
         ("command", "why"),
@@ -589,7 +592,7 @@ class TestNotifying:
         (folder / "checks.toml").write_text(text.partition("\n")[2])
         self.listen(folder)
         run(folder, auditor, if_changed=True)
-        assert "| few images | pass | **fail** |" in (folder / "told.md").read_text()
+        assert "| few images | **fail**, was pass |" in (folder / "told.md").read_text()
 
     def test_that_never_ends_is_ended(self, folder: Path, auditor: Auditor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("auditor.auditing.checks.notify._PATIENCE", 0.2)
@@ -640,6 +643,41 @@ class TestThePage:
         run(folder, auditor)
         refresh_index(folder / "reports")
         assert '<a href="checks.html">' in (folder / "reports" / "index.html").read_text()
+
+
+class TestExporting:
+    def test_writes_junit_sarif_and_markdown_in_which_what_is_broken_is_an_error(
+        self, folder: Path, auditor: Auditor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(folder)
+        auditor.instead = lambda words: Ending(-9, "", "") if "data.limit=30" in words else None
+        auditor.verdict = "relies"
+        config = read_checks(Path("checks.toml"))
+        checking = run_checks(config, audit=auditor)
+        (folder / "found").mkdir()
+        export_checks(config, [checked.record for checked in checking.checks], Path("found"))
+        names = ["2-model-on-images.sarif", "3-other-on-images.sarif", "checks.junit.xml", "checks.md"]
+        assert sorted(file.name for file in (folder / "found").iterdir()) == names
+        root = ElementTree.parse(folder / "found" / "checks.junit.xml").getroot()
+        counts = [(suite.get("name"), suite.get("failures"), suite.get("errors")) for suite in root]
+        assert counts == [
+            ("few images", "0", "1"),
+            ("model on images: tag → cat", "1", "0"),
+            ("other on images: tag → cat", "1", "0"),
+        ]
+        assert [suite.get("id") for suite in root] == ["0", "1", "2"]
+        sarif = json.loads((folder / "found" / names[0]).read_text())
+        (result,) = sarif["runs"][0]["results"]
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "audit.toml"
+        assert "| few images | **broken**, was pass |" in (folder / "found" / "checks.md").read_text()
+
+    def test_of_a_run_that_is_gone_is_an_error(self, folder: Path, auditor: Auditor) -> None:
+        checking = run(folder, auditor)
+        records = [checked.record for checked in checking.checks]
+        shutil.rmtree(folder / "reports" / str(records[0].run))
+        export_checks(read_checks(folder / "checks.toml"), records, folder)
+        root = ElementTree.parse(folder / "checks.junit.xml").getroot()
+        assert [suite.get("errors") for suite in root] == ["1", "0", "0"]
 
 
 class TestAProcess:

@@ -32,7 +32,9 @@ A check that is left out for nothing changed counts as what it was."""
 @click.option("--read-all", is_flag=True, help="With --if-changed: read every file, also where size and times are old.")
 @click.option("--quiet", is_flag=True, help="Print only checks that are in another state than before.")
 @click.option("--json", "as_json", is_flag=True, help="Print what became of the checks as JSON.")
-@click.option("--export", type=click.Path(path_type=Path), metavar="FOLDER", help="Write JUnit XML and SARIF there.")
+@click.option(
+    "--export", type=click.Path(path_type=Path), metavar="FOLDER", help="Write JUnit, SARIF and Markdown there."
+)
 def check(
     checks: Path,
     only: tuple[str, ...],

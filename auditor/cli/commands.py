@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from auditor.config.file import AuditConfig
     from auditor.run.result import AuditResult
 
+_COMPLETE = "_AUDITOR_COMPLETE"
+"""What a shell sets to ask how a line may go on."""
+
 _NOTHING = "nothing to decide on: the configuration names no artefact"
 
 _CONFIG = click.argument("config", type=click.Path(path_type=Path), default="audit.toml")
@@ -224,6 +227,8 @@ def schema(what: str) -> None:
 
 def main() -> None:
     """Run the command line; every fault of the user's ends in one clear message and a documented exit code."""
+    if _COMPLETE in os.environ:
+        cli(prog_name="auditor", complete_var=_COMPLETE)  # answers the shell, and ends
     with outlive_readers():
         code = _run()
     sys.exit(code)

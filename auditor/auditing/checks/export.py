@@ -1,4 +1,4 @@
-"""What became of checks for other tools: one JUnit XML of all, and the SARIF of each."""
+"""What became of checks for other tools: one JUnit XML and one Markdown of all, and the SARIF of each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from auditor.auditing.checks.notify import count_states, write_message
 from auditor.config.checks import ChecksConfig
 from auditor.errors import ReportError
 from auditor.report.exports.formats import write_junit, write_sarif
@@ -16,11 +17,11 @@ from auditor.run.checked import CheckRecord
 from auditor.run.files import write_files
 from auditor.run.store import SavedRun
 
-JUNIT = "checks.junit.xml"
+JUNIT, MARKDOWN = "checks.junit.xml", "checks.md"
 
 
 def export_checks(config: ChecksConfig, records: Sequence[CheckRecord], folder: Path) -> None:
-    """Write `checks.junit.xml`, and `NUMBER-NAME.sarif` of every check that has a run, into a folder.
+    """Write `checks.junit.xml`, `checks.md`, and `NUMBER-NAME.sarif` of every check that has a run, into a folder.
 
     A check whose audit could not be completed is an error in JUnit, whatever its run says.
 
@@ -52,7 +53,8 @@ def export_checks(config: ChecksConfig, records: Sequence[CheckRecord], folder: 
             _add_error(root, record, fault)
     ElementTree.indent(root)
     data: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    write_files(files | {folder / JUNIT: data + b"\n"})
+    text = write_message(f"{config.file.name}: {count_states(records)}", records, config.folder / config.reports)
+    write_files(files | {folder / JUNIT: data + b"\n", folder / MARKDOWN: text.encode("utf-8", "replace")})
 
 
 def _add_error(root: ElementTree.Element, record: CheckRecord, fault: str) -> None:

@@ -25,11 +25,12 @@ def notify(config: ChecksConfig, records: Sequence[CheckRecord], reports: Path) 
     told = [replace(record, told=record.state) for record in records]
     if not (config.notify and changed):
         return told, []
+    title = f"{config.file.name}: {len(changed)} changed of {count_states(records)}"
     try:
         words = shlex.split(config.notify)
         done = subprocess.run(
             words,
-            input=write_message(config.file.name, changed, records, reports).encode("utf-8", "replace"),
+            input=write_message(title, changed, reports).encode("utf-8", "replace"),
             cwd=config.folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -47,18 +48,16 @@ def notify(config: ChecksConfig, records: Sequence[CheckRecord], reports: Path) 
     return told, []
 
 
-def write_message(file: str, changed: Sequence[CheckRecord], records: Sequence[CheckRecord], reports: Path) -> str:
-    """Markdown: what changed, from which state, and why; then how many checks are in which state."""
-    lines = [f"# {escape(file)}: {len(changed)} of {len(records)} checks changed", ""]
-    lines += ["| check | was | is | why | run |", "| --- | --- | --- | --- | --- |"]
-    for record in changed:
+def write_message(title: str, records: Sequence[CheckRecord], reports: Path) -> str:
+    """Markdown: the state of each check, which it was before where that was another, since when, and why."""
+    lines = [f"# {escape(title)}", "", "| check | state | since | why | run |", "| --- | --- | --- | --- | --- |"]
+    for record in records:
+        was = f", was {record.told}" if record.told != record.state else ""
         run = code(str(reports / record.run), in_table=True) if record.run else "none"
-        lines.append(
-            f"| {escape(record.name)} | {record.told} | **{record.state}** | {escape(record.reason)} | {run} |"
-        )
-    waived = [f"- {escape(record.name)}: {escape(sentence)}" for record in changed for sentence in record.waived]
-    lines += ["", "Waived:", "", *waived] if waived else []
-    return "\n".join([*lines, "", count_states(records)]) + "\n"
+        cells = [escape(record.name), f"**{record.state}**{was}", record.since[:10], escape(record.reason), run]
+        lines.append(f"| {' | '.join(cells)} |")
+    waived = [f"- {escape(record.name)}: {escape(sentence)}" for record in records for sentence in record.waived]
+    return "\n".join([*lines, *(["", "Waived:", "", *waived] if waived else [])]) + "\n"
 
 
 def count_states(records: Sequence[CheckRecord]) -> str:
