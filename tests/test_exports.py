@@ -20,8 +20,10 @@ from markdown_it import MarkdownIt
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
 from auditor.measure.measurement import Note
-from auditor.report.exports.formats import export, write_junit, write_sarif
+from auditor.report.exports.formats import export
+from auditor.report.exports.junit import write_junit
 from auditor.report.exports.markdown import code, escape, write_markdown
+from auditor.report.exports.sarif import write_sarif
 from auditor.report.presentable import present
 from auditor.report.words import VERDICTS
 from auditor.report.write import write_report

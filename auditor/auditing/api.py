@@ -9,6 +9,7 @@ from typing import Any
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.auditing.conduct import AuditedRun, conduct, publish
+from auditor.auditing.gating import pass_gate
 from auditor.auditing.opening import NOTHING, Handed
 from auditor.config.file import AuditConfig, check_config, read_config
 from auditor.errors import ConfigError
@@ -151,6 +152,7 @@ def audit(
         refuse_unwritable(reports, f"{CALL}: output" if output is not None else config.place("report", "output"))
     own = configured_templates(config)
     run = conduct(config, reports, progress, handed=handed)
+    run = pass_gate(run, config)
     return run if run.folder is None else publish(run, config, own)
 
 

@@ -60,8 +60,11 @@ class AuditedRun:
 
     @property
     def exit_code(self) -> int:
-        """As the command ends: 0 no evidence, 1 relies, 3 could not be completed, 4 inconclusive or not applicable."""
-        return self.result.exit_code
+        """As the command ends: 0 no evidence, 1 relies, 3 could not be completed, 4 inconclusive or not applicable.
+
+        With a gate: 0 it passes, 1 a demand is broken, 4 one is open.
+        """
+        return self.result.final_code
 
     def to_pandas(self) -> pandas.DataFrame:
         """The findings, a row each, with the effect that each verdict was taken on."""

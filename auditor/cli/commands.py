@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from auditor.cli.check import check
+from auditor.cli.gate import GATE_COMMANDS, print_gate
 from auditor.cli.lab import lab
 from auditor.cli.runs import RUN_COMMANDS
 from auditor.cli.schedule import schedule
@@ -78,8 +79,11 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
         progress("loading", 0, 1)
         with quiet_tensorflow():
             from auditor.auditing.conduct import conduct, publish
+            from auditor.auditing.gating import pass_gate
 
-        run = conduct(settings, reports, progress, told=_print_verdicts)
+        run = pass_gate(conduct(settings, reports, progress, told=_print_verdicts), settings)
+        if run.result.gate is not None:
+            print_gate(run.result.gate)
         progress("report", 0, 1)
         run = publish(run, settings, own)
         progress("report", 1, 1)
@@ -191,7 +195,7 @@ def validate(config: Path, overrides: tuple[str, ...], show: Path | None) -> Non
         click.echo(f"page: {show}")
 
 
-for command in (check, schedule, *RUN_COMMANDS, lab):
+for command in (check, schedule, *RUN_COMMANDS, *GATE_COMMANDS, lab):
     cli.add_command(command)
 
 

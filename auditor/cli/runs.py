@@ -106,7 +106,8 @@ def export(run: Path, name: str, output: Path | None, location: str, only_proble
     if name != "sarif" and (location or only_problems):
         option = "--location" if location else "--only-problems"
         raise ConfigError(f"{option}: got --format {name}, wanted --format sarif")
-    from auditor.report.exports import formats as exports
+    from auditor.report.exports.formats import export as export_run
+    from auditor.report.exports.sarif import write_sarif
     from auditor.report.presentable import present
     from auditor.run.files import FORMATS, write_files
     from auditor.run.store import SavedRun
@@ -117,9 +118,9 @@ def export(run: Path, name: str, output: Path | None, location: str, only_proble
     with limited(run):
         if name == "sarif":
             shown = present(saved.result, saved.arrays).result
-            data = exports.write_sarif(saved.result, shown, location=location, only_problems=only_problems)
+            data = write_sarif(saved.result, shown, location=location, only_problems=only_problems)
         else:
-            data = exports.export(saved, name)
+            data = export_run(saved, name)
     if str(file) == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.flush()

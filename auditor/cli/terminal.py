@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 EXIT_CODES = """\b
 Exit codes, the highest that applies:
   2  usage or configuration is wrong, or the data do not fit it or the model
-  3  the audit could not be completed: something is damaged or failed
-  1  an artefact is relied on
-  4  inconclusive, or nothing was applicable
-  0  no evidence of reliance above the margin
+  3  the audit could not be completed: something is damaged or failed, the accepted run too
+  1  an artefact is relied on; with [gate]: a demand of level error is broken
+  4  inconclusive, or nothing was applicable; with [gate]: a demand of level error is open
+  0  no evidence of reliance above the margin; with [gate]: it passes, perhaps with warnings
 A reader that stops early, as in `| head`, changes neither what is done nor the code."""
 
 

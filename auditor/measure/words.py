@@ -119,7 +119,6 @@ STYLES: dict[Style, _Manner] = {
 
 _SIGNED = {
     "log-odds",
-    "margins",
     "SD of the score",
     "probability",
     "difference of ratios",

@@ -63,13 +63,21 @@ def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Pa
     view = _view_result(result, album)
     told = {f"told-{number}": part for number, part in enumerate(result.told.values())}
     view["told"] |= {id: part.pieces for id, part in told.items()}
-    at = next(at for at, (id, *_) in enumerate(SECTIONS) if id == "accuracy")
+    ids = [id for id, *_ in SECTIONS]
+    first, at = ids.index("verdict") + 1, ids.index("accuracy")
+    gate = [] if result.gate is None else [GATE]
     worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
     style, script = _style(own), _script()
     view |= {
         "run": make_visible(run),
         "warnings": [note.text for note in result.warnings],
-        "sections": [*SECTIONS[:at], *((id, part.title, TOLD) for id, part in told.items()), *SECTIONS[at:]],
+        "sections": [
+            *SECTIONS[:first],
+            *gate,
+            *SECTIONS[first:at],
+            *((id, part.title, TOLD) for id, part in told.items()),
+            *SECTIONS[at:],
+        ],
         "pictures": PICTURE_NOTES[shown.pictures],
         "picture": picture,
         "paper": False,
@@ -180,6 +188,9 @@ def _accuracy_plot(result: AuditResult) -> IntervalPlot | None:
 
 _ON_COVER = ("relies", "error", "inconclusive", "no_evidence", "not_applicable")
 _MOST_ON_COVER = 5
+
+GATE = ("gate", "Gate", "sections/gate.html.j2")
+"""What stands behind the verdict where a gate is configured."""
 
 TOLD = "sections/told.html.j2"
 """The template of every section that is told in pieces and has none of its own."""

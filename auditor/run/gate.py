@@ -25,7 +25,7 @@ from auditor.run.files import RESULT, write_files
 from auditor.run.metrics import judge_limit, judge_tolerance
 from auditor.run.paired import Evidence, Pairing
 from auditor.run.result import AuditResult, result_to_json
-from auditor.run.ruling import GateRecord, Ruling, Waived, subject_of
+from auditor.run.ruling import GateRecord, Ruling, Waived, question_of, subject_of
 from auditor.run.store import Run, SavedRun, record_files
 from auditor.verdict.record import Finding
 
@@ -166,14 +166,14 @@ def _rule_on_audit(result: AuditResult, fault: str) -> Iterator[Ruling]:
 
 
 def _rule_on_verdicts(result: AuditResult, accepted: SavedRun | None, gate: Gate) -> Iterator[Ruling]:
-    before = {} if accepted is None else {subject_of(each): each.verdict for each in accepted.result.findings}
+    before = {} if accepted is None else {question_of(each): each.verdict for each in accepted.result.findings}
     for finding in result.findings:
         level = _level(gate, finding.verdict, finding)
         if level != "off":
             state: Literal["broken", "open"] = "broken" if finding.verdict == "relies" else "open"
             yield Ruling(finding.verdict, *subject_of(finding), state, level, finding.reason)
         level = _level(gate, "newly_relies", finding)
-        was = before.get(subject_of(finding), "not audited")
+        was = before.get(question_of(finding), "not audited")
         if finding.verdict == "relies" and was != "relies" and level != "off":
             told = f"in the accepted run it was {was.replace('_', ' ')}" if accepted else "no run was accepted"
             yield Ruling(
@@ -200,13 +200,13 @@ def _rule_on_metrics(run: Run | SavedRun, accepted: SavedRun | None, gate: Gate)
     if accepted is None:
         return
     compared = [(rule, finding) for rule, finding in asked if rule.tolerance is not None]
-    before = {subject_of(finding): finding for finding in accepted.result.findings}
+    before = {question_of(finding): finding for finding in accepted.result.findings}
     pairing = Pairing(Evidence(accepted), Evidence(run), len(compared))
     for rule, finding in compared:
-        ruling = judge_tolerance(rule, pairing, before.get(subject_of(finding)) if finding else None, finding)
+        ruling = judge_tolerance(rule, pairing, before.get(question_of(finding)) if finding else None, finding)
         if ruling is not None:
             yield ruling
-    gone = before.keys() - {subject_of(finding) for finding in run.result.findings}
+    gone = before.keys() - {question_of(finding) for finding in run.result.findings}
     level = gate.levels["unaccepted"]
     if level != "off":
         told = "The accepted run has a finding on this, and this run has none."
@@ -226,8 +226,7 @@ def _metrics_asked(result: AuditResult, gate: Gate) -> Iterator[tuple[GateRule, 
 
 
 def _fits(rule: GateRule, finding: Finding) -> bool:
-    artefact, target = subject_of(finding)
-    return rule.artefact in (None, artefact) and rule.target in (None, target, finding.target)
+    return rule.artefact in (None, finding.artefact) and rule.target in (None, finding.target)
 
 
 def _waive(ruling: Ruling, waivers: Sequence[Waiver], today: date) -> Ruling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,16 +28,13 @@ def judge_limit(rule: GateRule, result: AuditResult, finding: Finding | None) ->
     if measured is None or measured.value is None:
         why = measured.reason if measured is not None and measured.reason else "it was not measured"
         return _rule(rule, finding, "open", f"The {metric.words} is not known: {why}.", measured)
-    states: dict[str, State] = {"above": "broken", "below": "kept", "open": "open"}
-    if metric.is_good_large:
-        states |= {"above": "kept", "below": "broken"}
-    state = states[measured.decisive.against(limit)]
-    is_at_end = {"at least": measured.bounds[0] == limit, "at most": measured.bounds[1] == limit}
-    wanted = "at least" if metric.is_good_large else "at most"
-    if state == "open" and is_at_end[wanted]:
-        state = "kept"
+    is_kept = measured.lies_in(limit, math.inf) if metric.is_good_large else measured.lies_in(-math.inf, limit)
+    is_broken = measured.decisive.against(limit) == ("below" if metric.is_good_large else "above")
+    state: State = "kept" if is_kept else "broken" if is_broken else "open"
     told = {"kept": "which keeps to", "open": "which may or may not keep to", "broken": "which clearly breaks"}[state]
-    sentence = f"The {metric.words} is {_say(measured)}, {told} the limit of {wanted} {number(limit, measured.unit)}."
+    unit = f" {MARGINS}" if measured.unit == MARGINS else ""
+    bar = f"{'at least' if metric.is_good_large else 'at most'} {number(limit, measured.unit)}{unit}"
+    sentence = f"The {metric.words} is {say(measured)}{unit}, {told} the limit of {bar}."
     return _rule(rule, finding, state, sentence, measured)
 
 
@@ -61,30 +59,32 @@ def judge_tolerance(rule: GateRule, pairing: Pairing, old: Finding | None, new: 
         told = f"Whether the {metric.words} is worse than accepted is open: {change.reason}."
         return _rule(rule, new, "open", told, change)
     state: State = judge_change(change, tolerance)
-    moved = f"{metric.verb} {_say(change)} on {say_n(change)} images of both runs"
-    bar = f"the {number(tolerance, change.unit).lstrip('+')} tolerated"
-    sentence = {
-        "broken": f"The {metric.words} is worse than accepted: it {moved}, clearly more than {bar}.",
-        "kept": f"The {metric.words} is not worse than accepted: it {moved}, clearly less than {bar}.",
-        "open": f"Whether the {metric.words} is worse than accepted is open: it {moved}, which spans {bar}.",
-    }[state]
+    moved = say_change(change.decisive if state == "broken" else change, *metric.verbs)
+    worse = {"broken": "is worse than accepted", "kept": "is not worse than accepted"}.get(state)
+    claim = f"The {metric.words} {worse}" if worse else f"Whether the {metric.words} is worse than accepted is open"
+    sentence = f"{claim}: it {moved}; {_amount(tolerance, change.unit)} worse is tolerated."
     return _rule(rule, new, state, sentence, change)
 
 
 def judge_change(change: Measurement, tolerance: float) -> State:
-    """Whether something is worse by more than a tolerance: broken, kept, or open.
-
-    A change that is known exactly, of a model that did not change at all, keeps even a tolerance of 0.
-    """
+    """Whether something is worse by more than a tolerance: broken, kept, or open."""
     if change.decisive.against(tolerance) == "above":
         return "broken"
-    is_kept = change.against(tolerance) == "below" or (change.bounds[1] <= tolerance and change.low == change.high)
-    return "kept" if is_kept else "open"
+    return "kept" if change.lies_in(-math.inf, tolerance) else "open"
 
 
-def _say(measured: Measurement) -> str:
-    unit = f" {measured.unit}" if measured.unit == MARGINS else ""
-    return f"{say(measured)}{unit}"
+def say_change(change: Measurement, rose: str, fell: str) -> str:
+    """A change in words, with its interval and how many images it was seen on."""
+    if change.low == change.high == 0:
+        return f"is as it was, n = {say_n(change)}"
+    verb, shown = (rose, change) if (change.value or 0.0) >= 0 else (fell, change.mapped(lambda value: -value))
+    low, high = (_amount(end, shown.unit, bare=True) for end in shown.bounds)
+    return f"{verb} by {_amount(shown.value or 0.0, shown.unit)} [{low} to {high}], n = {say_n(shown)}"
+
+
+def _amount(value: float, unit: str, *, bare: bool = False) -> str:
+    shown = number(100 * value, "percentage points", 1) if unit == "share" else number(value, unit)
+    return shown if bare else f"{shown} {'percentage points' if unit == 'share' else unit}"
 
 
 def _rule(
@@ -132,8 +132,8 @@ class _Metric:
     """A number that a gate may be told about."""
 
     words: str
-    verb: str
-    """What a change for the worse is."""
+    verbs: tuple[str, str]
+    """What a change for the worse is, and one for the better."""
     is_good_large: bool
     value: Callable[[AuditResult, Finding | None], Measurement | None]
     change: Callable[..., Measurement]
@@ -141,26 +141,26 @@ class _Metric:
 
 
 METRICS: dict[Metric, _Metric] = {
-    "effect": _Metric("effect", "grew by", False, _effect, Pairing.change_of_effect),
+    "effect": _Metric("effect", ("grew", "shrank"), False, _effect, Pairing.change_of_effect),
     "decisions_turned": _Metric(
         "share of decisions turned",
-        "rose by",
+        ("rose", "fell"),
         False,
         partial(_by_endpoint, _DECISIONS),
         partial(_change_by_endpoint, _DECISIONS),
     ),
     "flip_rate": _Metric(
-        "flip rate", "rose by", False, partial(_by_endpoint, _FLIPS), partial(_change_by_endpoint, _FLIPS)
+        "flip rate", ("rose", "fell"), False, partial(_by_endpoint, _FLIPS), partial(_change_by_endpoint, _FLIPS)
     ),
     "worst_group_accuracy": _Metric(
         "accuracy of the worst group",
-        "fell by",
+        ("fell", "rose"),
         True,
         partial(_measured, "worst_group_accuracy"),
         Pairing.change_of_worst_group,
     ),
     "accuracy": _Metric(
-        "accuracy", "fell by", True, lambda result, finding: result.data.accuracy, Pairing.change_of_errors
+        "accuracy", ("fell", "rose"), True, lambda result, finding: result.data.accuracy, Pairing.change_of_errors
     ),
 }
 """Name in `[gate]` -> what it is, and how two runs are compared in it."""

@@ -23,7 +23,7 @@ from auditor.measure.measurement import Measurement
 from auditor.run.result import AuditResult
 from auditor.run.store import Run, SavedRun
 from auditor.verdict.effects import NAMES
-from auditor.verdict.notes import PART
+from auditor.verdict.notes import PART, SCORE
 from auditor.verdict.record import Finding
 
 Values = Mapping[str, float]
@@ -61,6 +61,18 @@ class Evidence:
         if column == "class":
             return {image for image, label in self._labels[subject].items() if value in self.classes_of(label)}
         return self.of((None, None), PART).get(part, {})
+
+    @cached_property
+    def scores(self) -> dict[tuple[str, ...], float]:
+        """Every score that was kept, of images as they came and of how edits moved it."""
+        kept = (SCORE, NAMES[1][0], NAMES[-1][0])
+        return {
+            (*map(str, key), condition, image): value
+            for key, ways in self._values.items()
+            for condition, values in ways.items()
+            for image, value in values.items()
+            if key[-1] in kept
+        }
 
     def labels(self, subject: Subject) -> Mapping[str, str]:
         """Image -> its classes, of those that an artefact was put into."""
@@ -172,6 +184,14 @@ class Pairing:
                     pairs[f"{name}, {condition}"] = [{image: side[image] for image in members} for side in errors]
         return self._change_of_extreme(pairs, max, "share", None)
 
+    @cached_property
+    def is_one_model(self) -> bool:
+        """Whether the models give the same scores, but for rounding, to each image as it came and to each edit."""
+        was, now = self.before.scores, self.after.scores
+        shared = sorted(was.keys() & now.keys())
+        pairs = [np.array([side[key] for key in shared]) for side in (was, now)]
+        return len(shared) == len(was) == len(now) > 0 and bool(np.allclose(pairs[0], pairs[1], atol=1e-5))
+
     def _members(self, subject: Subject, part: str) -> Collection[str] | None:
         """The images of a part in both runs; None for all of them."""
         return set(self.before.members(subject, part)) & set(self.after.members(subject, part)) if part else None
@@ -214,10 +234,13 @@ class Pairing:
         return replace(changes[lower], value=now[later] - was[earlier], high=changes[upper].high)
 
     def _change(self, old: Array, new: Array, groups: Groups, unit: str) -> Measurement:
-        """The mean of paired differences, with a lower bound that is corrected for the number of comparisons."""
+        """The mean of paired differences, with a lower bound that is corrected for the number of comparisons.
+
+        Of one and the same model every difference is nought, and not only on these images.
+        """
         alpha = self.after.result.rule.alpha
         levels = (1 - alpha, 1 - alpha / self.tests)
-        if unit == "share":
+        if unit == "share" and not (self.is_one_model and np.array_equal(old, new)):
             plain, wide = (change_interval(new, old, groups, level) for level in levels)
         else:
             plain, wide = (mean_interval(new - old, groups, level, unit=unit) for level in levels)
@@ -253,7 +276,7 @@ MARGINS = "margins"
 
 _PAIRED = frozenset(
     [*(name for names in LEADS.values() for name in names), "decisions_turned", "decisions_lost", "flip_rate",
-     "suppression_flip_rate", "correct", "accuracy", PART]
+     "suppression_flip_rate", "correct", "accuracy", SCORE, PART]
 )  # fmt: skip
 
 

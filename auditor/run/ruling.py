@@ -67,5 +67,21 @@ class GateRecord:
 
 
 def subject_of(finding: Finding) -> tuple[str, str | None]:
-    """Artefact and class; every class of a scan is one, whichever moves most."""
+    """Artefact and class; of a scan that finds nothing, every class."""
+    is_open = finding.scanned and finding.verdict != "relies"
+    return finding.artefact, "every class" if is_open else finding.target
+
+
+def question_of(finding: Finding) -> tuple[str, str | None]:
+    """What was asked, which findings of two runs have in common: artefact and class, every class in a scan."""
     return finding.artefact, "every class" if finding.scanned else finding.target
+
+
+def rulings_on(gate: GateRecord, finding: Finding) -> list[Ruling]:
+    """What a gate says of the verdict on a finding."""
+    rules = (finding.verdict, "newly_relies")
+    return [
+        ruling
+        for ruling in gate.rulings
+        if ruling.rule in rules and (ruling.artefact, ruling.target) == subject_of(finding)
+    ]

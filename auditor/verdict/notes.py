@@ -16,6 +16,8 @@ from auditor.verdict.harms import hits_by_image
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Finding, Rule
 
+SCORE = "score of the prediction"
+
 PART = "part of the images"
 """A row of this measurement says that an image belongs to the part that its condition names."""
 
@@ -36,7 +38,7 @@ def note_images(
         group=images.groups,
         label=_named(images.has & images.labelled[:, None], classes),
         predicted=_named(images.predicted, classes),
-        measurement="score of the prediction",
+        measurement=SCORE,
         condition="as it came",
     )
     named = {"image": dataset.named(images.positions), "group": images.groups}

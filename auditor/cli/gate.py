@@ -1,0 +1,143 @@
+"""The commands that decide whether a run may pass, and what later runs are compared with."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from auditor.cli.terminal import EXIT_CODES, plain, print_warnings, say
+from auditor.errors import ConfigError
+from auditor.run.files import REPORTS
+from auditor.run.limits import limited
+
+if TYPE_CHECKING:
+    from auditor.run.gate import Gate
+    from auditor.run.result import AuditResult
+    from auditor.run.ruling import GateRecord
+
+ACCEPT_CODES = """\b
+Exit codes:
+  2  usage is wrong
+  3  the run is damaged, not whole, or not as it was written; or the list cannot be read or written
+  0  it is accepted"""
+
+
+@click.command(epilog=ACCEPT_CODES)
+@click.argument("run", type=click.Path(path_type=Path), default="reports")
+@click.option("--reason", default="", metavar="TEXT", help="Why it is accepted.")
+@click.option("--by", default="", metavar="NAME", help="Who accepts it; else whoever is logged in.")
+@click.option("--as", "name", default="", metavar="NAME", help="A name to find it by, instead of its model and data.")
+@click.option("--list", "only_list", is_flag=True, help="List what was accepted in the folder RUN (reports).")
+def accept(run: Path, reason: str, by: str, name: str, only_list: bool) -> None:
+    """Accept a saved RUN: later runs of the same model and data are compared with it, and it is never cleared away."""
+    from auditor.run.accepted import accept_run, read_accepted
+
+    if only_list:
+        if not run.is_dir():
+            raise ConfigError(f"{run}: no such folder; wanted a folder of runs")
+        acceptances = read_accepted(run)
+        counts = {acceptance.key: number for number, acceptance in enumerate(acceptances)}
+        for number, acceptance in enumerate(acceptances):
+            state = "" if counts[acceptance.key] == number else " (until another was)"
+            say(f"{acceptance.run}: {acceptance.key}{state}")
+            say(f"  {acceptance.when[:10]}, {acceptance.by}: {acceptance.reason}")
+        if not acceptances:
+            click.echo("nothing was accepted")
+        return
+    with limited(run):
+        acceptance = accept_run(run, reason, by or _whoever(), key=name)
+    say(f"accepted: {acceptance.run} for {acceptance.key}")
+    click.echo(f"sha256: {acceptance.digest}")
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--config", type=click.Path(path_type=Path), help="An audit.toml with another [gate] or [[waivers]].")
+@click.option("--keep", is_flag=True, help="Put what it says into the run, and write its reports again.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything that it says, for programs.")
+@click.option("--preset", metavar="NAME", help="Only print the demands of a preset: strict, release, watch, verdicts.")
+def gate(run: Path | None, config: Path | None, keep: bool, as_json: bool, preset: str | None) -> int:
+    """Judge a saved RUN as of today by the [gate] that it was audited with, or by that of another configuration."""
+    if preset is not None:
+        from auditor.config.gate import PRESETS, write_preset
+        from auditor.config.options import suggest
+
+        if preset not in PRESETS:
+            raise ConfigError(f"--preset: unknown {preset!r}{suggest(preset, list(PRESETS))}")
+        click.echo(write_preset(preset), nl=False)
+        return 0
+    if run is None:
+        raise click.UsageError("wanted RUN, the folder of a saved run, or --preset NAME")
+    from auditor.report.write import write_report
+    from auditor.run.gate import judge_run, keep_gate
+    from auditor.run.store import SavedRun
+
+    saved = SavedRun(run)
+    with limited(run):
+        asked = _recorded_gate(saved.result, run) if config is None else _configured_gate(config)
+        record = judge_run(saved, run.absolute().parent, asked, datetime.now(UTC).date())
+        if keep:
+            keep_gate(run, record)
+            written = [name for name, file in REPORTS.items() if (run / file).is_file()]
+            print_warnings(write_report(run, written) if written else [])
+    if as_json:
+        click.echo(json.dumps(asdict(record), indent=2))
+    else:
+        print_gate(record)
+    return record.exit_code
+
+
+GATE_COMMANDS = (accept, gate)
+
+
+def print_gate(record: GateRecord) -> None:
+    """What the gate says, its reasons first."""
+    compared = f", compared with {record.accepted}" if record.accepted else ""
+    say(f"gate: {record.state} (preset {record.preset}{compared})")
+    for ruling in record.rulings:
+        about = f" {ruling.artefact}" if ruling.artefact else ""
+        about += f" -> {ruling.target}" if ruling.target else ""
+        say(f"  {'waived' if ruling.is_waived else ruling.counts}: {ruling.rule}{about}: {plain(ruling.sentence)}")
+
+
+def _recorded_gate(result: AuditResult, run: Path) -> Gate:
+    """The gate that a run was audited with."""
+    import pydantic
+
+    from auditor.config.sections import GateConfig, WaiverConfig
+    from auditor.run.gate import make_gate
+
+    section, waivers = result.provenance.config.get("gate"), result.provenance.config.get("waivers") or []
+    if section is None and not waivers:
+        raise ConfigError(f"{run}: was audited without [gate]; wanted --config FILE with one")
+    try:
+        held = [WaiverConfig.model_validate(waiver) for waiver in waivers]
+        return make_gate(GateConfig.model_validate(section or {}), held)
+    except (pydantic.ValidationError, TypeError):
+        raise ConfigError(f"{run}: its [gate] is none of this version; wanted --config FILE with one") from None
+
+
+def _configured_gate(config: Path) -> Gate:
+    from auditor.artefacts.kinds import ARTEFACT_KINDS
+    from auditor.config.file import read_config
+    from auditor.explain.table import METHODS
+    from auditor.run.gate import read_gate
+
+    gate = read_gate(read_config(config, kinds=ARTEFACT_KINDS, methods=METHODS))
+    if gate is None:
+        raise ConfigError(f"{config}: gate: missing; wanted [gate] or [[waivers]]")
+    return gate
+
+
+def _whoever() -> str:
+    """Who is logged in; nobody's name in a container that knows none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return ""
