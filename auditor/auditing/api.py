@@ -15,7 +15,7 @@ from auditor.config.file import AuditConfig, check_config, read_config
 from auditor.errors import ConfigError
 from auditor.explain.table import METHODS
 from auditor.report.templates import configured_templates
-from auditor.run.compare import Change, compare_results
+from auditor.run.compare import Change, compare_runs
 from auditor.run.files import refuse_unwritable
 from auditor.run.store import SavedRun
 from auditor.subject.data.memory import HeldSource
@@ -170,15 +170,15 @@ def load(folder: str | Path) -> AuditedRun:
 
 
 def compare(before: AuditedRun | str | Path, after: AuditedRun | str | Path) -> list[Change]:
-    """What became of every artefact and class of two runs, what got worse first.
+    """What became of every artefact and class of two runs, image by image where they share some; what got worse first.
 
     Raises
     ------
     ReportError
-        A folder is no run.
+        A folder is no run, or it is damaged.
     """
     first, second = (run if isinstance(run, AuditedRun) else load(run) for run in (before, after))
-    return compare_results(first.result, second.result)
+    return compare_runs(first.run, second.run)
 
 
 def _configure(

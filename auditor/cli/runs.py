@@ -171,28 +171,33 @@ def index(folder: Path) -> None:
     help="How much the page shows of the audited images, instead of what both runs' report.pictures allow.",
 )
 def compare(before: Path, after: Path, output: Path | None, pictures: str | None) -> int:
-    """Compare two saved runs: verdicts, effects, circumstances, and the same images' maps."""
+    """Compare two saved runs, image by image: did the mending work, did another shortcut grow, what else differs."""
     from auditor.report.comparison import describe_effect, list_differences, render_comparison
     from auditor.report.index_page import shorten
-    from auditor.run.compare import compare_results, exit_code
+    from auditor.run.compare import compare_results, exit_code, pair_runs, summarise
     from auditor.run.files import write_files
+    from auditor.run.metrics import say_change
     from auditor.run.store import SavedRun
 
     runs = SavedRun(before), SavedRun(after)
     with limited(before, after):
-        results = runs[0].result, runs[1].result
+        results, pairing = (runs[0].result, runs[1].result), pair_runs(*runs)
         if output is not None:
             names, arrays = (before.absolute().name, after.absolute().name), (runs[0].arrays, runs[1].arrays)
-            page = render_comparison(names, results, arrays, pictures)  # type: ignore[arg-type]
+            page = render_comparison(names, results, arrays, pictures, pairing)  # type: ignore[arg-type]
             if not output.parent.is_dir():
                 raise ConfigError(f"--output: {output.parent}: no such folder")
             write_files({output: page.encode()})
-        changes, differences = compare_results(*results), list_differences(*results)
+        changes, differences = compare_results(*results, pairing), list_differences(*results)
+    for sentence in summarise(changes):
+        click.echo(plain(sentence))
     for change in changes:
         click.echo(f"{plain(change.artefact)} -> {plain(change.target)}: {change.course} ({plain(change.reason)})")
         for side, finding in (("before", change.before), ("after", change.after)):
             if finding is not None:
                 click.echo(f"  {side}: {finding.verdict}, {describe_effect(finding)}")
+        for part in change.parts:
+            click.echo(f"  where {plain(part.part)}: {part.course}, it {say_change(part.effect, 'grew', 'shrank')}")
     if not changes:
         click.echo("neither run names an artefact")
     for name, old, new in differences:

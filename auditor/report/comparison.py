@@ -18,7 +18,9 @@ from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, configu
 from auditor.report.sections.findings import plot_of_effects
 from auditor.report.templates import open_templates, policy_hash, read_template
 from auditor.report.words import MOST_ROWS, method_name
-from auditor.run.compare import Change, compare_results, list_circumstances
+from auditor.run.compare import SMALLEST_CHANGE, Change, compare_results, list_circumstances, summarise
+from auditor.run.metrics import say_change
+from auditor.run.paired import Pairing
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
@@ -43,6 +45,7 @@ def render_comparison(
     results: tuple[AuditResult, AuditResult],
     arrays: tuple[Arrays, Arrays],
     pictures: Pictures | None = None,
+    pairing: Pairing | None = None,
 ) -> str:
     """The comparison as one HTML page that needs nothing beside it.
 
@@ -50,6 +53,8 @@ def render_comparison(
     ----------
     pictures
         How much it shows of the audited images; without it, what the configurations of both runs allow.
+    pairing
+        The same runs, image by image: see `compare_results`.
 
     Raises
     ------
@@ -63,9 +68,13 @@ def render_comparison(
     (old, old_arrays), (new, new_arrays) = shown
     style = read_template("style.css") + read_template("index.css")
     pairs = [(old.exemplars[one], new.exemplars[other]) for one, other in pairs_of]
+    changes = compare_results(old, new, pairing)
     view = {
         "sides": list(zip(("before", "after"), runs, (old, new), strict=True)),
-        "changes": [(change, _plot(number, change)) for number, change in enumerate(compare_results(old, new))],
+        "summary": list(summarise(changes)),
+        "changes": [(change, _plot(number, change)) for number, change in enumerate(changes)],
+        "say_change": say_change,
+        "smallest": f"{SMALLEST_CHANGE:g}",
         "differences": list_differences(old, new),
         "pairs": [(pair, *_draw_pair(pair, (old_arrays, new_arrays))) for pair in pairs[:MOST_ROWS]],
         "unpaired": len(new.exemplars) - len(pairs),

@@ -146,7 +146,7 @@ def keep_gate(folder: Path, record: GateRecord) -> None:
 def _misfit(result: AuditResult, accepted: SavedRun) -> str:
     """Why the accepted run cannot be compared with; empty where it can."""
     try:
-        before = accepted.result
+        before, _ = accepted.result, accepted.rows
     except ReportError as fault:
         return str(fault)
     if before.model.classes != result.model.classes:
@@ -237,7 +237,7 @@ def _waive(ruling: Ruling, waivers: Sequence[Waiver], today: date) -> Ruling:
     waiver = max(fitting, key=lambda each: each.expires)
     days = (today - waiver.expires).days
     waived = Waived(waiver.owner, waiver.reason, waiver.expires.isoformat(), days > 0)
-    told = f"Waived by {waiver.owner} until {waived.expires}: {waiver.reason}"
+    told = f"Waived by {waiver.owner} until {waived.expires}: {waiver.reason.rstrip('.')}."
     if waived.is_expired:
         told = f"The waiver of {waiver.owner} expired {days} {'day' if days == 1 else 'days'} ago, on {waived.expires}."
     return replace(ruling, sentence=f"{ruling.sentence} {told}", waiver=waived)

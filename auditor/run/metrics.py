@@ -117,6 +117,11 @@ def _by_endpoint(names: dict[str, str], result: AuditResult, finding: Finding | 
     return None if finding is None else finding.measurements.get(names.get(finding.endpoint or "theta", ""))
 
 
+def change_of_decisions(pairing: Pairing, old: Finding, new: Finding) -> Measurement:
+    """By how much the share of decisions turned rose, in the direction that the effect is compared in."""
+    return _change_by_endpoint(_DECISIONS, pairing, old, new)
+
+
 def _change_by_endpoint(names: dict[str, str], pairing: Pairing, old: Finding, new: Finding) -> Measurement:
     return pairing.change_of_share(old, new, names.get(endpoint_of(old, new), ""))
 
@@ -147,7 +152,7 @@ METRICS: dict[Metric, _Metric] = {
         ("rose", "fell"),
         False,
         partial(_by_endpoint, _DECISIONS),
-        partial(_change_by_endpoint, _DECISIONS),
+        change_of_decisions,
     ),
     "flip_rate": _Metric(
         "flip rate", ("rose", "fell"), False, partial(_by_endpoint, _FLIPS), partial(_change_by_endpoint, _FLIPS)

@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from auditor.errors import ReportError
 from auditor.measure.arrays import Array, Groups
 from auditor.measure.intervals import change_interval, mean_interval, missing
 from auditor.measure.measurement import Measurement
+from auditor.run.files import ROWS
 from auditor.run.result import AuditResult
 from auditor.run.store import Run, SavedRun
 from auditor.verdict.effects import NAMES
@@ -37,7 +39,13 @@ LEADS = {"theta": NAMES[1][:3], "theta_suppression": NAMES[-1][:3], "removal_dro
 
 
 class Evidence:
-    """What the rows of one run say of each image; they are read when they are first asked for."""
+    """What the rows of one run say of each image; they are read when they are first asked for.
+
+    Raises
+    ------
+    ReportError
+        At the reading: they are missing or damaged.
+    """
 
     def __init__(self, run: Run | SavedRun) -> None:
         self._run = run
@@ -53,7 +61,7 @@ class Evidence:
 
     def groups(self, images: Iterable[str]) -> Groups:
         """The groups of some images."""
-        return np.array([self._groups[image] for image in images])
+        return np.array([str(self._groups[image]) for image in images])
 
     def members(self, subject: Subject, part: str) -> Collection[str]:
         """The images of a part of the data, as `class = dog` names it."""
@@ -85,14 +93,20 @@ class Evidence:
 
     @cached_property
     def _rows(self) -> dict[str, list[Any]]:
-        columns = ["image", "group", "label", "artefact", "target", "measurement", "condition", "value"]
         if isinstance(self._run, Run):
-            return {name: self._run.rows.columns[name] for name in columns}
+            return {name: self._run.rows.columns[name] for name in _TYPES}
+        import pyarrow as pa
         import pyarrow.compute as pc
 
-        table = self._run.rows.select(columns)
-        wanted = pc.is_in(table["measurement"], value_set=_value_set())
-        found: dict[str, list[Any]] = table.filter(wanted).to_pydict()
+        file = self._run.folder / ROWS
+        try:
+            table = self._run.rows.select(list(_TYPES))
+            table = table.cast(pa.schema([(name, getattr(pa, kind)()) for name, kind in _TYPES.items()]))
+            wanted = pc.is_in(table["measurement"], value_set=pa.array(sorted(_PAIRED)))
+            known = pc.and_(pc.is_valid(table["image"]), pc.is_finite(table["value"]))
+            found: dict[str, list[Any]] = table.filter(pc.and_(wanted, known)).to_pydict()
+        except (KeyError, pa.ArrowException) as fault:
+            raise ReportError(f"{file}: damaged: {str(fault).splitlines()[0]}") from None
         return found
 
     @cached_property
@@ -126,6 +140,8 @@ class Pairing:
     after: Evidence
     tests: int = 1
     """How many such comparisons are made: a claim that one of them is worse is corrected for that (Bonferroni)."""
+    both_ends: bool = False
+    """Whether both ends of an interval hold for all comparisons at once, rather than what such a claim rests on."""
 
     def change_of_effect(self, old: Finding, new: Finding, part: str = "") -> Measurement:
         """By how many margins an effect grew, in all images or in a part.
@@ -239,7 +255,8 @@ class Pairing:
         Of one and the same model every difference is nought, and not only on these images.
         """
         alpha = self.after.result.rule.alpha
-        levels = (1 - alpha, 1 - alpha / self.tests)
+        wide_level = 1 - alpha / self.tests
+        levels = (wide_level if self.both_ends else 1 - alpha, wide_level)
         if unit == "share" and not (self.is_one_model and np.array_equal(old, new)):
             plain, wide = (change_interval(new, old, groups, level) for level in levels)
         else:
@@ -279,8 +296,8 @@ _PAIRED = frozenset(
      "suppression_flip_rate", "correct", "accuracy", SCORE, PART]
 )  # fmt: skip
 
-
-def _value_set() -> Any:
-    import pyarrow as pa
-
-    return pa.array(sorted(_PAIRED))
+_TYPES = {
+    "image": "string", "group": "string", "label": "string", "artefact": "string", "target": "string",
+    "measurement": "string", "condition": "string", "value": "float64",
+}  # fmt: skip
+"""Columns of the rows that are read, and what they must be."""

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 from auditor.auditing.checks.notify import count_states, write_message
 from auditor.config.checks import ChecksConfig
 from auditor.errors import ReportError
-from auditor.report.exports.formats import write_junit, write_sarif
+from auditor.report.exports.junit import write_junit
+from auditor.report.exports.sarif import write_sarif
 from auditor.report.presentable import make_visible, present
 from auditor.run.checked import CheckRecord
 from auditor.run.files import write_files
