@@ -216,7 +216,7 @@ class TestRun:
         assert loaded.result == run.result
         assert loaded.to_pandas().equals(run.to_pandas())
         assert len(loaded.rows()) == len(run.rows())
-        assert [change.course for change in auditor.compare(saved.folder, loaded)] == ["no clear change"]
+        assert [change.course for change in auditor.compare(saved.folder, loaded)] == ["unchanged"]
 
     def test_what_is_no_run_is_one_clear_error(self, tmp_path: Path):
         with pytest.raises(auditor.AuditError, match="wanted the folder of a saved run"):

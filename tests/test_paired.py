@@ -210,4 +210,4 @@ class TestSaved:
         ending = command("compare", before.folder, after.folder)
         assert ending.code == 0
         assert ending.out.startswith("The shortcut mark → boat shrank; it is no longer relied on above the margin.")
-        assert "where class = cat: shrank, it shrank by" in ending.out
+        assert "where class = cat: shrank (its effect shrank by" in ending.out

@@ -178,7 +178,10 @@ class TestCompare:
         page = tmp_path / "page.html"
         ending = command("compare", before, after, "--output", page)
         assert ending.code == 1
-        assert ending.out.startswith("tag -> cat: grew (the intervals do not overlap)\n")
+        assert ending.out.startswith("The shortcut tag → cat grew; it is still relied on.\n")
+        assert (
+            "tag -> cat: grew (the intervals do not overlap; the runs cannot be compared image by image" in ending.out
+        )
         assert "  before: relies, +1.00 [+0.75, +1.25] log-odds, n = 120\n" in ending.out
         assert "  after: relies, +2.00 [+1.75, +2.25] log-odds, n = 120\n" in ending.out
         assert before.name in page.read_text()

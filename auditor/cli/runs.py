@@ -197,7 +197,9 @@ def compare(before: Path, after: Path, output: Path | None, pictures: str | None
             if finding is not None:
                 click.echo(f"  {side}: {finding.verdict}, {describe_effect(finding)}")
         for part in change.parts:
-            click.echo(f"  where {plain(part.part)}: {part.course}, it {say_change(part.effect, 'grew', 'shrank')}")
+            click.echo(
+                f"  where {plain(part.part)}: {part.course} (its effect {say_change(part.effect, 'grew', 'shrank')})"
+            )
     if not changes:
         click.echo("neither run names an artefact")
     for name, old, new in differences:
