@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, name_in_words
+from auditor.run.evidence import Evidence
 from auditor.run.metrics import change_of_decisions, say_change
-from auditor.run.paired import Evidence, Pairing
+from auditor.run.paired import Pairing
 from auditor.run.result import AuditResult
 from auditor.run.ruling import question_of
 from auditor.run.store import Run, SavedRun

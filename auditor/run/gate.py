@@ -21,9 +21,10 @@ from auditor.config.gate import PRESETS
 from auditor.config.sections import GateConfig, GateRule, Level, WaiverConfig
 from auditor.errors import AuditError, ReportError
 from auditor.run.accepted import accepted_runs, find_accepted, key_of
+from auditor.run.evidence import Evidence
 from auditor.run.files import RESULT, write_files
 from auditor.run.metrics import judge_limit, judge_tolerance
-from auditor.run.paired import Evidence, Pairing
+from auditor.run.paired import Pairing
 from auditor.run.result import AuditResult, result_to_json
 from auditor.run.ruling import GateRecord, Ruling, Waived, question_of, subject_of
 from auditor.run.store import Run, SavedRun, record_files

@@ -9,127 +9,27 @@ References: Altman and Bland, "Interaction revisited" (2003); Schuirmann (1987) 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from auditor.errors import ReportError
 from auditor.measure.arrays import Array, Groups
-from auditor.measure.intervals import change_interval, mean_interval, missing
+from auditor.measure.intervals import change_interval, mean_interval, missing, share_interval
 from auditor.measure.measurement import Measurement
-from auditor.run.files import ROWS
-from auditor.run.result import AuditResult
-from auditor.run.store import Run, SavedRun
-from auditor.verdict.effects import NAMES
-from auditor.verdict.notes import PART, SCORE
+from auditor.run.evidence import LEADS, Evidence, Subject, Values
 from auditor.verdict.record import Finding
 
-Values = Mapping[str, float]
-"""Image -> its value."""
 
-Subject = tuple[str | None, str | None]
-"""Artefact and class; neither, for what is no finding's."""
+class _Sample(NamedTuple):
+    """One number of the images that two runs share."""
 
-LEADS = {"theta": NAMES[1][:3], "theta_suppression": NAMES[-1][:3], "removal_drop": ("removal_drop",)}
-"""What an effect was decided on -> what its parts are, the least of which it is."""
-
-
-class Evidence:
-    """What the rows of one run say of each image; they are read when they are first asked for.
-
-    Raises
-    ------
-    ReportError
-        At the reading: they are missing or damaged.
-    """
-
-    def __init__(self, run: Run | SavedRun) -> None:
-        self._run = run
-
-    @property
-    def result(self) -> AuditResult:
-        """The run's result."""
-        return self._run.result
-
-    def of(self, subject: Subject, measurement: str) -> Mapping[str, Values]:
-        """Condition -> what was measured under it, by image; empty where no row tells."""
-        return self._values[*subject, measurement]
-
-    def groups(self, images: Iterable[str]) -> Groups:
-        """The groups of some images."""
-        return np.array([str(self._groups[image]) for image in images])
-
-    def members(self, subject: Subject, part: str) -> Collection[str]:
-        """The images of a part of the data, as `class = dog` names it."""
-        column, _, value = part.partition(" = ")
-        if column == "class":
-            return {image for image, label in self._labels[subject].items() if value in self.classes_of(label)}
-        return self.of((None, None), PART).get(part, {})
-
-    @cached_property
-    def scores(self) -> dict[tuple[str, ...], float]:
-        """Every score that was kept, of images as they came and of how edits moved it."""
-        kept = (SCORE, NAMES[1][0], NAMES[-1][0])
-        return {
-            (*map(str, key), condition, image): value
-            for key, ways in self._values.items()
-            for condition, values in ways.items()
-            for image, value in values.items()
-            if key[-1] in kept
-        }
-
-    def labels(self, subject: Subject) -> Mapping[str, str]:
-        """Image -> its classes, of those that an artefact was put into."""
-        return self._labels[subject]
-
-    def classes_of(self, label: str) -> list[str]:
-        """The classes that a label names, one or several."""
-        classes = self.result.model.classes
-        return [label] if label in classes else [name for name in classes if f", {name}," in f", {label},"]
-
-    @cached_property
-    def _rows(self) -> dict[str, list[Any]]:
-        if isinstance(self._run, Run):
-            return {name: self._run.rows.columns[name] for name in _TYPES}
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        file = self._run.folder / ROWS
-        try:
-            table = self._run.rows.select(list(_TYPES))
-            table = table.cast(pa.schema([(name, getattr(pa, kind)()) for name, kind in _TYPES.items()]))
-            wanted = pc.is_in(table["measurement"], value_set=pa.array(sorted(_PAIRED)))
-            known = pc.and_(pc.is_valid(table["image"]), pc.is_finite(table["value"]))
-            found: dict[str, list[Any]] = table.filter(pc.and_(wanted, known)).to_pydict()
-        except (KeyError, pa.ArrowException) as fault:
-            raise ReportError(f"{file}: damaged: {str(fault).splitlines()[0]}") from None
-        return found
-
-    @cached_property
-    def _values(self) -> dict[tuple[Any, ...], dict[str, dict[str, float]]]:
-        found: dict[tuple[Any, ...], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-        names = ("artefact", "target", "measurement", "condition", "image", "value")
-        for *key, condition, image, value in zip(*(self._rows[name] for name in names), strict=True):
-            if key[-1] in _PAIRED:
-                found[tuple(key)][condition][image] = value
-        return found
-
-    @cached_property
-    def _groups(self) -> dict[str, str]:
-        return dict(zip(self._rows["image"], self._rows["group"], strict=True))
-
-    @cached_property
-    def _labels(self) -> dict[Subject, dict[str, str]]:
-        found: dict[Subject, dict[str, str]] = defaultdict(dict)
-        names = ("artefact", "target", "image", "label")
-        for artefact, target, image, label in zip(*(self._rows[name] for name in names), strict=True):
-            if label is not None:
-                found[artefact, target][image] = label
-        return found
+    images: list[str]
+    groups: Groups
+    before: Array
+    after: Array
 
 
 @dataclass(frozen=True)
@@ -146,8 +46,7 @@ class Pairing:
     def change_of_effect(self, old: Finding, new: Finding, part: str = "") -> Measurement:
         """By how many margins an effect grew, in all images or in a part.
 
-        An effect is the least of its leads, and which of them that is may differ between runs. The change is then at
-        least that of the lead that is least afterwards, and at most that of the one that was least before.
+        An effect is the least of its leads, and which of them that is may differ between runs: see `change_of_extreme`.
         """
         endpoint, subject = endpoint_of(old, new), (new.artefact, new.target)
         effects = [finding.measurements.get(endpoint) for finding in (old, new)]
@@ -232,9 +131,7 @@ class Pairing:
         """
         if not pairs or not all(side for sides in pairs.values() for side in sides):
             return _nothing("one of them does not tell it of each image", unit)
-        changes: dict[str, Measurement] = {}
-        was: dict[str, float] = {}
-        now: dict[str, float] = {}
+        samples: dict[str, _Sample] = {}
         for name, (old, new) in pairs.items():
             images = sorted(image for image in old.keys() & new.keys() if kept is None or image in kept)
             groups = self.after.groups(images)
@@ -243,11 +140,21 @@ class Pairing:
                 shared = f"{count} groups of images" if count else "no image"
                 return _nothing(f"they share {shared} of it, and {self._least_groups} groups are needed", unit)
             before, after = (np.array([side[image] for image in images]) for side in (old, new))
-            changes[name] = self._change(before, after, groups, unit)
-            was[name], now[name] = float(before.mean()), float(after.mean())
-        earlier, later = choose(was, key=was.__getitem__), choose(now, key=now.__getitem__)
-        lower, upper = (later, earlier) if choose is min else (earlier, later)
-        return replace(changes[lower], value=now[later] - was[earlier], high=changes[upper].high)
+            samples[name] = _Sample(images, groups, before, after)
+
+        def change(earlier: str, later: str) -> Measurement | None:
+            one, other = samples[earlier], samples[later]
+            return self._change(one.before, other.after, one.groups, unit) if one.images == other.images else None
+
+        was = {name: self._mean(sample.before, sample.groups, unit) for name, sample in samples.items()}
+        now = {name: self._mean(sample.after, sample.groups, unit) for name, sample in samples.items()}
+        return change_of_extreme(was, now, change, choose)
+
+    def _mean(self, values: Array, groups: Groups, unit: str) -> Measurement:
+        level = 1 - self.after.result.rule.alpha
+        if unit == "share" and ((values == 0) | (values == 1)).all():
+            return share_interval(values, groups, level)
+        return mean_interval(values, groups, level, unit=unit if unit != "share" else "difference")
 
     def _change(self, old: Array, new: Array, groups: Groups, unit: str) -> Measurement:
         """The mean of paired differences, with a lower bound that is corrected for the number of comparisons.
@@ -266,6 +173,49 @@ class Pairing:
     @property
     def _least_groups(self) -> int:
         return self.after.result.rule.min_groups
+
+
+def change_of_extreme(
+    was: Mapping[str, Measurement],
+    now: Mapping[str, Measurement],
+    change: Callable[[str, str], Measurement | None],
+    choose: Callable[..., str],
+) -> Measurement:
+    """By how much the least, or the greatest, of several numbers rose.
+
+    Where it is clear which one that was and which it is, the one is compared with the other. Else the least rose by no
+    less than whatever is least now, and by no more than whatever was least: the interval spans all that may be.
+
+    Parameters
+    ----------
+    was, now
+        Each number before and after, by its name.
+    change
+        By how much the second is greater now than the first was; None where they are of other images. Of one and the
+        same number it is always known.
+    choose
+        `min` or `max`.
+    """
+    earlier, later = (_candidates(side, choose) for side in (was, now))
+    direct = change(earlier[0], later[0]) if len(earlier) == len(later) == 1 else None
+    if direct is not None:
+        return direct
+    lowest, highest = (later, earlier) if choose is min else (earlier, later)
+    lower, upper = ([found for name in names if (found := change(name, name))] for names in (lowest, highest))
+    before, after = (choose(side, key=lambda name, side=side: side[name].value) for side in (was, now))
+    low, high = min(part.bounds[0] for part in lower), max(part.bounds[1] for part in upper)
+    adjusted = min(part.decisive.bounds[0] for part in lower)
+    value = (now[after].value or 0.0) - (was[before].value or 0.0)
+    return replace(lower[0], value=value, low=low, high=high, low_adjusted=None if adjusted == low else adjusted)
+
+
+def _candidates(numbers: Mapping[str, Measurement], choose: Callable[..., str]) -> list[str]:
+    """Which of several numbers may be the least, or the greatest: those that are not clearly another's better."""
+    if choose is min:
+        bar = min(number.bounds[1] for number in numbers.values())
+        return [name for name, number in numbers.items() if number.bounds[0] <= bar]
+    bar = max(number.bounds[0] for number in numbers.values())
+    return [name for name, number in numbers.items() if number.bounds[1] >= bar]
 
 
 def endpoint_of(old: Finding, new: Finding) -> str:
@@ -290,14 +240,3 @@ def _nothing(why: str, unit: str = "share") -> Measurement:
 
 MARGINS = "margins"
 """The unit of effects that are compared: 1 is the smallest effect that matters, whatever the model's temperature."""
-
-_PAIRED = frozenset(
-    [*(name for names in LEADS.values() for name in names), "decisions_turned", "decisions_lost", "flip_rate",
-     "suppression_flip_rate", "correct", "accuracy", SCORE, PART]
-)  # fmt: skip
-
-_TYPES = {
-    "image": "string", "group": "string", "label": "string", "artefact": "string", "target": "string",
-    "measurement": "string", "condition": "string", "value": "float64",
-}  # fmt: skip
-"""Columns of the rows that are read, and what they must be."""
