@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from auditor.auditing.api import Artefact, AuditedRun, audit, compare, load, overlay, text
+    from auditor.auditing.integrations import mlflow
+    from auditor.auditing.integrations.keras_callback import AuditCallback, AuditWarning
     from auditor.errors import AuditError
     from auditor.explain.attribution.question import Attribution, Question
     from auditor.explain.inquiry import Inquiry, NotApplicableError
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "auditor.auditing.api": ("Artefact", "AuditedRun", "audit", "compare", "load", "overlay", "text"),
+    "auditor.auditing.integrations.keras_callback": ("AuditCallback", "AuditWarning"),
     "auditor.errors": ("AuditError",),
     "auditor.explain.attribution.question": ("Attribution", "Question"),
     "auditor.explain.inquiry": ("Inquiry", "NotApplicableError"),
@@ -72,8 +75,10 @@ __all__ = [
     "Arrays",
     "Artefact",
     "Attribution",
+    "AuditCallback",
     "AuditError",
     "AuditResult",
+    "AuditWarning",
     "AuditedRun",
     "Classifier",
     "Column",
@@ -99,6 +104,7 @@ __all__ = [
     "compare",
     "load",
     "mean_interval",
+    "mlflow",
     "overlay",
     "share_interval",
     "text",
@@ -110,6 +116,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("auditor")
+    if name == "mlflow":
+        return import_module("auditor.auditing.integrations.mlflow")
     for module, names in _PLACES.items():
         if name in names:
             return getattr(import_module(module), name)

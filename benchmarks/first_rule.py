@@ -1,6 +1,6 @@
 """The first and the second rule on the same rows of the laboratory: the figures behind decision 18.
 
-    python benchmarks/first_rule.py            # docs/laboratory/rows.parquet, named targets on fresh seeds by mode; seconds
+    python benchmarks/first_rule.py   # docs/laboratory/rows.parquet, named targets on fresh seeds by mode; seconds
 
 The first rule is made anew from what the rows hold: theta is the least of the lead over controls, the lead over other
 classes and, of its lower bound, the lead over controls on the other side; the margin is half a log-odds or 0.1 standard

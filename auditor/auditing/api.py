@@ -10,7 +10,7 @@ from typing import Any
 from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.auditing.conduct import AuditedRun, conduct, publish
 from auditor.auditing.gating import pass_gate
-from auditor.auditing.opening import NOTHING, Handed
+from auditor.auditing.opening import Handed
 from auditor.config.file import AuditConfig, check_config, read_config
 from auditor.errors import ConfigError
 from auditor.explain.table import METHODS
@@ -142,14 +142,52 @@ def audit(
         if beside or list(artefacts):
             name = beside[0] if beside else "artefacts"
             raise ConfigError(f"{CALL}: {name}: got it beside a file, which says all of that itself")
-        config, handed = read_config(Path(model), kinds=ARTEFACT_KINDS, methods=METHODS), NOTHING
-        reports: Path | None = config.path(config.report.output, "report", "output") if output is None else Path(output)
-    else:
-        given = {"labels": labels, "groups": groups, "ids": ids}
-        config, handed = _configure(model, images, given, classes, list(artefacts), methods or {}, settings or {})
-        reports = None if output is None else Path(output)
+        return audit_file(Path(model), output=output, progress=progress)
+    given = {"labels": labels, "groups": groups, "ids": ids}
+    config, handed = _configure(model, images, given, classes, list(artefacts), methods or {}, settings or {})
+    return _audit(config, handed, output, f"{CALL}: output", progress)
+
+
+def audit_file(
+    file: Path,
+    *,
+    model: Any = None,
+    overrides: Sequence[str] = (),
+    output: str | Path | None = None,
+    is_kept: bool = True,
+    progress: Progress = lambda stage, done, total: None,
+) -> AuditedRun:
+    """Audit as a file says.
+
+    Parameters
+    ----------
+    model
+        A Keras model, or any `Classifier`, in place of the one that the file names.
+    overrides
+        `KEY=VALUE`, as the command's `--set` takes them.
+    output
+        A folder for runs, in place of the file's own.
+    is_kept
+        Without, the run stays in memory, and nothing is written.
+
+    Raises
+    ------
+    AuditError
+        As `audit` does.
+    """
+    config = read_config(file, tuple(overrides), kinds=ARTEFACT_KINDS, methods=METHODS)
+    if output is not None or not is_kept:
+        return _audit(config, Handed(model), output if is_kept else None, f"{CALL}: output", progress)
+    own = config.path(config.report.output, "report", "output")
+    return _audit(config, Handed(model), own, config.place("report", "output"), progress)
+
+
+def _audit(
+    config: AuditConfig, handed: Handed, output: str | Path | None, place: str, progress: Progress
+) -> AuditedRun:
+    reports = None if output is None else Path(output)
     if reports is not None:
-        refuse_unwritable(reports, f"{CALL}: output" if output is not None else config.place("report", "output"))
+        refuse_unwritable(reports, place)
     own = configured_templates(config)
     run = conduct(config, reports, progress, handed=handed)
     run = pass_gate(run, config)
