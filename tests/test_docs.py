@@ -150,6 +150,7 @@ def parse(command: click.Command, words: list[str]) -> None:
         parse(inner, words)
 
 
+@pytest.mark.filterwarnings("ignore::auditor.AuditWarning")  # of a model that is meant to take a shortcut
 @blocks("python")
 def test_python_runs(block: Block, world, monkeypatch: pytest.MonkeyPatch):
     from tests.small_world import CLASSES, make_data, make_model
