@@ -18,7 +18,6 @@ from auditor.run.limits import limited
 
 if TYPE_CHECKING:
     from auditor.run.gate import Gate
-    from auditor.run.result import AuditResult
     from auditor.run.ruling import GateRecord
 
 ACCEPT_CODES = """\b
@@ -75,12 +74,14 @@ def gate(run: Path | None, config: Path | None, keep: bool, as_json: bool, prese
     if run is None:
         raise click.UsageError("wanted RUN, the folder of a saved run, or --preset NAME")
     from auditor.report.write import write_report
-    from auditor.run.gate import judge_run, keep_gate
+    from auditor.run.gate import judge_run, keep_gate, recorded_gate
     from auditor.run.store import SavedRun
 
     saved = SavedRun(run)
     with limited(run):
-        asked = _recorded_gate(saved.result, run) if config is None else _configured_gate(config)
+        asked = recorded_gate(saved.result) if config is None else _configured_gate(config)
+        if asked is None:
+            raise ConfigError(f"{run}: was audited without [gate]; wanted --config FILE with one")
         record = judge_run(saved, run.absolute().parent, asked, datetime.now(UTC).date())
         if keep:
             keep_gate(run, record)
@@ -104,23 +105,6 @@ def print_gate(record: GateRecord) -> None:
         about = f" {ruling.artefact}" if ruling.artefact else ""
         about += f" -> {ruling.target}" if ruling.target else ""
         say(f"  {'waived' if ruling.is_waived else ruling.counts}: {ruling.rule}{about}: {plain(ruling.sentence)}")
-
-
-def _recorded_gate(result: AuditResult, run: Path) -> Gate:
-    """The gate that a run was audited with."""
-    import pydantic
-
-    from auditor.config.sections import GateConfig, WaiverConfig
-    from auditor.run.gate import make_gate
-
-    section, waivers = result.provenance.config.get("gate"), result.provenance.config.get("waivers") or []
-    if section is None and not waivers:
-        raise ConfigError(f"{run}: was audited without [gate]; wanted --config FILE with one")
-    try:
-        held = [WaiverConfig.model_validate(waiver) for waiver in waivers]
-        return make_gate(GateConfig.model_validate(section or {}), held)
-    except (pydantic.ValidationError, TypeError):
-        raise ConfigError(f"{run}: its [gate] is none of this version; wanted --config FILE with one") from None
 
 
 def _configured_gate(config: Path) -> Gate:

@@ -16,6 +16,8 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+import pydantic
+
 from auditor.config.file import AuditConfig
 from auditor.config.gate import PRESETS
 from auditor.config.sections import GateConfig, GateRule, Level, WaiverConfig
@@ -86,6 +88,24 @@ def make_gate(section: GateConfig, waivers: Sequence[WaiverConfig] = (), places:
     told = [*places, *("waivers" for _ in waivers[len(places) :])]
     held = [Waiver(**dict(waiver), place=place) for waiver, place in zip(waivers, told, strict=True)]
     return Gate(section.preset, levels, preset.rules + section.rules, tuple(held), section.accepted)
+
+
+def recorded_gate(result: AuditResult) -> Gate | None:
+    """The gate that a run was audited with; None where it had none.
+
+    Raises
+    ------
+    ReportError
+        The run's configuration is none of this version.
+    """
+    section, waivers = (result.provenance.config.get(name) for name in ("gate", "waivers"))
+    if section is None and not waivers:
+        return None
+    try:
+        held = [WaiverConfig.model_validate(waiver) for waiver in waivers or []]
+        return make_gate(GateConfig.model_validate(section or {}), held)
+    except (pydantic.ValidationError, TypeError):
+        raise ReportError("result.json: provenance.config.gate: is none of this version") from None
 
 
 def judge_run(run: Run | SavedRun, reports: Path | None, gate: Gate, today: date) -> GateRecord:

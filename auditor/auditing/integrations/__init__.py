@@ -1,1 +1,1 @@
-"""Audits where people already work: while a model is trained, and beside its other experiments."""
+"""Audits where people already work: in their tests, while a model is trained, and beside its other experiments."""
