@@ -64,6 +64,23 @@ def test_the_insertion_lift_is_the_mean_shift_of_images_without_the_class(overla
     assert finding.measurements["suppression"].n == 10
 
 
+def test_what_decides_nothing_is_tried_on_few_images_and_on_the_same_in_batches_of_any_size(overlay):
+    classifier, images, labels = linear(shape=SHAPE), random_images(80, SHAPE), np.arange(80) % 4
+    carriers = np.arange(80) < 4
+    tried = []
+    for size in (7, 80):
+        seen, observed = observe(classifier, images, overlay, carriers, labels, batch_size=size, target=1)
+        insertion = observed.insertion
+        known = {name: np.isfinite(values[:, 0]) for name, values in (insertion.variants | insertion.doses).items()}
+        tried.append(insertion.images.positions[next(iter(known.values()))])
+        assert all(np.array_equal(each, next(iter(known.values()))) for each in known.values())
+        assert seen.passes["variants and doses"] == 48 * len(known)
+    assert len(tried[0]) == 48
+    np.testing.assert_array_equal(*tried)
+    assert not np.isin(labels[tried[0]], 1).any()
+    assert not carriers[tried[0]].any()
+
+
 def test_the_fall_by_exact_removal_is_exact(overlay):
     classifier, clean = linear(shape=SHAPE), random_images(15, SHAPE)
     carried = overlay.insert(clean)

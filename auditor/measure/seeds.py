@@ -23,6 +23,7 @@ Purpose = Literal[
     "mistakes",
     "halves of mistakes",
     "neighbours",
+    "variants and doses",
 ]
 
 
@@ -73,4 +74,5 @@ _STREAMS = {
     "mistakes": 4,
     "halves of mistakes": 5,
     "neighbours": 6,
+    "variants and doses": 7,
 }

@@ -25,9 +25,9 @@ class Insertion:
     predicted_with: dict[str, Array] = field(default_factory=dict)
     """Control -> (n, classes): share of its draws with which a class is predicted."""
     variants: dict[str, Array] = field(default_factory=dict)
-    """Name -> (n, targets)."""
+    """Name -> (n, targets); NaN of the images that it was not tried on."""
     doses: dict[float, Array] = field(default_factory=dict)
-    """Opacity -> (n, targets)."""
+    """Opacity -> (n, targets); NaN of the same."""
 
     def rows(self, chosen: Ints | Bools) -> Insertion:
         """The same of some images only."""

@@ -36,7 +36,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class DosePoint:
-    """Insertion lift at one opacity of the artefact."""
+    """Insertion lift at one opacity of the artefact, or share of its strength where it has no opacity."""
 
     opacity: float
     lift: Measurement

@@ -30,6 +30,17 @@ class Neighbour:
     """Positions of the images that it was chosen on; what it does is measured on other groups."""
 
 
+def choose_shown(dataset: Dataset, artefact: Artefact, seed: int) -> Ints:
+    """Positions of the images that variants and doses are tried on: they are shown and decide nothing, so few will do.
+
+    None of them carries the artefact, nor is of the target where labels say what is.
+    """
+    lacks = ~artefact.carriers
+    if artefact.target is not None and dataset.truth is not None:
+        lacks &= ~(dataset.truth[:, artefact.target] & dataset.labelled)
+    return audit_generator(seed, "variants and doses").permutation(np.flatnonzero(lacks))[:_SHOWN]
+
+
 def choose_neighbour(classifier: Classifier, dataset: Dataset, artefact: Artefact, seed: int) -> Neighbour | None:
     """The neighbour that raises the target most, or of a scan any class; None where none does more than the artefact.
 
@@ -139,6 +150,9 @@ def scrambled(dataset: Dataset, positions: Ints, seed: int) -> tuple[Ints, Float
 
 _SCREENED, _FEWEST_SCREENED = 24, 6
 """Images that neighbours are tried on, at most and at least; never more than a quarter of the groups without it."""
+
+_SHOWN = 48
+"""Images that variants and doses are tried on."""
 
 _NEGLIGIBLE = 0.1
 """Standard deviations of the score: what surely moves less is not looked at again."""

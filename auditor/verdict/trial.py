@@ -24,7 +24,7 @@ from auditor.verdict.checks import check_run
 from auditor.verdict.observations import Checks, Insertion, Observations, Removals
 from auditor.verdict.passes import CANVASES, CHECKS, NEIGHBOURS, Counted
 from auditor.verdict.removing import describe_found, take_out
-from auditor.verdict.screening import Neighbour, choose_neighbour, draw_innocents, scrambled
+from auditor.verdict.screening import Neighbour, choose_neighbour, choose_shown, draw_innocents, scrambled
 
 Tried = TypeVar("Tried", Insertion, Removals)
 
@@ -119,6 +119,7 @@ class _Trial:
         look = self.artefact.appearance
         self.controls, self.notes = look.controls(self.artefact.controls, self.seed)
         self.variants, self.doses = look.variants(self.artefact.variants), look.doses()
+        self.shown = choose_shown(self.dataset, self.artefact, self.seed)
         self.inserted: list[Insertion] = []
         self.moved: list[Insertion] = []
         self.apart: dict[str, list[float]] = defaultdict(list)
@@ -149,10 +150,15 @@ class _Trial:
         before = _populate(self.classifier, self.dataset, batch.positions[rows], scores[rows])
         randoms, region = self.artefact.randoms(ids), self.artefact.appearance.fixed_region
         part, inserted, edited = self._put(self.artefact.appearance, self.controls, images, randoms, before)
-        shown = self.classifier.part("variants and doses")
+        shown, part_of = self.classifier.part("variants and doses"), np.isin(batch.positions[rows], self.shown)
+        those = self.artefact.randoms([ids[row] for row in np.flatnonzero(part_of)])
 
         def shift(edit: Edit) -> Floats:
-            return self._kept(log_odds(shown.scores(edit(images, randoms)), shown.output) - before.scores)
+            moved = np.full(before.scores.shape, np.nan, np.float32)
+            if part_of.any():
+                scores = shown.scores(edit(images[part_of], those))
+                moved[part_of] = log_odds(scores, shown.output) - before.scores[part_of]
+            return self._kept(moved)
 
         self.inserted.append(
             replace(

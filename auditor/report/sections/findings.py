@@ -163,7 +163,8 @@ def _lifts_plot(number: int, finding: Finding) -> IntervalPlot | None:
 def _dose_plot(number: int, finding: Finding, opacity: float | None) -> Curves | None:
     lifts = Line("", [(point.opacity, point.lift) for point in finding.dose_response], has_band=True)
     suspected = "" if opacity is None else f"as suspected, {opacity:.0%}"
-    axes = ("opacity of the artefact", "insertion lift, log-odds")
+    dosed = "share of the artefact's strength" if opacity is None else "opacity of the artefact"
+    axes = (dosed, "insertion lift, log-odds")
     dose = Curves("", [lifts], *axes, mark=opacity, mark_name=suspected, has_dots=True, name=f"dose{number}")
     return dose if lifts.points else None
 
