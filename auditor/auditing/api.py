@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS
-from auditor.auditing.conduct import AuditedRun, conduct, publish
+from auditor.auditing.conduct import AuditedRun, conduct
 from auditor.auditing.gating import pass_gate
 from auditor.auditing.opening import Handed
+from auditor.auditing.performing import perform
 from auditor.config.file import AuditConfig, check_config, read_config
 from auditor.errors import ConfigError
 from auditor.explain.table import METHODS
@@ -105,6 +106,7 @@ def audit(
     methods: Mapping[str, Mapping[str, Any]] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     output: str | Path | None = None,
+    resume: bool = False,
     progress: Progress = lambda stage, done, total: None,
 ) -> AuditedRun:
     """Audit a model: does it rely on any of the artefacts?
@@ -128,6 +130,8 @@ def audit(
     output
         A folder for runs; the run is kept there as it grows, from its verdicts on. A file's own `report.output` is
         used without. A call without keeps the run in memory, until `AuditedRun.save`.
+    resume
+        Go on from where an audit of the same model, data and settings was cut short, if one was: see `output`.
     progress
         Told the stage, how much of it is done, and how much there is.
 
@@ -142,10 +146,10 @@ def audit(
         if beside or list(artefacts):
             name = beside[0] if beside else "artefacts"
             raise ConfigError(f"{CALL}: {name}: got it beside a file, which says all of that itself")
-        return audit_file(Path(model), output=output, progress=progress)
+        return audit_file(Path(model), output=output, resume=resume, progress=progress)
     given = {"labels": labels, "groups": groups, "ids": ids}
     config, handed = _configure(model, images, given, classes, list(artefacts), methods or {}, settings or {})
-    return _audit(config, handed, output, f"{CALL}: output", progress)
+    return _audit(config, handed, output, f"{CALL}: output", progress, resume=resume)
 
 
 def audit_file(
@@ -155,6 +159,7 @@ def audit_file(
     overrides: Sequence[str] = (),
     output: str | Path | None = None,
     is_kept: bool = True,
+    resume: bool = False,
     progress: Progress = lambda stage, done, total: None,
 ) -> AuditedRun:
     """Audit as a file says.
@@ -169,6 +174,8 @@ def audit_file(
         A folder for runs, in place of the file's own.
     is_kept
         Without, the run stays in memory, and nothing is written.
+    resume
+        Go on from where an audit of the same was cut short.
 
     Raises
     ------
@@ -177,21 +184,23 @@ def audit_file(
     """
     config = read_config(file, tuple(overrides), kinds=ARTEFACT_KINDS, methods=METHODS)
     if output is not None or not is_kept:
-        return _audit(config, Handed(model), output if is_kept else None, f"{CALL}: output", progress)
+        return _audit(config, Handed(model), output if is_kept else None, f"{CALL}: output", progress, resume=resume)
     own = config.path(config.report.output, "report", "output")
-    return _audit(config, Handed(model), own, config.place("report", "output"), progress)
+    return _audit(config, Handed(model), own, config.place("report", "output"), progress, resume=resume)
 
 
 def _audit(
-    config: AuditConfig, handed: Handed, output: str | Path | None, place: str, progress: Progress
+    config: AuditConfig, handed: Handed, output: str | Path | None, place: str, progress: Progress, *, resume: bool
 ) -> AuditedRun:
     reports = None if output is None else Path(output)
     if reports is not None:
         refuse_unwritable(reports, place)
     own = configured_templates(config)
-    run = conduct(config, reports, progress, handed=handed)
-    run = pass_gate(run, config)
-    return run if run.folder is None else publish(run, config, own)
+    if reports is None:
+        return pass_gate(conduct(config, None, progress, handed=handed), config)
+    notes: list[str] = []
+    run = perform(config, reports, progress, own, handed=handed, resume=resume, note=notes.append)
+    return replace(run, told=[*notes, *run.told])
 
 
 def load(folder: str | Path) -> AuditedRun:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -15,17 +15,17 @@ from auditor.artefacts.describe import describe_artefact
 from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.record import ArtefactRecord
 from auditor.artefacts.varied import Varied
+from auditor.auditing.growing import Growing, changed
 from auditor.auditing.mistakes import Mistake
 from auditor.auditing.opening import NOTHING, TO_KEEP, Handed, Subject, open_subject, read_strata
-from auditor.auditing.plan import describe_method, plan_methods
+from auditor.auditing.plan import Section, describe_method, plan_methods
+from auditor.auditing.resuming import Keeping, take_fingerprint
 from auditor.config.file import AuditConfig
-from auditor.errors import AuditError, MethodError
-from auditor.explain.attribution.exemplars import BASELINE, Case, Exhibits, explain_case
-from auditor.explain.attribution.methods import ALL_ZERO
-from auditor.explain.attribution.record import Agreement, MethodRecord
+from auditor.errors import MethodError
+from auditor.explain.attribution.exemplars import Case, Exhibits, explain_case
+from auditor.explain.attribution.record import Agreement
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.table import STUDIES
-from auditor.measure.intervals import median_interval, share_interval
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Note
 from auditor.measure.pieces import Piece, Told, check_pieces
@@ -43,13 +43,15 @@ from auditor.verdict.observations import Observations
 from auditor.verdict.record import Finding, Rule
 from auditor.verdict.trial import Progress, Survey, survey
 
-Record = TypeVar("Record", WorkUnit, MethodRecord)
-
 NONE_EXPLAINED = "no images were explained"
 
 
 def run_audit(
-    config: AuditConfig, progress: Progress, keep: Callable[[Run], object] = lambda run: None, handed: Handed = NOTHING
+    config: AuditConfig,
+    progress: Progress,
+    keep: Callable[[Run], object] = lambda run: None,
+    handed: Handed = NOTHING,
+    keeping: Keeping | None = None,
 ) -> Run:
     """Run the whole audit.
 
@@ -60,6 +62,8 @@ def run_audit(
         work. What fails later takes nothing from it.
     handed
         A model and images that are objects, not names of files.
+    keeping
+        Where what is measured is kept, and what was kept is taken from.
 
     Raises
     ------
@@ -72,8 +76,11 @@ def run_audit(
     progress("loading", 1, 1)
     classifier, dataset, seed = subject.classifier, subject.dataset, config.data.seed
     plan = plan_methods(config, classifier, subject.why_no_gradients)
+    begun = started.isoformat(timespec="seconds")
+    if keeping is not None:
+        begun = keeping.begin(take_fingerprint(config, subject), begun)
     seen = survey(
-        classifier,
+        classifier if keeping is None else keeping.over(classifier),
         dataset,
         subject.artefacts,
         fills=config.interventions.fills,
@@ -92,7 +99,7 @@ def run_audit(
     waiting += [*plan.studies, *plan.sections]
     methods = plan.records
     for method in plan.attributions if not cases else []:
-        methods = _changed(methods, method.name, status="not_applicable", reason=NONE_EXPLAINED)
+        methods = changed(methods, method.name, status="not_applicable", reason=NONE_EXPLAINED)
     result = AuditResult(
         schema_version=SCHEMA_VERSION,
         title=config.report.title,
@@ -108,21 +115,15 @@ def run_audit(
         model=subject.model,
         data=describe_data(config, dataset, seen.images, classifier.classes, rule.level),
         warnings=[*_uncalibrated(findings), *subject.notes],
-        provenance=describe_run(config, started, time.monotonic() - clock, seen.passes),
+        provenance=describe_run(config, begun, time.monotonic() - clock, seen.passes),
         preface=config.report.preface,
         units=[WorkUnit("verdicts", "done"), *(WorkUnit(name, "missing") for name in waiting)],
     )
 
-    def settle() -> Run:
-        seconds = round(time.monotonic() - clock, 1)
-        told = replace(_settled(result, exhibits), provenance=replace(result.provenance, seconds=seconds))
-        if len(dataset.skipped) > len(result.data.skipped):
-            count = len(dataset.skipped) - len(result.data.skipped)
-            gone = f"{count} images were changed or gone when they were to be explained, and are left out there."
-            told = replace(told, warnings=[*told.warnings, Note("images", gone)])
-        return Run(told, exhibits.rows, exhibits.arrays)
-
-    keep(settle())
+    growing = Growing(result, exhibits, dataset, clock)
+    if keeping is not None:
+        keeping.take_up(growing)
+    keep(growing.settled())
     inquiry = Inquiry(
         classifier=classifier,
         dataset=dataset,
@@ -139,41 +140,44 @@ def run_audit(
     )
     for number, case in enumerate(cases):
         progress("explanations", number, len(cases))
-        asked = [method for method in plan.attributions if method.name not in exhibits.failures]
-        try:
-            explain_case(exhibits, case, replace(inquiry, attributions=asked))
-            result = _end(result, waiting[number])
-        except (Exception, SystemExit) as fault:  # the verdicts stand without explanations
-            failure = MethodError(waiting[number], fault, traceback.format_exc())
-            result = _end(result, waiting[number], failure)
-            exhibits.failures |= {method.name: failure for method in asked if method.name not in exhibits.diagnostics}
-        for method in asked:
-            result = _end_method(result, method.name, exhibits.failures.get(method.name))
+        if not growing.is_ended(waiting[number]):
+            _explain(growing, waiting[number], case, replace(inquiry, attributions=growing.well(plan.attributions)))
+            keep(growing.settled())
         progress("explanations", number + 1, len(cases))
-        keep(settle())
     for number, (name, study) in enumerate(plan.studies.items()):
         progress("studies", number, len(plan.studies))
-        asked = [method for method in plan.attributions if method.name not in exhibits.failures]
-        own = replace(inquiry, attributions=asked, rows=Rows(), arrays=NewArrays())
-        result = _run_study(result, name, study, own, exhibits.arrays)
-        exhibits.rows.extend(own.rows)
-        exhibits.arrays.extend(own.arrays)
+        if not growing.is_ended(name):
+            asked = growing.well(plan.attributions)
+            own = replace(inquiry, attributions=asked, rows=Rows(), arrays=NewArrays())
+            _run_study(growing, name, study, own)
+            exhibits.rows.extend(own.rows)
+            exhibits.arrays.extend(own.arrays)
+            keep(growing.settled())
         progress("studies", number + 1, len(plan.studies))
-        keep(settle())
     for name, section in plan.sections.items():
-        try:
-            pieces = check_pieces(section(settle().result, exhibits.arrays), exhibits.arrays)
-            result = _end(_tell(result, name, section, pieces), name)
-        except (Exception, SystemExit) as fault:
-            result = _end(result, name, MethodError(name, fault, traceback.format_exc()))
-        keep(settle())
-    return settle()
+        if not growing.is_ended(name):
+            _tell_section(growing, name, section)
+            keep(growing.settled())
+    return growing.settled()
 
 
-def _run_study(
-    result: AuditResult, name: str, study: Callable[[Inquiry], Any], inquiry: Inquiry, kept: NewArrays
-) -> AuditResult:
-    """The result with what a study found, or with why it found nothing.
+def _explain(growing: Growing, unit: str, case: Case, inquiry: Inquiry) -> None:
+    """The maps of a case; the verdicts stand without them."""
+    exhibits = growing.exhibits
+    try:
+        explain_case(exhibits, case, inquiry)
+        growing.end(unit)
+    except (Exception, SystemExit) as fault:
+        failure = MethodError(unit, fault, traceback.format_exc())
+        growing.end(unit, failure)
+        asked = [method.name for method in inquiry.attributions]
+        exhibits.failures |= {name: failure for name in asked if name not in exhibits.diagnostics}
+    for method in inquiry.attributions:
+        growing.end_method(method.name, exhibits.failures.get(method.name))
+
+
+def _run_study(growing: Growing, name: str, study: Callable[[Inquiry], Any], inquiry: Inquiry) -> None:
+    """What a study finds, or why it finds nothing.
 
     A method of attribution that fails in it fails alone, and the study is done without it; so it is without images that
     were found to be gone meanwhile.
@@ -182,74 +186,43 @@ def _run_study(
     try:
         found = study(inquiry)
         if name in STUDIES:
-            result = replace(result, **{name: found})
+            growing.result = replace(growing.result, **{name: found})
         else:
-            result = _tell(result, name, study, check_pieces(found, {**kept, **inquiry.arrays}))
-        return _end_method(_end(result, name), name)
+            _tell(growing, name, study, check_pieces(found, {**growing.exhibits.arrays, **inquiry.arrays}))
+        growing.end(name)
+        growing.end_method(name)
     except NotApplicableError as obstacle:
-        ended = _end(result, name)
-        return replace(ended, methods=_changed(ended.methods, name, status="not_applicable", reason=str(obstacle)))
+        growing.end(name)
+        methods = changed(growing.result.methods, name, status="not_applicable", reason=str(obstacle))
+        growing.result = replace(growing.result, methods=methods)
     except (Exception, SystemExit) as fault:  # the verdicts stand without it
         inquiry.rows.clear()
         inquiry.arrays.clear()
         if len(inquiry.of_what_is_there().images) < len(inquiry.images):
-            return _run_study(result, name, study, inquiry, kept)
+            return _run_study(growing, name, study, inquiry)
         others = [method for method in inquiry.attributions if method.name != getattr(fault, "name", None)]
         if isinstance(fault, MethodError) and len(others) < len(inquiry.attributions):
-            result = _end_method(result, fault.name, fault)
-            return _run_study(result, name, study, replace(inquiry, attributions=others), kept)
+            growing.end_method(fault.name, fault)
+            return _run_study(growing, name, study, replace(inquiry, attributions=others))
         failure = MethodError(name, fault, traceback.format_exc())
-        return _end_method(_end(result, name, failure), name, failure)
+        growing.end(name, failure)
+        growing.end_method(name, failure)
 
 
-def _tell(result: AuditResult, name: str, function: Callable[..., Any], pieces: list[Piece]) -> AuditResult:
-    """The result with what a function of the user's told, under the first sentence of its docstring."""
+def _tell_section(growing: Growing, name: str, section: Section) -> None:
+    try:
+        arrays = growing.exhibits.arrays
+        _tell(growing, name, section, check_pieces(section(growing.settled().result, arrays), arrays))
+        growing.end(name)
+    except (Exception, SystemExit) as fault:
+        growing.end(name, MethodError(name, fault, traceback.format_exc()))
+
+
+def _tell(growing: Growing, name: str, function: Callable[..., Any], pieces: list[Piece]) -> None:
+    """What a function of the user's told, under the first sentence of its docstring."""
     title, _ = describe_method(getattr(function, "func", function))
-    return replace(result, told=result.told | {name: Told(title.rstrip(".") or name, pieces)})
-
-
-def _end(result: AuditResult, unit: str, failure: MethodError | None = None) -> AuditResult:
-    """The result with a unit of work ended."""
-    return replace(result, units=_changed(result.units, unit, **_ended("done", failure)))
-
-
-def _end_method(result: AuditResult, name: str, failure: MethodError | None = None) -> AuditResult:
-    """The result with what became of a method."""
-    return replace(result, methods=_changed(result.methods, name, **_ended("ok", failure)))
-
-
-def _ended(well: str, failure: MethodError | None) -> dict[str, str | None]:
-    if failure is None:
-        return {"status": well, "reason": None}
-    return {"status": "error", "reason": failure.reason, "trace": failure.trace}
-
-
-def _changed(records: list[Record], name: str, **fields: Any) -> list[Record]:
-    """Records in which that of a name has other fields."""
-    return [replace(each, **fields) if each.name == name else each for each in records]
-
-
-def _settled(result: AuditResult, exhibits: Exhibits) -> AuditResult:
-    """The result with what was explained so far, and with what failed or is missing said."""
-    ended: list[MethodRecord | WorkUnit] = [*result.methods, *result.units]
-    failures = dict.fromkeys(f"{each.name}: {each.reason}" for each in ended if each.status == "error")
-    missing = [unit.name for unit in result.units if unit.status == "missing"]
-    warnings = [*result.warnings, *(Note("failed", f"Explanations failed: {failure}") for failure in failures)]
-    if missing:
-        warnings.append(Note("missing", f"The audit ended before these were done: {', '.join(missing)}."))
-    for entry in exhibits.region_scores:
-        about = f"{entry.artefact}, {entry.map}"
-        warnings += [Note(BASELINE, f"{about}: {note.text}") for note in entry.notes if note.kind == BASELINE]
-    return replace(
-        result,
-        exit_code=AuditError.exit_code if failures or missing else result.exit_code,
-        region_scores=list(exhibits.region_scores),
-        methods=[_with_diagnostics(record, exhibits, result.rule.level) for record in result.methods],
-        agreement=exhibits.agreement or result.agreement,
-        exemplars=list(exhibits.exemplars),
-        made_up=list(exhibits.arrays.made_up),
-        warnings=warnings,
-    )
+    told = growing.result.told | {name: Told(title.rstrip(".") or name, pieces)}
+    growing.result = replace(growing.result, told=told)
 
 
 def _begin_exhibits(subject: Subject, seen: Survey, findings: list[Finding], rule: Rule) -> Exhibits:
@@ -356,20 +329,6 @@ def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: Audi
         taken = carriers[: max(half, wanted - len(inserted))]
         cases.append(Case(artefact, target, taken, inserted[: wanted - len(taken)], shown))
     return cases
-
-
-def _with_diagnostics(record: MethodRecord, exhibits: Exhibits, level: float) -> MethodRecord:
-    """A method with the medians of its own checks over all images explained."""
-    measured = {}
-    for (check, variant), parts in exhibits.diagnostics.get(record.name, {}).items():
-        name = f"{check} ({variant})" if variant else check
-        values = np.concatenate([values for values, _ in parts])
-        groups = np.concatenate([groups for _, groups in parts])
-        if check == ALL_ZERO:
-            measured[name] = share_interval(values > 0, groups, level)
-        else:
-            measured[name] = median_interval(values, groups, level, unit="median")
-    return replace(record, diagnostics=measured)
 
 
 def _no_agreement() -> list[Agreement]:

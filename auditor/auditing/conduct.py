@@ -13,6 +13,7 @@ import numpy as np
 
 from auditor.auditing.audit import run_audit
 from auditor.auditing.opening import NOTHING, Handed
+from auditor.auditing.resuming import Keeping
 from auditor.config.file import AuditConfig
 from auditor.config.options import Function
 from auditor.errors import AuditError, ConfigError, MethodError, ReportError
@@ -110,13 +111,18 @@ class AuditedRun:
         return show_run(self.result, self.run.arrays)
 
 
+Tell = Callable[[AuditResult, Path | None], object]
+"""Told of a result, and where it is saved."""
+
+
 def conduct(
     config: AuditConfig,
     reports: Path | None,
     progress: Progress,
     *,
-    told: Callable[[AuditResult, Path | None], object] = lambda result, folder: None,
+    told: Tell = lambda result, folder: None,
     handed: Handed = NOTHING,
+    keeping: Keeping | None = None,
 ) -> AuditedRun:
     """Run an audit; keep it in a new folder below `reports` from the moment that there are verdicts.
 
@@ -125,6 +131,8 @@ def conduct(
     told
         Called once, as soon as the verdicts are on the disk, with the result as it is then and the run's folder. Where
         they cannot be saved it is called all the same, without a folder, before the error is raised.
+    keeping
+        Where what is measured before is kept.
 
     Raises
     ------
@@ -141,13 +149,13 @@ def conduct(
             grow_run(run, folder)
             return
         try:
-            folder = save_run(run, reports)
+            folder = save_run(run, reports) if keeping is None else keeping.save(run)
         except ReportError:
             told(run.result, None)
             raise
         told(run.result, folder)
 
-    return AuditedRun(run_audit(config, progress, keep, handed), folder)
+    return AuditedRun(run_audit(config, progress, keep, handed, keeping), folder)
 
 
 def publish(run: AuditedRun, config: AuditConfig, own: OwnTemplates) -> AuditedRun:

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 
 from auditor.auditing.conduct import AuditedRun
 from auditor.config.file import AuditConfig
-from auditor.run.gate import judge_run, keep_gate, read_gate
-from auditor.run.store import Run
+from auditor.run.gate import judge_run, read_gate
+from auditor.run.store import Run, grow_run
 
 
 def pass_gate(run: AuditedRun, config: AuditConfig, today: date | None = None) -> AuditedRun:
@@ -30,6 +30,7 @@ def pass_gate(run: AuditedRun, config: AuditConfig, today: date | None = None) -
     assert isinstance(run.run, Run)
     reports = None if run.folder is None else run.folder.parent
     record = judge_run(run.run, reports, gate, today or datetime.now(UTC).date())
+    judged = replace(run.run, result=replace(run.result, gate=record))
     if run.folder is not None:
-        keep_gate(run.folder, record)
-    return replace(run, run=replace(run.run, result=replace(run.result, gate=record)))
+        grow_run(judged, run.folder)
+    return replace(run, run=judged)

@@ -61,8 +61,9 @@ def cli() -> None:
 @_CONFIG
 @_SET
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the run, instead of report.output.")
+@click.option("--resume", is_flag=True, help="Go on from where an audit of the same was cut short, if one was.")
 @click.option("--quiet", is_flag=True, help="Print the verdicts and the report's path only.")
-def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: bool) -> int:
+def audit(config: Path, overrides: tuple[str, ...], output: Path | None, resume: bool, quiet: bool) -> int:
     """Audit the model that CONFIG describes and write the report."""
     from auditor.report.templates import configured_templates
 
@@ -75,18 +76,19 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, quiet: 
         refuse_unwritable(reports, "--output")
     own = configured_templates(settings)
     expect(settings.model.source, trust=settings.model.trust)
+
+    def note(text: str) -> None:
+        if not quiet:
+            say(f"note: {text}", err=True)
+
     with show_progress(quiet) as progress:
         progress("loading", 0, 1)
         with quiet_tensorflow():
-            from auditor.auditing.conduct import conduct, publish
-            from auditor.auditing.gating import pass_gate
+            from auditor.auditing.performing import perform
 
-        run = pass_gate(conduct(settings, reports, progress, told=_print_verdicts), settings)
-        if run.result.gate is not None:
-            print_gate(run.result.gate)
-        progress("report", 0, 1)
-        run = publish(run, settings, own)
-        progress("report", 1, 1)
+        run = perform(
+            settings, reports, progress, own, resume=resume, told=_print_verdicts, gated=print_gate, note=note
+        )
     passes = run.result.provenance.passes
     if passes and not quiet:
         listed = ", ".join(f"{count} {part}" for part, count in passes.items())
@@ -241,17 +243,17 @@ def main() -> None:
 def _run() -> int:
     try:
         return cli.main(standalone_mode=False) or 0
-    except click.exceptions.Abort:
-        return _fail("interrupted")
+    except click.exceptions.Abort as fault:
+        return _fail("interrupted", of=fault.__cause__ or fault.__context__)
     except click.ClickException as fault:
         fault.show()
         return 2
     except AuditError as fault:
-        return _fail(str(fault), fault.exit_code)
-    except MemoryError:
-        return _fail("out of memory; lower model.batch_size or explain.images")
+        return _fail(str(fault), fault.exit_code, of=fault)
+    except MemoryError as fault:
+        return _fail("out of memory; lower model.batch_size or explain.images", of=fault)
     except OSError as fault:
-        return _fail(f"{fault.filename or 'the system'}: {fault.strerror or fault}")
+        return _fail(f"{fault.filename or 'the system'}: {fault.strerror or fault}", of=fault)
     except SystemExit as fault:  # the user's code may end Python, and its code must not pass for a verdict
         return _fail(f"Python was told to exit (code {fault.code}) before the audit was complete")
     except Exception:  # Python would end with 1, which says that an artefact is relied on
@@ -259,8 +261,9 @@ def _run() -> int:
         return _fail("this is a defect of auditor; please report it with the lines above")
 
 
-def _fail(message: str, code: int = 3) -> int:
-    click.echo(f"error: {message}", err=True)
+def _fail(message: str, code: int = 3, of: BaseException | None = None) -> int:
+    """Say what went wrong, with what was noted of it: that something is kept, and how to go on."""
+    click.echo("; ".join([f"error: {message}", *getattr(of, "__notes__", [])]), err=True)
     return code
 
 

@@ -14,6 +14,7 @@ from auditor.report.verify import compare_files
 from auditor.run.accepted import ACCEPTED, find_changes, read_accepted
 from auditor.run.files import ARRAYS, HASHES, RESULT, ROWS
 from auditor.run.index import INDEX, locked, read_line, read_runs, rewrite_lines
+from auditor.run.journal import find_journals
 from auditor.run.leftovers import Leftover, find_leftovers, foreign_files, sweep
 from auditor.run.store import SavedRun, load_hashes
 
@@ -51,6 +52,10 @@ def examine(reports: Path) -> Iterator[Trouble]:
     except OSError as fault:
         raise ReportError(f"{reports}: cannot be read: {fault.strerror}") from None
     yield from map(_of_leftover, leftovers)
+    journals = [folder for folder, _ in find_journals(reports) if folder not in {each.path for each in leftovers}]
+    for folder in journals:
+        advice = "`auditor audit CONFIG --resume` goes on with it, or remove the folder"
+        yield Trouble(folder, "what an audit had measured when it was cut short", advice, "loose end")
     listing = read_runs(reports)
     for reason in listing.faults:
         yield Trouble(reports, reason, "put back a copy, or move it away", "damage")
@@ -60,7 +65,8 @@ def examine(reports: Path) -> Iterator[Trouble]:
         yield from _of_run(reports / name)
     yield from _of_index(reports, runs, [entry.id for entry in listing.unlisted])
     yield from _of_accepted(reports)
-    known = {INDEX, INDEX_PAGE, ACCEPTED, *runs, *(leftover.path.name for leftover in leftovers)}
+    known = {INDEX, INDEX_PAGE, ACCEPTED, *runs, *(path.name for path in journals)}
+    known |= {leftover.path.name for leftover in leftovers}
     for name in names:
         if name not in known and not os.path.lexists(reports / name / RESULT):
             yield Trouble(reports / name, "not written by Auditor", "it is left alone", "note")

@@ -59,6 +59,7 @@ def write_files(files: Mapping[Path, bytes]) -> None:
                     os.fsync(opened.fileno())  # a full disk may say so only now
             for at in files:
                 os.replace(partial[at], at)
+                del partial[at]
             for at in {file.parent for file in files} | {folder.parent for folder in folders}:
                 sync(at)
         except OSError as fault:

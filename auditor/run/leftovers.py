@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.errors import ReportError
 from auditor.run.files import ARRAYS, BUNDLE, FOLDER, FORMATS, HASHES, RESULT, ROWS, is_pictures, sync
+from auditor.run.journal import is_of_journal, is_written, read_journal_name
 from auditor.run.store import complete_growth, load_hashes
 from auditor.run.unfinished import Unfinished, read_unfinished
 
 _OWN = {RESULT, ROWS, ARRAYS, HASHES, BUNDLE, *FORMATS.values()}
 """Files of a run, in whatever format its report is."""
+
+
+_LONGEST_WAIT = 30 * 24 * 3600.0
+"""Seconds that the journal of an audit is kept for it to be resumed."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,23 @@ def find_leftovers(reports: Path) -> list[Leftover]:
     found = []
     with os.scandir(reports) as items:
         for item in items:
-            if item.name.startswith("."):
+            if read_journal_name(item.name) and item.is_dir(follow_symlinks=False):
+                found += _of_journal(Path(item.path), item.stat().st_mtime)
+            elif item.name.startswith("."):
                 unfinished = read_unfinished(Path(item.path))
                 if unfinished is not None and not item.is_symlink():
                     found.append(_of_run(unfinished) if item.is_dir() else _of_file(unfinished, ""))
             elif item.is_dir(follow_symlinks=False):
                 found += _inside(item.path, item.name)
     return found
+
+
+def _of_journal(folder: Path, changed: float) -> list[Leftover]:
+    """One that is written, or that nobody came back to; any other waits for its audit to be resumed."""
+    run = read_journal_name(folder.name)
+    if is_written(folder):
+        return [Leftover(folder, run, "an audit")]
+    return [Leftover(folder, run, "", _foreign_in(folder))] if time.time() - changed > _LONGEST_WAIT else []
 
 
 def _inside(folder: str, run: str) -> list[Leftover]:
@@ -72,11 +88,14 @@ def _of_file(unfinished: Unfinished, run: str) -> Leftover:
 
 
 def _of_run(unfinished: Unfinished) -> Leftover:
+    return Leftover(unfinished.path, unfinished.name, unfinished.writer, _foreign_in(unfinished.path))
+
+
+def _foreign_in(folder: Path) -> str:
     try:
-        foreign = foreign_files(unfinished.path)
+        return next(iter(foreign_files(folder)), "")
     except ReportError as fault:
-        foreign = [str(fault)]
-    return Leftover(unfinished.path, unfinished.name, unfinished.writer, foreign[0] if foreign else "")
+        return str(fault)
 
 
 def sweep(reports: Path) -> list[Path]:
@@ -158,5 +177,5 @@ def _recorded(folder: Path) -> set[str]:
 
 
 def _is_own(item: os.DirEntry[str], recorded: set[str]) -> bool:
-    is_known = item.name in _OWN or item.name in recorded or read_unfinished(Path(item.path)) is not None
-    return is_known and item.is_file(follow_symlinks=False)
+    is_known = item.name in _OWN or item.name in recorded or is_of_journal(item.name)
+    return (is_known or read_unfinished(Path(item.path)) is not None) and item.is_file(follow_symlinks=False)

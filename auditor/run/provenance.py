@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from importlib import metadata
 from typing import Any
 
@@ -32,10 +31,10 @@ class Provenance:
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "tf-explain", "pillow")
 
 
-def describe_run(config: AuditConfig, started: datetime, seconds: float, passes: dict[str, int]) -> Provenance:
+def describe_run(config: AuditConfig, started: str, seconds: float, passes: dict[str, int]) -> Provenance:
     """The circumstances of an audit that started then and took so many seconds."""
     return Provenance(
-        started=started.isoformat(timespec="seconds"),
+        started=started,
         seconds=round(seconds, 1),
         auditor=_version("auditor") or "not installed",
         python=platform.python_version(),

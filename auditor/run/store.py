@@ -56,18 +56,24 @@ class Hashes:
     """... and what they were."""
 
 
-def save_run(run: Run, reports: Path) -> Path:
+def save_run(run: Run, reports: Path, name: str = "") -> Path:
     """Write a run into a new folder below `reports`, whole or not at all; returns the folder.
 
     It is on the disk, its folder too, when this returns.
+
+    Parameters
+    ----------
+    name
+        Of the folder, or how its name begins where there is one of that name; without it, when the run started.
 
     Raises
     ------
     ReportError
         The folder cannot be written.
     """
-    stamp = run.result.provenance.started[:19].replace(":", "").replace("-", "")
-    name = f"{stamp}-{hashlib.sha256(result_to_json(run.result).encode()).hexdigest()[:8]}"
+    if not name:
+        stamp = run.result.provenance.started[:19].replace(":", "").replace("-", "")
+        name = f"{stamp}-{hashlib.sha256(result_to_json(run.result).encode()).hexdigest()[:8]}"
     with in_hand(reports / name) as partial:
         try:
             make_folder(reports)
@@ -140,10 +146,11 @@ def _write_parts(run: Run, folder: Path) -> None:
     table = pa.table({column: pa.array(map(_storable, run.rows.columns[column]), types[column]) for column in COLUMNS})
     pq.write_table(table, folder / ROWS, compression="zstd")
     _write_arrays(folder / ARRAYS, run.arrays)
-    _write_hashes(folder, Hashes({file: hash_file(folder / file) for file in (RESULT, ROWS, ARRAYS)}))
     for name in (RESULT, ROWS, ARRAYS):
         sync(folder / name)
-    sync(folder)
+    _write_hashes(
+        folder, Hashes({file: hash_file(folder / file) for file in (RESULT, ROWS, ARRAYS)})
+    )  # last: all is whole
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ from auditor.subject.population import name_classes
 BASELINE = "baseline"
 """The kind of a note on a baseline that hides the artefact."""
 
+CHECK_OF_METHOD = "check of the method"
+"""The condition of rows that tell what a method says of its own maps."""
+
 _INVISIBLE = 0.05
 """A baseline nearer to the artefact than this, on average over the region, hides it from a path method."""
 
@@ -107,8 +110,11 @@ def explain_case(exhibits: Exhibits, case: Case, inquiry: Inquiry) -> None:
             continue
         for name, attribution in found.items():
             explained.append(_Explained(name, rows, attribution))
-            for check, values in attribution.diagnostics.items():
-                exhibits.diagnostics[method.name][check, name.variant].append((values, pairs.groups[rows]))
+            of, about = take(pairs, np.array(rows)), "" if case.artefact is None else case.artefact.name
+            for check, found_of_each in attribution.diagnostics.items():
+                values = np.asarray(found_of_each, np.float64)
+                exhibits.diagnostics[method.name][check, name.variant].append((values, of.groups))
+                inquiry.note(of, values, check, artefact=about or None, condition=CHECK_OF_METHOD, method=name)
     if case.artefact is not None and case.target is not None:
         if not exhibits.agreement:
             few = question.about(range(min(_SECOND_OPINIONS, len(pairs))))

@@ -110,7 +110,9 @@ class Dataset:
         self.told: list[str] = note_numbers(source.labels or (), classes)
         self.skipped: dict[int, SkippedImage] = {}
         """Images that could not be used, by their row in the sample."""
-        self._digest: str | None = source.sha256()
+        self.file_sha256: str | None = source.sha256()
+        """Of the source's file, where it is one."""
+        self._digest = self.file_sha256
 
     @property
     def notes(self) -> list[str]:

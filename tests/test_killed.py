@@ -1,0 +1,82 @@
+"""An audit that is killed at any of its operations on files is gone on with, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auditor.report.doctor import examine, exit_code
+from tests import small_audits
+from tests.dying import in_child, operations
+
+PARTS = 4
+"""Of the moments, for several processes to try."""
+
+DIED = 77
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_journal() -> Any:
+    """Some files of passes, of so small an audit as elsewhere of a large one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("auditor.run.journal._BYTES", 3000)
+        yield
+
+
+def moments(folder: Path) -> list[tuple[str, Path]]:
+    """All operations of an audit in a folder, in their order."""
+    found: list[tuple[str, Path]] = []
+    with operations(folder / "reports", lambda what, file: found.append((what, file))):
+        small_audits.audit(folder)
+    return found
+
+
+def die_at(folder: Path, number: int) -> None:
+    """Audit in a folder, and die before the operation of that number."""
+
+    def work() -> None:
+        left = [number]
+
+        def happen(what: str, file: Path) -> None:
+            if not left[0]:
+                os._exit(DIED)
+            left[0] -= 1
+
+        with operations(folder / "reports", happen):
+            small_audits.audit(folder)
+
+    assert in_child(work) == DIED
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in folder.rglob("*") if file.is_file()}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_wherever_it_dies_it_is_gone_on_with_to_the_same_end(part: int, tmp_path: Path):
+    undisturbed = small_audits.audit(tmp_path / "undisturbed").folder
+    assert undisturbed is not None
+    wanted, begun = small_audits.timeless(undisturbed), tmp_path / "begun"
+    older = small_audits.audit(begun, settings={"report": {"formats": ["markdown"], "title": "Older"}}).folder
+    assert older is not None
+    before = hashes(older)
+    count = len(moments(shutil.copytree(begun, tmp_path / "counted")))
+    assert count > 80
+    for number in range(part, count, PARTS):
+        folder = shutil.copytree(begun, tmp_path / "tried")
+        die_at(folder, number)
+        small_audits.audit(folder, resume=True)
+        new = [run for run in small_audits.runs(folder) if run.name != older.name]
+        assert new
+        assert all(small_audits.timeless(run) == wanted for run in new), number
+        assert hashes(folder / "reports" / older.name) == before
+        troubles = list(examine(folder / "reports"))
+        assert (exit_code(troubles), [str(trouble) for trouble in troubles]) == (0, []), number
+        assert not [item for item in (folder / "reports").rglob("*") if item.name.startswith(".")]
+        shutil.rmtree(folder)
