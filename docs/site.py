@@ -40,9 +40,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def make_tables() -> str:
-    """Methods, kinds of artefacts, tests of trust, and exit codes, as the code has them."""
+    """Methods, kinds of artefacts, tests of trust, bars of the verdict and presets of a gate, as the code has them."""
     from auditor.artefacts.kinds import ARTEFACT_KINDS
     from auditor.auditing.plan import describe_method
+    from auditor.config.gate import PRESETS, write_preset
     from auditor.config.options import describe_options
     from auditor.explain.attribution.methods import ATTRIBUTIONS
     from auditor.explain.table import STUDIES
@@ -86,6 +87,9 @@ def make_tables() -> str:
         ("no-op", f"may move scores by {LARGEST_NO_OP:g} standard deviations at most"),
     ]
     parts += ["## Bars of the verdict", "", _table(("bar", "what it says"), bars), ""]
+    parts += ["## Presets of a gate", "", "What `preset = ..` under `[gate]` stands for.", ""]
+    for name in PRESETS:
+        parts += [f"### `{name}`", "", f"```toml\n{write_preset(name)}```", ""]
     return "\n".join(parts)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import auditor
+from auditor.config.gate import write_preset
 from auditor.errors import ConfigError
 from auditor.report.exports.junit import write_junit
 from auditor.report.exports.markdown import write_markdown
@@ -26,6 +27,8 @@ from tests.numpy_world import build_numpy_world, set_strength
 from tests.pairs import make_run, noise
 from tests.small_world import Command, World
 from tests.test_gate import TODAY, gate, waiver
+
+ROOT = Path(__file__).resolve().parents[1]
 
 WAIVER = '[[waivers]]\nartefact = "mark"\nowner = "Ada"\nreason = "masked downstream"\nexpires = {day}\n'
 
@@ -229,6 +232,10 @@ class TestShown:
         folder = save_run(make_run(noise(1)), tmp_path)
         write_report(folder, ["html"])
         assert 'id="gate"' not in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_docs_show_the_preset_as_it_is() -> None:
+    assert write_preset("release") in (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
 
 
 def test_a_gate_of_another_file_needs_no_audit_toml() -> None:
