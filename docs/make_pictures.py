@@ -11,15 +11,18 @@ another browser's path elsewhere.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from auditor.report.page import SECTIONS
+from tests.small_world import build_world, make_data, make_model
 from tests.system_tools import find_browser
 from tests.web import FLAGS
 
@@ -48,6 +51,9 @@ KEPT = {
     "errors": ("errors", "counterfactual"),
 }
 """What is kept of the reports that are not shown whole."""
+
+CHECKS = "Models in use, checked by themselves"
+"""The heading of the page of checks, which no single audit makes."""
 
 NOT_SHOWN = ("methods", "skipped", "provenance", "notes")
 """Sections of text and tables alone."""
@@ -81,14 +87,9 @@ def shrink(file: Path) -> None:
 
 
 def photograph(page_file: Path, name: str) -> None:
+    photograph_views(page_file, name)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
-        for view, options in VIEWS.items():
-            page = browser.new_context(**options).new_page()
-            page.goto(page_file.as_uri())
-            target = PICTURES / f"{name}.{view}.png"
-            page.screenshot(path=target)
-            shrink(target)
         page = browser.new_context(**VIEWS["light"]).new_page()
         page.goto(page_file.as_uri())
         page.evaluate(_LOAD_ALL)
@@ -103,6 +104,63 @@ def photograph(page_file: Path, name: str) -> None:
         page.locator("#gallery figure[data-method] .enlarge").first.click()
         page.screenshot(path=PICTURES / f"{name}.viewer.png")
         shrink(PICTURES / f"{name}.viewer.png")
+        browser.close()
+
+
+def run_checks(folder: Path) -> Path:
+    """The page of four checks of two models on two data sets, after three nights of which each brought something."""
+    world = build_world(folder)
+    world.replace('[report]\nformats = ["html"]', '[report]\nformats = ["markdown"]')
+    (folder / "model.keras").rename(folder / "pilot.keras")
+    (folder / "damaged.keras").write_bytes((folder / "pilot.keras").read_bytes()[:2000])
+    for night in range(3):
+        make_model(shortcut=night < 2).save(folder / "candidate.keras")
+        for number, clinic in enumerate(("north", "south")):
+            random = np.random.default_rng(10 * night + number)
+            noise = random.integers(-9, 10, make_data(96)["images"].shape)
+            world.save_images(
+                **make_data(96) | {"images": (make_data(96)["images"] + noise).clip(0, 255).astype("uint8")}
+            )
+            (folder / "images.npz").rename(folder / f"{clinic}.npz")
+        (folder / "checks.toml").write_text(_CHECKS + (_WAIVER if night else ""), encoding="utf-8")
+        command = [sys.executable, "-m", "auditor.cli", "check", "checks.toml", "--if-changed"]
+        done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
+        if done.returncode != 3:  # of the model that is damaged
+            raise SystemExit(done.returncode)
+    return folder / "reports" / "checks.html"
+
+
+_CHECKS = """\
+models = ["pilot.keras", "candidate.keras", "damaged.keras"]
+data = ["north.npz", "south.npz"]
+
+[[checks]]
+name = "pilot, by another name"
+set = { model.source = "pilot.keras", data.source = "north.npz", "artefacts.0.name" = "tag" }
+
+[schedule]
+cron = "0 3 * * *"
+"""
+
+_WAIVER = """
+[[waivers]]
+artefact = "mark"
+owner = "Ada"
+reason = "the next model is being trained"
+expires = 2199-12-31
+"""
+
+
+def photograph_views(page_file: Path, name: str) -> None:
+    """The first screen of a page in each of the views."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        for view, options in VIEWS.items():
+            page = browser.new_context(**options).new_page()
+            page.goto(page_file.as_uri())
+            target = PICTURES / f"{name}.{view}.png"
+            page.screenshot(path=target)
+            shrink(target)
         browser.close()
 
 
@@ -133,7 +191,7 @@ def write_page() -> None:
     }
     titles |= {"pdf": "Every page of the PDF"}
     parts = ["# What a report looks like\n\nMade by `make pictures`; long sections are cut."]
-    for name, (heading, _) in REPORTS.items():
+    for name, heading in [*((name, heading) for name, (heading, _) in REPORTS.items()), ("checks", CHECKS)]:
         shown = [part for part in titles if (PICTURES / f"{name}.{part}.png").is_file()]
         if shown:
             parts.append(f"## {heading}")
@@ -147,10 +205,13 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     words = sys.argv[1:]
     runs = Path(words[1]).resolve() if words[:1] == ["--from"] else None
-    for name in words[2 if runs else 0 :] or list(REPORTS):
+    for name in words[2 if runs else 0 :] or [*REPORTS, "checks"]:
         for file in PICTURES.glob(f"{name}.*.png"):
             file.unlink()
         with tempfile.TemporaryDirectory() as folder:
+            if name == "checks":
+                photograph_views(run_checks(Path(folder)), name)
+                continue
             run = audit(REPORTS[name][1], Path(folder)) if runs is None else only_run(runs / name)
             photograph(run / "report.html", name)
             page_through(run / "report.pdf", name)

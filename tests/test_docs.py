@@ -17,7 +17,9 @@ import pytest
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.cli.commands import cli
+from auditor.config.checks import ChecksDocument
 from auditor.config.file import check_config
+from auditor.config.options import to_json
 from auditor.config.sections import Document
 from auditor.explain.table import METHODS
 
@@ -88,7 +90,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_configuration_is_one_that_is_read(block: Block, folder: Path):
     least: dict[str, Any] = {"model": {"source": "m.keras"}, "data": {"source": "d.npz"}}
     shown = tomllib.loads(block.text)
-    if set(shown) & set(Document.model_fields):
+    if {"checks", "models", "schedule", "notify"} & set(shown):  # a file of checks
+        assert ChecksDocument.model_validate_json(to_json(shown), strict=True)
+    elif set(shown) & set(Document.model_fields):
         config = check_config({**least, **shown}, folder / "audit.toml", {}, {}, kinds=ARTEFACT_KINDS, methods=METHODS)
         assert config.file == folder / "audit.toml"
     else:  # some keys of one section

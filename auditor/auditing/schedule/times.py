@@ -102,10 +102,18 @@ def read_times(config: ChecksConfig) -> Times:
 
 
 def next_due(config: ChecksConfig) -> str | None:
-    """When a file of checks is next due, to the second; None where it has no schedule, or that cannot be told here."""
+    """When a file of checks is next due, to the second; None where it has no schedule, or croniter is missing.
+
+    Raises
+    ------
+    ConfigError
+        The schedule is wrong.
+    """
+    if config.schedule is None:
+        return None
     try:
         return read_times(config).next(datetime.now(UTC)).isoformat(timespec="seconds")
-    except (ConfigError, ReportError):
+    except ReportError:
         return None
 
 
