@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -465,8 +466,17 @@ class TestWhatGoesWrong:
         (folder / "checks.toml").write_text(CHECKS + '[[checks]]\nname = "b"\nconfig = "broken.toml"\n')
         checking = run(folder, auditor)
         assert states(checking)["b"] == "wrong"
+        assert hows(checking)[1] == "not audited"
         assert checking.exit_code == 2
         assert list(states(checking).values()).count("pass") == 3
+
+    def test_with_the_system_is_too(self, folder: Path, auditor: Auditor) -> None:
+        def refuse(words: list[str]) -> None:
+            if "data.limit=30" in words:
+                raise OSError(11, "Resource temporarily unavailable")
+
+        auditor.instead = refuse
+        assert list(states(run(folder, auditor)).values()) == ["broken", "pass", "pass"]
 
     def test_is_the_severest_of_all(self, folder: Path, auditor: Auditor) -> None:
         first, *others = [checked.record for checked in run(folder, auditor).checks]
@@ -709,6 +719,17 @@ class TestTheCommand:
         assert len(lines) == 21
         assert all(": pass, unchanged: tag -> cat: no_evidence" in line for line in lines[:20])
         assert lines[-1] == "20 checks: 20 pass"
+
+    def test_ends_as_it_should_where_nobody_reads(self, folder: Path, auditor: Auditor) -> None:
+        auditor.verdict = "relies"
+        run(folder, auditor)
+        script = f"{shlex.quote(sys.executable)} -m auditor.cli check checks.toml --if-changed"
+        paths = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        for ending, code in (("| true; exit ${PIPESTATUS[0]}", 1), (">&-", 1), ("> /dev/full", 3)):
+            command = ["bash", "-c", f"{script} {ending}"]
+            assert subprocess.run(command, cwd=folder, env=paths, check=False).returncode == code
+            (record,), _ = read_records(folder / "reports")
+            assert record.ended is not None
 
     def test_prints_json_of_what_became_of_each(self, folder: Path, auditor: Auditor, command: Command) -> None:
         auditor.verdict = "relies"

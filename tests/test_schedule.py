@@ -386,28 +386,55 @@ class TestASignal:
         assert re.match(r"\S+checks\.toml: next due 20\d\d-01-01 03:00:00 UTC", first)
         assert out == "ended while it waited\n"
 
-    def test_while_checks_run_ends_them_and_says_what_is_kept(self, tmp_path: Path) -> None:
-        config = write_checks(tmp_path, "0 3 * * *")
-        (tmp_path / "mine.py").write_text(SLEEP)
-        (tmp_path / "audit.toml").write_text('[model]\nsource = "m"\n[data]\nsource = "d"\n'
-                                             '[report]\nformats = ["mine:never"]\n')  # fmt: skip
-        record = record_file(tmp_path / "reports", config.file)
+    def begin_an_audit(self, folder: Path) -> subprocess.Popen[str]:
+        """A schedule whose checks are overdue and have begun an audit that never ends."""
+        config = write_checks(folder, "0 3 * * *")
+        (folder / "mine.py").write_text(SLEEP)
+        (folder / "audit.toml").write_text('[model]\nsource = "m"\n[data]\nsource = "d"\n'
+                                           '[report]\nformats = ["mine:never"]\n')  # fmt: skip
+        record = record_file(folder / "reports", config.file)
         write_record(record, ChecksRecord("checks.toml", NEW_YEAR.isoformat(), NEW_YEAR.isoformat(), []))
-        process = self.begin(tmp_path)
-        end = time.monotonic() + 120
-        while not (tmp_path / "mine.begun").exists() and time.monotonic() < end:
-            time.sleep(0.05)
-        assert len(find_processes(tmp_path)) == 3  # the schedule, the checks, an audit
+        process = self.begin(folder)
+        wait_for((folder / "mine.begun").exists)
+        assert len(find_processes(folder)) == 3  # the schedule, the checks, an audit
+        return process
+
+    def test_that_kills_it_leaves_nothing_that_runs_on_and_holds_nobody_off(self, tmp_path: Path) -> None:
+        process = self.begin_an_audit(tmp_path)
+        process.kill()
+        process.communicate(timeout=60)
+        if sys.platform.startswith("linux"):
+            wait_for(lambda: not find_processes(tmp_path))
+        else:
+            for left in find_processes(tmp_path):
+                os.kill(left, signal.SIGKILL)
+        (tmp_path / "mine.py").write_text("raise ValueError('not today')\n")
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "auditor.cli", "check", "checks.toml"], cwd=tmp_path, capture_output=True,
+            text=True, check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert "not today" in done.stdout
+
+    def test_while_checks_run_ends_them_and_says_what_is_kept(self, tmp_path: Path) -> None:
+        process = self.begin_an_audit(tmp_path)
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 3, err
-        assert out.splitlines()[-1] == f"ended while {config.file} ran: the checks that were done are kept, and the " \
+        assert out.splitlines()[-1] == f"ended while {tmp_path / 'checks.toml'} ran: the checks that were done are kept, and the " \
                                        "next run goes on"  # fmt: skip
         assert "error: interrupted: 0 of 1 checks are done and kept" in err
         assert find_processes(tmp_path) == []
-        kept = read_record(record)
+        kept = read_record(record_file(tmp_path / "reports", tmp_path / "checks.toml"))
         assert kept is not None
         assert kept.ended is None
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def find_processes(folder: Path) -> list[int]:

@@ -54,11 +54,15 @@ def check(
 
     config = read_checks(checks)
     done: list[Checked] = []
+    unheard: list[OSError] = []
 
     def tell(checked: Checked) -> None:
         done.append(checked)
-        if not as_json and (not quiet or checked.is_new):
-            _print_line(checked)
+        try:
+            if not as_json and (not quiet or checked.is_new):
+                _print_line(checked)
+        except OSError as fault:  # a full disk, say: the other checks run all the same
+            unheard.append(fault)
 
     try:
         with stoppable():
@@ -76,6 +80,8 @@ def check(
     print_warnings(checking.warnings)
     if export is not None:
         export_checks(config, [checked.record for checked in checking.checks], export)
+    if unheard:
+        raise unheard[0]
     return checking.exit_code
 
 

@@ -19,7 +19,7 @@ from auditor.errors import AuditError, ConfigError
 from auditor.run.checked import MOST_RUNS, CheckRecord, State
 from auditor.run.files import RESULT
 
-How = Literal["audited", "judged anew", "unchanged"]
+How = Literal["audited", "judged anew", "unchanged", "not audited"]
 
 Audit = Callable[[list[str], Path, float], Ending]
 """Runs the command line with these words from a folder for so many seconds at most: `run_auditor`."""
@@ -59,6 +59,7 @@ def check_cell(
     today, stamp = now.date(), now.isoformat(timespec="seconds")
     reports = config.folder / config.reports
     blank = CheckRecord(cell.name, "broken", "", stamp, stamp, model=cell.model, data=cell.data)
+    how: How = "not audited"
     try:
         data, places = read_toml(cell.config)
         for item in cell.overrides:
@@ -73,11 +74,13 @@ def check_cell(
             return _settle(before, _keep(record, seen, judging), "judged anew")
         words = ["audit", _relative(cell.config, config.folder), "--output", _relative(reports, config.folder)]
         words += ["--quiet", *(word for item in cell.overrides for word in ("--set", item))]
-        record = _read_ending(blank, audit(words, config.folder, to_seconds(config.limit)), config, judging)
-    except AuditError as fault:
+        ending = audit(words, config.folder, to_seconds(config.limit))
+        how = "audited"
+        record = _read_ending(blank, ending, config, judging)
+    except (AuditError, OSError) as fault:  # the system may refuse another process
         state: State = "wrong" if isinstance(fault, ConfigError) else "broken"
-        return _settle(before, replace(blank, state=state, reason=str(fault)), "audited")
-    return _settle(before, _keep(record, seen, judging), "audited", seen.unknown if may_skip else "")
+        return _settle(before, replace(blank, state=state, reason=str(fault)), how)
+    return _settle(before, _keep(record, seen, judging), how, seen.unknown if may_skip else "")
 
 
 def _read_ending(blank: CheckRecord, ending: Ending, config: ChecksConfig, judging: Judging) -> CheckRecord:

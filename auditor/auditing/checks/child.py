@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -13,6 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+_PRCTL = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
+"""Found here, for a new process may do little before it is another program."""
 
 GRACE = 30.0
 """Seconds that a process has, once it is told to end, to put away what it has measured."""
@@ -67,6 +71,7 @@ def run_auditor(
             stderr=err if is_heard else None,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))},
             start_new_session=True,  # Ctrl-C is ours to answer
+            preexec_fn=_end_with_parent if _PRCTL is not None else None,
         )
         is_late = False
         try:
@@ -93,6 +98,11 @@ def stoppable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _end_with_parent() -> None:
+    """In the new process: be asked to end when the process that started this one is gone, killed perhaps."""
+    _PRCTL(1, signal.SIGTERM)  # type: ignore[misc]  # PR_SET_PDEATHSIG
 
 
 def _end(process: subprocess.Popen[bytes], grace: float) -> None:
