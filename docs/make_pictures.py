@@ -148,6 +148,7 @@ artefact = "mark"
 owner = "Ada"
 reason = "the next model is being trained"
 expires = 2199-12-31
+checks = ["pilot on north", "pilot on south"]
 """
 
 

@@ -26,9 +26,9 @@ from auditor.auditing.checks.child import Ending, run_auditor
 from auditor.auditing.checks.export import export_checks
 from auditor.auditing.checks.fingerprint import Fingerprint, take_fingerprint
 from auditor.auditing.checks.hashing import Hashes
+from auditor.auditing.checks.judging import read_cell
 from auditor.auditing.checks.lock import hold
 from auditor.config.checks import Cell, read_checks, to_seconds
-from auditor.config.file import override, read_toml
 from auditor.errors import ConfigError, DataError, ReportError
 from auditor.measure.ledger import Rows
 from auditor.report.checks_page import render_checks
@@ -57,6 +57,9 @@ labels = "labels.txt"
 
 [data]
 source = "images.npz"
+
+[[artefacts]]
+name = "tag"
 """
 
 
@@ -162,9 +165,7 @@ class TestTheFile:
 
 
 def fingerprint(cell: Cell, folder: Path) -> Fingerprint:
-    data, _ = read_toml(cell.config)
-    for item in cell.overrides:
-        override(data, item)
+    data, _ = read_cell(cell)
     return take_fingerprint(cell, data, folder, Hashes(folder / "cache"))
 
 
@@ -183,7 +184,7 @@ class TestAFingerprint:
         before = self.digest(folder)
         (folder / "audit.toml").write_text("# said anew\n" + AUDIT)
         assert self.digest(folder) == before
-        (folder / "audit.toml").write_text(AUDIT + "seed = 1\n")
+        (folder / "audit.toml").write_text(AUDIT + "find = false\n")
         assert self.digest(folder) != before
 
     def test_changes_with_an_override_and_the_file_that_it_names(self, folder: Path) -> None:
@@ -292,7 +293,7 @@ class TestChecking:
         checking = run(folder, auditor)
         assert set(states(checking).values()) == {"pass"}
         assert checking.exit_code == 0
-        common = ["audit", "audit.toml", "--output", "reports", "--quiet", "--set"]
+        common = ["audit", "audit.toml", "--output", "reports", "--resume", "--quiet", "--set"]
         assert auditor.words == [
             [*common, "data.limit=30"],
             [*common, 'model.source="model.keras"', "--set", 'data.source="images.npz"'],
@@ -357,6 +358,26 @@ class TestTheGate:
         now = datetime.fromisoformat(f"{day}T12:00:00+00:00")
         (checked,) = run(folder, auditor, if_changed=True, now=lambda: now).checks
         return checked
+
+    def test_waives_for_the_checks_that_are_named_and_for_no_other(self, folder: Path, auditor: Auditor) -> None:
+        self.say(folder, '[[checks]]\nname = "other"\n' + self.WAIVER + 'checks = ["mark"]\n')
+        assert states(run(folder, auditor, now=lambda: datetime(2026, 6, 1, tzinfo=UTC))) == {
+            "mark": "warn",
+            "other": "fail",
+        }
+        self.say(folder, self.WAIVER + 'checks = ["marks"]\n')
+        with pytest.raises(ConfigError, match=r"toml:8:1: waivers\[0\]\.checks\[0\]: got 'marks'.*mean 'mark'"):
+            run(folder, auditor)
+
+    def test_says_of_a_waiver_for_what_no_check_has_that_it_waives_nothing(
+        self, folder: Path, auditor: Auditor
+    ) -> None:
+        self.say(folder, self.WAIVER.replace('"tag"', '"tagg"'))
+        checking = run(folder, auditor)
+        assert states(checking) == {"mark": "fail"}
+        assert checking.warnings == [
+            "checks.toml:3:1: the waiver of Ada for tagg waives nothing: no check has an artefact of that name"
+        ]
 
     WAIVER = '[[waivers]]\nartefact = "tag"\nowner = "Ada"\nreason = "to be retrained"\nexpires = 2026-06-30\n'
 
@@ -425,7 +446,7 @@ class TestTheGate:
         self.say(folder, "")
         record = self.check(folder, auditor).record
         assert record.state == "wrong"
-        assert 'audit.toml:8:1: gate.relies: got "maybe", wanted' in record.reason
+        assert 'audit.toml:11:1: gate.relies: got "maybe", wanted' in record.reason
         self.say(folder, self.WAIVER.replace("2026-06-30", '"soon"'))
         with pytest.raises(ConfigError, match=r"checks\.toml:7:1: waivers\[0\]\.expires: got \"soon\", wanted a date"):
             self.check(folder, auditor)

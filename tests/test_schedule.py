@@ -421,8 +421,8 @@ class TestASignal:
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=120)
         assert process.returncode == 3, err
-        assert out.splitlines()[-1] == f"ended while {tmp_path / 'checks.toml'} ran: the checks that were done are kept, and the " \
-                                       "next run goes on"  # fmt: skip
+        told = "the checks that were done are kept, and the next run goes on"
+        assert out.splitlines()[-1] == f"ended while {tmp_path / 'checks.toml'} ran: {told}"
         assert "error: interrupted: 0 of 1 checks are done and kept" in err
         assert find_processes(tmp_path) == []
         kept = read_record(record_file(tmp_path / "reports", tmp_path / "checks.toml"))

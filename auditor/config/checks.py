@@ -15,7 +15,7 @@ import pydantic
 from pydantic import Field
 
 from auditor.config.file import raise_faults, read_toml
-from auditor.config.options import KeyPath, dotted, explain_faults, is_function_spec, to_json
+from auditor.config.options import KeyPath, dotted, explain_faults, is_function_spec, suggest, to_json
 from auditor.config.places import Place, nearest_place
 from auditor.config.sections import Document, GateConfig, WaiverConfig
 from auditor.errors import ConfigError
@@ -84,6 +84,13 @@ class ScheduleConfig(_Section):
     """What the jitter is drawn from, beside the time that the run is due; the name of the machine, where empty."""
 
 
+class CheckWaiverConfig(WaiverConfig):
+    """A waiver in a file of checks."""
+
+    checks: tuple[_Name, ...] = ()
+    """Only for these checks; where left out, for every check whose audit names the artefact."""
+
+
 class GatedDocument(_Section):
     """What an audit must show to pass, and what is waived: the same keys in a file of checks and in an `audit.toml`."""
 
@@ -93,6 +100,8 @@ class GatedDocument(_Section):
 
 class ChecksDocument(GatedDocument):
     """The keys of a file of checks; its gate goes before those of the audits, its waivers beside theirs."""
+
+    waivers: tuple[CheckWaiverConfig, ...] = ()
 
     checks: tuple[CheckConfig, ...] = ()
     models: Annotated[tuple[_Name, ...], Field(min_length=1)] | None = None
@@ -170,6 +179,11 @@ def read_checks(file: Path) -> ChecksConfig:
         cells.append(cell)
     if "base" in data and document.models is None and document.data is None:
         faults["base",] = ["has an effect only beside models or data; leave it out"]
+    for number, waiver in enumerate(document.waivers):
+        for at, name in enumerate(waiver.checks):
+            if name not in names:
+                told = f"got {name!r}, wanted the name of a check{suggest(name, list(names))}"
+                faults["waivers", number, "checks", at] = [told]
     for path, name in _configs(document):
         if not (file.parent / name).is_file():
             faults[path] = [f"got {name!r}, wanted the configuration of an audit; {file.parent / name}: no such file"]

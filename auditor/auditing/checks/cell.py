@@ -12,9 +12,8 @@ from typing import Literal
 from auditor.auditing.checks.child import Ending
 from auditor.auditing.checks.fingerprint import Fingerprint, take_fingerprint
 from auditor.auditing.checks.hashing import Hashes
-from auditor.auditing.checks.judging import Judging, judge, read_judging
+from auditor.auditing.checks.judging import Judging, judge, read_cell, read_judging
 from auditor.config.checks import Cell, ChecksConfig, to_seconds
-from auditor.config.file import override, read_toml
 from auditor.errors import AuditError, ConfigError
 from auditor.run.checked import MOST_RUNS, CheckRecord, State
 from auditor.run.files import RESULT
@@ -61,9 +60,7 @@ def check_cell(
     blank = CheckRecord(cell.name, "broken", "", stamp, stamp, model=cell.model, data=cell.data)
     how: How = "not audited"
     try:
-        data, places = read_toml(cell.config)
-        for item in cell.overrides:
-            override(data, item)
+        data, places = read_cell(cell)
         judging = read_judging(cell, config, data, places, today)
         seen = take_fingerprint(cell, data, config.folder, hashes)
         is_same = before is not None and before.evidence == seen.digest and not seen.unknown
@@ -73,7 +70,7 @@ def check_cell(
             record = judge(blank, reports / str(before.run), judging)
             return _settle(before, _keep(record, seen, judging), "judged anew")
         words = ["audit", _relative(cell.config, config.folder), "--output", _relative(reports, config.folder)]
-        words += ["--quiet", *(word for item in cell.overrides for word in ("--set", item))]
+        words += ["--resume", "--quiet", *(word for item in cell.overrides for word in ("--set", item))]
         ending = audit(words, config.folder, to_seconds(config.limit))
         how = "audited"
         record = _read_ending(blank, ending, config, judging)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from auditor.auditing.checks.cell import Audit, Checked, check_cell
 from auditor.auditing.checks.child import run_auditor
 from auditor.auditing.checks.hashing import Hashes
+from auditor.auditing.checks.judging import tell_idle_waivers
 from auditor.auditing.checks.lock import hold
 from auditor.auditing.checks.notify import notify
 from auditor.config.checks import ChecksConfig
@@ -76,11 +77,11 @@ def run_checks(
     reports = config.folder / config.reports
     file = record_file(reports, config.file)
     with hold(file.with_suffix(".lock")) as cut_off:
-        warnings = []
+        warnings = tell_idle_waivers(config)
         try:
             before = read_record(file)
         except ReportError as fault:
-            before, warnings = None, [str(fault)]
+            before, warnings = None, [*warnings, str(fault)]
         if cut_off is not None:
             warnings.append(
                 f"the last check was cut off (process {cut_off.process}, begun {cut_off.since}): it goes on"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import Any
 import pydantic
 
 from auditor.config.checks import Cell, ChecksConfig, GatedDocument
-from auditor.config.file import raise_faults
+from auditor.config.file import override, raise_faults, read_toml
 from auditor.config.options import KeyPath, explain_faults, to_json
 from auditor.config.places import Place, nearest_place
-from auditor.config.sections import GateConfig
-from auditor.errors import ReportError
+from auditor.config.sections import GateConfig, WaiverConfig
+from auditor.errors import ConfigError, ReportError
 from auditor.report.write import write_report
 from auditor.run.accepted import accepted_runs, read_accepted
 from auditor.run.checked import CODES, CheckRecord, State
@@ -38,6 +39,20 @@ class Judging:
     """It changes with the gate, with what was accepted, and on the day that a waiver expires."""
 
 
+def read_cell(cell: Cell) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
+    """The data that a cell's audit is configured by, and the places of their keys.
+
+    Raises
+    ------
+    ConfigError
+        The file is no TOML, or an override leads to no key.
+    """
+    data, places = read_toml(cell.config)
+    for item in cell.overrides:
+        override(data, item)
+    return data, places
+
+
 def read_judging(
     cell: Cell,
     config: ChecksConfig,
@@ -56,13 +71,17 @@ def read_judging(
     """
     own = _read_gated(cell.config, data, places)
     section = config.gate or own.gate
-    waivers = [*config.waivers, *own.waivers]
-    told = [_place(config.file, config.places, number) for number in range(len(config.waivers))]
-    told += [_place(cell.config, places, number) for number in range(len(own.waivers))]
+    held = [
+        (waiver, _place(config.file, config.places, number))
+        for number, waiver in enumerate(config.waivers)
+        if cell.name in waiver.checks or (not waiver.checks and waiver.artefact in _name_artefacts(data))
+    ]
+    held += [(waiver, _place(cell.config, places, number)) for number, waiver in enumerate(own.waivers)]
+    waivers = [WaiverConfig(**waiver.model_dump(include=set(WaiverConfig.model_fields))) for waiver, _ in held]
     accepted = read_accepted(config.folder / config.reports)
     gate = None
     if section is not None or waivers:
-        gate = make_gate(section or GateConfig(), waivers, told)
+        gate = make_gate(section or GateConfig(), waivers, [place for _, place in held])
         if not gate.accepted and any(each.key == cell.name for each in accepted):
             gate = replace(gate, accepted=cell.name)
     parts = [
@@ -71,6 +90,20 @@ def read_judging(
         [(each.key, each.digest) for each in accepted],
     ]
     return Judging(gate, today, json.dumps(parts))
+
+
+def tell_idle_waivers(config: ChecksConfig) -> list[str]:
+    """Of each waiver for an artefact that no check has, that it waives nothing."""
+    unknown = {number: waiver for number, waiver in enumerate(config.waivers) if not waiver.checks}
+    for cell in config.cells if unknown else ():
+        with suppress(ConfigError):  # that is told of the check itself
+            named = _name_artefacts(read_cell(cell)[0])
+            unknown = {number: waiver for number, waiver in unknown.items() if waiver.artefact not in named}
+    return [
+        f"{_place(config.file, config.places, number)}: the waiver of {waiver.owner} for {waiver.artefact} waives "
+        "nothing: no check has an artefact of that name"
+        for number, waiver in unknown.items()
+    ]
 
 
 def judge(record: CheckRecord, folder: Path, judging: Judging) -> CheckRecord:
@@ -108,6 +141,12 @@ def _read_gated(file: Path, data: Mapping[str, Any], places: dict[KeyPath, Place
             faults.setdefault(path, []).append(message)
         raise_faults(file, places, faults, {})
         raise AssertionError("a fault of validation has a place") from None
+
+
+def _name_artefacts(data: Mapping[str, Any]) -> list[str]:
+    """The names of the artefacts that a configuration holds, which may be wrong in any way."""
+    entries = data.get("artefacts")
+    return [str(entry.get("name")) for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 def _place(file: Path, places: dict[KeyPath, Place], number: int) -> str:
