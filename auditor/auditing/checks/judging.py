@@ -71,7 +71,7 @@ def read_judging(
     """
     own = _read_gated(cell.config, data, places)
     section = config.gate or own.gate
-    held = [
+    held: list[tuple[WaiverConfig, str]] = [
         (waiver, _place(config.file, config.places, number))
         for number, waiver in enumerate(config.waivers)
         if cell.name in waiver.checks or (not waiver.checks and waiver.artefact in _name_artefacts(data))
