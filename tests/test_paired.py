@@ -169,6 +169,14 @@ class TestSaved:
         saved = [SavedRun(save_run(run, tmp_path)) for run in (before, after)]
         assert compare_runs(*saved) == compare_runs(before, after)
 
+    def test_names_that_no_encoding_takes_are_compared_as_they_are_saved(self, tmp_path: Path) -> None:
+        names = [f"image-{number}-\udcff" for number in range(IMAGES)]
+        before, after = (make_run(noise(1) + shift, names=names) for shift in (3, 5))
+        saved = SavedRun(save_run(before, tmp_path))
+        (change,) = compare_runs(saved, after)
+        assert change.effect is not None
+        assert (change.effect.n, change.course) == (IMAGES, "grew")
+
     @pytest.mark.parametrize("damage", ["columns", "types", "nulls", "bytes"])
     def test_damaged_rows_are_one_sentence(self, tmp_path: Path, damage: str) -> None:
         run = make_run(noise(1) + 4)

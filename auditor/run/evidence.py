@@ -1,30 +1,39 @@
-"""What the rows of a run say of each image, for whoever compares runs image by image."""
+"""What the rows of a run say of each image, for whoever compares runs image by image.
+
+Images are numbers here, in the order of their names: a run has tens of rows for each of its images.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from auditor.errors import ReportError
-from auditor.measure.arrays import Groups
+from auditor.measure.arrays import Array, Bools, Groups, Ints
 from auditor.run.files import ROWS
+from auditor.run.limits import refuse_odd
 from auditor.run.result import AuditResult
-from auditor.run.store import Run, SavedRun
+from auditor.run.store import Run, SavedRun, tabulate
 from auditor.verdict.effects import NAMES
 from auditor.verdict.notes import PART, SCORE
-
-Values = Mapping[str, float]
-"""Image -> its value."""
 
 Subject = tuple[str | None, str | None]
 """Artefact and class; neither, for what is no finding's."""
 
 LEADS = {"theta": NAMES[1][:3], "theta_suppression": NAMES[-1][:3], "removal_drop": ("removal_drop",)}
 """What an effect was decided on -> what its parts are, the least of which it is."""
+
+
+class Values(NamedTuple):
+    """One number of some images."""
+
+    images: Ints
+    """(n,): rising, each once."""
+    values: Array
+    """(n,)."""
 
 
 class Evidence:
@@ -44,90 +53,135 @@ class Evidence:
         """The run's result."""
         return self._run.result
 
+    @property
+    def names(self) -> Array:
+        """The images by name, rising: (images,) of texts."""
+        return self._codes["image"][1]
+
     def of(self, subject: Subject, measurement: str) -> Mapping[str, Values]:
         """Condition -> what was measured under it, by image; empty where no row tells."""
-        return self._values[*subject, measurement]
-
-    def groups(self, images: Iterable[str]) -> Groups:
-        """The groups of some images."""
-        return np.array([str(self._groups[image]) for image in images])
-
-    def members(self, subject: Subject, part: str) -> Collection[str]:
-        """The images of a part of the data, as `class = dog` names it."""
-        column, _, value = part.partition(" = ")
-        if column == "class":
-            return {image for image, label in self._labels[subject].items() if value in self.classes_of(label)}
-        return self.of((None, None), PART).get(part, {})
+        rows = self._about(subject) & self._is("measurement", measurement)
+        conditions, names = self._codes["condition"]
+        found = {}
+        for code in np.unique(conditions[rows]).tolist():
+            at = rows & (conditions == code)
+            images, first = np.unique(self._codes["image"][0][at], return_index=True)
+            found[str(names[code]) if code >= 0 else ""] = Values(images, self._values[at][first])
+        return found
 
     @cached_property
-    def scores(self) -> dict[tuple[str, ...], float]:
-        """Every score that was kept, of images as they came and of how edits moved it."""
-        kept = (SCORE, NAMES[1][0], NAMES[-1][0])
-        return {
-            (*map(str, key), condition, image): value
-            for key, ways in self._values.items()
-            for condition, values in ways.items()
-            for image, value in values.items()
-            if key[-1] in kept
-        }
+    def groups(self) -> Groups:
+        """(images,): the group of each."""
+        return self._by_image("group", np.ones(len(self._values), bool))[0]
 
-    def labels(self, subject: Subject) -> Mapping[str, str]:
-        """Image -> its classes, of those that an artefact was put into."""
-        return self._labels[subject]
+    def members(self, subject: Subject, part: str) -> Bools:
+        """(images,): which of them are in a part of the data, as `class = dog` names it."""
+        column, _, value = part.partition(" = ")
+        if column == "class":
+            return self.of_class(subject, value)
+        members = np.zeros(len(self.names), bool)
+        for images, _ in (ways[part] for ways in [self.of((None, None), PART)] if part in ways):
+            members[images] = True
+        return members
 
-    def classes_of(self, label: str) -> list[str]:
+    def of_class(self, subject: Subject, name: str) -> Bools:
+        """(images,): which of those that an artefact was put into are of a class."""
+        labels, texts = self._by_image("label", self._about(subject))
+        return np.isin(labels, [code for code, text in enumerate(texts) if name in self._classes_of(str(text))])
+
+    def _classes_of(self, label: str) -> list[str]:
         """The classes that a label names, one or several."""
         classes = self.result.model.classes
         return [label] if label in classes else [name for name in classes if f", {name}," in f", {label},"]
 
+    def _about(self, subject: Subject) -> Bools:
+        return np.asarray(self._is("artefact", subject[0]) & self._is("target", subject[1]))
+
+    def _is(self, column: str, text: str | None) -> Bools:
+        """(rows,): which hold a text, or none."""
+        codes, texts = self._codes[column]
+        wanted = -1 if text is None else next(iter(np.flatnonzero(texts == text)), -2)
+        return np.asarray(codes == wanted)
+
+    def _by_image(self, column: str, rows: Bools) -> tuple[Ints, Array]:
+        """(images,): what a column holds of each, by number, -1 where nothing; and the texts by number."""
+        codes, texts = self._codes[column]
+        held = np.full(len(self.names), -1)
+        held[self._codes["image"][0][rows]] = codes[rows]
+        return held, texts
+
+    @property
+    def _values(self) -> Array:
+        return self._columns[1]
+
+    @property
+    def _codes(self) -> dict[str, tuple[Ints, Array]]:
+        return self._columns[0]
+
     @cached_property
-    def _rows(self) -> dict[str, list[Any]]:
-        if isinstance(self._run, Run):
-            return {name: self._run.rows.columns[name] for name in _TYPES}
+    def _columns(self) -> tuple[dict[str, tuple[Ints, Array]], Array]:
+        """Column -> (rows,) numbers of its texts, -1 for none, and the texts; and (rows,) values."""
+        import pyarrow as pa
+
+        try:
+            table = self._read()
+            coded = {name: _encode(table[name]) for name in _TEXTS}
+            return coded, np.asarray(table["value"].to_numpy(), np.float64)
+        except (KeyError, TypeError, pa.ArrowException) as fault:
+            raise ReportError(f"{self._file}: damaged: {str(fault).splitlines()[0]}") from None
+
+    def _read(self) -> Any:
+        """An Arrow table of the rows that can be compared; of a saved run no others are read."""
         import pyarrow as pa
         import pyarrow.compute as pc
+        import pyarrow.parquet as pq
 
-        file = self._run.folder / ROWS
+        types = pa.schema([*((name, pa.string()) for name in _TEXTS), ("value", pa.float64())])
+        is_meant = pc.field("measurement").isin(sorted(_PAIRED)) & pc.field("value").is_valid()
+        is_meant &= ~pc.field("value").is_nan() & pc.field("image").is_valid()
+        if isinstance(self._run, Run):
+            return tabulate(self._run.rows).filter(is_meant)
+        refuse_odd(self._file)
         try:
-            table = self._run.rows.select(list(_TYPES))
-            table = table.cast(pa.schema([(name, getattr(pa, kind)()) for name, kind in _TYPES.items()]))
-            wanted = pc.is_in(table["measurement"], value_set=pa.array(sorted(_PAIRED)))
-            known = pc.and_(pc.is_valid(table["image"]), pc.is_finite(table["value"]))
-            found: dict[str, list[Any]] = table.filter(pc.and_(wanted, known)).to_pydict()
-        except (KeyError, pa.ArrowException) as fault:
-            raise ReportError(f"{file}: damaged: {str(fault).splitlines()[0]}") from None
-        return found
+            return pq.read_table(self._file, partitioning=None, columns=types.names, filters=is_meant).cast(types)
+        except FileNotFoundError:
+            raise ReportError(f"{self._file}: missing; wanted the rows of a saved run") from None
+        except OSError as fault:
+            raise ReportError(f"{self._file}: damaged: {fault}") from None
 
-    @cached_property
-    def _values(self) -> dict[tuple[Any, ...], dict[str, dict[str, float]]]:
-        found: dict[tuple[Any, ...], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-        names = ("artefact", "target", "measurement", "condition", "image", "value")
-        for *key, condition, image, value in zip(*(self._rows[name] for name in names), strict=True):
-            if key[-1] in _PAIRED:
-                found[tuple(key)][condition][image] = value
-        return found
+    @property
+    def _file(self) -> Any:
+        return ROWS if isinstance(self._run, Run) else self._run.folder / ROWS
 
-    @cached_property
-    def _groups(self) -> dict[str, str]:
-        return dict(zip(self._rows["image"], self._rows["group"], strict=True))
 
-    @cached_property
-    def _labels(self) -> dict[Subject, dict[str, str]]:
-        found: dict[Subject, dict[str, str]] = defaultdict(dict)
-        names = ("artefact", "target", "image", "label")
-        for artefact, target, image, label in zip(*(self._rows[name] for name in names), strict=True):
-            if label is not None:
-                found[artefact, target][image] = label
-        return found
+def _encode(column: Any) -> tuple[Ints, Array]:
+    """(rows,): the number of each text among all of a column, which rise; -1 for none."""
+    encoded = column.combine_chunks().dictionary_encode()
+    texts = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    order = np.argsort(texts, kind="stable")
+    place = np.empty(len(order) + 1, np.int64)
+    place[order], place[-1] = np.arange(len(order)), -1
+    return place[encoded.indices.fill_null(len(order)).to_numpy()], texts[order]
 
+
+def match(before: Evidence, after: Evidence) -> Ints:
+    """(images of the earlier run,): the number that each has in the later one, -1 where it is not there."""
+    numbers = {name: number for number, name in enumerate(after.names.tolist())}
+    return np.array([numbers.get(name, -1) for name in before.names.tolist()], np.int64)
+
+
+def scores_of(evidence: Evidence, subjects: Iterable[Subject]) -> dict[tuple[Subject, str, str], Values]:
+    """Every score that was kept: of images as they came, and of how inserting an artefact moved it."""
+    kept: list[tuple[Subject, str]] = [((None, None), SCORE)]
+    kept += [(subject, name) for subject in subjects for name in (NAMES[1][0], NAMES[-1][0])]
+    return {(*key, way): values for key in kept for way, values in evidence.of(*key).items()}
+
+
+_TEXTS = ("image", "group", "label", "artefact", "target", "measurement", "condition")
+"""Columns of the rows that are read, beside the value."""
 
 _PAIRED = frozenset(
     [*(name for names in LEADS.values() for name in names), "decisions_turned", "decisions_lost", "flip_rate",
      "suppression_flip_rate", "correct", "accuracy", SCORE, PART]
 )  # fmt: skip
-
-_TYPES = {
-    "image": "string", "group": "string", "label": "string", "artefact": "string", "target": "string",
-    "measurement": "string", "condition": "string", "value": "float64",
-}  # fmt: skip
-"""Columns of the rows that are read, and what they must be."""
+"""Measurements that are compared."""

@@ -9,24 +9,24 @@ References: Altman and Bland, "Interaction revisited" (2003); Schuirmann (1987) 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from auditor.measure.arrays import Array, Groups
+from auditor.measure.arrays import Array, Bools, Groups, Ints
 from auditor.measure.intervals import change_interval, mean_interval, missing, share_interval
 from auditor.measure.measurement import Measurement
-from auditor.run.evidence import LEADS, Evidence, Subject, Values
+from auditor.run.evidence import LEADS, Evidence, Subject, Values, match, scores_of
 from auditor.verdict.record import Finding
 
 
 class _Sample(NamedTuple):
     """One number of the images that two runs share."""
 
-    images: list[str]
+    images: Ints
     groups: Groups
     before: Array
     after: Array
@@ -56,95 +56,115 @@ class Pairing:
             return _nothing("a margin is nought", MARGINS)
         pairs = {}
         for name in LEADS.get(endpoint, ()):
-            tried = self.before.of(subject, name), self.after.of(subject, name)
-            if bool(tried[0]) != bool(tried[1]):
+            was, now = self.before.of(subject, name), self.after.of(subject, name)
+            if bool(was) != bool(now):
                 return _nothing(f"the {name.replace('_', ' ')} is known of one of them only", MARGINS)
-            for way in _shared_ways(*tried):
-                pairs[f"{name}, {way}"] = [
-                    {image: value / finding.margin for image, value in side[way].items()}
-                    for side, finding in zip(tried, (old, new), strict=True)
-                ]
+            for way in _shared_ways(was, now):
+                scaled = was[way]._replace(values=was[way].values / old.margin)
+                pairs[f"{name}, {way}"] = scaled, now[way]._replace(values=now[way].values / new.margin)
         return self._change_of_extreme(pairs, min, MARGINS, self._members(subject, part))
 
     def change_of_share(self, old: Finding, new: Finding, name: str, part: str = "") -> Measurement:
         """By how much a share of images rose, in all of them or in a part."""
         subject = (new.artefact, new.target)
-        tried = [side.of(subject, name).get("inserted", {}) for side in (self.before, self.after)]
-        return self._change_of_extreme({name: tried}, min, "share", self._members(subject, part))
+        was, now = (side.of(subject, name) for side in (self.before, self.after))
+        pairs = {way: (was[way], now[way]) for way in _shared_ways(was, now)}
+        return self._change_of_extreme(pairs, min, "share", self._members(subject, part))
 
     def change_of_errors(self) -> Measurement:
         """By how much the share of errors rose on the images as they came."""
-        tried = [side.of((None, None), "accuracy").get("as it came", {}) for side in (self.before, self.after)]
-        return self._change_of_extreme({"accuracy": [_errors(side) for side in tried]}, max, "share", None)
+        was, now = (side.of((None, None), "accuracy") for side in (self.before, self.after))
+        pairs = {way: (_errors(was[way]), _errors(now[way])) for way in _shared_ways(was, now)}
+        return self._change_of_extreme(pairs, max, "share")
 
     def change_of_worst_group(self, old: Finding, new: Finding) -> Measurement:
         """By how much the share of errors rose in the class that is recognised worst, with the artefact or without.
 
         Classes of fewer groups than a verdict needs are left out.
         """
-        subject = (new.artefact, new.target)
-        labels = {
-            image: self.after.classes_of(label)
-            for image, label in self.after.labels(subject).items()
-            if self.before.labels((old.artefact, old.target)).get(image) == label
-        }
-        sides = self.before.of(subject, "correct"), self.after.of(subject, "correct")
-        pairs = {}
-        for condition in sides[0].keys() & sides[1].keys():
-            errors = [_errors(side[condition]) for side in sides]
-            shared = errors[0].keys() & errors[1].keys() & labels.keys()
-            for name in {name for image in shared for name in labels[image]}:
-                members = [image for image in shared if name in labels[image]]
-                if len(set(self.after.groups(members))) >= self._least_groups:
-                    pairs[f"{name}, {condition}"] = [{image: side[image] for image in members} for side in errors]
-        return self._change_of_extreme(pairs, max, "share", None)
+        subject, pairs = (new.artefact, new.target), {}
+        was, now = (side.of(subject, "correct") for side in (self.before, self.after))
+        for way in _shared_ways(was, now):
+            for name in self.after.result.model.classes:
+                members = self._members(subject, f"class = {name}")
+                assert members is not None
+                kept = now[way].images[members[now[way].images]]
+                if len(np.unique(self.after.groups[kept])) >= self._least_groups:
+                    part = Values(kept, now[way].values[np.isin(now[way].images, kept)])
+                    pairs[f"{name}, {way}"] = _errors(was[way]), _errors(part)
+        return self._change_of_extreme(pairs, max, "share")
 
     @cached_property
     def is_one_model(self) -> bool:
         """Whether the models give the same scores, but for rounding, to each image as it came and to each edit."""
-        was, now = self.before.scores, self.after.scores
-        shared = sorted(was.keys() & now.keys())
-        pairs = [np.array([side[key] for key in shared]) for side in (was, now)]
-        return len(shared) == len(was) == len(now) > 0 and bool(np.allclose(pairs[0], pairs[1], atol=1e-5))
+        subjects = [(finding.artefact, finding.target) for finding in self.after.result.findings]
+        was, now = (scores_of(side, subjects) for side in (self.before, self.after))
+        if not was or was.keys() != now.keys():
+            return False
+        for key, values in was.items():
+            _, one, other = self._pair(values, now[key])
+            if not (len(one) == len(values.images) == len(now[key].images) and np.allclose(one, other, atol=1e-5)):
+                return False
+        return True
 
-    def _members(self, subject: Subject, part: str) -> Collection[str] | None:
-        """The images of a part in both runs; None for all of them."""
-        return set(self.before.members(subject, part)) & set(self.after.members(subject, part)) if part else None
+    @cached_property
+    def _matched(self) -> Ints:
+        return match(self.before, self.after)
+
+    def _pair(self, old: Values, new: Values) -> tuple[Ints, Array, Array]:
+        """The images of both, by their numbers in the later run, and what each was and is."""
+        numbers = self._matched[old.images]
+        known = numbers >= 0
+        shared, was, now = np.intersect1d(numbers[known], new.images, assume_unique=True, return_indices=True)
+        return shared, old.values[known][was], new.values[now]
+
+    def _members(self, subject: Subject, part: str) -> Bools | None:
+        """(images of the later run,): those of a part in both runs; None for all of them."""
+        if not part:
+            return None
+        before, after = self.before.members(subject, part), self.after.members(subject, part)
+        both = np.zeros_like(after)
+        both[self._matched[before & (self._matched >= 0)]] = True
+        return np.asarray(both & after)
 
     def _change_of_extreme(
         self,
-        pairs: Mapping[str, Sequence[Values]],
+        pairs: Mapping[str, tuple[Values, Values]],
         choose: Callable[..., str],
         unit: str,
-        kept: Collection[str] | None,
+        kept: Bools | None = None,
     ) -> Measurement:
         """By how much the least, or the greatest, of several means rose between two runs.
 
         Parameters
         ----------
         pairs
-            Name -> values by image, before and after.
+            Name -> values before and after.
         choose
             `min` or `max`.
         kept
-            The images that count; all of them where it is None.
+            (images of the later run,): those that count; all of them where it is None.
         """
-        if not pairs or not all(side for sides in pairs.values() for side in sides):
+        if not pairs:
             return _nothing("one of them does not tell it of each image", unit)
         samples: dict[str, _Sample] = {}
         for name, (old, new) in pairs.items():
-            images = sorted(image for image in old.keys() & new.keys() if kept is None or image in kept)
-            groups = self.after.groups(images)
+            images, before, after = self._pair(old, new)
+            if kept is not None:
+                counts = kept[images]
+                images, before, after = images[counts], before[counts], after[counts]
+            groups = self.after.groups[images]
             count = len(np.unique(groups))
             if count < self._least_groups:
                 shared = f"{count} groups of images" if count else "no image"
                 return _nothing(f"they share {shared} of it, and {self._least_groups} groups are needed", unit)
-            before, after = (np.array([side[image] for image in images]) for side in (old, new))
             samples[name] = _Sample(images, groups, before, after)
 
         def change(earlier: str, later: str) -> Measurement | None:
             one, other = samples[earlier], samples[later]
-            return self._change(one.before, other.after, one.groups, unit) if one.images == other.images else None
+            if not np.array_equal(one.images, other.images):
+                return None
+            return self._change(one.before, other.after, one.groups, unit)
 
         was = {name: self._mean(sample.before, sample.groups, unit) for name, sample in samples.items()}
         now = {name: self._mean(sample.after, sample.groups, unit) for name, sample in samples.items()}
@@ -224,14 +244,13 @@ def endpoint_of(old: Finding, new: Finding) -> str:
     return next((finding.endpoint for finding in ordered if finding.endpoint), "")
 
 
-def _shared_ways(before: Mapping[str, Values], after: Mapping[str, Values]) -> Collection[str]:
+def _shared_ways(before: Mapping[str, Values], after: Mapping[str, Values]) -> list[str]:
     """The ways in which both were edited; where both could be edited exactly, that alone."""
-    shared = before.keys() & after.keys()
-    return {"exact"} if "exact" in shared else shared
+    return ["exact"] if "exact" in before.keys() & after.keys() else [way for way in after if way in before]
 
 
 def _errors(hits: Values) -> Values:
-    return {image: 1 - hit for image, hit in hits.items()}
+    return hits._replace(values=1 - hits.values)
 
 
 def _nothing(why: str, unit: str = "share") -> Measurement:

@@ -138,13 +138,10 @@ def complete_growth(growth: Path, folder: Path) -> None:
 
 def _write_parts(run: Run, folder: Path) -> None:
     """The files of a run, on the disk."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     (folder / RESULT).write_text(result_to_json(run.result), encoding="utf-8")
-    types = {column: pa.float64() if column == "value" else pa.string() for column in COLUMNS}
-    table = pa.table({column: pa.array(map(_storable, run.rows.columns[column]), types[column]) for column in COLUMNS})
-    pq.write_table(table, folder / ROWS, compression="zstd")
+    pq.write_table(tabulate(run.rows), folder / ROWS, compression="zstd")
     _write_arrays(folder / ARRAYS, run.arrays)
     for name in (RESULT, ROWS, ARRAYS):
         sync(folder / name)
@@ -343,6 +340,14 @@ def hash_file(file: Path) -> str:
     """SHA-256 of a file's bytes."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def tabulate(rows: Rows) -> Any:
+    """Rows as the Arrow table that they are saved as."""
+    import pyarrow as pa
+
+    types = {column: pa.float64() if column == "value" else pa.string() for column in COLUMNS}
+    return pa.table({column: pa.array(map(_storable, rows.columns[column]), types[column]) for column in COLUMNS})
 
 
 def _storable(value: str | float | None) -> str | float | None:
