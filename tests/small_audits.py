@@ -64,7 +64,8 @@ def audit(folder: Path, *, model: Any = None, data: dict[str, Any] | None = None
         "settings": settings,
         "output": folder / "reports",
     }
-    return auditor.audit(model or make_classifier(), data["images"], data["labels"], **said | changes)
+    said |= {"images": data["images"], "labels": data["labels"]}
+    return auditor.audit(model or make_classifier(), **said | changes)
 
 
 def timeless(run: Path) -> tuple[str, Any, dict[str, bytes]]:

@@ -11,17 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from auditor.auditing.resuming import KEPT
 from auditor.run.store import load_result
 from tests.small_world import Command, World, runs_in
 
 PATIENCE = 240.0
 HANG = (
-    "import pathlib, time\n"
+    "import auditor, pathlib, time\n"
     "def hang(inquiry):\n"
-    "    '''Never ends.'''\n"
+    "    '''Does not end before it may.'''\n"
     "    pathlib.Path(__file__).with_suffix('.begun').touch()\n"
-    "    while True:\n"
+    "    while not pathlib.Path(__file__).with_suffix('.may').exists():\n"
     "        time.sleep(0.1)\n"
+    "    return [auditor.Answer('It may.')]\n"
 )
 
 
@@ -32,8 +34,8 @@ def hanging(world: World) -> World:
     return world
 
 
-def run_until(world: World, begun: Path, how: int) -> tuple[int, str]:
-    """Run an audit in a process of its own, end it by a signal once it has come so far; its code and output."""
+def run_until(world: World, begun: Path, how: int) -> tuple[int, str, str]:
+    """Run an audit in a process of its own, end it by a signal once it has come so far; its code and what it says."""
     command = [sys.executable, "-P", "-m", "auditor.cli", "audit", str(world.config), "--quiet"]
     paths = os.pathsep.join(filter(None, sys.path))
     process = subprocess.Popen(
@@ -50,13 +52,15 @@ def run_until(world: World, begun: Path, how: int) -> tuple[int, str]:
     process.send_signal(how)
     out, err = process.communicate(timeout=PATIENCE)
     assert begun.exists(), err
-    return process.returncode, out
+    return process.returncode, out, err
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_the_verdicts_stand_and_what_is_missing_is_said(hanging: World, how: int, command: Command):
-    code, out = run_until(hanging, hanging.folder / "mine.begun", how)
-    assert code == (3 if how == signal.SIGINT else -how)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_the_verdicts_stand_what_is_missing_is_said_and_gone_on_with(hanging: World, how: int, command: Command):
+    code, out, err = run_until(hanging, hanging.folder / "mine.begun", how)
+    assert code == (-how if how == signal.SIGKILL else 3)
+    if how != signal.SIGKILL:
+        assert err.splitlines()[-1] == f"error: interrupted; {KEPT}"
     (run,) = [folder for folder in runs_in(hanging.folder / "reports") if not folder.name.startswith(".")]
     assert "mark -> boat: relies" in out  # said as soon as it was on the disk, long before the end
     assert f"result.json: {run / 'result.json'}" in out
@@ -77,6 +81,33 @@ def test_the_verdicts_stand_and_what_is_missing_is_said(hanging: World, how: int
     page = (run / "report.html").read_text("utf-8")
     assert "The audit ended before these were done: mine:hang." in page
     assert "Relies on it" in page
+    (hanging.folder / "mine.may").touch()
+    ending = command("audit", hanging.config, "--resume")
+    assert ending.code == 1
+    assert "note: going on with the audit of " in ending.err
+    resumed = load_result(run)
+    assert {unit.status for unit in resumed.units} == {"done"}
+    assert resumed.findings == result.findings
+    assert [piece.text for piece in resumed.told["mine:hang"].pieces] == ["It may."]
+    assert command("doctor", run.parent).code == 0
+    assert not [item for item in run.parent.rglob("*") if item.name.startswith(".")]
+    assert len(runs_in(run.parent)) == 1
+
+
+def test_a_terminal_that_is_full_costs_no_audit(world: World):
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no disk that is always full")
+    command = [sys.executable, "-P", "-m", "auditor.cli", "audit", str(world.config)]
+    paths = os.pathsep.join(filter(None, sys.path))
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": paths}, check=False
+        )
+    assert ended.returncode == 3
+    assert ended.stderr.splitlines()[-1] == "error: not all could be printed: No space left on device"
+    (run,) = runs_in(world.folder / "reports")
+    assert {unit.status for unit in load_result(run).units} == {"done"}
+    assert (run / "report.html").exists()
 
 
 def test_every_state_that_a_run_grows_through_is_a_whole_run(world: World):

@@ -120,7 +120,7 @@ def run_audit(
         units=[WorkUnit("verdicts", "done"), *(WorkUnit(name, "missing") for name in waiting)],
     )
 
-    growing = Growing(result, exhibits, dataset, clock)
+    growing = Growing(result, exhibits, subject, clock)
     if keeping is not None:
         keeping.take_up(growing)
     keep(growing.settled())

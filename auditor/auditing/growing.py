@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from auditor.auditing.opening import Subject
 from auditor.errors import AuditError, MethodError
 from auditor.explain.attribution.exemplars import BASELINE, Exhibits
 from auditor.explain.attribution.methods import ALL_ZERO
@@ -17,7 +18,6 @@ from auditor.measure.intervals import median_interval, share_interval
 from auditor.measure.measurement import Note
 from auditor.run.result import AuditResult, WorkUnit
 from auditor.run.store import Run
-from auditor.subject.data.sample import Dataset
 
 Record = TypeVar("Record", WorkUnit, MethodRecord)
 
@@ -28,7 +28,7 @@ class Growing:
 
     result: AuditResult
     exhibits: Exhibits
-    dataset: Dataset
+    subject: Subject
     clock: float
     """When it began, as `time.monotonic` has it."""
 
@@ -44,7 +44,8 @@ class Growing:
         for entry in exhibits.region_scores:
             about = f"{entry.artefact}, {entry.map}"
             warnings += [Note(BASELINE, f"{about}: {note.text}") for note in entry.notes if note.kind == BASELINE]
-        gone = len(self.dataset.skipped) - len(result.data.skipped)
+        gone = len(self.subject.dataset.skipped) - len(result.data.skipped)
+        warnings += [note for note in self.subject.classifier.notes_of_memory if note not in warnings]
         if gone > 0:
             told = f"{gone} images were changed or gone when they were to be explained, and are left out there."
             warnings.append(Note("images", told))

@@ -38,7 +38,8 @@ class Subject:
     @property
     def notes(self) -> list[Note]:
         """What was guessed and what is odd about model and data, for people."""
-        found = list(self.classifier.notes) if isinstance(self.classifier, KerasClassifier) else []
+        model = self.classifier
+        found = list(model.notes if isinstance(model, KerasClassifier) else model.notes_of_memory)
         told = _TAKEN if self.is_as_written else TO_KEEP
         found += [Note("mistake", f"{mistake.text} {told}") for mistake in self.mistakes]
         found += [Note("data", text) for text in self.dataset.notes]

@@ -184,7 +184,7 @@ def take_up(growing: Growing, saved: SavedRun) -> None:
     exhibits.exemplars += before.exemplars
     exhibits.region_scores += before.region_scores
     exhibits.agreement += before.agreement if before.agreement != fresh.agreement else []
-    _restore_checks(growing, growing.dataset, rows)
+    _restore_checks(growing, growing.subject.dataset, rows)
 
 
 def _restore_checks(growing: Growing, dataset: Dataset, rows: dict[str, list[Any]]) -> None:

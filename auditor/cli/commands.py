@@ -235,8 +235,14 @@ def main() -> None:
     """Run the command line; every fault of the user's ends in one clear message and a documented exit code."""
     if _COMPLETE in os.environ:
         cli(prog_name="auditor", complete_var=_COMPLETE)  # answers the shell, and ends
-    with outlive_readers():
-        code = _run()
+    from auditor.auditing.checks.child import stoppable
+
+    with outlive_readers() as faults:
+        with stoppable():
+            code = _run()
+        sys.stdout.flush()
+        if faults:  # what was found is kept, where it is kept, and nobody may take silence for it
+            code = _fail(f"not all could be printed: {faults[0].strerror}")
     sys.exit(code)
 
 

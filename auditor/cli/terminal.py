@@ -21,18 +21,19 @@ Exit codes, the highest that applies:
   1  an artefact is relied on; with [gate]: a demand of level error is broken
   4  inconclusive, or nothing was applicable; with [gate]: a demand of level error is open
   0  no evidence of reliance above the margin; with [gate]: it passes, perhaps with warnings
-A reader that stops early, as in `| head`, changes neither what is done nor the code."""
+A reader that stops early, as in `| head`, changes neither what is done nor the code.
+SIGINT and SIGTERM end with 3; what was measured is kept, and --resume goes on."""
 
 
 class _Unheard:
-    """A stream whose reader may go: from then on what is written to it goes nowhere."""
+    """A stream whose reader may go, or whose disk may be full: from then on what is written to it goes nowhere."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, faults: list[OSError]) -> None:
+        self._stream, self._faults = stream, faults
 
     def __getattr__(self, name: str) -> Any:
         part = getattr(self._stream, name)
-        return _Unheard(part) if name == "buffer" else part
+        return _Unheard(part, self._faults) if name == "buffer" else part
 
     def write(self, data: Any) -> Any:
         return 0 if data == "" else self._try(self._stream.write, data)  # click asks by "" whether it takes text
@@ -47,13 +48,16 @@ class _Unheard:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._stream.fileno())
             os.close(nowhere)
-            if not isinstance(fault, BrokenPipeError):  # a full disk, say, is told, but once
-                raise
+            if not isinstance(fault, BrokenPipeError):
+                self._faults.append(fault)
+            return None
 
 
 @contextmanager
-def outlive_readers() -> Iterator[None]:
+def outlive_readers() -> Iterator[list[OSError]]:
     """Go on where nobody reads on, as in `auditor list | head -1`: all work is done, and the exit code is the same.
+
+    So it is where nothing more can be written, as on a full disk; what then went wrong is gathered in what is yielded.
 
     Streams that are closed from the start lead nowhere too; else the next file that is opened would take their place.
     """
@@ -62,9 +66,11 @@ def outlive_readers() -> Iterator[None]:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # it takes the lowest number that is free
-    out, err = (_Unheard(stream or os.fdopen(number, "w")) for number, stream in ((1, sys.stdout), (2, sys.stderr)))
+    faults: list[OSError] = []
+    streams = ((1, sys.stdout), (2, sys.stderr))
+    out, err = (_Unheard(stream or os.fdopen(number, "w"), faults) for number, stream in streams)
     with redirect_stdout(out), redirect_stderr(err):
-        yield
+        yield faults
 
 
 def can_ask() -> bool:

@@ -1,13 +1,19 @@
-"""Cuts images into batches of one size, the last one padded, and joins what a model gives for each."""
+"""Cuts images into batches of one size, the last one padded, and joins what a model gives for each.
+
+Where memory runs out in a batch, all go on in batches of half the size.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from auditor.errors import NotFiniteError
 from auditor.measure.arrays import Array, Floats
+from auditor.measure.measurement import Note
 from auditor.subject.model.classifier import Linearisation
 
 
@@ -17,6 +23,35 @@ def cut_batches(values: Array, size: int) -> Iterator[Array]:
         part = values[start : start + size]
         missing = size - len(part)
         yield np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
+
+
+Ask = TypeVar("Ask", bound=Callable[..., Any])
+
+
+def sparing(ask: Ask) -> Ask:
+    """A method of a classifier that asks the model: where memory runs out, it asks again in smaller batches.
+
+    The classifier has `batch_size`, `only_batch_size` (None where it takes any), `traces` of passes of that size, and
+    `notes_of_memory` for what is to be said of it.
+    """
+
+    @functools.wraps(ask)
+    def asked(self: Any, *arguments: Any, **named: Any) -> Any:
+        while True:
+            try:
+                return ask(self, *arguments, **named)
+            except MemoryError:
+                if self.only_batch_size or self.batch_size == 1:
+                    raise
+            self.batch_size, self.traces = self.batch_size // 2, {}
+            told = f"Memory ran out, so the model was asked {self.batch_size} images at a time"
+            self.notes_of_memory = [Note(MEMORY, f"{told}; model.batch_size = {self.batch_size} would begin so.")]
+
+    return asked  # type: ignore[return-value]
+
+
+MEMORY = "memory"
+"""The kind of such a note."""
 
 
 def gather(batches: Iterator[list[Array]], count: int) -> list[Floats]:

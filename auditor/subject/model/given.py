@@ -10,7 +10,8 @@ import numpy as np
 
 from auditor.errors import ModelError, OptionError
 from auditor.measure.arrays import Array, Floats, Ints, join
-from auditor.subject.model.batches import finite
+from auditor.measure.measurement import Note
+from auditor.subject.model.batches import finite, sparing
 from auditor.subject.model.classifier import Linearisation, Output, Pass
 from auditor.subject.model.foreign import user_code
 from auditor.subject.record import ModelRecord
@@ -65,13 +66,17 @@ class GivenClassifier:
         self.why_no_features = "" if self.feature_layers else "the classifier names no `feature_layers`"
         self.weight_layers: tuple[str, ...] = tuple(getattr(model, "weight_layers", ()))
         self.why_no_weights = "" if self.weight_layers else "the classifier names no `weight_layers` to draw anew"
-        self._model, self._batch_size = model, batch_size
+        self._model, self.batch_size, self.only_batch_size = model, batch_size, None
+        self.traces: dict[str, Any] = {}
+        self.notes_of_memory: list[Note] = []
 
+    @sparing
     def scores(self, images: Floats) -> Floats:
         """See `Classifier.scores`."""
         found = [self._checked(self._ask("scores", part), part, "scores") for part in self._cut(images)]
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
 
+    @sparing
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
         """See `Differentiable.differentiate`."""
         if not self.is_differentiable:
@@ -117,9 +122,7 @@ class GivenClassifier:
         if not self.weight_layers:
             raise ModelError(self.why_no_weights)
         with self._ask("randomised", layers, seed) as model:
-            yield GivenClassifier(
-                model, classes=self.classes, image_shape=self.image_shape, batch_size=self._batch_size
-            )
+            yield GivenClassifier(model, classes=self.classes, image_shape=self.image_shape, batch_size=self.batch_size)
 
     def sized(self, batch_size: int) -> GivenClassifier:
         """See `Explainable.sized`; a classifier of one's own takes calls of any size."""
@@ -149,7 +152,7 @@ class GivenClassifier:
 
     def _cut(self, values: Array) -> list[Array]:
         """Values of images in parts of at most the batch size."""
-        return [values[at : at + self._batch_size] for at in range(0, len(values), self._batch_size)]
+        return [values[at : at + self.batch_size] for at in range(0, len(values), self.batch_size)]
 
     def _checked(self, values: Any, images: Floats, what: Literal["scores", "gradient"]) -> Floats:
         shape = images.shape if what == "gradient" else (len(images), len(self.classes))

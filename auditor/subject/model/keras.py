@@ -16,7 +16,7 @@ from auditor.measure.measurement import Note
 from auditor.subject.model import OTHER_BACKEND
 from auditor.subject.model.anatomy import Anatomy, Place, trace, zeros_for_none
 from auditor.subject.model.backend import refuse_other_backend
-from auditor.subject.model.batches import cut_batches, finite, gather, join
+from auditor.subject.model.batches import cut_batches, finite, gather, join, sparing
 from auditor.subject.model.classifier import Linearisation, Output, Pass
 from auditor.subject.model.describe import describe_model
 from auditor.subject.model.features import FeatureReader
@@ -86,8 +86,8 @@ class KerasClassifier:
         """
         refuse_other_backend()
         self._model = from_one_float_tensor_to_one(model)
-        self._only_batch_size = find_batch_size(model)
-        self._batch_size = self._only_batch_size or batch_size
+        self.only_batch_size = find_batch_size(model)
+        self.batch_size = self.only_batch_size or batch_size
         self._preprocess = preprocess
         self.image_shape, self._has_channel_axis = find_image_shape(model, image_shape)
         self._input_range = input_range or (0.0, 1.0)
@@ -113,9 +113,9 @@ class KerasClassifier:
         self.why_no_features = self._maps.why_none  # "" where there are some
         self.feature_layers = self._maps.usual
         self._weights, self.why_no_weights = find_weights(self._anatomy, self._model)  # "" where there are some
-        self._reaches_pixels = True
+        self._reaches_pixels, self.notes_of_memory = True, list[Note]()
         self.mended: Sequence[str] = ()  # what was changed of its file for it to be read
-        self._traces: dict[tuple[Any, ...], Any] = {}
+        self.traces: dict[tuple[Any, ...], Any] = {}
         """What has been traced of each kind of pass."""
 
     @property
@@ -147,7 +147,7 @@ class KerasClassifier:
     def notes(self) -> list[Note]:
         """What was guessed about the model, and what of it cannot be shown."""
         found = [] if OTHER_BACKEND is None else [Note("backend", OTHER_BACKEND)]
-        found += [Note("mended", text) for text in self.mended]
+        found += [*self.notes_of_memory, *(Note("mended", text) for text in self.mended)]
         contradiction = find_contradiction(self._input_range, self._range_told)
         found += [Note("range", contradiction)] if contradiction else []
         if self._head.is_guess or self._head.is_doubted:
@@ -169,13 +169,14 @@ class KerasClassifier:
         """The scores of the same model, fed with pixels in another range; nothing is traced anew."""
         return FedIn(self, self._input_range, limits)
 
+    @sparing
     def scores(self, images: Floats) -> Floats:
         """See `Classifier.scores`."""
-        if ("scores",) not in self._traces:
-            self._traces["scores",] = self._trace(self._only_scores, self._image_spec(), doing="run")
+        if ("scores",) not in self.traces:
+            self.traces["scores",] = self._trace(self._only_scores, self._image_spec(), doing="run")
         if not len(images):
             return np.empty((0, len(self.classes)), np.float32)
-        results = ([self._traces["scores",](batch).numpy()] for batch in cut_batches(images, self._batch_size))
+        results = ([self.traces["scores",](batch).numpy()] for batch in cut_batches(images, self.batch_size))
         with user_code("the model cannot be run"):
             (scores,) = gather(results, len(images))
         return finite(scores, "scores")
@@ -202,6 +203,7 @@ class KerasClassifier:
         first, second = self._differentiate(images, (targets, foils), layers)
         return first, second
 
+    @sparing
     def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
         """See `Classifier.linearise`.
 
@@ -211,24 +213,24 @@ class KerasClassifier:
             As `differentiate` does.
         """
         self._maps.refuse_unknown(layers)
-        count, size = len(images), self._batch_size
+        count, size = len(images), self.batch_size
         if count > size:
             return join([self.linearise(images[at : at + size], layers) for at in range(0, count, size)])
-        if ("forward", layers) not in self._traces:
-            self._traces["forward", layers] = self._trace_forward(layers)
+        if ("forward", layers) not in self.traces:
+            self.traces["forward", layers] = self._trace_forward(layers)
         batch = next(cut_batches(images, size))
         with user_code("the model cannot be differentiated"):
-            scores, *features = [part.numpy()[:count] for part in self._traces["forward", layers](batch)]
+            scores, *features = [part.numpy()[:count] for part in self.traces["forward", layers](batch)]
 
         def pull_back(by_scores: Floats | None, by_features: Mapping[str, Floats]) -> Floats:
             key = "back", tuple(by_features), by_scores is None
             slopes = [*([] if by_scores is None else [by_scores]), *by_features.values()]
             padded = [np.concatenate([s, np.zeros((size - count, *s.shape[1:]), np.float32)]) for s in slopes]
-            if key not in self._traces:
+            if key not in self.traces:
                 specs = [tf.TensorSpec(slope.shape, tf.float32) for slope in padded]
-                self._traces[key] = self._trace_pull_back(*key[1:], specs)
+                self.traces[key] = self._trace_pull_back(*key[1:], specs)
             with user_code("the model cannot be differentiated"):
-                gradient = self._traces[key](batch, padded)
+                gradient = self.traces[key](batch, padded)
             if gradient is None:
                 raise ModelError(_UNREACHED)
             return finite(gradient.numpy()[:count], "derivatives")
@@ -237,11 +239,10 @@ class KerasClassifier:
 
     def sized(self, batch_size: int) -> KerasClassifier:
         """See `Classifier.sized`; a model that takes one number of images only stays as it is."""
-        wanted = self._only_batch_size or batch_size
-        if wanted == self._batch_size:
+        if (self.only_batch_size or batch_size) == self.batch_size:
             return self
         other = copy.copy(self)
-        other._batch_size, other._traces = wanted, {}
+        other.batch_size, other.traces = batch_size, {}
         return other
 
     @contextmanager
@@ -269,7 +270,7 @@ class KerasClassifier:
         batches = [self._values(batch) for batch in cut_batches(images, count)]
         head = doubt(self._head, np.concatenate(batches))
         if head is not self._head:
-            self._head, self._traces = head, {}
+            self._head, self.traces = head, {}
             self.output = settle_output("auto", head)
 
     def to_input(self, images: Floats) -> Any:
@@ -290,7 +291,7 @@ class KerasClassifier:
         return describe_model(self, self._model, source=source, sha256=sha256, preprocessing=feeding)
 
     def _image_spec(self) -> Any:
-        return tf.TensorSpec((self._batch_size, *self.image_shape), tf.float32)
+        return tf.TensorSpec((self.batch_size, *self.image_shape), tf.float32)
 
     def _trace(self, function: Callable[..., Any], *specs: Any, doing: str = "differentiated") -> Any:
         with user_code(f"the model cannot be {doing}"):
@@ -335,13 +336,14 @@ class KerasClassifier:
 
         return self._trace(compute, self._image_spec(), specs)
 
+    @sparing
     def _differentiate(self, images: Floats, aims: tuple[Ints, ...], layers: tuple[str, ...]) -> list[Pass]:
         """For each of several classes per image, aims (n,), a pass; the forward one is shared."""
         self._maps.refuse_unknown(layers)
         key = "gradient", len(aims), layers
-        if key not in self._traces:
-            self._traces[key] = self._trace_gradient(*key[1:])
-        function, size = self._traces[key], self._batch_size
+        if key not in self.traces:
+            self.traces[key] = self._trace_gradient(*key[1:])
+        function, size = self.traces[key], self.batch_size
         batches = (cut_batches(values, size) for values in (images, *(aim.astype(np.int32) for aim in aims)))
         results = ([part.numpy() for part in function(*batch)] for batch in zip(*batches, strict=True))
         with user_code("the model cannot be differentiated"):
@@ -374,11 +376,11 @@ class KerasClassifier:
                 found += [gradient, *(self._maps.laid(name, calls) for name, calls in zip(layers, slopes, strict=True))]
             return [tf.cast(part, tf.float32) for part in found]
 
-        aim = tf.TensorSpec((self._batch_size,), tf.int32)
+        aim = tf.TensorSpec((self.batch_size,), tf.int32)
         return self._trace(compute, self._image_spec(), *[aim] * count)
 
     def _probe_images(self) -> Floats:
-        count = self._only_batch_size or 4
+        count = self.only_batch_size or 4
         return np.random.default_rng(0).random((count, *self.image_shape)).astype(np.float32)
 
     def _run(self, inputs: Any) -> Any:
