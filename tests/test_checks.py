@@ -32,6 +32,7 @@ from auditor.config.checks import Cell, read_checks, to_seconds
 from auditor.errors import ConfigError, DataError, ReportError
 from auditor.measure.ledger import Rows
 from auditor.report.checks_page import render_checks
+from auditor.report.doctor import examine
 from auditor.report.index_page import refresh_index
 from auditor.run.accepted import accept_run
 from auditor.run.checked import CODES, SEVEREST, exit_code, read_record, read_records, record_file
@@ -674,6 +675,18 @@ class TestThePage:
         run(folder, auditor)
         refresh_index(folder / "reports")
         assert '<a href="checks.html">' in (folder / "reports" / "index.html").read_text()
+
+
+class TestTheDoctor:
+    def test_knows_what_checks_keep_and_finds_what_is_damaged_of_it(self, folder: Path, auditor: Auditor) -> None:
+        run(folder, auditor)
+        refresh_index(folder / "reports")
+        assert [str(trouble) for trouble in examine(folder / "reports")] == []
+        file = record_file(folder / "reports", folder / "checks.toml")
+        file.write_text(file.read_text()[:-9])
+        (trouble,) = examine(folder / "reports")
+        assert trouble.weight == "loose end"
+        assert str(file) in trouble.what
 
 
 class TestExporting:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from auditor.errors import ReportError
+from auditor.report.checks_page import CHECKS_PAGE
 from auditor.report.index_page import INDEX_PAGE, refresh_index
 from auditor.report.verify import compare_files
 from auditor.run.accepted import ACCEPTED, find_changes, read_accepted
+from auditor.run.checked import CHECKS, read_records
 from auditor.run.files import ARRAYS, HASHES, RESULT, ROWS
 from auditor.run.index import INDEX, locked, read_line, read_runs, rewrite_lines
 from auditor.run.journal import find_journals
@@ -65,7 +67,9 @@ def examine(reports: Path) -> Iterator[Trouble]:
         yield from _of_run(reports / name)
     yield from _of_index(reports, runs, [entry.id for entry in listing.unlisted])
     yield from _of_accepted(reports)
-    known = {INDEX, INDEX_PAGE, ACCEPTED, *runs, *(path.name for path in journals)}
+    for reason in read_records(reports)[1]:
+        yield Trouble(reports / CHECKS, reason, "remove it: the next check audits anew", "loose end")
+    known = {INDEX, INDEX_PAGE, ACCEPTED, CHECKS, CHECKS_PAGE, *runs, *(path.name for path in journals)}
     known |= {leftover.path.name for leftover in leftovers}
     for name in names:
         if name not in known and not os.path.lexists(reports / name / RESULT):

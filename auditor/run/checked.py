@@ -107,7 +107,7 @@ def read_record(file: Path) -> ChecksRecord | None:
     except pydantic.ValidationError as fault:
         first = fault.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise ReportError(f"{file}: damaged: {place}: {first['msg']}; without it all is audited anew") from None
+        raise ReportError(f"{file}: damaged: {place}: {first['msg']}") from None
 
 
 def write_record(file: Path, record: ChecksRecord) -> None:

@@ -81,7 +81,7 @@ def run_checks(
         try:
             before = read_record(file)
         except ReportError as fault:
-            before, warnings = None, [*warnings, str(fault)]
+            before, warnings = None, [*warnings, f"{fault}; all is audited anew"]
         if cut_off is not None:
             warnings.append(
                 f"the last check was cut off (process {cut_off.process}, begun {cut_off.since}): it goes on"
