@@ -12,12 +12,14 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
+import jsonschema
 import pytest
 
 from auditor.auditing.checks.cell import Checked
@@ -38,6 +40,7 @@ from auditor.run.accepted import accept_run
 from auditor.run.checked import CODES, SEVEREST, exit_code, read_record, read_records, record_file
 from auditor.run.index import read_runs
 from auditor.run.store import Run, load_result, save_run
+from tests.numpy_world import build_numpy_world
 from tests.small_world import Command, World
 from tests.synthetic import make_finding, make_result
 from tests.test_cli import WITHOUT_TENSORFLOW
@@ -160,6 +163,15 @@ class TestTheFile:
     def test_that_is_missing_is_said_to_be_one_of_checks(self, folder: Path) -> None:
         with pytest.raises(ConfigError, match="no such file; wanted a file of checks"):
             read_checks(folder / "none.toml")
+
+    def test_fits_the_schema_that_is_printed(self, command: Command) -> None:
+        schema = json.loads(command("schema", "checks").out)
+        jsonschema.Draft202012Validator.check_schema(schema)
+        example = Path(__file__).resolve().parents[1] / "examples" / "nightly" / "checks.toml"
+        data = tomllib.loads(example.read_text(encoding="utf-8"))
+        jsonschema.validate(data, schema)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(data | {"shedule": {}}, schema)
 
     def test_durations_are_what_they_say(self) -> None:
         assert [to_seconds(text) for text in ("90s", "1.5m", "2h", "1d")] == [90, 90, 7200, 86400]
@@ -737,6 +749,17 @@ class TestAProcess:
         assert ending.error == "none.toml: no such file; wanted the configuration of an audit"
 
 
+WAIT = """\
+import pathlib, time
+def wait(run):
+    here = pathlib.Path(__file__)
+    here.with_suffix(".begun").touch()
+    while not here.with_suffix(".go").exists():
+        time.sleep(0.05)
+    return "last.txt", b"done"
+"""
+
+
 class TestTheCommand:
     def test_takes_a_second_for_twenty_cells_and_no_tensorflow(self, folder: Path, auditor: Auditor) -> None:
         names = [f"{number}.keras" for number in range(20)]
@@ -779,6 +802,32 @@ class TestTheCommand:
         run(folder, auditor)
         ending = command("check", folder / "checks.toml", "--if-changed", "--quiet")
         assert (ending.code, ending.out, ending.err) == (1, "", "")
+
+    @pytest.mark.slow
+    def test_that_is_killed_goes_on_with_the_audit_that_it_was_at(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = build_numpy_world(tmp_path, monkeypatch)
+        world.replace('formats = ["markdown"]', 'formats = ["last:wait"]')
+        (tmp_path / "last.py").write_text(WAIT)
+        (tmp_path / "checks.toml").write_text('[[checks]]\nname = "mark"\n')
+        command = [sys.executable, "-P", "-m", "auditor.cli", "check", "checks.toml"]
+        paths = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        process = subprocess.Popen(command, cwd=tmp_path, env=paths, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        end = time.monotonic() + 120
+        while not (tmp_path / "last.begun").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        process.kill()
+        process.communicate(timeout=60)
+        (tmp_path / "last.go").touch()
+        done = subprocess.run(command, cwd=tmp_path, env=paths, capture_output=True, text=True, check=False)
+        assert done.returncode == 1, done.stderr
+        assert "the last check was cut off" in done.stderr
+        (file,) = (tmp_path / "reports").glob("*/result.json")  # of the run that was begun, and is whole now
+        result = load_result(file.parent)
+        assert ([finding.verdict for finding in result.findings], result.exit_code) == (["relies"], 1)
+        assert not [item.name for item in (tmp_path / "reports").iterdir() if item.name.startswith(".")]
 
     def test_really_audits_and_leaves_no_process_behind(self, world: World, command: Command) -> None:
         (world.folder / "checks.toml").write_text('[[checks]]\nname = "mark"\n[[checks]]\nname = "none"\n'

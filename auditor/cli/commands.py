@@ -222,13 +222,15 @@ def methods() -> None:
 
 
 @cli.command()
-@click.argument("what", type=click.Choice(["config", "result"]))
+@click.argument("what", type=click.Choice(["config", "result", "checks"]))
 def schema(what: str) -> None:
-    """Print the JSON schema of audit.toml or of result.json."""
+    """Print the JSON schema of audit.toml, of result.json or of checks.toml."""
+    from auditor.config.checks import checks_schema
     from auditor.config.file import config_schema
     from auditor.run.result import result_schema
 
-    click.echo(json.dumps(config_schema() if what == "config" else result_schema(), indent=2))
+    schemas = {"config": config_schema, "result": result_schema, "checks": checks_schema}
+    click.echo(json.dumps(schemas[what](), indent=2))
 
 
 def main() -> None:

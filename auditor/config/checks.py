@@ -193,6 +193,11 @@ def read_checks(file: Path) -> ChecksConfig:
     return ChecksConfig(**dict(document), file=file, places=places, cells=tuple(cells))
 
 
+def checks_schema() -> dict[str, Any]:
+    """JSON schema of a file of checks."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ChecksDocument.model_json_schema()}
+
+
 def _cells(document: ChecksDocument, folder: Path) -> Iterator[tuple[KeyPath, Cell]]:
     """Each check with the key that names it."""
     everywhere = tuple(folder / name for name in document.watch)
