@@ -385,6 +385,7 @@ class TestGate:
             ('[[gate.rules]]\nverdict = "relies"\nlimit = 1.0\n', 1, "wanted limit or tolerance, one of them"),
             ('[[gate.rules]]\nmetric = "accuracy"\nlimit = 0.9\nartefact = "a"\n', 1, "accuracy without artefact"),
             ('[[gate.rules]]\nmetric = "flips"\nlimit = 0.9\n', 2, 'gate.rules[0].metric: got "flips"'),
+            ('[[gate.rules]]\nverdict = "relies"\nartefact = "tga"\n', 3, "unknown artefact 'tga'"),
             ('[[waivers]]\nartefact = "a"\nreason = "r"\nexpires = 2026-12-31\n', 1, "waivers[0].owner: missing"),
             (
                 '[[waivers]]\nartefact = "a"\nowner = "o"\nreason = "r"\nexpires = "soon"\n',

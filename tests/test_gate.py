@@ -13,12 +13,13 @@ from auditor.config.gate import PRESETS
 from auditor.config.sections import GateConfig, GateRule, WaiverConfig
 from auditor.errors import ConfigError, ReportError
 from auditor.run.accepted import ACCEPTED, accept_run, find_accepted, key_of, read_accepted
-from auditor.run.files import ARRAYS, RESULT
+from auditor.run.files import ARRAYS, RESULT, ROWS
 from auditor.run.gate import Gate, judge_gate, judge_run, keep_gate, make_gate
 from auditor.run.index import read_runs
 from auditor.run.prune import plan_removal
 from auditor.run.ruling import Ruling
 from auditor.run.store import Run, SavedRun, load_hashes, load_result, save_run
+from auditor.verdict.record import ScannedTarget
 from tests.pairs import IMAGES, make_run, noise, with_findings
 from tests.synthetic import make_finding
 
@@ -201,6 +202,23 @@ class TestAccepted:
         assert "newly_relies" not in against(relied, relied, gate("watch"), tmp_path)
         assert against(not_yet, relied, gate("watch"), tmp_path)["newly_relies"].state == "broken"
         assert judge_gate(relied, None, gate("watch"), TODAY).exit_code == 1
+
+    def test_another_class_or_direction_of_a_reliance_is_new(self, tmp_path: Path) -> None:
+        run = make_run(noise(1) + 2)
+        (old,) = run.result.findings
+        scan = replace(old, scanned=[ScannedTarget("cat", "relies", "promotes", old.measurements["theta"])])
+        before = with_findings(run, scan)
+        for changes, is_new in (({}, False), ({"target": "dog"}, True), ({"direction": "suppresses"}, True)):
+            found = against(before, with_findings(run, replace(scan, **changes)), gate("watch"), tmp_path)
+            assert ("newly_relies" in found) == is_new
+
+    def test_rows_that_cannot_be_read_fail_with_3_and_the_rest_is_judged(self, tmp_path: Path) -> None:
+        run = finding_run("relies")
+        accepted = SavedRun(save_run(run, tmp_path))
+        (accepted.folder / ROWS).write_bytes(b"PAR1")
+        record = judge_gate(run, accepted, gate("release"), TODAY)
+        assert record.exit_code == 3
+        assert {ruling.rule for ruling in record.rulings} == {"accepted", "relies"}
 
     def test_an_artefact_that_is_no_longer_audited_is_said(self, tmp_path: Path) -> None:
         before = finding_run("no_evidence")

@@ -69,7 +69,7 @@ class TestGolden:
         set_strength(small, 0.0)
         ended = run()
         ended.assert_outcomes(failed=1)
-        told = ["*audit.toml: not as the golden run in *", "  mark → boat: was relies (promotes), is no evidence"]
+        told = ["*audit.toml: not as the golden run in *", "  mark → boat: was relies (promotes boat), is no evidence"]
         ended.stdout.fnmatch_lines([*told, "If it is meant*"])
         run("--update-audit").assert_outcomes(passed=1)
         run().assert_outcomes(passed=1)

@@ -23,7 +23,7 @@ COMPARE_CODES = """\b
 Exit codes, the highest that applies:
   2  usage is wrong
   3  a run cannot be read, or the page not be written
-  1  worse: an artefact is newly relied on, or more than before
+  1  worse: an artefact is newly relied on, or more than before, in all images or in a part
   4  open: an artefact was decided on before and is not now
   0  neither"""
 

@@ -11,6 +11,7 @@ from typing import Any
 import pydantic
 from pydantic import Field
 
+from auditor.config.gate import find_unknown_artefacts
 from auditor.config.options import (
     Call,
     Function,
@@ -24,7 +25,7 @@ from auditor.config.options import (
     to_json,
 )
 from auditor.config.places import Place, find_places, nearest_place
-from auditor.config.sections import ArtefactConfig, Document, MethodConfig
+from auditor.config.sections import ArtefactConfig, Document, GateConfig, MethodConfig
 from auditor.errors import ConfigError, OptionError
 
 
@@ -166,6 +167,7 @@ def check_config(
     try:
         document = Document.model_validate_json(to_json(data), strict=True)
         config = AuditConfig(**dict(document), file=file, places=places, overridden=overridden, calls=calls)
+        wrong += find_unknown_artefacts(document.gate or GateConfig(), [each.name for each in document.artefacts])
     except pydantic.ValidationError as error:
         for path, message in explain_faults(error, Document, data):
             faults.setdefault(path, []).append(message)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
+from auditor.config.options import KeyPath, suggest
 from auditor.config.sections import GateConfig, GateRule, Level, Metric
 
 
@@ -40,6 +42,15 @@ PRESETS: dict[str, GateConfig] = {
 }  # fmt: skip
 """Name -> its demands. `strict` wants everything shown; `release` fails on what is clearly bad and warns of what is
 open; `watch` is for a model in use: what was accepted stays accepted, and only what is clearly worse fails."""
+
+
+def find_unknown_artefacts(gate: GateConfig, names: Sequence[str]) -> list[tuple[KeyPath, str]]:
+    """Demands on artefacts that are none of these names, by the path of the key: they would never be made."""
+    return [
+        (("gate", "rules", number, "artefact"), f"unknown artefact {rule.artefact!r}{suggest(rule.artefact, [*names])}")
+        for number, rule in enumerate(gate.rules)
+        if rule.artefact is not None and rule.artefact not in names
+    ]
 
 
 def write_preset(name: str) -> str:

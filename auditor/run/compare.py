@@ -13,7 +13,7 @@ from auditor.run.evidence import Evidence
 from auditor.run.metrics import change_of_decisions, say_change
 from auditor.run.paired import Pairing
 from auditor.run.result import AuditResult
-from auditor.run.ruling import question_of
+from auditor.run.ruling import is_new_reliance, question_of, say_verdict
 from auditor.run.store import Run, SavedRun
 from auditor.verdict.record import Finding
 
@@ -149,8 +149,8 @@ def _compare(key: tuple[str, str], before: Finding | None, after: Finding | None
     course, told = _course(effect), f"on the same images its effect {say_change(effect, 'grew', 'shrank')}"
     if turned.value is not None:
         told += f"; the share of decisions that it turns {say_change(turned, 'rose', 'fell')}"
-    if after.verdict == "relies" and before.verdict != "relies":
-        course, told = "new reliance", f"the verdict was {name_in_words(before.verdict)}; {told}"
+    if is_new_reliance(before, after):
+        course, told = "new reliance", f"the verdict was {say_verdict(before)}; {told}"
     known = tuple(PartChange(part, _course(grown), grown) for part, grown in parts if grown.value is not None)
     return Change(*key, before, after, course, told, effect, turned, known)
 
@@ -177,8 +177,8 @@ def _judge(before: Finding | None, after: Finding | None) -> tuple[Course, str]:
     if after is None:
         return "gone", "only the earlier run has it"
     old, new = before.effect, after.effect
-    if relies_now and before.verdict != "relies":
-        return "new reliance", f"the verdict was {before.verdict.replace('_', ' ')}"
+    if is_new_reliance(before, after):
+        return "new reliance", f"the verdict was {say_verdict(before)}"
     if before.target != after.target and "relies" in (before.verdict, after.verdict):
         return "not comparable", f"of all classes the strongest was {before.target}, and is {after.target}"
     if old is None or new is None or before.endpoint != after.endpoint:

@@ -28,7 +28,7 @@ from auditor.run.files import RESULT, write_files
 from auditor.run.metrics import judge_limit, judge_tolerance
 from auditor.run.paired import Pairing
 from auditor.run.result import AuditResult, result_to_json
-from auditor.run.ruling import GateRecord, Ruling, Waived, question_of, subject_of
+from auditor.run.ruling import GateRecord, Ruling, Waived, is_new_reliance, question_of, say_verdict, subject_of
 from auditor.run.store import Run, SavedRun, record_files
 from auditor.verdict.record import Finding
 
@@ -167,7 +167,7 @@ def keep_gate(folder: Path, record: GateRecord) -> None:
 def _misfit(result: AuditResult, accepted: SavedRun) -> str:
     """Why the accepted run cannot be compared with; empty where it can."""
     try:
-        before, _ = accepted.result, accepted.rows
+        before = accepted.result
     except ReportError as fault:
         return str(fault)
     if before.model.classes != result.model.classes:
@@ -187,19 +187,19 @@ def _rule_on_audit(result: AuditResult, fault: str) -> Iterator[Ruling]:
 
 
 def _rule_on_verdicts(result: AuditResult, accepted: SavedRun | None, gate: Gate) -> Iterator[Ruling]:
-    before = {} if accepted is None else {question_of(each): each.verdict for each in accepted.result.findings}
+    before = {} if accepted is None else {question_of(each): each for each in accepted.result.findings}
     for finding in result.findings:
         level = _level(gate, finding.verdict, finding)
         if level != "off":
             state: Literal["broken", "open"] = "broken" if finding.verdict == "relies" else "open"
             yield Ruling(finding.verdict, *subject_of(finding), state, level, finding.reason)
         level = _level(gate, "newly_relies", finding)
-        was = before.get(question_of(finding), "not audited")
-        if finding.verdict == "relies" and was != "relies" and level != "off":
-            told = f"in the accepted run it was {was.replace('_', ' ')}" if accepted else "no run was accepted"
-            yield Ruling(
-                "newly_relies", *subject_of(finding), "broken", level, f"This reliance is new: {told}. {finding.reason}"
-            )
+        old = before.get(question_of(finding))
+        if level != "off" and is_new_reliance(old, finding):
+            was = "not audited" if old is None else say_verdict(old)
+            why = "no run was accepted" if accepted is None else f"in the accepted run it was {was}"
+            told = f"This reliance is new: {why}. {finding.reason}"
+            yield Ruling("newly_relies", *subject_of(finding), "broken", level, told)
     level = gate.levels["not_applicable"]
     if not result.findings and level != "off":
         told = "No artefact is named, so there was nothing to decide on."
@@ -222,7 +222,13 @@ def _rule_on_metrics(run: Run | SavedRun, accepted: SavedRun | None, gate: Gate)
         return
     compared = [(rule, finding) for rule, finding in asked if rule.tolerance is not None]
     before = {question_of(finding): finding for finding in accepted.result.findings}
-    pairing = Pairing(Evidence(accepted), Evidence(run), len(compared))
+    evidence = Evidence(accepted)
+    try:
+        _ = evidence.names if compared else None
+    except ReportError as fault:
+        yield Ruling("accepted", None, None, "failed", "error", str(fault))
+        return
+    pairing = Pairing(evidence, Evidence(run), len(compared))
     for rule, finding in compared:
         ruling = judge_tolerance(rule, pairing, before.get(question_of(finding)) if finding else None, finding)
         if ruling is not None:

@@ -50,6 +50,9 @@ def judge_tolerance(rule: GateRule, pairing: Pairing, old: Finding | None, new: 
     if new is not None and old is None:
         told = f"Whether the {metric.words} is worse than accepted is open: the accepted run has no finding on this."
         return _rule(rule, new, "open", told, None)
+    if old is not None and new is not None and old.target != new.target:
+        told = f"of all classes the strongest was {old.target}, and is {new.target}"
+        return _rule(rule, new, "open", f"Whether the {metric.words} is worse than accepted is open: {told}.", None)
     sides = ((pairing.before.result, old), (pairing.after.result, new))
     if all(value is None or value.value is None for value in (metric.value(*side) for side in sides)):
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from auditor.measure.measurement import Measurement
+from auditor.measure.words import name_in_words
 from auditor.verdict.record import Finding
 
 
@@ -75,6 +76,23 @@ def subject_of(finding: Finding) -> tuple[str, str | None]:
 def question_of(finding: Finding) -> tuple[str, str | None]:
     """What was asked, which findings of two runs have in common: artefact and class, every class in a scan."""
     return finding.artefact, "every class" if finding.scanned else finding.target
+
+
+def say_verdict(finding: Finding) -> str:
+    """`relies (promotes dog)`, `no evidence`."""
+    what = f" ({finding.direction} {finding.target})" if finding.direction else ""
+    return f"{name_in_words(finding.verdict)}{what}"
+
+
+def is_new_reliance(old: Finding | None, new: Finding) -> bool:
+    """Whether a finding relies on what an earlier one did not: on another class, too, or in the other direction."""
+    if new.verdict != "relies":
+        return False
+    if old is None or old.verdict != "relies":
+        return True
+    known = [(old.target, old.direction)]
+    known += [(entry.target, entry.direction) for entry in old.scanned if entry.verdict == "relies"]
+    return (new.target, new.direction) not in known
 
 
 def rulings_on(gate: GateRecord, finding: Finding) -> list[Ruling]:

@@ -15,9 +15,8 @@ from auditor.measure.words import name_in_words
 from auditor.run.files import ARRAYS, HASHES, RESULT, ROWS
 from auditor.run.gate import judge_gate, make_gate, recorded_gate
 from auditor.run.result import AuditResult
-from auditor.run.ruling import question_of
+from auditor.run.ruling import question_of, say_verdict
 from auditor.run.store import Run, SavedRun, save_run
-from auditor.verdict.record import Finding
 
 
 def find_differences(run: Run, golden: SavedRun, today: date) -> list[str]:
@@ -64,12 +63,8 @@ def write_golden(run: Run, folder: Path) -> None:
 def _other_verdicts(golden: AuditResult, now: AuditResult) -> Iterator[str]:
     old, new = ({question_of(finding): finding for finding in result.findings} for result in (golden, now))
     for question in dict.fromkeys([*old, *new]):
-        was, now_is = (_verdict(findings.get(question)) for findings in (old, new))
+        was, now_is = (
+            say_verdict(findings[question]) if question in findings else "not audited" for findings in (old, new)
+        )
         if was != now_is:
             yield f"  {' → '.join(filter(None, question))}: was {was}, is {now_is}"
-
-
-def _verdict(finding: Finding | None) -> str:
-    if finding is None:
-        return "not audited"
-    return name_in_words(finding.verdict) + (f" ({finding.direction})" if finding.direction else "")
