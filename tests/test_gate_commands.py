@@ -121,6 +121,17 @@ class TestAudit:
         assert f"{run.name}: mine:load on images.npz" in listed
         assert "Ada: known" in listed
 
+    def test_an_artefact_that_is_another_one_is_said(self, small: World) -> None:
+        small.add('[gate]\npreset = "strict"\n')
+        first = auditor.audit(small.config)
+        assert first.folder is not None
+        accept_run(first.folder, "known", "Ada")
+        small.replace("position = [5, 5]", "position = [5, 5]\nopacity = 0.9")
+        gate = auditor.audit(small.config).result.gate
+        assert gate is not None
+        (told,) = [ruling.sentence for ruling in gate.rulings if ruling.rule == "effect, accepted"]
+        assert "mark is configured otherwise than it was" in told
+
     def test_a_damaged_accepted_run_ends_with_3_and_the_run_is_kept(self, small: World, command: Command) -> None:
         small.add('[gate]\npreset = "watch"\n')
         assert command("audit", small.config, "--quiet").code == 1

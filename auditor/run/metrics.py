@@ -46,27 +46,32 @@ def judge_tolerance(rule: GateRule, pairing: Pairing, old: Finding | None, new: 
     """
     assert rule.metric is not None
     assert rule.tolerance is not None
-    metric = METRICS[rule.metric]
+    metric, tolerance = METRICS[rule.metric], rule.tolerance
+
+    def leave_open(why: str | None, change: Measurement | None = None) -> Ruling | None:
+        told = f"Whether the {metric.words} is worse than accepted is open: {why}."
+        return _rule(rule, new, "open", told, change)
+
+    about = () if old is None or new is None else (old, new)
     if new is not None and old is None:
-        told = f"Whether the {metric.words} is worse than accepted is open: the accepted run has no finding on this."
-        return _rule(rule, new, "open", told, None)
+        return leave_open("the accepted run has no finding on this")
     if old is not None and new is not None and old.target != new.target:
-        told = f"of all classes the strongest was {old.target}, and is {new.target}"
-        return _rule(rule, new, "open", f"Whether the {metric.words} is worse than accepted is open: {told}.", None)
+        return leave_open(f"of all classes the strongest was {old.target}, and is {new.target}")
     sides = ((pairing.before.result, old), (pairing.after.result, new))
     if all(value is None or value.value is None for value in (metric.value(*side) for side in sides)):
         return None
-    about = () if old is None or new is None else (old, new)
-    change, tolerance = metric.change(pairing, *about), rule.tolerance
+    change = metric.change(pairing, *about)
     if change.value is None:
-        told = f"Whether the {metric.words} is worse than accepted is open: {change.reason}."
-        return _rule(rule, new, "open", told, change)
-    state: State = judge_change(change, tolerance)
+        return leave_open(change.reason, change)
+    state = judge_change(change, tolerance)
     moved = say_change(change.decisive if state == "broken" else change, *metric.verbs)
-    worse = {"broken": "is worse than accepted", "kept": "is not worse than accepted"}.get(state)
-    claim = f"The {metric.words} {worse}" if worse else f"Whether the {metric.words} is worse than accepted is open"
-    sentence = f"{claim}: it {moved}; {_amount(tolerance, change.unit)} worse is tolerated."
-    return _rule(rule, new, state, sentence, change)
+    moved = f"it {moved}; {_amount(tolerance, change.unit)} worse is tolerated"
+    if old is not None and new is not None and pairing.is_asked_otherwise(new.artefact):
+        moved += f", and {new.artefact} is configured otherwise than it was"
+    if state == "open":
+        return leave_open(moved, change)
+    worse = "is worse than accepted" if state == "broken" else "is not worse than accepted"
+    return _rule(rule, new, state, f"The {metric.words} {worse}: {moved}.", change)
 
 
 def judge_change(change: Measurement, tolerance: float) -> State:

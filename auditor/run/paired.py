@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,6 +92,8 @@ class Pairing:
                 if len(np.unique(self.after.groups[kept])) >= self._least_groups:
                     part = Values(kept, now[way].values[np.isin(now[way].images, kept)])
                     pairs[f"{name}, {way}"] = _errors(was[way]), _errors(part)
+        if was and now and not pairs:
+            return _nothing(f"no class has {self._least_groups} groups of images in both")
         return self._change_of_extreme(pairs, max, "share")
 
     @cached_property
@@ -106,6 +108,11 @@ class Pairing:
             if not (len(one) == len(values.images) == len(now[key].images) and np.allclose(one, other, atol=1e-5)):
                 return False
         return True
+
+    def is_asked_otherwise(self, artefact: str) -> bool:
+        """Whether an artefact of this name is another one than it was."""
+        was, now = (_configured(side.result.provenance.config, artefact) for side in (self.before, self.after))
+        return was != now
 
     @cached_property
     def _matched(self) -> Ints:
@@ -242,6 +249,13 @@ def endpoint_of(old: Finding, new: Finding) -> str:
     """What two findings are compared on: what a reliance was decided on, the later one's first."""
     ordered = sorted((new, old), key=lambda finding: finding.verdict != "relies")
     return next((finding.endpoint for finding in ordered if finding.endpoint), "")
+
+
+def _configured(config: Mapping[str, Any], artefact: str) -> Any:
+    """What a configuration says of an artefact, if it has it."""
+    entries = config.get("artefacts")
+    named = (entry for entry in entries if isinstance(entry, dict)) if isinstance(entries, list) else ()
+    return next((entry for entry in named if entry.get("name") == artefact), None)
 
 
 def _shared_ways(before: Mapping[str, Values], after: Mapping[str, Values]) -> list[str]:

@@ -105,7 +105,8 @@ def _asked(item: pytest.Item) -> dict[str, Any]:
     config = beside / marker.args[0]
     named = os.path.splitext(os.path.relpath(config, beside))[0].split(os.sep)
     golden = beside / marker.kwargs.get("golden", f"{GOLDEN}/{'-'.join(part for part in named if part != '..')}")
-    return {"config": config, "golden": golden, "set": tuple(marker.kwargs.get("set", ()))}
+    overrides = marker.kwargs.get("set", ())
+    return {"config": config, "golden": golden, "set": (overrides,) if isinstance(overrides, str) else tuple(overrides)}
 
 
 def _audit(file: Path, overrides: tuple[str, ...]) -> AuditedRun | str:
