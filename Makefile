@@ -66,6 +66,7 @@ benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/history.py
+	$(BIN)/python benchmarks/checks.py
 	$(BIN)/python benchmarks/journal.py
 	$(BIN)/python benchmarks/report.py
 

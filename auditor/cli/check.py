@@ -47,7 +47,6 @@ def check(
     """Run the audits that CHECKS (checks.toml) names, compare each with its accepted run, and gate it."""
     from auditor.auditing.checks.check import run_checks
     from auditor.auditing.checks.child import stoppable
-    from auditor.auditing.checks.export import export_checks
     from auditor.auditing.checks.notify import count_states
     from auditor.auditing.schedule.times import next_due
     from auditor.config.checks import read_checks
@@ -79,6 +78,8 @@ def check(
         click.echo(count_states([checked.record for checked in checking.checks]))
     print_warnings(checking.warnings)
     if export is not None:
+        from auditor.auditing.checks.export import export_checks
+
         export_checks(config, [checked.record for checked in checking.checks], export)
     if unheard:
         raise unheard[0]

@@ -18,11 +18,9 @@ from auditor.config.options import KeyPath, explain_faults, to_json
 from auditor.config.places import Place, nearest_place
 from auditor.config.sections import GateConfig, WaiverConfig
 from auditor.errors import ConfigError, ReportError
-from auditor.report.write import write_report
 from auditor.run.accepted import accepted_runs, read_accepted
 from auditor.run.checked import CODES, CheckRecord, State
 from auditor.run.files import REPORTS
-from auditor.run.gate import Gate, judge_run, keep_gate, make_gate
 from auditor.run.index import enter_run
 from auditor.run.ruling import GateRecord
 from auditor.run.store import SavedRun
@@ -32,8 +30,11 @@ from auditor.run.store import SavedRun
 class Judging:
     """What a check is judged by."""
 
-    gate: Gate | None
-    """None where nothing is configured: the verdicts decide."""
+    gate: GateConfig | None
+    """None where nothing is configured, nor waived: the verdicts decide."""
+    waivers: list[WaiverConfig]
+    places: list[str]
+    """Where each waiver stands."""
     today: date
     digest: str
     """It changes with the gate, with what was accepted, and on the day that a waiver expires."""
@@ -79,17 +80,16 @@ def read_judging(
     held += [(waiver, _place(cell.config, places, number)) for number, waiver in enumerate(own.waivers)]
     waivers = [WaiverConfig(**waiver.model_dump(include=set(WaiverConfig.model_fields))) for waiver, _ in held]
     accepted = read_accepted(config.folder / config.reports)
-    gate = None
-    if section is not None or waivers:
-        gate = make_gate(section or GateConfig(), waivers, [place for _, place in held])
-        if not gate.accepted and any(each.key == cell.name for each in accepted):
-            gate = replace(gate, accepted=cell.name)
+    if section is None and waivers:
+        section = GateConfig()
+    if section is not None and not section.accepted and any(each.key == cell.name for each in accepted):
+        section = section.model_copy(update={"accepted": cell.name})
     parts = [
         None if section is None else section.model_dump(mode="json"),
         [waiver.model_dump(mode="json") | {"expired": waiver.expires < today} for waiver in waivers],
         [(each.key, each.digest) for each in accepted],
     ]
-    return Judging(gate, today, json.dumps(parts))
+    return Judging(section, waivers, [place for _, place in held], today, json.dumps(parts))
 
 
 def tell_idle_waivers(config: ChecksConfig) -> list[str]:
@@ -119,7 +119,10 @@ def judge(record: CheckRecord, folder: Path, judging: Judging) -> CheckRecord:
     record = replace(record, run=folder.name, audited=entry.started, outcomes=entry.outcomes)
     code, reason, waived, is_warned = run.result.exit_code, _say(record), list[str](), False
     if judging.gate is not None and code != ReportError.exit_code:
-        said = judge_run(run, folder.parent, judging.gate, judging.today)
+        from auditor.run.gate import judge_run, make_gate  # a second of imports, and mostly nothing changed
+
+        gate = make_gate(judging.gate, judging.waivers, judging.places)
+        said = judge_run(run, folder.parent, gate, judging.today)
         code, is_warned = said.exit_code, said.state == "warn"
         waived = [ruling.sentence for ruling in said.rulings if ruling.is_waived]
         if code or is_warned:
@@ -158,6 +161,9 @@ def _show(folder: Path, said: GateRecord) -> None:
     """Put what the gate says into a run and its reports; one that was accepted stays as it is."""
     if folder.name in accepted_runs(folder.parent):
         return
+    from auditor.report.write import write_report
+    from auditor.run.gate import keep_gate
+
     keep_gate(folder, said)
     drawn = [name for name, file in REPORTS.items() if (folder / file).is_file()]
     if drawn:
