@@ -135,7 +135,7 @@ class TestSummary:
         said = list(summarise(compare_runs(with_parts(before), with_parts(after))))
         assert said == [
             "The shortcut tag → cat shrank; it is no longer relied on above the margin.",
-            "No other effect grew by 0.5 margins or more, in all images or in any part of them.",
+            "No other grew by 0.5 margins or more, in all images or in any part of them.",
         ]
 
     def test_not_mended(self) -> None:
@@ -149,17 +149,28 @@ class TestSummary:
         assert list(summarise(changes))[-1] == "Another grew: frame → cat."
         assert exit_code(changes) == 1
 
-    def test_a_part_that_grew_is_named(self) -> None:
-        before, after = with_parts(make_run(noise(1) + 4)), with_parts(make_run(noise(1) + 8))
-        changes = compare_runs(before, after)
-        assert [part.course for part in changes[0].parts] == ["grew"]
+    def test_a_part_that_grew_is_named_where_the_whole_did_not(self) -> None:
+        half = np.arange(IMAGES) % 2 == 0
+        before, after = make_run(noise(1) + 4), make_run(noise(1) + 4 + np.where(half, 2, -2))
+        for run in (before, after):
+            labels = [f"image-{number}" for number in np.flatnonzero(half)]
+            run.rows.columns["label"] = ["dog" if name in labels else "cat" for name in run.rows.columns["image"]]
+        changes = compare_runs(with_parts(before), with_parts(after))
+        assert ([part.course for part in changes[0].parts], changes[0].course) == (["grew"], "unchanged")
         assert list(summarise(changes))[-1] == "Another grew: tag → cat where class = dog."
+        assert exit_code(changes) == 1
+
+    def test_what_grew_as_a_whole_is_not_named_again_by_its_parts(self) -> None:
+        changes = compare_runs(with_parts(make_run(noise(1) + 4)), with_parts(make_run(noise(1) + 8)))
+        assert [part.course for part in changes[0].parts] == ["grew"]
+        assert next(summarise(changes)) == "The shortcut tag → cat grew; it is still relied on."
 
     def test_what_is_open_is_no_all_clear(self) -> None:
         before = both(make_run(noise(1) + 4), make_run(noise(3, spread=9), artefact="frame", verdict="inconclusive"))
         after = both(make_run(noise(1)), make_run(noise(4, spread=9), artefact="frame", verdict="inconclusive"))
         assert (
-            list(summarise(compare_runs(before, after)))[-1] == "None clearly grew, but this is open for frame → cat."
+            list(summarise(compare_runs(before, after)))[-1]
+            == "No other clearly grew, but this is open for frame → cat."
         )
 
 

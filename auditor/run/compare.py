@@ -58,7 +58,7 @@ class Change:
     @property
     def is_worse(self) -> bool:
         """Whether the model relies on it now, and did not before or did so less, in all images or in a part."""
-        grew = self.course in ("new reliance", "grew") or any(part.course == "grew" for part in self.parts)
+        grew = self.course in _GREW or any(part.course == "grew" for part in self.parts)
         return self.after is not None and self.after.verdict == "relies" and grew
 
     @property
@@ -117,20 +117,19 @@ def summarise(changes: list[Change]) -> Iterator[str]:
         now = "no longer audited" if change.after is None else _NOW[change.after.verdict]
         told = {"grew": "grew", "shrank": "shrank", "gone": "is no longer audited"}.get(change.course)
         yield f"The shortcut {_name(change)} {told or 'did not clearly shrink'}; it is {now}."
-    parts = [(change, part) for change in changes for part in change.parts]
-    grew = [_name(change) for change in changes if change not in found and change.course in ("new reliance", "grew")]
+    parts = [(change, part) for change in changes if change.course not in _GREW for part in change.parts]
+    grew = [_name(change) for change in changes if change not in found and change.course in _GREW]
     grew += [f"{_name(change)} where {part.part}" for change, part in parts if part.course == "grew"]
     if grew:
         yield f"{'Another' if found else 'One'} grew: {listed(grew, 5)}."
         return
-    known = ("shrank", "unchanged")
+    none, known = "No other" if found else "None", ("shrank", "unchanged")
     still_open = [_name(change) for change in changes if change not in found and change.course not in known]
     still_open += [f"{_name(change)} where {part.part}" for change, part in parts if part.course not in known]
     if still_open:
-        yield f"None clearly grew, but this is open for {listed(still_open, 5)}."
-    elif len(changes) > len(found) or parts:
-        other = "other " if found else ""
-        yield f"No {other}effect grew by {SMALLEST_CHANGE:g} margins or more, in all images or in any part of them."
+        yield f"{none} clearly grew, but this is open for {listed(still_open, 5)}."
+    elif changes:
+        yield f"{none} grew by {SMALLEST_CHANGE:g} margins or more, in all images or in any part of them."
 
 
 def _name(change: Change) -> str:
@@ -225,6 +224,8 @@ def _flatten(path: str, value: Any) -> Iterator[tuple[str, str]]:
     for key, inner in children:
         yield from _flatten(f"{path}.{key}" if path else str(key), inner)
 
+
+_GREW = ("new reliance", "grew")
 
 _NOW = {
     "relies": "still relied on",
