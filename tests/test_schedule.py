@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -415,6 +416,18 @@ class TestASignal:
         )  # fmt: skip
         assert done.returncode == 2
         assert "not today" in done.stdout
+
+    def test_is_waited_for_where_what_is_printed_cannot_be_kept(self, tmp_path: Path) -> None:
+        write_checks(tmp_path, "0 3 1 1 *")
+        command = f"{shlex.quote(sys.executable)} -m auditor.cli schedule run checks.toml > /dev/full"
+        paths = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        process = subprocess.Popen(["sh", "-c", f"exec {command}"], cwd=tmp_path, env=paths, stderr=subprocess.PIPE)
+        time.sleep(3)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 3
+        assert b"not all could be printed" in err
 
     def test_while_checks_run_ends_them_and_says_what_is_kept(self, tmp_path: Path) -> None:
         process = self.begin_an_audit(tmp_path)

@@ -53,15 +53,11 @@ def check(
 
     config = read_checks(checks)
     done: list[Checked] = []
-    unheard: list[OSError] = []
 
     def tell(checked: Checked) -> None:
         done.append(checked)
-        try:
-            if not as_json and (not quiet or checked.is_new):
-                _print_line(checked)
-        except OSError as fault:  # a full disk, say: the other checks run all the same
-            unheard.append(fault)
+        if not as_json and (not quiet or checked.is_new):
+            _print_line(checked)
 
     try:
         with stoppable():
@@ -81,8 +77,6 @@ def check(
         from auditor.auditing.checks.export import export_checks
 
         export_checks(config, [checked.record for checked in checking.checks], export)
-    if unheard:
-        raise unheard[0]
     return checking.exit_code
 
 

@@ -14,7 +14,7 @@ from auditor.errors import AuditError
 from auditor.report.index_page import shorten
 from auditor.report.templates import open_templates, policy_hash, read_template
 from auditor.report.trends import Series, say_effect, say_target, view_trend
-from auditor.run.checked import CheckRecord, ChecksRecord, State, read_records
+from auditor.run.checked import CheckRecord, ChecksRecord, State, read_records, worst_first
 from auditor.run.files import write_files
 from auditor.run.index import Entry, Listing, Outcome, moment, read_runs
 from auditor.verdict.record import Verdict
@@ -30,8 +30,6 @@ STATES: dict[State, tuple[str, str, Verdict]] = {
     "pass": ("○", "Passes", "no_evidence"),
 }
 """State, the severest first -> its sign, its words, and the verdict whose colours it has."""
-
-_WORST: tuple[Verdict, ...] = ("error", "relies", "inconclusive", "not_applicable", "no_evidence")
 
 
 def renew_checks_page(reports: Path, now: datetime) -> list[str]:
@@ -114,7 +112,7 @@ def _view_outcomes(check: CheckRecord, entries: Mapping[str, Entry]) -> list[_Sh
     runs = [entries[run] for run in check.history if run in entries]
     latest = check.outcomes if check.run else runs[-1].outcomes if runs else []
     found: list[_Shown] = []
-    for outcome in sorted(latest, key=lambda each: _WORST.index(each.verdict)):
+    for outcome in worst_first(latest):
         series: Series = [(entry, each) for entry in runs for each in entry.outcomes if _is_same(each, outcome)]
         found.append((outcome, view_trend(series) if len(series) > 1 else None, len(series)))
     return found

@@ -16,6 +16,7 @@ from auditor.errors import ReportError
 from auditor.run.files import write_files
 from auditor.run.index import Outcome
 from auditor.run.limits import refuse_odd
+from auditor.verdict.record import Verdict
 
 CHECKS = "checks"
 """The folder, among those of the runs, of what is kept between checks."""
@@ -147,10 +148,18 @@ def has_checks(reports: Path) -> bool:
     return next((reports / CHECKS).glob("*.json"), None) is not None
 
 
+def worst_first(outcomes: list[Outcome]) -> list[Outcome]:
+    """What a run found, the worst of it first."""
+    return sorted(outcomes, key=lambda outcome: _WORST.index(outcome.verdict))
+
+
 def exit_code(records: list[CheckRecord]) -> int:
     """As `auditor check` ends: the severest of all checks."""
     codes = {CODES[record.state] for record in records}
     return next((code for code in SEVEREST if code in codes), 0)
+
+
+_WORST: tuple[Verdict, ...] = ("error", "relies", "inconclusive", "not_applicable", "no_evidence")
 
 
 @cache

@@ -19,7 +19,7 @@ from auditor.config.places import Place, nearest_place
 from auditor.config.sections import GateConfig, WaiverConfig
 from auditor.errors import ConfigError, ReportError
 from auditor.run.accepted import accepted_runs, read_accepted
-from auditor.run.checked import CODES, CheckRecord, State
+from auditor.run.checked import CODES, CheckRecord, State, worst_first
 from auditor.run.files import REPORTS
 from auditor.run.index import enter_run
 from auditor.run.ruling import GateRecord
@@ -172,7 +172,7 @@ def _show(folder: Path, said: GateRecord) -> None:
 
 def _say(record: CheckRecord) -> str:
     """What was found, the worst of it, in a line."""
-    found = sorted(record.outcomes, key=lambda outcome: _WORST.index(outcome.verdict))
+    found = worst_first(record.outcomes)
     if not found:
         return "no artefact is named"
     first = found[0]
@@ -181,7 +181,5 @@ def _say(record: CheckRecord) -> str:
     more = f"; {len(found) - 1} more" if len(found) > 1 else ""
     return f"{first.artefact} -> {first.target or 'every class'}: {first.verdict}{direction}{severity}{more}"
 
-
-_WORST = ("error", "relies", "inconclusive", "not_applicable", "no_evidence")
 
 _STATES = {code: state for state, code in CODES.items() if state != "warn"}
