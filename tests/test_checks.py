@@ -291,6 +291,19 @@ class TestHashes:
         (folder / "cache").write_text(text)
         assert len(Hashes(folder / "cache").of(folder / "model.keras")) == 64
 
+    def test_of_a_folder_pass_over_what_audits_write_into_it(self, folder: Path, auditor: Auditor) -> None:
+        (folder / "checks.toml").write_text('[[checks]]\nname = "a"\nset = { data.source = "." }\n')
+        run(folder, auditor)
+        (folder / "checks.toml").touch()
+        assert hows(run(folder, auditor, if_changed=True)) == ["unchanged"]
+
+    def test_of_what_is_no_file_are_refused_and_not_waited_for(self, folder: Path, auditor: Auditor) -> None:
+        os.mkfifo(folder / "pipe")
+        (folder / "checks.toml").write_text('watch = ["pipe"]\n' + CHECKS)
+        checking = run(folder, auditor)
+        assert set(states(checking).values()) == {"broken"}
+        assert "pipe: a pipe or a device" in checking.checks[0].record.reason
+
     def test_of_a_folder_end_where_a_link_leads_round(self, folder: Path) -> None:
         (folder / "pictures").mkdir()
         (folder / "pictures" / "again").symlink_to(folder / "pictures")

@@ -92,7 +92,7 @@ def run_checks(
         written = os.path.relpath(config.file.resolve(), reports.resolve())
         record = ChecksRecord(written, resumed or begun, None, list(known.values()), due)
         write_record(file, record)
-        hashes = Hashes(file.parent / "hashes.cache", is_full=read_all)
+        hashes = Hashes(file.parent / "hashes.cache", left_out=reports, is_full=read_all)
         done: list[Checked] = []
         for cell in config.cells:
             if only and cell.name not in only:

@@ -84,7 +84,8 @@ def _files(text: str, *folders: Path) -> list[Path]:
     """What a text names, relative to the configuration's folder or to that of the checks."""
     if not text or "\n" in text or "\0" in text or len(text) > 1024:
         return []
-    return [path for path in dict.fromkeys(folder / text for folder in folders) if path.exists()]
+    paths = dict.fromkeys(folder / text for folder in folders)
+    return [path for path in paths if path.is_file() or path.is_dir()]
 
 
 def _named(manifest: Path, section: dict[str, Any], hashes: Hashes) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +29,16 @@ class Hashes:
     which the system keeps no times. `is_full` reads every file.
     """
 
-    def __init__(self, cache: Path, *, is_full: bool = False) -> None:
+    def __init__(self, cache: Path, *, left_out: Path | None = None, is_full: bool = False) -> None:
+        """Begin with what is remembered in `cache`.
+
+        Parameters
+        ----------
+        left_out
+            A folder that is passed over where another holds it: what audits write is nothing that they depend on.
+        """
         self._cache = cache
+        self._left_out = None if left_out is None else os.path.realpath(left_out)
         self._known = {} if is_full else _read(cache)
         self._seen: dict[str, tuple[_Stamp, str]] = {}
         self._folders: dict[Path, str] = {}
@@ -46,7 +55,8 @@ class Hashes:
             if not path.is_dir():
                 return self._of_file(str(path.absolute()))
             if path not in self._folders:
-                lines = (f"{self._of_file(file)}  {name}\n" for file, name in sorted(_walk(path.absolute(), "")))
+                found = sorted(self._walk(path.absolute(), ""))
+                lines = (f"{self._of_file(file)}  {name}\n" for file, name in found)
                 self._folders[path] = _hash_lines(lines)
             return self._folders[path]
         except OSError as fault:
@@ -63,6 +73,8 @@ class Hashes:
 
     def _of_file(self, name: str) -> str:
         state = os.stat(name)
+        if not stat.S_ISREG(state.st_mode):
+            raise DataError(f"{name}: a pipe or a device; wanted a file or a folder")
         stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
         found = self._seen.get(name) or self._known.get(name)
         if found is not None and found[0] == stamp:
@@ -72,6 +84,17 @@ class Hashes:
         if max(state.st_mtime_ns, state.st_ctime_ns) < (time.time() - _SETTLED) * 1e9:
             self._seen[name] = stamp, digest
         return digest
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
+        """Path and name of every file below a folder, but those that Python makes of its own."""
+        with os.scandir(folder) as found:
+            for item in found:
+                if item.is_dir(follow_symlinks=True):
+                    is_left_out = item.name == "__pycache__" or os.path.realpath(item.path) == self._left_out
+                    if not (is_left_out or _leads_up(item, folder)):
+                        yield from self._walk(Path(item.path), f"{prefix}{item.name}/")
+                elif item.is_file():
+                    yield item.path, f"{prefix}{item.name}"
 
 
 def hash_text(text: str) -> str:
@@ -84,17 +107,6 @@ def _hash_lines(lines: Iterator[str]) -> str:
     for line in lines:
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
-    """Path and name of every file below a folder, but those that Python makes of its own."""
-    with os.scandir(folder) as found:
-        for item in found:
-            if item.is_dir(follow_symlinks=True):
-                if item.name != "__pycache__" and not _leads_up(item, folder):
-                    yield from _walk(Path(item.path), f"{prefix}{item.name}/")
-            elif item.is_file():
-                yield item.path, f"{prefix}{item.name}"
 
 
 def _leads_up(item: os.DirEntry[str], folder: Path) -> bool:
