@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.terminal import plain, print_warnings
+from auditor.cli.terminal import plain, print_warnings, say
 from auditor.errors import AuditError
 
 if TYPE_CHECKING:
     from auditor.auditing.checks.cell import Checked
+    from auditor.auditing.checks.child import Ending
 
 CHECK_CODES = """\b
 Exit codes, the first that applies to one of the checks:
@@ -46,12 +48,13 @@ def check(
 ) -> int:
     """Run the audits that CHECKS (checks.toml) names, compare each with its accepted run, and gate it."""
     from auditor.auditing.checks.check import run_checks
-    from auditor.auditing.checks.child import stoppable
+    from auditor.auditing.checks.child import run_auditor, stoppable
     from auditor.auditing.checks.notify import count_states
     from auditor.auditing.schedule.times import next_due
     from auditor.config.checks import read_checks
 
     config = read_checks(checks)
+    names = [cell.name for cell in config.cells if not only or cell.name in only]
     done: list[Checked] = []
 
     def tell(checked: Checked) -> None:
@@ -59,13 +62,19 @@ def check(
         if not as_json and (not quiet or checked.is_new):
             _print_line(checked)
 
+    def audit(words: list[str], folder: Path, limit: float) -> Ending:
+        if not quiet and sys.stderr.isatty():  # who looks on sees what takes so long
+            say(f"{names[len(done)]}: is being audited ({len(done) + 1} of {len(names)})", err=True)
+        return run_auditor(words, folder, limit)
+
+    due = next_due(config)
     try:
         with stoppable():
             checking = run_checks(
-                config, only=only, if_changed=if_changed, read_all=read_all, tell=tell, due=next_due(config)
+                config, only=only, if_changed=if_changed, read_all=read_all, tell=tell, due=due, audit=audit
             )
     except KeyboardInterrupt:
-        kept = f"{len(done)} of {len(only or config.cells)} checks are done and kept"
+        kept = f"{len(done)} of {len(names)} checks are done and kept"
         raise AuditError(f"interrupted: {kept}; `auditor check {checks}` goes on with the rest") from None
     if as_json:
         told = [asdict(checked.record) | {"how": checked.how, "note": checked.note} for checked in checking.checks]
