@@ -246,6 +246,20 @@ class TestAFingerprint:
         assert fingerprint(cell, folder).unknown.startswith("data.source is a function")
         assert fingerprint(replace(cell, watch=(folder / "labels.txt",)), folder).unknown == ""
 
+    @pytest.mark.parametrize(
+        ("function", "unknown"),
+        [
+            ("mine:prepare", "model.preprocess is a function, and no watch says what it reads"),
+            ("json:loads", ""),  # of a library, which reads nothing of the user's
+            ("none_of_this_name:prepare", "none_of_this_name:prepare: its code was not found"),
+        ],
+    )
+    def test_of_a_function_of_the_users_own_is_none_either(self, folder: Path, function: str, unknown: str) -> None:
+        (folder / "mine.py").write_text("def prepare(images): ...\n")
+        (folder / "audit.toml").write_text(AUDIT.replace("[data]", f'preprocess = "{function}"\n\n[data]'))
+        (cell, *_) = read_checks(folder / "checks.toml").cells
+        assert fingerprint(cell, folder).unknown == unknown
+
     def test_ignores_what_the_audit_itself_writes(self, folder: Path) -> None:
         (folder / "reports").mkdir()
         before = self.digest(folder)

@@ -16,7 +16,7 @@ from typing import Any
 
 from auditor.auditing.checks.hashing import Hashes, hash_text
 from auditor.config.checks import Cell, GatedDocument
-from auditor.config.options import APPLICATIONS, is_function_spec
+from auditor.config.options import APPLICATIONS, dotted, is_function_spec
 from auditor.errors import AuditError
 from auditor.run.provenance import describe_software
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
@@ -53,8 +53,9 @@ def take_fingerprint(cell: Cell, data: Mapping[str, Any], folder: Path, hashes: 
         if is_function_spec(text):
             code = _code(text.partition(":")[0], cell.config.parent)
             lines += [f"{text} {file.name} {hashes.of(file)}" for file in code]
-            if path in (("model", "source"), ("data", "source")) and not cell.watch:
-                unknown = f"{'.'.join(path)} is a function, and no watch says what it reads"
+            is_own = any(file.is_relative_to(cell.config.parent.resolve()) for file in code)
+            if not cell.watch and (path[-1] == "source" or (is_own and path[0] in ("model", "artefacts"))):
+                unknown = f"{dotted(path)} is a function, and no watch says what it reads"
             elif not code:
                 unknown = f"{text}: its code was not found"
         elif str(path[-1]) not in _NOT_FILES:
