@@ -212,6 +212,17 @@ class TestAccepted:
             found = against(before, with_findings(run, replace(scan, **changes)), gate("watch"), tmp_path)
             assert ("newly_relies" in found) == is_new
 
+    def test_one_of_a_newer_schema_fails_with_3_in_one_sentence(self, tmp_path: Path) -> None:
+        run = finding_run("no_evidence")
+        accepted = SavedRun(save_run(run, tmp_path))
+        text = (accepted.folder / RESULT).read_text(encoding="utf-8")
+        (accepted.folder / RESULT).write_text(
+            text.replace('"schema_version": 2', '"schema_version": 99'), encoding="utf-8"
+        )
+        record = judge_gate(run, accepted, gate("watch"), TODAY)
+        assert record.exit_code == 3
+        assert "a newer Auditor wrote it" in record.rulings[0].sentence
+
     def test_rows_that_cannot_be_read_fail_with_3_and_the_rest_is_judged(self, tmp_path: Path) -> None:
         run = finding_run("relies")
         accepted = SavedRun(save_run(run, tmp_path))
