@@ -21,6 +21,7 @@ from auditor.measure.measurement import Note
 from auditor.run.files import ARRAYS, BUNDLE, FOLDER, HASHES, REPORTS, RESULT, ROWS, write_files
 from auditor.run.index import is_run_id
 from auditor.run.limits import limited
+from auditor.run.parts import tabulate
 from auditor.run.result import AuditResult, WorkUnit
 from auditor.run.store import Run, SavedRun, grow_run, record_files, save_run
 from auditor.verdict.record import Finding
@@ -73,8 +74,8 @@ class AuditedRun:
 
     def rows(self) -> pandas.DataFrame:
         """The measurements per image behind the numbers."""
-        columns = self.run.rows.columns if isinstance(self.run, Run) else self.run.rows.to_pydict()
-        return _pandas().DataFrame(columns)
+        saved = self.run.rows if isinstance(self.run, SavedRun) else tabulate(self.run.rows)
+        return _pandas().DataFrame(saved.to_pydict())
 
     def save(self, reports: str | Path) -> AuditedRun:
         """Save the run into a new folder below `reports`; returns the saved run.

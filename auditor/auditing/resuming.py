@@ -147,6 +147,8 @@ class Keeping:
         ReportError
             The folder cannot be written.
         """
+        if self._journal is not None:
+            self._journal.flush()
         if self._taken is not None:
             grow_run(run, self._taken)
             return self._taken
@@ -161,7 +163,7 @@ def take_up(growing: Growing, saved: SavedRun) -> None:
     ReportError
         The saved run is damaged; then what was given stays as it was.
     """
-    before, rows, exhibits = saved.result, saved.rows.to_pydict(), growing.exhibits
+    before, rows, exhibits = saved.result, saved.rows, growing.exhibits
     arrays = {name: saved.arrays[name] for name in saved.arrays}
     fresh = growing.result
     ended = {unit.name: unit for unit in before.units}
@@ -176,20 +178,21 @@ def take_up(growing: Growing, saved: SavedRun) -> None:
         result = replace(result, methods=changed(result.methods, record.name, **fields))
     growing.result = result
     exhibits.rows.clear()
-    for name, column in exhibits.rows.columns.items():
-        column += rows[name]
+    for part in rows.to_batches(max_chunksize=2**16):
+        for name, column in exhibits.rows.columns.items():
+            column += part.column(name).to_pylist()
     exhibits.arrays.clear()
     for name, values in arrays.items():
         exhibits.arrays.keep(name, values, of_data=name not in before.made_up)
     exhibits.exemplars += before.exemplars
     exhibits.region_scores += before.region_scores
     exhibits.agreement += before.agreement if before.agreement != fresh.agreement else []
-    _restore_checks(growing, growing.subject.dataset, rows)
+    _restore_checks(growing, growing.subject.dataset)
 
 
-def _restore_checks(growing: Growing, dataset: Dataset, rows: dict[str, list[Any]]) -> None:
+def _restore_checks(growing: Growing, dataset: Dataset) -> None:
     """The checks of methods by image, as `explain_case` noted them, one part for every case."""
-    at_image = {name: at for at, name in enumerate(dataset.ids)}
+    at_image, rows = {name: at for at, name in enumerate(dataset.ids)}, growing.exhibits.rows.columns
     parts: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for at, condition in enumerate(rows["condition"]):
         if condition == CHECK_OF_METHOD:

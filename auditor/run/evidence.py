@@ -15,8 +15,9 @@ from auditor.errors import ReportError
 from auditor.measure.arrays import Array, Bools, Groups, Ints
 from auditor.run.files import ROWS
 from auditor.run.limits import refuse_odd
+from auditor.run.parts import tabulate
 from auditor.run.result import AuditResult
-from auditor.run.store import Run, SavedRun, tabulate
+from auditor.run.store import Run, SavedRun
 from auditor.verdict.effects import NAMES
 from auditor.verdict.notes import PART, SCORE
 
@@ -79,9 +80,9 @@ class Evidence:
         column, _, value = part.partition(" = ")
         if column == "class":
             return self.of_class(subject, value)
-        members, found = np.zeros(len(self.names), bool), self.of((None, None), PART).get(part)
-        if found is not None:
-            members[found.images] = True
+        members = np.zeros(len(self.names), bool)
+        for images, _ in (ways[part] for ways in [self.of((None, None), PART)] if part in ways):
+            members[images] = True
         return members
 
     def of_class(self, subject: Subject, name: str) -> Bools:

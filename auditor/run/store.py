@@ -5,26 +5,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import io
 import json
 import os
 import shutil
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydantic
 
 from auditor.errors import ReportError
-from auditor.measure.arrays import Array
-from auditor.measure.ledger import COLUMNS, Arrays, Rows
+from auditor.measure.ledger import Arrays, Rows
 from auditor.run.files import ARRAYS, HASHES, PAGE, PDF, RESULT, ROWS, is_beside, make_folder, sync, write_files
 from auditor.run.limits import refuse_odd
+from auditor.run.parts import SavedArrays, write_arrays, write_rows
 from auditor.run.result import AuditResult, result_from_json, result_to_json
 from auditor.run.unfinished import in_hand
 
@@ -138,16 +134,13 @@ def complete_growth(growth: Path, folder: Path) -> None:
 
 def _write_parts(run: Run, folder: Path) -> None:
     """The files of a run, on the disk."""
-    import pyarrow.parquet as pq
-
     (folder / RESULT).write_text(result_to_json(run.result), encoding="utf-8")
-    pq.write_table(tabulate(run.rows), folder / ROWS, compression="zstd")
-    _write_arrays(folder / ARRAYS, run.arrays)
+    write_rows(folder / ROWS, run.rows)
+    write_arrays(folder / ARRAYS, run.arrays)
     for name in (RESULT, ROWS, ARRAYS):
         sync(folder / name)
-    _write_hashes(
-        folder, Hashes({file: hash_file(folder / file) for file in (RESULT, ROWS, ARRAYS)})
-    )  # last: all is whole
+    hashes = {file: hash_file(folder / file) for file in (RESULT, ROWS, ARRAYS)}
+    _write_hashes(folder, Hashes(hashes))  # last: where they are, all is whole
 
 
 @dataclass(frozen=True)
@@ -213,62 +206,6 @@ def load_result(folder: Path) -> AuditResult:
         The folder is no run, or its result is damaged.
     """
     return SavedRun(folder).result
-
-
-class SavedArrays(Arrays):
-    """A run's pictures and maps, each read when it is asked for: all of them at once may not fit into memory.
-
-    Raises
-    ------
-    ReportError
-        At the first look that they are missing or damaged; of one array this is found when it is read.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    @cached_property
-    def _archive(self) -> zipfile.ZipFile:
-        refuse_odd(self._file)
-        return zipfile.ZipFile(self._file)
-
-    @cached_property
-    def _keys(self) -> dict[str, str]:
-        with self._told():
-            names = _decode(self._archive.read("names.npy"))
-            return {str(name): f"a{number}.npy" for number, name in enumerate(names)}
-
-    def __getitem__(self, name: str) -> Array:
-        key = self._keys[name]
-        with self._told():
-            return _decode(self._archive.read(key))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except FileNotFoundError:
-            raise ReportError(f"{self._file}: missing; the run cannot be shown without its pictures") from None
-        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as fault:
-            raise ReportError(f"{self._file}: damaged: {fault}") from None
-
-
-def _decode(data: bytes) -> Array:
-    """An array as `numpy.save` writes it, without the copies that `numpy.load` makes of a zip's members."""
-    buffer = io.BytesIO(data)
-    if np.lib.format.read_magic(buffer) == (1, 0):
-        shape, is_turned, dtype = np.lib.format.read_array_header_1_0(buffer)
-        if not is_turned and not dtype.hasobject:
-            return np.frombuffer(data, dtype, offset=buffer.tell()).reshape(shape)
-    buffer.seek(0)
-    values: Array = np.lib.format.read_array(buffer, allow_pickle=False)
-    return values
 
 
 def load_hashes(folder: Path) -> Hashes | None:
@@ -340,42 +277,6 @@ def hash_file(file: Path) -> str:
     """SHA-256 of a file's bytes."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def tabulate(rows: Rows) -> Any:
-    """Rows as the Arrow table that they are saved as."""
-    import pyarrow as pa
-
-    types = {column: pa.float64() if column == "value" else pa.string() for column in COLUMNS}
-    return pa.table({column: pa.array(map(_storable, rows.columns[column]), types[column]) for column in COLUMNS})
-
-
-def _storable(value: str | float | None) -> str | float | None:
-    """Halves of surrogate pairs, which names of files may hold and UTF-8 may not, written out."""
-    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
-
-
-def _write_arrays(file: Path, arrays: Arrays) -> None:
-    """As `numpy.savez` does, under plain names: keys hold user text, which must not become paths inside a zip.
-
-    What hardly shrinks is stored as it is: maps are noise to a compressor, and are read sooner without one.
-    """
-    names = np.array(list(arrays), dtype=np.str_)
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, values in [
-            ("names", names),
-            *((f"a{number}", values) for number, values in enumerate(arrays.values())),
-        ]:
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.asanyarray(values), allow_pickle=False)
-            sample = buffer.getvalue()[:_SAMPLE]
-            shrinks = len(zlib.compress(sample)) < _WORTHWHILE * len(sample)
-            way = zipfile.ZIP_DEFLATED if shrinks else zipfile.ZIP_STORED
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), buffer.getbuffer(), way)
-
-
-_SAMPLE, _WORTHWHILE = 2**16, 0.7
-"""Bytes of an array that are tried, and how far they must shrink."""
 
 
 def _write_hashes(folder: Path, hashes: Hashes) -> None:

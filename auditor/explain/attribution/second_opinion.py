@@ -6,6 +6,8 @@ Only its raw static methods are used; they are sound. Nothing of it is ever on t
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from auditor.explain.attribution.question import Question
 from auditor.explain.attribution.record import Agreement
 from auditor.measure.arrays import Floats, Groups
 from auditor.measure.intervals import mean_interval
+from auditor.subject.model.anatomy import trace
 from auditor.subject.model.keras import KerasClassifier
 
 
@@ -64,24 +67,32 @@ def _inapplicable(question: Question, method: str) -> str | None:
 def _compare_gradient(question: Question, classifier: KerasClassifier) -> tuple[Floats, Floats]:
     from tf_explain.core.vanilla_gradients import VanillaGradients
 
+    # its own graphs are kept for good, and with them every model that was ever audited
+    differentiate, target = VanillaGradients.compute_gradients.python_function, int(question.targets[0])
     inputs = classifier.to_input(question.images)
     with classifier.as_logits() as model:
-        theirs = VanillaGradients.compute_gradients(inputs, model, int(question.targets[0]))
+        theirs = _in_graph(lambda images: differentiate(images, model, target), inputs)
     scale = classifier.input_scale or 1.0
     return question.first.gradient, theirs.numpy().reshape(question.images.shape) * scale
 
 
 def _compare_grad_cam(question: Question, classifier: KerasClassifier) -> tuple[Floats, Floats]:
-    import tensorflow as tf
     from tf_explain.core.grad_cam import GradCAM
 
     # as a graph: run op by op it also differentiates the kernels, which nobody reads, and that can crash TensorFlow
-    differentiate = tf.function(GradCAM.get_gradients_and_filters)
+    differentiate, target = GradCAM.get_gradients_and_filters, int(question.targets[0])
     layer = next(iter(question.first.features))
     inputs = classifier.to_input(question.images)
     with classifier.as_logits() as model:
-        outputs, slopes = differentiate(model, inputs, layer, int(question.targets[0]), False)
+        outputs, slopes = _in_graph(lambda images: differentiate(model, images, layer, target, False), inputs)
     theirs = np.stack([cam.numpy() for cam in GradCAM.generate_ponderated_output(outputs, slopes)])
     weights = question.first.feature_gradients[layer].mean(axis=(1, 2))
     ours = np.einsum("nhwk,nk->nhw", question.first.features[layer], weights)
     return np.maximum(ours, 0), np.maximum(theirs, 0)
+
+
+def _in_graph(function: Callable[[Any], Any], inputs: Any) -> Any:
+    """What a function gives for a tensor, from a graph that nothing keeps."""
+    import tensorflow as tf
+
+    return trace(function, tf.TensorSpec(inputs.shape, inputs.dtype), in_place=False)(inputs)
