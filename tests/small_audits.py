@@ -78,5 +78,9 @@ def timeless(run: Path) -> tuple[str, Any, dict[str, bytes]]:
 
 
 def runs(folder: Path) -> list[Path]:
-    reports = folder / "reports"
+    """The runs of audits in a folder, the newest first."""
+    return runs_of(folder / "reports")
+
+
+def runs_of(reports: Path) -> list[Path]:
     return [reports / entry.id for entry in read_runs(reports).entries] if reports.is_dir() else []

@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from auditor.report.doctor import examine, exit_code
 from tests import small_audits
 from tests.dying import in_child, operations
+from tests.small_world import Command, World
+from tests.system_tools import require
+from tests.test_resuming import Counting
 
 PARTS = 4
 """Of the moments, for several processes to try."""
@@ -32,7 +39,7 @@ def moments(folder: Path) -> list[tuple[str, Path]]:
     """All operations of an audit in a folder, in their order."""
     found: list[tuple[str, Path]] = []
     with operations(folder / "reports", lambda what, file: found.append((what, file))):
-        small_audits.audit(folder)
+        small_audits.audit(folder, model=Counting())
     return found
 
 
@@ -48,7 +55,7 @@ def die_at(folder: Path, number: int) -> None:
             left[0] -= 1
 
         with operations(folder / "reports", happen):
-            small_audits.audit(folder)
+            small_audits.audit(folder, model=Counting())
 
     assert in_child(work) == DIED
 
@@ -60,7 +67,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_wherever_it_dies_it_is_gone_on_with_to_the_same_end(part: int, tmp_path: Path):
-    undisturbed = small_audits.audit(tmp_path / "undisturbed").folder
+    undisturbed = small_audits.audit(tmp_path / "undisturbed", model=Counting()).folder
     assert undisturbed is not None
     wanted, begun = small_audits.timeless(undisturbed), tmp_path / "begun"
     older = small_audits.audit(begun, settings={"report": {"formats": ["markdown"], "title": "Older"}}).folder
@@ -71,7 +78,7 @@ def test_wherever_it_dies_it_is_gone_on_with_to_the_same_end(part: int, tmp_path
     for number in range(part, count, PARTS):
         folder = shutil.copytree(begun, tmp_path / "tried")
         die_at(folder, number)
-        small_audits.audit(folder, resume=True)
+        small_audits.audit(folder, model=Counting(), resume=True)
         new = [run for run in small_audits.runs(folder) if run.name != older.name]
         assert new
         assert all(small_audits.timeless(run) == wanted for run in new), number
@@ -80,3 +87,37 @@ def test_wherever_it_dies_it_is_gone_on_with_to_the_same_end(part: int, tmp_path
         assert (exit_code(troubles), [str(trouble) for trouble in troubles]) == (0, []), number
         assert not [item for item in (folder / "reports").rglob("*") if item.name.startswith(".")]
         shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_a_real_audit_that_is_killed_at_any_time_is_gone_on_with_to_the_same_end(world: World, command: Command):
+    require("pango")
+    world.replace('formats = ["html"]', 'formats = ["html", "pdf"]')
+    words = [sys.executable, "-P", "-m", "auditor.cli", "audit", str(world.config), "--quiet", "--output"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+    def start(reports: Path) -> subprocess.Popen[bytes]:
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen([*words, str(reports)], env=environment, **pipes)
+
+    undisturbed, begun = world.folder / "undisturbed", time.monotonic()
+    assert start(undisturbed).wait() == 1
+    lasts = time.monotonic() - begun
+    (whole,) = small_audits.runs_of(undisturbed)
+    wanted = small_audits.timeless(whole)
+    random = np.random.default_rng(0)
+    for number in range(20):
+        reports = world.folder / f"reports-{number}"
+        shutil.copytree(undisturbed, reports)
+        before = hashes(reports / whole.name)
+        process = start(reports)
+        time.sleep(random.uniform(0.2, 1) * lasts)
+        process.kill()
+        process.wait()
+        assert command("audit", world.config, "--output", reports, "--resume").code == 1
+        new = [run for run in small_audits.runs_of(reports) if run.name != whole.name]
+        assert all(small_audits.timeless(run) == wanted for run in new), number
+        assert new
+        assert (new[0] / "report.pdf").exists()
+        assert hashes(reports / whole.name) == before
+        assert list(examine(reports)) == [], number
