@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from auditor.config.gate import PRESETS
-from auditor.config.sections import GateConfig, GateRule, WaiverConfig
+from auditor.config.sections import Demand, GateConfig, WaiverConfig
 from auditor.errors import ConfigError, ReportError
 from auditor.run.accepted import ACCEPTED, accept_run, find_accepted, key_of, read_accepted
 from auditor.run.files import ARRAYS, RESULT, ROWS
@@ -26,8 +26,8 @@ from tests.synthetic import make_finding
 TODAY = date(2026, 6, 1)
 
 
-def gate(preset: str = "verdicts", *rules: GateRule, waivers: tuple[WaiverConfig, ...] = (), **levels: str) -> Gate:
-    return make_gate(GateConfig(preset=preset, rules=rules, **levels), waivers)  # type: ignore[arg-type]
+def gate(preset: str = "verdicts", *demands: Demand, waivers: tuple[WaiverConfig, ...] = (), **levels: str) -> Gate:
+    return make_gate(GateConfig(preset=preset, demands=demands, **levels), waivers)  # type: ignore[arg-type]
 
 
 def waiver(expires: str, **changes: str) -> WaiverConfig:
@@ -40,9 +40,9 @@ def finding_run(verdict: str) -> Run:
 
 
 def against(accepted: Run, run: Run, asked: Gate, folder: Path) -> dict[str, Ruling]:
-    """The rulings by rule, of a run against an accepted one."""
+    """The rulings by demand, of a run against an accepted one."""
     record = judge_gate(run, SavedRun(save_run(accepted, folder)), asked, TODAY)
-    return {ruling.rule: ruling for ruling in record.rulings}
+    return {ruling.demand: ruling for ruling in record.rulings}
 
 
 class TestVerdicts:
@@ -80,11 +80,11 @@ class TestVerdicts:
             record = judge_gate(run, None, gate(preset, waivers=(waiver("2026-12-31"),), relies="off"), TODAY)
             assert (record.state, record.exit_code) == ("error", 3)
 
-    def test_of_rules_on_one_verdict_the_last_that_fits_holds(self) -> None:
+    def test_of_demands_on_one_verdict_the_last_that_fits_holds(self) -> None:
         run = finding_run("inconclusive")
-        general = GateRule(verdict="inconclusive", level="error")
-        special = GateRule(verdict="inconclusive", level="off", artefact="tag", target="cat")
-        other = GateRule(verdict="inconclusive", level="off", artefact="another")
+        general = Demand(verdict="inconclusive", level="error")
+        special = Demand(verdict="inconclusive", level="off", artefact="tag", target="cat")
+        other = Demand(verdict="inconclusive", level="off", artefact="another")
         assert judge_gate(run, None, gate("release", general, special), TODAY).exit_code == 0
         assert judge_gate(run, None, gate("release", special, general), TODAY).exit_code == 4
         assert judge_gate(run, None, gate("release", general, other), TODAY).exit_code == 4
@@ -118,8 +118,8 @@ class TestLimits:
         number = np.arange(IMAGES)
         correct = number % 10 > (1 if metric == "accuracy" else 0)
         run = make_run(noise(1) - noise(1).mean() + 2, turned=number % 2, correct=correct)
-        rule = GateRule(metric=metric, limit=limit, level="error", open="error")
-        record = judge_gate(run, None, gate("verdicts", rule, relies="off"), TODAY)
+        demand = Demand(metric=metric, limit=limit, level="error", open="error")
+        record = judge_gate(run, None, gate("verdicts", demand, relies="off"), TODAY)
         assert [ruling.state for ruling in record.rulings] == [state]
         assert record.exit_code == {"broken": 1, "open": 4, "kept": 0}[state]
 
@@ -127,7 +127,7 @@ class TestLimits:
         run = finding_run("no_evidence")
         (finding,) = run.result.findings
         run = with_findings(run, replace(finding, measurements={"theta": finding.measurements["theta"]}))
-        record = judge_gate(run, None, gate("verdicts", GateRule(metric="flip_rate", limit=0.1)), TODAY)
+        record = judge_gate(run, None, gate("verdicts", Demand(metric="flip_rate", limit=0.1)), TODAY)
         assert [(ruling.state, ruling.level) for ruling in record.rulings] == [("open", "warn")]
 
 
@@ -152,7 +152,7 @@ class TestWaivers:
     def test_waives_nothing_else(self, changes: dict[str, str]) -> None:
         record = judge_gate(finding_run("relies"), None, gate(waivers=(waiver("2026-07-01", **changes),)), TODAY)
         assert record.exit_code == 1
-        assert [ruling.rule for ruling in record.rulings] == ["relies", "waiver"]
+        assert [ruling.demand for ruling in record.rulings] == ["relies", "waiver"]
 
     def test_one_for_nothing_is_said(self) -> None:
         record = judge_gate(finding_run("no_evidence"), None, gate(waivers=(waiver("2026-07-01"),)), TODAY)
@@ -161,8 +161,8 @@ class TestWaivers:
 
 
 class TestAccepted:
-    def worse(self, tolerance: float = 0.5) -> GateRule:
-        return GateRule(metric="effect", tolerance=tolerance, level="error", open="warn")
+    def worse(self, tolerance: float = 0.5) -> Demand:
+        return Demand(metric="effect", tolerance=tolerance, level="error", open="warn")
 
     def test_the_same_run_is_not_worse_than_itself_even_without_tolerance(self, tmp_path: Path) -> None:
         run = make_run(noise(1) + 2, correct=np.arange(IMAGES) % 7 > 0)
@@ -212,13 +212,24 @@ class TestAccepted:
             found = against(before, with_findings(run, replace(scan, **changes)), gate("watch"), tmp_path)
             assert ("newly_relies" in found) == is_new
 
+    def test_one_of_a_newer_schema_fails_with_3_in_one_sentence(self, tmp_path: Path) -> None:
+        run = finding_run("no_evidence")
+        accepted = SavedRun(save_run(run, tmp_path))
+        text = (accepted.folder / RESULT).read_text(encoding="utf-8")
+        (accepted.folder / RESULT).write_text(
+            text.replace('"schema_version": 2', '"schema_version": 99'), encoding="utf-8"
+        )
+        record = judge_gate(run, accepted, gate("watch"), TODAY)
+        assert record.exit_code == 3
+        assert "a newer Auditor wrote it" in record.rulings[0].sentence
+
     def test_rows_that_cannot_be_read_fail_with_3_and_the_rest_is_judged(self, tmp_path: Path) -> None:
         run = finding_run("relies")
         accepted = SavedRun(save_run(run, tmp_path))
         (accepted.folder / ROWS).write_bytes(b"PAR1")
         record = judge_gate(run, accepted, gate("release"), TODAY)
         assert record.exit_code == 3
-        assert {ruling.rule for ruling in record.rulings} == {"accepted", "relies"}
+        assert {ruling.demand for ruling in record.rulings} == {"accepted", "relies"}
 
     def test_an_artefact_that_is_no_longer_audited_is_said(self, tmp_path: Path) -> None:
         before = finding_run("no_evidence")
@@ -232,7 +243,7 @@ class TestAccepted:
         other = SavedRun(save_run(replace(run, result=replace(run.result, model=model)), tmp_path))
         record = judge_gate(run, other, gate("watch"), TODAY)
         assert record.exit_code == 3
-        assert {ruling.rule for ruling in record.rulings} == {"accepted", "relies", "newly_relies"}
+        assert {ruling.demand for ruling in record.rulings} == {"accepted", "relies", "newly_relies"}
 
 
 class TestAccepting:

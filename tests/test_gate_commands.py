@@ -129,7 +129,7 @@ class TestAudit:
         small.replace("position = [5, 5]", "position = [5, 5]\nopacity = 0.9")
         gate = auditor.audit(small.config).result.gate
         assert gate is not None
-        (told,) = [ruling.sentence for ruling in gate.rulings if ruling.rule == "effect, accepted"]
+        (told,) = [ruling.sentence for ruling in gate.rulings if ruling.demand == "effect, accepted"]
         assert "mark is configured otherwise than it was" in told
 
     def test_a_damaged_accepted_run_ends_with_3_and_the_run_is_kept(self, small: World, command: Command) -> None:

@@ -111,6 +111,30 @@ class TestCourse:
         assert compare_runs(before, after)[0].course in ("grew", "no clear change")
 
 
+class TestEvidence:
+    def test_an_image_of_several_classes_is_of_each(self) -> None:
+        run = make_run(noise(1))
+        model = replace(run.result.model, classes=["cat", "dog", "big, dog"])
+        labels = ["cat, dog", "big, dog", "dog", "none", None]
+        run.rows.columns["label"] = [
+            label and labels[int(name.split("-")[1]) % 5]
+            for label, name in zip(run.rows.columns["label"], run.rows.columns["image"], strict=True)
+        ]
+        evidence = Evidence(replace(run, result=replace(run.result, model=model)))
+        numbers = np.array([int(name.split("-")[1]) % 5 for name in evidence.names])
+        of = {name: set(numbers[evidence.of_class(("tag", "cat"), name)].tolist()) for name in model.classes}
+        assert of == {"cat": {0}, "dog": {0, 2}, "big, dog": {1}}
+
+    def test_a_part_of_a_column_is_what_its_rows_say(self) -> None:
+        run = make_run(noise(1))
+        run.rows.note(
+            np.ones(2), image=["image-7", "image-3"], measurement="part of the images", condition="scanner = a"
+        )
+        evidence = Evidence(run)
+        assert set(evidence.names[evidence.members((None, None), "scanner = a")]) == {"image-3", "image-7"}
+        assert not evidence.members((None, None), "scanner = b").any()
+
+
 class TestLeastLead:
     @pytest.mark.parametrize(("spread", "is_clear"), [(0.1, True), (20.0, False)])
     def test_where_it_is_not_clear_which_lead_is_least_the_interval_spans_them(

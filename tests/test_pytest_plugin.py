@@ -186,7 +186,7 @@ class TestLoading:
         place = tmp_path / "site" / "offered-1.dist-info"
         place.mkdir(parents=True)
         (place / "METADATA").write_text("Metadata-Version: 2.1\nName: offered\nVersion: 1\n")
-        (place / "entry_points.txt").write_text(f"[pytest11]\noffered = {PLUGIN}\n")
+        (place / "entry_points.txt").write_text(f"[pytest11]\nauditor = {PLUGIN}\n")
         pytester.makepyfile(
             test_other="""
             import sys

@@ -104,7 +104,7 @@ def print_gate(record: GateRecord) -> None:
     for ruling in record.rulings:
         about = f" {ruling.artefact}" if ruling.artefact else ""
         about += f" -> {ruling.target}" if ruling.target else ""
-        say(f"  {'waived' if ruling.is_waived else ruling.counts}: {ruling.rule}{about}: {plain(ruling.sentence)}")
+        say(f"  {'waived' if ruling.is_waived else ruling.counts}: {ruling.demand}{about}: {plain(ruling.sentence)}")
 
 
 def _configured_gate(config: Path) -> Gate:

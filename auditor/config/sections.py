@@ -206,7 +206,7 @@ GatedVerdict = Literal["relies", "newly_relies", "inconclusive", "not_applicable
 Metric = Literal["effect", "decisions_turned", "flip_rate", "worst_group_accuracy", "accuracy"]
 
 
-class GateRule(_Section):
+class Demand(_Section):
     """One demand of a gate. Of the demands on one thing, the last that fits a finding holds."""
 
     verdict: GatedVerdict | None = None
@@ -228,12 +228,14 @@ class GateRule(_Section):
     """... and on this class."""
 
     @pydantic.model_validator(mode="after")
-    def _asks_one_thing(self) -> GateRule:
+    def _asks_one_thing(self) -> Demand:
         bars = [bar for bar in (self.limit, self.tolerance) if bar is not None]
         if (self.verdict is None) == (self.metric is None):
             raise ValueError("verdict or metric, one of them")
         if len(bars) != (0 if self.metric is None else 1):
             raise ValueError("limit or tolerance, one of them, with a metric and with nothing else")
+        if self.metric not in (None, "effect") and abs(bars[0]) > 1:
+            raise ValueError(f"limit and tolerance of {self.metric} as shares: 0.9, not 90")
         if self.metric == "accuracy" and (self.artefact or self.target):
             raise ValueError("accuracy without artefact and target: it is that of the whole audit")
         return self
@@ -255,7 +257,7 @@ class GateConfig(_Section):
     not_applicable: Level | None = None
     unaccepted: Level | None = None
     """No run was accepted, and some demand compares with one."""
-    rules: tuple[GateRule, ...] = ()
+    demands: tuple[Demand, ...] = ()
     """Further demands, after those of the preset."""
 
 

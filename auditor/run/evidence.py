@@ -80,9 +80,9 @@ class Evidence:
         column, _, value = part.partition(" = ")
         if column == "class":
             return self.of_class(subject, value)
-        members = np.zeros(len(self.names), bool)
-        for images, _ in (ways[part] for ways in [self.of((None, None), PART)] if part in ways):
-            members[images] = True
+        members, found = np.zeros(len(self.names), bool), self.of((None, None), PART).get(part)
+        if found is not None:
+            members[found.images] = True
         return members
 
     def of_class(self, subject: Subject, name: str) -> Bools:

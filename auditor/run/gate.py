@@ -20,7 +20,7 @@ import pydantic
 
 from auditor.config.file import AuditConfig
 from auditor.config.gate import PRESETS
-from auditor.config.sections import GateConfig, GateRule, Level, WaiverConfig
+from auditor.config.sections import Demand, GateConfig, Level, WaiverConfig
 from auditor.errors import AuditError, ReportError
 from auditor.run.accepted import accepted_runs, find_accepted, key_of
 from auditor.run.evidence import Evidence
@@ -53,7 +53,7 @@ class Gate:
     preset: str
     levels: dict[str, Level]
     """By verdict; and `unaccepted`, for that there is no accepted run."""
-    rules: tuple[GateRule, ...] = ()
+    demands: tuple[Demand, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     accepted: str = ""
     """The name that the accepted run has; empty for that of the model and the data."""
@@ -63,7 +63,7 @@ class Gate:
         """Whether it asks for an accepted run."""
         told = {self.levels["newly_relies"], self.levels["unaccepted"]}
         return told != {"off"} or any(
-            rule.tolerance is not None or rule.verdict == "newly_relies" for rule in self.rules
+            demand.tolerance is not None or demand.verdict == "newly_relies" for demand in self.demands
         )
 
 
@@ -87,7 +87,7 @@ def make_gate(section: GateConfig, waivers: Sequence[WaiverConfig] = (), places:
     levels = {name: getattr(section, name) or getattr(preset, name) for name in _LEVELS}
     told = [*places, *("waivers" for _ in waivers[len(places) :])]
     held = [Waiver(**dict(waiver), place=place) for waiver, place in zip(waivers, told, strict=True)]
-    return Gate(section.preset, levels, preset.rules + section.rules, tuple(held), section.accepted)
+    return Gate(section.preset, levels, preset.demands + section.demands, tuple(held), section.accepted)
 
 
 def recorded_gate(result: AuditResult) -> Gate | None:
@@ -208,19 +208,19 @@ def _rule_on_verdicts(result: AuditResult, accepted: SavedRun | None, gate: Gate
 
 def _level(gate: Gate, verdict: str, finding: Finding) -> Level:
     """What a verdict on a finding means; an error is the audit's, and fails it anyway."""
-    fitting = [rule.level for rule in gate.rules if rule.verdict == verdict and _fits(rule, finding)]
+    fitting = [demand.level for demand in gate.demands if demand.verdict == verdict and _fits(demand, finding)]
     return fitting[-1] if fitting else gate.levels.get(verdict, "off")
 
 
 def _rule_on_metrics(run: Run | SavedRun, accepted: SavedRun | None, gate: Gate) -> Iterator[Ruling]:
     asked = list(_metrics_asked(run.result, gate))
-    for rule, finding in asked:
-        ruling = judge_limit(rule, run.result, finding) if rule.tolerance is None else None
+    for demand, finding in asked:
+        ruling = judge_limit(demand, run.result, finding) if demand.tolerance is None else None
         if ruling is not None:
             yield ruling
     if accepted is None:
         return
-    compared = [(rule, finding) for rule, finding in asked if rule.tolerance is not None]
+    compared = [(demand, finding) for demand, finding in asked if demand.tolerance is not None]
     before = {question_of(finding): finding for finding in accepted.result.findings}
     evidence = Evidence(accepted)
     try:
@@ -229,8 +229,8 @@ def _rule_on_metrics(run: Run | SavedRun, accepted: SavedRun | None, gate: Gate)
         yield Ruling("accepted", None, None, "failed", "error", str(fault))
         return
     pairing = Pairing(evidence, Evidence(run), len(compared))
-    for rule, finding in compared:
-        ruling = judge_tolerance(rule, pairing, before.get(question_of(finding)) if finding else None, finding)
+    for demand, finding in compared:
+        ruling = judge_tolerance(demand, pairing, before.get(question_of(finding)) if finding else None, finding)
         if ruling is not None:
             yield ruling
     gone = before.keys() - {question_of(finding) for finding in run.result.findings}
@@ -240,20 +240,20 @@ def _rule_on_metrics(run: Run | SavedRun, accepted: SavedRun | None, gate: Gate)
         yield from (Ruling("accepted", *subject, "open", level, told) for subject in sorted(gone, key=str))
 
 
-def _metrics_asked(result: AuditResult, gate: Gate) -> Iterator[tuple[GateRule, Finding | None]]:
+def _metrics_asked(result: AuditResult, gate: Gate) -> Iterator[tuple[Demand, Finding | None]]:
     """Every demand on a metric with the finding that it is made of; of those on one thing the last."""
     tried = [finding for finding in result.findings if finding.verdict != "error"]
     for finding in [*tried, None]:
-        asked: dict[tuple[str, bool], GateRule] = {}
-        for rule in gate.rules:
-            is_of_audit = rule.metric == "accuracy"
-            if rule.metric and (finding is None) == is_of_audit and (finding is None or _fits(rule, finding)):
-                asked[rule.metric, rule.tolerance is None] = rule
-        yield from ((rule, finding) for rule in asked.values() if (rule.level, rule.open) != ("off", "off"))
+        asked: dict[tuple[str, bool], Demand] = {}
+        for demand in gate.demands:
+            is_of_audit = demand.metric == "accuracy"
+            if demand.metric and (finding is None) == is_of_audit and (finding is None or _fits(demand, finding)):
+                asked[demand.metric, demand.tolerance is None] = demand
+        yield from ((demand, finding) for demand in asked.values() if (demand.level, demand.open) != ("off", "off"))
 
 
-def _fits(rule: GateRule, finding: Finding) -> bool:
-    return rule.artefact in (None, finding.artefact) and rule.target in (None, finding.target)
+def _fits(demand: Demand, finding: Finding) -> bool:
+    return demand.artefact in (None, finding.artefact) and demand.target in (None, finding.target)
 
 
 def _waive(ruling: Ruling, waivers: Sequence[Waiver], today: date) -> Ruling:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from auditor.config.sections import GateRule, Level, Metric
+from auditor.config.sections import Demand, Level, Metric
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import number, say, say_n
 from auditor.run.paired import MARGINS, Pairing, endpoint_of
@@ -19,15 +19,15 @@ from auditor.verdict.record import Finding
 State = Literal["kept", "open", "broken"]
 
 
-def judge_limit(rule: GateRule, result: AuditResult, finding: Finding | None) -> Ruling | None:
+def judge_limit(demand: Demand, result: AuditResult, finding: Finding | None) -> Ruling | None:
     """Whether a number of a run keeps to a limit; None where the demand is off for what came out."""
-    assert rule.metric is not None
-    assert rule.limit is not None
-    metric = METRICS[rule.metric]
-    measured, limit = metric.value(result, finding), rule.limit
+    assert demand.metric is not None
+    assert demand.limit is not None
+    metric = METRICS[demand.metric]
+    measured, limit = metric.value(result, finding), demand.limit
     if measured is None or measured.value is None:
         why = measured.reason if measured is not None and measured.reason else "it was not measured"
-        return _rule(rule, finding, "open", f"The {metric.words} is not known: {why}.", measured)
+        return _ruling(demand, finding, "open", f"The {metric.words} is not known: {why}.", measured)
     is_kept = measured.lies_in(limit, math.inf) if metric.is_good_large else measured.lies_in(-math.inf, limit)
     is_broken = measured.decisive.against(limit) == ("below" if metric.is_good_large else "above")
     state: State = "kept" if is_kept else "broken" if is_broken else "open"
@@ -35,22 +35,22 @@ def judge_limit(rule: GateRule, result: AuditResult, finding: Finding | None) ->
     unit = f" {MARGINS}" if measured.unit == MARGINS else ""
     bar = f"{'at least' if metric.is_good_large else 'at most'} {number(limit, measured.unit)}{unit}"
     sentence = f"The {metric.words} is {say(measured)}{unit}, {told} the limit of {bar}."
-    return _rule(rule, finding, state, sentence, measured)
+    return _ruling(demand, finding, state, sentence, measured)
 
 
-def judge_tolerance(rule: GateRule, pairing: Pairing, old: Finding | None, new: Finding | None) -> Ruling | None:
+def judge_tolerance(demand: Demand, pairing: Pairing, old: Finding | None, new: Finding | None) -> Ruling | None:
     """Whether a number is worse than in the accepted run by more than is tolerated; None where neither knows it.
 
     Worse is claimed only where the whole interval of the paired difference, corrected for how many are compared, lies
     above the tolerance; not worse only where it lies below it. All else is open.
     """
-    assert rule.metric is not None
-    assert rule.tolerance is not None
-    metric, tolerance = METRICS[rule.metric], rule.tolerance
+    assert demand.metric is not None
+    assert demand.tolerance is not None
+    metric, tolerance = METRICS[demand.metric], demand.tolerance
 
     def leave_open(why: str | None, change: Measurement | None = None) -> Ruling | None:
         told = f"Whether the {metric.words} is worse than accepted is open: {why}."
-        return _rule(rule, new, "open", told, change)
+        return _ruling(demand, new, "open", told, change)
 
     about = () if old is None or new is None else (old, new)
     if new is not None and old is None:
@@ -71,7 +71,7 @@ def judge_tolerance(rule: GateRule, pairing: Pairing, old: Finding | None, new: 
     if state == "open":
         return leave_open(moved, change)
     worse = "is worse than accepted" if state == "broken" else "is not worse than accepted"
-    return _rule(rule, new, state, f"The {metric.words} {worse}: {moved}.", change)
+    return _ruling(demand, new, state, f"The {metric.words} {worse}: {moved}.", change)
 
 
 def judge_change(change: Measurement, tolerance: float) -> State:
@@ -95,14 +95,14 @@ def _amount(value: float, unit: str, *, bare: bool = False) -> str:
     return shown if bare else f"{shown} {'percentage points' if unit == 'share' else unit}"
 
 
-def _rule(
-    rule: GateRule, finding: Finding | None, state: State, sentence: str, measured: Measurement | None
+def _ruling(
+    demand: Demand, finding: Finding | None, state: State, sentence: str, measured: Measurement | None
 ) -> Ruling | None:
-    levels: dict[State, Level] = {"broken": rule.level, "open": rule.open, "kept": rule.level}
+    levels: dict[State, Level] = {"broken": demand.level, "open": demand.open, "kept": demand.level}
     level = levels[state]
     if level == "off":
         return None
-    name = f"{rule.metric}, {'limit' if rule.tolerance is None else 'accepted'}"
+    name = f"{demand.metric}, {'limit' if demand.tolerance is None else 'accepted'}"
     artefact, target = (None, None) if finding is None else subject_of(finding)
     return Ruling(name, artefact, target, state, level, sentence, measured)
 

@@ -25,7 +25,7 @@ class Waived:
 class Ruling:
     """What became of one demand."""
 
-    rule: str
+    demand: str
     """A verdict, or a metric: `relies`; `accuracy, limit`; `effect, accepted`. Or `audit`, `accepted` and `waiver`, for
     what concerns the audit, the accepted run, or a waiver."""
     artefact: str | None
@@ -97,9 +97,9 @@ def is_new_reliance(old: Finding | None, new: Finding) -> bool:
 
 def rulings_on(gate: GateRecord, finding: Finding) -> list[Ruling]:
     """What a gate says of the verdict on a finding."""
-    rules = (finding.verdict, "newly_relies")
+    demands = (finding.verdict, "newly_relies")
     return [
         ruling
         for ruling in gate.rulings
-        if ruling.rule in rules and (ruling.artefact, ruling.target) == subject_of(finding)
+        if ruling.demand in demands and (ruling.artefact, ruling.target) == subject_of(finding)
     ]

@@ -33,7 +33,7 @@ def find_differences(run: Run, golden: SavedRun, today: date) -> list[str]:
     for ruling in record.rulings if record.exit_code else []:
         if ruling.counts == "error":
             about = " → ".join(part for part in (ruling.artefact, ruling.target) if part)
-            lines.append(f"  {' '.join(f'{name_in_words(ruling.rule)} {about}'.split())}: {ruling.sentence}")
+            lines.append(f"  {' '.join(f'{name_in_words(ruling.demand)} {about}'.split())}: {ruling.sentence}")
     return lines
 
 

@@ -22,7 +22,7 @@ def title_of(finding: Finding) -> str:
 def ruling_title(ruling: Ruling) -> str:
     """What was demanded, and of what."""
     about = " → ".join(part for part in (ruling.artefact, ruling.target) if part)
-    return " ".join(f"{name_in_words(ruling.rule)} {about}".split())
+    return " ".join(f"{name_in_words(ruling.demand)} {about}".split())
 
 
 def facts_of(result: AuditResult, finding: Finding) -> dict[str, Any]:

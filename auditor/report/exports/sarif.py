@@ -63,7 +63,7 @@ def write_sarif(saved: AuditResult, shown: AuditResult, *, location: str = "", o
             "level": _GATE_LEVELS[ruling.level] if _STATES[ruling.state] == "fail" else "none",
             "message": _message(f"gate: {ruling_title(ruling)}", ruling.sentence),
             "locations": [_location(place, lines.get(raw.artefact or "") or 1)],
-            "partialFingerprints": _fingerprint("gate/v1", saved, [raw.rule, raw.artefact, raw.target]),
+            "partialFingerprints": _fingerprint("gate/v1", saved, [raw.demand, raw.artefact, raw.target]),
             "properties": {"state": ruling.state, "counts": ruling.counts} | measured_facts(ruling.measured),
             **_suppressions([ruling]),
         }
