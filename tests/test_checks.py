@@ -810,7 +810,8 @@ class TestTheCommand:
         run(folder, auditor)
         script = f"{shlex.quote(sys.executable)} -m auditor.cli check checks.toml --if-changed"
         paths = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        for ending, code in (("| true; exit ${PIPESTATUS[0]}", 1), (">&-", 1), ("> /dev/full", 3)):
+        full = [("> /dev/full", 3)] if Path("/dev/full").exists() else []
+        for ending, code in [("| true; exit ${PIPESTATUS[0]}", 1), (">&-", 1), *full]:
             command = ["bash", "-c", f"{script} {ending}"]
             assert subprocess.run(command, cwd=folder, env=paths, check=False).returncode == code
             (record,), _ = read_records(folder / "reports")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -92,10 +93,14 @@ def _emit_github(config: ChecksConfig, times: Times) -> dict[str, str]:
         raise config.fault(("schedule", "cron"), told)
     on_schedule = {"cron": times.cron} | ({} if times.timezone == "UTC" else {"timezone": times.timezone})
     limit = max(1, round(to_seconds(config.schedule.limit) / 60)) if config.schedule else 360
-    reports = config.reports.rstrip("/")
+    folder = config.folder.resolve()
+    root = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), folder)
+    file, reports = (os.path.relpath(folder / name, root) for name in (config.file.name, config.reports))
+    if reports.startswith(".."):
+        raise config.fault(("reports",), f"got {config.reports!r}, wanted a folder in the repository to be kept")
     cache = {"path": reports, "key": "auditor-${{ github.run_id }}-${{ github.run_attempt }}"}
     kept = {"name": "auditor", "path": f"{reports}/"}
-    check = f"auditor check {shlex.quote(config.file.name)} --if-changed --export auditor-found"
+    check = f"auditor check {shlex.quote(file)} --if-changed --export auditor-found"
     steps: list[dict[str, Any]] = [
         {"uses": "actions/checkout@v4"},
         {"uses": "actions/setup-python@v5", "with": {"python-version": "3.12"}},
