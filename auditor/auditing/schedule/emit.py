@@ -99,7 +99,7 @@ def _emit_github(config: ChecksConfig, times: Times) -> dict[str, str]:
     if reports.startswith(".."):
         raise config.fault(("reports",), f"got {config.reports!r}, wanted a folder in the repository to be kept")
     cache = {"path": reports, "key": "auditor-${{ github.run_id }}-${{ github.run_attempt }}"}
-    kept = {"name": "auditor", "path": f"{reports}/"}
+    kept = {"name": "auditor", "path": f"auditor-found\n{reports}"}
     check = f"auditor check {shlex.quote(file)} --if-changed --export auditor-found"
     steps: list[dict[str, Any]] = [
         {"uses": "actions/checkout@v4"},
