@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -254,3 +256,18 @@ def test_the_notebook_of_the_examples_runs(tmp_path: Path):
     shown = "".join("".join(output.get("data", {}).get("text/html", "")) for output in outputs)
     assert "watermark → Coat: Relies on it" in shown
     assert "data:image/jpeg;base64," in shown
+
+
+def test_one_audit_after_another_lets_its_model_go_and_keeps_the_terminal_quiet(
+    world: World, caplog: pytest.LogCaptureFixture
+):
+    kept, off = [], OFF | {name: {"enabled": False} for name in ("smoothgrad", "integrated_gradients")}
+    for _ in range(7):
+        model = make_model()
+        run = audit(model, make_data()["images"], make_data()["labels"], mark=world.folder / "mark.png", methods=off)
+        assert {each.status for each in run.result.agreement} == {"ok"}
+        kept.append(weakref.ref(model))
+        del model, run
+    gc.collect()
+    assert [reference() for reference in kept] == [None] * 7
+    assert "retracing" not in caplog.text

@@ -67,7 +67,7 @@ def _inapplicable(question: Question, method: str) -> str | None:
 def _compare_gradient(question: Question, classifier: KerasClassifier) -> tuple[Floats, Floats]:
     from tf_explain.core.vanilla_gradients import VanillaGradients
 
-    # its own graphs are kept for good, and with them every model that was ever audited
+    # as it stands it would trace every model into one function, which keeps the graphs and warns of them
     differentiate, target = VanillaGradients.compute_gradients.python_function, int(question.targets[0])
     inputs = classifier.to_input(question.images)
     with classifier.as_logits() as model:
