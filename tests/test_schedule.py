@@ -443,8 +443,7 @@ class TestASignal:
         command = f"{shlex.quote(sys.executable)} -m auditor.cli schedule run checks.toml > /dev/full"
         paths = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         process = subprocess.Popen(["sh", "-c", f"exec {command}"], cwd=tmp_path, env=paths, stderr=subprocess.PIPE)
-        wait_for(lambda: heeds(process.pid, signal.SIGTERM))
-        time.sleep(0.5)
+        wait_for(lambda: rests(process.pid))
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
@@ -472,11 +471,15 @@ def wait_for(is_so: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def heeds(process: int, number: int) -> bool:
-    """Whether a process has come so far that it does something of its own about a signal."""
-    caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{process}/status").read_text(), re.MULTILINE)
-    assert caught is not None
-    return bool(int(caught[1], 16) >> (number - 1) & 1)
+def rests(process: int) -> bool:
+    """Whether a process waits for a second, and does something of its own about SIGTERM."""
+    for _ in range(20):
+        text = Path(f"/proc/{process}/status").read_text()
+        caught = re.search(r"^SigCgt:\s*(\w+)", text, re.MULTILINE)
+        if caught is None or not int(caught[1], 16) >> (signal.SIGTERM - 1) & 1 or "\nState:\tS" not in text:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def find_processes(folder: Path) -> list[int]:

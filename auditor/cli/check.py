@@ -48,7 +48,7 @@ def check(
 ) -> int:
     """Run the audits that CHECKS (checks.toml) names, compare each with its accepted run, and gate it."""
     from auditor.auditing.checks.check import run_checks
-    from auditor.auditing.checks.child import run_auditor, stoppable
+    from auditor.auditing.checks.child import run_auditor
     from auditor.auditing.checks.notify import count_states
     from auditor.auditing.schedule.times import next_due
     from auditor.config.checks import read_checks
@@ -69,10 +69,9 @@ def check(
 
     due = next_due(config)
     try:
-        with stoppable():
-            checking = run_checks(
-                config, only=only, if_changed=if_changed, read_all=read_all, tell=tell, due=due, audit=audit
-            )
+        checking = run_checks(
+            config, only=only, if_changed=if_changed, read_all=read_all, tell=tell, due=due, audit=audit
+        )
     except KeyboardInterrupt:
         kept = f"{len(done)} of {len(names)} checks are done and kept"
         raise AuditError(f"interrupted: {kept}; `auditor check {checks}` goes on with the rest") from None

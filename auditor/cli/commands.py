@@ -26,6 +26,7 @@ from auditor.cli.terminal import (
     quiet_tensorflow,
     say,
     show_progress,
+    stoppable,
 )
 from auditor.errors import AuditError, ConfigError
 from auditor.run.files import refuse_unwritable
@@ -237,8 +238,6 @@ def main() -> None:
     """Run the command line; every fault of the user's ends in one clear message and a documented exit code."""
     if _COMPLETE in os.environ:
         cli(prog_name="auditor", complete_var=_COMPLETE)  # answers the shell, and ends
-    from auditor.auditing.checks.child import stoppable
-
     with outlive_readers() as faults:
         with stoppable():
             code = _run()

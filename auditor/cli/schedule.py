@@ -35,7 +35,6 @@ def schedule() -> None:
 @click.argument("checks", type=_CHECKS, nargs=-1)
 def run(checks: tuple[Path, ...]) -> int:
     """Run each of CHECKS (checks.toml) whenever it is due, until ended by Ctrl-C or SIGTERM."""
-    from auditor.auditing.checks.child import stoppable
     from auditor.auditing.schedule.run import Job, SystemClock, run_jobs
     from auditor.auditing.schedule.times import read_times
     from auditor.config.checks import read_checks
@@ -45,16 +44,13 @@ def run(checks: tuple[Path, ...]) -> int:
     for file in checks or (Path("checks.toml"),):
         config = read_checks(file)
         jobs.append(Job(str(file), read_times(config), partial(_start, config, running), _last(config)))
-    with stoppable():
-        try:
-            run_jobs(jobs, SystemClock(), _say)
-        except KeyboardInterrupt:
-            if not running:
-                _say("ended while it waited")
-                return 0
-            config = running[0]
-            _say(f"ended while {config.file} ran: the checks that were done are kept, and the next run goes on")
+    try:
+        run_jobs(jobs, SystemClock(), _say)
+    except KeyboardInterrupt:  # by SIGTERM, too
+        if running:
+            _say(f"ended while {running[0].file} ran: the checks that were done are kept, and the next run goes on")
             return 3
+        _say("ended while it waited")
     return 0
 
 

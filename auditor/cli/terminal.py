@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -71,6 +73,23 @@ def outlive_readers() -> Iterator[list[OSError]]:
     out, err = (_Unheard(stream or os.fdopen(number, "w"), faults) for number, stream in streams)
     with redirect_stdout(out), redirect_stderr(err):
         yield faults
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let SIGTERM interrupt as Ctrl-C does, so that no process is left behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def can_ask() -> bool:
