@@ -20,6 +20,7 @@ from auditor.report.write import render_html
 from auditor.run.checked import CODES, CheckRecord, ChecksRecord
 from auditor.run.index import enter_run, read_runs
 from auditor.run.result import AuditResult
+from auditor.run.ruling import GateRecord, Ruling, Waived
 from auditor.run.store import Run, save_run
 from tests.synthetic import make_arrays, make_finding, make_result, measure
 from tests.web import find_barriers, layout_shift
@@ -60,6 +61,16 @@ def write_pages(folder: Path, results: tuple[AuditResult, AuditResult], arrays: 
     return {name: folder / f"{name}.html" for name in pages} | {"index": reports / INDEX_PAGE}
 
 
+def make_gate(name: str) -> GateRecord:
+    """A gate with a ruling in each state, one of them waived."""
+    rulings = [
+        Ruling("effect, accepted", name, name, state, level, f"{name} is {state}.")  # type: ignore[arg-type]
+        for state, level in (("failed", "error"), ("broken", "error"), ("open", "warn"), ("kept", "error"))
+    ]
+    waived = replace(rulings[1], waiver=Waived(name, name, "2026-12-31", False))
+    return GateRecord("error", 3, "release", "2026-06-01", "run-1", [*rulings, waived])
+
+
 def make_checks(result: AuditResult) -> ChecksRecord:
     """A matrix with a check in each state, two of which found what the result has."""
     outcomes = enter_run("run-0", result, 0).outcomes
@@ -89,7 +100,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     first = make_result()
     verdicts = ("no_evidence", "inconclusive", "not_applicable", "error")
     others = [make_finding(verdict, "dog", verdict, measurements={}, endpoint=None) for verdict in verdicts]
-    results = replace(first, findings=[*first.findings, *others]), replace(first, title="Another")
+    gated = replace(first, findings=[*first.findings, *others], gate=make_gate("tag"))
+    results = gated, replace(first, title="Another")
     return write_pages(tmp_path_factory.mktemp("pages"), results, make_arrays())
 
 
@@ -193,6 +205,7 @@ def make_hostile() -> tuple[AuditResult, AuditResult]:
         "exemplars": [replace(result.exemplars[0], image=name, artefact=name, target=name) for name in names],
         "warnings": [Note("remark", name) for name in names],
         "preface": " ".join(names[:4]),
+        "gate": replace(make_gate(names[0]), rulings=[ruling for name in names for ruling in make_gate(name).rulings]),
         "model": replace(result.model, source=names[3]),
         "data": replace(result.data, source=names[2]),
     }
