@@ -15,6 +15,7 @@ import auditor
 from auditor.errors import ReportError
 from auditor.report.doctor import examine
 from auditor.report.index_page import refresh_index
+from auditor.run.files import write_files
 from auditor.run.index import read_runs
 from auditor.run.journal import HEADER, begin_journal, find_journals, open_journal
 from auditor.run.prune import plan_removal
@@ -171,7 +172,10 @@ def test_one_that_still_runs_is_left_alone(wanted: Any, tmp_path: Path):
 
 def test_an_audit_that_became_whole_leaves_nothing_of_an_earlier_go(wanted: Any, tmp_path: Path):
     cut_short(tmp_path / "cut", 20)
-    assert timeless(audit(tmp_path / "cut").folder) == wanted
+    ((_, left),) = find_journals(tmp_path / "cut" / "reports")
+    run = audit(tmp_path / "cut")
+    assert run.told == [f"an audit of the same was cut short on {left.started}; --resume would have gone on with it"]
+    assert timeless(run.folder) == wanted
     assert find_journals(tmp_path / "cut" / "reports") == []
 
 
@@ -188,17 +192,22 @@ def test_a_damaged_journal_costs_no_more_than_its_passes(spoil: bytes, wanted: A
     assert timeless(audit(tmp_path / "again", resume=True).folder) == wanted
 
 
-def test_a_journal_that_cannot_be_written_costs_no_audit(wanted: Any, tmp_path: Path):
-    def full(*_: Any, **__: Any) -> None:
-        raise ReportError("reports: cannot be written: No space left on device")
+@pytest.mark.parametrize("which", ["header", "passes"])
+def test_a_journal_that_cannot_be_written_costs_no_audit(
+    which: str, wanted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def write(files: dict[Path, bytes]) -> None:
+        if which == "header" or all(file.suffix == ".npz" for file in files):
+            raise ReportError("reports: cannot be written: No space left on device")
+        write_files(files)
 
-    for place in ("auditor.run.journal.write_files", "auditor.auditing.resuming.begin_journal"):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(place, full)
-            run = audit(tmp_path / place)
-        assert timeless(run.folder) == wanted
-        assert any("No space left on device" in note for note in run.told)
-        assert find_journals(tmp_path / place / "reports") == []
+    monkeypatch.setattr("auditor.run.journal.write_files", write)
+    run = audit(tmp_path / "full")
+    assert timeless(run.folder) == wanted
+    assert len(run.told) == 1
+    assert "No space left on device" in run.told[0]
+    assert "starts anew" in run.told[0]
+    assert find_journals(tmp_path / "full" / "reports") == []
 
 
 class TestJournal:

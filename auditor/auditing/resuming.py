@@ -21,7 +21,7 @@ from auditor.errors import ReportError
 from auditor.explain.attribution.exemplars import CHECK_OF_METHOD
 from auditor.explain.table import STUDIES
 from auditor.run.index import locked
-from auditor.run.journal import Journal, begin_journal, find_journals, open_journal
+from auditor.run.journal import Journal, begin_journal, find_journals, is_written, open_journal
 from auditor.run.leftovers import sweep
 from auditor.run.provenance import describe_software
 from auditor.run.result import AuditResult, result_to_json
@@ -109,6 +109,11 @@ class Keeping:
             if journal is not None:
                 self._note(f"going on with the audit of {header.started}")
                 return journal
+        waiting = [header for folder, header in same if not is_written(folder)]
+        if waiting and not self._resume:
+            self._note(
+                f"an audit of the same was cut short on {waiting[0].started}; --resume would have gone on with it"
+            )
         if self._resume:
             why = "no audit was cut short here"
             if same:
@@ -149,6 +154,8 @@ class Keeping:
         """
         if self._journal is not None:
             self._journal.flush()
+            if self._journal.fault:
+                self._note(self._journal.fault)
         if self._taken is not None:
             grow_run(run, self._taken)
             return self._taken
