@@ -142,6 +142,7 @@ class TestAudit:
         assert ending.code == 3
         assert "rows.parquet: changed since the run was accepted" in ending.out
         assert len(small.runs()) == 2
+        assert "changed or gone since: rows.parquet" in command("accept", "--list", run.parent).out
 
 
 class TestCommand:

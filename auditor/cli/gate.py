@@ -35,7 +35,7 @@ Exit codes:
 @click.option("--list", "only_list", is_flag=True, help="List what was accepted in the folder RUN (reports).")
 def accept(run: Path, reason: str, by: str, name: str, only_list: bool) -> None:
     """Accept a saved RUN: later runs of the same model and data are compared with it, and it is never cleared away."""
-    from auditor.run.accepted import accept_run, read_accepted
+    from auditor.run.accepted import accept_run, find_changes, read_accepted
 
     if only_list:
         if not run.is_dir():
@@ -46,6 +46,9 @@ def accept(run: Path, reason: str, by: str, name: str, only_list: bool) -> None:
             state = "" if counts[acceptance.key] == number else " (until another was)"
             say(f"{acceptance.run}: {acceptance.key}{state}")
             say(f"  {acceptance.when[:10]}, {acceptance.by}: {acceptance.reason}")
+            changed = find_changes(run, acceptance)
+            if changed:
+                say(f"  changed or gone since: {', '.join(changed)}")
         if not acceptances:
             click.echo("nothing was accepted")
         return
