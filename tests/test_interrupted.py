@@ -28,8 +28,8 @@ HANG = (
 
 
 @pytest.fixture
-def hanging(world: World) -> World:
-    (world.folder / "mine.py").write_text(HANG, encoding="utf-8")
+def hanging(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    world.write_module(monkeypatch, HANG)
     world.add('\n[methods."mine:hang"]\n')
     return world
 
