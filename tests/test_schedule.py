@@ -212,6 +212,16 @@ class TestRunning:
         assert runner.begun["a"] == [NEW_YEAR + timedelta(hours=3)]
         assert any("the clock was set back by 10 days" in line for line in runner.said)
 
+    def test_loses_nothing_that_was_due_where_the_clock_is_set_back_before_it_began(self) -> None:
+        each = times("0 3 * * *", jitter=3600, seed="x")
+        begins = NEW_YEAR + timedelta(hours=3, seconds=each.delay(NEW_YEAR + timedelta(hours=3)))
+        clock = MovedClock(NEW_YEAR + timedelta(hours=2), 0.2)
+        clock.settings = [(begins - timedelta(minutes=1), begins - timedelta(minutes=5))]
+        assert begins - timedelta(minutes=5) > NEW_YEAR + timedelta(hours=3)
+        runner = Runner(clock)
+        runner.run(runner.job("a", each))
+        assert runner.begun["a"] == [begins]
+
     def test_repeats_nothing_where_the_clock_goes_back_a_little(self) -> None:
         clock = MovedClock(NEW_YEAR + timedelta(hours=2), 0.2)
         clock.settings = [
@@ -355,8 +365,9 @@ class TestEmitting:
         ):
             emit("github", read_checks(folder / "checks.toml"), read_times(config))
 
-    def test_github_runs_nothing_every_minute(self, tmp_path: Path) -> None:
-        config = write_checks(tmp_path, "* * * * *")
+    @pytest.mark.parametrize("cron", ["* * * * *", "0,1 3 * * *"])
+    def test_github_runs_nothing_every_minute(self, tmp_path: Path, cron: str) -> None:
+        config = write_checks(tmp_path, cron)
         with pytest.raises(ConfigError, match=r"checks\.toml:4:1: schedule\.cron: .* wanted 5 minutes or more"):
             emit("github", config, read_times(config))
 

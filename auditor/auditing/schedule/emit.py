@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,10 @@ def _emit_systemd(config: ChecksConfig, times: Times) -> dict[str, str]:
 
 def _emit_github(config: ChecksConfig, times: Times) -> dict[str, str]:
     """A workflow: it keeps the runs from one time to the next, and shows what was found as alerts of code scanning."""
-    now = datetime.now(UTC)
-    first = times.next(now)
-    if (times.next(first) - first).total_seconds() < _SHORTEST:
+    due = [times.next(datetime.now(UTC))]
+    for _ in range(60):  # more than an hour can hold of times that no other hour has
+        due.append(times.next(due[-1]))
+    if min((later - earlier).total_seconds() for earlier, later in pairwise(due)) < _SHORTEST:
         told = f"got {times.cron!r}, wanted 5 minutes or more between runs, as GitHub does"
         raise config.fault(("schedule", "cron"), told)
     on_schedule = {"cron": times.cron} | ({} if times.timezone == "UTC" else {"timezone": times.timezone})

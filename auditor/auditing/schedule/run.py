@@ -63,7 +63,8 @@ def run_jobs(jobs: Sequence[Job], clock: Clock, say: Callable[[str], object]) ->
     """Run jobs whenever they are due, one at a time, until interrupted.
 
     What became due several times while the machine slept, or while something else ran, is run once. Where the clock was
-    set back, what comes next is found anew: to run something twice is better than not to run it.
+    set back, what comes next is found anew, and what was due already stays due: to run something twice is better than
+    not to run it.
     """
     seen = clock.now()
     waiting = [_first(job, seen) for job in jobs]
@@ -73,7 +74,7 @@ def run_jobs(jobs: Sequence[Job], clock: Clock, say: Callable[[str], object]) ->
         now = clock.now()
         if now < seen - _SET_BACK:
             say(f"the clock was set back by {_round(seen - now)}: what is due is found anew")
-            waiting = [replace(each, due=each.job.times.next(now)) for each in waiting]
+            waiting = [replace(each, due=min(each.due, each.job.times.next(now))) for each in waiting]
         seen = now
         each = min(waiting, key=lambda one: one.begin)
         if each.begin > now:
