@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import zoneinfo
 from collections import Counter
 from collections.abc import Iterator
@@ -46,10 +47,28 @@ def _zone(name: str) -> str:
     return name
 
 
+def _path(written: str) -> str:
+    if "\0" in written:  # no system has a file of that name
+        raise ValueError("a path, which holds no NUL byte")
+    return written
+
+
+def _command(written: str) -> str:
+    try:
+        is_one = "\0" not in written and (not written or bool(shlex.split(written)))
+    except ValueError:  # a quotation that does not end
+        is_one = False
+    if not is_one:
+        raise ValueError("a command with its words, in which quotations end and no NUL byte is")
+    return written
+
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 366 * 86400.0
 
 _Name = Annotated[str, Field(min_length=1)]
+_Path = Annotated[_Name, pydantic.AfterValidator(_path)]
+_Command = Annotated[str, pydantic.AfterValidator(_command)]
 _Duration = Annotated[str, pydantic.AfterValidator(_duration)]
 _Positive = Annotated[_Duration, pydantic.AfterValidator(_positive)]
 
@@ -62,11 +81,11 @@ class CheckConfig(_Section):
     """One check: an audit with a name."""
 
     name: _Name
-    config: _Name = "audit.toml"
+    config: _Path = "audit.toml"
     """The configuration of the audit."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Keys of the configuration that are otherwise here; paths among them are relative to the file of checks."""
-    watch: tuple[_Name, ...] = ()
+    watch: tuple[_Path, ...] = ()
     """Further files and folders that the audit depends on, where functions of the user's read them."""
 
 
@@ -108,14 +127,14 @@ class ChecksDocument(GatedDocument):
     """A check for each of these models with each of the `data`; as `model.source` of the `base`."""
     data: Annotated[tuple[_Name, ...], Field(min_length=1)] | None = None
     """As `data.source` of the `base`."""
-    base: _Name = "audit.toml"
-    watch: tuple[_Name, ...] = ()
+    base: _Path = "audit.toml"
+    watch: tuple[_Path, ...] = ()
     """As `watch` of a check, for all of them."""
-    reports: _Name = "reports"
+    reports: _Path = "reports"
     """The folder of all runs, and of what is kept between checks."""
     limit: _Positive = "6h"
     """An audit that takes longer is ended."""
-    notify: str = ""
+    notify: _Command = ""
     """A command that is given Markdown when the state of a check has changed."""
     schedule: ScheduleConfig | None = None
 

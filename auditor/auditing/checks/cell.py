@@ -34,6 +34,8 @@ class Checked:
     """It is in another state than before, or there was none."""
     note: str = ""
     """Why it was audited though nothing is known to have changed."""
+    warnings: tuple[str, ...] = ()
+    """What the audit warned of."""
 
 
 def check_cell(
@@ -61,7 +63,7 @@ def check_cell(
     how: How = "not audited"
     try:
         data, places = read_cell(cell)
-        judging = read_judging(cell, config, data, places, today)
+        judging = read_judging(cell, config, data, places, today, hashes)
         seen = take_fingerprint(cell, data, config.folder, hashes)
         is_same = before is not None and before.evidence == seen.digest and not seen.unknown
         if may_skip and is_same and before is not None and (reports / (before.run or "") / RESULT).is_file():
@@ -77,7 +79,8 @@ def check_cell(
     except (AuditError, OSError) as fault:  # the system may refuse another process
         state: State = "wrong" if isinstance(fault, ConfigError) else "broken"
         return _settle(before, replace(blank, state=state, reason=str(fault)), how)
-    return _settle(before, _keep(record, seen, judging), how, seen.unknown if may_skip else "")
+    settled = _settle(before, _keep(record, seen, judging), how, seen.unknown if may_skip else "")
+    return replace(settled, warnings=ending.warnings)
 
 
 def _read_ending(blank: CheckRecord, ending: Ending, config: ChecksConfig, judging: Judging) -> CheckRecord:

@@ -17,6 +17,7 @@ from auditor.config.checks import ChecksConfig
 from auditor.config.options import suggest
 from auditor.errors import ConfigError, ReportError
 from auditor.report.checks_page import renew_checks_page
+from auditor.report.index_page import renew_index
 from auditor.run.checked import CheckRecord, ChecksRecord, exit_code, read_record, record_file, write_record
 
 Tell = Callable[[Checked], object]
@@ -102,6 +103,7 @@ def run_checks(
             checked = check_cell(cell, config, last, hashes, audit, may_skip=if_changed or is_done, now=now())
             known[cell.name] = checked.record
             done.append(checked)
+            warnings += [f"{cell.name}: {told}" for told in checked.warnings]
             if checked.how != "unchanged":
                 write_record(file, replace(record, checks=_ordered(known, names)))
             tell(checked)
@@ -110,6 +112,8 @@ def run_checks(
         known |= {each.name: each for each in told}
         ended = now().isoformat(timespec="seconds")
         write_record(file, replace(record, ended=ended, checks=_ordered(known, names)))
+        if any(checked.how in ("audited", "judged anew") for checked in done):  # the gate stands in the run, too
+            faults += renew_index(reports)
         warnings += [*faults, *renew_checks_page(reports, now())]
     return Checking(done, warnings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -34,6 +35,11 @@ class Ending:
     err: str
     is_late: bool = False
     """It was ended because its time was up."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What it warned of, a line each."""
+        return tuple(re.findall(r"^warning: (.+)$", self.err, re.MULTILINE))
 
     @property
     def error(self) -> str:

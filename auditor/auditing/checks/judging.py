@@ -12,13 +12,14 @@ from typing import Any
 
 import pydantic
 
+from auditor.auditing.checks.hashing import Hashes
 from auditor.config.checks import Cell, ChecksConfig, GatedDocument
 from auditor.config.file import override, raise_faults, read_toml
 from auditor.config.options import KeyPath, explain_faults, to_json
 from auditor.config.places import Place, nearest_place
 from auditor.config.sections import GateConfig, WaiverConfig
-from auditor.errors import ConfigError, ReportError
-from auditor.run.accepted import accepted_runs, read_accepted
+from auditor.errors import ConfigError, DataError, ReportError
+from auditor.run.accepted import Acceptance, accepted_runs, read_accepted
 from auditor.run.checked import CODES, CheckRecord, State, worst_first
 from auditor.run.files import REPORTS
 from auditor.run.index import enter_run
@@ -37,7 +38,7 @@ class Judging:
     """Where each waiver stands."""
     today: date
     digest: str
-    """It changes with the gate, with what was accepted, and on the day that a waiver expires."""
+    """It changes with the gate, with what was accepted and its files, and on the day that a waiver expires."""
 
 
 def read_cell(cell: Cell) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
@@ -60,6 +61,7 @@ def read_judging(
     data: Mapping[str, Any],
     places: dict[KeyPath, Place],
     today: date,
+    hashes: Hashes,
 ) -> Judging:
     """What a cell is judged by, from the data of its configuration and the places of their keys.
 
@@ -79,15 +81,16 @@ def read_judging(
     ]
     held += [(waiver, _place(cell.config, places, number)) for number, waiver in enumerate(own.waivers)]
     waivers = [WaiverConfig(**waiver.model_dump(include=set(WaiverConfig.model_fields))) for waiver, _ in held]
-    accepted = read_accepted(config.folder / config.reports)
+    reports = config.folder / config.reports
+    accepted = {each.key: each for each in read_accepted(reports)}  # the last of each key counts
     if section is None and waivers:
         section = GateConfig()
-    if section is not None and not section.accepted and any(each.key == cell.name for each in accepted):
+    if section is not None and not section.accepted and cell.name in accepted:
         section = section.model_copy(update={"accepted": cell.name})
     parts = [
         None if section is None else section.model_dump(mode="json"),
         [waiver.model_dump(mode="json") | {"expired": waiver.expires < today} for waiver in waivers],
-        [(each.key, each.digest) for each in accepted],
+        [(key, each.digest, *_look_at(each, reports, hashes)) for key, each in accepted.items()],
     ]
     return Judging(section, waivers, [place for _, place in held], today, json.dumps(parts))
 
@@ -144,6 +147,14 @@ def _read_gated(file: Path, data: Mapping[str, Any], places: dict[KeyPath, Place
             faults.setdefault(path, []).append(message)
         raise_faults(file, places, faults, {})
         raise AssertionError("a fault of validation has a place") from None
+
+
+def _look_at(acceptance: Acceptance, reports: Path, hashes: Hashes) -> list[str]:
+    """What the files of an accepted run hold, or why they cannot be read: that it changed must not go unseen."""
+    try:
+        return [hashes.of(reports / acceptance.run / name) for name in acceptance.files]
+    except DataError as fault:
+        return [str(fault)]
 
 
 def _name_artefacts(data: Mapping[str, Any]) -> list[str]:
