@@ -54,6 +54,27 @@ class TestGolden:
         ended.assert_outcomes(failed=1)
         ended.stdout.fnmatch_lines(["*golden_audits/audit: no golden run there. pytest --update-audit writes one*"])
 
+    def test_is_wanted_by_methods_of_classes_of_every_kind(self, small: World, run, pytester: pytest.Pytester) -> None:
+        pytester.makepyfile(
+            test_model="""
+                import unittest
+                import pytest
+
+                class TestCase(unittest.TestCase):
+                    @pytest.mark.auditor("audit.toml")
+                    def test_takes_no_shortcut(self):
+                        pass
+
+                @pytest.mark.auditor("audit.toml")
+                class TestPlain:
+                    def test_takes_no_shortcut(self):
+                        pass
+            """
+        )
+        run().assert_outcomes(failed=2)
+        run("--update-audit").assert_outcomes(passed=2)
+        run().assert_outcomes(passed=2)
+
     def test_the_same_model_passes_and_reports_nothing(self, small: World, run) -> None:
         written = run("--update-audit")
         written.assert_outcomes(passed=1)

@@ -71,14 +71,17 @@ def audited(request: pytest.FixtureRequest) -> AuditedRun:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Compare before the test's own lines are run, so that a difference is its failure and not an error before it."""
-    if pyfuncitem.get_closest_marker(MARK):
-        run: Any = pyfuncitem.funcargs[FIXTURE]
-        asked = _asked(pyfuncitem)
-        if pyfuncitem.config.getoption(OPTION):
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Compare before the test's own lines are run, so that a difference is its failure and not an error before it.
+
+    It is called for every kind of test, a method of a `unittest.TestCase` too.
+    """
+    if isinstance(item, pytest.Function) and item.get_closest_marker(MARK):
+        run: Any = item.funcargs[FIXTURE]
+        asked = _asked(item)
+        if item.config.getoption(OPTION):
             _write_golden(run.run, asked["golden"])
-            pyfuncitem.config.stash[_WRITTEN].append(asked["golden"])
+            item.config.stash[_WRITTEN].append(asked["golden"])
         else:
             difference = _describe_difference(run.run, asked["golden"], asked["config"])
             if difference:
