@@ -160,6 +160,7 @@ class TestCommand:
         assert load_result(run).final_code == 1  # nothing is kept unless it is asked for
         assert command("gate", run, "--config", small.config, "--keep").code == 0
         assert load_result(run).final_code == 0
+        assert command("doctor", run.parent).code == 0
         told = json.loads(command("gate", run, "--json").out)
         assert (told["state"], told["exit_code"]) == ("error", 1)
         assert command("verify", run).code == 0

@@ -76,6 +76,7 @@ def gate(run: Path | None, config: Path | None, keep: bool, as_json: bool, prese
         return 0
     if run is None:
         raise click.UsageError("wanted RUN, the folder of a saved run, or --preset NAME")
+    from auditor.report.index_page import renew_index
     from auditor.report.write import write_report
     from auditor.run.gate import judge_run, keep_gate, recorded_gate
     from auditor.run.store import SavedRun
@@ -90,6 +91,7 @@ def gate(run: Path | None, config: Path | None, keep: bool, as_json: bool, prese
             keep_gate(run, record)
             written = [name for name, file in REPORTS.items() if (run / file).is_file()]
             print_warnings(write_report(run, written) if written else [])
+            print_warnings(renew_index(run.absolute().parent))  # the result has another size
     if as_json:
         click.echo(json.dumps(asdict(record), indent=2))
     else:
