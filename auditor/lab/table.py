@@ -14,6 +14,7 @@ import numpy as np
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError
 from auditor.lab.judging import area_under_curve
+from auditor.lab.networks import NETWORKS
 from auditor.lab.planting import FAMILIES, load_world, nominal_stamp
 from auditor.lab.training import (
     BEHAVIOUR,
@@ -43,6 +44,7 @@ class Case:
 
     split: str
     world: str
+    network: str
     family: str
     regime: str
     rho: float
@@ -68,6 +70,11 @@ class Case:
     """Share of decisions on the scan's first class that the stamp changes in the direction of the verdict."""
     scan_promotes: int
     scan_suppresses: int
+
+    @property
+    def is_found(self) -> bool:
+        """Whether it is said to rely in the direction that is true."""
+        return self.verdict == "relies" and self.direction == self.truth
 
     @property
     def is_right_first(self) -> bool:
@@ -124,6 +131,7 @@ def judge_case(recipe: Recipe, suspicion: Suspicion, behaviour: Behaviour, obser
     return Case(
         split=split_of(recipe),
         world=recipe.world,
+        network=recipe.network,
         family=suspicion.family,
         regime=recipe.regime(suspicion) if len(recipe.plants) < 2 else "several",
         rho=0.0 if planted is None else planted.rho,
@@ -176,6 +184,7 @@ def describe_cases(cases: list[Case]) -> str:
         least=f"{BEHAVIOUR:.0%}",
         kinds={kind: kinds[kind] for kind in sorted(kinds, key=place)},
         by_truth=lambda some: [[case for case in some if case.truth == truth] for truth in _TRUTHS],
+        networks=list(NETWORKS),
         area=lambda name, *sides: area_under_curve(*([getattr(case, name) for case in side] for side in sides)),
     )
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from auditor.config.options import suggest
 from auditor.errors import ConfigError, ModelError
-from auditor.lab.planting import FAMILIES, FRAME, WORLDS, Plant, World, load_world, plant, stamp_all
+from auditor.lab.networks import NETWORKS
+from auditor.lab.planting import FAMILIES, WORLDS, Plant, World, load_world, plant, stamp_all
 from auditor.measure.arrays import Doubles
 from auditor.subject.model.keras import KerasClassifier
 
@@ -30,7 +31,7 @@ _FIRST = ("black square", "timestamp", "corner watermark")
 """Families that the first rule was chosen on; it failed on the next three, which then served to choose, too."""
 _CONFOUNDED = {"fashion": (0.1, 0.3, 0.6, 1.0), "digits": (1.0,), "digit pairs": (0.3, 1.0)}
 """Shares of the target that a confounded model of each world is stamped on."""
-_VERSION = 1
+_VERSION = 2
 """Raised when planting or training changes, so that cached models are made anew."""
 
 
@@ -56,6 +57,11 @@ class Recipe:
         """Names the cached model."""
         text = json.dumps([_VERSION, asdict(self)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def network(self) -> str:
+        """The architecture, a key of `NETWORKS`, drawn by the seed."""
+        return list(NETWORKS)[np.random.default_rng([self.seed, 5]).integers(len(NETWORKS))]
 
     def planted(self, suspicion: Suspicion) -> Plant | None:
         """What was planted in the family of a suspicion."""
@@ -141,37 +147,29 @@ def train(recipe: Recipe, folder: Path) -> KerasClassifier:
         except Exception as fault:  # Keras raises whatever its readers raise
             raise ModelError(f"{file}: cannot be loaded, delete it: {fault}") from None
     else:
-        model = fit(world, recipe.plants, recipe.seed)
+        model = fit(world, recipe.plants, recipe.seed, network=recipe.network)
         folder.mkdir(parents=True, exist_ok=True)
         model.save(file)
     return KerasClassifier(model, classes=world.classes, input_range=(0.0, 1.0))
 
 
-def fit(world: World, plants: tuple[Plant, ...], seed: int, augment: Callable[[Any], Any] | None = None) -> Any:
-    """Train a small convolutional network on a world with artefacts planted, the same for the same seed."""
+def fit(
+    world: World,
+    plants: tuple[Plant, ...],
+    seed: int,
+    augment: Callable[[Any], Any] | None = None,
+    network: str = "convolutional",
+) -> Any:
+    """Train a small network on a world with artefacts planted, the same for the same seed."""
     pictures = plant(world.training, plants, seed)
     images = pictures.images if augment is None else augment(pictures.images)
     keras.utils.set_random_seed(seed)
-    model = make_model(len(world.classes))
+    model = NETWORKS[network](len(world.classes))
     model.compile(
         keras.optimizers.Adam(2e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False
     )
     model.fit(images, pictures.labels, batch_size=100, epochs=world.epochs, verbose=0)
     return model
-
-
-def make_model(classes: int) -> Any:
-    """Three convolutions and two dense layers; its output is the logits."""
-    layers = keras.layers
-    inputs = keras.Input(FRAME, name="image")
-    x = layers.Conv2D(16, 3, padding="same", activation="relu", name="conv_1")(inputs)
-    x = layers.MaxPooling2D(name="pool_1")(x)
-    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="conv_2")(x)
-    x = layers.MaxPooling2D(name="pool_2")(x)
-    x = layers.Conv2D(32, 3, padding="same", activation="relu", name="conv_3")(x)
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(64, activation="relu", name="dense")(x)
-    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name="small_cnn")
 
 
 def measure_behaviour(classifier: KerasClassifier, recipe: Recipe, family: str) -> Behaviour:
