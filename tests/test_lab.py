@@ -132,8 +132,8 @@ class TestAugmentation:
 
 def case(**changes) -> Case:
     made = Case(
-        split="test", world="fashion", network="mixer", family="black square", regime="clean", rho=0.0, target="Coat", seed=1,
-        accuracy=0.8, turned=0.0, lost=0.0, truth="innocent", verdict="no_evidence", direction="",
+        split="test", world="fashion", network="mixer", family="black square", regime="clean", rho=0.0, target="Coat",
+        seed=1, accuracy=0.8, turned=0.0, lost=0.0, truth="innocent", verdict="no_evidence", direction="",
         insertion_lift=0.1, theta=-0.2, theta_low=-0.4, theta_high=0.0, theta_suppression=-0.1,
         theta_suppression_low=float("nan"), scan_verdict="no_evidence", scan_first="Coat",
         scan_direction="", scan_effect=0.0, scan_promotes=0,
