@@ -13,7 +13,7 @@ import pytest
 
 from auditor.auditing.resuming import KEPT
 from auditor.run.store import load_result
-from tests.small_world import Command, World, runs_in
+from tests.small_world import CONFIG, Command, World, runs_in
 
 PATIENCE = 240.0
 HANG = (
@@ -92,6 +92,16 @@ def test_the_verdicts_stand_what_is_missing_is_said_and_gone_on_with(hanging: Wo
     assert command("doctor", run.parent).code == 0
     assert not [item for item in run.parent.rglob("*") if item.name.startswith(".")]
     assert len(runs_in(run.parent)) == 1
+
+
+def test_the_code_is_the_same_wherever_python_is_interrupted(tmp_path: Path):
+    (tmp_path / "audit.toml").write_text(CONFIG + '[methods."mine:study"]\n', encoding="utf-8")
+    (tmp_path / "mine.py").write_text("exec('import os; os.kill(os.getpid(), 15)')\n", encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "auditor.cli", "validate", str(tmp_path / "audit.toml")]
+    paths = os.pathsep.join(filter(None, sys.path))
+    ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1] == "error: interrupted"
+    assert ended.returncode == 3
 
 
 def test_a_terminal_that_is_full_costs_no_audit(world: World):

@@ -244,6 +244,9 @@ def main() -> None:
         sys.stdout.flush()
         if faults:  # what was found is kept, where it is kept, and nobody may take silence for it
             code = _fail(f"not all could be printed: {faults[0].strerror}")
+    exec(
+        ""
+    )  # else Python ends by SIGINT, whatever the code, where one interrupted an earlier `exec`, as of a dataclass
     sys.exit(code)
 
 
