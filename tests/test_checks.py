@@ -376,6 +376,15 @@ class TestChecking:
         assert checked.how == "audited"
         assert checked.note == "data.source is a function, and no watch says what it reads"
 
+    def test_of_some_alone_changes_nothing_of_when_all_began_and_are_due(self, folder: Path, auditor: Auditor) -> None:
+        nights = [datetime(2026, 6, day, 3, tzinfo=UTC) for day in (1, 2)]
+        run(folder, auditor, now=lambda: nights[0], due=nights[1].isoformat())
+        run(folder, auditor, now=lambda: nights[1] + timedelta(hours=5), due="later", only=["few images"])
+        kept = read_record(record_file(folder / "reports", folder / "checks.toml"))
+        assert kept is not None
+        assert (kept.begun, kept.next_due) == (nights[0].isoformat(), nights[1].isoformat())
+        assert kept.ended is not None
+
     def test_runs_only_what_is_named_and_keeps_the_rest(self, folder: Path, auditor: Auditor) -> None:
         run(folder, auditor)
         checking = run(folder, auditor, only=["few images"])
