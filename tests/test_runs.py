@@ -415,6 +415,10 @@ class TestPrune:
         monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
         assert command("prune", tmp_path, "--keep", "3").code == 3
         assert len(read_runs(tmp_path).entries) == 5
+        monkeypatch.setattr("sys.stdin", io.StringIO(""))  # as in a job that nobody looks on
+        ending = command("prune", tmp_path, "--keep", "3")
+        assert (ending.code, len(read_runs(tmp_path).entries)) == (2, 5)
+        assert ending.err == "error: --yes: missing, and nobody is there to answer; nothing was removed\n"
         monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
         assert command("prune", tmp_path, "--keep", "3").code == 0
         assert len(read_runs(tmp_path).entries) == 3

@@ -269,7 +269,13 @@ def prune(folder: Path, keep: int | None, older_than: float | None, dry_run: boo
     if dry_run or not plan.remove:
         return
     if not yes:
-        click.confirm(f"Remove {len(plan.remove)} of {len(listing.entries)} runs for good?", abort=True)
+        try:
+            click.confirm(f"Remove {len(plan.remove)} of {len(listing.entries)} runs for good?", abort=True)
+        except click.Abort as fault:
+            if isinstance(fault.__context__, EOFError):
+                click.echo()
+                raise ConfigError("--yes: missing, and nobody is there to answer; nothing was removed") from None
+            raise
     try:
         remove_runs(folder, plan.remove)
     finally:
