@@ -708,6 +708,15 @@ class TestNotifying:
         auditor.verdict = "relies"
         assert "it took longer than 0.2 seconds" in run(folder, auditor).warnings[0]
 
+    def test_waits_for_nothing_that_the_command_leaves_running(
+        self, folder: Path, auditor: Auditor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("auditor.auditing.checks.notify._PATIENCE", 10.0)
+        self.listen(folder, "sh -c 'sleep 15 & cat > told.md'")
+        auditor.verdict = "relies"
+        assert run(folder, auditor).warnings == []
+        assert "**fail**" in (folder / "told.md").read_text()
+
     def test_writes_names_that_do_nothing(self, folder: Path, auditor: Auditor) -> None:
         (folder / "checks.toml").write_text('[[checks]]\nname = "@all | <b>*x*</b>"\n')
         self.listen(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,24 +28,25 @@ def notify(config: ChecksConfig, records: Sequence[CheckRecord], reports: Path) 
         return told, []
     title = f"{config.file.name}: {len(changed)} changed of {count_states(records)}"
     try:
-        words = shlex.split(config.notify)
-        done = subprocess.run(
-            words,
-            input=write_message(title, changed, reports).encode("utf-8", "replace"),
-            cwd=config.folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=_PATIENCE,
-            check=False,
-        )
+        with tempfile.TemporaryFile() as heard:  # a pipe would wait for whatever the command leaves running
+            done = subprocess.run(
+                shlex.split(config.notify),
+                input=write_message(title, changed, reports).encode("utf-8", "replace"),
+                cwd=config.folder,
+                stdout=subprocess.DEVNULL,
+                stderr=heard,
+                timeout=_PATIENCE,
+                check=False,
+            )
+            heard.seek(0)
+            said = heard.read().decode("utf-8", "replace").strip().splitlines()[-1:]
     except (OSError, ValueError, subprocess.TimeoutExpired) as fault:
         late = isinstance(fault, subprocess.TimeoutExpired)
         why = f"it took longer than {_PATIENCE:g} seconds" if late else getattr(fault, "strerror", None) or str(fault)
         return list(records), [f"notify: {config.notify}: {why}; nobody was told"]
     if done.returncode:
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        said = f": {last[0]}" if last else ""
-        return list(records), [f"notify: {config.notify}: ended with code {done.returncode}{said}; nobody was told"]
+        last = f": {said[0]}" if said else ""
+        return list(records), [f"notify: {config.notify}: ended with code {done.returncode}{last}; nobody was told"]
     return told, []
 
 
