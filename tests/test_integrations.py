@@ -58,9 +58,17 @@ class TestCallback:
             )
         assert len(history.epoch) == 1
 
-    def test_every_less_than_one_epoch_is_refused(self, world: World):
-        with pytest.raises(ConfigError, match="every: got 0, wanted 1 epoch or more"):
-            auditor.AuditCallback(world.config, every=0)
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            ({"every": 0}, "every: got 0, wanted 1 epoch or more"),
+            ({"every": "2"}, "every: got '2', wanted 1 epoch or more"),
+            ({"overrides": "data.limit=20"}, "overrides: got 'data.limit=20', wanted a list of such texts"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(self, world: World, options, told):
+        with pytest.raises(ConfigError, match=told):
+            auditor.AuditCallback(world.config, **options)
 
 
 @pytest.fixture(scope="module")

@@ -43,8 +43,10 @@ class AuditCallback(keras.callbacks.Callback):  # type: ignore[misc]
         self, config: str | Path, *, every: int = 1, stop: bool = False, overrides: Sequence[str] = ()
     ) -> None:
         super().__init__()
-        if every < 1:
-            raise ConfigError(f"AuditCallback: every: got {every}, wanted 1 epoch or more")
+        if not isinstance(every, int) or every < 1:
+            raise ConfigError(f"AuditCallback: every: got {every!r}, wanted 1 epoch or more")
+        if isinstance(overrides, str):
+            raise ConfigError(f"AuditCallback: overrides: got {overrides!r}, wanted a list of such texts")
         self.config, self.every, self.stop = Path(config), every, stop
         self.overrides = [*overrides, *(f"methods.{name}.enabled=false" for name in METHODS)]
         self.findings: dict[int, list[Finding]] = {}
