@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,8 @@ def write_program(file: Path, body: str) -> None:
 def run_setup(programs: Path) -> subprocess.CompletedProcess[str]:
     """`make setup` where no other programs are than those of a folder and the few that it cannot do without."""
     for name in ("make", "env", "sh"):
-        found = next(Path(folder) / name for folder in os.get_exec_path() if (Path(folder) / name).exists())
+        found = shutil.which(name)  # folders of PATH may be closed to who runs this
+        assert found is not None
         (programs / name).symlink_to(found)
     return subprocess.run(
         ["make", "--no-print-directory", "setup"], cwd=ROOT, env={"PATH": str(programs)}, capture_output=True, text=True
