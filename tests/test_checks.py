@@ -591,6 +591,21 @@ class TestWhatGoesWrong:
         assert hows(checking) == ["audited"] * 3
         assert "damaged" in checking.warnings[0]
 
+    def test_by_a_newer_version_is_left_as_it_is(self, folder: Path, auditor: Auditor) -> None:
+        run(folder, auditor)
+        file = record_file(folder / "reports", folder / "checks.toml")
+        newer = file.read_text().replace('"version": 1', '"version": 2')
+        file.write_text(newer)
+        with pytest.raises(ReportError, match="version: got 2, wanted 1; update Auditor"):
+            run(folder, auditor)
+        assert file.read_text() == newer
+
+    def test_where_a_file_takes_the_place_of_the_folder_that_is_said(self, folder: Path, auditor: Auditor) -> None:
+        (folder / "reports").mkdir(exist_ok=True)
+        (folder / "reports" / "checks").touch()
+        with pytest.raises(ReportError, match="checks: is no folder"):
+            run(folder, auditor)
+
 
 class TestACheckThatIsCutOff:
     def cut_off(self, folder: Path, auditor: Auditor) -> None:

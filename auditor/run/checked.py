@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -109,6 +110,21 @@ def read_record(file: Path) -> ChecksRecord | None:
         first = fault.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ReportError(f"{file}: damaged: {place}: {first['msg']}") from None
+
+
+def refuse_newer(file: Path) -> None:
+    """Leave alone what a newer version has kept: to write it anew would lose what only that one can read.
+
+    Raises
+    ------
+    ReportError
+        It is of a newer version.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads(file.read_bytes())
+        version = kept.get("version") if isinstance(kept, dict) else None
+        if isinstance(version, int) and version > ChecksRecord.version:
+            raise ReportError(f"{file}: version: got {version}, wanted {ChecksRecord.version}; update Auditor")
 
 
 def write_record(file: Path, record: ChecksRecord) -> None:

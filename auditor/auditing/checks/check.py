@@ -18,7 +18,15 @@ from auditor.config.options import suggest
 from auditor.errors import ConfigError, ReportError
 from auditor.report.checks_page import renew_checks_page
 from auditor.report.index_page import renew_index
-from auditor.run.checked import CheckRecord, ChecksRecord, exit_code, read_record, record_file, write_record
+from auditor.run.checked import (
+    CheckRecord,
+    ChecksRecord,
+    exit_code,
+    read_record,
+    record_file,
+    refuse_newer,
+    write_record,
+)
 
 Tell = Callable[[Checked], object]
 
@@ -69,7 +77,7 @@ def run_checks(
     ConfigError
         There is no check of a name in `only`.
     ReportError
-        Another process runs these checks, or what becomes of them cannot be kept.
+        Another process runs these checks, or what becomes of them cannot be kept, or a newer version has kept it.
     """
     names = [cell.name for cell in config.cells]
     for name in only:
@@ -79,6 +87,7 @@ def run_checks(
     file = record_file(reports, config.file)
     with hold(file.with_suffix(".lock")) as cut_off:
         warnings = tell_idle_waivers(config)
+        refuse_newer(file)
         try:
             before = read_record(file)
         except ReportError as fault:

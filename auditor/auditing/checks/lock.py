@@ -41,6 +41,8 @@ def hold(file: Path) -> Iterator[Holder | None]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _open(file)
+    except FileExistsError:
+        raise ReportError(f"{file.parent}: is no folder; wanted one, or nothing there") from None
     except OSError as fault:
         raise ReportError(f"{file}: cannot be locked: {fault.strerror or fault}") from None
     try:
