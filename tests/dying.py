@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +91,19 @@ def operations(folder: Path, happen: Happen) -> Iterator[None]:
         patch.setattr(io, "open", open_stream)
         patch.setattr(builtins, "open", open_stream)
         yield
+
+
+def apart(call: Callable[..., None], *words: object) -> None:
+    """Call a function of a module of tests, with texts, in a process of its own, which can fork.
+
+    Other tests leave threads behind, of TensorFlow's and others' libraries, and a fork of such a process may crash.
+    """
+    code = f"import sys; from {call.__module__} import {call.__name__} as call; call(*sys.argv[1:])"
+    environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], env=os.environ | environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def in_child(work: Callable[[], object]) -> int:

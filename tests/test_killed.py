@@ -9,14 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from auditor.report.doctor import examine, exit_code
+from auditor.run import journal
 from tests import small_audits
-from tests.dying import in_child, operations
+from tests.dying import apart, in_child, operations
 from tests.small_world import Command, World
 from tests.system_tools import require
 from tests.test_resuming import Counting
@@ -25,14 +25,6 @@ PARTS = 4
 """Of the moments, for several processes to try."""
 
 DIED = 77
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_journal() -> Any:
-    """Some files of passes, of so small an audit as elsewhere of a large one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("auditor.run.journal._BYTES", 3000)
-        yield
 
 
 def moments(folder: Path) -> list[tuple[str, Path]]:
@@ -67,16 +59,23 @@ def hashes(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_wherever_it_dies_it_is_gone_on_with_to_the_same_end(part: int, tmp_path: Path):
-    undisturbed = small_audits.audit(tmp_path / "undisturbed", model=Counting()).folder
+    apart(try_moments, part, tmp_path)
+
+
+def try_moments(part: str, place: str) -> None:
+    """Every fourth moment, from a number on, each in a copy of a folder that has an older run."""
+    journal._BYTES = 3000  # some files of passes, of so small an audit as elsewhere of a large one
+    root = Path(place)
+    undisturbed = small_audits.audit(root / "undisturbed", model=Counting()).folder
     assert undisturbed is not None
-    wanted, begun = small_audits.timeless(undisturbed), tmp_path / "begun"
+    wanted, begun = small_audits.timeless(undisturbed), root / "begun"
     older = small_audits.audit(begun, settings={"report": {"formats": ["markdown"], "title": "Older"}}).folder
     assert older is not None
     before = hashes(older)
-    count = len(moments(shutil.copytree(begun, tmp_path / "counted")))
+    count = len(moments(shutil.copytree(begun, root / "counted")))
     assert count > 80
-    for number in range(part, count, PARTS):
-        folder = shutil.copytree(begun, tmp_path / "tried")
+    for number in range(int(part), count, PARTS):
+        folder = shutil.copytree(begun, root / "tried")
         die_at(folder, number)
         small_audits.audit(folder, model=Counting(), resume=True)
         new = [run for run in small_audits.runs(folder) if run.name != older.name]

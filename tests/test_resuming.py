@@ -22,7 +22,7 @@ from auditor.run.prune import plan_removal
 from auditor.verdict.passes import Journalled
 from tests import small_audits
 from tests.closed_form import LinearClassifier, linear, random_images
-from tests.dying import in_child
+from tests.dying import apart, in_child
 from tests.small_audits import make_classifier, runs, timeless
 from tests.test_runs import NOW
 
@@ -262,8 +262,12 @@ class TestJournal:
         assert plan() == []
 
 
-def test_ten_audits_at_once_in_one_folder_lose_nothing(wanted: Any, tmp_path: Path):
-    folder = tmp_path / "shared"
+def test_ten_audits_at_once_in_one_folder_lose_nothing(tmp_path: Path):
+    apart(audit_ten_at_once, tmp_path)
+
+
+def audit_ten_at_once(place: str) -> None:
+    wanted, folder = timeless(audit(Path(place) / "undisturbed").folder), Path(place) / "shared"
     folder.mkdir()
     children = []
     for _ in range(10):
