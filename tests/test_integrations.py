@@ -94,10 +94,13 @@ class TestMlflow:
     def test_two_findings_of_one_name_are_told_apart(self, saved):
         (finding,) = saved.findings
         other = replace(finding, artefact=finding.artefact.replace("é", "?"), target="boat")
-        result = replace(saved.result, findings=[replace(finding, artefact="a?"), replace(other, artefact="a!")])
+        first, second = replace(finding, artefact="a?"), replace(other, artefact="a!")
+        third = replace(finding, artefact="a?", target="boat 2")
+        result = replace(saved.result, findings=[first, second, third])
         assert [name for name in tags_of(result) if name.endswith("verdict")] == [
             "auditor/a_/boat/verdict",
             "auditor/a_/boat 2/verdict",
+            "auditor/a_/boat 2 2/verdict",
         ]
 
     def test_without_mlflow_it_says_how_to_install_it(self, saved, monkeypatch: pytest.MonkeyPatch):

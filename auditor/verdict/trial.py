@@ -150,14 +150,14 @@ class _Trial:
         before = _populate(self.classifier, self.dataset, batch.positions[rows], scores[rows])
         randoms, region = self.artefact.randoms(ids), self.artefact.appearance.fixed_region
         part, inserted, edited = self._put(self.artefact.appearance, self.controls, images, randoms, before)
-        shown, part_of = self.classifier.part("variants and doses"), np.isin(batch.positions[rows], self.shown)
-        those = self.artefact.randoms([ids[row] for row in np.flatnonzero(part_of)])
+        shown, is_shown = self.classifier.part("variants and doses"), np.isin(batch.positions[rows], self.shown)
+        those = self.artefact.randoms([ids[row] for row in np.flatnonzero(is_shown)])
 
         def shift(edit: Edit) -> Floats:
             moved = np.full(before.scores.shape, np.nan, np.float32)
-            if part_of.any():
-                scores = shown.scores(edit(images[part_of], those))
-                moved[part_of] = log_odds(scores, shown.output) - before.scores[part_of]
+            if is_shown.any():
+                scores = shown.scores(edit(images[is_shown], those))
+                moved[is_shown] = log_odds(scores, shown.output) - before.scores[is_shown]
             return self._kept(moved)
 
         self.inserted.append(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain, count
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -66,7 +67,7 @@ def metrics_of(result: AuditResult) -> dict[str, float]:
     `auditor/tag/cat/effect` with `effect_low` and `effect_high` is what the verdict was taken on, beside its `margin`;
     the others have the names of the measurements in `result.json`. What was not measured is left out.
     """
-    found = {f"{_PREFIX}/exit_code": float(result.exit_code)}
+    found = {f"{_PREFIX}/exit_code": float(result.final_code)}
     for path, finding in _by_path(result):
         if finding.effect is not None:
             effect = finding.effect
@@ -91,11 +92,13 @@ def tags_of(result: AuditResult) -> dict[str, str]:
 
 def _by_path(result: AuditResult) -> Iterator[tuple[str, Finding]]:
     """Each finding under a name of its own that MLflow takes."""
-    used: dict[str, int] = {}
+    used: set[str] = set()
     for finding in result.findings:
-        path = "/".join([_PREFIX, _plain(finding.artefact), _plain(finding.target or "every class")])
-        used[path] = used.get(path, 0) + 1
-        yield (path if used[path] == 1 else f"{path} {used[path]}"), finding
+        plain = "/".join([_PREFIX, _plain(finding.artefact), _plain(finding.target or "every class")])
+        names = chain([plain], (f"{plain} {number}" for number in count(2)))
+        path = next(name for name in names if name not in used)
+        used.add(path)
+        yield path, finding
 
 
 def _plain(name: str) -> str:
