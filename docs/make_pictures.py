@@ -21,12 +21,14 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from auditor.report.page import SECTIONS
-from tests.small_world import build_world, make_data, make_model
-from tests.system_tools import find_browser
-from tests.web import FLAGS
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # other packages, too, install one called tests
+
+from auditor.report.page import SECTIONS  # noqa: E402
+from tests.small_world import build_world, make_data, make_model  # noqa: E402
+from tests.system_tools import find_browser  # noqa: E402
+from tests.web import FLAGS  # noqa: E402
+
 PICTURES = ROOT / "docs" / "pictures"
 VIEWS = {
     "light": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "light"},

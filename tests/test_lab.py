@@ -12,6 +12,7 @@ import pytest
 
 from auditor.errors import ConfigError
 from auditor.lab.augmentation import AUGMENTATIONS, LEAST_SURVIVAL, choose_augmentations, survival
+from auditor.lab.networks import NETWORKS
 from auditor.lab.planting import FAMILIES, FRAME, Pictures, Plant, load_world, nominal_stamp, plant, stamp_all
 from auditor.lab.table import Case, area_under_curve, describe_cases, write_cases
 from auditor.lab.training import TEST, make_recipes, name_truth, split_of
@@ -140,6 +141,26 @@ def case(**changes) -> Case:
         scan_suppresses=0,
     )  # fmt: skip
     return replace(made, **changes)
+
+
+class TestNetworks:
+    @pytest.mark.parametrize("name", NETWORKS)
+    def test_give_a_finite_score_for_each_class_that_depends_on_the_whole_picture(self, name):
+        import keras
+
+        keras.utils.set_random_seed(0)
+        network = NETWORKS[name](7)
+        images = np.random.default_rng(0).random((2, *FRAME), np.float32)
+        scores = np.asarray(network(images, training=False))
+        assert scores.shape == (2, 7)
+        assert np.isfinite(scores).all()
+        for corner in (np.s_[:, :6, :6], np.s_[:, -6:, -6:]):
+            changed = images.copy()
+            changed[corner] = 1 - changed[corner]
+            assert np.abs(np.asarray(network(changed, training=False)) - scores).max() > 1e-4
+
+    def test_each_is_drawn_for_some_models(self):
+        assert {recipe.network for recipe in make_recipes()} == set(NETWORKS)
 
 
 class TestTable:
