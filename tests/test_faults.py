@@ -64,12 +64,12 @@ class TestMemory:
 
         def gather(batches: Any, count: int) -> Any:
             parts = list(batches)
-            sizes.append(len(parts[0][0]))
+            sizes.append(max(len(part[0]) for part in parts))
             if sizes[-1] > 8:
                 raise MemoryError
             return gathered(iter(parts), count)
 
-        images = make_data()["images"].astype(np.float32) / 255
+        images = np.resize(make_data()["images"].astype(np.float32) / 255, (64, *make_data()["images"].shape[1:]))
         targets = np.zeros(len(images), np.int64)
         plain = wrapped.KerasClassifier(make_model(), batch_size=4)
         wanted = plain.differentiate(images, targets)

@@ -1,4 +1,4 @@
-"""Cuts images into batches of one size, the last one padded, and joins what a model gives for each.
+"""Cuts images into batches of few sizes, the last one padded, and joins what a model gives for each.
 
 Where memory runs out in a batch, all go on in batches of half the size.
 """
@@ -6,8 +6,10 @@ Where memory runs out in a batch, all go on in batches of half the size.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -16,11 +18,58 @@ from auditor.measure.arrays import Array, Floats
 from auditor.measure.measurement import Note
 from auditor.subject.model.classifier import Linearisation
 
+Kind = Literal["scores", "gradients"]
 
-def cut_batches(values: Array, size: int) -> Iterator[Array]:
-    """Batches of exactly `size`; the last image fills up the last one."""
-    for start in range(0, len(values), size):
+
+@dataclass(frozen=True)
+class Work:
+    """What a model was asked since it was opened: images by the kind of pass, and what was computed for them."""
+
+    needed: Counter[Kind] = field(default_factory=Counter)
+    """Images that were handed in."""
+    made: Counter[Kind] = field(default_factory=Counter)
+    """Images that went through the model for them: the same and what filled the last batches up."""
+
+    def count(self, kind: Kind, needed: int, made: int) -> None:
+        """Count the images of one call."""
+        self.needed[kind] += needed
+        self.made[kind] += made
+
+
+def steps_of(size: int) -> tuple[int, ...]:
+    """Sizes that a rest of images is cut into, the largest first: each a quarter of the one before, down to 2.
+
+    Each size costs a trace, of about as long as thirty images of a large network take. So there are few of them. Keras
+    may trace a batch of one image into other operations, and then the model could not be told from another.
+    """
+    sizes = [size]
+    while sizes[-1] > 2:
+        sizes.append(max(2, sizes[-1] // 4))
+    return tuple(sizes)
+
+
+def plan_batches(count: int, sizes: Sequence[int]) -> list[int]:
+    """Sizes of the batches for so many images: those of `sizes` (descending), of which the last one may be padded.
+
+    It is padded where an eighth of it is wasted at the most, or one image; and where there is no smaller size.
+    """
+    plan, rest = list[int](), count
+    while rest > 0:
+        fits = [size for size in sizes if size >= rest]
+        least = min(fits, default=0)
+        if fits and (least - rest <= max(1, least // 8) or least == sizes[-1]):
+            return [*plan, least]
+        plan.append(max(size for size in sizes if size < rest))
+        rest -= plan[-1]
+    return plan
+
+
+def cut_batches(values: Array, sizes: Sequence[int]) -> Iterator[Array]:
+    """Batches of the sizes that are planned for these images; the last image fills up the last one."""
+    start = 0
+    for size in plan_batches(len(values), sizes):
         part = values[start : start + size]
+        start += size
         missing = size - len(part)
         yield np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part
 
@@ -31,7 +80,7 @@ Ask = TypeVar("Ask", bound=Callable[..., Any])
 def sparing(ask: Ask) -> Ask:
     """A method of a classifier that asks the model: where memory runs out, it asks again in smaller batches.
 
-    The classifier has `batch_size`, `only_batch_size` (None where it takes any), `traces` of passes of that size, and
+    The classifier has `batch_size`, `only_batch_size` (None where it takes any), `traces` of its passes, and
     `notes_of_memory` for what is to be said of it.
     """
 
@@ -43,7 +92,8 @@ def sparing(ask: Ask) -> Ask:
             except MemoryError:
                 if self.only_batch_size or self.batch_size == 1:
                     raise
-            self.batch_size, self.traces = self.batch_size // 2, {}
+            self.batch_size //= 2
+            self.traces.clear()
             told = f"Memory ran out, so the model was asked {self.batch_size} images at a time"
             self.notes_of_memory = [Note(MEMORY, f"{told}; model.batch_size = {self.batch_size} would begin so.")]
 

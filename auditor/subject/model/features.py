@@ -109,7 +109,7 @@ class FeatureReader:
         specs = [tf.TensorSpec(shape, tf.float32) for shape in (self._probe.shape, (size, *masks.shape[1:]))]
         with user_code("the model cannot be differentiated"):
             function = trace(compute, *specs, in_place=self._anatomy.is_open)
-            gradients = [function(self._probe, batch) for batch in cut_batches(masks, size)]
+            gradients = [function(self._probe, batch) for batch in cut_batches(masks, (size,))]
         if gradients[0] is None:
             return np.zeros((len(masks), *self._probe.shape[1:3]))
         (found,) = gather(([np.square(each.numpy()).sum(axis=3)] for each in gradients), len(masks))

@@ -11,7 +11,7 @@ import numpy as np
 from auditor.errors import ModelError, OptionError
 from auditor.measure.arrays import Array, Floats, Ints, join
 from auditor.measure.measurement import Note
-from auditor.subject.model.batches import finite, sparing
+from auditor.subject.model.batches import Work, finite, sparing
 from auditor.subject.model.classifier import Linearisation, Output, Pass
 from auditor.subject.model.foreign import user_code
 from auditor.subject.record import ModelRecord
@@ -69,10 +69,12 @@ class GivenClassifier:
         self._model, self.batch_size, self.only_batch_size = model, batch_size, None
         self.traces: dict[str, Any] = {}
         self.notes_of_memory: list[Note] = []
+        self.work = Work()
 
     @sparing
     def scores(self, images: Floats) -> Floats:
         """See `Classifier.scores`."""
+        self.work.count("scores", len(images), len(images))
         found = [self._checked(self._ask("scores", part), part, "scores") for part in self._cut(images)]
         return np.concatenate(found) if found else np.zeros((0, len(self.classes)), np.float32)
 
@@ -81,6 +83,7 @@ class GivenClassifier:
         """See `Differentiable.differentiate`."""
         if not self.is_differentiable:
             raise ModelError(SCORES_ONLY)
+        self.work.count("gradients", len(images), len(images))
         found = [self._pass(*part, layers) for part in zip(self._cut(images), self._cut(targets), strict=True)]
         return join(found) if found else Pass(self.scores(images), images, {}, {})
 

@@ -14,9 +14,9 @@ from auditor.errors import ModelError, OptionError
 from auditor.measure.arrays import Floats, Ints
 from auditor.measure.measurement import Note
 from auditor.subject.model import OTHER_BACKEND
-from auditor.subject.model.anatomy import Anatomy, Place, trace, zeros_for_none
+from auditor.subject.model.anatomy import Anatomy
 from auditor.subject.model.backend import refuse_other_backend
-from auditor.subject.model.batches import cut_batches, finite, gather, join, sparing
+from auditor.subject.model.batches import Kind, Work, cut_batches, finite, gather, join, plan_batches, sparing, steps_of
 from auditor.subject.model.classifier import Linearisation, Output, Pass
 from auditor.subject.model.describe import describe_model
 from auditor.subject.model.features import FeatureReader
@@ -38,6 +38,7 @@ from auditor.subject.model.surgery import (
     from_one_float_tensor_to_one,
     permuted,
 )
+from auditor.subject.model.tracing import Traces
 from auditor.subject.record import ModelRecord
 
 _UNREACHED = (
@@ -49,8 +50,8 @@ _UNREACHED = (
 class KerasClassifier:
     """A Keras 3 model behind the `Classifier` protocol.
 
-    Every call runs batches of one fixed shape (the last one padded), so the model is traced once, and no image
-    can depend on the size of the batch it came in.
+    Every call runs batches of a few fixed sizes (the last one padded), so the model is traced once for each, and few
+    images do not cost as much as many.
     """
 
     def __init__(
@@ -113,10 +114,12 @@ class KerasClassifier:
         self.why_no_features = self._maps.why_none  # "" where there are some
         self.feature_layers = self._maps.usual
         self._weights, self.why_no_weights = find_weights(self._anatomy, self._model)  # "" where there are some
-        self._reaches_pixels, self.notes_of_memory = True, list[Note]()
+        self.notes_of_memory = list[Note]()
         self.mended: Sequence[str] = ()  # what was changed of its file for it to be read
-        self.traces: dict[tuple[Any, ...], Any] = {}
-        """What has been traced of each kind of pass."""
+        self.traces = Traces(self._anatomy, self._maps, self._run, self.to_input, self.image_shape)
+        self.traces.take(self._head, self.output)
+        self.work = Work()
+        """What it was asked; this and the traces are shared with all that `sized` gives."""
 
     @property
     def head(self) -> str:
@@ -172,13 +175,13 @@ class KerasClassifier:
     @sparing
     def scores(self, images: Floats) -> Floats:
         """See `Classifier.scores`."""
-        if ("scores",) not in self.traces:
-            self.traces["scores",] = self._trace(self._only_scores, self._image_spec(), doing="run")
         if not len(images):
             return np.empty((0, len(self.classes)), np.float32)
-        results = ([self.traces["scores",](batch).numpy()] for batch in cut_batches(images, self.batch_size))
+        batches = cut_batches(images, self.sizes)
+        results = ([self.traces.scores(len(batch))(batch).numpy()] for batch in batches)
         with user_code("the model cannot be run"):
             (scores,) = gather(results, len(images))
+        self._count("scores", len(images))
         return finite(scores, "scores")
 
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
@@ -213,26 +216,27 @@ class KerasClassifier:
             As `differentiate` does.
         """
         self._maps.refuse_unknown(layers)
-        count, size = len(images), self.batch_size
-        if count > size:
-            return join([self.linearise(images[at : at + size], layers) for at in range(0, count, size)])
-        if ("forward", layers) not in self.traces:
-            self.traces["forward", layers] = self._trace_forward(layers)
-        batch = next(cut_batches(images, size))
+        count, plan = len(images), plan_batches(len(images), self.sizes)
+        if len(plan) > 1:
+            starts = np.cumsum([0, *plan[:-1]]).tolist()
+            return join([self.linearise(images[at : at + size], layers) for at, size in zip(starts, plan, strict=True)])
+        (batch,) = cut_batches(images, self.sizes)
+        size = len(batch)
+        forward = self.traces.forward(size, layers)
         with user_code("the model cannot be differentiated"):
-            scores, *features = [part.numpy()[:count] for part in self.traces["forward", layers](batch)]
+            scores, *features = [part.numpy()[:count] for part in forward(batch)]
+        self._count("scores", count)
 
         def pull_back(by_scores: Floats | None, by_features: Mapping[str, Floats]) -> Floats:
-            key = "back", tuple(by_features), by_scores is None
             slopes = [*([] if by_scores is None else [by_scores]), *by_features.values()]
             padded = [np.concatenate([s, np.zeros((size - count, *s.shape[1:]), np.float32)]) for s in slopes]
-            if key not in self.traces:
-                specs = [tf.TensorSpec(slope.shape, tf.float32) for slope in padded]
-                self.traces[key] = self._trace_pull_back(*key[1:], specs)
+            shapes = tuple(slope.shape for slope in padded)
+            back = self.traces.back(size, tuple(by_features), shapes, by_features_alone=by_scores is None)
             with user_code("the model cannot be differentiated"):
-                gradient = self.traces[key](batch, padded)
+                gradient = back(batch, padded)
             if gradient is None:
                 raise ModelError(_UNREACHED)
+            self._count("gradients", count)
             return finite(gradient.numpy()[:count], "derivatives")
 
         return Linearisation(finite(scores, "scores"), dict(zip(layers, features, strict=True)), pull_back)
@@ -242,7 +246,7 @@ class KerasClassifier:
         if (self.only_batch_size or batch_size) == self.batch_size:
             return self
         other = copy.copy(self)
-        other.batch_size, other.traces = batch_size, {}
+        other.batch_size = batch_size
         return other
 
     @contextmanager
@@ -267,11 +271,11 @@ class KerasClassifier:
         if not self._head.is_open or not len(images):
             return
         count = len(self._probe_images())
-        batches = [self._values(batch) for batch in cut_batches(images, count)]
+        batches = [self._values(batch) for batch in cut_batches(images, (count,))]
         head = doubt(self._head, np.concatenate(batches))
         if head is not self._head:
-            self._head, self.traces = head, {}
-            self.output = settle_output("auto", head)
+            self._head, self.output = head, settle_output("auto", head)
+            self.traces.take(self._head, self.output)
 
     def to_input(self, images: Floats) -> Any:
         """Images in [0, 1] as the tensor that the model itself is fed with."""
@@ -290,65 +294,27 @@ class KerasClassifier:
             feeding = f"{getattr(self._preprocess, '__name__', 'a function')} of pixels in [0, 255]"
         return describe_model(self, self._model, source=source, sha256=sha256, preprocessing=feeding)
 
-    def _image_spec(self) -> Any:
-        return tf.TensorSpec((self.batch_size, *self.image_shape), tf.float32)
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Of its batches, the largest first."""
+        return (self.only_batch_size,) if self.only_batch_size else steps_of(self.batch_size)
 
-    def _trace(self, function: Callable[..., Any], *specs: Any, doing: str = "differentiated") -> Any:
-        with user_code(f"the model cannot be {doing}"):
-            return trace(function, *specs, in_place=self._anatomy.is_open)
-
-    def _score_tensor(self, images: Any, places: tuple[Place, ...] = ()) -> tuple[Any, list[Any]]:
-        """Scores, and the tensors at some places of the model, in a trace under way."""
-        own = () if self._head.logits is None else (self._head.logits,)
-        output, found = self._anatomy.replay(self._run, self.to_input(images), (*own, *places))
-        values = found[0] if own else output
-        return self._head.to_scores(tf.cast(values, tf.float32), self.output), found[len(own) :]
-
-    def _only_scores(self, images: Any) -> Any:
-        return self._score_tensor(images)[0]
-
-    def _score_and_record(self, images: Any, layers: tuple[str, ...]) -> tuple[Any, list[list[Any]]]:
-        """Scores, and for each layer what each of its calls gave that sees the whole picture."""
-        kept = [self._maps.places(name) for name in layers]
-        scores, found = self._score_tensor(images, tuple(place for places in kept for place in places))
-        rest = iter(found)
-        return scores, [[next(rest) for _ in places] for places in kept]
-
-    def _trace_forward(self, layers: tuple[str, ...]) -> Any:
-        def compute(images: Any) -> list[Any]:
-            scores, features = self._score_and_record(images, layers)
-            laid = [self._maps.laid(name, calls) for name, calls in zip(layers, features, strict=True)]
-            return [scores, *(tf.cast(part, tf.float32) for part in laid)]
-
-        return self._trace(compute, self._image_spec())
-
-    def _trace_pull_back(self, layers: tuple[str, ...], by_features_alone: bool, specs: list[Any]) -> Any:
-        """A pass of its own, forward and backward: kept from an earlier one it would differentiate all weights too."""
-
-        def compute(images: Any, slopes: list[Any]) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch(images)
-                scores, features = self._score_and_record(images, layers)
-                laid = [self._maps.laid(name, calls) for name, calls in zip(layers, features, strict=True)]
-            outputs = laid if by_features_alone else [scores, *laid]
-            pairs = zip(slopes, outputs, strict=True)
-            return tape.gradient(outputs, images, [tf.cast(slope, output.dtype) for slope, output in pairs])
-
-        return self._trace(compute, self._image_spec(), specs)
+    def _count(self, kind: Kind, images: int) -> None:
+        self.work.count(kind, images, sum(plan_batches(images, self.sizes)))
 
     @sparing
     def _differentiate(self, images: Floats, aims: tuple[Ints, ...], layers: tuple[str, ...]) -> list[Pass]:
         """For each of several classes per image, aims (n,), a pass; the forward one is shared."""
         self._maps.refuse_unknown(layers)
-        key = "gradient", len(aims), layers
-        if key not in self.traces:
-            self.traces[key] = self._trace_gradient(*key[1:])
-        function, size = self.traces[key], self.batch_size
-        batches = (cut_batches(values, size) for values in (images, *(aim.astype(np.int32) for aim in aims)))
-        results = ([part.numpy() for part in function(*batch)] for batch in zip(*batches, strict=True))
+        values = (cut_batches(each, self.sizes) for each in (images, *(aim.astype(np.int32) for aim in aims)))
+        results = (
+            [part.numpy() for part in self.traces.gradient(len(batch), len(aims), layers)(batch, *aimed)]
+            for batch, *aimed in zip(*values, strict=True)
+        )
         with user_code("the model cannot be differentiated"):
             scores, *rest = gather(results, len(images))
-        if not self._reaches_pixels:
+        self._count("gradients", len(images))
+        if not self.traces.reaches_pixels:
             raise ModelError(_UNREACHED)
         finite(scores, "scores")
         count = len(layers)
@@ -358,26 +324,6 @@ class KerasClassifier:
             gradient, *slopes = (finite(part, "derivatives") for part in rest[at : at + 1 + count])
             found.append(Pass(scores, gradient, features, dict(zip(layers, slopes, strict=True))))
         return found
-
-    def _trace_gradient(self, count: int, layers: tuple[str, ...]) -> Any:
-        """A function of images and `count` classes of each: scores, features, then the derivatives of each class."""
-
-        def compute(images: Any, *aims: Any) -> list[Any]:
-            with tf.GradientTape(persistent=count > 1) as tape:
-                tape.watch(images)
-                scores, features = self._score_and_record(images, layers)
-                sums = [tf.reduce_sum(tf.gather(scores, aim, batch_dims=1)) for aim in aims]
-            found = [scores, *(self._maps.laid(name, calls) for name, calls in zip(layers, features, strict=True))]
-            for each in sums:
-                gradient, slopes = tape.gradient(each, (images, features))
-                self._reaches_pixels = gradient is not None
-                gradient = tf.zeros_like(images) if gradient is None else gradient
-                slopes = [zeros_for_none(*part) for part in zip(slopes, features, strict=True)]
-                found += [gradient, *(self._maps.laid(name, calls) for name, calls in zip(layers, slopes, strict=True))]
-            return [tf.cast(part, tf.float32) for part in found]
-
-        aim = tf.TensorSpec((self.batch_size,), tf.int32)
-        return self._trace(compute, self._image_spec(), *[aim] * count)
 
     def _probe_images(self) -> Floats:
         count = self.only_batch_size or 4

@@ -1,0 +1,135 @@
+"""What is traced of a model: scores alone, scores and features, derivatives; each once for each size of batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from auditor.subject.model.anatomy import Anatomy, Place, trace, zeros_for_none
+from auditor.subject.model.classifier import Output
+from auditor.subject.model.features import FeatureReader
+from auditor.subject.model.foreign import user_code
+from auditor.subject.model.head import Head
+
+
+class Traces:
+    """Functions of batches of images (n, h, w, c) in [0, 1], of a fixed n, traced when they are first asked for."""
+
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        maps: FeatureReader,
+        run: Callable[[Any], Any],
+        feed: Callable[[Any], Any],
+        image_shape: tuple[int, int, int],
+    ) -> None:
+        """Trace a model later on.
+
+        Parameters
+        ----------
+        run
+            The model itself, as it was taken apart.
+        feed
+            Makes of images what it is fed with.
+        """
+        self._anatomy, self._maps, self._run, self._feed, self._shape = anatomy, maps, run, feed, image_shape
+        self._known: dict[tuple[Any, ...], Any] = {}
+        self.reaches_pixels = True
+        """Whether derivatives reach the pixels, as far as any were traced."""
+
+    def take(self, head: Head, output: Output) -> None:
+        """Take scores in this way from now on."""
+        self._head, self._output = head, output
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all traces."""
+        self._known.clear()
+
+    def scores(self, size: int) -> Any:
+        """A function of images: scores (n, classes)."""
+
+        def compute(images: Any) -> Any:
+            return self._score_tensor(images)[0]
+
+        return self._traced(("scores", size), compute, self._images(size), doing="run")
+
+    def forward(self, size: int, layers: tuple[str, ...]) -> Any:
+        """A function of images: scores, then the features of each layer."""
+
+        def compute(images: Any) -> list[Any]:
+            scores, features = self._score_and_record(images, layers)
+            return [scores, *(tf.cast(part, tf.float32) for part in self._laid(layers, features))]
+
+        return self._traced(("forward", size, layers), compute, self._images(size))
+
+    def back(
+        self, size: int, layers: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], *, by_features_alone: bool
+    ) -> Any:
+        """A function of images and of slopes by scores and features, of these shapes: the slope by the images.
+
+        It is a pass of its own, forward and backward: kept from an earlier one it would differentiate all weights too.
+        """
+
+        def compute(images: Any, slopes: list[Any]) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                scores, features = self._score_and_record(images, layers)
+                laid = self._laid(layers, features)
+            outputs = laid if by_features_alone else [scores, *laid]
+            pairs = zip(slopes, outputs, strict=True)
+            return tape.gradient(outputs, images, [tf.cast(slope, output.dtype) for slope, output in pairs])
+
+        specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+        return self._traced(("back", size, layers, shapes, by_features_alone), compute, self._images(size), specs)
+
+    def gradient(self, size: int, count: int, layers: tuple[str, ...]) -> Any:
+        """A function of images and `count` classes of each: scores, features, then the derivatives of each class."""
+
+        def compute(images: Any, *aims: Any) -> list[Any]:
+            with tf.GradientTape(persistent=count > 1) as tape:
+                tape.watch(images)
+                scores, features = self._score_and_record(images, layers)
+                sums = [tf.reduce_sum(tf.gather(scores, aim, batch_dims=1)) for aim in aims]
+            found = [scores, *self._laid(layers, features)]
+            for each in sums:
+                gradient, slopes = tape.gradient(each, (images, features))
+                self.reaches_pixels = gradient is not None
+                gradient = tf.zeros_like(images) if gradient is None else gradient
+                slopes = [zeros_for_none(*part) for part in zip(slopes, features, strict=True)]
+                found += [gradient, *self._laid(layers, slopes)]
+            return [tf.cast(part, tf.float32) for part in found]
+
+        aim = tf.TensorSpec((size,), tf.int32)
+        return self._traced(("gradient", size, count, layers), compute, self._images(size), *[aim] * count)
+
+    def _traced(
+        self, key: tuple[Any, ...], function: Callable[..., Any], *specs: Any, doing: str = "differentiated"
+    ) -> Any:
+        if key not in self._known:
+            with user_code(f"the model cannot be {doing}"):
+                self._known[key] = trace(function, *specs, in_place=self._anatomy.is_open)
+        return self._known[key]
+
+    def _images(self, size: int) -> Any:
+        return tf.TensorSpec((size, *self._shape), tf.float32)
+
+    def _score_tensor(self, images: Any, places: tuple[Place, ...] = ()) -> tuple[Any, list[Any]]:
+        """Scores, and the tensors at some places of the model, in a trace under way."""
+        own = () if self._head.logits is None else (self._head.logits,)
+        output, found = self._anatomy.replay(self._run, self._feed(images), (*own, *places))
+        values = found[0] if own else output
+        return self._head.to_scores(tf.cast(values, tf.float32), self._output), found[len(own) :]
+
+    def _score_and_record(self, images: Any, layers: tuple[str, ...]) -> tuple[Any, list[list[Any]]]:
+        """Scores, and for each layer what each of its calls gave that sees the whole picture."""
+        kept = [self._maps.places(name) for name in layers]
+        scores, found = self._score_tensor(images, tuple(place for places in kept for place in places))
+        rest = iter(found)
+        return scores, [[next(rest) for _ in places] for places in kept]
+
+    def _laid(self, layers: tuple[str, ...], values: list[list[Any]]) -> list[Any]:
+        """What the calls of each layer gave, as one tensor for each."""
+        return [self._maps.laid(name, calls) for name, calls in zip(layers, values, strict=True)]
