@@ -127,7 +127,7 @@ class TestPictures:
         wanted = timeless(audit_folder(tmp_path / "whole", pictures, Meddling(-1, None)).folder)
         away = tmp_path / "away"
         with pytest.raises(DataError, match="images cannot be used") as raised:
-            audit_folder(tmp_path / "cut", pictures, Meddling(20, lambda: shutil.move(pictures, away)))
+            audit_folder(tmp_path / "cut", pictures, Meddling(10, lambda: shutil.move(pictures, away)))
         assert raised.value.__notes__ == [KEPT]
         shutil.move(away, pictures)
         again = Meddling(-1, None)

@@ -124,7 +124,7 @@ def test_the_explanations_of_other_verdicts_are_not_taken_over(wanted: Any, tmp_
 
 
 def test_another_model_of_the_same_form_is_found_out_by_the_first_pass(tmp_path: Path):
-    cut_short(tmp_path / "cut", 20)
+    cut_short(tmp_path / "cut", 10)
     weights = make_classifier().weights.copy()
     weights[2] *= 0.5
     other = replace(make_classifier(), weights=weights)
@@ -142,7 +142,7 @@ def test_another_model_of_the_same_form_is_found_out_by_the_first_pass(tmp_path:
     ],
 )
 def test_what_another_audit_left_is_named_and_not_used(changes: dict[str, Any], named: str, tmp_path: Path):
-    cut_short(tmp_path / "cut", 20)
+    cut_short(tmp_path / "cut", 10)
     (left,) = find_journals(tmp_path / "cut" / "reports")
     run = audit(tmp_path / "cut", resume=True, **changes)
     assert [note for note in run.told if note.startswith("nothing to resume")] == [
@@ -159,7 +159,7 @@ def test_where_nothing_was_cut_short_that_is_said(wanted: Any, tmp_path: Path):
 
 
 def test_one_that_still_runs_is_left_alone(wanted: Any, tmp_path: Path):
-    cut_short(tmp_path / "cut", 20)
+    cut_short(tmp_path / "cut", 10)
     ((folder, header),) = find_journals(tmp_path / "cut" / "reports")
     running = open_journal(folder, header)
     assert running is not None
@@ -171,7 +171,7 @@ def test_one_that_still_runs_is_left_alone(wanted: Any, tmp_path: Path):
 
 
 def test_an_audit_that_became_whole_leaves_nothing_of_an_earlier_go(wanted: Any, tmp_path: Path):
-    cut_short(tmp_path / "cut", 20)
+    cut_short(tmp_path / "cut", 10)
     ((_, left),) = find_journals(tmp_path / "cut" / "reports")
     run = audit(tmp_path / "cut")
     assert run.told == [f"an audit of the same was cut short on {left.started}; --resume would have gone on with it"]
@@ -181,12 +181,12 @@ def test_an_audit_that_became_whole_leaves_nothing_of_an_earlier_go(wanted: Any,
 
 @pytest.mark.parametrize("spoil", [b"", b"PK\x03\x04 half", b"{" * 100])
 def test_a_damaged_journal_costs_no_more_than_its_passes(spoil: bytes, wanted: Any, tmp_path: Path):
-    cut_short(tmp_path / "cut", 20)
+    cut_short(tmp_path / "cut", 10)
     ((folder, _),) = find_journals(tmp_path / "cut" / "reports")
     for file in folder.glob("*.npz"):
         file.write_bytes(spoil)
     assert timeless(audit(tmp_path / "cut", resume=True).folder) == wanted
-    cut_short(tmp_path / "again", 20)
+    cut_short(tmp_path / "again", 10)
     ((folder, _),) = find_journals(tmp_path / "again" / "reports")
     (folder / HEADER).write_bytes(spoil)
     assert timeless(audit(tmp_path / "again", resume=True).folder) == wanted
@@ -232,7 +232,7 @@ class TestJournal:
         assert list(tmp_path.iterdir()) == []
 
     def test_is_told_by_the_doctor_and_swept_after_a_month(self, tmp_path: Path):
-        cut_short(tmp_path / "cut", 20)
+        cut_short(tmp_path / "cut", 10)
         reports = tmp_path / "cut" / "reports"
         ((folder, _),) = find_journals(reports)
         refresh_index(reports)

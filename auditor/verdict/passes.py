@@ -11,6 +11,7 @@ import numpy as np
 
 from auditor.measure.arrays import Floats
 from auditor.subject.model.classifier import Classifier, Output
+from auditor.subject.pooling import Answer, Pool
 
 AS_THEY_CAME, CHECKS = "images as they came", "checks of the run"
 NEIGHBOURS, CANVASES = "neighbouring places", "canvases without content"
@@ -24,6 +25,8 @@ class Counted:
     counts: Counter[str] = field(default_factory=Counter)
     """Part -> images; shared by all that `part` gives."""
     name: str = AS_THEY_CAME
+    pool: Pool | None = None
+    """Where what is asked waits for the rest of its batch; shared by all parts."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -44,6 +47,12 @@ class Counted:
         """See `Classifier`."""
         self.counts[self.name] += len(images)
         return self.model.scores(images)
+
+    def ask(self, images: Floats) -> Answer:
+        """Scores that are computed together with those of other edits."""
+        assert self.pool is not None
+        self.counts[self.name] += len(images)
+        return self.pool.ask(images)
 
     def part(self, name: str) -> Counted:
         """The same, counting for a part of the audit."""

@@ -12,26 +12,31 @@ from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact, Seen
 from auditor.measure.arrays import Bools, Floats, take
 from auditor.measure.measurement import Note
-from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes
+from auditor.subject.model.classifier import log_odds, predicted_classes
 from auditor.subject.population import Population
 from auditor.verdict.observations import Jointly, Removals
+from auditor.verdict.passes import Counted
 
-Fall = Callable[[Mapping[int, Floats]], tuple[Floats, Bools]]
+Fall = Callable[[], tuple[Floats, Bools]]
 """By how much scores fall with some images edited, (n, classes), NaN of the others; and what is predicted then."""
+
+Edited = Callable[[Mapping[int, Floats]], Fall]
+"""Asks for the scores of edited images, by their rows; what comes of it is known later."""
 
 
 def take_out(
-    classifier: Classifier,
+    classifier: Counted,
     artefact: Artefact,
     fills: tuple[str, ...],
     ids: Sequence[str],
     images: Floats,
     before: Population,
     kept: Callable[[Floats], Floats],
-) -> tuple[Removals | None, int]:
+) -> tuple[Callable[[], Removals] | None, int]:
     """Take an artefact out of images (n, h, w, c) that carry it, where it is; and of how many it has no place.
 
-    Where it is looked for and not found, it is filled in where it is named to be, and never taken out exactly.
+    Where it is looked for and not found, it is filled in where it is named to be, and never taken out exactly. What it
+    does is known later: when the first of the two is called.
 
     Parameters
     ----------
@@ -44,29 +49,43 @@ def take_out(
         return None, len(sights)
     images, before, sights = images[rows], take(before, np.array(rows)), [sights[row] for row in rows]
 
-    def fall(edited: Mapping[int, Floats]) -> tuple[Floats, Bools]:
-        falls, predicted = np.full(before.scores.shape, np.nan, np.float32), before.predicted.copy()
-        if edited:
-            at, raw = list(edited), classifier.scores(np.stack(list(edited.values())))
-            falls[at] = before.scores[at] - log_odds(raw, classifier.output)
-            predicted[at] = predicted_classes(raw, classifier.output)
-        return kept(falls), predicted
+    def edit(edited: Mapping[int, Floats]) -> Fall:
+        at, answer = list(edited), classifier.ask(np.stack(list(edited.values()))) if edited else None
+
+        def fall() -> tuple[Floats, Bools]:
+            falls, predicted = np.full(before.scores.shape, np.nan, np.float32), before.predicted.copy()
+            if answer is not None:
+                falls[at] = before.scores[at] - log_odds(answer.scores, classifier.output)
+                predicted[at] = predicted_classes(answer.scores, classifier.output)
+            return kept(falls), predicted
+
+        return fall
 
     tried = [_take_out(seen, image, fills) for seen, image in zip(sights, images, strict=True)]
-    part = Removals(before, {}, {}, {})
     exact = ("exact",) if artefact.appearance.can_remove else ()
+    falls: dict[str, tuple[Fall, Fall]] = {}
     for way in (*exact, *(() if artefact.is_everywhere else fills)):
         done = {at: ways[way] for at, ways in enumerate(tried) if way in ways}
-        part.fall[way], part.predicted[way] = fall({at: removal.removed for at, removal in done.items()})
         placebos = {at: removal.placebo for at, removal in done.items() if removal.placebo is not None}
-        part.placebo[way] = fall(placebos)[0]
-    for other in artefact.beside:
-        names = [ids[row] for row in rows]
-        part.jointly[other.name] = _take_out_both(artefact, other, fills[0], names, images, before, sights, fall)
-    if artefact.finder is not None:
+        falls[way] = edit({at: removal.removed for at, removal in done.items()}), edit(placebos)
+    del tried
+    names = [ids[row] for row in rows]
+    beside = {
+        other.name: _take_out_both(artefact, other, fills[0], names, images, before, sights, edit)
+        for other in artefact.beside
+    }
+
+    def removals() -> Removals:
+        part = Removals(before, {}, {}, {}, {name: jointly() for name, jointly in beside.items()})
+        for way, (fall, elsewhere) in falls.items():
+            part.fall[way], part.predicted[way] = fall()
+            part.placebo[way] = elsewhere()[0]
+        if artefact.finder is None:
+            return part
         found = np.array([bool(seen.is_found) for seen in sights])
-        part = replace(part, found=found, offset=np.array([seen.offset for seen in sights], np.int64))
-    return part, len(ids) - len(rows)
+        return replace(part, found=found, offset=np.array([seen.offset for seen in sights], np.int64))
+
+    return removals, len(ids) - len(rows)
 
 
 def describe_found(removals: Removals) -> list[Note]:
@@ -100,8 +119,8 @@ def _take_out_both(
     images: Floats,
     before: Population,
     sights: list[Seen],
-    fall: Fall,
-) -> Jointly:
+    edit: Edited,
+) -> Callable[[], Jointly]:
     """Two artefacts out of the images that carry both: exactly where that can be done of both, else filled in."""
     way = "exact" if artefact.appearance.can_remove and other.appearance.can_remove else fill
     own: dict[int, Floats] = {}
@@ -115,7 +134,8 @@ def _take_out_both(
         rest = _without(beside, first, way)
         assert rest is not None
         own[at], others[at], both[at] = first, second, rest
-    return Jointly(fall(both)[0], fall(own)[0], fall(others)[0])
+    falls = [edit(each) for each in (both, own, others)]
+    return lambda: Jointly(*(fall()[0] for fall in falls))
 
 
 def _without(seen: Seen, image: Floats, way: str) -> Floats | None:

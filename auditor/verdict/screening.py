@@ -14,9 +14,11 @@ from auditor.artefacts.kinds import Artefact
 from auditor.measure.arrays import Array, Floats, Ints
 from auditor.measure.seeds import audit_generator, keyed_generators
 from auditor.subject.data.sample import Dataset
-from auditor.subject.model.classifier import Classifier, log_odds
+from auditor.subject.model.classifier import log_odds
+from auditor.subject.pooling import Answer
 from auditor.verdict.chance import strongest_by_chance
 from auditor.verdict.observations import Draws, Observations
+from auditor.verdict.passes import Counted
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def choose_shown(dataset: Dataset, artefact: Artefact, seed: int) -> Ints:
     return audit_generator(seed, "variants and doses").permutation(np.flatnonzero(lacks))[:_SHOWN]
 
 
-def choose_neighbour(classifier: Classifier, dataset: Dataset, artefact: Artefact, seed: int) -> Neighbour | None:
+def choose_neighbour(classifier: Counted, dataset: Dataset, artefact: Artefact, seed: int) -> Neighbour | None:
     """The neighbour that raises the target most, or of a scan any class; None where none does more than the artefact.
 
     Tried on a few images that do not carry it. What raises no class by more than chance and a small share of its
@@ -65,15 +67,15 @@ def choose_neighbour(classifier: Classifier, dataset: Dataset, artefact: Artefac
     if rows.sum() < 2:
         return None
 
-    def lifts(look: Appearance) -> tuple[Array, Array]:
-        shift = (log_odds(classifier.scores(look.insert(images, randoms)), classifier.output) - before)[rows][
-            :, classes
-        ]
+    def lifts(answer: Answer) -> tuple[Array, Array]:
+        shift = (log_odds(answer.scores, classifier.output) - before)[rows][:, classes]
         mean, error = shift.mean(axis=0), shift.std(axis=0, ddof=1) / np.sqrt(len(shift))
         return mean / spread[classes], error / spread[classes]
 
-    named, _ = lifts(artefact.appearance)
-    tried = {name: lifts(look) for name, look in looks.items()}
+    own = classifier.ask(artefact.appearance.insert(images, randoms))
+    asked = {name: classifier.ask(look.insert(images, randoms)) for name, look in looks.items()}
+    named, _ = lifts(own)
+    tried = {name: lifts(answer) for name, answer in asked.items()}
     name = max(tried, key=lambda key: float((tried[key][0] - named).max()))
     mean, error = tried[name]
     at = int((mean - named).argmax())
@@ -93,7 +95,7 @@ def _few_groups(dataset: Dataset, free: Ints, seed: int) -> Ints:
 
 
 def draw_innocents(
-    classifier: Classifier,
+    classifier: Counted,
     dataset: Dataset,
     artefact: Artefact,
     observed: Observations,
@@ -120,13 +122,14 @@ def draw_innocents(
     numbers = np.array([1]) if observed.one_logit else np.arange(len(observed.classes))
     spread = images.scores[:, numbers].std(axis=0)
     rivals = np.zeros((len(numbers), len(observed.classes)), bool)
+    answers: list[Answer] = []
     shifts: list[Floats] = []
     draws = Draws(drawn, np.empty((0, len(drawn), images.scores.shape[1]), np.float32), len(innocents))
     for number, edit in enumerate(innocents, start=1):
-        scores = log_odds(classifier.scores(edit(pictures, randoms)), classifier.output)
-        shifts.append(scores - images.scores[drawn])
+        answers.append(classifier.ask(edit(pictures, randoms)))
         if number % _BLOCK and number < len(innocents):
             continue
+        shifts += [log_odds(each.scores, classifier.output) - images.scores[drawn] for each in answers[len(shifts) :]]
         draws = Draws(drawn, np.stack(shifts), len(innocents))
         # which classes are no rivals is not known here: the most that theta can be, and the least that draws can reach
         own, _ = strongest_by_chance(observed, insertion, draws, numbers, None)

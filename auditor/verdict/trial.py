@@ -12,12 +12,14 @@ import numpy as np
 
 from auditor.artefacts.appearance import Appearance, Edit, Randoms
 from auditor.artefacts.kinds import Artefact
+from auditor.artefacts.overlay import Overlay
 from auditor.errors import AuditError, DataError, ModelError
 from auditor.measure.arrays import Array, Floats, Ints, join, take
 from auditor.measure.measurement import Note
 from auditor.subject.data.copies import Copies
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes, to_probability
+from auditor.subject.pooling import Answer, Pool
 from auditor.subject.population import Population
 from auditor.subject.scoring import score_batches
 from auditor.verdict.checks import check_run
@@ -67,7 +69,7 @@ def survey(
     columns
         Column of the data -> (images of the sample,): values, as text, that divide the images into parts.
     """
-    counted = Counted(classifier)
+    counted = Counted(classifier, pool=Pool(classifier, batch_size))
     trials = [_Trial(counted, dataset, each, fills, seed) for each in artefacts]
     total = np.zeros(classifier.image_shape, np.float64)
     seen: list[Population] = []
@@ -104,6 +106,15 @@ def survey(
     )
 
 
+@dataclass(frozen=True)
+class _Put:
+    """What an appearance and its controls were asked to do to some images."""
+
+    before: Population
+    inserted: Answer
+    controls: dict[str, list[Answer]]
+
+
 @dataclass
 class _Trial:
     """One artefact's interventions, and what they have given so far, batch by batch."""
@@ -119,6 +130,8 @@ class _Trial:
         look = self.artefact.appearance
         self.controls, self.notes = look.controls(self.artefact.controls, self.seed)
         self.variants, self.doses = look.variants(self.artefact.variants), look.doses()
+        # where it is one overlay, the dose of its own opacity is the insertion itself
+        self.own_dose = look.opacity if isinstance(look, Overlay) and look.opacity in self.doses else None
         self.shown = choose_shown(self.dataset, self.artefact, self.seed)
         self.inserted: list[Insertion] = []
         self.moved: list[Insertion] = []
@@ -130,7 +143,7 @@ class _Trial:
         try:
             self.neighbour = choose_neighbour(self.classifier.part(NEIGHBOURS), self.dataset, self.artefact, self.seed)
         except AuditError as failure:
-            self.failure = failure
+            self._fail(failure)
 
     def add(self, batch: Batch, scores: Floats) -> None:
         """Try all interventions on a batch; an artefact that fails once is tried no more."""
@@ -138,50 +151,63 @@ class _Trial:
             return
         try:
             carries = self.artefact.carriers[batch.positions]
+            asked: list[Callable[[], None]] = []
             if self.artefact.appearance.can_insert and (~carries).any():
-                self._insert(batch, scores, np.flatnonzero(~carries))
+                asked.append(self._insert(batch, scores, np.flatnonzero(~carries)))
             if carries.any():
-                self._remove(batch, scores, np.flatnonzero(carries))
+                asked.append(self._remove(batch, scores, np.flatnonzero(carries)))
+            for take_in in asked:  # all was asked for: the last batch alone may be less than whole
+                take_in()
         except AuditError as failure:
-            self.failure = failure
+            self._fail(failure)
 
-    def _insert(self, batch: Batch, scores: Floats, rows: Ints) -> None:
+    def _fail(self, failure: AuditError) -> None:
+        assert self.classifier.pool is not None
+        self.classifier.pool.drop()
+        self.failure = failure
+
+    def _insert(self, batch: Batch, scores: Floats, rows: Ints) -> Callable[[], None]:
         images, ids = batch.images[rows], [batch.ids[row] for row in rows]
         before = _populate(self.classifier, self.dataset, batch.positions[rows], scores[rows])
         randoms, region = self.artefact.randoms(ids), self.artefact.appearance.fixed_region
-        part, inserted, edited = self._put(self.artefact.appearance, self.controls, images, randoms, before)
+
+        def compare(name: str, draws: list[Floats], other: Floats) -> None:
+            place = (slice(None), ... if region is None else region)
+            apart = [float(np.abs(one[place] - other[place]).sum(dtype=np.float64)) for one in draws]
+            self.apart[name].append(float(np.mean(apart)))
+
+        put = self._put(self.artefact.appearance, self.controls, images, randoms, before, compare=compare)
+        self.pixels += images[:, ... if region is None else region].size
         shown, is_shown = self.classifier.part("variants and doses"), np.isin(batch.positions[rows], self.shown)
         those = self.artefact.randoms([ids[row] for row in np.flatnonzero(is_shown)])
-
-        def shift(edit: Edit) -> Floats:
-            moved = np.full(before.scores.shape, np.nan, np.float32)
-            if is_shown.any():
-                scores = shown.scores(edit(images[is_shown], those))
-                moved[is_shown] = log_odds(scores, shown.output) - before.scores[is_shown]
-            return self._kept(moved)
-
-        self.inserted.append(
-            replace(
-                part,
-                variants={name: shift(edit) for name, edit in self.variants.items()},
-                doses={dose: shift(edit) for dose, edit in self.doses.items()},
-            )
-        )
-
-        def differ(one: Floats, other: Floats) -> float:
-            return float(np.abs(one - other)[:, ... if region is None else region].sum(dtype=np.float64))
-
-        self.apart[_ITSELF].append(differ(inserted, images))
-        for name, drawn in edited.items():
-            self.apart[name].append(float(np.mean([differ(each, inserted) for each in drawn])))
-        self.pixels += images[:, ... if region is None else region].size
+        tried: dict[str | float, Answer] = {}
+        for name, edit in (self.variants | self.doses).items() if is_shown.any() else ():
+            if name != self.own_dose:
+                tried[name] = shown.ask(edit(images[is_shown], those))
+        moved: _Put | None = None
         if self.neighbour is not None:
             fresh = ~np.isin(self.dataset.groups[batch.positions[rows]], self.dataset.groups[self.neighbour.screened])
             if fresh.any():
                 others = self.artefact.randoms([ids[row] for row in np.flatnonzero(fresh)])
                 look, controls = self.neighbour.look, self.neighbour.controls
-                part, *_ = self._put(look, controls, images[fresh], others, take(before, fresh), NEIGHBOURS)
-                self.moved.append(part)
+                moved = self._put(look, controls, images[fresh], others, take(before, fresh), NEIGHBOURS)
+
+        def shift(name: str | float) -> Floats:
+            by = np.full(before.scores.shape, np.nan, np.float32)
+            if name == self.own_dose:
+                by[is_shown] = (log_odds(put.inserted.scores, shown.output) - before.scores)[is_shown]
+            elif name in tried:
+                by[is_shown] = log_odds(tried[name].scores, shown.output) - before.scores[is_shown]
+            return self._kept(by)
+
+        def take_in() -> None:
+            variants = {name: shift(name) for name in self.variants}
+            doses = {dose: shift(dose) for dose in self.doses}
+            self.inserted.append(replace(self._measured(put), variants=variants, doses=doses))
+            if moved is not None:
+                self.moved.append(self._measured(moved))
+
+        return take_in
 
     def _put(
         self,
@@ -191,40 +217,55 @@ class _Trial:
         randoms: Randoms,
         before: Population,
         purpose: str = "",
-    ) -> tuple[Insertion, Floats, dict[str, list[Floats]]]:
-        """What an appearance and its controls do to some images; and the images with the one, and with the others."""
-        output, inserted = self.classifier.output, look.insert(images, randoms)
-        raw = self.classifier.part(purpose or "the artefact").scores(inserted)
+        compare: Callable[[str, list[Floats], Floats], None] = lambda name, draws, other: None,
+    ) -> _Put:
+        """Ask what an appearance and its controls do to some images.
+
+        Parameters
+        ----------
+        compare
+            Told the name of each and the images that it gave, beside those that it is compared with.
+        """
+        inserted = look.insert(images, randoms)
+        compare(_ITSELF, [inserted], images)
+        own, innocent = (self.classifier.part(purpose or name) for name in ("the artefact", "controls"))
+        answer, tried = own.ask(inserted), dict[str, list[Answer]]()
+        for name, draws in controls.items():
+            edited = [edit(images, randoms) for edit in draws]
+            compare(name, edited, inserted)
+            tried[name] = [innocent.ask(each) for each in edited]
+        return _Put(before, answer, tried)
+
+    def _measured(self, put: _Put) -> Insertion:
+        """What an appearance and its controls did."""
+        output, before, raw = self.classifier.output, put.before, put.inserted.scores
         scores = log_odds(raw, output)
         change = to_probability(scores) - to_probability(before.scores)
-        edited = {name: [edit(images, randoms) for edit in draws] for name, draws in controls.items()}
-        innocent = self.classifier.part(purpose or "controls")
-        tried = {name: [innocent.scores(each) for each in draws] for name, draws in edited.items()}
-        part = Insertion(
+        return Insertion(
             images=before,
             shift=scores - before.scores,
             predicted=predicted_classes(raw, output),
             probability_change=self._kept(change.astype(np.float32)),
             controls={
-                name: np.mean([log_odds(each, output) for each in draws], axis=0) - before.scores
-                for name, draws in tried.items()
+                name: np.mean([log_odds(each.scores, output) for each in draws], axis=0) - before.scores
+                for name, draws in put.controls.items()
             },
             predicted_with={
-                name: np.stack([predicted_classes(each, output) for each in draws]).mean(axis=0, dtype=np.float32)
-                for name, draws in tried.items()
+                name: np.stack([predicted_classes(each.scores, output) for each in draws]).mean(
+                    axis=0, dtype=np.float32
+                )
+                for name, draws in put.controls.items()
             },
         )
-        return part, inserted, edited
 
-    def _remove(self, batch: Batch, scores: Floats, rows: Ints) -> None:
+    def _remove(self, batch: Batch, scores: Floats, rows: Ints) -> Callable[[], None]:
         ids, images = [batch.ids[row] for row in rows], batch.images[rows]
         before = _populate(self.classifier, self.dataset, batch.positions[rows], scores[rows])
-        part, lost = take_out(
+        removals, lost = take_out(
             self.classifier.part("removal"), self.artefact, self.fills, ids, images, before, self._kept
         )
         self.without_mask += lost
-        if part is not None:
-            self.removed.append(part)
+        return lambda: self.removed.extend([] if removals is None else [removals()])
 
     def _kept(self, values: Floats) -> Floats:
         """The columns of the classes that may become the target: (n, targets)."""
@@ -280,6 +321,7 @@ class _Trial:
                 )
                 observed = replace(observed, draws=drawn)
         except AuditError as failure:
+            self._fail(failure)
             return failure
         return observed
 
@@ -301,7 +343,7 @@ class _Trial:
         before = _populate(self.classifier, self.dataset, positions, raw)
         before = replace(before, has=np.zeros_like(before.has))
         randoms = self.artefact.randoms([self.dataset.ids[position] for position in positions])
-        return self._put(self.artefact.appearance, self.controls, canvases, randoms, before, CANVASES)[0]
+        return self._measured(self._put(self.artefact.appearance, self.controls, canvases, randoms, before, CANVASES))
 
 
 def _populate(classifier: Classifier, dataset: Dataset, positions: Ints, scores: Floats) -> Population:
