@@ -17,7 +17,7 @@ from auditor.run.store import SavedRun
 from tests.closed_form import LinearClassifier
 from tests.small_world import CLASSES, CORNER, PATTERN, SIDE, make_data
 
-TIMES = ("started", "seconds")
+TIMES = ("started", "seconds", "work")
 """Of the provenance: all in which two runs of the same audit differ, resumed or not."""
 
 

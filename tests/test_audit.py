@@ -265,3 +265,22 @@ def test_thresholds_of_ones_own_are_said_to_be_uncalibrated(world: World):
     assert not result.calibrated
     (note,) = [note for note in result.warnings if note.kind == "calibration"]
     assert "the thresholds of the rule were changed" in note.text
+
+
+def test_what_each_part_asked_of_the_model_is_told_and_little_more_was_made(planted):
+    work = planted.result.provenance.work
+    parts = [each.part for each in work]
+    assert parts[:3] == ["opening", "verdicts", "maps: watermark"]
+    assert set(STUDIES) <= set(parts)
+    of = {each.part: each for each in work}
+    assert of["verdicts"].scores.needed == sum(planted.result.provenance.passes.values())
+    for each in work:
+        for asked in (each.scores, each.gradients):
+            assert asked.needed <= asked.made <= 1.1 * asked.needed + 8, each.part
+
+
+def test_a_verdict_alone_differentiates_no_image():
+    found = run(PLANTED, *(f"methods.{name}.enabled=false" for name in METHODS)).result
+    assert found.findings[0].verdict == "relies"
+    assert [each.part for each in found.provenance.work] == ["opening", "verdicts"]
+    assert all(each.gradients.made == 0 for each in found.provenance.work)

@@ -303,3 +303,15 @@ def run_unread(words: list[str], streams: str, folder: Path) -> subprocess.Compl
         )
     finally:
         os.close(unread)
+
+
+def test_a_profile_tells_what_each_part_cost(world: World, command: Command) -> None:
+    ending = command("audit", world.config, "--quiet", "--profile")
+    lines = ending.err.splitlines()
+    (head,) = [at for at, line in enumerate(lines) if line.split()[:1] == ["part"]]
+    rows = {line[: len("opening")].strip(): line.split()[-4:] for line in lines[head + 1 :]}
+    assert {"imports", "opening", "verdict", "report", "all"} <= set(rows)
+    for scores, made, gradients, differentiated in rows.values():
+        assert int(scores) <= int(made)
+        assert int(gradients) <= int(differentiated)
+    assert int(rows["verdict"][0]) > 0

@@ -16,6 +16,7 @@ from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.record import ArtefactRecord
 from auditor.artefacts.varied import Varied
 from auditor.auditing.growing import Growing, changed
+from auditor.auditing.metering import Meter
 from auditor.auditing.mistakes import Mistake
 from auditor.auditing.opening import NOTHING, TO_KEEP, Handed, Subject, open_subject, read_strata
 from auditor.auditing.plan import Section, describe_method, plan_methods
@@ -52,6 +53,7 @@ def run_audit(
     keep: Callable[[Run], object] = lambda run: None,
     handed: Handed = NOTHING,
     keeping: Keeping | None = None,
+    meter: Meter | None = None,
 ) -> Run:
     """Run the whole audit.
 
@@ -64,6 +66,8 @@ def run_audit(
         A model and images that are objects, not names of files.
     keeping
         Where what is measured is kept, and what was kept is taken from.
+    meter
+        Measures what each part costs.
 
     Raises
     ------
@@ -71,14 +75,17 @@ def run_audit(
         There can be no verdicts. What concerns one artefact alone becomes a finding instead, and whatever a method or
         study throws becomes that one's error.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
+    started, clock, meter = datetime.now(UTC), time.monotonic(), meter or Meter()
+    meter.begin("opening")
     subject = open_subject(config, handed)
+    meter.work = subject.classifier.work
     progress("loading", 1, 1)
     classifier, dataset, seed = subject.classifier, subject.dataset, config.data.seed
     plan = plan_methods(config, classifier, subject.why_no_gradients)
     begun = started.isoformat(timespec="seconds")
     if keeping is not None:
         begun = keeping.begin(take_fingerprint(config, subject), begun)
+    meter.begin("verdicts")
     seen = survey(
         classifier if keeping is None else keeping.over(classifier),
         dataset,
@@ -120,7 +127,7 @@ def run_audit(
         units=[WorkUnit("verdicts", "done"), *(WorkUnit(name, "missing") for name in waiting)],
     )
 
-    growing = Growing(result, exhibits, subject, clock)
+    growing = Growing(result, exhibits, subject, clock, meter)
     if keeping is not None:
         keeping.take_up(growing)
     keep(growing.settled())
@@ -141,12 +148,14 @@ def run_audit(
     for number, case in enumerate(cases):
         progress("explanations", number, len(cases))
         if not growing.is_ended(waiting[number]):
+            meter.begin(waiting[number])
             _explain(growing, waiting[number], case, replace(inquiry, attributions=growing.well(plan.attributions)))
             keep(growing.settled())
         progress("explanations", number + 1, len(cases))
     for number, (name, study) in enumerate(plan.studies.items()):
         progress("studies", number, len(plan.studies))
         if not growing.is_ended(name):
+            meter.begin(name)
             asked = growing.well(plan.attributions)
             own = replace(inquiry, attributions=asked, rows=Rows(), arrays=NewArrays())
             _run_study(growing, name, study, own)
@@ -156,6 +165,7 @@ def run_audit(
         progress("studies", number + 1, len(plan.studies))
     for name, section in plan.sections.items():
         if not growing.is_ended(name):
+            meter.begin(name)
             _tell_section(growing, name, section)
             keep(growing.settled())
     return growing.settled()

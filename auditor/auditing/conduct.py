@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from auditor.auditing.audit import run_audit
+from auditor.auditing.metering import Meter
 from auditor.auditing.opening import NOTHING, Handed
 from auditor.auditing.resuming import Keeping
 from auditor.config.file import AuditConfig
@@ -124,6 +125,7 @@ def conduct(
     told: Tell = lambda result, folder: None,
     handed: Handed = NOTHING,
     keeping: Keeping | None = None,
+    meter: Meter | None = None,
 ) -> AuditedRun:
     """Run an audit; keep it in a new folder below `reports` from the moment that there are verdicts.
 
@@ -134,6 +136,8 @@ def conduct(
         they cannot be saved it is called all the same, without a folder, before the error is raised.
     keeping
         Where what is measured before is kept.
+    meter
+        Measures what each part costs.
 
     Raises
     ------
@@ -156,7 +160,7 @@ def conduct(
             raise
         told(run.result, folder)
 
-    return AuditedRun(run_audit(config, progress, keep, handed, keeping), folder)
+    return AuditedRun(run_audit(config, progress, keep, handed, keeping, meter), folder)
 
 
 def publish(run: AuditedRun, config: AuditConfig, own: OwnTemplates) -> AuditedRun:

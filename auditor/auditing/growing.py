@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from auditor.auditing.metering import Meter
 from auditor.auditing.opening import Subject
 from auditor.errors import AuditError, MethodError
 from auditor.explain.attribution.exemplars import BASELINE, Exhibits
@@ -31,6 +32,7 @@ class Growing:
     subject: Subject
     clock: float
     """When it began, as `time.monotonic` has it."""
+    meter: Meter
 
     def settled(self) -> Run:
         """The run as it stands, with what was explained so far, and with what failed or is missing said."""
@@ -58,7 +60,9 @@ class Growing:
             exemplars=list(exhibits.exemplars),
             made_up=list(exhibits.arrays.made_up),
             warnings=warnings,
-            provenance=replace(result.provenance, seconds=round(time.monotonic() - self.clock, 1)),
+            provenance=replace(
+                result.provenance, seconds=round(time.monotonic() - self.clock, 1), work=self.meter.told()
+            ),
         )
         return Run(grown, exhibits.rows, exhibits.arrays)
 

@@ -215,5 +215,5 @@ def _verdicts(result: AuditResult) -> dict[str, Any]:
     """What a result has of its verdicts, and how they were come to."""
     data = json.loads(result_to_json(result))
     found = {name: data[name] for name in ("rule", "findings", "artefacts", "model", "data", "title", "preface")}
-    how = {name: value for name, value in data["provenance"].items() if name not in ("started", "seconds")}
+    how = {name: value for name, value in data["provenance"].items() if name not in ("started", "seconds", "work")}
     return found | {"provenance": how}

@@ -64,7 +64,10 @@ def cli() -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the run, instead of report.output.")
 @click.option("--resume", is_flag=True, help="Go on from where an audit of the same was cut short, if one was.")
 @click.option("--quiet", is_flag=True, help="Print the verdicts and the report's path only.")
-def audit(config: Path, overrides: tuple[str, ...], output: Path | None, resume: bool, quiet: bool) -> int:
+@click.option("--profile", is_flag=True, help="Print what each part cost: time, and images asked of the model.")
+def audit(
+    config: Path, overrides: tuple[str, ...], output: Path | None, resume: bool, quiet: bool, profile: bool
+) -> int:
     """Audit the model that CONFIG describes and write the report."""
     from auditor.report.templates import configured_templates
 
@@ -85,15 +88,29 @@ def audit(config: Path, overrides: tuple[str, ...], output: Path | None, resume:
     with show_progress(quiet) as progress:
         progress("loading", 0, 1)
         with quiet_tensorflow():
+            from auditor.auditing.metering import Meter
+
+            meter = Meter()
+            meter.begin("imports")
             from auditor.auditing.performing import perform
 
         run = perform(
-            settings, reports, progress, own, resume=resume, told=_print_verdicts, gated=print_gate, note=note
+            settings,
+            reports,
+            progress,
+            own,
+            resume=resume,
+            told=_print_verdicts,
+            gated=print_gate,
+            note=note,
+            meter=meter,
         )
     passes = run.result.provenance.passes
     if passes and not quiet:
         listed = ", ".join(f"{count} {part}" for part, count in passes.items())
         say(f"scored: {sum(passes.values())} images for the verdicts: {listed}", err=True)
+    for line in meter.lines() if profile else ():
+        say(line, err=True)
     print_warnings(run.warnings)
     assert run.folder is not None
     print_reports(run.folder, run.files)

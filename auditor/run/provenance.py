@@ -12,8 +12,31 @@ from auditor.config.file import AuditConfig
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Images of one kind of pass."""
+
+    needed: int
+    """Handed to the model."""
+    made: int
+    """Computed for them: the same, and what filled the last batches up."""
+
+
+@dataclass(frozen=True)
+class PartOfWork:
+    """What one part of an audit asked of the model."""
+
+    part: str
+    scores: Asked
+    gradients: Asked
+    """Passes forward and backward."""
+
+
+@dataclass(frozen=True)
 class Provenance:
-    """What it takes to run this audit again. Only `started` and `seconds` change between equal runs."""
+    """What it takes to run this audit again.
+
+    Only `started` and `seconds` change between equal runs, and `work` where one was cut short and gone on with.
+    """
 
     started: str
     seconds: float
@@ -26,6 +49,8 @@ class Provenance:
     config: dict[str, Any]
     passes: dict[str, int] = field(default_factory=dict)
     """Part of the survey -> images that the model scored for it, explanations left out."""
+    work: list[PartOfWork] = field(default_factory=list)
+    """What each part of the audit asked of the model; nothing of what was kept from an audit that was cut short."""
 
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "tf-explain", "pillow")
