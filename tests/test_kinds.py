@@ -99,14 +99,14 @@ def test_masks_decide_by_removal_alone(world):
     assert finding.controls == {}
 
 
-def test_an_artefact_on_all_images_is_judged_by_removal(world):
+def test_images_of_the_class_count_as_free_of_what_is_taken_out_of_them_exactly(world):
     save_marked(world)
     world.replace('target = "boat"', 'target = "boat"\npresent = "class:boat"\nopacity = 0.9')
     (finding,) = audit(world).findings
     assert finding.basis == "insertion"
     assert finding.drops["exact"].value is not None
-    assert finding.measurements["suppression"].value is None
-    assert finding.measurements["suppression"].reason
+    assert finding.measurements["suppression"].n == 14
+    assert any(note.text.startswith("14 images that carry it count as images without it") for note in finding.notes)
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,10 @@ def test_the_fall_by_exact_removal_is_exact(overlay):
     classifier, clean = linear(shape=SHAPE), random_images(15, SHAPE)
     carried = overlay.insert(clean)
     _, observed = observe(classifier, carried, overlay, np.ones(15, bool))
-    assert observed.insertion is None
+    np.testing.assert_array_equal(observed.insertion.images.positions, np.arange(15))
     expected = classifier.scores(carried) - classifier.scores(clean)
     np.testing.assert_allclose(observed.removals.fall["exact"], expected, atol=1e-3)
+    np.testing.assert_allclose(observed.insertion.shift, expected, atol=1e-3)
     assert set(observed.removals.fall) == {"exact", "mean", "blur"}
 
 

@@ -332,7 +332,7 @@ def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: Audi
         free: set[int] = set()
         if observed.insertion is not None:
             images = observed.insertion.images
-            free = set(images.positions[~images.has[:, target]].tolist())
+            free = set(images.positions[~images.has[:, target]].tolist()) - with_it
         carriers = [int(at) for at in order if at in with_it]
         inserted = [int(at) for at in order if at in free and usable[at]]
         half = wanted // 2

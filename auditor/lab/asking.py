@@ -7,7 +7,7 @@
 | few | the same with 60 or 100 pictures |
 | groups | 100 pictures, each in three near-copies that are one group |
 | class | the artefact on every picture of the target: `present = "class:.."` |
-| removal | the artefact on all of 120 pictures: `present = "all"`, so that it can only be taken out |
+| removal | the artefact on all of 150 pictures: `present = "all"` |
 | place | the same, and only the place is known, as with `masks` |
 | pair | two artefacts on every picture, either of which suffices; one is named |
 | together | the same, and both are named as one |
@@ -178,7 +178,7 @@ def _artefact(specimen: Specimen, way: Way, carriers: Bools) -> Artefact:
 _ON_ALL = ("removal", "place", "pair", "together")
 """Ways in which every picture carries the artefact."""
 
-_CARRIERS = 120
+_CARRIERS = 150
 """Pictures of an audit by removal alone, which looks for a place like the artefact's own in each of them."""
 
 

@@ -187,6 +187,7 @@ MEASUREMENTS: dict[str, dict[str, str]] = {
         "lead_over_strongest_control": "insertion lift minus that of the control that moves most; never decides",
         "strongest_by_chance": "largest theta of any class that random innocent content reaches: median and "
         "range of draws",
+        "promoted_by_chance": "draws of random innocent content that raise the target as far; never decides",
         "theta_standardised": "theta in standard deviations of the target's score",
         "probability_change": "how much inserting it raises the probability of the target",
         "flip_rate": "images not predicted as the target that become it",
@@ -202,6 +203,11 @@ MEASUREMENTS: dict[str, dict[str, str]] = {
         "suppression_class_contrast": "that fall minus that of the other classes",
         "suppression_others_control_contrast": "the same over controls on other images: what hides an object spares "
         "those",
+        "theta_suppression_others": "the least of the three leads below, where too few images of the target are free "
+        "of it: then this decides",
+        "suppression_others": "how much inserting the artefact lowers the target on images of other classes",
+        "suppression_others_class_contrast": "that fall minus that of the other classes",
+        "suppressed_by_chance": "draws of random innocent content that lower the target as far; never decides",
         "decisions_lost": "images of the target that cease to be it, beyond those that the median control turns",
         "decisions_lost_raw": "the same, controls aside",
         "suppression_flip_rate": "images of the target, predicted as such, that no longer are with the artefact",
@@ -211,6 +217,11 @@ MEASUREMENTS: dict[str, dict[str, str]] = {
     },
     "Removal": {
         "removal_drop": "how much taking the artefact out lowers the target, minus the same edit elsewhere",
+        "removal_fall": "how much taking the artefact out lowers the target",
+        "removal_contrast": "that fall minus that of the same edit elsewhere in the image",
+        "removal_rise": "the mirror image of the removal drop: how much taking it out raises the target",
+        "decisions_undone": "images that cease to be the target when it is taken out, beyond the same edit elsewhere",
+        "decisions_undone_raw": "the same, whatever the edit does elsewhere",
         "removal_flip_rate": "images predicted as the target that no longer are",
         "carriers_accuracy_with": "images that carry the artefact, as they came",
         "carriers_accuracy_without": "the same images with the artefact taken out",

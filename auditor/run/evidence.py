@@ -18,13 +18,18 @@ from auditor.run.limits import refuse_odd
 from auditor.run.parts import tabulate
 from auditor.run.result import AuditResult
 from auditor.run.store import Run, SavedRun
-from auditor.verdict.effects import NAMES
+from auditor.verdict.effects import NAMES, ON_OTHERS
 from auditor.verdict.notes import PART, SCORE
 
 Subject = tuple[str | None, str | None]
 """Artefact and class; neither, for what is no finding's."""
 
-LEADS = {"theta": NAMES[1][:3], "theta_suppression": NAMES[-1][:3], "removal_drop": ("removal_drop",)}
+LEADS = {
+    "theta": NAMES[1][:3],
+    "theta_suppression": NAMES[-1][:3],
+    ON_OTHERS[3]: ON_OTHERS[:3],
+    "removal_drop": ("removal_fall", "removal_contrast"),
+}
 """What an effect was decided on -> what its parts are, the least of which it is."""
 
 

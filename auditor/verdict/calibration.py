@@ -26,7 +26,7 @@ MODES = {
     "few images": "a named target, fewer than 150 images",
     "groups": "a named target, images in groups",
     "class": "a named target, all of whose images carry the artefact",
-    "removal": "every image carries the artefact, so that it can only be taken out",
+    "removal": "every image carries the artefact",
     "place": "only the place of the artefact is known",
 }
 """The ways in which an audit can ask, in words."""

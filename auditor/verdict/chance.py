@@ -1,4 +1,4 @@
-"""What random innocent content does to the strongest of all classes: what a scan holds its strongest class against."""
+"""What random innocent content does: to a class that is named, and to the strongest of all, for a scan to beat."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from auditor.measure.arrays import Array, Bools, Ints
+from auditor.measure.intervals import share_interval
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import say
 from auditor.verdict.contrasts import class_contrasts, control_contrasts, masked_means
@@ -52,6 +53,45 @@ def compare_with_chance(observed: Observations, numbers: list[int], together: Bo
     return Innocent(dict(zip(numbers, chance.tolist(), strict=True)), strongest, words)
 
 
+def measure_chance(
+    observed: Observations, target: int, together: dict[int, Bools], rule: Rule
+) -> dict[str, Measurement]:
+    """Share of draws of random innocent content that move a named class as far as the artefact does, by direction.
+
+    They are told and decide nothing: what innocent content does to the class itself is left to the controls.
+
+    Parameters
+    ----------
+    together
+        Direction -> (classes,): those that move along with the class.
+    """
+    insertion, drawn = observed.insertion, observed.draws
+    if insertion is None or drawn is None or not len(drawn.shifts):
+        return {}
+    found = {}
+    for sign, name in ((1, "promoted_by_chance"), (-1, "suppressed_by_chance")):
+        reached = reached_by_chance(observed, insertion, drawn, target, sign, together[sign])
+        if reached is not None:
+            found[name] = share_interval(reached, np.arange(len(reached)), rule.level)
+    return found
+
+
+def reached_by_chance(
+    observed: Observations, insertion: Insertion, drawn: Draws, target: int, sign: int, together: Bools
+) -> Bools | None:
+    """Which draws of innocent content (draws,) move a class as far as the artefact does, in one direction.
+
+    None where none of the images that they were tried on tells.
+    """
+    at = np.array([target])
+    part = insertion.rows(drawn.drawn)
+    if not (part.images.has[:, target] == (sign < 0)).any():
+        return None
+    own = _thetas(observed, part, part.shift, at, sign, together[None])[0]
+    innocent = np.array([_thetas(observed, part, shifts, at, sign, together[None])[0] for shifts in drawn.shifts])
+    return np.asarray(innocent >= own)
+
+
 def strongest_by_chance(
     observed: Observations, insertion: Insertion, drawn: Draws, targets: Ints, together: Bools | None
 ) -> tuple[Array, Array]:
@@ -67,21 +107,24 @@ def strongest_by_chance(
         (targets, classes): those that are no rivals of a target; None leaves the class contrast out.
     """
     part = insertion.rows(drawn.drawn)
-    rows = ~part.images.has[:, targets]
-    controls = [values[:, targets] for values in part.controls.values()]
-
-    def thetas(shifts: Array) -> Array:
-        leads = [shifts[:, targets]]
-        leads += [control_contrasts(shifts[:, targets], controls, rows)] if controls else []
-        if together is not None and not observed.one_logit and len(observed.classes) > 2:
-            leads.append(class_contrasts(shifts, targets, rows, together))
-        return np.asarray(np.fmin.reduce([masked_means(lead, rows) for lead in leads]))
-
-    innocent = np.array([thetas(shifts) for shifts in drawn.shifts])
+    innocent = np.array([_thetas(observed, part, shifts, targets, 1, together) for shifts in drawn.shifts])
     innocent = np.where(np.isnan(innocent), -np.inf, innocent)  # a class that every drawn image has is moved by none
     first = innocent.argmax(axis=1)
     rows_of = np.arange(len(innocent))
     others = np.repeat(innocent.max(axis=1)[:, None], len(targets), axis=1)
     if len(targets) > 1:
         others[rows_of, first] = np.sort(innocent, axis=1)[:, -2]
-    return thetas(part.shift), others
+    return _thetas(observed, part, part.shift, targets, 1, together), others
+
+
+def _thetas(
+    observed: Observations, part: Insertion, shifts: Array, targets: Ints, sign: int, together: Bools | None
+) -> Array:
+    """Theta of some classes (targets,) in one direction, by the mean shifts (n, classes) alone."""
+    shifts, rows = sign * shifts, part.images.has[:, targets] == (sign < 0)
+    controls = [sign * values[:, targets] for values in part.controls.values()]
+    leads = [shifts[:, targets]]
+    leads += [control_contrasts(shifts[:, targets], controls, rows)] if controls else []
+    if together is not None and not observed.one_logit and len(observed.classes) > 2:
+        leads.append(class_contrasts(shifts, targets, rows, together))
+    return np.asarray(np.fmin.reduce([masked_means(lead, rows) for lead in leads]))

@@ -29,6 +29,14 @@ NAMES = {
 }
 """What is measured of a class, by direction: the `Leads`, and the lead over controls on the other side."""
 
+ON_OTHERS = (
+    "suppression_others",
+    "suppression_others_control_contrast",
+    "suppression_others_class_contrast",
+    "theta_suppression_others",
+)
+"""The `Leads` of suppression on images of other classes: what stands in where too few of its own are free of it."""
+
 
 def spread_of(observed: Observations, target: int) -> float:
     """Standard deviation of a class's log-odds over all images as they came, carriers among them."""
@@ -76,6 +84,10 @@ def measure_effects(observed: Observations, insertion: Insertion, target: int, r
             without = "without" if sign > 0 else "of"
             reason = f"no image {without} the class {observed.classes[target]} is free of the artefact"
             found |= dict.fromkeys(NAMES[sign], missing(reason))
+    if (~has).any() and found["theta_suppression"].groups < rule.min_groups:
+        part, own = insertion.rows(~has), together[-1]
+        (leads,) = measure_leads(observed, part, np.array([target]), -1, rule, alpha, own, on_others=True)
+        found |= dict(zip(ON_OTHERS, leads, strict=True))
     return Effects(found, {sign: together[sign][0] for sign in (1, -1)})
 
 
@@ -95,14 +107,14 @@ def leads_by_image(observed: Observations, insertion: Insertion, target: int, ru
     at = np.array([target])
     together = find_sets(observed, insertion, at, rule)
     found: dict[str, Array] = {}
-    for sign in (1, -1):
-        rows, shift = insertion.images.has[:, at] == (sign < 0), sign * insertion.shift
+    for sign, is_own, names in ((1, False, NAMES[1]), (-1, True, NAMES[-1]), (-1, False, ON_OTHERS)):
+        rows, shift = insertion.images.has[:, at] == is_own, sign * insertion.shift
         parts = [shift[:, at]]
         controls = [sign * values[:, at] for values in insertion.controls.values()]
         nothing = np.full((len(rows), 1), np.nan)
         parts.append(control_contrasts(shift[:, at], controls, rows) if controls and rows.any() else nothing)
         parts.append(class_contrasts(shift, at, rows, together[sign]) if _has_rivals(observed) else nothing)
-        found |= {name: np.where(rows, part, np.nan)[:, 0] for name, part in zip(NAMES[sign][:3], parts, strict=True)}
+        found |= {name: np.where(rows, part, np.nan)[:, 0] for name, part in zip(names[:3], parts, strict=True)}
     return found
 
 
@@ -159,6 +171,7 @@ def measure_leads(
     rule: Rule,
     alpha: float,
     together: Bools | None = None,
+    on_others: bool = False,
 ) -> list[Leads]:
     """Lift, leads and theta of several classes at once, each on the images without it (with it, where sign is -1).
 
@@ -170,11 +183,13 @@ def measure_leads(
     ----------
     together
         (targets, classes): those that are no rivals of a target, see `find_sets`.
+    on_others
+        Take the images without the class, whatever the sign.
     """
     if not len(targets):
         return []
     images = insertion.images
-    rows = images.has[:, targets] == (sign < 0)
+    rows = images.has[:, targets] == (sign < 0 and not on_others)
     shifts = sign * insertion.shift
     parts = {"lift": shifts[:, targets]}
     if insertion.controls:

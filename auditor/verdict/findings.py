@@ -165,7 +165,15 @@ def _summarise(top: Finding, scanned: list[ScannedTarget], partly: list[bool], d
 def _untested(measured: Measured, rule: Rule) -> list[Note]:
     few = {way: effect for way, effect in measured.effects.items() if effect.groups < rule.min_groups}
     reasons = {way: few[way].reason or f"only {few[way].groups} independent groups of images" for way in few}
-    return [Note(UNTESTED, f"whether it {way} the target was not tested: {why}") for way, why in reasons.items()]
+    notes = [Note(UNTESTED, f"whether it {way} the target was not tested: {why}") for way, why in reasons.items()]
+    if "theta_suppression_others" in measured.values and "suppresses" not in few:
+        own = measured.values["theta_suppression"]
+        why = own.reason or f"only {own.groups} independent groups of its own are free of the artefact"
+        told = (
+            "whether it suppresses the target was tested on images of other classes alone, and not how many of its own"
+        )
+        notes.append(Note(UNTESTED, f"{told} are lost: {why}"))
+    return notes
 
 
 def _unchecked(values: dict[str, Measurement], decision: Decision, rule: Rule, name: str) -> list[Note]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from auditor.measure.arrays import Array
+from auditor.measure.arrays import Array, Bools
 from auditor.measure.intervals import (
     change_interval,
+    least,
     mean_interval,
     median_interval,
     missing,
@@ -19,7 +20,7 @@ from auditor.measure.intervals import (
 from auditor.measure.measurement import Measurement
 from auditor.subject.population import Population, is_correct
 from auditor.verdict.effects import spread_of
-from auditor.verdict.observations import Checks, Observations
+from auditor.verdict.observations import Checks, Observations, Removals
 from auditor.verdict.record import Rule
 
 
@@ -82,19 +83,14 @@ def find_worst_group(observed: Observations, rule: Rule) -> tuple[str, Measureme
 
 
 def measure_drops(observed: Observations, target: int, level: float) -> dict[str, Measurement]:
-    """The removal drop by each fill; empty where no image carries the artefact."""
+    """The removal drop by each way; empty where no image carries the artefact.
+
+    It is the lesser of the fall itself and its lead over the same edit elsewhere.
+    """
     removals = observed.removals
     if removals is None:
         return {}
-    groups, at = removals.images.groups, observed.column(target)
-    found: dict[str, Measurement] = {}
-    for name, fall in removals.fall.items():
-        contrast = fall[:, at] - removals.placebo[name][:, at]
-        drop = mean_interval(contrast, groups, level)
-        if drop.value is None:
-            drop = missing("the region fits nowhere else in the frame, so there is no placebo")
-        found[name] = drop
-    return found
+    return {way: _drop(*_falls(removals, way, observed.column(target), level, 1)) for way in removals.fall}
 
 
 def measure_removals(
@@ -103,7 +99,8 @@ def measure_removals(
     """The removal drop and what removal does to predictions; empty where no image carries the artefact.
 
     The drop is that of the exact removal where there is one; else the least over the fills, with an interval that spans
-    all of theirs, so that they must agree. What it does to predictions is told of the images where that could be done.
+    all of theirs, so that they must agree. `removal_rise` is its mirror image: the lesser of the rise and its lead over
+    the same edit elsewhere. What removal does to predictions is told of the images where that could be done.
     """
     removals = observed.removals
     if removals is None:
@@ -111,9 +108,19 @@ def measure_removals(
     groups, images = removals.images.groups, removals.images
     way = next((name for name, drop in drops.items() if drop.value is not None), next(iter(drops)))
     done, after = np.isfinite(removals.fall[way][:, observed.column(target)]), removals.predicted[way]
-    fills = [drop for name, drop in drops.items() if name != "exact"]
     was = images.predicted[:, target] & done
-    result = {"removal_drop": drops["exact"] if way == "exact" else spanning(fills)}
+    ways = ["exact"] if way == "exact" else [name for name in drops if name != "exact"]
+    at = observed.column(target)
+    down, up = ([_falls(removals, name, at, rule.level, sign) for name in ways] for sign in (1, -1))
+    undone = [_undone(removals, name, target, at, rule.level) for name in ways]
+    result = {
+        "removal_drop": spanning([drops[name] for name in ways]),
+        "removal_fall": spanning([fall for fall, _ in down]),
+        "removal_contrast": spanning([contrast for _, contrast in down]),
+        "removal_rise": spanning([_drop(*each) for each in up]),
+        "decisions_undone": spanning([beyond for _, beyond in undone]),
+        "decisions_undone_raw": spanning([raw for raw, _ in undone]),
+    }
     result["removal_flip_rate"] = share_interval(~after[was, target], groups[was], rule.level)
     labelled = images.labelled & done
     if labelled.any():
@@ -122,6 +129,32 @@ def measure_removals(
         result["carriers_accuracy_without"] = share_interval(still, groups[labelled], rule.level)
         result["carriers_accuracy_drop"] = change_interval(right, still, groups[labelled], rule.level)
     return result
+
+
+def _falls(removals: Removals, way: str, at: int, level: float, sign: int) -> tuple[Measurement, Measurement]:
+    """By how much scores fall (rise, where the sign is -1) by removal in one way, and how much more than elsewhere."""
+    groups, fall = removals.images.groups, sign * removals.fall[way][:, at]
+    contrast = mean_interval(fall - sign * removals.placebo[way][:, at], groups, level)
+    if contrast.value is None:
+        contrast = missing("the region fits nowhere else in the frame, so there is no placebo")
+    return mean_interval(fall, groups, level), contrast
+
+
+def _drop(fall: Measurement, contrast: Measurement) -> Measurement:
+    return contrast if contrast.value is None else least(contrast, fall)
+
+
+def _undone(removals: Removals, way: str, target: int, at: int, level: float) -> tuple[Measurement, Measurement]:
+    """Share of images that cease to be the target by removal, less those that begin to; and beyond that elsewhere."""
+    groups, now = removals.images.groups, removals.predicted[way][:, target]
+
+    def ceased(before: Bools, rows: Bools) -> Measurement:
+        return change_interval(before[rows], now[rows], groups[rows], level)
+
+    raw = ceased(removals.images.predicted[:, target], np.isfinite(removals.fall[way][:, at]))
+    if way not in removals.predicted_elsewhere:
+        return raw, raw
+    return raw, ceased(removals.predicted_elsewhere[way][:, target], np.isfinite(removals.placebo[way][:, at]))
 
 
 def measure_jointly(observed: Observations, target: int, rule: Rule) -> dict[str, Measurement]:

@@ -10,9 +10,18 @@ import numpy as np
 from auditor.measure.arrays import Bools
 from auditor.measure.intervals import least, mean_interval, missing
 from auditor.measure.measurement import Measurement
-from auditor.verdict.chance import Innocent, compare_with_chance
+from auditor.verdict.chance import Innocent, compare_with_chance, measure_chance
 from auditor.verdict.decisions import carriers_contradict, measure_decisions, measure_strata, measure_turned
-from auditor.verdict.effects import NAMES, confirm, find_sets, margin_of, measure_effects, measure_leads, spread_of
+from auditor.verdict.effects import (
+    NAMES,
+    ON_OTHERS,
+    confirm,
+    find_sets,
+    margin_of,
+    measure_effects,
+    measure_leads,
+    spread_of,
+)
 from auditor.verdict.harms import (
     measure_accuracy,
     measure_checks,
@@ -67,7 +76,11 @@ class Measured:
     @property
     def endpoints(self) -> dict[Direction, str]:
         """Direction -> name of the measurement that it is decided on."""
-        return _ENDPOINTS[self.basis] if self.basis else {}
+        if self.basis is None:
+            return {}
+        if self.basis == "insertion" and ON_OTHERS[3] in self.values:
+            return {"promotes": NAMES[1][3], "suppresses": ON_OTHERS[3]}
+        return _ENDPOINTS[self.basis]
 
     def together(self, way: Direction) -> tuple[str, ...]:
         """Other classes that move along with the target in one direction."""
@@ -176,6 +189,8 @@ def _complete(
     images = insertion.images
     lacks = ~images.has[:, target]
     values = values | measure_decisions(insertion, target, together, rule)
+    if observed.target is not None:
+        values |= measure_chance(observed, target, together, rule)
     if observed.elsewhere is not None and not observed.elsewhere.images.has[:, target].all():
         part = observed.elsewhere.rows(~observed.elsewhere.images.has[:, target])
         (leads,) = measure_leads(observed, part, np.array([target]), 1, rule, rule.alpha, together[1][None])

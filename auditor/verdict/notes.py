@@ -66,10 +66,12 @@ def note_parts(rows: Rows, dataset: Dataset, finding: Finding, observed: Observa
             correct = np.where(images.labelled, is_correct(predicted, images.has), np.nan)
             parts.append((images, "correct", condition, correct))
     if removals is not None:
-        parts += [
-            (removals.images, "removal_drop", way, fall[:, at] - removals.placebo[way][:, at])
-            for way, fall in removals.fall.items()
-        ]
+        for way, fall in removals.fall.items():
+            contrast = fall[:, at] - removals.placebo[way][:, at]
+            parts += [
+                (removals.images, "removal_fall", way, fall[:, at]),
+                (removals.images, "removal_contrast", way, contrast),
+            ]
     for images, measurement, condition, values in parts:
         rows.note(
             values,

@@ -11,7 +11,7 @@ from auditor.subject.population import Population
 
 @dataclass(frozen=True)
 class Insertion:
-    """Shifts of the log-odds by edits of images that do not carry the artefact."""
+    """Shifts of the log-odds by edits of images that do not carry the artefact, or that it was taken out of exactly."""
 
     images: Population
     shift: Array
@@ -70,6 +70,8 @@ class Removals:
     """Way -> (n, targets); NaN where the region fits nowhere else too."""
     predicted: dict[str, Bools]
     """Way -> (n, classes): predicted classes without the artefact; as they were, where it cannot be taken out so."""
+    predicted_elsewhere: dict[str, Bools] = field(default_factory=dict)
+    """Way -> (n, classes): predicted classes after the same edit elsewhere; as they were, where it fits nowhere."""
     jointly: dict[str, Jointly] = field(default_factory=dict)
     """By the name of the other artefact that images carry too."""
     found: Bools | None = None
@@ -116,7 +118,7 @@ class Observations:
     columns: dict[str, Array] = field(default_factory=dict)
     """Column of the data -> (images,): its value, as text, for each of them."""
     draws: Draws | None = None
-    """None where no class is scanned for."""
+    """None where there is no such content."""
     elsewhere: Insertion | None = None
     """The same artefact at the neighbouring place or size that does most, on images that it was not chosen on."""
     place: str = ""

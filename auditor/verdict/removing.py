@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from auditor.artefacts.edits import Removal, remove
 from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact, Seen
-from auditor.measure.arrays import Bools, Floats, take
+from auditor.measure.arrays import Bools, Floats, Ints, take
 from auditor.measure.measurement import Note
 from auditor.subject.model.classifier import log_odds, predicted_classes
+from auditor.subject.pooling import Answer
 from auditor.subject.population import Population
 from auditor.verdict.observations import Jointly, Removals
 from auditor.verdict.passes import Counted
@@ -24,6 +26,21 @@ Edited = Callable[[Mapping[int, Floats]], Fall]
 """Asks for the scores of edited images, by their rows; what comes of it is known later."""
 
 
+class Taken(NamedTuple):
+    """An artefact taken out of the images that carry it."""
+
+    removals: Callable[[], Removals] | None
+    """What that does, known later; None where it has a place in none of them."""
+    lost: int
+    """Images that it has no place in."""
+    rows: Ints
+    """(m,): which of the images are known without it: it was taken out of them exactly, where it is named to be."""
+    clean: Floats
+    """(m, h, w, c): these, without it."""
+    scores: Callable[[], Floats]
+    """(m, classes): what the model says of them, known later."""
+
+
 def take_out(
     classifier: Counted,
     artefact: Artefact,
@@ -32,11 +49,10 @@ def take_out(
     images: Floats,
     before: Population,
     kept: Callable[[Floats], Floats],
-) -> tuple[Callable[[], Removals] | None, int]:
+) -> Taken:
     """Take an artefact out of images (n, h, w, c) that carry it, where it is; and of how many it has no place.
 
-    Where it is looked for and not found, it is filled in where it is named to be, and never taken out exactly. What it
-    does is known later: when the first of the two is called.
+    Where it is looked for and not found, it is filled in where it is named to be, and never taken out exactly.
 
     Parameters
     ----------
@@ -45,13 +61,16 @@ def take_out(
     """
     sights = [artefact.seen_in(image, name) for image, name in zip(images, ids, strict=True)]
     rows = [row for row, seen in enumerate(sights) if seen.is_usable]
+    lost = len(sights) - len(rows)
     if not rows:
-        return None, len(sights)
+        return Taken(None, lost, np.arange(0), images[:0], lambda: before.scores[:0])
+    ids = [ids[row] for row in rows]
     images, before, sights = images[rows], take(before, np.array(rows)), [sights[row] for row in rows]
 
-    def edit(edited: Mapping[int, Floats]) -> Fall:
-        at, answer = list(edited), classifier.ask(np.stack(list(edited.values()))) if edited else None
+    def ask(edited: Mapping[int, Floats]) -> Answer | None:
+        return classifier.ask(np.stack(list(edited.values()))) if edited else None
 
+    def fall_to(at: Sequence[int], answer: Answer | None) -> Fall:
         def fall() -> tuple[Floats, Bools]:
             falls, predicted = np.full(before.scores.shape, np.nan, np.float32), before.predicted.copy()
             if answer is not None:
@@ -61,31 +80,43 @@ def take_out(
 
         return fall
 
+    def edit(edited: Mapping[int, Floats]) -> Fall:
+        return fall_to(list(edited), ask(edited))
+
     tried = [_take_out(seen, image, fills) for seen, image in zip(sights, images, strict=True)]
     exact = ("exact",) if artefact.appearance.can_remove else ()
     falls: dict[str, tuple[Fall, Fall]] = {}
+    scored, is_free, free, clean = None, np.zeros(0, bool), np.arange(0), images[:0]
     for way in (*exact, *(() if artefact.is_everywhere else fills)):
         done = {at: ways[way] for at, ways in enumerate(tried) if way in ways}
         placebos = {at: removal.placebo for at, removal in done.items() if removal.placebo is not None}
-        falls[way] = edit({at: removal.removed for at, removal in done.items()}), edit(placebos)
+        removed = {at: removal.removed for at, removal in done.items()}
+        answer = ask(removed)
+        falls[way] = fall_to(list(removed), answer), edit(placebos)
+        if way == "exact" and answer is not None:
+            undone = [_is_undone(artefact, ids[at], sights[at], images[at], each) for at, each in removed.items()]
+            is_free, scored = np.array(undone), answer
+            free, clean = np.array(list(removed))[is_free], np.stack(list(removed.values()))[is_free]
     del tried
-    names = [ids[row] for row in rows]
     beside = {
-        other.name: _take_out_both(artefact, other, fills[0], names, images, before, sights, edit)
+        other.name: _take_out_both(artefact, other, fills[0], ids, images, before, sights, edit)
         for other in artefact.beside
     }
 
     def removals() -> Removals:
-        part = Removals(before, {}, {}, {}, {name: jointly() for name, jointly in beside.items()})
+        part = Removals(before, {}, {}, {}, {}, {name: jointly() for name, jointly in beside.items()})
         for way, (fall, elsewhere) in falls.items():
             part.fall[way], part.predicted[way] = fall()
-            part.placebo[way] = elsewhere()[0]
+            part.placebo[way], part.predicted_elsewhere[way] = elsewhere()
         if artefact.finder is None:
             return part
         found = np.array([bool(seen.is_found) for seen in sights])
         return replace(part, found=found, offset=np.array([seen.offset for seen in sights], np.int64))
 
-    return removals, len(ids) - len(rows)
+    def scores() -> Floats:
+        return before.scores[:0] if scored is None else scored.scores[is_free]
+
+    return Taken(removals, lost, np.array(rows)[free], clean, scores)
 
 
 def describe_found(removals: Removals) -> list[Note]:
@@ -109,6 +140,20 @@ def _take_out(seen: Seen, image: Floats, fills: tuple[str, ...]) -> dict[str, Re
     if seen.region is None or not seen.region.any():
         return {}
     return remove(image, seen.region, fills, seen.look if seen.is_exact else None)
+
+
+def _is_undone(artefact: Artefact, image_id: str, seen: Seen, image: Floats, clean: Floats) -> bool:
+    """Whether an image (h, w, c) is known without the artefact: put in again, where it is named, it gives the image.
+
+    Where it is not what was taken out, or was not there, that would be neither 0 nor 1 and is clipped; and where it is
+    nearly opaque, what lies under it is mostly the rounding of the pixels.
+    """
+    opacity = artefact.appearance.opacity
+    region = artefact.region(image_id, image.shape)
+    if (opacity or 0.0) > _THICKEST or seen.region is None or region is None or not np.array_equal(region, seen.region):
+        return False
+    again = artefact.insert(clean[None], [image_id])[0]
+    return bool(np.abs(again - image)[region].mean() < _STEP)
 
 
 def _take_out_both(
@@ -144,3 +189,10 @@ def _without(seen: Seen, image: Floats, way: str) -> Floats | None:
         return seen.look.remove(image[None])[0] if seen.is_exact else None
     is_local = seen.region is not None and seen.region.any() and not seen.region.all()
     return FILLS[way](image, seen.region) if is_local and seen.region is not None else None
+
+
+_THICKEST = 0.9
+"""The largest opacity under which pixels of eight bits tell what lies there: to a fiftieth."""
+
+_STEP = 1 / 255
+"""By how much pixels of the region may differ, on average, from those that the artefact put in again gives."""

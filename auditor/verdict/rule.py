@@ -15,7 +15,7 @@ from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, say, signed
 from auditor.verdict.decisions import SMALLEST_SHARE, images_for_all_clear
 from auditor.verdict.harms import JOINT_DROP
-from auditor.verdict.measured import Basis, Measured
+from auditor.verdict.measured import Measured
 from auditor.verdict.record import Direction, Rule, Severity, Stratum, Verdict
 
 SEVERITY_THRESHOLDS: tuple[tuple[Severity, float], ...] = (("high", 0.25), ("medium", 0.05))
@@ -23,6 +23,9 @@ SEVERITY_THRESHOLDS: tuple[tuple[Severity, float], ...] = (("high", 0.25), ("med
 
 LARGEST_CHANGE = 0.1
 """Share of decisions that an artefact may change, for whatever reason, beside an all-clear."""
+
+FILL_FACTOR = 2
+"""Of the margin, where an artefact could only be filled in: reliance begins at twice it, and half is an all-clear."""
 
 LEAST_ACCURACY = 0.5
 """Share of the labelled images that a model must be right on, or every verdict is in doubt."""
@@ -60,7 +63,8 @@ def decide(measured: Measured, rule: Rule) -> Decision:
     `no_evidence` the upper bounds of all under it. Effects that could not be measured, or on too few groups, take no
     part; without a test of promotion there is no `no_evidence`.
     """
-    effects, names, margin = measured.effects, _NAMES[measured.basis or "insertion"], measured.margin
+    effects, margin = measured.effects, measured.margin
+    names = {way: _NAMES[endpoint] for way, endpoint in measured.endpoints.items()}
     known = {way: effect for way, effect in effects.items() if effect.value is not None}
     if not known:
         reason = next(iter(effects.values())).reason or "nothing could be measured"
@@ -84,11 +88,19 @@ def decide(measured: Measured, rule: Rule) -> Decision:
     if unconfirmed is not None:
         return unconfirmed
     way = max(tested, key=lambda key: tested[key].bounds[1])
-    if tested[way].against(margin) != "below":
-        why = f"{names[way]} {say(decisive[way], 'decided')} spans the margin of {margin:.3g}"
-        return Decision("inconclusive", None, f"{why}{_images_needed(decisive[way], margin)}", way)
+    least, limit = margin, f"the margin of {margin:.3g}"
+    if _is_by_fill(measured):
+        least, limit = margin / FILL_FACTOR, f"{margin / FILL_FACTOR:.3g}, half the margin"
+    if tested[way].against(least) != "below":
+        why = f"{names[way]} {say(decisive[way], 'decided')} spans {limit}{_images_needed(decisive[way], least)}"
+        if _is_by_fill(measured) and decisive[way].against(least) == "above":
+            why = (
+                f"{names[way]} {say(decisive[way], 'decided')} lies above {limit}, and not clearly above twice the "
+                "margin: a fill changes more than it takes out, so it settles nothing in between"
+            )
+        return Decision("inconclusive", None, why, way)
     told = listed([f"{names[key]} {say(tested[key], 'decided')}" for key in tested])
-    why = f"{told} {'lie' if len(tested) > 1 else 'lies'} below the margin of {margin:.3g}"
+    why = f"{told} {'lie' if len(tested) > 1 else 'lies'} below {limit}"
     if "promotes" not in tested:
         untested = effects["promotes"].reason or "too few independent groups of images"
         return Decision("inconclusive", None, f"{why}, but promotion was not tested: {untested}", way)
@@ -97,7 +109,8 @@ def decide(measured: Measured, rule: Rule) -> Decision:
 
 def phi_of(measured: Measured, way: Direction) -> Measurement | None:
     """The decisions that the artefact turns in one direction, beyond those that the median control turns."""
-    return measured.values.get({"promotes": "decisions_turned", "suppresses": "decisions_lost"}[way])
+    names = {"promotes": "decisions_turned", "suppresses": "decisions_lost"}
+    return measured.values.get("decisions_undone" if measured.basis == "removal" else names[way])
 
 
 def is_moved(stratum: Stratum) -> bool:
@@ -137,13 +150,24 @@ def write_reason(decision: Decision, measured: Measured) -> str:
 
 
 def _bar(measured: Measured, way: Direction, effect: Measurement) -> tuple[float, str]:
-    """What the lower bound must exceed, with its words: half the margin where the artefact clearly turns decisions."""
+    """What the lower bound must exceed, with its words: half the margin where the artefact clearly turns decisions.
+
+    Twice the margin where it could only be filled in.
+    """
     phi, whole = phi_of(measured, way), f"the margin of {measured.margin:.3g}"
+    if _is_by_fill(measured):
+        bar = FILL_FACTOR * measured.margin
+        return bar, f"{bar:.3g}, twice the margin"
     if phi is None or phi.against(SMALLEST_SHARE) != "above":
         return measured.margin, whole
     bar = measured.margin / 2
     told = whole if effect.against(measured.margin) == "above" else f"{bar:.3g}, half the margin"
     return bar, f"{told}, and it turns {say(phi, 'points')} more decisions than the median control"
+
+
+def _is_by_fill(measured: Measured) -> bool:
+    """Whether the verdict rests on fills alone: what they hide and what they paint counts as what they take out."""
+    return measured.basis == "removal" and "exact" not in measured.drops
 
 
 def _unconfirmed(measured: Measured, way: Direction, bar: float, rule: Rule) -> str | None:
@@ -159,16 +183,15 @@ def _unconfirmed(measured: Measured, way: Direction, bar: float, rule: Rule) -> 
             )
         if raw.groups >= rule.min_groups and raw.against(measured.margin) != "below":
             return f"it may {said[1]} {said[0]}, {say(raw, 'decided')}"
-        drop = values.get("removal_drop")
+        against = values.get({"promotes": "removal_rise", "suppresses": "removal_drop"}[way])
         if (
-            way == "promotes"
-            and lead.groups < rule.min_groups
-            and "exact" in measured.drops
-            and drop is not None
-            and drop.groups >= rule.min_groups
-            and drop.against(bar) != "above"
+            "exact" in measured.drops
+            and against is not None
+            and against.groups >= rule.min_groups
+            and against.against(0) == "above"
         ):
-            return f"taking it out of images that carry it does not bear that out: {say(drop, 'decided')}"
+            does = {"promotes": "raises", "suppresses": "lowers"}[way]
+            return f"taking it out of images that carry it {does} the score, too: {say(against, 'decided')}"
     if way == "promotes" and measured.chance is not None and measured.chance > measured.alpha / 2:
         return f"random innocent content there moves another class as far: {measured.chance_words}"
     return None
@@ -213,8 +236,13 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
             f"taking it out of images that carry it lowers the score: {say(drop, 'decided')}; "
             "are its position and appearance right?"
         )
-    if drop is not None and drop.groups >= rule.min_groups and drop.against(-margin) == "below":
-        yield f"taking it out of images that carry it raises the score, {say(drop, 'decided')}: it may suppress"
+    rise, undone = values.get("removal_rise"), values.get("decisions_undone")
+    own = values.get("theta_suppression")
+    is_tested = own is not None and own.groups >= rule.min_groups
+    if not is_tested and rise is not None and rise.groups >= rule.min_groups and rise.against(margin) == "above":
+        yield f"taking it out of images that carry it raises the score, {say(rise, 'decided')}: it may suppress"
+    if measured.basis == "removal" and undone is not None and undone.against(SMALLEST_SHARE) == "above":
+        yield f"taking it out turns {say(undone, 'points')} more decisions away from {measured.target} than elsewhere"
     for name, both in values.items():
         if name.startswith(JOINT_DROP) and both.groups >= rule.min_groups and both.against(margin) == "above":
             yield f"the {name} is {say(both, 'decided')}: either may stand in for the other"
@@ -290,9 +318,11 @@ def _images_needed(effect: Measurement, margin: float) -> str:
     return f"; about {rounded} images would settle it if the effect stays" if effect.n < rounded <= 20_000 else ""
 
 
-_NAMES: dict[Basis, dict[Direction, str]] = {
-    "insertion": {"promotes": "theta", "suppresses": "theta for suppression"},
-    "removal": {"promotes": "the removal drop"},
+_NAMES = {
+    "theta": "theta",
+    "theta_suppression": "theta for suppression",
+    "theta_suppression_others": "theta for suppression, on images of other classes,",
+    "removal_drop": "the removal drop",
 }
 """What the effects that decide are called."""
 

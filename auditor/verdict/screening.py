@@ -5,6 +5,7 @@ At which neighbouring place an artefact does most, what random innocent content 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from auditor.measure.seeds import audit_generator, keyed_generators
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import log_odds
 from auditor.subject.pooling import Answer
-from auditor.verdict.chance import strongest_by_chance
+from auditor.verdict.chance import reached_by_chance, strongest_by_chance
 from auditor.verdict.observations import Draws, Observations
 from auditor.verdict.passes import Counted
 
@@ -35,9 +36,9 @@ class Neighbour:
 def choose_shown(dataset: Dataset, artefact: Artefact, seed: int) -> Ints:
     """Positions of the images that variants and doses are tried on: they are shown and decide nothing, so few will do.
 
-    None of them carries the artefact, nor is of the target where labels say what is.
+    None of them carries the artefact, unless all do, nor is of the target where labels say what is.
     """
-    lacks = ~artefact.carriers
+    lacks = ~artefact.carriers | artefact.carriers.all()
     if artefact.target is not None and dataset.truth is not None:
         lacks &= ~(dataset.truth[:, artefact.target] & dataset.labelled)
     return audit_generator(seed, "variants and doses").permutation(np.flatnonzero(lacks))[:_SHOWN]
@@ -103,16 +104,22 @@ def draw_innocents(
     alpha: float,
     seed: int,
 ) -> Draws | None:
-    """Scores under random innocent content at the artefact's place, on up to a hundred of the images.
+    """Scores under random innocent content at the artefact's place, of a scan on up to a hundred of the images.
 
     Draws end as soon as they can change no decision: when every class that the artefact moves at all is either out of
-    reach of the test at the level `alpha`, or when all draws are made.
+    reach of the test at the level `alpha`, or when all draws are made. Of a named class they are as many as can reach
+    that level, on a few images of it and of others, and end when in either direction one moves it as far.
     """
     insertion = observed.insertion
     assert insertion is not None
-    images = insertion.images
-    order = audit_generator(seed, "drawn images").permutation(len(images))[:_DRAWN_IMAGES]
-    drawn = np.sort(order)
+    images, target = insertion.images, artefact.target
+    order = audit_generator(seed, "drawn images").permutation(np.flatnonzero(~artefact.carriers[images.positions]))
+    if target is None:
+        drawn = np.sort(order[:_DRAWN_IMAGES])
+    else:
+        most = math.ceil(1 / alpha) - 1
+        has = images.has[order, target]
+        drawn = np.sort(np.concatenate([order[rows][:_DRAWN_OF_ONE] for rows in (has, ~has)]))
     there, pictures = dataset.read(images.positions[drawn])
     drawn = drawn[np.isin(images.positions[drawn], there)]
     innocents = artefact.appearance.innocents(most, seed)
@@ -127,10 +134,15 @@ def draw_innocents(
     draws = Draws(drawn, np.empty((0, len(drawn), images.scores.shape[1]), np.float32), len(innocents))
     for number, edit in enumerate(innocents, start=1):
         answers.append(classifier.ask(edit(pictures, randoms)))
-        if number % _BLOCK and number < len(innocents):
+        if target is None and number % _BLOCK and number < len(innocents):
             continue
         shifts += [log_odds(each.scores, classifier.output) - images.scores[drawn] for each in answers[len(shifts) :]]
         draws = Draws(drawn, np.stack(shifts), len(innocents))
+        if target is not None:
+            ways = [reached_by_chance(observed, insertion, draws, target, sign, rivals[0]) for sign in (1, -1)]
+            if all(way is None or way.any() for way in ways):
+                break
+            continue
         # which classes are no rivals is not known here: the most that theta can be, and the least that draws can reach
         own, _ = strongest_by_chance(observed, insertion, draws, numbers, None)
         _, others = strongest_by_chance(observed, insertion, draws, numbers, rivals)
@@ -163,8 +175,11 @@ _NEGLIGIBLE = 0.1
 _DRAWN_IMAGES = 100
 """Images that the random innocent content of a scan is tried on."""
 
+_DRAWN_OF_ONE = 32
+"""The same of a named class: so many of the class, and so many of others."""
+
 _BLOCK = 10
-"""After so many draws it is asked whether more could change anything."""
+"""After so many draws of a scan it is asked whether more could change anything."""
 
 _CANVASES = 96
 """Canvases that an artefact is tried on alone."""

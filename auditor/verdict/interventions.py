@@ -1,0 +1,333 @@
+"""One artefact's interventions: what is asked of the model for every image, and what it gave, batch by batch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from auditor.artefacts.appearance import Appearance, Edit, Randoms
+from auditor.artefacts.kinds import Artefact
+from auditor.artefacts.overlay import Overlay
+from auditor.errors import AuditError
+from auditor.measure.arrays import Array, Floats, Ints, join, take
+from auditor.measure.measurement import Note
+from auditor.subject.data.sample import Batch, Dataset
+from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes, to_probability
+from auditor.subject.pooling import Answer
+from auditor.subject.population import Population
+from auditor.verdict.observations import Checks, Insertion, Observations, Removals
+from auditor.verdict.passes import CANVASES, NEIGHBOURS, Counted
+from auditor.verdict.removing import describe_found, take_out
+from auditor.verdict.screening import Neighbour, choose_neighbour, choose_shown, draw_innocents, scrambled
+
+Tried = TypeVar("Tried", Insertion, Removals)
+
+
+class Came(NamedTuple):
+    """Images as they came, with the artefact, and what the model says of them."""
+
+    images: Floats
+    """(n, h, w, c)."""
+    scores: Floats
+    """(n, classes)."""
+
+
+@dataclass(frozen=True)
+class _Put:
+    """What an appearance and its controls were asked to do to some images."""
+
+    before: Callable[[], Population]
+    inserted: Answer | Came
+    controls: dict[str, list[Answer]]
+
+
+@dataclass
+class Trial:
+    """One artefact's interventions, and what they have given so far, batch by batch."""
+
+    classifier: Counted
+    dataset: Dataset
+    artefact: Artefact
+    fills: tuple[str, ...]
+    seed: int
+    failure: AuditError | None = None
+
+    def __post_init__(self) -> None:
+        look = self.artefact.appearance
+        self.controls, self.notes = look.controls(self.artefact.controls, self.seed)
+        self.variants, self.doses = look.variants(self.artefact.variants), look.doses()
+        # where it is one overlay, the dose of its own opacity is the insertion itself
+        self.own_dose = look.opacity if isinstance(look, Overlay) and look.opacity in self.doses else None
+        self.shown = choose_shown(self.dataset, self.artefact, self.seed)
+        self.inserted: list[Insertion] = []
+        self.moved: list[Insertion] = []
+        self.apart: dict[str, list[float]] = defaultdict(list)
+        self.removed: list[Removals] = []
+        self.pixels = 0
+        self.without_mask = 0
+        self.freed = 0
+        self.neighbour: Neighbour | None = None
+        try:
+            self.neighbour = choose_neighbour(self.classifier.part(NEIGHBOURS), self.dataset, self.artefact, self.seed)
+        except AuditError as failure:
+            self._fail(failure)
+
+    def add(self, batch: Batch, scores: Floats) -> None:
+        """Try all interventions on a batch; an artefact that fails once is tried no more."""
+        if self.failure is not None:
+            return
+        try:
+            carries = self.artefact.carriers[batch.positions]
+            asked: list[Callable[[], None]] = []
+            if self.artefact.appearance.can_insert and (~carries).any():
+                before = populate(self.classifier, self.dataset, batch.positions[~carries], scores[~carries])
+                asked.append(self._insert(batch.images[~carries], batch.positions[~carries], lambda: before))
+            if carries.any():
+                asked += self._remove(batch, scores, np.flatnonzero(carries))
+            for take_in in asked:  # all was asked for: the last batch alone may be less than whole
+                take_in()
+        except AuditError as failure:
+            self._fail(failure)
+
+    def _fail(self, failure: AuditError) -> None:
+        assert self.classifier.pool is not None
+        self.classifier.pool.drop()
+        self.failure = failure
+
+    def _insert(
+        self, images: Floats, positions: Ints, before: Callable[[], Population], came: Came | None = None
+    ) -> Callable[[], None]:
+        """Ask what all does to images without the artefact; where some `came` with it, they are the images with it."""
+        look, region = self.artefact.appearance, self.artefact.appearance.fixed_region
+
+        def compare(name: str, draws: list[Floats], other: Floats) -> None:
+            place = (slice(None), ... if region is None else region)
+            apart = [float(np.abs(one[place] - other[place]).sum(dtype=np.float64)) for one in draws]
+            self.apart[name].append(float(np.mean(apart)))
+
+        put = self._put(look, self.controls, images, self._randoms(positions), before, compare=compare, came=came)
+        self.pixels += images[:, ... if region is None else region].size
+        shown, is_shown = self.classifier.part("variants and doses"), np.isin(positions, self.shown)
+        those = self._randoms(positions[is_shown])
+        tried: dict[str | float, Answer] = {}
+        for name, edit in (self.variants | self.doses).items() if is_shown.any() else ():
+            if name != self.own_dose:
+                tried[name] = shown.ask(edit(images[is_shown], those))
+        moved: _Put | None = None
+        if self.neighbour is not None and came is None:
+            fresh = ~np.isin(self.dataset.groups[positions], self.dataset.groups[self.neighbour.screened])
+            if fresh.any():
+                others = self._randoms(positions[fresh])
+                moved = self._put(
+                    self.neighbour.look,
+                    self.neighbour.controls,
+                    images[fresh],
+                    others,
+                    lambda: take(before(), fresh),
+                    NEIGHBOURS,
+                )
+
+        def shift(name: str | float) -> Floats:
+            known = before().scores
+            by = np.full(known.shape, np.nan, np.float32)
+            if name == self.own_dose:
+                by[is_shown] = (log_odds(put.inserted.scores, shown.output) - known)[is_shown]
+            elif name in tried:
+                by[is_shown] = log_odds(tried[name].scores, shown.output) - known[is_shown]
+            return self._kept(by)
+
+        def take_in() -> None:
+            variants = {name: shift(name) for name in self.variants}
+            doses = {dose: shift(dose) for dose in self.doses}
+            self.inserted.append(replace(self._measured(put), variants=variants, doses=doses))
+            if moved is not None:
+                self.moved.append(self._measured(moved))
+
+        return take_in
+
+    def _randoms(self, positions: Ints) -> Randoms:
+        return self.artefact.randoms([self.dataset.ids[position] for position in positions])
+
+    def _put(
+        self,
+        look: Appearance,
+        controls: Mapping[str, list[Edit]],
+        images: Floats,
+        randoms: Randoms,
+        before: Callable[[], Population],
+        purpose: str = "",
+        compare: Callable[[str, list[Floats], Floats], None] = lambda name, draws, other: None,
+        came: Came | None = None,
+    ) -> _Put:
+        """Ask what an appearance and its controls do to some images.
+
+        Parameters
+        ----------
+        compare
+            Told the name of each and the images that it gave, beside those that it is compared with.
+        came
+            The images with it, where they came so.
+        """
+        inserted = look.insert(images, randoms) if came is None else came.images
+        compare(_ITSELF, [inserted], images)
+        own, innocent = (self.classifier.part(purpose or name) for name in ("the artefact", "controls"))
+        answer, tried = came or own.ask(inserted), dict[str, list[Answer]]()
+        for name, draws in controls.items():
+            edited = [edit(images, randoms) for edit in draws]
+            compare(name, edited, inserted)
+            tried[name] = [innocent.ask(each) for each in edited]
+        return _Put(before, answer, tried)
+
+    def _measured(self, put: _Put) -> Insertion:
+        """What an appearance and its controls did."""
+        output, before, raw = self.classifier.output, put.before(), put.inserted.scores
+        scores = log_odds(raw, output)
+        change = to_probability(scores) - to_probability(before.scores)
+        return Insertion(
+            images=before,
+            shift=scores - before.scores,
+            predicted=predicted_classes(raw, output),
+            probability_change=self._kept(change.astype(np.float32)),
+            controls={
+                name: np.mean([log_odds(each.scores, output) for each in draws], axis=0) - before.scores
+                for name, draws in put.controls.items()
+            },
+            predicted_with={
+                name: np.stack([predicted_classes(each.scores, output) for each in draws]).mean(
+                    axis=0, dtype=np.float32
+                )
+                for name, draws in put.controls.items()
+            },
+        )
+
+    def _remove(self, batch: Batch, scores: Floats, rows: Ints) -> list[Callable[[], None]]:
+        """Ask what taking it out does, and what all does to images that it was taken out of exactly."""
+        ids, images, positions = [batch.ids[row] for row in rows], batch.images[rows], batch.positions[rows]
+        before = populate(self.classifier, self.dataset, positions, scores[rows])
+        taken = take_out(self.classifier.part("removal"), self.artefact, self.fills, ids, images, before, self._kept)
+        self.without_mask += taken.lost
+        asked: list[Callable[[], None]] = []
+        if (removals := taken.removals) is not None:
+            known = removals
+            asked.append(lambda: self.removed.append(known()))
+        if len(taken.rows) and self.artefact.appearance.can_insert:
+            free, came = positions[taken.rows], Came(images[taken.rows], scores[rows][taken.rows])
+            asked.append(
+                self._insert(
+                    taken.clean, free, lambda: populate(self.classifier, self.dataset, free, taken.scores()), came
+                )
+            )
+            self.freed += len(free)
+        return asked
+
+    def _kept(self, values: Floats) -> Floats:
+        """The columns of the classes that may become the target: (n, targets)."""
+        return values if self.artefact.target is None else values[:, [self.artefact.target]]
+
+    def observed(
+        self, images: Population, columns: dict[str, Array], checks: Checks, draws: int, alpha: float
+    ) -> Observations | AuditError:
+        """What all batches together gave."""
+        if self.failure is not None:
+            return self.failure
+        notes, insertion = list(self.notes), join(self.inserted) if self.inserted else None
+        if insertion is not None:
+            alike = max(_ALIKE * sum(self.apart[_ITSELF]), _STEP * self.pixels)
+            for name in [name for name in insertion.controls if sum(self.apart[name]) < alike]:
+                del insertion.controls[name], insertion.predicted_with[name]
+                notes.append(
+                    Note("control", f"control {name!r} looks like the artefact on these images and is left out")
+                )
+            insertion = _of_groups(insertion, self.dataset)
+        if self.without_mask:
+            told = f"{self.without_mask} images said to carry it have no usable region and were left out"
+            notes.append(Note("no region", told))
+        if self.freed:
+            told = f"{self.freed} images that carry it count as images without it, too"
+            notes.append(Note("freed", f"{told}: it was taken out of them exactly"))
+        removals = _of_groups(join(self.removed), self.dataset) if self.removed else None
+        notes += [*self.artefact.notes, *([] if removals is None else describe_found(removals))]
+        observed = Observations(
+            artefact=self.artefact.name,
+            classes=self.classifier.classes,
+            one_logit=self.classifier.output == "binary",
+            insertion=insertion,
+            removals=removals,
+            notes=tuple(notes),
+            checks=checks,
+            target=self.artefact.target,
+            images=images,
+            carries=self.artefact.carriers[images.positions],
+            columns=columns,
+            elsewhere=self._elsewhere(),
+            place=self.neighbour.name if self.neighbour else "",
+        )
+        try:
+            if self.artefact.appearance.can_insert and observed.carries is not None and observed.carries.all():
+                observed = replace(observed, alone=self._alone(images))
+            if insertion is not None:
+                drawn = draw_innocents(
+                    self.classifier.part("random innocent content"),
+                    self.dataset,
+                    self.artefact,
+                    observed,
+                    draws,
+                    alpha,
+                    self.seed,
+                )
+                observed = replace(observed, draws=drawn)
+        except AuditError as failure:
+            self._fail(failure)
+            return failure
+        return observed
+
+    def _elsewhere(self) -> Insertion | None:
+        """What the neighbour does, on images of groups that it was not chosen on."""
+        if self.neighbour is None or not self.moved:
+            return None
+        moved = _of_groups(join(self.moved), self.dataset)
+        fresh = ~np.isin(moved.images.groups, self.dataset.groups[self.neighbour.screened])
+        return moved.rows(fresh) if fresh.any() else None
+
+    def _alone(self, images: Population) -> Insertion | None:
+        """What the artefact does where there is nothing else: on the scrambled pixels of images that carry it."""
+        carriers = images.positions[self.artefact.carriers[images.positions]]
+        positions, canvases = scrambled(self.dataset, carriers, self.seed)
+        if not len(positions):
+            return None
+        raw = self.classifier.part(CANVASES).scores(canvases)
+        before = populate(self.classifier, self.dataset, positions, raw)
+        before = replace(before, has=np.zeros_like(before.has))
+        look, randoms = self.artefact.appearance, self._randoms(positions)
+        return self._measured(self._put(look, self.controls, canvases, randoms, lambda: before, CANVASES))
+
+
+def populate(classifier: Classifier, dataset: Dataset, positions: Ints, scores: Floats) -> Population:
+    """Images at some rows of the data set (n,) by their scores (n, classes)."""
+    labelled, predicted = dataset.labelled[positions], predicted_classes(scores, classifier.output)
+    has = predicted if dataset.truth is None else np.where(labelled[:, None], dataset.truth[positions], predicted)
+    odds = log_odds(scores, classifier.output)
+    return Population(positions, odds, predicted, has, labelled, dataset.groups[positions])
+
+
+def regrouped(images: Population, dataset: Dataset) -> Population:
+    """The images with the groups that they have now, copies being known."""
+    return replace(images, groups=dataset.groups[images.positions])
+
+
+def _of_groups(observed: Tried, dataset: Dataset) -> Tried:
+    return replace(observed, images=regrouped(observed.images, dataset))
+
+
+_ITSELF = ""
+"""Beside the names of controls: what the artefact itself changes."""
+
+_ALIKE = 0.2
+"""A control nearer to the artefact than this share of what the artefact itself changes is no control, and ..."""
+
+_STEP = 0.5 / 255
+"""... neither is one that no 8-bit picture could tell from it, on average over the region and the images."""

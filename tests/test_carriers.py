@@ -1,0 +1,154 @@
+"""Carriers count as free of an artefact where it can be taken out exactly; where it cannot, fills decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auditor.verdict.findings import judge
+from auditor.verdict.observations import Observations
+from auditor.verdict.record import Rule
+from tests.test_findings import planted_evidence, removal_evidence
+from tests.test_second_rule import audit, content, mark, pushed, world
+
+RULE = Rule()
+
+
+def stamped(n: int, count: int, of: int | None = None, opacity: float = 0.8):
+    """Pictures that carry the mark, all of them or those of one class; their classes; and which of them do."""
+    images, labels = world(n, count)
+    carriers = np.ones(n, bool) if of is None else labels == of
+    images[carriers] = mark(opacity).insert(images[carriers])
+    return images, labels, carriers
+
+
+class TestExactRemoval:
+    @pytest.mark.parametrize(
+        ("push", "verdict", "direction"), [(8, "relies", "promotes"), (-8, "relies", "suppresses")]
+    )
+    def test_what_is_on_every_image_is_judged_as_though_it_were_on_none(self, push, verdict, direction):
+        images, _, every = stamped(300, 4)
+        finding = audit(pushed(4, {0: push}, gain=0.35), 4, pictures=images, carriers=every)
+        assert (finding.basis, finding.verdict, finding.direction) == ("insertion", verdict, direction)
+        free = audit(pushed(4, {0: push}, gain=0.35), 4)
+        for name in ("theta", "theta_suppression"):
+            assert finding.measurements[name].n == free.measurements[name].n
+            assert finding.measurements[name].value == pytest.approx(free.measurements[name].value, abs=0.3)
+
+    def test_what_the_model_does_not_look_at_gets_an_all_clear_though_it_is_on_every_image(self):
+        images, _, every = stamped(300, 4)
+        assert audit(pushed(4, {}), 4, pictures=images, carriers=every).verdict == "no_evidence"
+
+    def test_images_of_the_class_that_all_carry_it_test_suppression_and_confirm_promotion(self):
+        images, labels, carriers = stamped(300, 4, of=0)
+        finding = audit(pushed(4, {0: 8}, gain=0.35), 4, pictures=images, carriers=carriers)
+        assert (finding.verdict, finding.direction) == ("relies", "promotes")
+        own = int((labels == 0).sum())
+        assert finding.measurements["suppression"].n == finding.measurements["own_control_contrast"].n == own
+        assert finding.measurements["insertion_lift"].n == 300 - own
+
+    @pytest.mark.parametrize("opacity", [0.8, 0.95])
+    def test_what_was_never_there_or_is_nearly_opaque_leaves_no_image_free_of_it(self, opacity):
+        images, labels = world(300, 4)
+        carriers = labels == 0
+        if opacity > 0.9:
+            images[carriers] = mark(opacity).insert(images[carriers])
+        finding = audit(pushed(4, {}), 4, look=mark(opacity), pictures=images, carriers=carriers)
+        assert finding.measurements["suppression"].value is None
+
+
+def filled(drop: float, elsewhere: float = 0.0) -> Observations:
+    """Filling it in lowers the class by so many margins, and the same elsewhere in the image lowers it by others."""
+    observed = removal_evidence(0.0, n=400)
+    margin, removals = judge(observed, 2, RULE).margin, observed.removals
+    fall = {name: values * 0.1 + drop * margin for name, values in removals.fall.items()}
+    placebo = {name: values * 0.1 + elsewhere * margin for name, values in removals.placebo.items()}
+    return replace(observed, removals=replace(removals, fall=fall, placebo=placebo))
+
+
+class TestFills:
+    @pytest.mark.parametrize(("drop", "verdict"), [(0.2, "no_evidence"), (1.0, "inconclusive"), (3.0, "relies")])
+    def test_settle_nothing_between_half_the_margin_and_twice_it(self, drop, verdict):
+        assert judge(filled(drop), 2, RULE).verdict == verdict
+
+    def test_say_so_where_the_effect_is_clear_and_in_between(self):
+        assert "settles nothing in between" in judge(filled(1.0), 2, RULE).reason
+
+    def test_a_score_that_only_rises_elsewhere_does_not_rely(self):
+        finding = judge(filled(0.0, elsewhere=-4.0), 2, RULE)
+        assert finding.measurements["removal_contrast"].low > 2 * finding.margin
+        assert finding.verdict == "no_evidence"
+
+    def test_a_score_that_rises_by_removal_is_no_all_clear(self):
+        finding = judge(filled(-3.0), 2, RULE)
+        assert finding.verdict == "inconclusive"
+        assert "it may suppress" in finding.reason
+
+    def test_decisions_that_removal_turns_are_no_all_clear(self):
+        observed = filled(0.2)
+        images = observed.removals.images
+        gone = {name: images.predicted & (np.arange(400) % 5 > 0)[:, None] for name in observed.removals.fall}
+        as_it_was = dict.fromkeys(gone, images.predicted)
+        removals = replace(observed.removals, predicted=gone, predicted_elsewhere=as_it_was)
+        finding = judge(replace(observed, removals=removals), 2, RULE)
+        assert finding.measurements["decisions_undone"].value == pytest.approx(images.predicted[::5, 2].sum() / 400)
+        assert finding.verdict == "inconclusive"
+
+
+class TestSuppressionOnOthers:
+    """Where no image of the class is free of it, that it lowers the class on all others must do."""
+
+    def evidence(self, push: float) -> Observations:
+        observed = planted_evidence(push, n=600)
+        return replace(observed, insertion=observed.insertion.rows(~observed.insertion.images.has[:, 2]))
+
+    def test_is_found(self):
+        finding = judge(self.evidence(-4.0), 2, RULE)
+        assert (finding.verdict, finding.direction) == ("relies", "suppresses")
+        assert finding.endpoint == "theta_suppression_others"
+        assert any("on images of other classes alone" in note.text for note in finding.notes)
+
+    def test_is_the_mirror_image_of_promotion(self):
+        falls, rises = judge(self.evidence(-4.0), 2, RULE), judge(self.evidence(4.0), 2, RULE)
+        assert falls.measurements["suppression_others"].value == pytest.approx(
+            -falls.measurements["insertion_lift"].value
+        )
+        assert rises.measurements["theta_suppression_others"].value < 0
+        assert rises.direction == "promotes"
+
+    def test_is_not_asked_where_the_class_has_images_of_its_own(self):
+        assert "theta_suppression_others" not in judge(planted_evidence(-4.0, n=600), 2, RULE).measurements
+
+    def test_removal_that_lowers_the_class_speaks_against_it(self):
+        removals = replace(removal_evidence(4.0).removals)
+        exact = {"exact": removals.fall["mean"]}
+        placebo, predicted = {"exact": removals.placebo["mean"]}, {"exact": removals.predicted["mean"]}
+        removals = replace(removals, fall=exact, placebo=placebo, predicted=predicted)
+        finding = judge(replace(self.evidence(-4.0), removals=removals), 2, RULE)
+        assert finding.verdict == "inconclusive"
+        assert "lowers the score, too" in finding.reason
+
+
+class TestChanceOfANamedClass:
+    @pytest.mark.parametrize("count", [2, 4])
+    def test_no_draw_of_innocent_content_does_what_the_mark_does(self, count):
+        finding = audit(pushed(count, {0: 8}, gain=0.35), count)
+        assert finding.measurements["promoted_by_chance"].value == 0
+        assert finding.measurements["promoted_by_chance"].n == 19  # the fewest that can tell at 5 %
+
+    def test_draws_end_once_one_in_each_direction_does_as_much(self):
+        finding = audit(pushed(2, {}), 2)
+        for name in ("promoted_by_chance", "suppressed_by_chance"):
+            assert 1 <= finding.measurements[name].n < 19
+            assert finding.measurements[name].value > 0
+
+    def test_a_class_that_any_patch_there_promotes_is_said_to_be(self):
+        def bright(pictures):
+            logits = content(pictures, 4) * 0.35
+            logits[:, 0] += 6 * np.abs(pictures[:, 10:, 10:, 0] - 0.5).mean(axis=(1, 2))
+            return logits
+
+        measured = audit(bright, 4).measurements["promoted_by_chance"]
+        assert measured.value > 0.05
