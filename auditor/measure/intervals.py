@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from auditor.measure.arrays import Array, Bools, Groups
 from auditor.measure.measurement import Measurement
@@ -224,7 +224,7 @@ def _extreme(parts: list[Measurement], name: str, choose: Callable[[list[float]]
 def _quantile(level: float, n: int, groups: int) -> float:
     """Of the normal distribution; of Student's where images come in groups, whose spread is estimated."""
     share = (1 + level) / 2
-    return float(stats.norm.ppf(share) if groups == n or groups < 2 else stats.t.ppf(share, groups - 1))
+    return float(special.ndtri(share) if groups == n or groups < 2 else special.stdtrit(groups - 1, share))
 
 
 def _group_sums(values: Array, groups: Groups) -> Array:

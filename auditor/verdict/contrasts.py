@@ -73,19 +73,17 @@ def _lead_over(shifts: Array, targets: Ints, rivals: Ints) -> Array:
 def _find_rivals(shifts: Array, targets: Ints, rows: Bools, excluded: Bools | None) -> Ints:
     """For each target the class at the 90th percentile of the others' mean shifts, (targets,); -1 where there is none.
 
-    Means over all rows are shared by the targets, for most classes of a scan have few images of their own.
+    The means of a target's rows are those of all rows less the few that do not count; where none counts, of all.
     """
-    every = shifts.mean(axis=0, dtype=np.float64)
-    partial = np.asarray(~rows.all(axis=0) & rows.any(axis=0))
-    found = np.empty(len(targets), np.int64)
-    for at, target in enumerate(targets.tolist()):
-        means = shifts[rows[:, at]].mean(axis=0, dtype=np.float64) if partial[at] else every
-        is_rival = np.ones(shifts.shape[1], bool) if excluded is None else ~excluded[at]
-        is_rival[target] = False
-        rivals = np.flatnonzero(is_rival)
-        if not len(rivals):
-            found[at] = -1
-            continue
-        rank = max(round(CLASS_QUANTILE * len(rivals)) - 1, 0)
-        found[at] = rivals[np.argsort(means[rivals], kind="stable")[rank]]
+    left_out = np.where(rows.any(axis=0), ~rows, False).T.astype(np.float64)
+    total = shifts.sum(axis=0, dtype=np.float64)
+    means = (total - left_out @ shifts.astype(np.float64)) / (len(shifts) - left_out.sum(axis=1, keepdims=True))
+    is_rival = np.ones(means.shape, bool) if excluded is None else ~excluded
+    is_rival[np.arange(len(targets)), targets] = False
+    counts = is_rival.sum(axis=1)
+    means[~is_rival] = np.inf
+    found = np.full(len(targets), -1, np.int64)
+    for count in np.unique(counts[counts > 0]).tolist():  # most targets have as many rivals as the others
+        rank, at = max(round(CLASS_QUANTILE * count) - 1, 0), np.flatnonzero(counts == count)
+        found[at] = np.argpartition(means[at], rank, axis=1)[:, rank]
     return found

@@ -37,7 +37,7 @@ def measure_decisions(
     found: dict[str, Measurement] = {}
     has = insertion.images.has[:, target]
     for name, rows, sign in (("turned", ~has, 1), ("lost", has, -1)):
-        raw, beyond = _changes(insertion.rows(rows), [target], sign, rule.level)
+        raw, beyond = _changes(insertion, rows, [target], sign, rule.level)
         found |= {f"decisions_{name}": beyond, f"decisions_{name}_raw": raw}
     if together[1].any():
         found["decisions_turned_together"] = measure_turned(insertion, target, together[1], rule)
@@ -58,7 +58,7 @@ def decisions_by_image(insertion: Insertion, target: int) -> dict[str, Array]:
         rows = has == (sign < 0)
         parts = np.full(len(rows), np.nan)
         if insertion.predicted_with and rows.any():
-            now, middle = _now_and_middle(insertion.rows(rows), [target])
+            now, middle = _now_and_middle(insertion, rows, [target])
             parts[rows] = sign * (now - middle)
         held = rows & (before == (sign < 0))
         turned = after[:, target] != before
@@ -70,7 +70,7 @@ def measure_turned(insertion: Insertion, target: int, together: Bools, rule: Rul
     """Phi of promotion, of the target and the set that it belongs to: see `measure_decisions`."""
     joined = [target, *np.flatnonzero(together).tolist()]
     rows = ~insertion.images.has[:, joined].max(axis=1)
-    return _changes(insertion.rows(rows), joined, 1, rule.level)[1]
+    return _changes(insertion, rows, joined, 1, rule.level)[1]
 
 
 def measure_strata(observed: Observations, insertion: Insertion, target: int, rule: Rule) -> list[Stratum]:
@@ -189,26 +189,32 @@ def _measure_stratum(part: Insertion, target: int, column: str, value: str, leve
     if part.controls:
         controls = [values[:, [target]] for values in part.controls.values()]
         contrast = mean_interval(control_contrasts(shift[:, None], controls, rows)[:, 0], groups, level)
-    _, beyond = _changes(part, [target], 1, level)
+    _, beyond = _changes(part, rows[:, 0], [target], 1, level)
     return Stratum(column, value, mean_interval(shift, groups, level), contrast, beyond)
 
 
-def _changes(part: Insertion, targets: list[int], sign: int, level: float) -> tuple[Measurement, Measurement]:
-    """By how much predictions of any of the targets change, against the images as they came and the median control."""
-    groups = part.images.groups
+def _changes(
+    insertion: Insertion, rows: Bools, targets: list[int], sign: int, level: float
+) -> tuple[Measurement, Measurement]:
+    """By how much predictions of any of the targets change on some of the images (n,).
+
+    Against the images as they came, and against the median control.
+    """
+    groups = insertion.images.groups[rows]
     if not len(groups):
         return missing("no images", unit="share"), missing("no images", unit="share")
-    now, then = (flags[:, targets].max(axis=1).astype(np.float64) for flags in (part.predicted, part.images.predicted))
+    flags = (insertion.predicted, insertion.images.predicted)
+    now, then = (each[:, targets][rows].max(axis=1).astype(np.float64) for each in flags)
     raw = _signed_change(now, then, sign, groups, level)
-    if not part.predicted_with:
+    if not insertion.predicted_with:
         return raw, missing("every control equals the artefact", unit="share")
-    return raw, _signed_change(*_now_and_middle(part, targets), sign, groups, level)
+    return raw, _signed_change(*_now_and_middle(insertion, rows, targets), sign, groups, level)
 
 
-def _now_and_middle(part: Insertion, targets: list[int]) -> tuple[Array, Array]:
+def _now_and_middle(insertion: Insertion, rows: Bools, targets: list[int]) -> tuple[Array, Array]:
     """Whether images are predicted as any of the targets with the artefact, and how often with the median control."""
-    now = part.predicted[:, targets].max(axis=1).astype(np.float64)
-    tried = [values[:, targets].sum(axis=1, dtype=np.float64) for values in part.predicted_with.values()]
+    now = insertion.predicted[:, targets][rows].max(axis=1).astype(np.float64)
+    tried = [share[:, targets][rows].sum(axis=1, dtype=np.float64) for share in insertion.predicted_with.values()]
     controls = [np.minimum(share, 1.0)[:, None] for share in tried]
     return now, median_controls(controls, np.ones((len(now), 1), bool))[:, 0]
 

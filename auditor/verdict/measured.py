@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from auditor.measure.arrays import Bools
-from auditor.measure.intervals import least, mean_interval, missing
+from auditor.measure.intervals import least, mean_intervals, missing
 from auditor.measure.measurement import Measurement
 from auditor.verdict.chance import Innocent, compare_with_chance, measure_chance
 from auditor.verdict.decisions import carriers_contradict, measure_decisions, measure_strata, measure_turned
@@ -97,11 +97,12 @@ def measure(observed: Observations, target: int, rule: Rule, alpha: float | None
     """
     level = rule.alpha if alpha is None else alpha
     insertion = observed.insertion
-    base = _begin(observed, target, rule, level)
+    base = _begin(observed, target, rule, level, _measure_accuracy(observed, rule))
     if insertion is None:
         return base
     values, together = measure_effects(observed, insertion, target, rule, level)
-    complete = _complete(base, observed, insertion, target, rule, values, together)
+    (controls,) = _measure_controls(insertion, [target], rule)
+    complete = _complete(base, observed, insertion, target, rule, values, together, controls)
     return replace(complete, strata=tuple(measure_strata(observed, insertion, target, rule)))
 
 
@@ -125,7 +126,8 @@ def measure_scan(observed: Observations, rule: Rule, alpha: float) -> list[Measu
     leads = dict(
         zip(promoted.tolist(), measure_leads(observed, insertion, promoted, 1, rule, alpha, wanted), strict=True)
     )
-    share = alpha / max(len(tested), 1)
+    share, controls = alpha / max(len(tested), 1), _measure_controls(insertion, numbers, rule)
+    accuracy = _measure_accuracy(observed, rule)
     found = []
     for at, number in enumerate(numbers):
         name = observed.classes[number]
@@ -139,11 +141,20 @@ def measure_scan(observed: Observations, rule: Rule, alpha: float) -> list[Measu
             own, own_set = insertion.rows(has[:, number]), sets[-1][at][None]
             (falls,) = measure_leads(observed, own, np.array([number]), -1, rule, share, own_set)
             values |= dict(zip(NAMES[-1], (*falls, confirm(insertion, number, -1, rule, share)), strict=True))
-        base = _begin(observed, number, rule, alpha)
+        base = _begin(observed, number, rule, alpha, accuracy)
         together = {sign: sets[sign][at] for sign in (1, -1)}
-        complete = _complete(base, observed, insertion, number, rule, values, together)
+        complete = _complete(base, observed, insertion, number, rule, values, together, controls[at])
         found.append(complete if innocent is None else _beside_chance(complete, innocent, number))
     return found
+
+
+def _measure_controls(insertion: Insertion, targets: list[int], rule: Rule) -> list[dict[str, Measurement]]:
+    """For each class what every control does to it, on images of others."""
+    lacks, groups = ~insertion.images.has[:, targets], insertion.images.groups
+    by_name = {
+        name: mean_intervals(shift[:, targets], lacks, groups, rule.level) for name, shift in insertion.controls.items()
+    }
+    return [{name: lifts[at] for name, lifts in by_name.items()} for at in range(len(targets))]
 
 
 def _beside_chance(measured: Measured, innocent: Innocent, number: int) -> Measured:
@@ -152,14 +163,17 @@ def _beside_chance(measured: Measured, innocent: Innocent, number: int) -> Measu
     return replace(measured, values=values, chance=innocent.chance[number], chance_words=innocent.words)
 
 
-def _begin(observed: Observations, target: int, rule: Rule, alpha: float) -> Measured:
+def _measure_accuracy(observed: Observations, rule: Rule) -> dict[str, Measurement]:
+    """The check of the run that is the same for all classes."""
+    return {} if observed.everything is None else {"accuracy": measure_accuracy(observed.everything, rule)}
+
+
+def _begin(observed: Observations, target: int, rule: Rule, alpha: float, accuracy: dict[str, Measurement]) -> Measured:
     """What is known without insertion: removal, and the checks of the run."""
     drops = measure_drops(observed, target, rule.level if observed.insertion else 1 - alpha)
     removals = measure_removals(observed, target, rule, drops)
     values = removals | measure_checks(observed.checks, target, rule)
-    values |= measure_jointly(observed, target, rule) | measure_found(observed, rule)
-    if observed.everything is not None:
-        values["accuracy"] = measure_accuracy(observed.everything, rule)
+    values |= measure_jointly(observed, target, rule) | measure_found(observed, rule) | accuracy
     if observed.alone is not None:
         (leads,) = measure_leads(observed, observed.alone, np.array([target]), 1, rule, rule.alpha)
         values["alone"] = leads.theta
@@ -184,10 +198,9 @@ def _complete(
     rule: Rule,
     values: dict[str, Measurement],
     together: dict[int, Bools],
+    controls: dict[str, Measurement],
 ) -> Measured:
     """The same with all that insertion shows."""
-    images = insertion.images
-    lacks = ~images.has[:, target]
     values = values | measure_decisions(insertion, target, together, rule)
     if observed.target is not None:
         values |= measure_chance(observed, target, together, rule)
@@ -198,10 +211,6 @@ def _complete(
         values["decisions_turned_elsewhere"] = measure_turned(
             observed.elsewhere, target, np.zeros_like(together[1]), rule
         )
-    controls = {
-        name: mean_interval(shift[lacks, target], images.groups[lacks], rule.level)
-        for name, shift in insertion.controls.items()
-    }
     names = {sign: tuple(observed.classes[at] for at in np.flatnonzero(rows)) for sign, rows in together.items()}
     return replace(
         base,
