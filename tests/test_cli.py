@@ -228,6 +228,15 @@ def test_light_commands_do_without_tensorflow(words: list[str]) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("words", [["--help"], ["audit", "--help"], ["validate", "--help"], ["check", "--help"]])
+def test_help_needs_hardly_anything(words: list[str]) -> None:
+    others = "'numpy', 'pydantic', 'matplotlib', 'pandas', 'scipy', 'skimage', 'pyarrow', 'jinja2', 'PIL'"
+    script = WITHOUT_TENSORFLOW.replace("{'tensorflow',", f"{{{others}, 'tensorflow',")
+    assert others in script
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_render_and_a_faulty_configuration_do_without_tensorflow(world: World, command: Command) -> None:
     assert command("audit", world.config, "--quiet").code == 1
     (run,) = world.runs()

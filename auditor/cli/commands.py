@@ -30,7 +30,6 @@ from auditor.cli.terminal import (
 )
 from auditor.errors import AuditError, ConfigError
 from auditor.run.files import refuse_unwritable
-from auditor.subject.model.trial import expect
 
 if TYPE_CHECKING:
     from auditor.auditing.guesses import Tie
@@ -79,7 +78,7 @@ def audit(
         reports = output
         refuse_unwritable(reports, "--output")
     own = configured_templates(settings)
-    expect(settings.model.source, trust=settings.model.trust)
+    _expect(settings.model.source, trust=settings.model.trust)
 
     def note(text: str) -> None:
         if not quiet:
@@ -150,7 +149,7 @@ def init(
     if not output.parent.is_dir():
         raise ConfigError(f"--output: {output.parent}: no such folder")
     refuse_unwritable(output.parent, "--output")
-    expect(model, trust=trust)
+    _expect(model, trust=trust)
     with quiet_tensorflow():
         from auditor.auditing.propose import propose_config
     proposal = propose_config(
@@ -189,7 +188,7 @@ def validate(config: Path, overrides: tuple[str, ...], show: Path | None) -> Non
     from auditor.report.templates import configured_templates
 
     configured_templates(settings)
-    expect(settings.model.source, trust=settings.model.trust)
+    _expect(settings.model.source, trust=settings.model.trust)
     with quiet_tensorflow():
         from auditor.auditing.opening import open_subject
     subject = open_subject(settings)
@@ -300,6 +299,13 @@ def _read(config: Path, overrides: tuple[str, ...]) -> AuditConfig:
     from auditor.explain.table import METHODS
 
     return read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
+
+
+def _expect(source: str, *, trust: bool) -> None:
+    """Let the process that tries models import TensorFlow while this one does."""
+    from auditor.subject.model.trial import expect
+
+    expect(source, trust=trust)
 
 
 def _choose(tie: Tie) -> int:

@@ -49,11 +49,13 @@ class Provenance:
     config: dict[str, Any]
     passes: dict[str, int] = field(default_factory=dict)
     """Part of the survey -> images that the model scored for it, explanations left out."""
+    engine: str = ""
+    """What scored the images where that was not the model's own framework, and how near it comes to that."""
     work: list[PartOfWork] = field(default_factory=list)
     """What each part of the audit asked of the model; nothing of what was kept from an audit that was cut short."""
 
 
-_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "tf-explain", "pillow")
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-image", "tf-explain", "pillow", "onnxruntime", "tf2onnx")
 
 
 def describe_run(config: AuditConfig, started: str, seconds: float, passes: dict[str, int]) -> Provenance:

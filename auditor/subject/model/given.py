@@ -69,7 +69,7 @@ class GivenClassifier:
         self._model, self.batch_size, self.only_batch_size = model, batch_size, None
         self.traces: dict[str, Any] = {}
         self.notes_of_memory: list[Note] = []
-        self.work = Work()
+        self.work, self.engine = Work(), ""
 
     @sparing
     def scores(self, images: Floats) -> Floats:

@@ -19,6 +19,7 @@ from auditor.subject.model.backend import refuse_other_backend
 from auditor.subject.model.batches import Kind, Work, cut_batches, finite, gather, join, plan_batches, sparing, steps_of
 from auditor.subject.model.classifier import Linearisation, Output, Pass
 from auditor.subject.model.describe import describe_model
+from auditor.subject.model.fast import Fast, find_fast, is_worth_while, say_failed
 from auditor.subject.model.features import FeatureReader
 from auditor.subject.model.foreign import user_code
 from auditor.subject.model.head import Declared, doubt, find_head, settle_output
@@ -31,6 +32,7 @@ from auditor.subject.model.pixels import (
     settle_input_range,
 )
 from auditor.subject.model.surgery import (
+    count_parameters,
     describe_structure,
     find_batch_size,
     find_image_shape,
@@ -114,7 +116,9 @@ class KerasClassifier:
         self.why_no_features = self._maps.why_none  # "" where there are some
         self.feature_layers = self._maps.usual
         self._weights, self.why_no_weights = find_weights(self._anatomy, self._model)  # "" where there are some
-        self.notes_of_memory = list[Note]()
+        self.notes_of_memory, self.notes_of_engine = list[Note](), list[Note]()
+        self.engine = ""
+        """What scores the images where that is not TensorFlow, and how near it comes to it."""
         self.mended: Sequence[str] = ()  # what was changed of its file for it to be read
         self.traces = Traces(self._anatomy, self._maps, self._run, self.to_input, self.image_shape)
         self.traces.take(self._head, self.output)
@@ -150,7 +154,7 @@ class KerasClassifier:
     def notes(self) -> list[Note]:
         """What was guessed about the model, and what of it cannot be shown."""
         found = [] if OTHER_BACKEND is None else [Note("backend", OTHER_BACKEND)]
-        found += [*self.notes_of_memory, *(Note("mended", text) for text in self.mended)]
+        found += [*self.notes_of_memory, *self.notes_of_engine, *(Note("mended", text) for text in self.mended)]
         contradiction = find_contradiction(self._input_range, self._range_told)
         found += [Note("range", contradiction)] if contradiction else []
         if self._head.is_guess or self._head.is_doubted:
@@ -177,12 +181,47 @@ class KerasClassifier:
         """See `Classifier.scores`."""
         if not len(images):
             return np.empty((0, len(self.classes)), np.float32)
+        if self.traces.fast is not None:
+            scores = self._score_fast(images, self.traces.fast)
+            if scores is not None:
+                return finite(scores, "scores")
         batches = cut_batches(images, self.sizes)
         results = ([self.traces.scores(len(batch))(batch).numpy()] for batch in batches)
         with user_code("the model cannot be run"):
             (scores,) = gather(results, len(images))
         self._count("scores", len(images))
         return finite(scores, "scores")
+
+    def hasten(self, read: Callable[[], Floats], due: int) -> None:
+        """Score by ONNX Runtime from now on, where it is installed, is worth while and gives the same.
+
+        What became of it stands in `engine` and, where it gave something else, in `notes`.
+
+        Parameters
+        ----------
+        read
+            Gives real images (n, h, w, c), on which it must give the same.
+        due
+            How many images are to be scored, about.
+        """
+        traced, weights = self._anatomy.operations, count_parameters(self._model)
+        if self.only_batch_size or not is_worth_while(due, traced, len(self._probe_images()), weights):
+            return
+        images = read()
+        if len(images):
+            found = find_fast(self.traces.of_any_number, images, self.scores(images))
+            self.traces.fast, self.engine, self.notes_of_engine = found.fast, found.engine, found.notes
+
+    def _score_fast(self, images: Floats, fast: Fast) -> Floats | None:
+        """By ONNX Runtime; None, and never again, where it fails."""
+        parts = (images[at : at + self.batch_size] for at in range(0, len(images), self.batch_size))
+        try:
+            (scores,) = gather(([fast(part)] for part in parts), len(images))
+        except Exception as fault:  # it has exceptions of its own, of no common kind
+            self.traces.fast, self.notes_of_engine = None, [say_failed(fault)]
+            return None
+        self.work.count("scores", len(images), len(images))
+        return scores
 
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
         """See `Classifier.differentiate`.
@@ -252,7 +291,7 @@ class KerasClassifier:
     @contextmanager
     def randomised(self, layers: tuple[str, ...], seed: int) -> Iterator[KerasClassifier]:
         """See `Classifier.randomised`; what has been traced serves on, for weights are variables."""
-        with permuted({name: self._weights[name] for name in layers}, seed):
+        with self.traces.of_other_weights(), permuted({name: self._weights[name] for name in layers}, seed):
             yield self
 
     @property

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
 
+from auditor.errors import ModelError
 from auditor.subject.model.anatomy import Anatomy, Place, trace, zeros_for_none
 from auditor.subject.model.classifier import Output
+from auditor.subject.model.fast import Fast
 from auditor.subject.model.features import FeatureReader
 from auditor.subject.model.foreign import user_code
 from auditor.subject.model.head import Head
@@ -36,17 +39,52 @@ class Traces:
         """
         self._anatomy, self._maps, self._run, self._feed, self._shape = anatomy, maps, run, feed, image_shape
         self._known: dict[tuple[Any, ...], Any] = {}
+        self.fast: Fast | None = None
+        """What gives the same scores faster, for as long as the weights are the model's own."""
         self.reaches_pixels = True
         """Whether derivatives reach the pixels, as far as any were traced."""
 
     def take(self, head: Head, output: Output) -> None:
         """Take scores in this way from now on."""
-        self._head, self._output = head, output
+        self._head, self._output, self.fast = head, output, None
         self.clear()
 
     def clear(self) -> None:
         """Forget all traces."""
         self._known.clear()
+
+    @contextmanager
+    def of_other_weights(self) -> Iterator[None]:
+        """Nothing that knows the weights as constants is asked while the context is open."""
+        fast, self.fast = self.fast, None
+        try:
+            yield
+        finally:
+            self.fast = fast
+
+    def of_any_number(self) -> Any:
+        """A function of any number of images: scores; to be exported, and so kept nowhere.
+
+        Raises
+        ------
+        ModelError
+            The model is traced into other operations where the number is open, so that its logits cannot be found.
+        """
+        number, at = self._head.logits or (0, 0)
+        known = None if self._head.logits is None else self._anatomy.operations[number]
+
+        def compute(images: Any) -> Any:
+            graph = tf.compat.v1.get_default_graph()
+            output = self._run(self._feed(images))
+            if known is not None:
+                names = {operation.name: operation for operation in graph.get_operations()}
+                found = names.get(known.name)
+                if found is None or found.type != known.type:
+                    raise ModelError("its logits are not found")
+                output = found.outputs[at]
+            return self._head.to_scores(tf.cast(output, tf.float32), self._output)
+
+        return trace(compute, tf.TensorSpec((None, *self._shape), tf.float32), in_place=self._anatomy.is_open)
 
     def scores(self, size: int) -> Any:
         """A function of images: scores (n, classes)."""
