@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))  # other packages, too, install one called tests
 from auditor.report.page import SECTIONS  # noqa: E402
 from tests.small_world import build_world, make_data, make_model  # noqa: E402
 from tests.system_tools import find_browser  # noqa: E402
-from tests.web import FLAGS  # noqa: E402
+from tests.web import FLAGS, unfold  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 VIEWS = {
@@ -57,7 +57,7 @@ KEPT = {
 CHECKS = "Models in use, checked by themselves"
 """The heading of the page of checks, which no single audit makes."""
 
-NOT_SHOWN = ("methods", "skipped", "provenance", "notes")
+NOT_SHOWN = ("methods", "skipped", "provenance", "notes", "configuration", "classes", "limits")
 """Sections of text and tables alone."""
 
 
@@ -94,6 +94,7 @@ def photograph(page_file: Path, name: str) -> None:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         page = browser.new_context(**VIEWS["light"]).new_page()
         page.goto(page_file.as_uri())
+        unfold(page)
         page.evaluate(_LOAD_ALL)
         for section, _, _ in SECTIONS:
             element = page.query_selector(f"#{section}")

@@ -1,4 +1,4 @@
-// The gallery's filters, how strongly maps lie over images, and pictures side by side in large. Without it all is shown.
+// Filters of the gallery, maps over images, pictures in large, what a number is, one tab stop a group. Without it all is shown.
 "use strict";
 (() => {
   const root = document.documentElement;
@@ -15,6 +15,85 @@
     const [kept] = document.querySelectorAll("input[type=range]"); // a browser may bring back what was chosen before
     if (kept.value !== "100") setOpacity(kept.value);
   });
+
+  // what is folded opens for a link into it and for print
+  const unfold = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target) return;
+    const folded = [target.closest("details"), target.querySelector(":scope > details")].filter(Boolean);
+    if (!folded.some((each) => !each.open)) return;
+    for (const each of folded) each.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")];
+    for (const each of opened) each.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const each of opened) each.open = false;
+  });
+
+  // a box that need not scroll is no tab stop
+  const settle = () => {
+    for (const box of document.querySelectorAll(".scroll")) {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  };
+  addEventListener("resize", settle);
+  document.addEventListener("toggle", settle, true);
+  settle();
+
+  // one tab stop for the numbers of a table and for the pictures of a row; arrow keys go on inside
+  const group = (inside, members) => {
+    const all = () => visible(members, inside);
+    for (const [at, member] of [...inside.querySelectorAll(members)].entries()) member.tabIndex = at ? -1 : 0;
+    inside.addEventListener("focusin", ({ target }) => {
+      if (!target.matches(members)) return;
+      for (const member of inside.querySelectorAll(members)) member.tabIndex = member === target ? 0 : -1;
+    });
+    inside.addEventListener("keydown", (event) => {
+      const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      const at = all().indexOf(event.target);
+      if (!by || at < 0) return;
+      event.preventDefault();
+      all()[(at + by + all().length) % all().length].focus();
+    });
+  };
+
+  // a number opens what it is; without this script it leads to its row, or into result.json
+  const panel = document.getElementById("panel");
+  if (panel) {
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest("a.pointer[data-field]");
+      if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      const cell = link.closest("tr")?.querySelector("th");
+      const told = { ...link.dataset, name: cell ? cell.firstChild.textContent.trim() : link.dataset.name };
+      for (const part of panel.querySelectorAll("[data-part]")) {
+        const text = told[part.dataset.part] || "";
+        part.textContent = text;
+        part.closest("div").hidden = text === "";
+      }
+      const images = link.closest("[data-images]")?.dataset.images || "";
+      const lead = (name, href) => {
+        const to = panel.querySelector(`[data-to=${name}]`);
+        to.href = href;
+        to.hidden = href === "";
+      };
+      const href = link.getAttribute("href");
+      lead("row", href.startsWith("#") ? href : "");
+      lead("images", images && `#${images}`);
+      lead("file", href.startsWith("#") ? `result.json#${told.field}` : href);
+      panel.showModal();
+    });
+    panel.addEventListener("click", ({ target }) => {
+      if (target === panel || target.matches("a[href^='#']")) panel.close();
+    });
+  }
 
   if (form) {
     const items = [...document.querySelectorAll("#gallery .exemplar")];
@@ -78,6 +157,8 @@
     button.append(picture);
     button.addEventListener("click", () => (show(button.closest("figure")), viewer.showModal()));
   }
+  for (const strip of document.querySelectorAll(".strip")) group(strip, "button.enlarge");
+  for (const table of document.querySelectorAll("main table")) group(table, "a.pointer");
   viewer.addEventListener("keydown", (event) => {
     if (event.target.type === "range") return;
     const moves = { ArrowLeft: [step, -1], ArrowRight: [step, 1], ArrowUp: [leap, -1], ArrowDown: [leap, 1] };

@@ -30,7 +30,7 @@ from auditor.run.store import Run, save_run
 from tests.small_world import Command
 from tests.synthetic import make_arrays, make_history, make_result, without_studies
 from tests.test_history import HOSTILE
-from tests.web import VIEWS
+from tests.web import VIEWS, unfold
 
 
 @pytest.fixture(scope="module")
@@ -306,6 +306,7 @@ class TestCommand:
             for run in ("run-1", "run-large"):
                 page.locator(f"#run-{run} .files").get_by_role("link", name="html").click()
                 assert page.locator("#verdict-title").inner_text() == "Verdict"
+                unfold(page)
                 page.locator("#gallery .enlarge").first.click()  # so its script runs
                 assert page.locator("#viewer img").first.evaluate(
                     "image => image.decode().then(() => image.naturalWidth)"

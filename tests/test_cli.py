@@ -73,7 +73,7 @@ def test_results_go_to_standard_output_and_all_else_to_standard_error(world: Wor
     assert {"loading", "interventions", "explanations", "report", "scored"} <= set(
         re.findall(r"^\w+", ending.err, re.M)
     )
-    assert all(line.startswith(("mark -> boat", "  Inserting mark", "result.json: ", "report.html: "))
+    assert all(line.startswith(("mark -> boat", "  ", "result.json: ", "report.html: "))
                for line in ending.out.splitlines())  # fmt: skip
 
 

@@ -461,9 +461,9 @@ class TestSection:
         view = view_errors(make_result(), Album(make_arrays()))
         answers = view["answers"]
         assert answers["Do the maps of the predicted and of the true class differ?"].startswith("Yes, by every method")
-        assert "gradient: removing what it blames mends 62 points" in answers["Which method helps most?"]
-        assert "would not have done" in answers["Which method helps most?"]
-        assert "yes, of some" in answers["Was the error the artefact’s doing?"]
+        assert "gradient: removing what it points at corrects 62 points" in answers["Which method helps most?"]
+        assert "alone works less well" in answers["Which method helps most?"]
+        assert "yes, some of them" in answers["Did the artefact cause the error?"]
 
     def test_says_plainly_when_no_method_beats_chance(self):
         result = make_result()
@@ -473,11 +473,14 @@ class TestSection:
             for entry in record.mending
         ]
         view = view_errors(replace(result, errors=replace(record, mending=weak)), Album(make_arrays()))
-        assert view["answers"]["Which method helps most?"].startswith("None clearly mends more errors")
+        assert view["answers"]["Which method helps most?"].startswith("None clearly corrects more errors")
 
     def test_blames_sensitivity_for_no_map_but_those_of_sensitivity(self):
         first = view_errors(make_result(), Album(make_arrays()))["answers"]["Which method helps most?"]
-        assert "Removing what Grad-CAM (conv) blames does worse than removing the same shape elsewhere." in first
+        assert (
+            "Removing what Grad-CAM (conv) [✗ failed its tests] points at does worse than removing the same shape "
+            "elsewhere." in first
+        )
         assert "sensitivity" not in first
         result = make_result()
         *methods, random, edges = result.errors.mending
@@ -486,8 +489,8 @@ class TestSection:
         record = replace(result.errors, mending=entries)
         view = view_errors(replace(result, errors=record), Album(make_arrays()))
         said = view["answers"]["Which method helps most?"]
-        assert "Removing what gradient and SmoothGrad blame does worse" in said
-        assert "A map of sensitivity (gradient, SmoothGrad) may tell" in said
+        assert "Removing what gradient and SmoothGrad point at does worse" in said
+        assert "Maps of sensitivity (gradient, SmoothGrad) may show" in said
 
     def test_says_where_a_fill_is_the_baseline_of_a_method_and_shows_inpainting_alone(self):
         result = make_result()
@@ -504,7 +507,7 @@ class TestSection:
         ]
         record = replace(record, mending=entries, fills=list(by_fill))
         view = view_errors(replace(result, errors=record), Album(make_arrays()))
-        assert "which is close to what two of the fills put there (mean and blur)" in view["helped"]
+        assert "is close to what two of the fills put there (mean and blur)" in view["helped"]
         page = render_html(replace(result, errors=record), make_arrays())
         table = page.partition("<caption>Errors mended by removing")[2].partition("</table>")[0]
         assert table.count('scope="col"') == 8

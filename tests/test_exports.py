@@ -203,9 +203,9 @@ class TestMarkdown:
         for verdict in VERDICT_NAMES:
             assert f"`artefact {verdict}` → `cat`" in text
             assert f"**{VERDICTS[verdict][1]}**" in text
-        assert "**+2.12** log-odds (+1.88 to +2.38, 95 % interval) | 120 |" in text
+        assert "**+2.1** log-odds (1.9 to 2.4, 95 % interval) | 120 |" in text
         assert "a reason in one sentence" in text
-        assert "train without this artefact" in text
+        assert "Train without the artefact relies" in text
         assert "Not calibrated" in text
 
     @pytest.mark.parametrize("name", HOSTILE)

@@ -13,7 +13,7 @@ from auditor.report.page import SECTIONS
 from auditor.report.write import render_html
 from auditor.run.result import AuditResult
 from tests.synthetic import make_arrays, make_finding, make_result, without_studies
-from tests.web import VIEWS
+from tests.web import VIEWS, unfold
 
 SHOWN = "#gallery .exemplar:visible h3"
 
@@ -59,6 +59,7 @@ def opened(browser: Browser, file: Path) -> Iterator[Page]:
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(file.as_uri())
+    unfold(page)
     yield page
     context.close()
     assert complaints == []
@@ -121,6 +122,7 @@ class TestFilters:
     def test_without_a_script_there_are_none_and_all_is_shown(self, browser, file):
         page = browser.new_context(**VIEWS["without JavaScript"]).new_page()
         page.goto(file.as_uri())
+        page.locator("#gallery summary").click()
         assert names(page) == ["one", "two", "three", "four"]
         assert page.locator("#gallery figure:visible").count() == 16
         assert not page.locator("#filters").is_visible()
@@ -144,6 +146,7 @@ class TestOpacity:
         page.select_option("#filters [name=label]", "dog")
         page.goto("about:blank")
         page.go_back()
+        unfold(page)
         expect(page.locator("#filters output")).to_have_text("2 of 4 images")
         assert page.locator("#opacity").input_value() == "30"
         assert self.opacities(page) == pytest.approx([0.3, 0.835])

@@ -281,9 +281,9 @@ class TestFiguresOfReports:
         sentence = say_calibration(finding)
         assert f"In {counts['models']} models" in sentence
         assert f"({MODES[mode]})" in sentence
-        assert f"wrongly accused in {counts['accused']} of {counts['innocent']} [" in sentence
-        assert f"wrongly acquitted in {counts['acquitted']} of {counts['relying']} [" in sentence
-        assert f"found in {counts['found']} of {counts['relying']} [" in sentence
+        assert f"wrongly accused in {counts['accused']} of {counts['innocent']} (" in sentence
+        assert f"wrongly acquitted in {counts['acquitted']} of {counts['relying']} (" in sentence
+        assert f"found in {counts['found']} of {counts['relying']} (" in sentence
         assert "not networks like yours" in sentence
         assert is_calibrated([finding])
 

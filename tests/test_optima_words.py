@@ -9,6 +9,7 @@ import pytest
 
 from auditor.measure.intervals import ratio_interval
 from auditor.measure.measurement import Measurement
+from auditor.measure.words import number
 from auditor.report.sections import optima
 from tests.synthetic import make_result
 
@@ -44,7 +45,7 @@ class TestLooks:
         )
         assert ("no such doubts" in told) == (min(share, probability) > 0.9)
         assert "80 optima (10 classes)" in told
-        assert f"probability of {100 * probability:.1f} %" in told
+        assert f"probability of {number(probability, 'share')}" in told
 
 
 class TestComparisons:

@@ -23,6 +23,7 @@ from auditor.report.verify import verify_run
 from auditor.report.write import render_html, write_report
 from auditor.run.store import Run, load_hashes, save_run
 from tests.synthetic import make_arrays, make_result, without_studies
+from tests.web import unfold
 
 PIXEL = base64.b64decode(picture_uri(np.zeros((1, 1, 1), np.uint8)).partition(",")[2])
 URI = carry("png", PIXEL)
@@ -47,7 +48,7 @@ class TestInside:
         many = replace(exemplar, maps=exemplar.maps * 5)
         page = render_html(replace(without_studies(make_result()), exemplars=[many]), arrays)
         assert page.count('<span class="under u0"></span>') == len(many.maps)
-        assert page.count(picture_uri(arrays["with"])) == 2  # by itself, and under the maps
+        assert page.count(picture_uri(arrays["with"])) == 3  # in the verdict, by itself, and under the maps
         assert page.count(heat_layer(arrays[many.maps[0].array]).uri) >= 5
 
     def test_images_that_differ_have_names_that_differ(self):
@@ -172,6 +173,7 @@ class TestBeside:
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
         page.goto((large / "report.html").as_uri())
+        unfold(page)
         for picture in page.locator("img").all():
             picture.scroll_into_view_if_needed()
             picture.evaluate("image => image.decode()")

@@ -22,6 +22,7 @@ from auditor.report import write as report
 from auditor.report.page import SECTIONS, fill_page, view_page
 from auditor.report.pdf import MOST_ROWS, Pdf, PdfError, Request, render_pdf
 from auditor.report.presentable import make_visible, present
+from auditor.report.telling import say_effect, tell_lead
 from auditor.report.templates import read_own_templates, read_template
 from auditor.report.verify import verify_run
 from auditor.report.write import write_report
@@ -108,9 +109,9 @@ class TestPages:
         cover = " ".join(pages[0].split())
         assert result.title in cover
         assert "Relies on it" in cover
-        assert finding.reason in cover
-        effect = finding.measurements[finding.endpoint]
-        assert f"{effect.value:+.2f} log-odds {effect.low:+.2f} to {effect.high:+.2f} (95 %), n = {effect.n}" in cover
+        assert tell_lead(finding, result.rule) in cover
+        assert say_effect(finding.effect) in cover
+        assert f"{finding.effect.n} images" in cover
         for fact in (result.model.source, result.data.source, "2026-01-02", run.name):
             assert fact in cover
         assert not re.search(r"\d+ / \d+", cover)
@@ -180,6 +181,37 @@ class TestDocument:
                     waiting.append(item["/K"])
         assert {"/H1", "/H2", "/H3", "/P", "/Table", "/TH", "/TD", "/Figure", "/L", "/LI", "/Link"} <= kinds
 
+    def test_what_readers_aloud_go_by_is_whole(self, document):
+        """Every figure has words, lists hold items alone, header cells say whose they are, links are printed."""
+        seen: dict[str, int] = {}
+        waiting = [document.trailer["/Root"]["/StructTreeRoot"]["/K"]]
+        while waiting:
+            item = waiting.pop().get_object()
+            if isinstance(item, list):
+                waiting += item
+                continue
+            if not isinstance(item, dict) or "/S" not in item:
+                continue
+            kind = item["/S"]
+            seen[kind] = seen.get(kind, 0) + 1
+            kids = item.get("/K", [])
+            kids = [kid.get_object() for kid in (kids if isinstance(kids, list) else [kids])]
+            within = {kid["/S"] for kid in kids if isinstance(kid, dict) and "/S" in kid}
+            if kind == "/Figure":
+                assert item["/Alt"]
+            elif kind == "/L":
+                assert within <= {"/LI", "/L", "/Caption"}
+            elif kind == "/TH":
+                assert item["/A"]["/Scope"] in ("/Row", "/Column")
+            else:
+                assert kind == "/LI" or not within & {"/LBody", "/Lbl"}
+            assert kind == "/L" or "/LI" not in within
+            waiting += [kid for kid in kids if isinstance(kid, dict)]
+        assert min(seen[kind] for kind in ("/Figure", "/L", "/LI", "/TH")) > 5
+        links = [item.get_object() for page in document.pages for item in page.get("/Annots", [])]
+        assert links
+        assert all(link["/F"] == 4 for link in links)
+
     def test_has_title_author_subject_and_the_date_of_the_run(self, document, run):
         told = document.metadata
         assert told.title == f"{make_result().title} – shortcut audit"
@@ -241,6 +273,24 @@ class TestDocument:
 
 
 class TestLayout:
+    def test_the_report_is_eight_pages_at_most_and_the_appendix_follows(self, pages):
+        begin = next(
+            number for number, text in enumerate(pages) if re.search(r"^ *Appendix$", text, re.MULTILINE) and number > 1
+        )
+        assert begin <= 8
+        assert sum(len(text.split()) for text in pages[:begin]) <= 1800
+
+    def test_no_letter_is_smaller_than_seven_and_a_half_points(self, document):
+        sizes: set[float] = set()
+
+        def note(text: str, matrix: list[float], place: list[float], font: Any, size: float) -> None:
+            if text.strip():
+                sizes.add(round(size * abs(place[3] or place[0]) * abs(matrix[3] or matrix[0]), 2))
+
+        for page in document.pages:
+            page.extract_text(visitor_text=note)
+        assert min(sizes) >= 7.4
+
     def test_a_long_table_is_cut_and_says_where_the_rest_is(self):
         rows = "".join(f"<tr><td>row{number}<td>x</tr>" for number in range(MOST_ROWS + 7))
         text = "".join(page.extract_text() for page in draw(f"<table>{rows}</table>").pages)

@@ -21,6 +21,7 @@ from auditor.report.fonts import describe_missing
 from auditor.report.page import SECTIONS
 from auditor.report.pdf import Pdf
 from auditor.report.pictures import heat_layer, picture_uri
+from auditor.report.words import named
 from auditor.report.write import render_html, write_report
 from auditor.run.files import FORMATS
 from auditor.run.result import result_to_json
@@ -80,7 +81,7 @@ class TestPage:
         for name, measured in everything.items():
             if measured.value is None:
                 continue
-            shown = f"{100 * measured.value:.1f} %" if measured.unit == "share" else f"{measured.value:+.2f}"
+            shown = named(name, measured).value.replace("\N{MINUS SIGN}", "-")
             assert shown in text, name
 
     def test_gives_the_reason_where_there_is_no_number(self, html):
@@ -254,7 +255,7 @@ class TestWriting:
         write_report(run, ("pdf",))
         pdf = pypdf.PdfReader(run / "report.pdf")
         text = "\n".join(page.extract_text() for page in pdf.pages)
-        assert "a reason in one sentence" in text
+        assert "The model uses the tag." in text
         assert "Relies on it" in text
         assert f"1 / {len(pdf.pages)}" in text
         titles = [entry.title for entry in pdf.outline[0:] if not isinstance(entry, list)]

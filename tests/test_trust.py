@@ -16,9 +16,9 @@ from auditor.explain.trust.record import TrustRecord
 from auditor.explain.trust.sample import draw_sample
 from auditor.explain.trust.sanity import TRUST_TESTS
 from auditor.explain.trust.study import study_trust
+from auditor.report.methods import read_methods
 from auditor.report.sections.methods_compared import points_at, which_method_shows_it
 from auditor.report.sections.trust import tell_trust
-from auditor.report.words import failed_methods
 from tests.closed_form import linear, random_images
 from tests.synthetic import make_result, measure
 from tests.trust_doubles import (
@@ -335,7 +335,7 @@ class TestTheSample:
 class TestTheReport:
     def test_marks_methods_that_failed_and_says_why(self):
         result = make_result()
-        ((name, why),) = failed_methods(result).items()
+        ((name, why),) = read_methods(result.trust).failed.items()
         assert name == MapName("grad_cam", "conv")
         assert "weights are drawn anew" in why
 
@@ -407,7 +407,7 @@ class TestTheReport:
 
     def test_without_the_study_nothing_is_marked(self):
         result = replace(make_result(), trust=None)
-        assert failed_methods(result) == {}
+        assert read_methods(result.trust).failed == {}
         assert [piece.kind for piece in tell_trust(result)] == ["answer"]
 
     def test_answers_in_words(self):
@@ -415,7 +415,7 @@ class TestTheReport:
         told = {part.title: part.pieces for part in parts}
         tests, sense = told["Which methods deserve trust here?"][0], told["Does the saliency map make sense?"]
         assert tests.text.startswith("1 of 2 kinds of maps passed what decides: gradient.")
-        assert "Grad-CAM (conv), randomised weights" in tests.text
+        assert "Grad-CAM (conv) [✗ failed its tests], randomised weights" in tests.text
         assert sense[0].text.startswith("Yes, here it does.")
         assert "one draw of weights" in sense[1].text
         assert told["Signed or absolute?"][0].answers[0].head == "gradient: absolute."

@@ -19,6 +19,7 @@ from auditor.cli.runs import RUN_COMMANDS
 from auditor.cli.schedule import schedule
 from auditor.cli.terminal import (
     EXIT_CODES,
+    NOTHING,
     can_ask,
     outlive_readers,
     print_reports,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 _COMPLETE = "_AUDITOR_COMPLETE"
 """What a shell sets to ask how a line may go on."""
-
-_NOTHING = "nothing to decide on: the configuration names no artefact"
 
 _CONFIG = click.argument("config", type=click.Path(path_type=Path), default="audit.toml")
 _SET = click.option(
@@ -205,7 +204,7 @@ def validate(config: Path, overrides: tuple[str, ...], show: Path | None) -> Non
         target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
         say(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {artefact.carriers.sum()} images")
     for note in subject.notes:
-        say(f"note: {note.text}" if note.kind != "artefacts" else _NOTHING)
+        say(f"note: {note.text}" if note.kind != "artefacts" else NOTHING)
     if show is not None:
         from auditor.auditing.check import render_check
         from auditor.run.files import write_files
@@ -329,16 +328,6 @@ def _refuse_unfit_page(page: Path) -> None:
 
 
 def _print_verdicts(result: AuditResult, folder: Path | None) -> None:
-    for finding in result.findings:
-        direction = f" ({finding.direction})" if finding.direction else ""
-        severity = f", severity {finding.severity}" if finding.severity != "none" else ""
-        target = finding.target or "-"
-        if finding.scanned and finding.verdict != "relies":
-            target = "every class"
-        say(f"{finding.artefact} -> {target}: {finding.verdict}{direction}{severity}")
-        say(f"  {finding.reason}")
-    if not result.findings:
-        click.echo(_NOTHING)
-    if folder is not None:
-        click.echo(f"result.json: {folder / 'result.json'}")
-    sys.stdout.flush()
+    from auditor.cli.verdicts import print_verdicts
+
+    print_verdicts(result, folder)

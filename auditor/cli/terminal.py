@@ -27,6 +27,9 @@ A reader that stops early, as in `| head`, changes neither what is done nor the 
 SIGINT and SIGTERM end with 3; what was measured is kept, and --resume goes on."""
 
 
+NOTHING = "nothing to decide on: the configuration names no artefact"
+
+
 class _Unheard:
     """A stream whose reader may go, or whose disk may be full: from then on what is written to it goes nowhere."""
 

@@ -179,6 +179,12 @@ class ReportConfig(_Section):
     title: _Name = "Shortcut audit"
     preface: str = ""
     """A paragraph of your own under the title, for example what the model is for."""
+    intended_use: str = ""
+    """What the model is to be used for, and by whom: the report is signed off for that alone."""
+    version: str = ""
+    """Of the model, as you call it."""
+    reviewer: str = ""
+    """Who is to decide on the report."""
     templates: str = ""
     """A folder of templates of your own, which go before the built-in ones of the same name; see docs/templates.md."""
 

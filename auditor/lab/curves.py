@@ -11,7 +11,7 @@ import numpy as np
 from auditor.lab.judging import Case, Tally
 from auditor.measure.intervals import share_interval
 from auditor.measure.pieces import Curves, Line
-from auditor.report.plots import plot_curves
+from auditor.report.plots import WIDE, plot_curves
 from auditor.verdict.calibration import MODES
 
 
@@ -19,7 +19,7 @@ def write_curves(cases: Sequence[Case], folder: Path) -> None:
     """Draw `roc.svg` and `power.svg` from the cases that confirm or test the rule."""
     kept = [case for case in cases if case.split != "choose"]
     for name, curves in (("roc", roc(kept)), ("power", power(kept))):
-        (folder / f"{name}.svg").write_text(f"{plot_curves(curves, name)}\n", encoding="utf-8")
+        (folder / f"{name}.svg").write_text(f"{plot_curves(curves, name, (WIDE,))}\n", encoding="utf-8")
 
 
 def roc(cases: Sequence[Case]) -> Curves:

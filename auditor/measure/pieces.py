@@ -206,6 +206,8 @@ class Picture:
     """Id of the audited image that it shows, printed with the caption; a pseudonym where pictures are withheld."""
     alt: str = ""
     """What it shows, for those who do not see it; the caption, where empty."""
+    is_strength: bool = False
+    """Of a map: whether only its strength is drawn, because its signs say nothing."""
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,27 @@ from auditor.measure.measurement import Measurement
 
 MINUS = "\N{MINUS SIGN}"
 
-Style = Literal["plain", "bare", "brief", "full", "decided", "effect", "points", "percentage points", "count", "tally"]
+PER_CENT = "\N{NARROW NO-BREAK SPACE}%"
+
+Style = Literal["plain", "bare", "brief", "full", "decided", "effect", "points", "count", "counted", "tally"]
 
 
 def say(measured: Measurement, style: Style = "plain") -> str:
-    """A measurement inside a sentence, in one of the styles of `STYLES`."""
+    """A measurement inside a sentence, in one of the styles of `STYLES`, with the interval that decides."""
     manner = STYLES[style]
     if measured.value is None:
         return manner.absent.format(reason=measured.reason, n=say_n(measured))
 
-    ends = (measured.value, measured.low, measured.high)
-    value, low, high = ("" if part is None else manner.show(part, measured.unit) for part in ends)
+    decisive = measured.decisive
+    low, high = (
+        "" if end is None else manner.show(end, measured.unit).removeprefix("+")
+        for end in (decisive.low, decisive.high)
+    )
     return (manner.whole if low and high else manner.bare).format(
-        value=value,
+        value=manner.show(measured.value, measured.unit),
+        interval=f"{low} to {high}",
         low=low,
         high=high,
-        interval=say_interval(measured),
         unit=measured.unit,
         log_odds=" log-odds" if measured.unit == "log-odds" else "",
         n=say_n(measured),
@@ -34,13 +39,20 @@ def say(measured: Measurement, style: Style = "plain") -> str:
     )
 
 
-def say_interval(measured: Measurement, digits: int = 2) -> str:
-    """Both ends of an interval, and the corrected lower bound where there is one; a dash where there is none."""
-    if measured.low is None or measured.high is None:
+def say_interval(measured: Measurement, digits: int | None = None, *, is_difference: bool = False) -> str:
+    """Both ends of the interval that decides; a dash where there is none.
+
+    There is one interval for each number wherever it is told: the lower end is the corrected one where several were
+    tried (see `Measurement.decisive`).
+    """
+    decisive = measured.decisive
+    if decisive.low is None or decisive.high is None:
         return "–"
-    parts = (measured.low, measured.high, measured.low_adjusted)
-    low, high, corrected = ("" if part is None else number(part, measured.unit, digits) for part in parts)
-    return f"{low} to {high}" + (f"; corrected lower bound {corrected}" if corrected else "")
+    if is_difference and measured.unit == "share":
+        low, high = (_points(end, measured.unit) for end in (decisive.low, decisive.high))
+    else:
+        low, high = (number(end, measured.unit, digits) for end in (decisive.low, decisive.high))
+    return f"{low.removeprefix('+')} to {high.removeprefix('+')}"
 
 
 def say_n(measured: Measurement) -> str:
@@ -48,18 +60,53 @@ def say_n(measured: Measurement) -> str:
     return str(measured.n) if measured.groups == measured.n else f"{measured.n} in {measured.groups} groups"
 
 
-def number(value: float, unit: str, digits: int = 2) -> str:
-    """A number of a unit: shares in per cent, what may go either way with its sign."""
+def number(value: float, unit: str, digits: int | None = None) -> str:
+    """A number of a unit in two significant digits, two decimals at most: shares in per cent, changes with their sign.
+
+    Parameters
+    ----------
+    digits
+        So many decimals instead.
+    """
     if unit == "share":
-        return f"{100 * value:.1f} %".replace("-", MINUS)
+        return _per_cent(value, unit)
+    if digits is None and unit in _LIKENESSES:
+        digits = 2
     if unit in _SIGNED:
-        return signed(value, 3 if unit == "probability" else digits)
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", MINUS)
+        return signed(value, 3 if unit == "probability" and digits is None else digits)
+    return _rounded(value, digits).replace("-", MINUS)
 
 
-def signed(value: float | None, digits: int = 2) -> str:
+def signed(value: float | None, digits: int | None = None) -> str:
     """A number with its sign; what rounds to nothing is positive, and what is missing a dash."""
-    return "–" if value is None else f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
+    if value is None:
+        return "–"
+    told = _rounded(value, digits)
+    return told.replace("-", MINUS) if told.startswith("-") else f"+{told}"
+
+
+def _rounded(value: float, digits: int | None = None) -> str:
+    """Two significant digits, but whole numbers as they are and two decimals at most; nothing is never negative."""
+    if digits is None:
+        size = abs(value)
+        digits = 2 if size < 0.995 else 1 if size < 9.95 else 0
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def say_in(share: float, n: int) -> str:
+    """A share of n images as one says it: `1 in 3`, `3 of 6`, `nearly all`."""
+    count = round(share * n)
+    if n < _FEW or count in (0, n):
+        return "none" if count == 0 else "all" if count == n else f"{count} of {n}"
+    if share >= 0.97:
+        return "nearly all"
+    if share < 0.01:
+        return f"{count} of {n}"
+    ones = round(1 / share)
+    tenths = round(10 * share)
+    if ones > 1 and abs(ones * share - 1) <= abs(tenths / 10 / share - 1) + 1e-9:
+        return f"1 in {ones}"
+    return f"{tenths} in 10" if tenths < 10 else "more than 9 in 10"
 
 
 def listed(names: Sequence[str], most: int | None = None) -> str:
@@ -76,15 +123,24 @@ def name_in_words(name: str) -> str:
 
 
 def _points(value: float, unit: str) -> str:
-    return f"{round(100 * value) + 0:.0f}".replace("-", MINUS)
+    """Points of a difference of shares, in hundredths."""
+    return _rounded(100 * value).replace("-", MINUS)
 
 
-def _per_cent(value: float, unit: str) -> str:
+def _whole_per_cent(value: float, unit: str) -> str:
     return f"{value:.0%}"
 
 
-def _percentage_points(value: float, unit: str) -> str:
-    return signed(100 * value, 1)
+def _per_cent(value: float, unit: str) -> str:
+    hundredths = 100 * value
+    if 0 < 1 - abs(value) < 0.005:  # nearly all is not all
+        hundredths = min(max(round(hundredths, 1), -99.9), 99.9)
+        told = f"{hundredths:.1f}"
+    elif abs(hundredths - round(hundredths)) < 1e-9:  # 5 %, as it was configured, is not 5.0 %
+        told = f"{hundredths:.0f}"
+    else:
+        told = _rounded(hundredths)
+    return f"{told}{PER_CENT}".replace("-", MINUS)
 
 
 @dataclass(frozen=True)
@@ -98,22 +154,20 @@ class _Manner:
 
 
 STYLES: dict[Style, _Manner] = {
-    "plain": _Manner("{value} [{interval}]", "{value}", "– ({reason})"),
+    "plain": _Manner("{value} ({interval})", "{value}", "– ({reason})"),
     "bare": _Manner("{value}", "{value}"),
-    "brief": _Manner("{value} [{low}, {high}]", "{value}"),
-    "full": _Manner("{value}{log_odds} [{interval}, n = {n}]", "{value}{log_odds} [n = {n}]", "– [n = {n}]"),
+    "brief": _Manner("{value} ({interval})", "{value}"),
+    "full": _Manner("{value}{log_odds} ({interval}, n = {n})", "{value}{log_odds} (n = {n})", "– (n = {n})"),
     "decided": _Manner(
-        "{value} log-odds [{low}, {high}] (n = {images})",
+        "{value} log-odds ({interval}, n = {images})",
         "an effect without an interval",
         "an effect without an interval",
     ),
-    "effect": _Manner("{value} [{low}, {high}] {unit}, n = {n}", "{value} {unit}, n = {n}"),
-    "points": _Manner("{value} points [{low} to {high}]", "{value} points", "an unknown share", _points),
-    "percentage points": _Manner(
-        "{value} percentage points ({low} to {high})", "{value} percentage points", show=_percentage_points
-    ),
+    "effect": _Manner("{value} {unit} ({interval}), n = {n}", "{value} {unit}, n = {n}"),
+    "points": _Manner("{value} points ({interval})", "{value} points", "an unknown share", _points),
     "count": _Manner("{count} of {images}", "{count} of {images}", "0 of {n}"),
-    "tally": _Manner("{count} of {images} [{low}, {high}]", "{count} of {images}", "none to ask", _per_cent),
+    "counted": _Manner("{count} of {images} ({interval})", "{count} of {images}", "none to ask", _per_cent),
+    "tally": _Manner("{count} of {images} [{low}, {high}]", "{count} of {images}", "none to ask", _whole_per_cent),
 }
 """What a sentence needs: the value, with its interval, the images too, the unit, points of a difference, or a count."""
 
@@ -125,3 +179,9 @@ _SIGNED = {
     "difference of correlations",
     "feature",
 }
+
+_LIKENESSES = {"correlation", "rank correlation", "SSIM", "difference of correlations"}
+"""Units of numbers that never exceed 1: with two decimals, always."""
+
+_FEW = 20
+"""Fewer images than these are counted, not told as a proportion."""

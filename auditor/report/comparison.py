@@ -10,14 +10,16 @@ from markupsafe import Markup
 from auditor.explain.attribution.likeness import correlations
 from auditor.explain.attribution.record import Exemplar
 from auditor.measure.ledger import Arrays
+from auditor.measure.pieces import IntervalPlot
 from auditor.measure.words import number, say, signed
 from auditor.report import pictures as figures
-from auditor.report import plots
 from auditor.report.index_page import shorten
+from auditor.report.methods import Methods, read_methods, tell_signs
+from auditor.report.pieces import plot_of
 from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, configured_pictures, withhold
 from auditor.report.sections.findings import plot_of_effects
 from auditor.report.templates import open_templates, policy_hash, read_template
-from auditor.report.words import MOST_ROWS, method_name
+from auditor.report.words import MOST_ROWS
 from auditor.run.compare import SMALLEST_CHANGE, Change, compare_results, list_circumstances, summarise
 from auditor.run.metrics import say_change
 from auditor.run.paired import Pairing
@@ -69,16 +71,20 @@ def render_comparison(
     style = read_template("style.css") + read_template("index.css")
     pairs = [(old.exemplars[one], new.exemplars[other]) for one, other in pairs_of]
     changes = compare_results(old, new, pairing)
+    both = [read_methods(result.trust) for result in (old, new)]
+    known = Methods({**both[0].failed, **both[1].failed}, both[0].unsigned | both[1].unsigned)
     view = {
+        "signs": tell_signs([*old.exemplars, *new.exemplars], known),
         "sides": list(zip(("before", "after"), runs, (old, new), strict=True)),
         "summary": list(summarise(changes)),
         "changes": [(change, _plot(number, change)) for number, change in enumerate(changes)],
         "say_change": say_change,
         "smallest": f"{SMALLEST_CHANGE:g}",
         "differences": list_differences(old, new),
-        "pairs": [(pair, *_draw_pair(pair, (old_arrays, new_arrays))) for pair in pairs[:MOST_ROWS]],
+        "pairs": [(pair, *_draw_pair(pair, (old_arrays, new_arrays), known)) for pair in pairs[:MOST_ROWS]],
         "unpaired": len(new.exemplars) - len(pairs),
         "pictures": PICTURE_NOTES[chosen],
+        "plot_of": plot_of,
         "most_rows": MOST_ROWS,
         "shorten": shorten,
         "signed": signed,
@@ -90,13 +96,13 @@ def render_comparison(
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def _plot(number: int, change: Change) -> Markup | None:
+def _plot(number: int, change: Change) -> IntervalPlot | None:
     sides = {"before": change.before, "after": change.after}
     effects = {name: side.effect for name, side in sides.items() if side is not None and side.effect is not None}
     known = change.after or change.before
     assert known is not None
-    plot = plot_of_effects(effects, known.margin, f"change{number}")
-    return plots.plot_intervals(plot, plot.name) if plot else None
+    text = "that the verdict was taken on, with its interval; the dashed line is the margin."
+    return plot_of_effects(effects, known.margin, f"change{number}", "Effect", text)
 
 
 def _pair(before: AuditResult, after: AuditResult) -> list[tuple[int, int]]:
@@ -106,7 +112,9 @@ def _pair(before: AuditResult, after: AuditResult) -> list[tuple[int, int]]:
     return [(old[question], number) for number, question in enumerate(asked) if question in old]
 
 
-def _draw_pair(pair: tuple[Exemplar, Exemplar], arrays: tuple[Arrays, Arrays]) -> tuple[list[Any], list[Any]]:
+def _draw_pair(
+    pair: tuple[Exemplar, Exemplar], arrays: tuple[Arrays, Arrays], known: Methods
+) -> tuple[list[Any], list[Any]]:
     """The pictures of an image in both runs, and by method the maps that either has of it and how they agree."""
     pictures = [
         figures.picture_uri(side[exemplar.picture_with]) if exemplar.picture_with else None
@@ -116,8 +124,11 @@ def _draw_pair(pair: tuple[Exemplar, Exemplar], arrays: tuple[Arrays, Arrays]) -
     methods = []
     for name in dict.fromkeys([*kept[1], *kept[0]]):
         maps = [side[keys[name]] if name in keys else None for side, keys in zip(arrays, kept, strict=True)]
-        layers = [None if values is None else figures.heat_layer(values) for values in maps]
-        methods.append((method_name(name), layers, _agreement(*maps)))
+        layers = [
+            None if values is None else figures.heat_layer(values, is_strength=name in known.unsigned)
+            for values in maps
+        ]
+        methods.append((known.name(name), layers, _agreement(*maps)))
     return pictures, methods
 
 

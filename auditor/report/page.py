@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,23 +12,28 @@ from typing import Any
 
 from markupsafe import Markup
 
-from auditor.explain.attribution.record import Exemplar
+from auditor.explain.attribution.record import Exemplar, MapName
 from auditor.explain.attribution.regions import REGION_SCORES
 from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import signed
 from auditor.report import pictures
+from auditor.report.answers import tell_answers
+from auditor.report.labels import LOG_ODDS
+from auditor.report.methods import read_methods, tell_signs
 from auditor.report.packing import Album
 from auditor.report.pieces import template_functions
 from auditor.report.presentable import PICTURE_NOTES, Presented, make_visible
 from auditor.report.sections.counterfactual import view_counterfactual
+from auditor.report.sections.decisive import view_decisive
 from auditor.report.sections.errors import view_errors
 from auditor.report.sections.findings import view_finding, view_regions
 from auditor.report.sections.methods_compared import view_methods_compared
 from auditor.report.sections.optima import view_optima
 from auditor.report.sections.trust import tell_trust
+from auditor.report.telling import by_gravity, tell_counts
 from auditor.report.templates import BUILT_IN, OwnTemplates, policy_hash, read_template, render_page
-from auditor.report.words import MOST_ROWS, calibrations, failed_methods, image_anchors, why_not
-from auditor.run.result import AuditResult
+from auditor.report.words import MOST_ROWS, calibrations, image_anchors, why_not
+from auditor.run.result import AuditResult, result_to_json
 from auditor.verdict.rule import SEVERITY_THRESHOLDS
 
 MOST_IMAGES_ON_PAPER = 12
@@ -66,7 +73,6 @@ def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Pa
     ids = [id for id, *_ in SECTIONS]
     first, at = ids.index("verdict") + 1, ids.index("accuracy")
     gate = [] if result.gate is None else [GATE]
-    worst_first = sorted(view["findings"], key=lambda item: _ON_COVER.index(item["finding"].verdict))
     style, script = _style(own), _script()
     view |= {
         "run": make_visible(run),
@@ -78,11 +84,15 @@ def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Pa
             *((id, part.title, TOLD) for id, part in told.items()),
             *SECTIONS[at:],
         ],
+        "appendix": [id for id, *_ in APPENDIX],
+        "answers": tell_answers(result),
+        "log_odds": LOG_ODDS,
+        "signoff": _view_signoff(shown),
         "pictures": PICTURE_NOTES[shown.pictures],
         "picture": picture,
         "paper": False,
-        "cover": worst_first[:_MOST_ON_COVER],
-        "cover_left_out": max(0, len(worst_first) - _MOST_ON_COVER),
+        "cover": view["findings"][:_MOST_ON_COVER],
+        "cover_left_out": max(0, len(view["findings"]) - _MOST_ON_COVER),
         "style": Markup(style + album.rules),
         "style_hash": album.style_hash,
         "script": Markup(script),
@@ -120,15 +130,24 @@ def _script() -> str:
 
 
 def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
+    methods = read_methods(result.trust)
+    ordered = by_gravity(result.findings)
     return {
         "result": result,
-        "findings": [view_finding(number, finding, result) for number, finding in enumerate(result.findings)],
-        "regions": [view_regions(number, finding, result) for number, finding in enumerate(result.findings)],
+        "findings": [
+            view_finding(number, result.findings[number], result)
+            | {"decisive": view_decisive(result.findings[number], result, album)}
+            for number in ordered
+        ],
+        "counts": tell_counts(result.findings),
+        "regions": [view_regions(number, result.findings[number], result) for number in ordered],
         "methods_compared": view_methods_compared(result),
         "region_scores": REGION_SCORES,
         "told": {"trust": tell_trust(result)},
-        **template_functions(album),
-        "failed": {str(name): why for name, why in failed_methods(result).items()},
+        **template_functions(album, methods),
+        "failed": {str(name): why for name, why in methods.failed.items()},
+        "unsigned": methods.unsigned,
+        "signs": tell_signs(result.exemplars, methods),
         "gallery": partial(_draw_gallery, result, album),
         "most_on_paper": MOST_IMAGES_ON_PAPER,
         "most_rows": MOST_ROWS,
@@ -150,14 +169,17 @@ def _draw_gallery(result: AuditResult, album: Album, most: int) -> list[dict[str
     about: list[tuple[str, str | None]] = [(exemplar.artefact, exemplar.target) for exemplar in result.exemplars]
     anchors = {about.index(subject): anchor for subject, anchor in image_anchors(result).items()}
 
+    unsigned = read_methods(result.trust).unsigned
+
+    def layer_of(method: MapName, key: str) -> pictures.HeatLayer:
+        return pictures.heat_layer(album.arrays[key], put=album.put, is_strength=method in unsigned)
+
     def draw(number: int) -> dict[str, Any]:
         exemplar = result.exemplars[number]
         return {
             "exemplar": exemplar,
             "story": _story(exemplar),
-            "maps": [
-                (kept.map, pictures.heat_layer(album.arrays[kept.array], put=album.put)) for kept in exemplar.maps
-            ],
+            "maps": [(kept.map, layer_of(kept.map, kept.array)) for kept in exemplar.maps],
             "anchor": anchors.get(number),  # at the first image of each finding
             "answer": "" if exemplar.label is None else "right" if exemplar.label == exemplar.predicted else "wrong",
             "verdict": verdicts.get(about[number], ""),
@@ -180,13 +202,26 @@ def _story(exemplar: Exemplar) -> str:
     )
 
 
+def _view_signoff(shown: Presented) -> dict[str, str]:
+    """What the configuration says of use and reviewer, and what tells this run from every other."""
+    config = shown.result.provenance.config
+    section = config.get("report", {})
+    given = section if isinstance(section, dict) else {}
+    saved = shown.saved or result_to_json(shown.data)
+    spelt_out = json.dumps(shown.data.provenance.config, sort_keys=True, ensure_ascii=False)
+    return {name: str(given.get(name, "")) for name in ("intended_use", "version", "reviewer")} | {
+        "result_sha256": hashlib.sha256(saved.encode("utf-8", "backslashreplace")).hexdigest(),
+        "config_sha256": hashlib.sha256(spelt_out.encode("utf-8", "backslashreplace")).hexdigest(),
+    }
+
+
 def _accuracy_plot(result: AuditResult) -> IntervalPlot | None:
     rows = [Interval(entry.name, entry.accuracy) for entry in result.data.classes if entry.accuracy.value is not None]
     axis = "accuracy on the images as they came"
-    return IntervalPlot("", rows[:MOST_ROWS], axis, origin=None, name="accuracy") if rows else None
+    title, text = "Accuracy by class.", "Bars are Wilson intervals."
+    return IntervalPlot(title, rows[:MOST_ROWS], axis, text, origin=None, name="accuracy") if rows else None
 
 
-_ON_COVER = ("relies", "error", "inconclusive", "no_evidence", "not_applicable")
 _MOST_ON_COVER = 5
 
 GATE = ("gate", "Gate", "sections/gate.html.j2")
@@ -195,19 +230,34 @@ GATE = ("gate", "Gate", "sections/gate.html.j2")
 TOLD = "sections/told.html.j2"
 """The template of every section that is told in pieces and has none of its own."""
 
-SECTIONS: tuple[tuple[str, str, str], ...] = (
+REPORT: tuple[tuple[str, str, str], ...] = (
     ("verdict", "Verdict", "sections/verdict.html.j2"),
-    ("artefacts", "Interventions", "sections/artefacts.html.j2"),
-    ("methods_compared", "Evidence across methods", "sections/methods_compared.html.j2"),
+    ("decided", "How it was decided", "sections/decided.html.j2"),
+    ("seen", "What was done to see it", "sections/seen.html.j2"),
+    ("severity", "How bad it is", "sections/severity.html.j2"),
+    ("certainty", "How sure this is", "sections/certainty.html.j2"),
+    ("limits", "What this does not cover", "sections/limits.html.j2"),
+    ("accuracy", "Data and accuracy", "sections/accuracy.html.j2"),
+    ("provenance", "Provenance", "sections/provenance.html.j2"),
+    ("signoff", "Sign-off", "sections/signoff.html.j2"),
+)
+"""The sections for who decides: id, title and template."""
+
+APPENDIX: tuple[tuple[str, str, str], ...] = (
+    ("artefacts", "Adding and removing the artefact", "sections/artefacts.html.j2"),
+    ("methods_compared", "Do the heat maps agree?", "sections/methods_compared.html.j2"),
     ("regions", "Where the maps look", "sections/regions.html.j2"),
     ("gallery", "Images and maps", "sections/gallery.html.j2"),
-    ("optima", "What the model looks for", "sections/optima.html.j2"),
+    ("optima", "Ideal images for each class", "sections/optima.html.j2"),
     ("errors", "Errors and contrasts", "sections/errors.html.j2"),
-    ("counterfactual", "The least change that changes the answer", "sections/counterfactual.html.j2"),
-    ("trust", "Trust in the explainers", "sections/trust.html.j2"),
-    ("accuracy", "Accuracy by class", "sections/accuracy.html.j2"),
-    ("skipped", "What was left out", "sections/skipped.html.j2"),
-    ("provenance", "Provenance", "sections/provenance.html.j2"),
+    ("counterfactual", "Smallest edits that flip the answer", "sections/counterfactual.html.j2"),
+    ("trust", "Can the heat maps be trusted?", "sections/trust.html.j2"),
+    ("classes", "Accuracy by class", "sections/classes.html.j2"),
+    ("skipped", "Images not used", "sections/skipped.html.j2"),
     ("methods", "Explanation methods", "sections/methods.html.j2"),
-    ("notes", "How the verdict is reached", "sections/notes.html.j2"),
+    ("notes", "The method in full", "sections/notes.html.j2"),
+    ("configuration", "Configuration", "sections/configuration.html.j2"),
 )
+"""The sections for who doubts: folded on the page, a part of its own on paper."""
+
+SECTIONS = REPORT + APPENDIX

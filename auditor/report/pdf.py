@@ -21,6 +21,7 @@ from typing import Any
 
 from auditor.errors import ReportError
 from auditor.report.fonts import watch_fonts
+from auditor.report.tags import mend_tags
 from auditor.report.templates import read_template
 
 NO_PDF = (
@@ -151,7 +152,7 @@ def _draw(request: Request) -> Pdf:
             font_config=fonts,
             pdf_variant="pdf/ua-1",
             attachments=[attachment],
-            finisher=_relate_attachment,
+            finisher=_finish,
         )
     return Pdf(data, frozenset(missing), tuple(dict.fromkeys(refused)))
 
@@ -197,7 +198,15 @@ def _cut_tables(root: Any) -> None:
         body.append(more)
 
 
-def _relate_attachment(document: Any, pdf: Any) -> None:
+def _finish(document: Any, pdf: Any) -> None:
+    _relate_attachment(pdf)
+    mend_tags(pdf)
+    for item in pdf.objects:
+        if isinstance(item, dict) and item.get("Type") == "/Annot":
+            item["F"] = 4  # links are printed, as on the screen
+
+
+def _relate_attachment(pdf: Any) -> None:
     """Say that the attachment holds the data of what is shown (`AFRelationship`, ISO 32000-2, 7.11.3)."""
     import pydyf
 

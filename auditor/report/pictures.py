@@ -75,14 +75,20 @@ def difference_uri(change: Map, put: Put = carry) -> tuple[str, float | None]:
     return picture_uri(np.round(255 * np.clip(0.5 + factor * change, 0, 1)).astype(np.uint8), put), factor
 
 
-def heat_layer(values: Map, scale: float | None = None, put: Put = carry) -> HeatLayer:
+def heat_layer(values: Map, scale: float | None = None, put: Put = carry, *, is_strength: bool = False) -> HeatLayer:
     """A raw attribution (h, w, c), summed over channels, as transparent PNG; its own scale unless one is given.
 
     Signed maps run from blue (against the target) to orange (for it), symmetric about zero; maps without negative
     values from nothing to orange. Opacity grows with the absolute value, so the image shows where the map is silent.
     A map with pixels that are NaN is withheld: it has the scale of the others, and nothing of it is drawn.
+
+    Parameters
+    ----------
+    is_strength
+        Draw absolute values: the signs of the map do not tell what speaks for the target.
     """
     summed = _sum_channels(values)
+    summed = np.abs(summed) if is_strength else summed
     is_signed = bool((summed < 0).any())
     scale = _full_colour(np.abs(summed)) if scale is None else scale
     is_drawn = scale > 0 and not np.isnan(summed).any()
@@ -104,6 +110,25 @@ def flatten(under: bytes, layer: bytes) -> bytes:
     pale.alpha_composite(heat.convert("RGBA").resize(image.size, Image.Resampling.NEAREST))
     buffer = io.BytesIO()
     pale.convert("RGB").save(buffer, "JPEG", quality=90, subsampling=0)
+    return buffer.getvalue()
+
+
+def draw_ring(image: Pixels, place: tuple[int, int, int, int]) -> bytes:
+    """An image (h, w, c) uint8 as PNG, enlarged, with a ring around a box (left, top, right, bottom) of its pixels."""
+    shown = _enlarged(image if image.shape[-1] == 3 else np.repeat(image, 3, axis=-1))
+    factor = shown.shape[0] / image.shape[0]
+    left, top, right, bottom = (side * factor for side in place)
+    # the ellipse through the corners of a box is wider than it by the root of two
+    more_x, more_y = 0.24 * (right - left) + 2, 0.24 * (bottom - top) + 2
+    picture = Image.fromarray(shown)
+    drawing = ImageDraw.Draw(picture)
+    width = max(2, round(max(shown.shape[:2]) / 84))
+    for inset, colour, line in ((0.0, "#ffffff", 2 * width), (width / 2, ORANGE, width)):
+        ends = (max(left - more_x, 1) + inset, max(top - more_y, 1) + inset)
+        others = (min(right + more_x, shown.shape[1] - 2), min(bottom + more_y, shown.shape[0] - 2))
+        drawing.ellipse((*ends, *(end - inset for end in others)), outline=colour, width=line)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
 
 

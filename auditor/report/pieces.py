@@ -15,12 +15,14 @@ from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Curves, IntervalPlot, Picture
 from auditor.measure.words import number, say, signed
 from auditor.report import plots
+from auditor.report.methods import Methods, method_name
 from auditor.report.packing import Album
 from auditor.report.pictures import HeatLayer, difference_uri, heat_layer
-from auditor.report.words import figure, figures, method_name
+from auditor.report.telling import say_effect, say_images
+from auditor.report.words import figure, figures
 
 
-def template_functions(album: Album) -> dict[str, Callable[..., Any]]:
+def template_functions(album: Album, methods: Methods) -> dict[str, Callable[..., Any]]:
     """Functions that templates call, by name; the pictures that they draw go into an album."""
 
     def picture_of(picture: Picture) -> tuple[str, HeatLayer | None]:
@@ -30,7 +32,7 @@ def template_functions(album: Album) -> dict[str, Callable[..., Any]]:
             raise ReportError(f"arrays.npz: {picture.array!r}: got shape {values.shape}, wanted a picture or a map")
         values = values.reshape(*values.shape[:2], -1)
         if picture.under is not None:
-            return album.picture(picture.under), heat_layer(values, put=album.put)
+            return album.picture(picture.under), heat_layer(values, put=album.put, is_strength=picture.is_strength)
         return album.picture(picture.array) if values.dtype == "uint8" else difference_uri(values, album.put)[0], None
 
     return {
@@ -41,9 +43,12 @@ def template_functions(album: Album) -> dict[str, Callable[..., Any]]:
         "image_of": album.picture,
         "level_of": _level,
         "name_of": method_name,
+        "marked_name_of": methods.name,
         "picture_of": picture_of,
-        "plot_of": _plot,
+        "plot_of": plot_of,
         "say": say,
+        "say_effect": say_effect,
+        "say_images": say_images,
         "say_number": number,
         "signed": signed,
         "to_json": partial(json.dumps, ensure_ascii=False),
@@ -55,7 +60,8 @@ def _level(measured: Measurement | None) -> int:
     return 0 if measured is None else min(5, max(0, round(5 * (measured.value or 0.0))))
 
 
-def _plot(piece: Curves | IntervalPlot | None) -> Markup:
+def plot_of(piece: Curves | IntervalPlot | None) -> Markup:
+    """A plot drawn, under ids that begin with its name."""
     if piece is None:
         return Markup()
     name = piece.name if piece.name.isidentifier() else f"p{hashlib.sha256(repr(piece).encode()).hexdigest()[:10]}"

@@ -52,9 +52,11 @@ class Presented:
     data: AuditResult
     """The result to be handed on as data: as it was saved, but for the names of images where those are withheld."""
     pictures: Pictures
+    saved: str = ""
+    """The text of `result.json` as it lies in the folder of the run; empty where it is known from the result alone."""
 
 
-def present(result: AuditResult, arrays: Arrays, pictures: Pictures | None = None) -> Presented:
+def present(result: AuditResult, arrays: Arrays, pictures: Pictures | None = None, saved: str = "") -> Presented:
     """A saved result and its arrays as a report may show them.
 
     Parameters
@@ -64,7 +66,7 @@ def present(result: AuditResult, arrays: Arrays, pictures: Pictures | None = Non
     """
     chosen = pictures or configured_pictures(result)
     data, kept = withhold(result, checked(arrays), chosen)
-    return Presented(*show_plainly(point(data), kept), data, chosen)
+    return Presented(*show_plainly(point(data), kept), data, chosen, saved)
 
 
 def configured_pictures(result: AuditResult) -> Pictures:

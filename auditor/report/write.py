@@ -142,7 +142,7 @@ def draw_report(
     TemplateError
         A template of the user's cannot be drawn.
     """
-    shown = present(run.result, run.arrays, pictures)
+    shown = present(run.result, run.arrays, pictures, run.text)
     files = {FORMATS[format]: EXPORTS[format](run, shown.result) for format in formats if format in EXPORTS}
     told, aside, no_pdf = list(warnings), list[str](), ""
     if {"html", "pdf"} & set(formats):
@@ -169,8 +169,15 @@ def render_html(
     run: str = "",
     pictures: Pictures | None = None,
     own: OwnTemplates = BUILT_IN,
+    saved: str = "",
 ) -> str:
     """The whole report as one HTML page that needs nothing beside it.
+
+    Parameters
+    ----------
+    saved
+        The text of `result.json` as it lies in the folder of the run, whose hash the page tells; without it that of the
+        result.
 
     Raises
     ------
@@ -179,7 +186,7 @@ def render_html(
     TemplateError
         A template of the user's cannot be drawn.
     """
-    page = view_page(present(result, arrays, pictures), run=run, own=own)
+    page = view_page(present(result, arrays, pictures, saved), run=run, own=own)
     return packing.embed(fill_page(page, []), page.album, page.style)
 
 

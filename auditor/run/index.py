@@ -249,7 +249,7 @@ def _outcome(finding: Finding) -> Outcome:
         severity=finding.severity,
         endpoint=finding.endpoint,
         value=_finite(endpoint.value if endpoint else None),
-        low=_finite(endpoint.low if endpoint else None),
+        low=_finite(endpoint.decisive.low if endpoint else None),
         high=_finite(endpoint.high if endpoint else None),
         n=endpoint.n if endpoint else 0,
         unit=endpoint.unit if endpoint else "",

@@ -8,7 +8,7 @@ from dataclasses import replace
 from auditor.measure.arrays import Array
 from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement, Note
-from auditor.measure.words import listed, say, signed
+from auditor.measure.words import listed, number, say, signed
 from auditor.verdict.decisions import measure_carriers, measure_missed, measure_strata
 from auditor.verdict.harms import find_worst_group, measure_harms
 from auditor.verdict.measured import Measured, measure, measure_scan
@@ -78,7 +78,8 @@ def _find(observed: Observations, target: int, measured: Measured, decision: Dec
         worst = find_worst_group(observed, rule)
         if worst is not None:
             values["worst_group_accuracy"] = worst[1]
-            told = f"the class recognised worst is {worst[0]}: {worst[1].value or 0:.0%} of its images"
+            share = number(worst[1].value or 0.0, "share")
+            told = f"hardest hit is {worst[0]}: {share} of its images are still recognised"
             notes.append(Note("worst class", told))
         notes += _untested(measured, rule) + _broader(measured, decision)
         notes += _unchecked(values, decision, rule, observed.classes[target]) + _moved_parts(measured)

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
+from auditor.report.labels import DROP
+from auditor.report.telling import (
+    by_gravity,
+    effects_of,
+    say_effect,
+    tell_advice,
+    tell_bar,
+    tell_cautions,
+    tell_counts,
+    tell_lead,
+    tell_notes,
+    tell_severity,
+)
 from auditor.report.templates import open_templates
 from auditor.report.words import (
-    ADVICE,
-    DROP,
     MOST_ROWS,
     VERDICTS,
     Figure,
@@ -29,9 +41,21 @@ def write_markdown(result: AuditResult) -> str:
     result
         As it may be shown: see `present`.
     """
-    view = {"result": result, "verdicts": VERDICTS, "advice": ADVICE, "most_rows": MOST_ROWS}
+    ordered = [result.findings[number] for number in by_gravity(result.findings)]
+    view = {"result": result, "findings": ordered, "verdicts": VERDICTS, "most_rows": MOST_ROWS}
     view["calibrations"] = calibrations(result)
-    tools = {"escape": escape, "code": code, "subject": subject, "headline": headline, "rows_of": _rows}
+    tools = {
+        "lead": partial(tell_lead, rule=result.rule),
+        "bar": partial(tell_bar, rule=result.rule),
+        "advice": partial(tell_advice, rule=result.rule),
+        "counts": tell_counts(result.findings),
+        "cautions": tell_cautions,
+        "notes": tell_notes,
+        "severity": tell_severity,
+        "effects": effects_of,
+        "say_effect": say_effect,
+    }
+    tools |= {"escape": escape, "code": code, "subject": subject, "headline": headline, "rows_of": _rows}
     return open_templates(autoescape=False).get_template("summary.md.j2").render(view | tools).rstrip() + "\n"
 
 

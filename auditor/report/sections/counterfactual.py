@@ -99,7 +99,7 @@ def _about_region(name: str, entry: ChangeSet, area: float) -> str:
     if lead is None or lead.value is None:
         return f"{told}."
     end = "the artefact has a part" if _single_it_out(entry, name, area) else "no sign that it has a part"
-    return f"{told}, {say(lead, 'percentage points')} against a random class: {end} in these errors."
+    return f"{told}, {say(lead, 'points')} against a random class: {end} in these errors."
 
 
 def _single_it_out(entry: ChangeSet, name: str, area: float) -> bool:
@@ -127,7 +127,10 @@ def _plot(at: int, name: str, entries: list[ChangeSet], area: float) -> Interval
             words = f"{'with' if entry.reason == 'away' else 'without'} it, {entry.wanted}"
             rows.append(Interval(words, entry.regions[name], "reference" if entry.control else "subject"))
     axis, bar = "share of the change's energy in the region", f"its area, {number(area, 'share')}"
-    return IntervalPlot("", rows, axis, origin=None, bar=area, bar_name=bar, name=f"changes{at}") if rows else None
+    title = "Where the change is spent."
+    text = "Orange: towards what was wanted; grey, hollow: the same images towards a random class. Bars are intervals."
+    plot = IntervalPlot(title, rows, axis, text, origin=None, bar=area, bar_name=bar, name=f"changes{at}")
+    return plot if rows else None
 
 
 def _agreement(name: str, entries: list[ChangeSet], area: float | None, finding: Finding | None) -> str:
@@ -148,7 +151,7 @@ def _agreement(name: str, entries: list[ChangeSet], area: float | None, finding:
             f"which is {number(area, 'share')} of the frame"
         )
         if lead is not None and lead.value is not None:
-            text += f"; against the same images led to a random class that is {say(lead, 'percentage points')}"
+            text += f"; against the same images led to a random class that is {say(lead, 'points')}"
         if _are_mostly_adversarial(entry):
             few = "yet they lie there more than at random" if singled[entry.reason] else "so where they lie says little"
             text += f"; {say(entry.measurements['adversarial'], 'count')} of these changes are adversarial, {few}"

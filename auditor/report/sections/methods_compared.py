@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from auditor.explain.attribution.record import MapName, RegionScores
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import listed, name_in_words, say
+from auditor.measure.words import listed
+from auditor.report.methods import read_methods
 from auditor.report.sections.optima import judge_match
-from auditor.report.words import failed_methods, method_name, subject
+from auditor.report.telling import deciding, say_effect
+from auditor.report.words import subject
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
 
@@ -40,7 +42,7 @@ def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
     """
     if entry is None or not entry.scores or entry.scores["lift"].value is None:
         return "not applicable"
-    if entry.map in failed_methods(result):
+    if entry.map in read_methods(result.trust).failed:
         return "failed"
     excess, places = entry.scores["excess lift"], entry.scores["placement percentile"]
     bars = ((excess, 0.0), (places, 0.5))
@@ -58,7 +60,8 @@ def points_at(entry: RegionScores | None, result: AuditResult) -> Pointing:
 def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
     """Whether the model used the opportunity to cheat, and which method shows it."""
     about = ", ".join(filter(None, subject(finding)))
-    told = f", {name_in_words(finding.endpoint or '')} {say(finding.effect, 'full')}" if finding.effect else ""
+    effect = deciding(finding)
+    told = f", {effect.words.lower()} {say_effect(effect.measured)}" if effect else ""
     used = {
         "relies": f"yes, the model uses it{told}",
         "no_evidence": f"no evidence above the margin that the model uses it{told}",
@@ -67,7 +70,7 @@ def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
     states: dict[Pointing, list[str]] = {}
     for entry in result.region_scores:
         if entry.artefact == finding.artefact:
-            states.setdefault(points_at(entry, result), []).append(method_name(entry.map))
+            states.setdefault(points_at(entry, result), []).append(read_methods(result.trust).name(entry.map))
     parts = [f"{words} {listed(states[state])}." for state, words in _POINTING.items() if state in states]
     if "points" not in states:
         parts.insert(0, f"No map {'that can be believed points at it' if parts else 'could be scored in its region'}.")

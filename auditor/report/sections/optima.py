@@ -259,7 +259,12 @@ def _plot(number: int, match: ArtefactMatch) -> IntervalPlot | None:
         for name, value in list(match.classes.items())[:MOST_ROWS]
     ]
     rows += [Interval(f"placebo: {name}", value, "variant") for name, value in match.placebos.items()]
-    plot = IntervalPlot("", rows, "correlation at the best place", name=f"match{number}")
+    text = (
+        "Orange: the artefact in the images of its target; blue: in those of other classes; green: harmless patterns "
+        "in those of the target. Bars are intervals over restarts."
+    )
+    axis = "correlation at the best place"
+    plot = IntervalPlot("Correlation with the ideal images.", rows, axis, text, name=f"match{number}")
     return plot if match.status == "ok" else None
 
 
@@ -267,7 +272,8 @@ def _plot_ascent(classes: Sequence[ClassOptimum]) -> Curves:
     first, *others = classes
     lines = [Line(first.name, [(at.step, at.value) for at in first.curve], has_band=True)]
     lines += [Line("", [(at.step, at.value) for at in entry.curve], is_reference=True) for entry in others]
-    return Curves("", lines, "step", "objective", are_steps=True, name="ascent")
+    text = "The first class with its interval over restarts; other classes in grey. Early steps are drawn wider."
+    return Curves("The objective over the steps.", lines, "step", "objective", text, are_steps=True, name="ascent")
 
 
 _DETAIL = ("more fine detail", "less fine detail", "about as much fine detail")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from auditor.explain.attribution.record import MapName
 from auditor.explain.trust.record import MapLikeness, MethodTrust, ReadingRecord, TrustCriterion, TrustRecord, TrustTest
@@ -12,8 +12,9 @@ from auditor.explain.trust.sanity import READINGS
 from auditor.measure import pieces
 from auditor.measure.pieces import Answer, Curves, Line, Picture, Piece, Row, Strip, Told
 from auditor.measure.words import listed, say, signed
+from auditor.report.methods import MARK, method_name, read_methods
 from auditor.report.sections.methods_compared import which_method_shows_it
-from auditor.report.words import list_methods, method_name, why_not
+from auditor.report.words import why_not
 from auditor.run.result import AuditResult
 
 _SHOWN_STAGES = 4
@@ -97,7 +98,7 @@ def _tell_smoothing(record: TrustRecord) -> list[Piece]:
 
 
 def _tell_readings(record: TrustRecord) -> list[Piece]:
-    named = [(method_name(entry.map), reading) for entry in record.methods for reading in entry.readings]
+    named = [(_name(entry), reading) for entry in record.methods for reading in entry.readings]
     rows = [
         Row(f"{name}, {part.reading}", [*(part.gains[way] for way in _WAYS), part.over_edges, part.likeness, part.lift])
         for name, part in [*named, *(("controls", control) for control in record.controls)]
@@ -111,14 +112,15 @@ def _tell_readings(record: TrustRecord) -> list[Piece]:
 def _describe_sample(record: TrustRecord) -> str:
     few = [entry for entry in record.methods if entry.is_costly]
     costly = (
-        f" {list_methods(few)} would take too long on all of that, and {'was' if len(few) == 1 else 'were'} tested on "
-        f"{few[0].images} images and fewer stages."
+        f" The tests of {listed([_name(entry) for entry in few])} took only {few[0].images} images and fewer stages, "
+        "because these methods are slow."
         if few
         else ""
     )
     return (
-        f"{record.images} images of a seeded random choice: {record.with_artefact} with an artefact, explained for the "
-        "class that it is suspected of, the others as they came, for what is predicted. Cells of "
+        f"Tested on {record.images} images, drawn at random with a fixed seed. {record.with_artefact} carry the "
+        f"artefact and are explained for the suspected class; {record.images - record.with_artefact} are untouched and "
+        "explained for the predicted class. Cells of "
         f"{record.cell} × {record.cell} pixels are deleted and inserted, and filled by the mean image and by a blur; "
         f"noise has a standard deviation of {record.noise:.0%} of the pixels' range.{costly}"
     )
@@ -127,14 +129,20 @@ def _describe_sample(record: TrustRecord) -> str:
 def _say_who_deserves_trust(record: TrustRecord) -> str:
     passed = [entry for entry in record.methods if entry.status == "passed"]
     count = f"of {len(record.methods)} kinds of maps passed"
-    those = f"what decides: {list_methods(passed)}" if passed else "all that decides"
+    those = f"what decides: {listed([_name(entry) for entry in passed])}" if passed else "all that decides"
     parts = [f"{len(passed) or 'None'} {count} {those}."]
     for status, words in (("failed", _ARE_MARKED), ("open", "Left open, neither passed nor failed")):
-        others = [f"{method_name(entry.map)}, {_why(entry)}" for entry in record.methods if entry.status == status]
+        others = [f"{_name(entry)}, {_why(entry)}" for entry in record.methods if entry.status == status]
         parts += [f"{words}: {'; '.join(others)}."] if others else []
     if record.why_not_randomised:
         parts.append(f"No weights could be drawn anew ({record.why_not_randomised}), so no method can pass outright.")
     return " ".join(parts)
+
+
+def _name(entry: MethodTrust) -> str:
+    """A method as one says it, marked where it failed."""
+    name = method_name(entry.map)
+    return f"{name} [{MARK}]" if entry.status == "failed" else name
 
 
 def _why(entry: MethodTrust) -> str:
@@ -158,7 +166,7 @@ def _say_whether_it_makes_sense(record: TrustRecord) -> str:
     which = f"of the {randomised.reading} map " if randomised.reading else ""
     told = [
         {"passed": "Yes, here it does.", "failed": "No, not here.", "open": "That is open."}[entry.status],
-        f"This is about the map of the {method_name(entry.map)}.",
+        f"This is about the map of the {_name(entry)}.",
         f"{_MODEL_WORDS[randomised.outcome]}: with weights drawn anew the order {which}correlates by "
         f"{_figure(randomised)} with what it was."
         if randomised.measured is not None
@@ -193,7 +201,7 @@ def _say_signed_or_absolute(entry: MethodTrust) -> Answer:
             f" On a model that knows nothing the absolute map still correlates by {signed(last.absolute.value)} with "
             f"the trained model's, the signed one by {signed(last.signed.value)}."
         )
-    return Answer(f"{told}.{stays}", f"{method_name(entry.map)}: {head}.")
+    return Answer(f"{told}.{stays}", f"{_name(entry)}: {head}.")
 
 
 def _say_smoothed_or_not(entry: MethodTrust) -> Answer:
@@ -212,7 +220,7 @@ def _say_smoothed_or_not(entry: MethodTrust) -> Answer:
         f"{_gain(raw, 'deletion')} to {_gain(smoothed, 'deletion')}{lifts}. "
         f"It is another map, though: its ranking of the pixels correlates by {say(likeness, 'full')} with the raw one."
     )
-    return Answer(told, f"{method_name(entry.map)}: {head}.")
+    return Answer(told, f"{_name(entry)}: {head}.")
 
 
 def _gain(part: ReadingRecord, way: str) -> str:
@@ -241,7 +249,7 @@ def _test_row(entry: MethodTrust, criteria: list[TrustCriterion]) -> Row:
         for test in (entry.test(criterion.name) for criterion in criteria)
     ]
     best = f"best read {entry.best_reading}, " if entry.best_reading else ""
-    return Row(method_name(entry.map), [*cells], f"{best}n = {entry.images}", entry.status)
+    return Row(method_name(entry.map), [*cells], f"{best}n = {entry.images}", entry.status, str(entry.map))
 
 
 def _say_what_did_not_decide(record: TrustRecord) -> Iterator[str]:
@@ -251,15 +259,16 @@ def _say_what_did_not_decide(record: TrustRecord) -> Iterator[str]:
         for entry in record.methods:
             for test in entry.tests:
                 if test.outcome == outcome and test.reason:
-                    found.setdefault((test.name, test.reason), []).append(method_name(entry.map))
+                    found.setdefault((test.name, test.reason), []).append(_name(entry))
         yield from (f"{name}: {words.format(listed(methods), why)}." for (name, why), methods in found.items())
 
 
 def _say_what_is_empty(record: TrustRecord) -> list[str]:
     """What share of the maps of random models has no order."""
+    names = read_methods(record)
     worst = {entry.map: max((stage.empty for stage in entry.cascade), default=0.0) for entry in record.methods}
     return [
-        f"{method_name(method)}: up to {share:.0%} of its maps at one stage of random weights are the same everywhere "
+        f"{names.name(method)}: up to {share:.0%} of its maps at one stage of random weights are the same everywhere "
         "or not finite; they count neither as changed nor as unchanged."
         for method, share in worst.items()
         if share > 0
@@ -273,14 +282,15 @@ def _cascade_lines(record: TrustRecord) -> list[Line]:
         stages = [stage.signed if reading == "signed" else stage.absolute for stage in entry.cascade]
         if stages:
             later = [(at / len(stages), stage) for at, stage in enumerate(stages, 1)]
-            lines.append(Line(f"{method_name(entry.map)}, {reading}", [(0.0, 1.0), *later]))
+            lines.append(Line(f"{read_methods(record).short(entry.map)}, {reading}", [(0.0, 1.0), *later]))
     return lines
 
 
 def _way(record: TrustRecord, way: Literal["deletion", "insertion"], done: str, text: str) -> Curves:
     """The mean score as cells are deleted, or inserted, in the order of each method and of the controls."""
+    names = read_methods(record)
     best = {
-        method_name(entry.map): entry.by_reading.get(entry.best_reading or "absolute")
+        names.short(entry.map): entry.by_reading.get(entry.best_reading or "absolute")
         for entry in record.methods
         if not entry.is_costly
     }
@@ -301,24 +311,27 @@ def _cascade_strips(record: TrustRecord) -> list[Strip]:
         last = len(entry.cascade) - 1
         if entry.trained_map is None or last < 0:
             continue
-        name = method_name(entry.map)
-        shown = [Picture(entry.trained_map, "trained", under=record.picture, alt=f"{name}, trained")]
+        name, is_strength = _name(entry), entry.map in read_methods(record).unsigned
+        looks: dict[str, Any] = {"under": record.picture, "is_strength": is_strength}
+        shown = [Picture(entry.trained_map, "trained", alt=f"{name}, trained", **looks)]
         for at in sorted({round(at * last / (_SHOWN_STAGES - 1)) for at in range(_SHOWN_STAGES)}):
             stage = entry.cascade[at]
             if stage.map is not None:
                 words = "all random" if at == last else f"random to {stage.lowest_layer}"
                 kept = signed(stage.signed.value)
                 alt = f"{name}, {words}: correlates by {kept}"
-                shown.append(Picture(stage.map, words, kept, under=record.picture, alt=alt))
-        strips.append(Strip(name, shown, str(entry.map)))
+                shown.append(Picture(stage.map, words, kept, alt=alt, **looks))
+        only = ", strength only" if is_strength else ""
+        strips.append(Strip(f"{method_name(entry.map)}{only}", shown, str(entry.map)))
     return strips
 
 
 def _tell_agreement(record: TrustRecord, known: list[MapLikeness]) -> list[Piece]:
     """The closest and the farthest pair in words, and a table of every two methods."""
     ordered = sorted(known, key=lambda entry: entry.correlation.value or 0.0)
+    called = read_methods(record)
     farthest, closest = (
-        f"{method_name(entry.first)} and {method_name(entry.second)}, {say(entry.correlation, 'full')}"
+        f"{called.name(entry.first)} and {called.name(entry.second)}, {say(entry.correlation, 'full')}"
         for entry in (ordered[0], ordered[-1])
     )
     agree = sum((entry.correlation.value or 0.0) >= 0.5 for entry in known)
@@ -334,7 +347,7 @@ def _tell_agreement(record: TrustRecord, known: list[MapLikeness]) -> list[Piece
         for first in names
     ]
     caption = "Spearman correlation of absolute maps, median over images"
-    heads = [method_name(name) for name in names]
+    heads = [called.short(name) for name in names]
     return [Answer(told), pieces.Matrix("Agreement between methods", heads, rows, caption)]
 
 

@@ -1,0 +1,122 @@
+"""What a report says of a finding, sentence by sentence, so that it can be read through.
+
+`telling` chooses and fills in: `{a}` is the artefact, `{t}` the class, `{n}` how many images, `{share}` a share of them
+in words, `{effect}` the effect.
+"""
+
+from __future__ import annotations
+
+LEADS = {
+    "promotes": "The model uses the {a}. Added to {n} images of other classes, it made {share} a {t}.",
+    "promotes, score only": "The model uses the {a}, though it moves scores more than decisions: added to {n} images "
+    "of other classes, it made {share} a {t}.",
+    "promotes, unknown": "The model uses the {a}. Added to {n} images of other classes, it raises the score of {t} "
+    "by {effect} log-odds more than harmless edits do.",
+    "suppresses": "The model takes the {a} as a sign against {t}. Added to {n} images of {t}, it made the model miss "
+    "{share} of them.",
+    "suppresses, unknown": "The model takes the {a} as a sign against {t}. Added to {n} images of {t}, it lowers "
+    "their score by {effect} log-odds more than harmless edits do.",
+    "removal": "The model uses the {a}. Once it was taken out of {n} images of {t}, {share} were no longer called {t}.",
+    "removal, unknown": "The model uses the {a}. Taking it out of {n} images lowers the score of {t} by {effect} "
+    "log-odds more than the same edit elsewhere.",
+    "no_evidence": "No evidence that the model uses the {a} for {t}. Its effect, if there is one, is below {margin} "
+    "log-odds.",
+    "no_evidence, scan": "No evidence that the model uses the {a} for any of {classes} classes. Its effect, if there "
+    "is one, is below {margin} log-odds.",
+    "few": "Not settled: too few images to say whether the model uses the {a} for {t}. There are {groups} "
+    "independent groups of them; a verdict needs {needed}.",
+    "spans": "Not settled whether the model uses the {a} for {t}. The effect may lie on either side of the bar.",
+    "conflict": "Not settled whether the model uses the {a} for {t}. It moves images of {t} and other images in "
+    "ways that do not fit together.",
+    "open": "Not settled whether the model uses the {a} for {t}.",
+    "open, scan": "Not settled whether the model uses the {a}. {rest} of {classes} classes show no reliance; {open}.",
+    "not_applicable": "Whether the model uses the {a} could not be tested.",
+    "error": "The test of the {a} failed, so nothing can be said of it.",
+}
+"""The first sentence of a finding: what somebody who decides can repeat."""
+
+NUMBERS = {
+    "effect": "Effect beyond harmless edits",
+    "removal": "Fall of the score when it is removed, beyond the same edit elsewhere",
+    "bar": "anything above {bar} counts as reliance ({of})",
+    "bar of spread": "{share} of the score’s spread",
+    "bar of floor": "the least that was configured",
+    "bar of fills": "twice {of}, because it could only be painted over",
+    "bar of decisions": "half of {of}, because it clearly turns decisions",
+    "scale": "as large a step takes a probability from {low} to {high}",
+    "corrected": "the lower end allows for everything that was tried",
+}
+
+ROWS = {
+    "promotes": "Raising {t} (on other images)",
+    "suppresses": "Lowering {t} (on its own images)",
+    "theta_suppression_others": "Lowering {t} (on other images)",
+    "own_control_contrast": "Raising {t} on its own images",
+    "suppression_others_control_contrast": "Lowering {t} on other images",
+}
+"""The directions in which an effect is told: those that conflict are rows of their own."""
+
+SEVERITIES = {
+    "high": "high",
+    "medium": "medium",
+    "low": "low",
+    "score only": "score only",
+    "relies, unrated": "not rated",
+    "no_evidence": "none found",
+    "inconclusive": "not rated (inconclusive)",
+    "not_applicable": "not rated (not tested)",
+    "error": "not rated (failed)",
+}
+
+CAUTIONS = {
+    "broader": "{control} in the same place does {share} as much ({moved} of {lift} log-odds). The model may use "
+    "something simpler there, not only this {a}.",
+    "simpler": "adding the {a} moves the score by {lift} log-odds, and a harmless edit in its place does much the same "
+    "({control}: {moved}). The model may rely on something simpler there: test that as an artefact of its own.",
+    "removal": "the ways of removal disagree. {ways}. A model that reacts to the paint itself can mislead; {kept}.",
+    "removal, way": "{way} {does} {t} by {fall}",
+    "exact": "we use the exact removal",
+    "least": "none of them decides alone",
+    "turned": "in these {n} images {count} became {t}.",
+}
+"""What speaks most against a finding."""
+
+KEPT_NOTES = ("both directions", "unchecked", "not found", "elsewhere")
+"""Kinds of notes that are cautions."""
+
+ADVICE = {
+    "relies": "Do not ship on these scores. Train without the {a}, or with it in every class alike, and audit again.",
+    "relies, broader": "Do not ship on these scores. Find out what the model uses in that place: audit “{control}” as "
+    "an artefact of its own. Then train without either, and audit again.",
+    "relies, score only": "Few decisions change so far. Watch borderline cases, and train without the {a} before the "
+    "next release.",
+    "no_evidence": "You may sign off for this {a} only. Not covered: other artefacts, effects below {margin} log-odds, "
+    "other kinds of images.",
+    "few": "Audit at least {needed} independent images (this run has {groups}); an all-clear needs {clear}.",
+    "spans": "Audit about {needed} images (this run has {n}), if the effect stays what it is.",
+    "spans, many": "The effect is close to the bar: more images alone will hardly settle it. Decide whether an "
+    "effect of that size matters to you, and set `verdict.margin_sd` by that.",
+    "conflict": "The {a} may hide a part of the object, or look like one. Audit it at another place or smaller, and "
+    "look at the images of {t} below before you decide.",
+    "place": "Check the position and the appearance of the {a} in the configuration: it may not be named where it is.",
+    "labels": "Check the labels, the order of the classes and the preprocessing: the model is wrong on most images.",
+    "turns": "It changes decisions all the same. Audit {control} as an artefact of its own before you sign off.",
+    "inconclusive": "Do not sign off yet. Read below what keeps it open, mend that, and audit again.",
+    "not_applicable": "Change the configuration so that some images can be tested.",
+    "error": "Mend the cause and audit again.",
+}
+"""What to do in this case."""
+
+SUMMARY = {
+    "relies": "{count} of {all} suspects relied on",
+    "error": "{count} failed",
+    "inconclusive": "{count} open",
+    "no_evidence": "{count} no evidence",
+    "not_applicable": "{count} not tested",
+}
+"""The counts above several findings, gravest first."""
+
+UNTESTED = "Not tested: whether the {a} can also {does} the score of {t}. {why}"
+UNTESTED_OWN = "Whether the {a} also lowers {t} was tested on images of other classes alone. {why}"
+EVERY_CARRIES = "Every image of {t} carries it."
+"""Why a direction could not be tested."""

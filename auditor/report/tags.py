@@ -1,0 +1,70 @@
+"""What WeasyPrint leaves of the tags of a PDF that readers aloud go by (ISO 14289-1), mended before it is written.
+
+Lists hold list items alone, and every item a body; header cells say whether they are of a row or of a column.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def mend_tags(pdf: Any) -> None:
+    """Mend the tree of tags of a PDF of pydyf in place."""
+    tree: dict[int, Any] = {item.number: item for item in pdf.objects if _is_element(item)}
+    for item in list(tree.values()):
+        if item["S"] == "/L":
+            _make_list(item, tree)
+    for item in tree.values():
+        kind = item["S"]
+        if kind == "/TH":
+            item["A"]["Scope"] = "/Column" if _is_in_head(item, tree) else "/Row"
+        elif kind == "/LI" and _parent(item, tree).get("S") != "/L":
+            item["S"] = "/Div"
+        elif kind in ("/LBody", "/Lbl") and _parent(item, tree).get("S") != "/LI":
+            item["S"] = "/Div" if kind == "/LBody" else "/Span"
+
+
+def _make_list(item: Any, tree: dict[int, Any]) -> None:
+    """Leave a list nothing but items: what groups them goes, and what stands bare gets an item around it."""
+    kids, waiting = [], list(item["K"])
+    while waiting:
+        reference = waiting.pop(0)
+        kid = _resolved(reference, tree)
+        if kid is None:
+            continue
+        if kid["S"] in _GROUPS:
+            waiting = [*kid["K"], *waiting]
+            kid["K"] = type(kid["K"])()
+        elif kid["S"] in ("/LI", "/L", "/Caption"):
+            kid["P"] = item.reference
+            kids.append(reference)
+        elif kids:
+            # what is no item, as the head of a part, belongs to the item before it
+            last = _resolved(kids[-1], tree)
+            assert last is not None
+            kid["P"] = last.reference
+            last["K"].append(reference)
+    item["K"] = type(item["K"])(kids)
+
+
+def _is_element(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("Type") == "/StructElem"
+
+
+def _is_in_head(item: Any, tree: dict[int, Any]) -> bool:
+    while item is not None and item["S"] not in ("/THead", "/TBody", "/Table"):
+        item = _parent(item, tree)
+    return item is not None and item["S"] == "/THead"
+
+
+def _parent(item: Any, tree: dict[int, Any]) -> Any:
+    return _resolved(item.get("P"), tree) or {}
+
+
+def _resolved(reference: Any, tree: dict[int, Any]) -> Any:
+    """The element that a reference of pydyf leads to; none where it is the number of a marked content."""
+    text = reference.decode("ascii") if isinstance(reference, bytes) else reference
+    return tree.get(int(text.split()[0])) if isinstance(text, str) else None
+
+
+_GROUPS = ("/Div", "/NonStruct", "/Sect", "/Span")

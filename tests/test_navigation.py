@@ -1,0 +1,97 @@
+"""How one gets about in a report: few tab stops, what is folded opens, a number tells what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from auditor.report.page import APPENDIX, REPORT
+from auditor.report.write import render_html
+from auditor.run.store import SavedRun
+from tests.web import VIEWS
+
+RUN = Path(__file__).parent / "golden" / "runs" / "complete"
+
+_STOPS = """() => [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex]")]
+    .filter((item) => item.tabIndex >= 0 && item.checkVisibility() && !item.closest("dialog")).length"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = SavedRun(RUN)
+    file = tmp_path_factory.mktemp("navigation") / "report.html"
+    file.write_text(render_html(run.result, run.arrays, run="complete"), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def page(browser: Browser, file: Path) -> Iterator[Page]:
+    context = browser.new_context(**VIEWS["light"])
+    page = context.new_page()
+    page.goto(file.as_uri())
+    yield page
+    context.close()
+
+
+def test_tab_stops_are_few_folded_and_unfolded(page):
+    assert page.evaluate(_STOPS) < 80
+    page.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
+    assert page.evaluate(_STOPS) < 150
+
+
+def test_the_first_tab_stop_skips_to_the_verdict(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "#verdict"
+
+
+def test_the_report_is_open_and_the_appendix_is_folded_with_its_answer(page):
+    for identifier, title, _ in REPORT:
+        assert page.locator(f"#{identifier} > h2").inner_text() == title
+    for identifier, title, _ in APPENDIX:
+        assert page.locator(f"#{identifier} summary h2").inner_text() == title
+        assert not page.locator(f"#{identifier} > details").evaluate("folded => folded.open")
+
+
+def test_a_link_into_the_appendix_opens_it(page, file):
+    page.goto(f"{file.as_uri()}#trust")
+    assert page.locator("#trust > details").evaluate("folded => folded.open")
+    page.locator(".contents a[href='#errors']").click()
+    page.wait_for_function("document.querySelector('#errors > details').open")
+
+
+def test_print_opens_what_is_folded_and_folds_it_again(page):
+    after = "name => (dispatchEvent(new Event(name)), document.querySelectorAll('details:not([open])').length)"
+    folded = page.locator("details:not([open])").count()
+    assert folded >= len(APPENDIX)
+    assert page.evaluate(after, "beforeprint") == 0
+    assert page.evaluate(after, "afterprint") == folded
+
+
+def test_arrow_keys_go_on_inside_a_table(page):
+    links = page.locator("#severity table a.pointer")
+    assert [link.get_attribute("tabindex") for link in links.all()] == ["0", *["-1"] * (links.count() - 1)]
+    links.first.focus()
+    page.keyboard.press("ArrowDown")
+    assert links.nth(1).evaluate("link => link === document.activeElement && link.tabIndex === 0")
+
+
+def test_a_number_opens_what_it_is(page):
+    page.locator("#verdict a.pointer").first.click()
+    told = page.locator("#panel[open]").inner_text()
+    assert "2.125" in told
+    assert "/findings/0/measurements/theta" in told
+    assert "120" in told
+    page.locator("#panel a[data-to=row]").click()
+    page.wait_for_function("document.querySelector('#artefacts > details').open")
+    assert not page.locator("#panel").is_visible()
+
+
+def test_without_a_script_a_number_leads_to_its_row_and_all_is_there(browser, file):
+    page = browser.new_context(**VIEWS["without JavaScript"]).new_page()
+    page.goto(file.as_uri())
+    href = page.locator("#verdict a.pointer").first.get_attribute("href")
+    row = page.locator(href)
+    assert "effect beyond harmless edits" in row.text_content()

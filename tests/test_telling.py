@@ -1,0 +1,162 @@
+"""What a finding says to somebody who decides: sentences by case, cautions, one order by gravity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from auditor.measure.measurement import Measurement, Note
+from auditor.report.telling import (
+    by_gravity,
+    deciding,
+    effects_of,
+    tell_advice,
+    tell_bar,
+    tell_cautions,
+    tell_counts,
+    tell_lead,
+    tell_notes,
+    tell_scale,
+    tell_severity,
+    tell_why,
+)
+from auditor.verdict.record import Finding, Rule, ScannedTarget, Verdict
+from tests.synthetic import absent, make_finding, measure
+
+RULE = Rule()
+
+
+def changed(finding: Finding, **measurements: Measurement) -> Finding:
+    return replace(finding, measurements=finding.measurements | measurements)
+
+
+class TestLead:
+    def test_says_what_a_reliance_does_to_images(self):
+        told = tell_lead(make_finding(), RULE)
+        assert told == "The model uses the tag. Added to 120 images of other classes, it made 1 in 4 a cat."
+
+    def test_says_that_a_suppressor_makes_the_model_miss_the_class(self):
+        finding = make_finding(direction="suppresses", endpoint="theta_suppression")
+        finding = changed(finding, theta_suppression=measure(2.0), suppression_flip_rate=measure(0.5, 0.1, "share"))
+        told = tell_lead(finding, RULE)
+        assert "a sign against cat" in told
+        assert "miss 1 in 2 of them" in told
+
+    def test_goes_by_the_score_where_no_decision_is_known(self):
+        finding = changed(make_finding(), flip_rate=absent("no images"))
+        assert "raises the score of cat by +2.1 log-odds" in tell_lead(finding, RULE)
+
+    def test_never_acquits_of_more_than_was_tested(self):
+        told = tell_lead(make_finding(verdict="no_evidence"), RULE)
+        assert told.startswith("No evidence that the model uses the tag for cat.")
+        assert "below 0.50 log-odds" in told
+
+    def test_counts_the_classes_of_a_scan(self):
+        verdicts: list[tuple[str, Verdict]] = [("a", "no_evidence"), ("b", "inconclusive"), ("c", "no_evidence")]
+        scanned = [ScannedTarget(name, verdict, None, measure(0.0)) for name, verdict in verdicts]
+        told = tell_lead(make_finding(verdict="inconclusive", scanned=scanned), RULE)
+        assert "2 of 3 classes show no reliance; 1 is open: b." in told
+
+    def test_names_too_few_images_and_how_many_there_must_be(self):
+        few = changed(make_finding(verdict="inconclusive"), theta=measure(3.0, 4.0, n=4))
+        assert "4 independent groups" in tell_lead(few, RULE)
+        assert "at least 12 independent images (this run has 4); an all-clear needs 59" in tell_advice(few, RULE)
+        assert tell_why(few, RULE) == ""
+
+
+class TestCases:
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"theta": measure(0.51, 0.5)}, "The effect is close to the bar"),
+            ({"theta": measure(0.3, 0.9)}, "Audit about 2000 images (this run has 120)"),
+            ({"theta": measure(3.0), "own_control_contrast": measure(-1.0)}, "may hide a part of the object"),
+            ({"theta": measure(0.0), "found": measure(0.2, 0.1, "share")}, "Check the position and the appearance"),
+            ({"accuracy": measure(0.2, 0.1, "share")}, "Check the labels, the order of the classes"),
+        ],
+    )
+    def test_of_what_keeps_it_open_are_told_apart(self, changes, said):
+        assert said in tell_advice(changed(make_finding(verdict="inconclusive"), **changes), RULE)
+
+    def test_directions_that_conflict_are_two_rows(self):
+        finding = changed(make_finding(verdict="inconclusive"), theta=measure(3.0), own_control_contrast=measure(-1.0))
+        rows = [(effect.name, effect.measured.value) for effect in effects_of(finding)]
+        assert rows == [("theta", 3.0), ("own_control_contrast", -1.0)]
+
+    def test_an_all_clear_shows_both_directions(self):
+        finding = changed(make_finding(verdict="no_evidence"), theta=measure(-0.25), theta_suppression=measure(0.125))
+        assert [effect.words for effect in effects_of(finding)] == [
+            "Raising cat (on other images)",
+            "Lowering cat (on its own images)",
+        ]
+
+    def test_a_reliance_has_one_number(self):
+        finding = make_finding()
+        assert effects_of(finding) == [deciding(finding)]
+
+    def test_the_bar_is_the_one_that_the_verdict_was_taken_at(self):
+        assert "anything above 0.50 counts" in tell_bar(make_finding(), RULE)
+        low = changed(make_finding(), theta=measure(0.5, 0.125))
+        assert "anything above 0.25 counts as reliance (half of" in tell_bar(low, RULE)
+        filled = make_finding(basis="removal", endpoint="removal_drop")
+        assert "anything above 1.0 counts as reliance (twice" in tell_bar(filled, RULE)
+
+
+class TestCautions:
+    def test_a_control_that_does_much_the_same_is_the_first(self):
+        finding = make_finding(controls={"flat patch": measure(4.25)})
+        first = tell_cautions(finding)[0]
+        assert first.startswith(
+            "A plain patch in the same place does 92\N{NARROW NO-BREAK SPACE}% as much (+4.2 of +4.6"
+        )
+        assert "audit “flat patch” as an artefact of its own" in tell_advice(finding, RULE)
+
+    def test_ways_of_removal_that_reverse_the_effect_are_told(self):
+        drops = {"exact": measure(12.25), "mean": measure(-3.5), "blur": measure(-2.0)}
+        (caution,) = tell_cautions(make_finding(drops=drops))
+        assert "Removing it exactly lowers cat by 12" in caution
+        assert "blurring it away raise cat by 3.5 and 2.0" in caution
+        assert caution.endswith("we use the exact removal.")
+
+    def test_ways_that_agree_are_none(self):
+        assert tell_cautions(make_finding(drops={"mean": measure(2.0), "blur": measure(1.0)})) == []
+
+    def test_an_open_finding_says_how_many_images_turned(self):
+        finding = make_finding(verdict="inconclusive", drops={})
+        assert "In these 120 images 30 became cat." in tell_cautions(finding)
+
+    def test_are_not_told_twice(self):
+        notes = [Note("broader", "said otherwise"), Note("untested", "said otherwise"), Note("control", "left out")]
+        finding = make_finding(notes=notes)
+        assert "Left out." in tell_notes(finding)
+        assert not any("otherwise" in text for text in [*tell_notes(finding), *tell_cautions(finding)])
+
+
+class TestSeverity:
+    @pytest.mark.parametrize("verdict", ["inconclusive", "not_applicable", "error"])
+    def test_is_not_rated_where_nothing_was_decided(self, verdict):
+        assert tell_severity(make_finding(verdict=verdict)).startswith("not rated")
+
+    def test_of_a_reliance_is_its_own(self):
+        assert tell_severity(make_finding()) == "medium"
+
+
+class TestOrder:
+    def test_is_by_gravity(self):
+        verdicts: list[Any] = ["no_evidence", "inconclusive", "relies", "relies", "not_applicable", "error"]
+        findings = [make_finding(verdict=verdict) for verdict in verdicts]
+        findings[3] = replace(findings[3], severity="high")
+        assert by_gravity(findings) == [3, 2, 5, 1, 0, 4]
+
+    def test_several_are_counted(self):
+        verdicts: list[Any] = ["no_evidence", "inconclusive", "relies", "inconclusive"]
+        told = tell_counts([make_finding(verdict=verdict) for verdict in verdicts])
+        assert told == "1 of 4 suspects relied on, 2 open, 1 no evidence"
+        assert tell_counts([make_finding()]) == ""
+
+
+def test_log_odds_are_told_as_probabilities_that_people_know():
+    assert "from 5.8\N{NARROW NO-BREAK SPACE}% to 94\N{NARROW NO-BREAK SPACE}%" in tell_scale(measure(5.59))
+    assert tell_scale(measure(0.125)) == ""  # the interval holds nothing
