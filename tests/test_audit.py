@@ -153,9 +153,7 @@ def test_every_measurement_of_insertion_leads_to_its_images(planted, tmp_path):
     shifts = [
         row["value"]
         for row in rows
-        if row["artefact"] == "watermark"
-        and row["condition"] == "inserted"
-        and row["measurement"] == "insertion_lift"
+        if row["artefact"] == "watermark" and row["condition"] == "inserted" and row["measurement"] == "insertion_lift"
     ]
     lift = planted.result.findings[0].measurements["insertion_lift"]
     assert len(shifts) == lift.n

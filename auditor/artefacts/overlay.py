@@ -67,10 +67,12 @@ class Overlay:
     def remove(self, images: Floats, shift: tuple[int, int] = (0, 0)) -> Floats:
         """Compute what lies under it: the exact inverse of `insert` but for clipping to [0, 1]."""
         assert self.can_remove
-        moved = self.shifted(shift)
-        alpha = moved.alpha[..., None]
-        under = (images - alpha * moved.ink) / (1 - alpha)
-        return np.where(alpha > 0, np.clip(under, 0, 1), images).astype(np.float32)
+        moved = self.shifted(shift) if shift != (0, 0) else self
+
+        def uncover(part: Floats, alpha: Floats, ink: Numbers) -> Numbers:
+            return np.clip((part - alpha * ink) / (1 - alpha), 0, 1)
+
+        return _changed_in_box(images, moved.alpha, moved.ink, uncover)
 
     def region(self, image_id: str, frame: Frame, random: np.random.Generator | None = None) -> Bools:
         """The same in every image."""
@@ -250,9 +252,31 @@ class Overlay:
         return self.shifted(shift)
 
 
-def _composite(images: Floats, alpha: Floats, ink: Floats) -> Floats:
-    opacity = alpha[..., None]
-    return np.where(opacity > 0, (1 - opacity) * images + opacity * ink, images).astype(np.float32)
+def _composite(images: Floats, alpha: Floats, ink: Numbers) -> Floats:
+    return _changed_in_box(images, alpha, ink, lambda part, opacity, inked: (1 - opacity) * part + opacity * inked)
+
+
+def _changed_in_box(
+    images: Floats, alpha: Floats, ink: Numbers, change: Callable[[Floats, Floats, Numbers], Numbers]
+) -> Floats:
+    """Images (n, h, w, c), changed where `alpha` (h, w) is above 0; nothing is computed outside of its box.
+
+    Parameters
+    ----------
+    ink
+        (h, w, c), or (n, 1, 1, c).
+    change
+        Of a part of the images, the opacity there (..., 1), and the ink there.
+    """
+    changed, is_inside = images.astype(np.float32), alpha > 0
+    if not is_inside.any():
+        return changed
+    left, top, right, bottom = box_of(is_inside)
+    place = np.s_[top:bottom, left:right]
+    part, opacity = images[:, *place], alpha[*place, None]
+    inked = ink if ink.ndim == 4 else ink[*place]
+    changed[:, *place] = np.where(opacity > 0, change(part, opacity, inked), part)
+    return changed
 
 
 _DIRECTIONS = {

@@ -177,13 +177,15 @@ def run_audit(
 
 def _hasten(subject: Subject) -> None:
     """Score by a faster engine from now on, where so much is to be scored that its start is worth while."""
-    due = len(subject.dataset) * (1 + _EDITS * len(subject.artefacts))
+    images = len(subject.dataset)
+    due = images + (_EDITS * images + _ONCE) * len(subject.artefacts)
     if isinstance(subject.classifier, KerasClassifier):
         subject.classifier.hasten(lambda: subject.dataset.images(range(min(_TRIED, len(subject.dataset)))), due)
 
 
-_EDITS, _TRIED = 12, 16
-"""Edits of each image by an artefact, about; images that another engine is tried on."""
+_EDITS, _ONCE, _TRIED = 12, 1000, 16
+"""About how many edits there are of each image by an artefact, and how many besides, on few images; and images that
+another engine is tried on."""
 
 
 def _explain(growing: Growing, unit: str, case: Case, inquiry: Inquiry) -> None:
