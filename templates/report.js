@@ -64,6 +64,35 @@
     });
   };
 
+  // the head of a column sorts its table, by numbers where it has them
+  const keyOf = (cell) => {
+    const exact = cell.querySelector("[data-value]")?.dataset.value ?? cell.textContent.replace("\u2212", "-");
+    const number = parseFloat(exact);
+    return Number.isNaN(number) ? cell.textContent.trim() : number;
+  };
+  const compare = (one, other) =>
+    typeof one === "number" && typeof other === "number" ? one - other : String(one).localeCompare(String(other));
+  for (const table of document.querySelectorAll("main .scroll > table")) {
+    const body = table.tBodies[0];
+    const cells = [...table.querySelectorAll("td, th")];
+    if (!table.tHead || !body || body.rows.length < 3 || cells.some((cell) => cell.colSpan > 1)) continue;
+    for (const [at, head] of [...table.tHead.rows[0].cells].entries()) {
+      if (head.tagName !== "TH") continue;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "sort";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const falls = head.getAttribute("aria-sort") === "ascending";
+        for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", falls ? "descending" : "ascending");
+        const rows = [...body.rows].sort((a, b) => compare(keyOf(a.cells[at]), keyOf(b.cells[at])));
+        body.append(...(falls ? rows.reverse() : rows));
+      });
+    }
+  }
+
   // a number opens what it is; without this script it leads to its row, or into result.json
   const panel = document.getElementById("panel");
   if (panel) {
@@ -158,7 +187,10 @@
     button.addEventListener("click", () => (show(button.closest("figure")), viewer.showModal()));
   }
   for (const strip of document.querySelectorAll(".strip")) group(strip, "button.enlarge");
-  for (const table of document.querySelectorAll("main table")) group(table, "a.pointer");
+  for (const table of document.querySelectorAll("main table")) {
+    group(table, "tbody a.pointer");
+    if (table.tHead) group(table.tHead, "button.sort");
+  }
   viewer.addEventListener("keydown", (event) => {
     if (event.target.type === "range") return;
     const moves = { ArrowLeft: [step, -1], ArrowRight: [step, 1], ArrowUp: [leap, -1], ArrowDown: [leap, 1] };

@@ -400,7 +400,7 @@ class TestPage:
         )
         page = browser.new_context(**VIEWS["light"]).new_page()
         page.goto(changed.as_uri())
-        assert page.title() == "Shortcut audits"
+        assert page.title().endswith(" – shortcut audits")
 
 
 def raw(port: int, request: bytes) -> bytes:

@@ -509,7 +509,7 @@ class TestSection:
         view = view_errors(replace(result, errors=record), Album(make_arrays()))
         assert "is close to what two of the fills put there (mean and blur)" in view["helped"]
         page = render_html(replace(result, errors=record), make_arrays())
-        table = page.partition("<caption>Errors mended by removing")[2].partition("</table>")[0]
+        table = page.partition("<caption>Errors corrected by removing")[2].partition("</table>")[0]
         assert table.count('scope="col"') == 8
         assert "by inpainting only" in table
         assert table.count("<td") == 7 * len(entries)

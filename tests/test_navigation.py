@@ -78,6 +78,18 @@ def test_arrow_keys_go_on_inside_a_table(page):
     assert links.nth(1).evaluate("link => link === document.activeElement && link.tabIndex === 0")
 
 
+def test_the_head_of_a_column_sorts_its_table_by_numbers(page, file):
+    page.goto(f"{file.as_uri()}#artefacts")
+    table = page.locator("#artefacts table").first
+    values = "rows => rows.map(row => Number(row.querySelector('[data-value]').dataset.value))"
+    for sign, order in ((1, "ascending"), (-1, "descending")):
+        table.locator("thead button").nth(1).click()
+        shown = table.locator("tbody tr").evaluate_all(values)
+        assert len(shown) >= 3
+        assert [sign * value for value in shown] == sorted(sign * value for value in shown)
+        assert table.locator("thead th").nth(1).get_attribute("aria-sort") == order
+
+
 def test_a_number_opens_what_it_is(page):
     page.locator("#verdict a.pointer").first.click()
     told = page.locator("#panel[open]").inner_text()

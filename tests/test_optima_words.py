@@ -84,9 +84,9 @@ class TestComparisons:
         (one,) = (each for each in RECORD.comparisons if each.topic == "start")
         record = replace(RECORD, looks=replace(RECORD.looks, restarts_alike=alike))
         told = optima.tell_start(replace(one, correlation=alike, gain=gain), record)
-        assert ("no more than it matters which noise" in told) == same
-        assert ("For the picture that is open" in told) != same
-        assert "for the score, that is open" in told
+        assert ("no more than it does with another start of noise" in told) == same
+        assert ("cannot be told" in told) != same
+        assert "changes the score is open" in told
 
 
 class TestMatch:

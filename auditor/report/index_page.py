@@ -68,6 +68,7 @@ def render_index(listing: Listing, *, has_checks: bool = False) -> str:
     style, script = _read_assets()
     counts = Counter(outcome.verdict for entry in entries for outcome in entry.outcomes)
     view = {
+        "subject": _tell_subject(models, data),
         "entries": entries,
         "reports": listing.reports,
         "counts": [(verdict, counts[verdict]) for verdict in _VERDICTS if counts[verdict]],
@@ -89,6 +90,15 @@ def render_index(listing: Listing, *, has_checks: bool = False) -> str:
     }
     page = open_templates(autoescape=True).get_template("index.html.j2").render(view)
     return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def _tell_subject(models: list[str], data: list[str]) -> str:
+    """What was audited on what: names where there is one, else how many."""
+    if not models:
+        return "No run"
+    model = shorten(models[0], 40) if len(models) == 1 else f"{len(models)} models"
+    source = shorten(data[0], 40) if len(data) == 1 else f"{len(data)} data sets"
+    return f"{model} on {source}"
 
 
 def index_policy() -> str:

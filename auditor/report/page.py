@@ -194,7 +194,8 @@ def _story(exemplar: Exemplar) -> str:
     if exemplar.score_without is None or exemplar.score_with is None:
         return f"Explained for {exemplar.target}, which the model predicts."
     came = "It came with the artefact" if exemplar.carrier else "It came without the artefact"
-    edit = f"taken out by {exemplar.removal}" if exemplar.carrier else "put in"
+    way = {"exact un-compositing": "exactly", "inpainting": "by filling it in from around"}.get(exemplar.removal or "")
+    edit = f"removed {way or exemplar.removal}" if exemplar.carrier else "added"
     change = exemplar.score_with - exemplar.score_without
     return (
         f"{came}, which was {edit}. With it the score of {exemplar.target} is {signed(abs(change))[1:]} log-odds "

@@ -135,10 +135,10 @@ _AWAY = "share of the change in its region, over that towards a random class"
 _TOWARDS = "the same, of images without it"
 
 _STUDIES: tuple[tuple[str, str, str, Callable[[Finding, AuditResult], Cell]], ...] = (
-    ("optima", "Activation maximisation", "match with the optima of the class, over innocent patterns", _of_optima),
+    ("optima", "Activation maximisation", "match with the optima of the class, over harmless patterns", _of_optima),
     ("counterfactual", "Counterfactuals, away from the class", _AWAY, partial(_of_changes, "away")),
     ("counterfactual", "Counterfactuals, towards the class", _TOWARDS, partial(_of_changes, "towards")),
-    ("errors", "Errors that carry it", "share that taking it out mends, over the same edit elsewhere", _of_errors),
+    ("errors", "Errors that carry it", "share that removing it corrects, over the same edit elsewhere", _of_errors),
 )
 
 _POINTING: dict[Pointing, str] = {

@@ -77,7 +77,7 @@ def tell_match(match: ArtefactMatch, finding: Finding | None, record: OptimaReco
     return (
         f"{answer}. Over {record.restarts} restarts the best match of {match.artefact} in the optima of {match.target} "
         f"has a correlation of {found['correlation']}, which is {found['over_classes']} more than in those of {others} "
-        f"and {found['over_placebos']} more than innocent patterns reach in the same optima. Beyond these it leads the "
+        f"and {found['over_placebos']} more than harmless patterns reach in the same optima. Beyond these it leads the "
         f"class that comes next by {found['over_next']}; by chance alone, one class in {count} comes first. At the "
         f"artefact’s own place the correlation is {found['here']}, and {found['here_others']} in other classes’ "
         f"optima. {_compare_with_verdict(is_there, finding)}"
@@ -175,19 +175,23 @@ def _share_done(entry: ClassOptimum, step: int) -> float | None:
 def tell_start(comparison: Comparison, record: OptimaRecord) -> str:
     alike, usual, gain = comparison.correlation, record.looks.restarts_alike, comparison.gain
     if alike.against(usual.bounds[0]) == "below":
-        picture = "For the picture, yes: it keeps a mark of its start"
+        picture = "It changes the picture, too: that keeps a mark of its start."
     elif alike.against(usual.bounds[1]) == "above":
-        picture = "For the picture, hardly"
+        picture = "It hardly changes the picture."
     elif _are_alike(alike, usual):
-        picture = "For the picture, no more than it matters which noise it starts from"
+        picture = "The picture changes no more than it does with another start of noise."
     else:
-        picture = "For the picture that is open"
-    unsure = f"hardly (less than {_SAME_SCORE:g})" if _is_the_same(gain) else "that is open"
+        picture = f"Whether it changes the picture cannot be told from {alike.n} classes."
+    if gain.against(0) != "open":
+        score = "The starting point changes the score."
+    elif _is_the_same(gain):
+        score = f"The starting point hardly changes the score (by less than {_SAME_SCORE:g})."
+    else:
+        score = "Whether the starting point changes the score is open."
     return (
-        f"{picture}; for the score, {unsure if gain.against(0) == 'open' else 'yes'}. Started from noise and from a "
-        f"real image of another class, the optima of one class correlate by {say(alike)}; two restarts as above "
-        f"correlate by {say(usual)}. From the image the log-odds end {_tell_gain(gain)}. "
-        f"{_tell_roughness(comparison, 'from noise', 'from the image')}"
+        f"{score} {picture} Started from noise and from a real image of another class, the ideal images of one class "
+        f"correlate by {say(alike)}; two restarts from noise correlate by {say(usual)}. From the image the log-odds "
+        f"end {_tell_gain(gain)}. {_tell_roughness(comparison, 'from noise', 'from the image')}"
     )
 
 
