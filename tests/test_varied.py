@@ -144,13 +144,35 @@ def test_a_quarter_turn_is_one() -> None:
     assert turned(layer, 2.0, 0.0).shape == (10, 14, 4)
 
 
+def test_its_neighbours_lie_a_little_off_or_anywhere_or_are_of_another_size() -> None:
+    artefact = varied(place=Place(within=(5, 2, 25, 20), scale=(1, 1.5)))
+    neighbours = artefact.neighbours()
+    for name, (down, across) in {"1 px up": (-1, 0), "2 px down right": (2, 2)}.items():
+        np.testing.assert_array_equal(boxes(neighbours[name]) - boxes(artefact), [[across, down, across, down]] * 40)
+    anywhere = boxes(neighbours["anywhere in the frame"])
+    assert anywhere[:, 0].min() < 5
+    assert anywhere[:, 2].max() > 25
+    smaller, larger = (np.ptp(boxes(neighbours[f"{by} of its size"])[:, ::2], axis=1) for by in (0.8, 1.25))
+    assert (smaller <= larger).all()
+    assert smaller.mean() < larger.mean()
+
+
+def test_neighbours_stay_in_the_frame_and_are_told_of_what_stands_about_its_own_middle() -> None:
+    at_the_edge = varied(place=Place(within=(0, 0, 25, 20))).neighbours()
+    assert "1 px left" not in at_the_edge
+    assert "1 px right" in at_the_edge
+    assert "anywhere in the frame" not in varied(place=Place(within=(0, 0, 30, 24))).neighbours()
+    turning = varied(position=(10, 8), place=Place(rotation=(0, 0), scale=(0.9, 1.1)))
+    assert "2 px up left" in turning.neighbours()
+
+
 def test_it_is_an_appearance_without_a_fixed_place() -> None:
     artefact = varied(place=Place(within=(0, 0, 30, 24)))
     assert isinstance(artefact, Appearance)
     assert artefact.fixed_region is None
     assert artefact.opacity == 1
     assert not artefact.can_remove
-    assert artefact.neighbours() == {}
+    assert set(artefact.neighbours()) == {"0.8 of its size", "1.25 of its size"}  # it is all over the frame already
 
 
 @pytest.mark.parametrize(

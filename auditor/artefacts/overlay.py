@@ -129,15 +129,13 @@ class Overlay:
         wide, high = right - left, bottom - top
         if (high, wide) == (height, width):
             return {}
-        side = max(height, width)
-        steps = [max(least, round(share * side)) for least, share in ((1, 0.01), (2, 0.03))]
         places = {
             f"{step} px {name}": (top + down * step, left + across * step)
-            for step in steps
-            for name, (down, across) in _DIRECTIONS.items()
+            for step in steps_of(self.ink.shape)
+            for name, (down, across) in DIRECTIONS.items()
         }
         for name in ("up", "down", "left", "right"):
-            down, across = _DIRECTIONS[name]
+            down, across = DIRECTIONS[name]
             places[f"half its size {name}"] = (top + down * -(-high // 2), left + across * -(-wide // 2))
         margins = [(min(top, height - bottom), height), (min(left, width - right), width)]
         edges = [margin for margin, whole in margins if margin <= whole / 4]
@@ -252,6 +250,12 @@ class Overlay:
         return self.shifted(shift)
 
 
+def steps_of(frame: Frame) -> tuple[int, int]:
+    """By how many pixels a place may be missed: 1 and 2, in a large frame 1 and 3 % of its longer side."""
+    side = max(frame[:2])
+    return max(1, round(0.01 * side)), max(2, round(0.03 * side))
+
+
 def _composite(images: Floats, alpha: Floats, ink: Numbers) -> Floats:
     return _changed_in_box(images, alpha, ink, lambda part, opacity, inked: (1 - opacity) * part + opacity * inked)
 
@@ -279,7 +283,7 @@ def _changed_in_box(
     return changed
 
 
-_DIRECTIONS = {
+DIRECTIONS = {
     "up": (-1, 0),
     "down": (1, 0),
     "left": (0, -1),

@@ -17,7 +17,7 @@ from skimage.transform import resize, rotate
 
 from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms, paired
 from auditor.artefacts.lengths import Length, Position, pixels_of, rises
-from auditor.artefacts.overlay import DOSES, Overlay
+from auditor.artefacts.overlay import DIRECTIONS, DOSES, Overlay, steps_of
 from auditor.errors import OptionError
 from auditor.measure.arrays import Bools, Floats
 from auditor.measure.measurement import Note
@@ -157,8 +157,27 @@ class Varied:
         return {dose: self._at_opacity(dose) for dose in DOSES}
 
     def neighbours(self) -> dict[str, Appearance]:
-        """None: it is at many places."""
-        return {}
+        """Off by 1 and 2 pixels (1 and 3 % of a frame above 32), anywhere in the frame, smaller, and larger."""
+        height, width, _ = self.frame
+        edges = None if self.place.within is None else edges_of(self.place.within, self.frame)
+        looks: dict[str, Appearance] = {}
+        for step in steps_of(self.frame):
+            for name, (down, across) in DIRECTIONS.items():
+                off = (across * step, down * step, across * step, down * step)
+                if edges is None:
+                    middle = (self.middle[0] + off[1], self.middle[1] + off[0])
+                    looks[f"{step} px {name}"] = replace(self, middle=middle)
+                    continue
+                left, top, right, bottom = moved = tuple(edge + by for edge, by in zip(edges, off, strict=True))
+                if min(left, top) >= 0 and right <= width and bottom <= height:
+                    looks[f"{step} px {name}"] = self._placed(within=moved)
+        if edges != (0, 0, width, height):
+            looks["anywhere in the frame"] = self._placed(within=(0, 0, width, height))
+        low, high = self.place.scale
+        return looks | {f"{by} of its size": self._placed(scale=(by * low, by * high)) for by in (0.8, 1.25)}
+
+    def _placed(self, **changed: object) -> Varied:
+        return replace(self, place=self.place.model_copy(update=changed))
 
     def looks(self) -> list[Overlay]:
         """What it may look like, over its pictures, sizes and turns, each in the middle of where it lies."""

@@ -219,7 +219,7 @@ class Tally:
 
     @property
     def relying(self) -> list[Case]:
-        """Those that the artefact promotes or suppresses; by removal suppression is not asked."""
+        """Those that the artefact promotes or suppresses; where only its place is known, suppression is not asked."""
         return [case for case in self.of("promotes", "suppresses") if not _is_unasked(case)]
 
     @property
@@ -307,7 +307,7 @@ def _truth(row: Row, band: tuple[float, float]) -> str:
 
 
 def _is_unasked(case: Case) -> bool:
-    return case.truth == "suppresses" and case.row.way in ("removal", "place", "pair", "together")
+    return case.truth == "suppresses" and case.row.way == "place"
 
 
 def _by(cases: Sequence[Case], what: Callable[[Case], str] | str, worst_first: bool = True) -> dict[str, Tally]:
