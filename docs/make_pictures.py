@@ -175,7 +175,7 @@ def page_through(pdf: Path, name: str) -> None:
         pages = [Image.open(file).convert("RGB") for file in sorted(Path(folder).glob("page*.png"))]
         across = min(4, len(pages))
         down = -(-len(pages) // across)
-        width, height = pages[0].size
+        width, height = (max(page.size[side] for page in pages) for side in (0, 1))  # wide tables lie across
         sheet = Image.new("RGB", (across * (width + 8) + 8, down * (height + 8) + 8), "#888")
         for number, picture in enumerate(pages):
             sheet.paste(picture, (8 + number % across * (width + 8), 8 + number // across * (height + 8)))

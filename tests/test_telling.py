@@ -16,13 +16,14 @@ from auditor.report.telling import (
     tell_bar,
     tell_cautions,
     tell_counts,
+    tell_hardest_hit,
     tell_lead,
     tell_notes,
     tell_scale,
     tell_severity,
     tell_why,
 )
-from auditor.verdict.record import Finding, Rule, ScannedTarget, Verdict
+from auditor.verdict.record import Finding, Rule, ScannedTarget, Stratum, Verdict
 from tests.synthetic import absent, make_finding, measure
 
 RULE = Rule()
@@ -132,6 +133,20 @@ class TestCautions:
         finding = make_finding(notes=notes)
         assert "Left out." in tell_notes(finding)
         assert not any("otherwise" in text for text in [*tell_notes(finding), *tell_cautions(finding)])
+
+
+class TestHardestHit:
+    def test_names_the_class_and_the_parts_whose_decisions_turn_most(self):
+        turned = {"dog": 0.75, "cow": 0.5, "pig": 0.25, "hen": 0.0}
+        strata = [
+            Stratum("class", name, measure(2.0), measure(1.0), measure(share, 0.125, "share"))
+            for name, share in turned.items()
+        ]
+        finding = make_finding(strata=strata, notes=[Note("worst class", "hardest hit is dog with the artefact")])
+        told = tell_hardest_hit(finding)
+        assert told.startswith("Hardest hit is dog with the artefact.")
+        assert "to cat in dog (75 points), cow (50 points) and pig (25 points)." in told
+        assert tell_hardest_hit(make_finding()) == ""
 
 
 class TestSeverity:

@@ -161,7 +161,6 @@ METHODS = {"grad_cam": "Grad-CAM", "smoothgrad": "SmoothGrad", "integrated_gradi
 
 LOG_ODDS = (
     "Log-odds are the logarithm of p / (1 − p), where p is the probability of a class: 0 is 50\N{NARROW NO-BREAK SPACE}"
-    "%, +3 is 95\N{NARROW NO-BREAK SPACE}%, −3 is 5\N{NARROW NO-BREAK SPACE}%. Differences of log-odds add up; "
-    "differences of probabilities do not."
+    "%, +3 is 95\N{NARROW NO-BREAK SPACE}%, −3 is 5\N{NARROW NO-BREAK SPACE}%."
 )
 """Said once in a report."""

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from auditor.explain.attribution.record import Exemplar, MapName
 from auditor.explain.attribution.regions import REGION_SCORES
 from auditor.measure.pieces import Interval, IntervalPlot
-from auditor.measure.words import signed
+from auditor.measure.words import number, signed
 from auditor.report import pictures
 from auditor.report.answers import tell_answers
 from auditor.report.labels import LOG_ODDS
@@ -159,7 +159,7 @@ def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
         # those that the labels have come first
         "classes": sorted(result.data.classes, key=lambda entry: entry.images == 0),
         "accuracy_plot": _accuracy_plot(result),
-        "severities": [(name, f"{threshold:.0%}") for name, threshold in SEVERITY_THRESHOLDS],
+        "severities": [(name, number(threshold, "share")) for name, threshold in SEVERITY_THRESHOLDS],
     }
 
 

@@ -116,6 +116,8 @@ SUMMARY = {
 }
 """The counts above several findings, gravest first."""
 
+TURNED_MOST = "Beyond harmless edits it turns most decisions to {t} in {parts}."
+
 UNTESTED = "Not tested: whether the {a} can also {does} the score of {t}. {why}"
 UNTESTED_OWN = "Whether the {a} also lowers {t} was tested on images of other classes alone. {why}"
 EVERY_CARRIES = "Every image of {t} carries it."

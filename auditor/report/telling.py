@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import listed, number, say_in, say_interval, say_n, signed
+from auditor.measure.words import listed, number, say, say_in, say_interval, say_n, signed
 from auditor.report.labels import CONTROLS, WAYS
 from auditor.report.sentences import (
     ADVICE,
@@ -22,12 +23,13 @@ from auditor.report.sentences import (
     ROWS,
     SEVERITIES,
     SUMMARY,
+    TURNED_MOST,
     UNTESTED,
     UNTESTED_OWN,
 )
 from auditor.verdict.decisions import images_for_all_clear
 from auditor.verdict.record import Finding, Rule, Severity, Verdict
-from auditor.verdict.rule import FILL_FACTOR
+from auditor.verdict.rule import FILL_FACTOR, is_moved
 
 
 class Effect(NamedTuple):
@@ -178,7 +180,12 @@ def tell_notes(finding: Finding) -> list[str]:
 def tell_hardest_hit(finding: Finding) -> str:
     """The class that suffers most, in a sentence; empty where that is not known."""
     note = next((note for note in finding.notes if note.kind == "worst class"), None)
-    return "" if note is None else f"{note.text[:1].upper()}{note.text[1:]}."
+    told = [] if note is None else [f"{note.text[:1].upper()}{note.text[1:]}."]
+    moved = sorted(filter(is_moved, finding.strata), key=lambda part: -(part.decisions_turned.value or 0.0))
+    if moved:
+        parts = [f"{part.value} ({say(replace(part.decisions_turned, low=None), 'points')})" for part in moved[:3]]
+        told.append(TURNED_MOST.format(t=finding.target, parts=listed(parts)))
+    return " ".join(told)
 
 
 def tell_advice(finding: Finding, rule: Rule) -> str:
@@ -387,5 +394,5 @@ _FRACTIONS = {0.1: "a tenth", 0.2: "a fifth", 0.25: "a quarter", 0.5: "half", 1.
 _FEWEST = 12
 """Groups of images from which a harmless edit is worth a caution where nothing is settled."""
 
-_SAID_OTHERWISE = ("broader", "simpler", "untested", "worst class")
+_SAID_OTHERWISE = ("broader", "simpler", "untested", "worst class", "stratum")
 """Kinds of notes that the report tells in its own words."""

@@ -67,7 +67,9 @@ def _tell_what_was_done(finding: Finding, record: ArtefactRecord | None) -> str:
     told = []
     if record is not None and record.box is not None:
         left, top, right, bottom = record.box
-        told.append(f"It is {right - left} × {bottom - top} pixels, {left} from the left and {top} from the top.")
+        told.append(
+            f"The artefact is {right - left} × {bottom - top} pixels, {left} from the left and {top} from the top."
+        )
     if lift is not None and lift.value is not None:
         told.append(f"It was added to {lift.n} images of other classes that are without it.")
     if finding.controls:
