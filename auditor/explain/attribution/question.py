@@ -47,9 +47,9 @@ class Question:
         """The targets, and the foils where there are some: (n,) each."""
         return (self.targets,) if self.foils is None else (self.targets, self.foils)
 
-    def slopes(self, samples: Floats, rows: Ints) -> tuple[Floats, ...]:
-        """Derivatives of each score aimed at, at samples (m, h, w, c): as many of every row, one row after another."""
-        aims = [np.repeat(aim[rows], len(samples) // len(rows)) for aim in self.aims]
+    def slopes(self, samples: Floats, owners: Ints) -> tuple[Floats, ...]:
+        """Derivatives of each score aimed at, at samples (m, h, w, c) that belong to these images, (m,)."""
+        aims = [aim[owners] for aim in self.aims]
         if len(aims) == 1:
             return (self.classifier.differentiate(samples, aims[0]).gradient,)
         first, second = self.classifier.contrast(samples, aims[0], aims[1])

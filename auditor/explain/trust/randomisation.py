@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from auditor.explain.trust.sanity import read_map, similarities, spread_over_dep
 from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement
-from auditor.subject.model.classifier import Explainable, Pass
+from auditor.subject.model.classifier import Chords, Explainable, Pass
 
 _COSTLY = 1_000_000
 """Pixels that the model is differentiated at for one map, from which on a method is costly."""
@@ -158,3 +159,7 @@ class _Counted:
     def differentiate(self, images: Floats, targets: Ints, layers: tuple[str, ...] = ()) -> Pass:
         self.images += len(images)
         return self._classifier.differentiate(images, targets, layers)
+
+    def chords(self, starts: Floats, ways: Floats, aims: Sequence[Ints], places: Doubles) -> Chords:
+        self.images += places.size
+        return self._classifier.chords(starts, ways, aims, places)

@@ -6,7 +6,7 @@ logits where the model has them, else log-probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -44,6 +44,17 @@ class Linearisation:
     pull_back: Callable[[Floats | None, Mapping[str, Floats]], Floats]
     """Derivative (n, h, w, c), by the images, of an objective, given its derivative by the scores (n, classes), or
     None, and by the features of some layers (vector-Jacobian product). It may be called several times."""
+
+
+@dataclass(frozen=True)
+class Chords:
+    """Mean derivatives on n straight ways."""
+
+    slopes: list[Floats]
+    """(n, h, w, c) for each class that was aimed at."""
+    bends: Doubles
+    """(n, steps - 1): how much the derivative by the first, times the way, differs from one step to the next; NaN where
+    that was not looked at."""
 
 
 class Classifier(Protocol):
@@ -103,6 +114,24 @@ class Explainable(Differentiable, Protocol):
 
     def randomised(self, layers: tuple[str, ...], seed: int) -> AbstractContextManager[Explainable]:
         """The model with the weights of these layers permuted, keyed by seed and layer, while the context is open."""
+
+    @property
+    def why_no_chords(self) -> str:
+        """Why `chords` cannot be asked for; empty where it can."""
+
+    def chords(self, starts: Floats, ways: Floats, aims: Sequence[Ints], places: Doubles) -> Chords:
+        """Mean derivatives of scores on straight ways, told by the changes between points on them.
+
+        Parameters
+        ----------
+        starts, ways
+            (n, h, w, c): where each way begins, and the difference between its end and that.
+        aims
+            Classes (n,) whose scores are meant.
+        places
+            (n, steps + 1): of the points on each way, from 0 to 1. The error falls with about the square of their
+            distance, and times the way the result sums to the change of the score.
+        """
 
     def sized(self, batch_size: int) -> Explainable:
         """The same classifier, made for calls with that many images: batches are padded to one size."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 
 from auditor.errors import ModelError, OptionError
-from auditor.measure.arrays import Array, Floats, Ints, join
+from auditor.measure.arrays import Array, Doubles, Floats, Ints, join
 from auditor.measure.measurement import Note
 from auditor.subject.model.batches import Work, finite, sparing
-from auditor.subject.model.classifier import Linearisation, Output, Pass
+from auditor.subject.model.classifier import Chords, Linearisation, Output, Pass
 from auditor.subject.model.foreign import user_code
 from auditor.subject.record import ModelRecord
 
@@ -126,6 +126,15 @@ class GivenClassifier:
             raise ModelError(self.why_no_weights)
         with self._ask("randomised", layers, seed) as model:
             yield GivenClassifier(model, classes=self.classes, image_shape=self.image_shape, batch_size=self.batch_size)
+
+    @property
+    def why_no_chords(self) -> str:
+        """See `Explainable.why_no_chords`."""
+        return "the classifier gives derivatives alone"
+
+    def chords(self, starts: Floats, ways: Floats, aims: Sequence[Ints], places: Doubles) -> Chords:
+        """Not to be had; see `Explainable.chords`."""
+        raise ModelError(self.why_no_chords)
 
     def sized(self, batch_size: int) -> GivenClassifier:
         """See `Explainable.sized`; a classifier of one's own takes calls of any size."""

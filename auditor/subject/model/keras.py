@@ -5,19 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from auditor.errors import ModelError, OptionError
-from auditor.measure.arrays import Floats, Ints
+from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.measurement import Note
 from auditor.subject.model import OTHER_BACKEND
 from auditor.subject.model.anatomy import Anatomy
 from auditor.subject.model.backend import refuse_other_backend
 from auditor.subject.model.batches import Kind, Work, cut_batches, finite, gather, join, plan_batches, sparing, steps_of
-from auditor.subject.model.classifier import Linearisation, Output, Pass
+from auditor.subject.model.chords import find_failure, find_obstacle
+from auditor.subject.model.classifier import Chords, Linearisation, Output, Pass
 from auditor.subject.model.describe import describe_model
 from auditor.subject.model.fast import Fast, find_fast, is_worth_while, say_failed
 from auditor.subject.model.features import FeatureReader
@@ -41,6 +43,7 @@ from auditor.subject.model.surgery import (
     permuted,
 )
 from auditor.subject.model.tracing import Traces
+from auditor.subject.model.ways import walk
 from auditor.subject.record import ModelRecord
 
 _UNREACHED = (
@@ -235,13 +238,7 @@ class KerasClassifier:
         return found
 
     def contrast(self, images: Floats, targets: Ints, foils: Ints, layers: tuple[str, ...] = ()) -> tuple[Pass, Pass]:
-        """See `Classifier.contrast`.
-
-        Raises
-        ------
-        ModelError
-            As `differentiate` does.
-        """
+        """See `Classifier.contrast`; raises as `differentiate` does."""
         first, second = self._differentiate(images, (targets, foils), layers)
         return first, second
 
@@ -279,6 +276,20 @@ class KerasClassifier:
             return finite(gradient.numpy()[:count], "derivatives")
 
         return Linearisation(finite(scores, "scores"), dict(zip(layers, features, strict=True)), pull_back)
+
+    @cached_property
+    def why_no_chords(self) -> str:
+        """See `Explainable.why_no_chords`; they are tried on the way between two images first."""
+        return find_obstacle(self._anatomy, self._head) or find_failure(self)
+
+    @sparing
+    def chords(self, starts: Floats, ways: Floats, aims: Sequence[Ints], places: Doubles) -> Chords:
+        """See `Explainable.chords`."""
+        found, made = walk(
+            self.traces.ask_chords, starts, ways, aims, places, self.sizes[:3]
+        )  # each size is traced and compiled
+        self.work.count("gradients", places.size, made)
+        return found
 
     def sized(self, batch_size: int) -> KerasClassifier:
         """See `Classifier.sized`; a model that takes one number of images only stays as it is."""

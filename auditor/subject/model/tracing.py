@@ -9,7 +9,10 @@ from typing import Any
 import tensorflow as tf
 
 from auditor.errors import ModelError
+from auditor.measure.arrays import Floats, Ints
 from auditor.subject.model.anatomy import Anatomy, Place, trace, zeros_for_none
+from auditor.subject.model.batches import finite
+from auditor.subject.model.chords import by_chords
 from auditor.subject.model.classifier import Output
 from auditor.subject.model.fast import Fast
 from auditor.subject.model.features import FeatureReader
@@ -142,6 +145,27 @@ class Traces:
 
         aim = tf.TensorSpec((size,), tf.int32)
         return self._traced(("gradient", size, count, layers), compute, self._images(size), *[aim] * count)
+
+    def chords(self, size: int, count: int) -> Any:
+        """A function of images, of weights (n,), and of `count` classes of each: the slopes of each by chords.
+
+        Scores come first. A weight of zero leaves the slopes of an image out.
+        """
+
+        def compute(images: Any, weights: Any, *aims: Any) -> list[Any]:
+            with by_chords():
+                scores = self._score_tensor(images)[0]
+            sums = [tf.reduce_sum(weights * tf.gather(scores, aim, batch_dims=1)) for aim in aims]
+            return [scores, *(tf.gradients(each, images)[0] for each in sums)]
+
+        specs = [tf.TensorSpec((size,), kind) for kind in (tf.float32, *[tf.int32] * count)]
+        return self._traced(("chords", size, count), compute, self._images(size), *specs)
+
+    def ask_chords(self, points: Floats, widths: Floats, aimed: list[Ints]) -> list[Floats]:
+        """What such a function gives for points (n, h, w, c), without the scores."""
+        with user_code("the model cannot be differentiated"):
+            slopes = self.chords(len(points), len(aimed))(points, widths, *aimed)[1:]
+        return [finite(slope.numpy(), "derivatives") for slope in slopes]
 
     def _traced(
         self, key: tuple[Any, ...], function: Callable[..., Any], *specs: Any, doing: str = "differentiated"

@@ -1,0 +1,90 @@
+"""Points on straight ways, cut into batches of few sizes in which each is followed by the next of its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from auditor.measure.arrays import Doubles, Floats, Ints
+from auditor.subject.model.classifier import Chords
+
+
+@dataclass(frozen=True)
+class Part:
+    """A batch of n points, of one way after another."""
+
+    owners: Ints
+    """(n,): the way of each."""
+    numbers: Ints
+    """(n,): which point of its way."""
+    places: Floats
+    """(n,): how far along it, in [0, 1]."""
+    widths: Floats
+    """(n,): from there to the next point of the same way; 0 where that is not the next of the batch."""
+
+    def add(self, totals: Doubles, bends: Doubles, slopes: Floats, ways: Floats) -> None:
+        """Add slopes (n, h, w, c), each times its width, to totals (ways, h, w, c); note bends (ways, steps - 1)."""
+        for owner in np.unique(self.owners):
+            rows = np.flatnonzero((self.owners == owner) & (self.widths > 0))
+            if not len(rows):
+                continue
+            own = slopes[rows[0] : rows[-1] + 1]
+            totals[owner] += own.sum(axis=0, dtype=np.float64)
+            if len(rows) > 1:
+                means = own / self.widths[rows, None, None, None]
+                turns = (np.diff(means, axis=0) * ways[owner]).reshape(len(rows) - 1, -1)
+                bends[owner, self.numbers[rows[:-1]]] = np.sqrt(np.einsum("sp,sp->s", turns, turns))
+
+
+def walk(
+    ask: Callable[[Floats, Floats, list[Ints]], list[Floats]],
+    starts: Floats,
+    ways: Floats,
+    aims: Sequence[Ints],
+    places: Doubles,
+    sizes: Sequence[int],
+) -> tuple[Chords, int]:
+    """See `Explainable.chords`; gives also how many points were asked for.
+
+    Parameters
+    ----------
+    ask
+        Slopes of points (n, h, w, c), each times its width (n,), by each of some classes (n,).
+    """
+    totals = [np.zeros(starts.shape, np.float64) for _ in aims]
+    bends = np.full((len(starts), places.shape[1] - 2), np.nan)
+    made = 0
+    for part in cut_ways(places, sizes):
+        points = starts[part.owners] + part.places[:, None, None, None] * ways[part.owners]
+        slopes = ask(points, part.widths, [aim[part.owners].astype(np.int32) for aim in aims])
+        for total, slope in reversed(list(zip(totals, slopes, strict=True))):  # the first one's bends are kept
+            part.add(total, bends, slope, ways)
+        made += len(points)
+    return Chords([total.astype(np.float32) for total in totals], bends), made
+
+
+def cut_ways(places: Doubles, sizes: Sequence[int]) -> Iterator[Part]:
+    """Batches of the points at places (ways, steps + 1) in [0, 1]; where a way is cut, its last point comes again."""
+    count, each = places.shape
+    owners, numbers = np.repeat(np.arange(count), each), np.tile(np.arange(each), count)
+    start = 0
+    while start < len(owners):
+        size = _size(len(owners) - start, sizes)
+        rows = np.minimum(np.arange(start, start + size), len(owners) - 1)
+        at = places[owners[rows], numbers[rows]]
+        widths = np.zeros(size, np.float32)
+        has_next = (np.diff(rows) > 0) & (numbers[rows[:-1]] < each - 1)
+        widths[:-1] = np.where(has_next, np.diff(at), 0)
+        yield Part(owners[rows], numbers[rows], at.astype(np.float32), widths)
+        end = int(rows[-1])
+        start = end if numbers[end] < each - 1 else end + 1
+
+
+def _size(rest: int, sizes: Sequence[int]) -> int:
+    """Of the next batch for so many points: a cut between two batches costs one, so half may be left empty."""
+    fits = [size for size in sizes if size >= rest]
+    if fits and (min(fits) <= 2 * rest or min(fits) == min(sizes)):
+        return min(fits)
+    return max(size for size in sizes if size < rest)

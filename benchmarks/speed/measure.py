@@ -1,0 +1,200 @@
+"""Measures one network in this process: ours and the peers in turn; writes what it found as JSON.
+
+    python benchmarks/speed/measure.py NETWORK FOLDER IMAGES...
+
+See `run.py`, which makes the environment for it and draws the tables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+from networks import make_network, make_photographs
+from peers import METHODS, NOISE, Explain, open_peers
+
+from auditor.explain.attribution.methods import ATTRIBUTIONS
+from auditor.explain.attribution.question import ask
+from auditor.subject.model.keras import KerasClassifier
+
+NODES, SAMPLES = 2000, 800
+"""Of the references that errors are measured against."""
+
+STEPS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
+"""Of peers' paths, at which their errors are measured; in between, on a line in logarithms."""
+
+LIMITS = {"small": 600, "mobilenet": 64, "lite0": 64}
+"""Gradients that one timed call of a peer makes at most; what more it would need is counted in proportion."""
+
+MOST_SAMPLES = {"small": 512, "mobilenet": 64, "lite0": 64}
+"""Noisy samples that ours may take: on deep networks the map is far from still after 64, for anyone."""
+
+MOST_OF_MANY = 16
+"""The same on 64 images of a deep network, where time is short; peers are held to the error that ours then has."""
+
+REPEATS = {1: 5, 4: 3, 64: 1}
+BASELINE = "black"
+"""The only one that all peers know."""
+
+
+def main() -> None:
+    network, folder, counts = sys.argv[1], Path(sys.argv[2]), [int(word) for word in sys.argv[3:]]
+    warnings.simplefilter("ignore")
+    model = make_network(network, folder)
+    images, _ = make_photographs(model.input_shape[1])
+    images = images[: max(counts)]
+    classifier = KerasClassifier(model, input_range=(0.0, 1.0), batch_size=64 if network == "small" else 32)
+    targets = classifier.scores(images).argmax(axis=1)
+    layer = classifier.feature_layers[0]
+    peers, missing = open_peers(model, layer)
+    found: dict[str, Any] = {"network": network, "missing": missing, "cells": []}
+    some = slice(0, min(4, len(images)))
+    references = Reference(classifier, images[some], targets[some])
+    laws = {name: find_law(explain, images[some], targets[some], references) for name, explain in peers.items()}
+    for count in counts:
+        own = ours(classifier, network, count, layer)
+        subject = images[:count], targets[:count]
+        for method in METHODS:
+            found["cells"].append(compare(network, method, subject, own[method], peers, laws, references))
+            print(json.dumps(found["cells"][-1]), flush=True)
+    (folder / f"{network}.json").write_text(json.dumps(found, indent=1))
+
+
+class Reference:
+    """Maps that errors are measured against: 2,000 nodes, and 800 noisy samples with what is unsure of them."""
+
+    def __init__(self, classifier: KerasClassifier, images: np.ndarray, targets: np.ndarray) -> None:
+        self.paths, self.smooth, self.spread = [], [], []
+        random = np.random.default_rng(7)
+        for image, target in zip(images, targets, strict=True):
+            places = (np.arange(NODES) + 0.5) / NODES
+            total = 0.0
+            for part in np.array_split(places, NODES // 50):
+                points = (part[:, None, None, None] * image).astype(np.float32)
+                total = total + classifier.differentiate(points, np.full(len(part), target)).gradient.sum(axis=0)
+            self.paths.append(image * total / NODES)
+            mean, square = 0.0, 0.0
+            for _ in range(SAMPLES // 50):
+                noisy = image + random.normal(0, NOISE, (50, *image.shape)).astype(np.float32)
+                slopes = classifier.differentiate(noisy, np.full(50, target)).gradient.astype(np.float64)
+                mean, square = mean + slopes.sum(axis=0), square + np.square(slopes).sum(axis=0)
+            mean = mean / SAMPLES
+            self.smooth.append(mean)
+            self.spread.append(float((square / SAMPLES - mean**2).sum()) * SAMPLES / (SAMPLES - 1))
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Squared length of each true mean under noise, without what chance adds to that of the sample's mean."""
+        return np.array([np.square(m).sum() - v / SAMPLES for m, v in zip(self.smooth, self.spread, strict=True)])
+
+    def error(self, method: str, maps: np.ndarray) -> float:
+        """Relative error of the maps of the first images, root mean square; chance in the reference taken off."""
+        known = self.paths if method == "integrated_gradients" else self.smooth
+        pairs = list(zip(maps, known, strict=False))
+        gaps = np.array([np.square(one - other).sum() for one, other in pairs])
+        if method == "integrated_gradients":
+            sizes = np.array([np.square(other).sum() for _, other in pairs])
+        else:
+            sizes = self.sizes[: len(pairs)]
+            gaps = gaps - np.array(self.spread[: len(pairs)]) / SAMPLES
+        return float(np.sqrt(max(np.mean(gaps / sizes), 0)))
+
+    def samples_for(self, error: float, count: int) -> float:
+        """Independent samples of each image that give this error."""
+        return float(np.mean((np.array(self.spread) / self.sizes)[:count]) / error**2)
+
+
+def find_law(explain: dict[str, Explain], images: np.ndarray, targets: np.ndarray, known: Reference) -> list[float]:
+    """Errors of a peer's paths at `STEPS`."""
+    path = explain.get("integrated_gradients")
+    if path is None:
+        return []
+    steps = STEPS if images.shape[1] < 100 else STEPS[3:-1]
+    return [known.error("integrated_gradients", path(images, targets, n)) for n in steps]
+
+
+def steps_for(error: float, errors: list[float], is_small: bool) -> float:
+    """Steps at which a peer has this error, between those that were measured, or beyond them on the same line."""
+    steps = np.log(STEPS if is_small else STEPS[3:-1])
+    logs = np.minimum.accumulate(np.log(errors))
+    at = int(np.clip(np.searchsorted(-logs, -np.log(error)), 1, len(steps) - 1))
+    slope = (steps[at] - steps[at - 1]) / min(logs[at] - logs[at - 1], -1e-9)
+    return float(np.exp(steps[at - 1] + slope * (np.log(error) - logs[at - 1])))
+
+
+def ours(classifier: KerasClassifier, network: str, count: int, layer: str) -> dict[str, Explain]:
+    """Our methods, each with the pass that it needs before; `amount` is the error that is asked for."""
+    most = MOST_OF_MANY if network != "small" and count > 4 else MOST_SAMPLES[network]
+    options: dict[str, dict[str, Any]] = {
+        "gradient": {},
+        "grad_cam": {"layers": (layer,)},
+        "smoothgrad": {"noise": NOISE, "samples": most},
+        "integrated_gradients": {"baselines": (BASELINE,)},
+    }
+
+    def make(method: str) -> Explain:
+        def explain(images: np.ndarray, targets: np.ndarray, amount: int = 0) -> Any:
+            ids = [str(number) for number in range(len(images))]
+            layers = (layer,) if method == "grad_cam" else ()
+            question = ask(classifier, images, targets, ids=ids, mean_image=images[0], layers=layers)
+            return next(iter(ATTRIBUTIONS[method](question, **options[method]).values()))
+
+        return explain
+
+    return {method: make(method) for method in METHODS}
+
+
+def compare(
+    network: str,
+    method: str,
+    subject: tuple[np.ndarray, np.ndarray],
+    own: Explain,
+    peers: dict[str, dict[str, Explain]],
+    laws: dict[str, list[float]],
+    known: Reference,
+) -> dict[str, Any]:
+    """One cell of the table: milliseconds of processor time an image, and what each took for the same error."""
+    count = len(subject[0])
+    answer: Any = own(*subject, 0)
+    error = None if method in ("gradient", "grad_cam") else known.error(method, answer.maps)
+    spent = [key for key in ("nodes", "samples", "gradients") if key in answer.diagnostics]
+    cell: dict[str, Any] = {"network": network, "method": method, "images": count, "error": error, "peers": {}}
+    cell["amount"] = float(np.mean(answer.diagnostics[spent[-1]])) if spent else 1.0
+    calls: dict[str, tuple[Callable[[], Any], float]] = {"ours": (lambda: own(*subject, 0), 1.0)}
+    for name, explain in peers.items():
+        if method not in explain:
+            continue
+        needed = 1.0
+        if error is not None:
+            by_path = method == "integrated_gradients"
+            of_path = steps_for(error, laws[name], network == "small") if by_path else 0.0
+            needed = of_path if by_path else known.samples_for(error, count)
+        amount = max(2, min(round(needed), LIMITS[network] // count))
+        cell["peers"][name] = {"amount": needed}
+        calls[name] = (lambda explain=explain, amount=amount: explain[method](*subject, amount)), needed / amount
+        if error is None:
+            calls[name] = calls[name][0], 1.0
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for repeat in range(REPEATS.get(count, 2) + 1):
+        for name, (call, share) in calls.items():
+            started = time.process_time()
+            call()
+            if repeat:
+                times[name].append((time.process_time() - started) * share / count * 1000)
+    for name, values in times.items():
+        (cell if name == "ours" else cell["peers"][name])["ms"] = float(np.median(values))
+    return cell
+
+
+if __name__ == "__main__":
+    main()
