@@ -93,6 +93,7 @@ def photograph(page_file: Path, name: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         page = browser.new_context(**VIEWS["light"]).new_page()
+        page.set_default_timeout(300_000)  # other work on the machine makes a long page slow to draw
         page.goto(page_file.as_uri())
         unfold(page)
         page.evaluate(_LOAD_ALL)

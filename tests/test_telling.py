@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from auditor.cli.verdicts import print_verdicts
 from auditor.measure.measurement import Measurement, Note
+from auditor.report.gravity import by_gravity, tell_counts
 from auditor.report.telling import (
-    by_gravity,
     deciding,
     effects_of,
     tell_advice,
     tell_bar,
     tell_cautions,
-    tell_counts,
     tell_hardest_hit,
     tell_lead,
     tell_notes,
@@ -24,7 +24,7 @@ from auditor.report.telling import (
     tell_why,
 )
 from auditor.verdict.record import Finding, Rule, ScannedTarget, Stratum, Verdict
-from tests.synthetic import absent, make_finding, measure
+from tests.synthetic import absent, make_finding, make_result, measure
 
 RULE = Rule()
 
@@ -175,3 +175,29 @@ class TestOrder:
 def test_log_odds_are_told_as_probabilities_that_people_know():
     assert "from 5.8\N{NARROW NO-BREAK SPACE}% to 94\N{NARROW NO-BREAK SPACE}%" in tell_scale(measure(5.59))
     assert tell_scale(measure(0.125)) == ""  # the interval holds nothing
+
+
+class TestTerminal:
+    def test_says_what_the_report_says_one_sentence_a_line(self, capsys):
+        result = make_result()
+        print_verdicts(result, None)
+        told = capsys.readouterr().out.splitlines()
+        (finding,) = result.findings
+        assert told[0] == "tag -> cat: relies (promotes), severity medium"
+        assert told[1] == f"  {tell_lead(finding, RULE)}"
+        assert f"  What to do: {tell_advice(finding, RULE)}" in told
+        assert not any("\N{REPLACEMENT CHARACTER}" in line for line in told)
+
+    def test_on_a_terminal_the_verdicts_are_one_table_however_narrow_and_without_colours_where_they_are_not_wanted(
+        self, capsys, monkeypatch
+    ):
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("NO_COLOR", "1")
+        for width in ("40", "120"):
+            monkeypatch.setenv("COLUMNS", width)
+            names = ("tag", "frame")
+            print_verdicts(make_result(findings=[make_finding(name) for name in names]), None)
+            told = capsys.readouterr().out
+            assert "\x1b[3" not in told
+            assert all(name in told for name in names)
+            assert "2 of 2 suspects relied on." in told

@@ -102,6 +102,7 @@ def can_ask() -> bool:
 
 def plain(text: str) -> str:
     """Text of one line, without what would command the terminal or turn the order of its letters."""
+    text = text.replace("\N{NARROW NO-BREAK SPACE}", " ")  # before %, and not every terminal has it
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 

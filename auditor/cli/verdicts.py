@@ -10,14 +10,13 @@ import click
 
 from auditor.cli.terminal import NOTHING, plain, say
 from auditor.measure.words import say_n
+from auditor.report.gravity import by_gravity, tell_counts
 from auditor.report.telling import (
-    by_gravity,
     effects_of,
     say_effect,
     tell_advice,
     tell_bar,
     tell_cautions,
-    tell_counts,
     tell_lead,
     tell_severity,
     tell_why,

@@ -11,6 +11,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from auditor.errors import AuditError, ReportError
+from auditor.report.gravity import gravest_first, tell_counts
 from auditor.report.templates import open_templates, policy_hash, read_template
 from auditor.report.trends import MOST_POINTS, Series, say_effect, say_target, view_trend
 from auditor.run.checked import has_checks
@@ -82,6 +83,8 @@ def render_index(listing: Listing, *, has_checks: bool = False) -> str:
         "has_checks": has_checks,
         "shorten": shorten,
         "show": _escaped,
+        "gravest_first": gravest_first,
+        "counts_of": tell_counts,
         "target_of": say_target,
         "effect_of": say_effect,
         "style": Markup(style),

@@ -18,6 +18,7 @@ from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import number, signed
 from auditor.report import pictures
 from auditor.report.answers import tell_answers
+from auditor.report.gravity import by_gravity, tell_counts
 from auditor.report.labels import LOG_ODDS
 from auditor.report.methods import read_methods, tell_signs
 from auditor.report.packing import Album
@@ -30,7 +31,6 @@ from auditor.report.sections.findings import view_finding, view_regions
 from auditor.report.sections.methods_compared import view_methods_compared
 from auditor.report.sections.optima import view_optima
 from auditor.report.sections.trust import tell_trust
-from auditor.report.telling import by_gravity, tell_counts
 from auditor.report.templates import BUILT_IN, OwnTemplates, policy_hash, read_template, render_page
 from auditor.report.words import MOST_ROWS, calibrations, image_anchors, why_not
 from auditor.run.result import AuditResult, result_to_json

@@ -6,7 +6,7 @@ The page, the PDF, the index of a folder and the terminal all take their words f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,13 +22,12 @@ from auditor.report.sentences import (
     NUMBERS,
     ROWS,
     SEVERITIES,
-    SUMMARY,
     TURNED_MOST,
     UNTESTED,
     UNTESTED_OWN,
 )
 from auditor.verdict.decisions import images_for_all_clear
-from auditor.verdict.record import Finding, Rule, Severity, Verdict
+from auditor.verdict.record import Finding, Rule
 from auditor.verdict.rule import FILL_FACTOR, is_moved
 
 
@@ -39,30 +38,6 @@ class Effect(NamedTuple):
     name: str
     """Of the measurement."""
     measured: Measurement
-
-
-def by_gravity(findings: Sequence[Finding]) -> list[int]:
-    """The numbers of the findings, the gravest first: the order on the page, the PDF and the terminal."""
-
-    def gravity(at: int) -> tuple[int, int, float]:
-        finding = findings[at]
-        effect = finding.effect
-        size = abs(effect.value) if effect is not None and effect.value is not None else 0.0
-        return GRAVITY.index(finding.verdict), _SEVERITIES.index(finding.severity), -size
-
-    return sorted(range(len(findings)), key=gravity)
-
-
-def tell_counts(findings: Sequence[Finding]) -> str:
-    """`1 of 4 suspects relied on, 2 open, 1 no evidence`; empty where there are fewer than two."""
-    if len(findings) < 2:
-        return ""
-    counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in GRAVITY}
-    return ", ".join(
-        SUMMARY[verdict].format(count=count, all=len(findings))
-        for verdict, count in counts.items()
-        if count or verdict == "relies"
-    )
 
 
 def tell_lead(finding: Finding, rule: Rule) -> str:
@@ -371,10 +346,6 @@ def say_images(effect: Measurement) -> str:
     """How many images, with the noun."""
     return f"{say_n(effect)} image{'' if effect.n == 1 and effect.groups == 1 else 's'}"
 
-
-GRAVITY: tuple[Verdict, ...] = ("relies", "error", "inconclusive", "no_evidence", "not_applicable")
-
-_SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "score only", "none")
 
 _DIRECTIONS = ("theta", "theta_suppression", "theta_suppression_others")
 

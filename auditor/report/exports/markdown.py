@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from auditor.report.gravity import by_gravity, tell_counts
 from auditor.report.labels import DROP
 from auditor.report.telling import (
-    by_gravity,
     effects_of,
     say_effect,
     tell_advice,
     tell_bar,
     tell_cautions,
-    tell_counts,
     tell_lead,
     tell_notes,
     tell_severity,
