@@ -12,6 +12,7 @@ from auditor.explain.attribution.record import MapName
 from auditor.explain.inquiry import NotApplicableError
 from auditor.explain.optima import search as optima
 from auditor.explain.trust import randomisation as panels
+from auditor.explain.trust import study
 from auditor.explain.trust.record import TrustRecord
 from auditor.explain.trust.sample import draw_sample
 from auditor.explain.trust.sanity import TRUST_TESTS
@@ -255,6 +256,20 @@ def test_a_costly_method_is_tested_on_enough_small_images_to_decide(monkeypatch)
     assert (entry.images, outcomes_of(entry)["randomised weights"]) == (12, "passed")
 
 
+def test_a_costly_method_on_large_images_is_not_tested_unless_asked_and_said_not_to_be(monkeypatch):
+    monkeypatch.setattr(panels, "_COSTLY", 300)
+    monkeypatch.setattr(study, "_SMALL", 60)
+    methods = {"gradient": {}, "smoothgrad": {"samples": 16}}
+    inquiry = make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), methods)
+    tested, untested = study_trust(inquiry).methods
+    assert tested.images == 16
+    assert (untested.images, untested.status, untested.readings, untested.cascade) == (0, "open", [], [])
+    assert untested.reason.startswith("not tested: a map takes long here")
+    assert {test.outcome for test in untested.tests} == {"not_applicable"}
+    (_, asked) = study_trust(inquiry, costly_images=12).methods
+    assert asked.images == 12
+
+
 def test_few_images_leave_every_decision_open_and_the_report_says_why():
     inquiry = make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), {"gradient": {}})
     record = study_trust(inquiry, images=8)
@@ -333,6 +348,13 @@ class TestTheSample:
 
 
 class TestTheReport:
+    def test_says_that_a_method_was_not_tested(self):
+        result = make_result()
+        untested = study._leave_untested(MapName("smoothgrad"), TRUST_TESTS)
+        methods = [entry for entry in result.trust.methods if entry.map != untested.map]
+        record = replace(result.trust, methods=[*methods, untested])
+        assert "SmoothGrad was not tested, for a map takes long." in str(tell_trust(replace(result, trust=record)))
+
     def test_marks_methods_that_failed_and_says_why(self):
         result = make_result()
         ((name, why),) = read_methods(result.trust).failed.items()

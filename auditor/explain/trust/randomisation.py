@@ -61,6 +61,11 @@ class MethodGroup:
             method=method,
         )
 
+    def names(self, method: Method) -> list[MapName]:
+        """What the maps of a method are called, of which it makes those of the first image."""
+        one = self.sample.first(1)
+        return list(explain(method, self.inquiry.ask(one.images, one.targets, one.ids)))
+
     def is_costly(self, method: Method) -> bool:
         """Whether a map takes so many passes that the method is to be tested on less; measured on the first image."""
         one, counted = self.sample.first(1), _Counted(self.inquiry.classifier)

@@ -47,7 +47,7 @@ Share = Annotated[float, Field(gt=0, le=0.1)]
 Criteria = dict[str, TrustCriterion]
 
 _SMALL = 128 * 128
-"""Pixels of an image up to which a costly method is tested on enough images to decide."""
+"""Pixels of an image up to which a costly method is tested, on enough images to decide."""
 
 _COMPLETENESS = "completeness residual"
 """The check of a path method that tells whether its attributions add up."""
@@ -67,8 +67,8 @@ def study_trust(
 
     Weights are drawn anew in so many `stages`, from the head down, `draws` times at each; `noise` is the standard
     deviation in the test of stability. A method that differentiates the model at a million pixels or more for one map
-    is tested on `costly_images` (by default 12, and 4 where an image has more than 128 × 128 pixels: too few to decide)
-    and `costly_stages`, with one draw.
+    is tested on `costly_images` (by default 12, and where an image has more than 128 × 128 pixels on none: it is then
+    said not to be tested) and `costly_stages`, with one draw.
 
     Regions are scored by absolute maps. So weights drawn anew must change signed and absolute maps alike, and the order
     passes by the absolute map alone; it fails where that of the signed map fails as well, for an exact map of what
@@ -87,10 +87,11 @@ def study_trust(
     slow = [method for method in inquiry.attributions if whole.is_costly(method)]
     fast = [method for method in inquiry.attributions if method not in slow]
     usual = replace(whole, inquiry=replace(inquiry, attributions=fast))
-    if costly_images is None:
-        height, width, _ = inquiry.classifier.image_shape
-        costly_images = LEAST_GROUPS if height * width <= _SMALL else 4
-    costly = MethodGroup(replace(inquiry, attributions=slow), sample.first(costly_images), costly_stages, 1, True)
+    untested: list[MapName] = []
+    if costly_images is None and np.prod(inquiry.classifier.image_shape[:2]) > _SMALL:
+        untested, slow = [name for method in slow for name in whole.names(method)], []
+    many = costly_images or LEAST_GROUPS
+    costly = MethodGroup(replace(inquiry, attributions=slow), sample.first(many), costly_stages, 1, True)
     criteria = criteria_at_scale(float(np.median(inquiry.images.scores.std(axis=0))))
     flipping = PixelFlipping(inquiry, sample)
     methods: list[MethodTrust] = []
@@ -109,7 +110,7 @@ def study_trust(
         fractions=list(FRACTIONS),
         criteria=list(criteria.values()),
         why_not_randomised=inquiry.classifier.why_no_weights or None,
-        methods=methods,
+        methods=[*methods, *(_leave_untested(name, criteria) for name in untested)],
         controls=flipping.record_controls(),
         likenesses=_compare_methods(sample, maps, inquiry.level),
         picture=inquiry.keep("trust image", to_pixels(sample.images[0])),
@@ -160,6 +161,14 @@ def _examine(
             )
         )
     return found
+
+
+def _leave_untested(name: MapName, criteria: Criteria) -> MethodTrust:
+    """What is kept of a method whose maps take so many passes that few of them could be made, and decide nothing."""
+    why = f"a map takes long here, and fewer than {LEAST_GROUPS} decide nothing"
+    tests = [TrustTest(criterion, "not_applicable", None, why) for criterion in criteria]
+    reason = f"not tested: {why}; trust.costly_images = {LEAST_GROUPS} has it tested"
+    return MethodTrust(name, "open", reason, 0, True, None, tests, [], [], [])
 
 
 def _test(group: MethodGroup, method: MapName, criterion: TrustCriterion, values: Doubles | str) -> TrustTest:

@@ -110,13 +110,15 @@ def _tell_readings(record: TrustRecord) -> list[Piece]:
 
 
 def _describe_sample(record: TrustRecord) -> str:
-    few = [entry for entry in record.methods if entry.is_costly]
+    few = [entry for entry in record.methods if entry.is_costly and entry.images]
+    none = [_name(entry) for entry in record.methods if not entry.images]
     costly = (
         f" The tests of {listed([_name(entry) for entry in few])} took only {few[0].images} images and fewer stages, "
         "because these methods are slow."
         if few
         else ""
     )
+    costly += f" {listed(none)} {'were' if len(none) > 1 else 'was'} not tested, for a map takes long." if none else ""
     return (
         f"Tested on {record.images} images, drawn at random with a fixed seed. {record.with_artefact} carry the "
         f"artefact and are explained for the suspected class; {record.images - record.with_artefact} are untouched and "
