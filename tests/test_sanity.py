@@ -255,6 +255,24 @@ class TestDeletionAndInsertion:
         np.testing.assert_allclose(found.deletion[:, 0], odds[np.arange(40), targets], rtol=1e-5)
         assert found.insertion.shape == (40, len(FRACTIONS))
 
+    def test_known_ends_are_not_scored_again_and_change_nothing(self, monkeypatch):
+        classifier, images = linear(), random_images(5)
+        targets, order, counted = np.arange(5) % 4, random_images(5, (6, 7, 1))[..., 0], []
+        scores = type(classifier).scores
+        monkeypatch.setattr(type(classifier), "scores", lambda s, x: counted.append(len(x)) or scores(s, x))
+
+        def go(ends=None):
+            counted.clear()
+            fill = np.zeros_like(images)
+            curves = flip_pixels(classifier, images, targets, order, fill, side=1, randoms=generators(5), ends=ends)
+            return curves, sum(counted)
+
+        first, of_all = go()
+        again, of_rest = go(first.deletion[:, [0, -1]])
+        assert of_all - of_rest == 2 * len(images)
+        np.testing.assert_allclose(again.deletion, first.deletion, atol=1e-5)
+        np.testing.assert_allclose(again.insertion, first.insertion, atol=1e-5)
+
     def test_areas_are_means_over_the_way(self):
         straight = np.tile(np.array(FRACTIONS), (2, 1))
         down, up = FlipCurves(1 - straight, np.full_like(straight, 3)).areas()

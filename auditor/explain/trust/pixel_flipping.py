@@ -47,6 +47,8 @@ class PixelFlipping:
         self._sample = sample
         self.side = cell_side(*inquiry.classifier.image_shape[:2])
         self._fills = {name: make_baseline(name, sample.images, inquiry.mean_image) for name in _FILLS}
+        self._ends: dict[str, Doubles] = {}
+        """Fill -> (n, 2): log-odds of the whole and of the filled images, which are the same in every order."""
         self._noise = [self._draw_maps(number) for number in range(_RANDOM_ORDERS)]
         self._random = [self._flip(maps) for maps in self._noise]
         self._edges = np.stack([edge_map(image) for image in sample.images])
@@ -108,7 +110,12 @@ class PixelFlipping:
         sample, classifier = self._sample.first(len(order)), self._inquiry.classifier
         randoms = keyed_generators(self._inquiry.seed, "ties", sample.ids)
         flip = partial(flip_pixels, classifier, sample.images, sample.targets, order, side=self.side, randoms=randoms)
-        curves = [flip(fill[: len(order)]) for fill in self._fills.values()]
+        curves = []
+        for name, fill in self._fills.items():
+            known = self._ends.get(name)
+            curves.append(flip(fill[: len(order)], ends=None if known is None else known[: len(order)]))
+            if known is None:  # the first order is one of all images
+                self._ends[name] = curves[-1].deletion[:, [0, -1]]
         return FlipCurves(np.stack([one.deletion for one in curves]), np.stack([one.insertion for one in curves]))
 
     def _draw_maps(self, number: int) -> Floats:

@@ -102,6 +102,7 @@ def flip_pixels(
     *,
     side: int,
     randoms: list[np.random.Generator],
+    ends: Doubles | None = None,
 ) -> FlipCurves:
     """Delete and insert cells of images (n, h, w, c) in the order of maps (n, h, w), highest first.
 
@@ -113,6 +114,8 @@ def flip_pixels(
         Of a cell, in pixels.
     randoms
         One per image: equal cells come in random order.
+    ends
+        (n, 2): log-odds of the target of the whole and of the filled image, where they are known.
 
     References: Samek et al., "Evaluating the visualization of what a deep neural network has learned" (2017); Petsiuk,
     Das, Saenko, "RISE" (2018).
@@ -124,10 +127,14 @@ def flip_pixels(
         some = slice(start, start + _TOGETHER)
         pair = images[some], np.broadcast_to(fill[some], images[some].shape)
         chosen = [(places[some] < first)[..., None] for first in inner]
-        steps = [*pair, *(np.where(c, pair[1 - up], pair[up]) for up in (0, 1) for c in chosen)]
+        steps = [
+            *(pair if ends is None else ()),
+            *(np.where(c, pair[1 - up], pair[up]) for up in (0, 1) for c in chosen),
+        ]
         odds = log_odds(classifier.scores(np.concatenate(steps).astype(np.float32)), classifier.output)
         parts.append(odds.reshape(len(steps), -1, odds.shape[1])[:, np.arange(len(pair[0])), targets[some]])
-    whole, filled, *rest = np.concatenate(parts, axis=1).astype(np.float64)
+    scored = np.concatenate(parts, axis=1).astype(np.float64)
+    whole, filled, *rest = scored if ends is None else [*ends.T, *scored]
     down, up = rest[: len(inner)], rest[len(inner) :]
     return FlipCurves(np.stack([whole, *down, filled], axis=1), np.stack([filled, *up, whole], axis=1))
 
