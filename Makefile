@@ -65,6 +65,7 @@ lint: $(INSTALLED)
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/main_job.py
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/passes.py
 	$(BIN)/python benchmarks/history.py
 	$(BIN)/python benchmarks/checks.py
 	$(BIN)/python benchmarks/journal.py

@@ -59,6 +59,9 @@ def test_it_is_worth_while_for_many_passes_of_a_network_by_depth_alone(monkeypat
     assert not is_worth_while(999, by_depth, 4, weights)
     assert not is_worth_while(1000, others, 4, weights)
     assert not is_worth_while(1000, by_depth, 4, 10**6)
+    with monkeypatch.context() as patch:
+        patch.setattr(fast.tf.config, "list_physical_devices", lambda kind: [kind])
+        assert not is_worth_while(1000, by_depth, 4, weights)
     monkeypatch.setattr(fast.util, "find_spec", lambda name: None if name == "tf2onnx" else object())
     assert not is_worth_while(1000, by_depth, 4, weights)
 

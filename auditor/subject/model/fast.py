@@ -5,6 +5,7 @@ The extra `fast` brings what it takes. Gradients stay in TensorFlow.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -46,8 +47,8 @@ class Found:
 def is_worth_while(due: int, operations: Sequence[Any], images: int, weights: int) -> bool:
     """Whether so much is to be scored that an export pays, and the extra is installed.
 
-    It pays where convolutions go by depth, as in the networks made for phones, which TensorFlow computes slowly on
-    processors; others gain a tenth or nothing.
+    It pays on a processor where convolutions go by depth, as in the networks made for phones, which TensorFlow computes
+    slowly there; others gain a tenth or nothing.
 
     Parameters
     ----------
@@ -60,8 +61,8 @@ def is_worth_while(due: int, operations: Sequence[Any], images: int, weights: in
     """
     is_by_depth = any(operation.type == "DepthwiseConv2dNative" for operation in operations)
     can_be_had = all(util.find_spec(name) is not None for name in ("onnxruntime", "tf2onnx"))
-    work = due * multiplications(operations) / images
-    return is_by_depth and can_be_had and due >= LEAST_PASSES and work >= LEAST_WORK * weights
+    work, has_gpu = due * multiplications(operations) / images, bool(tf.config.list_physical_devices("GPU"))
+    return is_by_depth and can_be_had and not has_gpu and due >= LEAST_PASSES and work >= LEAST_WORK * weights
 
 
 def find_fast(trace: Callable[[], Any], images: Floats, wanted: Floats) -> Found:
@@ -77,6 +78,7 @@ def find_fast(trace: Callable[[], Any], images: Floats, wanted: Floats) -> Found
     try:
         fast = export(trace())
         apart = _apart(fast(images), wanted)
+        gc.collect()  # an export leaves copies of the graph, with all weights, that refer to each other
     except Exception as fault:  # of libraries that need not know what this model is made of
         told = f"ONNX Runtime cannot run the model ({first_line(fault)})"
         return Found(None, notes=[Note(ENGINE, f"{told}; it was scored by TensorFlow.")])
