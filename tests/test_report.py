@@ -184,6 +184,18 @@ class TestFigures:
         assert layer.is_zero
         assert (_decode(layer.uri)[..., 3] == 0).all()
 
+    def test_an_outline_is_drawn_around_its_box_and_nothing_else_changes(self):
+        values = np.random.default_rng(0).normal(size=(200, 200, 1)).astype(np.float32)
+        plain, outlined = (_decode(heat_layer(values, outline=box).uri) for box in (None, (20, 40, 60, 90)))
+        is_changed = (plain != outlined).any(axis=-1)
+        inside = np.zeros((200, 200), bool)
+        inside[40:90, 20:60] = True
+        inside[42:88, 22:58] = False
+        assert is_changed.any()
+        assert not is_changed[~inside].any()
+        assert (outlined[40, 20:60, 3] > 200).all()
+        assert (outlined[40:90, 20, :3].max(axis=-1) < 60).all()
+
     def test_an_outlier_does_not_wash_out_the_map(self):
         values = np.random.default_rng(0).normal(size=(64, 64, 1)).astype(np.float32)
         values[0, 0] = 1000

@@ -25,7 +25,7 @@ from auditor.report.packing import Album
 from auditor.report.pieces import template_functions
 from auditor.report.presentable import PICTURE_NOTES, Presented, make_visible
 from auditor.report.sections.counterfactual import view_counterfactual
-from auditor.report.sections.decisive import view_decisive
+from auditor.report.sections.decisive import Box, place_of, view_decisive
 from auditor.report.sections.errors import view_errors
 from auditor.report.sections.findings import view_finding, view_regions
 from auditor.report.sections.methods_compared import view_methods_compared
@@ -171,15 +171,16 @@ def _draw_gallery(result: AuditResult, album: Album, most: int) -> list[dict[str
 
     unsigned = read_methods(result.trust).unsigned
 
-    def layer_of(method: MapName, key: str) -> pictures.HeatLayer:
-        return pictures.heat_layer(album.arrays[key], put=album.put, is_strength=method in unsigned)
+    def layer_of(method: MapName, key: str, place: Box | None) -> pictures.HeatLayer:
+        return pictures.heat_layer(album.arrays[key], put=album.put, is_strength=method in unsigned, outline=place)
 
     def draw(number: int) -> dict[str, Any]:
         exemplar = result.exemplars[number]
+        place = place_of(exemplar, album)
         return {
             "exemplar": exemplar,
             "story": _story(exemplar),
-            "maps": [(kept.map, layer_of(kept.map, kept.array)) for kept in exemplar.maps],
+            "maps": [(kept.map, layer_of(kept.map, kept.array, place)) for kept in exemplar.maps],
             "anchor": anchors.get(number),  # at the first image of each finding
             "answer": "" if exemplar.label is None else "right" if exemplar.label == exemplar.predicted else "wrong",
             "verdict": verdicts.get(about[number], ""),

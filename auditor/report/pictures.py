@@ -75,7 +75,14 @@ def difference_uri(change: Map, put: Put = carry) -> tuple[str, float | None]:
     return picture_uri(np.round(255 * np.clip(0.5 + factor * change, 0, 1)).astype(np.uint8), put), factor
 
 
-def heat_layer(values: Map, scale: float | None = None, put: Put = carry, *, is_strength: bool = False) -> HeatLayer:
+def heat_layer(
+    values: Map,
+    scale: float | None = None,
+    put: Put = carry,
+    *,
+    is_strength: bool = False,
+    outline: tuple[int, int, int, int] | None = None,
+) -> HeatLayer:
     """A raw attribution (h, w, c), summed over channels, as transparent PNG; its own scale unless one is given.
 
     Signed maps run from blue (against the target) to orange (for it), symmetric about zero; maps without negative
@@ -86,6 +93,8 @@ def heat_layer(values: Map, scale: float | None = None, put: Put = carry, *, is_
     ----------
     is_strength
         Draw absolute values: the signs of the map do not tell what speaks for the target.
+    outline
+        A box (left, top, right, bottom) of pixels that a thin line is drawn around.
     """
     summed = _sum_channels(values)
     summed = np.abs(summed) if is_strength else summed
@@ -95,6 +104,8 @@ def heat_layer(values: Map, scale: float | None = None, put: Put = carry, *, is_
     share = np.clip(summed / scale, -1, 1) if is_drawn else np.zeros_like(summed)
     # a palette takes a third of the bytes of four channels; entry 127 is zero, and transparent
     levels = _enlarged(np.round(127 * share + 127).astype(np.uint8))
+    if outline is not None and is_drawn:
+        _draw_outline(levels, outline, levels.shape[0] // summed.shape[0])
     layer = Image.frombytes("P", levels.shape[::-1], levels.tobytes())
     layer.putpalette(_HEAT_COLOURS)
     buffer = io.BytesIO()
@@ -130,6 +141,19 @@ def draw_ring(image: Pixels, place: tuple[int, int, int, int]) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
+
+
+def _draw_outline(levels: Pixels, box: tuple[int, int, int, int], factor: int) -> None:
+    """Draw a line around a box of pixels into an enlarged layer, in place."""
+    left, top, right, bottom = (side * factor for side in box)
+    width = max(1, round(max(levels.shape) / 168))
+    for rows, columns in (
+        (slice(top, top + width), slice(left, right)),
+        (slice(max(top, bottom - width), bottom), slice(left, right)),
+        (slice(top, bottom), slice(left, left + width)),
+        (slice(top, bottom), slice(max(left, right - width), right)),
+    ):
+        levels[rows, columns] = _OUTLINE
 
 
 def map_scale(*maps: Numbers) -> float:
@@ -182,6 +206,11 @@ def _rgb(colour: str) -> list[int]:
     return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
 
 
-_HEAT_COLOURS = bytes(part for level in range(256) for part in _rgb(BLUE if level < 127 else ORANGE))
+_OUTLINE = 255
+"""The level of an outline; those of a map end at 254."""
+
+_HEAT_COLOURS = bytes(
+    part for level in range(256) for part in _rgb("#101820" if level == _OUTLINE else BLUE if level < 127 else ORANGE)
+)
 _HEAT_OPACITIES = bytes(round(235 * min(abs(level - 127) / 127, 1) ** 0.7) for level in range(256))
 """Of the levels of a heat layer, of which 127 is zero."""

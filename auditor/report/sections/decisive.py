@@ -17,6 +17,10 @@ _LARGEST_PLACE = 0.5
 """A ring goes round what covers less of the frame than this."""
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom, in pixels."""
+
+
 @dataclass(frozen=True)
 class Decisive:
     """Pictures in the order in which they are read."""
@@ -83,7 +87,15 @@ def choose_exemplar(finding: Finding, result: AuditResult) -> Exemplar | None:
     return min(known, key=rank, default=None)
 
 
-def find_place(change: Array) -> tuple[int, int, int, int] | None:
+def place_of(exemplar: Exemplar, album: Album) -> Box | None:
+    """Where an image with its artefact differs from the same without; none where that is most of it, or not shown."""
+    if exemplar.picture_with is None or exemplar.picture_without is None:
+        return None
+    before, after = (album.arrays[key] for key in (exemplar.picture_without, exemplar.picture_with))
+    return None if before.shape != after.shape else find_place(after.astype(np.float64) - before.astype(np.float64))
+
+
+def find_place(change: Array) -> Box | None:
     """The box (left, top, right, bottom) that holds nearly all of a change (h, w, c); none where that is most of it."""
     size = np.abs(change).max(axis=-1)
     if not size.any():
