@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))  # other packages, too, install one called tests
 from auditor.report.page import SECTIONS  # noqa: E402
 from tests.small_world import build_world, make_data, make_model  # noqa: E402
 from tests.system_tools import find_browser  # noqa: E402
-from tests.web import FLAGS, unfold  # noqa: E402
+from tests.web import FLAGS  # noqa: E402
 
 PICTURES = ROOT / "docs" / "pictures"
 VIEWS = {
@@ -71,11 +71,14 @@ def audit(config: str | None, folder: Path) -> Path:
     return only_run(folder)
 
 
-_LOAD_ALL = """() => Promise.all([...document.images].map((image) => {
-  image.loading = "eager";
-  return image.decode();
-}))"""
-"""Pictures beside a large page wait until they are looked at."""
+_UNFOLD_ONLY = """(id) => {
+  for (const folded of document.querySelectorAll("details")) folded.open = folded.closest("section")?.id === id;
+  return Promise.all([...document.querySelectorAll(`#${id} img`)].map((image) => {
+    image.loading = "eager";
+    return image.decode();
+  }));
+}"""
+"""Opens one section alone; pictures beside a large page wait until they are looked at."""
 
 
 def only_run(folder: Path) -> Path:
@@ -95,9 +98,8 @@ def photograph(page_file: Path, name: str) -> None:
         page = browser.new_context(**VIEWS["light"]).new_page()
         page.set_default_timeout(300_000)  # other work on the machine makes a long page slow to draw
         page.goto(page_file.as_uri())
-        unfold(page)
-        page.evaluate(_LOAD_ALL)
         for section, _, _ in SECTIONS:
+            page.evaluate(_UNFOLD_ONLY, section)  # a page with all of it open takes a minute to draw
             element = page.query_selector(f"#{section}")
             if element is not None and section not in NOT_SHOWN:
                 target = PICTURES / f"{name}.{section}.png"
@@ -105,6 +107,7 @@ def photograph(page_file: Path, name: str) -> None:
                 with Image.open(target) as picture:
                     picture.crop((0, 0, picture.width, min(TALLEST, picture.height))).save(target)
                 shrink(target)
+        page.evaluate(_UNFOLD_ONLY, "gallery")
         page.locator("#gallery figure[data-method] .enlarge").first.click()
         page.screenshot(path=PICTURES / f"{name}.viewer.png")
         shrink(PICTURES / f"{name}.viewer.png")
