@@ -155,7 +155,9 @@ def tell_notes(finding: Finding) -> list[str]:
 def tell_hardest_hit(finding: Finding) -> str:
     """The class that suffers most, in a sentence; empty where that is not known."""
     note = next((note for note in finding.notes if note.kind == "worst class"), None)
-    told = [] if note is None else [f"{note.text[:1].upper()}{note.text[1:]}."]
+    told = []
+    if note is not None and finding.verdict == "relies":  # elsewhere it is no doing of the artefact
+        told.append(f"{note.text[:1].upper()}{note.text[1:]}.")
     moved = sorted(filter(is_moved, finding.strata), key=lambda part: -(part.decisions_turned.value or 0.0))
     if moved:
         parts = [f"{part.value} ({say(replace(part.decisions_turned, low=None), 'points')})" for part in moved[:3]]

@@ -79,7 +79,7 @@ def _find(observed: Observations, target: int, measured: Measured, decision: Dec
         if worst is not None:
             values["worst_group_accuracy"] = worst[1]
             share = number(worst[1].value or 0.0, "share")
-            told = f"hardest hit is {worst[0]}: {share} of its images are still recognised"
+            told = f"hardest hit is {worst[0]}: {share} of its images are recognised"
             notes.append(Note("worst class", told))
         notes += _untested(measured, rule) + _broader(measured, decision)
         notes += _unchecked(values, decision, rule, observed.classes[target]) + _moved_parts(measured)
