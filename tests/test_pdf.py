@@ -212,6 +212,11 @@ class TestDocument:
         assert links
         assert all(link["/F"] == 4 for link in links)
 
+    def test_running_heads_and_page_numbers_are_no_part_of_what_is_read_aloud(self, document):
+        for number, page in enumerate(document.pages):
+            marked = page.get_contents().get_data().count(b"/Pagination")
+            assert marked >= 3 if number else not marked
+
     def test_has_title_author_subject_and_the_date_of_the_run(self, document, run):
         told = document.metadata
         assert told.title == f"{make_result().title} – shortcut audit"

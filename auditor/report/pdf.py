@@ -21,7 +21,7 @@ from typing import Any
 
 from auditor.errors import ReportError
 from auditor.report.fonts import watch_fonts
-from auditor.report.tags import mend_tags
+from auditor.report.tags import mend_tags, take_out_running_heads
 from auditor.report.templates import read_template
 
 NO_PDF = (
@@ -201,6 +201,7 @@ def _cut_tables(root: Any) -> None:
 def _finish(document: Any, pdf: Any) -> None:
     _relate_attachment(pdf)
     mend_tags(pdf)
+    take_out_running_heads(pdf)
     for item in pdf.objects:
         if isinstance(item, dict) and item.get("Type") == "/Annot":
             item["F"] = 4  # links are printed, as on the screen

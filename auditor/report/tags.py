@@ -24,6 +24,33 @@ def mend_tags(pdf: Any) -> None:
             item["S"] = "/Div" if kind == "/LBody" else "/Span"
 
 
+def take_out_running_heads(pdf: Any) -> None:
+    """Mark what stands in the margins as artifacts of the pages: WeasyPrint tags it, as if it were read aloud."""
+    objects = {item.number: item for item in pdf.objects}
+    tree = {number: item for number, item in objects.items() if _is_element(item)}
+    (root,) = [item for item in objects.values() if isinstance(item, dict) and item.get("Type") == "/StructTreeRoot"]
+    told, waiting = set[int](), [*root["K"]]
+    while waiting:
+        item = _resolved(waiting.pop(), tree)
+        if item is not None and item.number not in told:
+            told.add(item.number)
+            waiting += item["K"]
+    parents = _resolved(root["ParentTree"], objects)["Nums"]
+    for page in (item for item in objects.values() if isinstance(item, dict) and item.get("Type") == "/Page"):
+        elements = parents[parents.index(page["StructParents"]) + 1]
+        outside = [at for at, each in enumerate(elements) if getattr(_resolved(each, tree), "number", 0) not in told]
+        stream = _resolved(page["Contents"], objects).stream
+        for at, part in enumerate(stream):
+            if isinstance(part, dict) and part.get("MCID") in outside and stream[at + 1] == b"BDC":
+                stream[at - 1] = "/Artifact"
+                stream[at] = type(part)({"Type": "/Pagination"})
+        for at in outside:
+            elements[at] = "null"
+    for number, item in tree.items():
+        if number not in told:
+            item.clear()
+
+
 def _make_list(item: Any, tree: dict[int, Any]) -> None:
     """Leave a list nothing but items: what groups them goes, and what stands bare gets an item around it."""
     kids, waiting = [], list(item["K"])
