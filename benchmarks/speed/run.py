@@ -5,9 +5,9 @@
 Makes an environment for the peers in the folder, once; measures each network there in a process of its own, and prints
 tables in Markdown: milliseconds of processor time an image, on one thread, medians of ours and the peers in turn.
 
-Ours run as they do by default, SmoothGrad up to an error of 0.1 on the small network. Then each peer gets as many
-samples or steps as it needs for the error that ours had: samples by the variance over 800, steps by its own errors
-against 2,000 nodes. Errors are of four images, in root mean square. Rows in which a peer is faster stand first.
+Ours run as they do by default, but for SmoothGrad's samples (`measure.MOST_SAMPLES`). Each peer gets as many samples or
+steps as it needs for the error that ours had: samples by the variance over 800, steps by its own errors against 2,000
+nodes. Errors are of four images, in root mean square. Rows in which a peer is faster stand first.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def draw(found: dict[str, Any]) -> str:
     for cell in cells:
         ratios = {name: one["ms"] / cell["ms"] for name, one in cell["peers"].items()}
         of_peers = [_ratio(cell, ratios, name) for name in peers]
-        error = "exact" if cell["error"] is None else f"{cell['error']:.2g}"
+        error = "" if cell["method"] not in NAMES else "exact" if cell["error"] is None else f"{cell['error']:.2g}"
         name = NAMES.get(cell["method"], cell["method"])
         amount = "" if cell["error"] is None else f"{cell['amount']:.0f}"
         words = [name, str(cell["images"]), error, amount, f"{cell['ms']:.3g}", *of_peers]

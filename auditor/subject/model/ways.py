@@ -83,8 +83,8 @@ def cut_ways(places: Doubles, sizes: Sequence[int]) -> Iterator[Part]:
 
 
 def _size(rest: int, sizes: Sequence[int]) -> int:
-    """Of the next batch for so many points: a cut between two batches costs one, so half may be left empty."""
+    """Of the next batch for so many points: a cut between two costs one, so a quarter of a batch may stay empty."""
     fits = [size for size in sizes if size >= rest]
-    if fits and (min(fits) <= 2 * rest or min(fits) == min(sizes)):
+    if fits and (3 * min(fits) <= 4 * rest or min(fits) == min(sizes)):
         return min(fits)
     return max(size for size in sizes if size < rest)
