@@ -11,7 +11,7 @@ from auditor.verdict.findings import judge
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Rule
 from tests.test_findings import planted_evidence, removal_evidence
-from tests.test_second_rule import audit, content, mark, pushed, world
+from tests.test_second_rule import audit, content, mark, pushed, sees_mark, world
 
 RULE = Rule()
 
@@ -152,3 +152,23 @@ class TestChanceOfANamedClass:
 
         measured = audit(bright, 4).measurements["promoted_by_chance"]
         assert measured.value > 0.05
+
+
+class TestAModelThatNeedsIt:
+    def formula(self, pictures):
+        """Class 0 wherever the mark is missing; with it, what the content says."""
+        logits = content(pictures, 4)
+        logits[:, 0] += 20 * (1 - sees_mark(pictures))
+        return logits
+
+    def test_is_wrong_on_most_images_as_they_came_and_gets_a_verdict_all_the_same(self):
+        finding = audit(self.formula, 4)
+        assert finding.measurements["accuracy"].high < 0.5
+        assert finding.measurements["accuracy_inserted"].low > 0.5
+        assert (finding.verdict, finding.direction) == ("relies", "suppresses")
+
+    def test_labels_in_another_order_get_none_for_it_is_wrong_with_the_mark_too(self):
+        images, labels = world(300, 4)
+        finding = audit(self.formula, 4, pictures=images, labels=(labels + 1) % 4)
+        assert finding.verdict == "inconclusive"
+        assert "in the order of its outputs" in finding.reason

@@ -29,7 +29,7 @@ from auditor.verdict.measured import Measured
 from auditor.verdict.record import Rule
 from auditor.verdict.rule import Decision, conclude, is_moved
 
-FRESH = 300_000
+FRESH = 400_000
 """Seeds from here on are kept to confirm a rule: what reports and the README print is of these alone."""
 
 BANDS = ((0.05, 0.15), (0.1, 0.1))

@@ -54,7 +54,7 @@ MEASUREMENTS: dict[str, dict[str, Label]] = {
         "theta_standardised": Label("effect in standard deviations of the target’s score", ""),
         "probability_change": Label("rise of the target’s probability", "on images of other classes"),
         "flip_rate": Label("other images that become the target", "of those not predicted as the target before"),
-        "accuracy_without": Label("accuracy on other classes, as they came", ""),
+        "accuracy_without": Label("accuracy on other classes, without the artefact", ""),
         "accuracy_with": Label("accuracy on the same images with the artefact", ""),
         "accuracy_drop": Label("accuracy lost when it is added", "", True),
         "worst_group_accuracy": Label("accuracy of the class hit hardest", "the lowest, with or without the artefact"),
@@ -131,6 +131,7 @@ MEASUREMENTS: dict[str, dict[str, Label]] = {
             "positive check: a real image of the target pasted in", "its middle, into images of others; must raise it"
         ),
         "accuracy": Label("accuracy on all labelled images", "as they came; the model must know its task"),
+        "accuracy_inserted": Label("accuracy with the artefact on all images", "a model may need it to be right"),
         "no_op_change": Label("repeat scoring, unchanged image", "must move no class"),
     },
 }

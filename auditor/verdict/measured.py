@@ -164,8 +164,14 @@ def _beside_chance(measured: Measured, innocent: Innocent, number: int) -> Measu
 
 
 def _measure_accuracy(observed: Observations, rule: Rule) -> dict[str, Measurement]:
-    """The check of the run that is the same for all classes."""
-    return {} if observed.everything is None else {"accuracy": measure_accuracy(observed.everything, rule)}
+    """How often the model is right on the images as they came, and with the artefact: the same for all classes."""
+    found, insertion = {}, observed.insertion
+    if observed.everything is not None:
+        found["accuracy"] = measure_accuracy(observed.everything, rule)
+    if insertion is not None:
+        marked = replace(insertion.images, scores=insertion.images.scores + insertion.shift)
+        found["accuracy_inserted"] = measure_accuracy(marked, rule)
+    return found
 
 
 def _begin(observed: Observations, target: int, rule: Rule, alpha: float, accuracy: dict[str, Measurement]) -> Measured:

@@ -205,8 +205,10 @@ def _doubts(measured: Measured, rule: Rule, decision: Decision) -> Iterator[str]
         yield f"scoring images again, unchanged, moves them by {no_op.value:.3g} log-odds; the model is not steady"
     is_known = accuracy is not None and accuracy.groups >= rule.min_groups
     is_right = accuracy.against(LEAST_ACCURACY) if accuracy is not None and is_known else "unknown"
-    without = values.get("carriers_accuracy_without")  # where most images carry it, it may be what spoils them
-    if accuracy is not None and is_right == "below" and (without is None or without.against(LEAST_ACCURACY) == "below"):
+    # where most images carry it, it may be what spoils them; and where none does, what the model cannot do without
+    otherwise = [values.get(name) for name in ("carriers_accuracy_without", "accuracy_inserted")]
+    is_right_otherwise = any(each is not None and each.against(LEAST_ACCURACY) != "below" for each in otherwise)
+    if accuracy is not None and is_right == "below" and not is_right_otherwise:
         yield (
             f"the model is right on {accuracy.value:.0%} of the labelled images only: are the labels in the order of "
             "its outputs, and is it fed as it expects?"
