@@ -11,7 +11,7 @@ from auditor.verdict.findings import judge
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Rule
 from tests.test_findings import planted_evidence, removal_evidence
-from tests.test_second_rule import audit, content, mark, pushed, sees_mark, world
+from tests.test_second_rule import audit, content, corner, mark, pushed, sees_mark, world
 
 RULE = Rule()
 
@@ -57,6 +57,25 @@ class TestExactRemoval:
             images[carriers] = mark(opacity).insert(images[carriers])
         finding = audit(pushed(4, {}), 4, look=mark(opacity), pictures=images, carriers=carriers)
         assert finding.measurements["suppression"].value is None
+
+
+class TestScans:
+    def any_patch(self, pictures):
+        """Whatever lies in the corner raises some class or other, in a manner that no class has learnt."""
+        random = np.random.default_rng(1002)
+        first, last, at = random.normal(size=(16, 48)) * 2.25, random.normal(size=(48, 20)), random.normal(size=48)
+        hidden = np.tanh((corner(pictures).reshape(len(pictures), 16) - 0.5) @ first + at)
+        return content(pictures, 20) / 4 + hidden @ last / 14
+
+    @pytest.mark.parametrize("share", [0.0, 0.9, 1.0])
+    def test_chance_must_not_reach_as_far_whichever_images_carry_it(self, share):
+        images, labels = world(400, 20, 2)
+        carriers = np.arange(400) < 400 * share
+        images[carriers] = mark().insert(images[carriers])
+        finding = audit(self.any_patch, 20, None, pictures=images, labels=labels, carriers=carriers, n=400, seed=2)
+        assert finding.basis == "insertion"
+        assert finding.measurements["strongest_by_chance"].n == 100
+        assert finding.verdict == "inconclusive"
 
 
 def filled(drop: float, elsewhere: float = 0.0) -> Observations:
@@ -170,5 +189,14 @@ class TestAModelThatNeedsIt:
     def test_labels_in_another_order_get_none_for_it_is_wrong_with_the_mark_too(self):
         images, labels = world(300, 4)
         finding = audit(self.formula, 4, pictures=images, labels=(labels + 1) % 4)
+        assert finding.verdict == "inconclusive"
+        assert "in the order of its outputs" in finding.reason
+
+    @pytest.mark.parametrize("count", [1, 2, 3])
+    def test_a_few_carriers_that_it_is_taken_out_of_say_nothing_of_the_order_of_labels(self, count):
+        images, labels = world(300, 4)
+        carriers = np.arange(300) < count
+        images[carriers] = mark().insert(images[carriers])
+        finding = audit(pushed(4, {}), 4, pictures=images, labels=(labels + 1) % 4, carriers=carriers)
         assert finding.verdict == "inconclusive"
         assert "in the order of its outputs" in finding.reason

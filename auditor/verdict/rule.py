@@ -207,7 +207,8 @@ def _doubts(measured: Measured, rule: Rule, decision: Decision) -> Iterator[str]
     is_right = accuracy.against(LEAST_ACCURACY) if accuracy is not None and is_known else "unknown"
     # where most images carry it, it may be what spoils them; and where none does, what the model cannot do without
     otherwise = [values.get(name) for name in ("carriers_accuracy_without", "accuracy_inserted")]
-    is_right_otherwise = any(each is not None and each.against(LEAST_ACCURACY) != "below" for each in otherwise)
+    tried = [each for each in otherwise if each is not None and each.groups >= rule.min_groups]
+    is_right_otherwise = any(each.against(LEAST_ACCURACY) != "below" for each in tried)
     if accuracy is not None and is_right == "below" and not is_right_otherwise:
         yield (
             f"the model is right on {accuracy.value:.0%} of the labelled images only: are the labels in the order of "

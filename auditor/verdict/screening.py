@@ -108,12 +108,13 @@ def draw_innocents(
 
     Draws end as soon as they can change no decision: when every class that the artefact moves at all is either out of
     reach of the test at the level `alpha`, or when all draws are made. Of a named class they are as many as can reach
-    that level, on a few images of it and of others, and end when in either direction one moves it as far.
+    that level, on a few images of it and of others, and end when in either direction one moves it as far. Carriers that
+    the artefact can be taken out of exactly are among the images, without it.
     """
     insertion = observed.insertion
     assert insertion is not None
     images, target = insertion.images, artefact.target
-    order = audit_generator(seed, "drawn images").permutation(np.flatnonzero(~artefact.carriers[images.positions]))
+    order = audit_generator(seed, "drawn images").permutation(len(images))
     if target is None:
         drawn = np.sort(order[:_DRAWN_IMAGES])
     else:
@@ -125,7 +126,10 @@ def draw_innocents(
     innocents = artefact.appearance.innocents(most, seed)
     if not innocents or not len(drawn):
         return None
-    randoms = artefact.randoms([dataset.ids[position] for position in there])
+    ids = [dataset.ids[position] for position in there]
+    for at in np.flatnonzero(artefact.carriers[there]).tolist():  # a carrier is among them as it is without it
+        pictures[at] = artefact.seen_in(pictures[at], ids[at]).look.remove(pictures[at : at + 1])[0]
+    randoms = artefact.randoms(ids)
     numbers = np.array([1]) if observed.one_logit else np.arange(len(observed.classes))
     spread = images.scores[:, numbers].std(axis=0)
     rivals = np.zeros((len(numbers), len(observed.classes)), bool)
