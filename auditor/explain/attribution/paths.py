@@ -36,7 +36,7 @@ class Integrated:
     gradients: Ints
     """(n,): the same for all maps on the way to that."""
     errors: Doubles
-    """(n,): how far the map is from the limit of many nodes, as a share of its length; NaN where unknown."""
+    """(n,): an estimate, no bound, of how far the map is from that of many nodes, as a share of its length; or NaN."""
     residuals: Doubles
     """(n,): by what share of the change of the score the map fails to sum to it."""
 
