@@ -237,6 +237,25 @@ class TestJudge:
         assert finding.measurements["insertion_lift"].value == pytest.approx(3.0, abs=0.2)
         assert finding.measurements["theta"].low > RULE.margin
 
+    def test_tells_the_reason_in_words_that_need_no_key(self):
+        verdicts = set()
+        for lift, fall in ((3.0, 0.0), (0.0, 4.0), (0.0, 0.0), (0.25, 0.0)):
+            finding = judge(planted_evidence(lift, n=600, fall=fall), 2, RULE)
+            verdicts.add(finding.verdict)
+            assert not any(word in finding.reason for word in ("theta", "phi", "median control", "  "))
+        assert {"relies", "no_evidence"} <= verdicts
+
+    def test_names_the_class_that_is_hit_hardest_and_when(self):
+        observed = planted_evidence(3.0)
+        insertion = observed.insertion
+        predicted = insertion.predicted.copy()
+        predicted[insertion.images.has[:, 4]] = 2
+        finding = judge(replace(observed, insertion=replace(insertion, predicted=predicted)), 2, RULE)
+        (told,) = [note.text for note in finding.notes if note.kind == "worst class"]
+        assert finding.measurements["worst_group_accuracy"].value == 0
+        assert told.startswith("hardest hit is e: with the artefact, only 0")
+        assert told.endswith("of its images are recognised")
+
     def test_theta_is_the_least_of_its_three_leads(self):
         found = judge(planted_evidence(3.0), 2, RULE).measurements
         parts = [found[name] for name in ("insertion_lift", "control_contrast", "class_contrast")]
@@ -394,7 +413,7 @@ class TestConfirmation:
         finding = judge(self.only_on("others", 4.0), 2, RULE)
         assert finding.measurements["control_contrast"].low > RULE.margin
         assert finding.verdict == "inconclusive"
-        assert "on images of the class itself its lead over controls is" in finding.reason
+        assert "on images of the class itself its lead over harmless edits is" in finding.reason
 
     def test_too_few_images_of_the_class_leave_promotion_unconfirmed_and_let_it_stand(self):
         observed = planted_evidence(3.0, n=100)

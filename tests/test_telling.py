@@ -105,6 +105,17 @@ class TestCases:
         assert "anything above 1.0 counts as reliance (twice" in tell_bar(filled, RULE)
 
 
+class TestWhy:
+    def test_does_not_repeat_what_the_first_sentence_says(self):
+        finding = make_finding(verdict="inconclusive")
+        for said in ("Not settled whether the score of cat relies on tag", "tag could not be tested on cat"):
+            told = tell_why(replace(finding, reason=f"{said}: it spans the margin."), RULE)
+            assert told == "It spans the margin."
+
+    def test_of_what_is_settled_is_not_told(self):
+        assert tell_why(replace(make_finding(), reason="It lies above the margin."), RULE) == ""
+
+
 class TestCautions:
     def test_a_control_that_does_much_the_same_is_the_first(self):
         finding = make_finding(controls={"flat patch": measure(4.25)})

@@ -49,7 +49,14 @@ def tell_lead(finding: Finding, rule: Rule) -> str:
 def tell_why(finding: Finding, rule: Rule) -> str:
     """What keeps a finding open, where its first sentence does not say it already."""
     is_open = finding.verdict in ("inconclusive", "error", "not_applicable")
-    return finding.reason if is_open and _lead(finding, rule)[0] != "few" else ""
+    if not is_open or _lead(finding, rule)[0] == "few":
+        return ""
+    for said in _SAID_FIRST:
+        told = said.format(a=finding.artefact, t=finding.target)
+        if finding.reason.startswith(told):
+            why = finding.reason.removeprefix(told)
+            return f"{why[:1].upper()}{why[1:]}"
+    return finding.reason
 
 
 def tell_severity(finding: Finding) -> str:
@@ -348,6 +355,9 @@ def say_images(effect: Measurement) -> str:
     """How many images, with the noun."""
     return f"{say_n(effect)} image{'' if effect.n == 1 and effect.groups == 1 else 's'}"
 
+
+_SAID_FIRST = ("Not settled whether the score of {t} relies on {a}: ", "{a} could not be tested on {t}: ")
+"""What a reason begins with, and what the first sentence says already."""
 
 _DIRECTIONS = ("theta", "theta_suppression", "theta_suppression_others")
 

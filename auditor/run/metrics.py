@@ -87,7 +87,7 @@ def say_change(change: Measurement, rose: str, fell: str) -> str:
         return f"is as it was, n = {say_n(change)}"
     verb, shown = (rose, change) if (change.value or 0.0) >= 0 else (fell, change.mapped(lambda value: -value))
     low, high = (_amount(end, shown.unit, bare=True) for end in shown.bounds)
-    return f"{verb} by {_amount(shown.value or 0.0, shown.unit)} [{low} to {high}], n = {say_n(shown)}"
+    return f"{verb} by {_amount(shown.value or 0.0, shown.unit)} ({low} to {high}, n = {say_n(shown)})"
 
 
 def _amount(value: float, unit: str, *, bare: bool = False) -> str:

@@ -14,6 +14,7 @@ from scipy import stats
 from auditor.measure.arrays import Array, Bools, Groups
 from auditor.measure.intervals import change_interval, mean_interval, missing, share_interval
 from auditor.measure.measurement import Measurement
+from auditor.measure.words import PER_CENT
 from auditor.subject.population import Population, is_correct
 from auditor.verdict.contrasts import control_contrasts, median_controls
 from auditor.verdict.observations import Insertion, Observations
@@ -156,9 +157,10 @@ def carriers_contradict(observed: Observations, target: int, rule: Rule) -> str:
         gap = float(with_it.mean() - without.mean())
         if gap >= _GAP and stats.fisher_exact(table, alternative="greater").pvalue < rule.alpha / 5:
             name = observed.classes[target]
+            shares = [f"{100 * part.mean():.0f}{PER_CENT}" for part in groups]
             return (
-                f"as they came, {said} {name} in {with_it.mean():.0%} of {len(with_it)} that carry it and "
-                f"{without.mean():.0%} of {len(without)} others"
+                f"as they came, {said} {name} in {shares[0]} of {len(with_it)} that carry it and "
+                f"{shares[1]} of {len(without)} others"
             )
     return ""
 

@@ -77,10 +77,10 @@ def _find(observed: Observations, target: int, measured: Measured, decision: Dec
         missed = measure_missed(insertion, target, values["theta"], measured.margin, rule)
         worst = find_worst_group(observed, rule)
         if worst is not None:
-            values["worst_group_accuracy"] = worst[1]
-            share = number(worst[1].value or 0.0, "share")
-            told = f"hardest hit is {worst[0]}: {share} of its images are recognised"
-            notes.append(Note("worst class", told))
+            hit, how, values["worst_group_accuracy"] = worst
+            accuracy = values["worst_group_accuracy"].value or 0.0
+            share = f"{'only ' if accuracy < 0.5 else ''}{number(accuracy, 'share')}"
+            notes.append(Note("worst class", f"hardest hit is {hit}: {how}, {share} of its images are recognised"))
         notes += _untested(measured, rule) + _broader(measured, decision)
         notes += _unchecked(values, decision, rule, observed.classes[target]) + _moved_parts(measured)
     together = measured.together(decision.direction or "promotes")
@@ -214,8 +214,8 @@ def _moved_parts(measured: Measured) -> list[Note]:
     if not moved:
         return []
     parts = [f"{say(part.decisions_turned, 'points')} where {part.name}" for part in moved]
-    told = f"it clearly turns more decisions to {measured.target} than the median control does: {listed(parts, 5)}"
-    return [Note("stratum", told)]
+    than = "than the median harmless edit does"
+    return [Note("stratum", f"it clearly turns more decisions to {measured.target} {than}: {listed(parts, 5)}")]
 
 
 def _strongest(controls: dict[str, Measurement]) -> str:

@@ -54,8 +54,8 @@ def measure_harms(observed: Observations, target: int, rule: Rule, theta: Measur
     return found
 
 
-def find_worst_group(observed: Observations, rule: Rule) -> tuple[str, Measurement] | None:
-    """The class with the lowest accuracy, with or without the artefact, in words and with its interval.
+def find_worst_group(observed: Observations, rule: Rule) -> tuple[str, str, Measurement] | None:
+    """The class with the lowest accuracy, whether that is with or without the artefact, and that accuracy.
 
     The bounds hold for all these groups at once (Bonferroni), for the lowest of many is low by chance too.
 
@@ -78,8 +78,8 @@ def find_worst_group(observed: Observations, rule: Rule) -> tuple[str, Measureme
         correct = is_correct(predicted, images.has)
         for number, rows in members.items():
             share = share_interval(correct[rows], images.groups[rows], level)
-            found.append((f"{observed.classes[number]} {words}", share))
-    return min(found, key=lambda item: item[1].value if item[1].value is not None else 1.0)
+            found.append((observed.classes[number], words, share))
+    return min(found, key=lambda item: item[2].value if item[2].value is not None else 1.0)
 
 
 def measure_drops(observed: Observations, target: int, level: float) -> dict[str, Measurement]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import listed, say, signed
+from auditor.measure.words import listed, number, say, signed
 from auditor.verdict.decisions import SMALLEST_SHARE, images_for_all_clear
 from auditor.verdict.harms import JOINT_DROP
 from auditor.verdict.measured import Measured
@@ -139,7 +139,7 @@ def write_reason(decision: Decision, measured: Measured) -> str:
         if measured.basis == "removal":
             return f"Taking {name} out lowers the score of {target_name} more than the same edit elsewhere: {why}."
         does = "raises" if decision.direction == "promotes" else "lowers"
-        return f"Inserting {name} {does} the score of {target_name} more than the median control does: {why}."
+        return f"Inserting {name} {does} the score of {target_name} more than harmless edits do: {why}."
     if decision.verdict == "no_evidence":
         return f"No evidence that the score of {target_name} relies on {name}: {why}."
     if decision.verdict == "inconclusive":
@@ -162,7 +162,7 @@ def _bar(measured: Measured, way: Direction, effect: Measurement) -> tuple[float
         return measured.margin, whole
     bar = measured.margin / 2
     told = whole if effect.against(measured.margin) == "above" else f"{bar:.3g}, half the margin"
-    return bar, f"{told}, and it turns {say(phi, 'points')} more decisions than the median control"
+    return bar, f"{told}, and it turns {say(phi, 'points')} more decisions than the median harmless edit"
 
 
 def _is_by_fill(measured: Measured) -> bool:
@@ -178,8 +178,8 @@ def _unconfirmed(measured: Measured, way: Direction, bar: float, rule: Rule) -> 
         lead, raw = values[confirming], values[opposite]
         if lead.groups >= rule.min_groups and lead.decisive.against(0) != "above":
             return (
-                f"on {said[0]} its lead over controls is {say(lead, 'decided')}: it may hide a part of the object, or "
-                "look like one, rather than be taken for evidence"
+                f"on {said[0]} its lead over harmless edits is {say(lead, 'decided')}: it may hide a part of the "
+                "object, or look like one, rather than be taken for evidence"
             )
         if raw.groups >= rule.min_groups and raw.against(measured.margin) != "below":
             return f"it may {said[1]} {said[0]}, {say(raw, 'decided')}"
@@ -211,8 +211,8 @@ def _doubts(measured: Measured, rule: Rule, decision: Decision) -> Iterator[str]
     is_right_otherwise = any(each.against(LEAST_ACCURACY) != "below" for each in tried)
     if accuracy is not None and is_right == "below" and not is_right_otherwise:
         yield (
-            f"the model is right on {accuracy.value:.0%} of the labelled images only: are the labels in the order of "
-            "its outputs, and is it fed as it expects?"
+            f"the model is right on {number(accuracy.value or 0.0, 'share')} of the labelled images only: are the labels "
+            "in the order of its outputs, and is it fed as it expects?"
         )
     is_seen = pasted is None or pasted.groups < rule.min_groups or pasted.against(0) == "above"
     if pasted is not None and not is_seen and (decision.verdict == "no_evidence" or is_right == "unknown"):
@@ -272,7 +272,7 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
     ):
         yield (
             f"{measured.place} its effect is {say(elsewhere, 'decided')}, and it turns {say(turned, 'points')} more "
-            "decisions there than the median control; is it named where it is?"
+            "decisions there than the median harmless edit; is it named where it is?"
         )
     alone = values.get("alone")
     if alone is not None and alone.groups >= rule.min_groups and alone.against(margin) == "above":
@@ -284,7 +284,8 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
     if moved:
         most = max(moved, key=lambda stratum: stratum.decisions_turned.bounds[0])
         yield (
-            f"where {most.name} it turns {say(most.decisions_turned, 'points')} more decisions than the median control"
+            f"where {most.name} it turns {say(most.decisions_turned, 'points')} more decisions than the "
+            "median harmless edit"
         )
     primary, needed = measured.effects["promotes"], images_for_all_clear(rule)
     if primary.n < needed:
@@ -322,9 +323,9 @@ def _images_needed(effect: Measurement, margin: float) -> str:
 
 
 _NAMES = {
-    "theta": "theta",
-    "theta_suppression": "theta for suppression",
-    "theta_suppression_others": "theta for suppression, on images of other classes,",
+    "theta": "the effect",
+    "theta_suppression": "the lowering effect",
+    "theta_suppression_others": "the lowering effect on images of other classes",
     "removal_drop": "the removal drop",
 }
 """What the effects that decide are called."""

@@ -24,7 +24,7 @@ REGION_SCORES = {
     "lift": "relevance mass over the region's share of the frame; 1 is chance",
     "excess lift": "lift minus the lift of an edge filter on the same image; 0 is what edges alone give",
     "pixel AUC": "chance that a pixel of the region is stronger than one outside; 0.5 is chance",
-    "placement percentile": "share of look-alike places of the same shape that hold less; 0.5 is chance",
+    "placement percentile": "share of look-alike places of the same shape that hold less; 50 % is chance",
 }
 
 _PLACES = 40

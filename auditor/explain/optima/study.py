@@ -30,6 +30,7 @@ from auditor.explain.texture import high_frequency_share
 from auditor.measure.arrays import Doubles, Floats, Ints, take
 from auditor.measure.intervals import median_interval, share_interval, within
 from auditor.measure.measurement import Note
+from auditor.measure.words import PER_CENT
 from auditor.subject.model.classifier import predicted_classes, to_probability
 
 Weight = Annotated[float, Field(ge=0)]
@@ -290,7 +291,7 @@ def _in_words(way: Way) -> str:
     parts += [f"total variation penalty {recipe.total_variation:g}"] if recipe.total_variation else []
     parts += [f"blurred every {recipe.blur_every} steps"] if recipe.blur_every else []
     parts += [f"jittered by up to {recipe.jitter} pixel{'' if recipe.jitter == 1 else 's'}"] if recipe.jitter else []
-    parts += [f"scaled by up to {recipe.scale:.0%}"] if recipe.scale else []
+    parts += [f"scaled by up to {100 * recipe.scale:.0f}{PER_CENT}"] if recipe.scale else []
     parts += [f"turned by up to {recipe.rotation:g} degrees"] if recipe.rotation else []
     return ", ".join(parts)
 

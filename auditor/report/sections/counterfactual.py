@@ -81,10 +81,12 @@ def _tell_nearness(nearness: Measurement) -> str:
     pairs = f"median of {nearness.n} image{'' if nearness.n == 1 else 's'}"
     if nearness.value is None:
         return "Whether the truth is nearer than a random class is open: no image was led to both."
-    told = f"The way to the truth is {nearness.value:.0%} as long (L2) as that of the same image to a random class"
+    length = number(nearness.value, "share")
+    told = f"The way to the truth is {length} as long (L2) as that of the same image to a random class"
     if nearness.low is None or nearness.high is None or nearness.n < _FEWEST_PAIRS:
         return f"{told} ({pairs}, too few for an interval): whether the truth is nearer is open."
-    return f"{told} ({pairs}; {nearness.low:.0%} to {nearness.high:.0%}): {_NEARNESS[nearness.against(1)]}."
+    ends = [number(end, "share") for end in (nearness.low, nearness.high)]
+    return f"{told} ({pairs}; {ends[0]} to {ends[1]}): {_NEARNESS[nearness.against(1)]}."
 
 
 def _about_region(name: str, entry: ChangeSet, area: float) -> str:

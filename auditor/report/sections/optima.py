@@ -157,11 +157,12 @@ def tell_steps(classes: Sequence[ClassOptimum], record: OptimaRecord) -> str:
     if not shares:
         return told
     middle = shares[len(shares) // 2]
+    done = number(middle, "share")
     if middle > 0.9:
         late = "what comes after hardly changes what the picture says."
     else:
         late = "outlines come early, and the steps after it still add contrast and detail."
-    return f"{told} By step 50 the median of {len(shares)} classes has done {middle:.0%} of its rise: {late}"
+    return f"{told} By step 50 the median of {len(shares)} classes has done {done} of its rise: {late}"
 
 
 def _share_done(entry: ClassOptimum, step: int) -> float | None:
@@ -249,7 +250,7 @@ def _tell_gain(gain: Measurement, reference: str = "") -> str:
         return f"not clearly different ({number(gain.value, gain.unit)}, {ends}, n = {gain.n}){than}"
     than = f" than {reference}" if reference else ""
     word = "higher" if gain.value > 0 else "lower"
-    return f"{abs(gain.value):.2f} {word} ({say_interval(gain)}, n = {gain.n}){than}"
+    return f"{number(abs(gain.value), '')} {word} ({say_interval(gain)}, n = {gain.n}){than}"
 
 
 def _tell_roughness(comparison: Comparison, one: str, other: str) -> str:

@@ -11,7 +11,7 @@ from auditor.explain.trust.record import MapLikeness, MethodTrust, ReadingRecord
 from auditor.explain.trust.sanity import READINGS
 from auditor.measure import pieces
 from auditor.measure.pieces import Answer, Curves, Line, Picture, Piece, Row, Strip, Told
-from auditor.measure.words import listed, say, signed
+from auditor.measure.words import listed, number, say, signed
 from auditor.report.methods import MARK, method_name, read_methods
 from auditor.report.sections.methods_compared import which_method_shows_it
 from auditor.report.words import why_not
@@ -124,7 +124,7 @@ def _describe_sample(record: TrustRecord) -> str:
         f"artefact and are explained for the suspected class; {record.images - record.with_artefact} are untouched and "
         "explained for the predicted class. Cells of "
         f"{record.cell} × {record.cell} pixels are deleted and inserted, and filled by the mean image and by a blur; "
-        f"noise has a standard deviation of {record.noise:.0%} of the pixels' range.{costly}"
+        f"noise has a standard deviation of {number(record.noise, 'share')} of the pixels' range.{costly}"
     )
 
 
@@ -270,8 +270,8 @@ def _say_what_is_empty(record: TrustRecord) -> list[str]:
     names = read_methods(record)
     worst = {entry.map: max((stage.empty for stage in entry.cascade), default=0.0) for entry in record.methods}
     return [
-        f"{names.name(method)}: up to {share:.0%} of its maps at one stage of random weights are the same everywhere "
-        "or not finite; they count neither as changed nor as unchanged."
+        f"{names.name(method)}: up to {number(share, 'share')} of its maps at one stage of random weights are the same "
+        "everywhere or not finite; they count neither as changed nor as unchanged."
         for method, share in worst.items()
         if share > 0
     ]
