@@ -211,8 +211,8 @@ def _doubts(measured: Measured, rule: Rule, decision: Decision) -> Iterator[str]
     is_right_otherwise = any(each.against(LEAST_ACCURACY) != "below" for each in tried)
     if accuracy is not None and is_right == "below" and not is_right_otherwise:
         yield (
-            f"the model is right on {number(accuracy.value or 0.0, 'share')} of the labelled images only: are the labels "
-            "in the order of its outputs, and is it fed as it expects?"
+            f"the model is right on {number(accuracy.value or 0.0, 'share')} of the labelled images only: are the "
+            "labels in the order of its outputs, and is it fed as it expects?"
         )
     is_seen = pasted is None or pasted.groups < rule.min_groups or pasted.against(0) == "above"
     if pasted is not None and not is_seen and (decision.verdict == "no_evidence" or is_right == "unknown"):
