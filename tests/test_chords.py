@@ -71,7 +71,7 @@ def test_tend_to_the_mean_derivative_sooner_than_the_middles_of_parts(classifier
 def test_do_not_depend_on_batches_or_on_other_ways(classifier):
     starts, differences, targets = ways()
     straight = classifier.chords(starts, differences, (targets,), places(3, 9))
-    for size in (4, 64):
+    for size in (1, 4, 64):
         sized = classifier.sized(size).chords(starts[::-1], differences[::-1], (targets[::-1],), places(3, 9))
         np.testing.assert_allclose(sized.slopes[0][::-1], straight.slopes[0], atol=1e-4)
 
@@ -107,6 +107,14 @@ def test_are_refused_where_an_operation_is_not_known(change, why):
     asked = ask(classifier, images, targets, ids=["a", "b"], mean_image=images.mean(axis=0))
     found = integrated_gradients(asked, baselines=("black",), tolerance=0.02)["black"]
     assert (found.diagnostics["completeness residual"] < 0.02).all()
+
+
+def test_are_refused_where_the_model_takes_one_image_at_a_time():
+    layers = keras.layers
+    inputs = keras.Input(batch_shape=(1, *SHAPE))
+    outputs = layers.Dense(4)(layers.Flatten()(layers.Conv2D(4, 3, activation="relu")(inputs)))
+    classifier = KerasClassifier(keras.Model(inputs, outputs), input_range=(0.0, 1.0), batch_size=16)
+    assert classifier.why_no_chords.startswith("it takes one image at a time")
 
 
 def test_integrated_gradients_by_them_have_the_error_that_is_stated(classifier):

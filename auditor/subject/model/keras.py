@@ -280,14 +280,15 @@ class KerasClassifier:
     @cached_property
     def why_no_chords(self) -> str:
         """See `Explainable.why_no_chords`; they are tried on the way between two images first."""
+        if self.only_batch_size == 1:
+            return "it takes one image at a time, and a chord is of two"
         return find_obstacle(self._anatomy, self._head) or find_failure(self)
 
     @sparing
     def chords(self, starts: Floats, ways: Floats, aims: Sequence[Ints], places: Doubles) -> Chords:
         """See `Explainable.chords`."""
-        found, made = walk(
-            self.traces.ask_chords, starts, ways, aims, places, self.sizes[:3]
-        )  # each size is traced and compiled
+        sizes = [size for size in self.sizes[:3] if size > 1] or [2]  # each is traced and compiled
+        found, made = walk(self.traces.ask_chords, starts, ways, aims, places, sizes)
         self.work.count("gradients", places.size, made)
         return found
 

@@ -52,6 +52,8 @@ def walk(
     ----------
     ask
         Slopes of points (n, h, w, c), each times its width (n,), by each of some classes (n,).
+    sizes
+        Of batches, each of two points or more: a chord is of two.
     """
     totals = [np.zeros(starts.shape, np.float64) for _ in aims]
     bends = np.full((len(starts), places.shape[1] - 2), np.nan)
