@@ -16,8 +16,9 @@ from auditor.errors import DataError, NotFiniteError
 from auditor.measure.arrays import Bools, Floats, Ints
 from auditor.measure.seeds import keyed_generator
 from auditor.report.pictures import ORANGE, Pixels, picture_uri, shrink
-from auditor.report.presentable import LONGEST_TEXT, make_visible, show_short
+from auditor.report.presentable import LONGEST_TEXT, show_short
 from auditor.report.templates import open_templates, policy_hash, read_template
+from auditor.report.visible import make_visible
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.model.classifier import log_odds, predicted_classes, to_probability
 from auditor.subject.population import is_correct

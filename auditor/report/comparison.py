@@ -13,7 +13,7 @@ from auditor.measure.ledger import Arrays
 from auditor.measure.pieces import IntervalPlot
 from auditor.measure.words import number, say, signed
 from auditor.report import pictures as figures
-from auditor.report.index_page import shorten
+from auditor.report.index_page import show_shortened
 from auditor.report.methods import Methods, read_methods, tell_signs
 from auditor.report.pieces import plot_of
 from auditor.report.presentable import PICTURE_NOTES, Pictures, checked, configured_pictures, withhold
@@ -86,7 +86,7 @@ def render_comparison(
         "pictures": PICTURE_NOTES[chosen],
         "plot_of": plot_of,
         "most_rows": MOST_ROWS,
-        "shorten": shorten,
+        "shorten": show_shortened,
         "signed": signed,
         "effect_of": describe_effect,
         "style": Markup(style),

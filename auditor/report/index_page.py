@@ -14,6 +14,7 @@ from auditor.errors import AuditError, ReportError
 from auditor.report.gravity import gravest_first, tell_counts
 from auditor.report.templates import open_templates, policy_hash, read_template
 from auditor.report.trends import MOST_POINTS, Series, say_effect, say_target, view_trend
+from auditor.report.visible import make_visible
 from auditor.run.checked import has_checks
 from auditor.run.files import write_files
 from auditor.run.index import INDEX, Entry, Listing, add_lines, locked, moment, read_runs
@@ -81,7 +82,7 @@ def render_index(listing: Listing, *, has_checks: bool = False) -> str:
         "most_points": MOST_POINTS,
         "faults": listing.faults,
         "has_checks": has_checks,
-        "shorten": shorten,
+        "shorten": show_shortened,
         "show": _escaped,
         "gravest_first": gravest_first,
         "counts_of": tell_counts,
@@ -99,8 +100,8 @@ def _tell_subject(models: list[str], data: list[str]) -> str:
     """What was audited on what: names where there is one, else how many."""
     if not models:
         return "No run"
-    model = shorten(models[0], 40) if len(models) == 1 else f"{len(models)} models"
-    source = shorten(data[0], 40) if len(data) == 1 else f"{len(data)} data sets"
+    model = show_shortened(models[0], 40) if len(models) == 1 else f"{len(models)} models"
+    source = show_shortened(data[0], 40) if len(data) == 1 else f"{len(data)} data sets"
     return f"{model} on {source}"
 
 
@@ -116,6 +117,11 @@ def shorten(text: str, longest: int = _LONGEST) -> str:
     return line if len(line) <= longest else f"{line[: longest // 2]}…{line[-(longest - longest // 2 - 1) :]}"
 
 
+def show_shortened(text: str, longest: int = _LONGEST) -> str:
+    """Shortened text as a page shows it: nothing in it works unseen."""
+    return make_visible(shorten(text, longest))
+
+
 def _read_assets() -> tuple[str, str]:
     return read_template("style.css") + read_template("index.css"), read_template("index.js")
 
@@ -123,7 +129,7 @@ def _read_assets() -> tuple[str, str]:
 @lru_cache(maxsize=4096)
 def _escaped(text: str) -> str:
     """A name of a row: most stand in thousands of them, and escaping each anew would take longer than all else."""
-    return str(escape(shorten(text)))
+    return str(escape(show_shortened(text)))
 
 
 def _find_series(entries: Sequence[Entry]) -> list[tuple[About, Series]]:

@@ -23,7 +23,7 @@ from auditor.report.labels import LOG_ODDS
 from auditor.report.methods import read_methods, tell_signs
 from auditor.report.packing import Album
 from auditor.report.pieces import template_functions
-from auditor.report.presentable import PICTURE_NOTES, Presented, make_visible
+from auditor.report.presentable import PICTURE_NOTES, Presented
 from auditor.report.sections.counterfactual import view_counterfactual
 from auditor.report.sections.decisive import Box, place_of, view_decisive
 from auditor.report.sections.errors import view_errors
@@ -32,6 +32,7 @@ from auditor.report.sections.methods_compared import view_methods_compared
 from auditor.report.sections.optima import view_optima
 from auditor.report.sections.trust import tell_trust
 from auditor.report.templates import BUILT_IN, OwnTemplates, policy_hash, read_template, render_page
+from auditor.report.visible import make_visible
 from auditor.report.words import MOST_ROWS, calibrations, image_anchors, why_not
 from auditor.run.result import AuditResult, result_to_json
 from auditor.verdict.rule import SEVERITY_THRESHOLDS

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache, cached_property
@@ -21,6 +20,7 @@ from auditor.measure.arrays import Array
 from auditor.measure.ledger import Arrays, why_unfit
 from auditor.report import pictures as figures
 from auditor.report.pointers import point
+from auditor.report.visible import make_visible
 from auditor.run.result import AuditResult
 
 Pictures = Literal["all", "thumbnails", "none"]
@@ -112,18 +112,6 @@ def show_plainly(result: AuditResult, arrays: Arrays) -> tuple[AuditResult, Arra
         )
 
     return _rewritten(result, change), _Changed(arrays, rename=lambda key: change(key, ""))
-
-
-def make_visible(text: str) -> str:
-    """A text in which nothing works unseen.
-
-    Controls, among them those that turn the direction of text, and halves of surrogate pairs are written out, as in
-    `[U+202E]`. A text with letters that run from right to left is isolated (U+2068, U+2069): it keeps its own order
-    and leaves that of its neighbours alone.
-    """
-    shown = _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
-    turns = not shown.isascii() and any(unicodedata.bidirectional(sign) in ("R", "AL", "AN") for sign in shown)
-    return f"\u2068{shown}\u2069" if turns else shown
 
 
 def show_short(text: str) -> str:
@@ -273,9 +261,3 @@ _NAMES = _IDS | {
     "title",
 }  # fmt: skip
 """Fields that hold names, in every record."""
-
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff"
-    "\U000e0000-\U000e007f\ud800-\udfff]"
-)
-"""Signs that XML forbids, that terminals obey, that turn the direction of text, or that nobody sees."""

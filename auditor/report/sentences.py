@@ -40,7 +40,7 @@ NUMBERS = {
     "removal": "Fall of the score when it is removed, beyond the same edit elsewhere",
     "bar": "anything above {bar} counts as reliance ({of})",
     "bar of spread": "{share} of the score’s spread",
-    "bar of floor": "the least that was configured",
+    "bar of floor": "the configured minimum",
     "bar of fills": "twice {of}, because it could only be painted over",
     "bar of decisions": "half of {of}, because it clearly turns decisions",
     "scale": "as large a step takes a probability from {low} to {high}",

@@ -17,8 +17,9 @@ from auditor.report.exports.formats import EXPORTS
 from auditor.report.fonts import describe_missing
 from auditor.report.page import Page, fill_page, view_page
 from auditor.report.pdf import NoPdfError, Pdf, PdfError, Request, render_pdf
-from auditor.report.presentable import Pictures, configured_pictures, make_visible, present
+from auditor.report.presentable import Pictures, configured_pictures, present
 from auditor.report.templates import BUILT_IN, OwnTemplates, read_own_templates
+from auditor.report.visible import make_visible
 from auditor.run.files import BUNDLE, FOLDER, FORMATS, PAGE, PDF, RESULT, write_files
 from auditor.run.result import AuditResult, result_to_json
 from auditor.run.store import SavedRun, load_hashes, record_report

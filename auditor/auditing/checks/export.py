@@ -13,7 +13,8 @@ from auditor.config.checks import ChecksConfig
 from auditor.errors import ReportError
 from auditor.report.exports.junit import write_junit
 from auditor.report.exports.sarif import write_sarif
-from auditor.report.presentable import make_visible, present
+from auditor.report.presentable import present
+from auditor.report.visible import make_visible
 from auditor.run.checked import CheckRecord
 from auditor.run.files import write_files
 from auditor.run.store import SavedRun

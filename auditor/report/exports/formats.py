@@ -11,7 +11,8 @@ from typing import Any
 from auditor.report.exports.junit import write_junit
 from auditor.report.exports.markdown import write_markdown
 from auditor.report.exports.sarif import write_sarif
-from auditor.report.presentable import make_visible, present
+from auditor.report.presentable import present
+from auditor.report.visible import make_visible
 from auditor.run.result import AuditResult
 from auditor.run.store import SavedRun
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from auditor.report.exports.facts import facts_of, measured_facts, ruling_title, title_of
-from auditor.report.presentable import make_visible
 from auditor.report.templates import read_template
+from auditor.report.visible import make_visible
 from auditor.report.words import VERDICTS
 from auditor.run.result import AuditResult
 from auditor.run.ruling import Ruling, rulings_on
