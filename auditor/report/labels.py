@@ -29,7 +29,9 @@ MEASUREMENTS: dict[str, dict[str, Label]] = {
             "images of other classes that become the target, minus those that the median harmless edit turns",
             True,
         ),
-        "decisions_turned_raw": Label("decisions turned to the target", "the same, harmless edits aside", True),
+        "decisions_turned_raw": Label(
+            "decisions turned to the target, in all", "the same, with those that harmless edits turn, too", True
+        ),
         "decisions_turned_together": Label(
             "decisions turned to any class that it raises", "the same for these classes together", True
         ),
@@ -90,12 +92,14 @@ MEASUREMENTS: dict[str, dict[str, Label]] = {
             True,
         ),
         "decisions_lost_raw": Label(
-            "decisions turned away, harmless edits included", "the same, harmless edits aside", True
+            "decisions turned away from the target, in all",
+            "the same, with those that harmless edits turn, too",
+            True,
         ),
         "suppression_flip_rate": Label("the target’s images that are no longer recognised", "of those that were"),
-        "class_accuracy_without": Label("accuracy on the target, as the images came", ""),
-        "class_accuracy_with": Label("accuracy on the same images with the artefact, target", ""),
-        "class_accuracy_drop": Label("accuracy on the target lost when it is added", "", True),
+        "class_accuracy_without": Label("accuracy on the target, without the artefact", ""),
+        "class_accuracy_with": Label("accuracy on the target, with the artefact", ""),
+        "class_accuracy_drop": Label("accuracy on the target lost when it is added", "below zero it is gained", True),
     },
     "Removing the artefact": {
         "removal_drop": Label(

@@ -17,6 +17,7 @@ from auditor.explain.attribution.methods import saliency
 from auditor.explain.trust.record import Outcome, TrustCriterion, TrustTest
 from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.measurement import Measurement
+from auditor.measure.words import PER_CENT
 from auditor.subject.model.classifier import Explainable, log_odds
 
 Reading = Literal["absolute", "signed", "positive", "smoothed"]
@@ -201,7 +202,7 @@ def _why_open(criterion: TrustCriterion, measured: Measurement, empty: float) ->
     if measured.low is None or measured.high is None:
         return measured.reason or "it has no interval"
     if empty > MOST_EMPTY:
-        return f"{empty:.0%} of the maps are the same everywhere, or not finite"
+        return f"{100 * empty:.0f}{PER_CENT} of the maps are the same everywhere, or not finite"
     if criterion.decisive and measured.groups < LEAST_GROUPS:
         return f"{measured.groups} groups of images are under the {LEAST_GROUPS} that a decision needs"
     return None

@@ -180,7 +180,7 @@ def _say_whether_it_makes_sense(record: TrustRecord) -> str:
             f"The pixels that it ranks first move the score {words} than random ones, by {_figure(order)} over the way."
         )
     if edges.measured is not None:
-        told.append(f"Than an edge filter it is {_EDGE_WORDS[edges.outcome]}: {_figure(edges)}.")
+        told.append(f"It is {_EDGE_WORDS[edges.outcome]} than an edge filter: {_figure(edges)}.")
     return " ".join(told)
 
 
@@ -242,7 +242,8 @@ def _explain_criterion(criterion: TrustCriterion) -> str:
     passed, failed = ("under", "over") if criterion.better == "low" else ("over", "under")
     limit = "it" if criterion.passes == criterion.fails else f"{criterion.fails:g}"
     question = criterion.question[:1].upper() + criterion.question[1:]
-    return f"{question} {criterion.figure}: passed {passed} {criterion.passes:g}, failed {failed} {limit}."
+    told = f"{question} {criterion.figure}: passed where the whole interval lies {passed} {criterion.passes:g}"
+    return f"{told}, else failed where it lies {failed} {limit}."
 
 
 def _test_row(entry: MethodTrust, criteria: list[TrustCriterion]) -> Row:
