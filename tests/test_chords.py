@@ -97,6 +97,7 @@ def test_of_uneven_parts_are_weighted_by_their_widths(classifier):
     ("change", "why"),
     [
         ({"activation": "gelu"}, "neither linear nor a known activation"),
+        ({"activation": lambda x: 1 / (keras.ops.relu(x) + 1)}, "divides by what depends on the image"),
         ({"pooling": lambda: keras.layers.MaxPooling2D(3, 2)}, "squares that overlap"),
     ],
 )

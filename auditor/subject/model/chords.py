@@ -39,6 +39,8 @@ def find_obstacle(anatomy: Anatomy, head: Head) -> str:
         if operation.type in _CURVED:
             if operation.type == "MaxPool" and not _is_in_squares(operation):
                 return f"{operation.name} pools squares that overlap, or others than of two by two"
+        elif operation.type == "RealDiv" and anatomy.place(operation.inputs[1]) in anatomy.inputs(number):
+            return f"{operation.name} divides by what depends on the image"
         elif operation.type not in _LINEAR and not (operation.type in _LINEAR_IN_ONE and reached == 1):
             return f"{operation.name} ({operation.type}) is neither linear nor a known activation"
     return ""
