@@ -199,6 +199,12 @@ class TestTerminal:
         assert f"  What to do: {tell_advice(finding, RULE)}" in told
         assert not any("\N{REPLACEMENT CHARACTER}" in line for line in told)
 
+    def test_holds_nothing_against_a_bar_that_was_not_measured(self, capsys):
+        for theta, is_told in ((measure(0.5), True), (absent("no images"), False)):
+            finding = changed(make_finding(verdict="not_applicable"), theta=theta)
+            print_verdicts(make_result(findings=[finding]), None)
+            assert ("counts as reliance" in capsys.readouterr().out) == is_told
+
     def test_on_a_terminal_the_verdicts_are_one_table_however_narrow_and_without_colours_where_they_are_not_wanted(
         self, capsys, monkeypatch
     ):

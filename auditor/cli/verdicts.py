@@ -65,7 +65,7 @@ def _sentences(finding: Finding, rule: Rule) -> list[str]:
         f"{effect.words}: {say_effect(effect.measured)} (n = {say_n(effect.measured)})."
         for effect in effects_of(finding)
     ]
-    if finding.effect is not None and finding.margin:
+    if finding.effect is not None and finding.effect.value is not None and finding.margin:
         bar = tell_bar(finding, rule)
         told.append(f"{bar[:1].upper()}{bar[1:]}.")
     told += filter(None, [tell_why(finding, rule)])
