@@ -10,6 +10,7 @@ import pytest
 from auditor.cli.verdicts import print_verdicts
 from auditor.measure.measurement import Measurement, Note
 from auditor.report.gravity import by_gravity, tell_counts
+from auditor.report.sections.findings import view_finding
 from auditor.report.telling import (
     deciding,
     effects_of,
@@ -186,6 +187,18 @@ class TestOrder:
 def test_log_odds_are_told_as_probabilities_that_people_know():
     assert "from 5.8\N{NARROW NO-BREAK SPACE}% to 94\N{NARROW NO-BREAK SPACE}%" in tell_scale(measure(5.59))
     assert tell_scale(measure(0.125)) == ""  # the interval holds nothing
+
+
+def test_the_effect_that_decides_stands_first_in_the_plot():
+    for endpoint, words in (
+        ("theta", "effect beyond harmless edits"),
+        ("theta_suppression", "lowering effect beyond harmless edits"),
+        ("removal_drop", "fall of the score when it is removed"),
+    ):
+        finding = changed(make_finding(endpoint=endpoint), theta_suppression=measure(1.0))
+        plot = view_finding(1, finding, make_result(findings=[finding]))["effects_plot"]
+        assert plot.rows[0].name == words
+        assert len(plot.rows) == 6 + len(finding.drops)
 
 
 class TestTerminal:

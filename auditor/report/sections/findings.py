@@ -187,7 +187,9 @@ def _compare_with_verdict(finding: Finding, scored: Sequence[RegionScores], resu
 
 
 def _effects_plot(number: int, finding: Finding) -> IntervalPlot | None:
-    effects = {LABELS[name].name: finding.measurements[name] for name in _EFFECTS if name in finding.measurements}
+    names = sorted(_EFFECTS, key=lambda name: name != finding.endpoint)  # what decides stands first
+    words = {name: LABELS[name].name.removesuffix(" (theta)") for name in names}  # else it is too long for a plot
+    effects = {words[name]: finding.measurements[name] for name in names if name in finding.measurements}
     effects |= {DROP.replace("{}", name): drop for name, drop in finding.drops.items()}
     text = "Points are estimates, bars their intervals. The first decides: it is held against the dashed line."
     return plot_of_effects(effects, finding.margin, f"effects{number}", "Effects.", text)
