@@ -58,6 +58,16 @@ class TestExactRemoval:
         finding = audit(pushed(4, {}), 4, look=mark(opacity), pictures=images, carriers=carriers)
         assert finding.measurements["suppression"].value is None
 
+    @pytest.mark.parametrize("count", [5, 30])
+    def test_a_few_that_it_can_be_taken_out_of_do_not_keep_all_others_from_deciding(self, count):
+        images, _ = world(300, 4)
+        images[:count] = mark(0.6).insert(images[:count])
+        images[count:, 10:, 10:] = np.random.default_rng(0).choice([0.0, 1.0], (300 - count, 4, 4, 1))  # not the mark
+        every = np.ones(300, bool)
+        finding = audit(pushed(4, {0: 8}, gain=0.35), 4, look=mark(0.6), pictures=images, carriers=every)
+        freed = [note for note in finding.notes if note.kind == "freed"]
+        assert (finding.basis, len(freed)) == (("removal", 0) if count < 12 else ("insertion", 1))
+
 
 class TestScans:
     def any_patch(self, pictures):

@@ -98,6 +98,7 @@ def run_audit(
         batch_size=config.model.batch_size,
         progress=progress,
         columns=read_strata(config, dataset),
+        min_groups=config.verdict.min_groups,
     )
     verdict = config.verdict
     rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)

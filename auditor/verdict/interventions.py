@@ -229,12 +229,16 @@ class Trial:
         return values if self.artefact.target is None else values[:, [self.artefact.target]]
 
     def observed(
-        self, images: Population, columns: dict[str, Array], checks: Checks, draws: int, alpha: float
+        self, images: Population, columns: dict[str, Array], checks: Checks, draws: int, alpha: float, least: int
     ) -> Observations | AuditError:
-        """What all batches together gave."""
+        """What all batches together gave; see `survey`."""
         if self.failure is not None:
             return self.failure
         notes, insertion = list(self.notes), join(self.inserted) if self.inserted else None
+        if insertion is not None and self.removed and self.artefact.carriers[images.positions].all():
+            groups = np.unique(self.dataset.groups[insertion.images.positions])
+            if len(groups) < least:  # too few that it is taken out of exactly would keep all the others from deciding
+                insertion, self.freed = None, 0
         if insertion is not None:
             alike = max(_ALIKE * sum(self.apart[_ITSELF]), _STEP * self.pixels)
             for name in [name for name in insertion.controls if sum(self.apart[name]) < alike]:

@@ -21,6 +21,7 @@ from auditor.verdict.checks import check_run
 from auditor.verdict.interventions import Trial, populate, regrouped
 from auditor.verdict.observations import Observations
 from auditor.verdict.passes import CHECKS, Counted
+from auditor.verdict.record import Rule
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
@@ -51,6 +52,7 @@ def survey(
     batch_size: int,
     progress: Progress,
     columns: Mapping[str, Array] | None = None,
+    min_groups: int = Rule().min_groups,
 ) -> Survey:
     """Score every image as it is and after every intervention.
 
@@ -60,6 +62,8 @@ def survey(
         Level of the tests to come: the smaller, the more draws of innocent content a scan needs.
     columns
         Column of the data -> (images of the sample,): values, as text, that divide the images into parts.
+    min_groups
+        Where all images carry an artefact, it is inserted only if it can be taken out exactly of so many groups.
     """
     counted = Counted(classifier, pool=Pool(classifier, batch_size))
     trials = [Trial(counted, dataset, each, fills, seed) for each in artefacts]
@@ -93,7 +97,7 @@ def survey(
     return Survey(
         images=images,
         mean_image=(total / len(images)).astype(np.float32),
-        observed=[trial.observed(images, values, checks, draws, alpha) for trial in trials],
+        observed=[trial.observed(images, values, checks, draws, alpha, min_groups) for trial in trials],
         passes=dict(counted.counts),
     )
 
