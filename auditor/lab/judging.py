@@ -27,7 +27,7 @@ from auditor.verdict.calibration import MODES, Asked, mode_of
 from auditor.verdict.effects import NAMES
 from auditor.verdict.measured import Measured
 from auditor.verdict.record import Rule
-from auditor.verdict.rule import Decision, conclude, is_moved
+from auditor.verdict.rule import Decision, conclude
 
 FRESH = 400_000
 """Seeds from here on are kept to confirm a rule: what reports and the README print is of these alone."""
@@ -259,7 +259,7 @@ def _judge(row: Row, rule: Rule, band: tuple[float, float]) -> Case:
         direction=decision.direction or "",
         strength=max(_strength(each) for each in row.measured),
         first=measured.target,
-        part=any(is_moved(stratum) for stratum in measured.strata),
+        part=any(stratum.is_moved for stratum in measured.strata),
     )
 
 

@@ -26,9 +26,7 @@ from auditor.report.sentences import (
     UNTESTED,
     UNTESTED_OWN,
 )
-from auditor.verdict.decisions import images_for_all_clear
-from auditor.verdict.record import Finding, Rule
-from auditor.verdict.rule import FILL_FACTOR, is_moved
+from auditor.verdict.record import FILL_FACTOR, Finding, Rule
 
 
 class Effect(NamedTuple):
@@ -165,7 +163,9 @@ def tell_hardest_hit(finding: Finding) -> str:
     told = []
     if note is not None and finding.verdict == "relies":  # elsewhere it is no doing of the artefact
         told.append(f"{note.text[:1].upper()}{note.text[1:]}.")
-    moved = sorted(filter(is_moved, finding.strata), key=lambda part: -(part.decisions_turned.value or 0.0))
+    moved = sorted(
+        (part for part in finding.strata if part.is_moved), key=lambda part: -(part.decisions_turned.value or 0.0)
+    )
     if moved:
         parts = [f"{part.value} ({say(replace(part.decisions_turned, low=None), 'points')})" for part in moved[:3]]
         told.append(TURNED_MOST.format(t=finding.target, parts=listed(parts)))
@@ -252,7 +252,7 @@ def _needs(finding: Finding, rule: Rule) -> dict[str, object]:
         "groups": effect.groups if effect else 0,
         "n": effect.n if effect else 0,
         "needed": _images_needed(finding) if effect and effect.groups >= rule.min_groups else rule.min_groups,
-        "clear": images_for_all_clear(rule),
+        "clear": rule.images_for_all_clear,
         "control": strongest[0] if strongest else "the strongest harmless edit",
     }
 

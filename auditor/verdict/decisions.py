@@ -5,7 +5,6 @@ Pure functions of arrays; the first axis is always the image. Formulas are in `d
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -238,14 +237,6 @@ def _signed_change(now: Array, then: Array, sign: int, groups: Groups, level: fl
     before, after = (now, then) if sign > 0 else (then, now)
     return change_interval(before, after, groups, level)
 
-
-def images_for_all_clear(rule: Rule) -> int:
-    """How many images an all-clear needs: so many that a twentieth of them that move would hardly all be missed."""
-    return math.ceil(math.log(rule.alpha) / math.log(1 - SMALLEST_SHARE))
-
-
-SMALLEST_SHARE = 0.05
-"""Share of decisions or of images that matters."""
 
 _FEWEST, _GAP = 5, 0.1
 """Groups on either side, and the difference of shares, from which carriers can contradict."""

@@ -14,7 +14,7 @@ from auditor.verdict.harms import find_worst_group, measure_harms
 from auditor.verdict.measured import Measured, measure, measure_scan
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Direction, DosePoint, Finding, Rule, ScannedTarget, Verdict
-from auditor.verdict.rule import Decision, conclude, is_moved, judge_severity, write_reason
+from auditor.verdict.rule import Decision, conclude, judge_severity, write_reason
 
 
 def judge_all(tried: list[tuple[Observations, int | None]], rule: Rule) -> list[Finding]:
@@ -210,7 +210,9 @@ def _broader(measured: Measured, decision: Decision) -> list[Note]:
 
 def _moved_parts(measured: Measured) -> list[Note]:
     """A note on the parts of the images whose decisions the artefact clearly turns."""
-    moved = sorted(filter(is_moved, measured.strata), key=lambda part: -(part.decisions_turned.value or 0.0))
+    moved = sorted(
+        (part for part in measured.strata if part.is_moved), key=lambda part: -(part.decisions_turned.value or 0.0)
+    )
     if not moved:
         return []
     parts = [f"{say(part.decisions_turned, 'points')} where {part.name}" for part in moved]

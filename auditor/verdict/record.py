@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -32,6 +33,18 @@ class Rule:
     def level(self) -> float:
         """Confidence level of all intervals."""
         return 1 - self.alpha
+
+    @property
+    def images_for_all_clear(self) -> int:
+        """How many images an all-clear needs: so many that a twentieth of them that move would hardly all be missed."""
+        return math.ceil(math.log(self.alpha) / math.log(1 - SMALLEST_SHARE))
+
+
+SMALLEST_SHARE = 0.05
+"""Share of decisions or of images that matters."""
+
+FILL_FACTOR = 2
+"""Of the margin, where an artefact could only be filled in: reliance begins at twice it, and half is an all-clear."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,11 @@ class Stratum:
     def name(self) -> str:
         """`class = dog`."""
         return f"{self.column} = {self.value}"
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether the artefact clearly turns decisions and raises scores there."""
+        return self.decisions_turned.against(SMALLEST_SHARE) == "above" and self.lift.against(0) == "above"
 
 
 @dataclass(frozen=True)

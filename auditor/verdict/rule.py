@@ -13,19 +13,15 @@ from typing import NamedTuple
 
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, number, say, signed
-from auditor.verdict.decisions import SMALLEST_SHARE, images_for_all_clear
 from auditor.verdict.harms import JOINT_DROP
 from auditor.verdict.measured import Measured
-from auditor.verdict.record import Direction, Rule, Severity, Stratum, Verdict
+from auditor.verdict.record import FILL_FACTOR, SMALLEST_SHARE, Direction, Rule, Severity, Verdict
 
 SEVERITY_THRESHOLDS: tuple[tuple[Severity, float], ...] = (("high", 0.25), ("medium", 0.05))
 """The least flip rate or accuracy drop of a severity; below the last it is low."""
 
 LARGEST_CHANGE = 0.1
 """Share of decisions that an artefact may change, for whatever reason, beside an all-clear."""
-
-FILL_FACTOR = 2
-"""Of the margin, where an artefact could only be filled in: reliance begins at twice it, and half is an all-clear."""
 
 LEAST_ACCURACY = 0.5
 """Share of the labelled images that a model must be right on, or every verdict is in doubt."""
@@ -111,11 +107,6 @@ def phi_of(measured: Measured, way: Direction) -> Measurement | None:
     """The decisions that the artefact turns in one direction, beyond those that the median control turns."""
     names = {"promotes": "decisions_turned", "suppresses": "decisions_lost"}
     return measured.values.get("decisions_undone" if measured.basis == "removal" else names[way])
-
-
-def is_moved(stratum: Stratum) -> bool:
-    """Whether the artefact clearly turns decisions and raises scores in a part of the images."""
-    return stratum.decisions_turned.against(SMALLEST_SHARE) == "above" and stratum.lift.against(0) == "above"
 
 
 def judge_severity(decision: Decision, measured: Measured, harms: list[Measurement | None]) -> Severity:
@@ -280,14 +271,14 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
             f"on canvases without content it raises the score by {say(alone, 'decided')}: something else in these "
             "images may make it needless"
         )
-    moved = [stratum for stratum in measured.strata if is_moved(stratum)]
+    moved = [stratum for stratum in measured.strata if stratum.is_moved]
     if moved:
         most = max(moved, key=lambda stratum: stratum.decisions_turned.bounds[0])
         yield (
             f"where {most.name} it turns {say(most.decisions_turned, 'points')} more decisions than the "
             "median harmless edit"
         )
-    primary, needed = measured.effects["promotes"], images_for_all_clear(rule)
+    primary, needed = measured.effects["promotes"], rule.images_for_all_clear
     if primary.n < needed:
         yield f"{primary.n} images could not show an effect on one image in twenty; an all-clear needs {needed}"
 
