@@ -13,6 +13,7 @@ import pytest
 from auditor.errors import ReportError
 from auditor.run import limits
 from auditor.run.limits import limited, refuse_odd
+from tests.dying import apart
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit needs Linux")
@@ -40,20 +41,28 @@ def test_what_lies_on_the_disk_may_take_more(tmp_path: Path):
         bytearray(2**30)
 
 
-def test_what_does_not_end_is_ended(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(limits, "LEAST_SECONDS", 0.05)
+def test_what_does_not_end_is_ended(tmp_path: Path):
+    apart(end_a_loop, tmp_path)  # a limit of the processor's time is the whole process's, with all threads of others
+
+
+def end_a_loop(folder: str) -> None:
+    limits.LEAST_SECONDS = 0.05
 
     def loop() -> None:
         while True:
             sum(range(10_000))
 
-    with pytest.raises(ReportError, match="takes more than 0 seconds of the processor"), limited(tmp_path):
+    with pytest.raises(ReportError, match="takes more than 0 seconds of the processor"), limited(Path(folder)):
         loop()
     assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
 
 
-def test_it_is_told_whatever_becomes_of_it_on_its_way(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(limits, "LEAST_SECONDS", 0.05)
+def test_it_is_told_whatever_becomes_of_it_on_its_way(tmp_path: Path):
+    apart(end_what_catches, tmp_path)
+
+
+def end_what_catches(folder: str) -> None:
+    limits.LEAST_SECONDS = 0.05
 
     def loop() -> None:
         try:
@@ -62,7 +71,7 @@ def test_it_is_told_whatever_becomes_of_it_on_its_way(tmp_path: Path, monkeypatc
         except ReportError:
             raise TypeError("no line has this number") from None
 
-    with pytest.raises(ReportError, match="takes more than 0 seconds of the processor"), limited(tmp_path):
+    with pytest.raises(ReportError, match="takes more than 0 seconds of the processor"), limited(Path(folder)):
         loop()
 
 
