@@ -210,6 +210,11 @@ class TestModes:
     def test_an_audit_is_of_the_mode_in_which_it_asks(self, changes, mode):
         assert mode_of(replace_asked(changes)) == mode
 
+    @pytest.mark.parametrize("present", ["all", "class:cat"])
+    def test_a_scan_is_told_the_error_rates_of_scans_or_none(self, present):
+        told = calibrate(replace_asked({"is_scan": True, "present": present}), Rule())
+        assert (told.mode == "scan") == (told.reason is None)
+
     def test_every_mode_is_one_that_rows_are_made_in(self, kept):
         assert set(MODES) <= {case.mode for case in judge_rows(kept, Rule())}
 

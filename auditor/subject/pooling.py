@@ -81,6 +81,7 @@ class Answer:
         """
         if self._missing:
             self._pool.settle()
+        assert not self._missing, "what was dropped is known to nobody"
         return self._scores
 
     def take(self, start: int, scores: Floats) -> None:

@@ -76,7 +76,7 @@ def calibrate(asked: Asked, rule: Rule) -> Calibration:
     if table["rule"] != vars(rule):
         return Calibration(mode, MODES[mode], reason="the thresholds of the rule were changed")
     counts = table["modes"].get(mode)
-    if counts is None:
+    if counts is None or (asked.is_scan and mode != "scan"):
         return Calibration(mode, MODES[mode], reason="the laboratory has no models that were audited in this way")
     return Calibration(
         mode,

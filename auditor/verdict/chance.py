@@ -53,33 +53,29 @@ def compare_with_chance(observed: Observations, numbers: list[int], together: Bo
     return Innocent(dict(zip(numbers, chance.tolist(), strict=True)), strongest, words)
 
 
-def measure_chance(
-    observed: Observations, target: int, together: dict[int, Bools], rule: Rule
-) -> dict[str, Measurement]:
+def measure_chance(observed: Observations, target: int, rule: Rule) -> dict[str, Measurement]:
     """Share of draws of random innocent content that move a named class as far as the artefact does, by direction.
 
-    They are told and decide nothing: what innocent content does to the class itself is left to the controls.
-
-    Parameters
-    ----------
-    together
-        Direction -> (classes,): those that move along with the class.
+    They are told and decide nothing: what innocent content does to the class itself is left to the controls. Draws end
+    with one that does as much, so few of them tell that there is such content, and hardly how much of it.
     """
     insertion, drawn = observed.insertion, observed.draws
     if insertion is None or drawn is None or not len(drawn.shifts):
         return {}
     found = {}
     for sign, name in ((1, "promoted_by_chance"), (-1, "suppressed_by_chance")):
-        reached = reached_by_chance(observed, insertion, drawn, target, sign, together[sign])
+        reached = reached_by_chance(observed, insertion, drawn, target, sign)
         if reached is not None:
             found[name] = share_interval(reached, np.arange(len(reached)), rule.level)
     return found
 
 
 def reached_by_chance(
-    observed: Observations, insertion: Insertion, drawn: Draws, target: int, sign: int, together: Bools
+    observed: Observations, insertion: Insertion, drawn: Draws, target: int, sign: int
 ) -> Bools | None:
     """Which draws of innocent content (draws,) move a class as far as the artefact does, in one direction.
+
+    Its lift and its lead over the controls are compared, whatever becomes of other classes.
 
     None where none of the images that they were tried on tells.
     """
@@ -87,8 +83,8 @@ def reached_by_chance(
     part = insertion.rows(drawn.drawn)
     if not (part.images.has[:, target] == (sign < 0)).any():
         return None
-    own = _thetas(observed, part, part.shift, at, sign, together[None])[0]
-    innocent = np.array([_thetas(observed, part, shifts, at, sign, together[None])[0] for shifts in drawn.shifts])
+    own = _thetas(observed, part, part.shift, at, sign, None)[0]
+    innocent = np.array([_thetas(observed, part, shifts, at, sign, None)[0] for shifts in drawn.shifts])
     return np.asarray(innocent >= own)
 
 

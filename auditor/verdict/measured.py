@@ -209,7 +209,7 @@ def _complete(
     """The same with all that insertion shows."""
     values = values | measure_decisions(insertion, target, together, rule)
     if observed.target is not None:
-        values |= measure_chance(observed, target, together, rule)
+        values |= measure_chance(observed, target, rule)
     if observed.elsewhere is not None and not observed.elsewhere.images.has[:, target].all():
         part = observed.elsewhere.rows(~observed.elsewhere.images.has[:, target])
         (leads,) = measure_leads(observed, part, np.array([target]), 1, rule, rule.alpha, together[1][None])

@@ -143,7 +143,7 @@ def draw_innocents(
         shifts += [log_odds(each.scores, classifier.output) - images.scores[drawn] for each in answers[len(shifts) :]]
         draws = Draws(drawn, np.stack(shifts), len(innocents))
         if target is not None:
-            ways = [reached_by_chance(observed, insertion, draws, target, sign, rivals[0]) for sign in (1, -1)]
+            ways = [reached_by_chance(observed, insertion, draws, target, sign) for sign in (1, -1)]
             if all(way is None or way.any() for way in ways):
                 break
             continue

@@ -50,7 +50,7 @@ def view_finding(at: int, finding: Finding, result: AuditResult) -> dict[str, An
         "headline": headline(finding),
         "did": _tell_what_was_done(finding, record),
         "hit": tell_hardest_hit(finding),
-        "harms": _rows(finding, _HARMS),
+        "harms": _rows(finding, [name for name in _HARMS if not _is_gain(finding.measurements.get(name))]),
         "checks": _rows(finding, _CHECKS),
         "tables": list(_tables(finding)),
         "images": image_anchors(result).get((finding.artefact, finding.target), ""),
@@ -87,6 +87,11 @@ def _rows(finding: Finding, names: Sequence[str]) -> list[Figure]:
 
 def _is_known(measured: Measurement | None) -> bool:
     return measured is not None and measured.value is not None
+
+
+def _is_gain(measured: Measurement | None) -> bool:
+    """Whether what would be a harm is clearly its opposite, as where a class is recognised only with the artefact."""
+    return measured is not None and measured.against(0) == "below"
 
 
 def _tables(finding: Finding) -> Iterator[tuple[str, list[Figure], str]]:

@@ -39,8 +39,8 @@ class Work:
 def steps_of(size: int) -> tuple[int, ...]:
     """Sizes that a rest of images is cut into, the largest first: each a quarter of the one before, down to 2.
 
-    Each size costs a trace, of about as long as thirty images of a large network take. So there are few of them. Keras
-    may trace a batch of one image into other operations, and then the model could not be told from another.
+    Each size costs a trace, which takes a large network as long as many images. So there are few of them. Keras may
+    trace a batch of one image into other operations, and then the model could not be told from another.
     """
     sizes = [size]
     while sizes[-1] > 2:
