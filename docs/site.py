@@ -48,7 +48,7 @@ def make_tables() -> str:
     from auditor.explain.attribution.methods import ATTRIBUTIONS
     from auditor.explain.table import STUDIES
     from auditor.explain.trust.sanity import TRUST_TESTS
-    from auditor.verdict.record import SMALLEST_SHARE, Rule
+    from auditor.verdict.record import FILL_FACTOR, SMALLEST_SHARE, Rule
     from auditor.verdict.rule import LARGEST_CHANGE, LARGEST_NO_OP, LEAST_ACCURACY, SEVERITY_THRESHOLDS
 
     parts = ["# Tables", "Made from the code when this site is built.", ""]
@@ -79,6 +79,10 @@ def make_tables() -> str:
     bars += [
         ("severity score only", f"fewer than {SMALLEST_SHARE:.0%} of decisions turned beyond the median control"),
         ("margin", f"{Rule().margin_sd:g} standard deviations of the score; half of it where decisions clearly turn"),
+        (
+            "where it is only filled in",
+            f"reliance from {FILL_FACTOR:g} margins on, an all-clear below 1/{FILL_FACTOR:g} of one",
+        ),
         ("images for an all-clear", f"{Rule().images_for_all_clear} or more"),
         ("decisions beside an all-clear", f"fewer than {LARGEST_CHANGE:.0%} change, for whatever reason"),
         ("pasted object", "must clearly raise the score of its class"),
