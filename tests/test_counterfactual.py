@@ -460,6 +460,17 @@ class TestStudy:
         confined = {(way, False, place) for way in ("away", "towards") for place in ("region", "elsewhere")}
         assert asked == {("errors", False, None), ("errors", True, None)} | both | confined
 
+    def test_says_of_every_error_alone_what_its_change_is(self):
+        record = study_counterfactuals(inquire(), shown=2)
+        (entry,) = (each for each in record.sets if each.corrections)
+        assert (entry.reason, entry.control) == ("errors", False)
+        assert len(entry.corrections) == entry.images
+        calls = [change.adversarial for change in entry.corrections if change.adversarial is not None]
+        assert np.mean(calls) == pytest.approx(entry.measurements["adversarial"].value)
+        for shown, change in zip(entry.shown, entry.corrections, strict=False):
+            assert (shown.image, shown.adversarial) == (change.image, change.adversarial)
+            assert change.changed_pixels == pytest.approx(shown.changed_pixels)
+
     def test_finds_the_mark_in_both_directions_and_not_on_the_way_to_a_random_class(self):
         record = study_counterfactuals(inquire())
         for way in ("away", "towards"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from auditor.explain.attribution.methods import ATTRIBUTIONS, gradient, integrat
 from auditor.explain.attribution.question import Method, ask
 from auditor.explain.attribution.record import MapName
 from auditor.explain.attribution.regions import mass_in
+from auditor.explain.counterfactual.record import Correction
 from auditor.explain.errors.contrast import EDGES, RANDOM
 from auditor.explain.errors.maps import compare_maps, move_elsewhere, strongest_pixels
 from auditor.explain.errors.mending import Cases, try_artefact
@@ -21,9 +24,12 @@ from auditor.explain.errors.study import study_errors
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.measure.arrays import take
 from auditor.measure.ledger import NewArrays, Rows
+from auditor.report.methods import Methods, read_methods
 from auditor.report.packing import Album
 from auditor.report.sections.errors import view_errors
+from auditor.report.sections.one_error import tell_why
 from auditor.report.write import render_html
+from auditor.run.store import SavedRun
 from auditor.subject.model.classifier import log_odds, predicted_classes
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.population import Population
@@ -314,6 +320,22 @@ class TestStudy:
                 for key in (maps.predicted, maps.true, maps.margin):
                     assert inquiry.arrays[key].shape == (SIDE, SIDE, 1)
 
+    def test_an_error_that_is_shown_tells_what_its_rows_say_of_it(self, inquiry, record):
+        columns = inquiry.rows.columns
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        for exemplar in (entry for entry in record.exemplars if entry.inserted is None):
+            for maps in exemplar.maps:
+                for choice, told in (("", maps.mended), (", elsewhere", maps.mended_elsewhere)):
+                    right = [
+                        row["value"]
+                        for row in rows
+                        if (row["image"], row["measurement"], str(row["method"]))
+                        == (exemplar.image, "right prediction", f"{maps.map}{choice}")
+                    ]
+                    assert len(right) == len(record.fills)
+                    assert told == (np.mean(right) > 0.5)
+        assert all(maps.mended is None for entry in record.exemplars if entry.inserted for maps in entry.maps)
+
     def test_every_share_is_the_mean_of_its_rows(self, inquiry, record):
         columns = inquiry.rows.columns
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -523,6 +545,53 @@ class TestSection:
         answers = view_errors(replace(result, errors=record), Album(make_arrays()))["answers"]
         said = answers["Do the maps of the predicted and of the true class differ?"]
         assert said.startswith("Not applicable: the two classes share one logit")
+
+    def test_tells_of_each_error_why_it_was_made_or_that_nothing_says_so(self):
+        record, names = make_result().errors, read_methods(None)
+        (plain, _), label = record.exemplars, record.exemplars[0].label
+        plain = replace(plain, image="image-3")
+
+        def why(known=names, suspects=(), change=None, mended=None, elsewhere=None, inserted=None):
+            maps = [replace(plain.maps[0], mended=mended, mended_elsewhere=elsewhere)]
+            error = replace(plain, maps=maps, inserted=inserted)
+            changes = {} if change is None else {"image-3": Correction("image-3", *change)}
+            return tell_why(error, replace(record, suspects=list(suspects)), changes, known)
+
+        suspect = replace(record.suspects[0], image="image-3")
+        specific, alone, either = (replace(suspect, mended_by_placebo=does) for does in (False, None, True))
+        known = [
+            why(suspects=[specific]),
+            why(suspects=[alone]),
+            why(inserted="tag"),
+            why(mended=True, elsewhere=False),
+        ]
+        known.append(why(change=(False, 0.25)))
+        assert all(each.is_known for each in known)
+        begins = ["Because of the tag", "Probably because of the tag", "Because of the tag: the model was right until"]
+        assert all(each.text.startswith(begin) for each, begin in zip(known, begins, strict=False))
+        assert "without these pixels the model is right" in known[3].text
+        assert f"what the model missed of {label}" in known[4].text
+        failed = Methods({plain.maps[0].map: "does not change"})
+        open_ones = [
+            why(suspects=[either]),
+            why(mended=True, elsewhere=True),
+            why(mended=False, elsewhere=False, change=(True, 0.5)),
+            why(failed, mended=True, elsewhere=False, change=(None, None)),
+        ]
+        assert not any(each.is_known for each in open_ones)
+        assert all(each.text.startswith("These do not say: ") for each in open_ones)
+        for each, said in zip(
+            open_ones, ("no pixels were", "elsewhere corrects it too", "nobody sees", "✗ failed its tests"), strict=True
+        ):
+            assert said in each.text
+
+    @pytest.mark.parametrize("run", ["complete", "later", "hostile"])
+    def test_every_error_of_every_golden_page_has_one_answer(self, run):
+        saved = SavedRun(Path(__file__).parent / "golden" / "runs" / run)
+        page = render_html(saved.result, saved.arrays)
+        shown = [] if saved.result.errors is None else saved.result.errors.exemplars
+        told = re.findall(r"Why was this one wrong\?</b> (Because|Probably|The smallest edit|These do not say)", page)
+        assert len(told) == len(shown) == page.count("Why was this one wrong?")
 
     def test_says_why_the_study_did_not_run(self):
         assert view_errors(replace(make_result(), errors=None), Album(make_arrays())) is None

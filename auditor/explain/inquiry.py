@@ -17,6 +17,9 @@ from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Explainable
 from auditor.subject.population import Population
 
+SHOWN_ERRORS = "counterfactual"
+"""The seeded order of errors that every study follows: what each says of one image can be read together."""
+
 
 class NotApplicableError(Exception):
     """A study has nothing to work on; the text says why, for the report."""

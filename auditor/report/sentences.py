@@ -122,3 +122,23 @@ UNTESTED = "Not tested: whether the {a} can also {does} the score of {t}. {why}"
 UNTESTED_OWN = "Whether the {a} also lowers {t} was tested on images of other classes alone. {why}"
 EVERY_CARRIES = "Every image of {t} carries it."
 """Why a direction could not be tested."""
+
+WRONG = {
+    "inserted": "Because of the {a}: the model was right until it was added.",
+    "artefact": "Because of the {a}: with it taken out the model is right; the same edit elsewhere does not do that.",
+    "artefact, nowhere else": "Probably because of the {a}: with it taken out the model is right. The same edit fits "
+    "nowhere else, so there is nothing to compare that with.",
+    "pixels": "Because of what {methods} {points} at: without these pixels the model is right, and without as many "
+    "elsewhere it is not.",
+    "change": "The smallest edit that corrects it can be seen ({share} of the pixels), so it may show what the model "
+    "missed of {t}.",
+    "none": "These do not say: {why}.",
+    "no pixels": "no pixels were taken out of it",
+    "failed": "only {methods} point at pixels that correct it, too little to build on",
+    "anywhere": "taking out as many pixels elsewhere corrects it too, so their place says nothing",
+    "kept": "taking out what the maps point at does not correct it ({count} tried)",
+    "not asked": "no smallest edit was searched for",
+    "no change": "no small edit was found that corrects it",
+    "invisible": "the smallest edit that corrects it is one that nobody sees",
+}
+"""Why one error was made: the answers first, then what does not tell it."""

@@ -13,7 +13,7 @@ from auditor.errors import OptionError
 from auditor.explain.attribution.regions import LARGEST_SHARE
 from auditor.explain.counterfactual.record import NO_ERRORS
 from auditor.explain.counterfactual.search import Aim, away_from, towards
-from auditor.explain.inquiry import Inquiry, Selection
+from auditor.explain.inquiry import SHOWN_ERRORS, Inquiry, Selection
 from auditor.measure.arrays import Bools, Ints, join, take
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import keyed_generator, seeded_order
@@ -47,7 +47,7 @@ class GoalFinder:
         self.most, self.errors = images, errors
         self.goals: list[Goal] = []
         self.notes: list[Note] = []
-        self.order = seeded_order(inquiry.seed, NAME, inquiry.dataset.named(inquiry.images.positions))
+        self.order = seeded_order(inquiry.seed, SHOWN_ERRORS, inquiry.dataset.named(inquiry.images.positions))
         """Rows of the population, in a seeded order that knows nothing of the order of the images."""
 
     def add_errors(self) -> None:

@@ -38,6 +38,17 @@ class ChangedImage:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """What the least change of one misclassified image towards what it is looks like, without its pictures."""
+
+    image: str
+    adversarial: bool | None
+    """Whether the rule calls it adversarial; null where none was found."""
+    changed_pixels: float | None
+    """Share of the frame; null likewise."""
+
+
+@dataclass(frozen=True)
 class ChangeSet:
     """The least changes of some images towards one aim."""
 
@@ -60,6 +71,8 @@ class ChangeSet:
     nearness: Measurement | None = None
     """Length (L2) of the change as a ratio to that of the same image towards a random class, the median."""
     shown: list[ChangedImage] = field(default_factory=list)
+    corrections: list[Correction] = field(default_factory=list)
+    """Of every image, where these are errors that shall be corrected."""
 
 
 @dataclass(frozen=True)

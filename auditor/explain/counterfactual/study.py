@@ -25,7 +25,13 @@ from auditor.explain.counterfactual.adversarial import (
     moved,
 )
 from auditor.explain.counterfactual.aims import NAME, Goal, GoalFinder
-from auditor.explain.counterfactual.record import AdversarialRule, ChangedImage, ChangeSet, CounterfactualRecord
+from auditor.explain.counterfactual.record import (
+    AdversarialRule,
+    ChangedImage,
+    ChangeSet,
+    Correction,
+    CounterfactualRecord,
+)
 from auditor.explain.counterfactual.search import Cost, Counterfactuals, Norm, find_counterfactuals
 from auditor.explain.inquiry import Inquiry, NotApplicableError, Selection
 from auditor.explain.texture import high_frequency_share
@@ -199,7 +205,18 @@ def _summarise(
         leads=leads,
         nearness=nearness,
         shown=shown,
+        corrections=list(_corrections(goal, answer)),
     )
+
+
+def _corrections(goal: Goal, answer: _Answer) -> Iterator[Correction]:
+    """What each change of errors is, where they are led to what they are."""
+    if goal.reason != "errors" or goal.control:
+        return
+    calls, pixels = answer.values["adversarial"], answer.values["changed pixels"]
+    for at, name in enumerate(goal.ids):
+        found = bool(answer.found.found[at])
+        yield Correction(name, bool(calls[at]) if found else None, float(pixels[at]) if found else None)
 
 
 def _region_shares(

@@ -13,7 +13,7 @@ from auditor.explain.attribution.regions import edge_map, lift, local, mass_in
 from auditor.explain.errors.maps import Choice, compare_maps, move_elsewhere, speaking_for, strongest_pixels
 from auditor.explain.errors.mending import Cases, Replaced, measure_margins, replace_strongest
 from auditor.explain.errors.record import ContrastExemplar, ContrastMaps
-from auditor.explain.inquiry import Inquiry
+from auditor.explain.inquiry import SHOWN_ERRORS, Inquiry
 from auditor.measure.arrays import Bools, Doubles, Floats, Numbers, join, take
 from auditor.measure.seeds import keyed_generators, seeded_order
 from auditor.subject.data.pictures import to_pixels
@@ -85,17 +85,17 @@ def explain_errors(
     inserted
         The artefact that made these errors.
     """
-    order = seeded_order(inquiry.seed, "contrastive exemplars", errors.ids)
+    order = seeded_order(inquiry.seed, SHOWN_ERRORS, errors.ids)
     parts = []
     for start in range(0, len(errors), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(errors)))
         part, seen = take(errors, rows), np.flatnonzero(np.isin(rows, order[:shown])).tolist()
         regions = [_regions(inquiry, number, part, flags[rows]) for number, flags in enumerate(carries)]
         found, maps = _explain(inquiry, part, regions, share)
-        found.exemplars.extend(_show(inquiry, part, maps, row, float(found.margins[row]), inserted) for row in seen)
         if fills:
             chosen = _choose(inquiry, part, maps, share)
             found.replaced.update(replace_strongest(inquiry.classifier, part, chosen, fills, found.margins))
+        found.exemplars.extend(_show(inquiry, part, maps, found, row, inserted) for row in seen)
         parts.append(found)
     return join(parts) if parts else ErrorMaps()
 
@@ -141,18 +141,21 @@ def _choose(inquiry: Inquiry, part: Cases, maps: dict[MapName, _Maps], share: fl
 
 
 def _show(
-    inquiry: Inquiry, part: Cases, maps: dict[MapName, _Maps], row: int, margin: float, inserted: str | None
+    inquiry: Inquiry, part: Cases, maps: dict[MapName, _Maps], found: ErrorMaps, row: int, inserted: str | None
 ) -> ContrastExemplar:
-    """Picture and maps of one error; of a method's variants the first is shown."""
+    """Picture and maps of one error, and whether these mend it; of a method's variants the first is shown."""
     keep, classes = inquiry.keep, inquiry.classifier.classes
     key = f"contrast {part.ids[row]}" if inserted is None else f"contrast {part.ids[row]} with {inserted}"
     kept: dict[str, ContrastMaps] = {}
     for name, own in maps.items():
         if name.method not in kept:
-            keys = [keep(f"{key} {name} {what}", values[row]) for what, values in own._asdict().items()]
-            kept[name.method] = ContrastMaps(name, *keys)
+            keys = {what: keep(f"{key} {name} {what}", values[row]) for what, values in own._asdict().items()}
+            tried = [found.replaced.get(choice) for choice in (Choice(name), Choice(name, "elsewhere"))]
+            mended, elsewhere = (None if replaced is None else bool(replaced.mended[row]) for replaced in tried)
+            kept[name.method] = ContrastMaps(name, **keys, mended=mended, mended_elsewhere=elsewhere)
     label, predicted = classes[part.true[row]], classes[part.predicted[row]]
     picture = keep(key, to_pixels(part.images[row]))
+    margin = float(found.margins[row])
     return ContrastExemplar(part.ids[row], label, predicted, margin, picture, inserted, list(kept.values()))
 
 

@@ -123,12 +123,17 @@ class ContrastMending:
 
 @dataclass(frozen=True)
 class ContrastMaps:
-    """Keys of the raw maps of one error by one method."""
+    """Keys of the raw maps of one error by one method, and what became of it without the strongest pixels."""
 
     map: MapName
     predicted: str
     true: str
     margin: str
+    mended: bool | None = None
+    """Whether it is right by most fills once the pixels are gone that speak most for it by the map of the margin;
+    null where that was not tried."""
+    mended_elsewhere: bool | None = None
+    """Whether it is with the same mask moved to another place."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from auditor.measure.words import listed, number, say, say_n
 from auditor.report.methods import Methods, read_methods
 from auditor.report.packing import Album
 from auditor.report.pictures import HeatLayer, heat_layer, map_scale
+from auditor.report.sections.one_error import find_corrections, tell_why
 from auditor.run.result import AuditResult
 
 _OF_SENSITIVITY = {"gradient", "smoothgrad"}
@@ -35,6 +36,8 @@ def view_errors(result: AuditResult, album: Album) -> dict[str, Any] | None:
     if record is None:
         return None
     names = read_methods(result.trust)
+    corrections = find_corrections(result)
+    reasons = [tell_why(entry, record, corrections, names) for entry in record.exemplars]
     return {
         "record": record,
         "helped": _say_what_helps(record),
@@ -47,6 +50,8 @@ def view_errors(result: AuditResult, album: Album) -> dict[str, Any] | None:
             )
             or "No artefact is named, so none was tried.",
         },
+        "reasons": reasons,
+        "explained": sum(why.is_known for why in reasons),
         "mending_plot": _mending_plot(record, names),
         "layers_of": partial(_layers, album, names),
     }
