@@ -44,6 +44,8 @@ from auditor.explain.trust.record import (
     MapLikeness,
     MethodTrust,
     ReadingRecord,
+    SaturationRecord,
+    ScoredImage,
     TrustCriterion,
     TrustRecord,
     TrustTest,
@@ -253,6 +255,22 @@ def make_trust(artefact: str) -> TrustRecord:
         likenesses=[MapLikeness(*METHODS, measure(0.3, 0.1, "correlation", 16))],
         picture="with",
         pictured="image-1, for cat",
+        saturation=SaturationRecord(
+            sure=0.99,
+            saturated=measure(0.5, 0.25, "share", 16),
+            fainter=measure(48.0, 16.0, "ratio", 16),
+            likeness=measure(0.75, 0.125, "correlation", 16),
+            lifts={"logit": measure(3.0, unit="ratio", n=8), "probability": measure(2.0, unit="ratio", n=8)},
+            shown=[
+                ScoredImage(
+                    "image-1",
+                    "cat",
+                    0.9995,
+                    "with",
+                    dict.fromkeys(("logit", "log-odds", "probability"), "map gradient"),
+                )
+            ],
+        ),
     )
 
 

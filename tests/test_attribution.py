@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from auditor.explain.attribution.methods import ATTRIBUTIONS, integrated_gradients, make_baseline, saliency
 from auditor.explain.attribution.question import ask
+from auditor.explain.attribution.scores import differentiate_scores
+from auditor.subject.model.classifier import log_odds
 from tests.closed_form import ExponentialClassifier, linear, quadratic, random_images
 from tests.keras_models import small_classifier
 
@@ -206,3 +211,33 @@ class TestIntegratedGradients:
 def test_saliency_is_the_absolute_sum_over_channels():
     maps = np.array([[[[1.0, -2.0, 0.5]]]], np.float32)
     np.testing.assert_array_equal(saliency(maps), [[[3.5]]])
+
+
+class TestScores:
+    @pytest.mark.parametrize("output", ["softmax", "multilabel"])
+    def test_each_is_the_derivative_of_its_score(self, output):
+        classifier = replace(linear(), output=output)
+        images, targets = random_images(4), np.array([0, 1, 2, 3])
+        maps, probabilities = differentiate_scores(classifier, images, targets)
+        rows, step = np.arange(4), 1e-2
+
+        def scores_at(images):
+            odds = log_odds(classifier.scores(images), output)[rows, targets].astype(np.float64)
+            return {"logit": classifier.scores(images)[rows, targets], "log-odds": odds, "probability": expit(odds)}
+
+        np.testing.assert_allclose(probabilities, scores_at(images)["probability"])
+        for at in ((0, 0, 0), (2, 3, 0)):
+            moved = np.zeros(images.shape[1:], np.float32)
+            moved[at] = step
+            up, down = scores_at(images + moved), scores_at(images - moved)
+            for score, own in maps.items():
+                np.testing.assert_allclose(own[(rows, *at)], (up[score] - down[score]) / (2 * step), atol=2e-3)
+
+    def test_a_sure_model_has_a_faint_gradient_of_the_probability_and_the_same_of_the_logit(self):
+        sure = replace(linear(), bias=np.array([45.0, 0.0, 0.0, 0.0], np.float32), output="softmax")
+        maps, (probability,) = differentiate_scores(sure, random_images(1), np.array([0]))
+        np.testing.assert_array_equal(maps["logit"][0], sure.weights[0])
+        assert probability > 0.999999
+        assert 0 < np.abs(maps["probability"]).max() < 1e-6 * np.abs(maps["logit"]).max()
+        chance, odds = maps["probability"], maps["log-odds"]
+        np.testing.assert_allclose(chance / np.abs(chance).max(), odds / np.abs(odds).max(), rtol=1e-4)

@@ -132,6 +132,21 @@ class TestTheStudy:
                     assert test.measured.n == 24 or entry.map.method == "grad_cam"
                     assert test.measured.low <= test.measured.value <= test.measured.high
 
+    def test_sets_the_gradient_of_the_probability_beside_that_of_the_logit(self, found):
+        record, inquiry = found
+        told = record.saturation
+        sure, unsure = (entry.probability for entry in told.shown)
+        assert sure * (1 - sure) < unsure * (1 - unsure)
+        assert told.fainter.value > 4  # p (1 - p) is a quarter at most
+        assert set(told.lifts) == {"logit", "log-odds", "probability"}
+        assert told.lifts["log-odds"].value == pytest.approx(told.lifts["probability"].value, rel=1e-4)
+        columns = inquiry.rows.columns
+        noted = [value for name, value in zip(columns["measurement"], columns["value"], strict=True) if "faint" in name]
+        assert np.median(noted) == pytest.approx(told.fainter.value)
+        for entry in told.shown:
+            odds, chance = (inquiry.arrays[entry.maps[score]] for score in ("log-odds", "probability"))
+            np.testing.assert_allclose(chance, entry.probability * (1 - entry.probability) * odds, rtol=1e-3, atol=1e-9)
+
     def test_compares_every_two_methods(self, found):
         count = len(found[0].methods)
         assert len(found[0].likenesses) == count * (count - 1) / 2
@@ -442,4 +457,8 @@ class TestTheReport:
         assert "one draw of weights" in sense[1].text
         assert told["Signed or absolute?"][0].answers[0].head == "gradient: absolute."
         assert "pairs correlate by 0.5 or more" in told["Do the methods agree?"][0].text
+        sure = told["Logit or probability?"]
+        assert "In 8 of 16 images the probability of the target is over 99\u202f% or under 1\u202f%" in (sure[0].text)
+        assert "48 times (median; 32 to 64, n = 16) fainter" in sure[0].text
+        assert [picture.scale_of for picture in sure[1].pictures] == [None] * 4 + ["map gradient"]
         assert told["Smoothed or not?"][0].answers[0].head == "gradient: no clear difference."

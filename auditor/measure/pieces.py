@@ -208,6 +208,8 @@ class Picture:
     """What it shows, for those who do not see it; the caption, where empty."""
     is_strength: bool = False
     """Of a map: whether only its strength is drawn, because its signs say nothing."""
+    scale_of: str | None = None
+    """Of a map over a picture: key of the map whose full colour it is drawn with; its own, where null."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +271,7 @@ def check_pieces(told: object, arrays: Container[str]) -> list[Piece]:
     except ValueError as fault:  # what JSON does not know, among it numbers that are none
         raise ValueError(f"wanted a list of pieces that JSON can hold: {fault}") from None
     for picture in _pictures(told):
-        for key in (picture.array, picture.under):
+        for key in (picture.array, picture.under, picture.scale_of):
             if key is not None and key not in arrays:
                 raise ValueError(f"picture {picture.caption!r}: no array was kept as {key!r}")
     return cast(list[Piece], told)

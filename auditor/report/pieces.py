@@ -17,7 +17,7 @@ from auditor.measure.words import number, say, signed
 from auditor.report import plots
 from auditor.report.methods import Methods, method_name
 from auditor.report.packing import Album
-from auditor.report.pictures import HeatLayer, difference_uri, heat_layer
+from auditor.report.pictures import HeatLayer, difference_uri, heat_layer, map_scale
 from auditor.report.telling import say_effect, say_images
 from auditor.report.words import figure, figures
 
@@ -32,7 +32,9 @@ def template_functions(album: Album, methods: Methods) -> dict[str, Callable[...
             raise ReportError(f"arrays.npz: {picture.array!r}: got shape {values.shape}, wanted a picture or a map")
         values = values.reshape(*values.shape[:2], -1)
         if picture.under is not None:
-            return album.picture(picture.under), heat_layer(values, put=album.put, is_strength=picture.is_strength)
+            scale = None if picture.scale_of is None else map_scale(album.arrays[picture.scale_of])
+            layer = heat_layer(values, scale, album.put, is_strength=picture.is_strength)
+            return album.picture(picture.under), layer
         return album.picture(picture.array) if values.dtype == "uint8" else difference_uri(values, album.put)[0], None
 
     return {

@@ -134,6 +134,37 @@ class MapLikeness:
 
 
 @dataclass(frozen=True)
+class ScoredImage:
+    """One image with the gradients of three scores of its target."""
+
+    image: str
+    target: str
+    probability: float
+    picture: str
+    """Key of its array."""
+    maps: dict[str, str]
+    """Score (logit, log-odds, probability) -> key of the array with its gradient."""
+
+
+@dataclass(frozen=True)
+class SaturationRecord:
+    """What gradients of the probability show beside those of the logit, on the images that methods are tested on."""
+
+    sure: float
+    """A probability over this, or under what is left of 1, counts as saturated."""
+    saturated: Measurement
+    """Share of the images whose target's probability is."""
+    fainter: Measurement
+    """Length (L2) of the gradient of the logit over that of the probability, the median."""
+    likeness: Measurement
+    """Spearman's correlation of the absolute maps of both, the median."""
+    lifts: dict[str, Measurement]
+    """Score -> lift of the artefacts' regions, on the images that have one."""
+    shown: list[ScoredImage]
+    """The image where the model is surest, and the one where it is least so."""
+
+
+@dataclass(frozen=True)
 class TrustRecord:
     """Which methods of attribution passed the tests that one that deserves trust must pass."""
 
@@ -159,3 +190,5 @@ class TrustRecord:
     """Key of the image that the cascade is shown on."""
     pictured: str
     """Its id, and the class that it is explained for."""
+    saturation: SaturationRecord | None = None
+    """Null in runs from before it was measured, and where a gradient of every class would have to be taken."""

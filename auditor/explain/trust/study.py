@@ -35,6 +35,7 @@ from auditor.explain.trust.sanity import (
     judge,
     read_map,
 )
+from auditor.explain.trust.saturation import measure_saturation
 from auditor.measure.arrays import Doubles, Floats, Ints
 from auditor.measure.intervals import mean_interval, median_interval
 from auditor.measure.seeds import keyed_generators
@@ -115,6 +116,7 @@ def study_trust(
         likenesses=_compare_methods(sample, maps, inquiry.level),
         picture=inquiry.keep("trust image", to_pixels(sample.images[0])),
         pictured=f"{sample.ids[0]}, for {inquiry.classifier.classes[sample.targets[0]]}",
+        saturation=measure_saturation(inquiry, sample),
     )
 
 

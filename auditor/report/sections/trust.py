@@ -14,6 +14,7 @@ from auditor.measure.pieces import Answer, Curves, Line, Picture, Piece, Row, St
 from auditor.measure.words import listed, number, say, signed
 from auditor.report.methods import MARK, method_name, read_methods
 from auditor.report.sections.methods_compared import which_method_shows_it
+from auditor.report.sections.saturation import tell_saturation
 from auditor.report.words import why_not
 from auditor.run.result import AuditResult
 
@@ -33,6 +34,8 @@ def tell_trust(result: AuditResult) -> list[Piece]:
         Told("Signed or absolute?", _tell_signs(record)),
         Told("Smoothed or not?", [*_tell_smoothing(record), *_tell_readings(record)]),
     ]
+    if record.saturation is not None:
+        told.append(Told("Logit or probability?", tell_saturation(record.saturation, result.model.score)))
     if result.findings:
         shortcut = [Answer(which_method_shows_it(finding, result)) for finding in result.findings]
         where = pieces.Remark("The table is under", section="methods_compared")
