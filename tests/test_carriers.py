@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from auditor.artefacts.overlay import Overlay
 from auditor.verdict.findings import judge
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Rule
 from tests.test_findings import planted_evidence, removal_evidence
-from tests.test_second_rule import audit, content, corner, mark, pushed, sees_mark, world
+from tests.test_second_rule import AT, MARK, SHAPE, SIDE, audit, content, corner, mark, pushed, sees_mark, world
 
 RULE = Rule()
 
@@ -67,6 +68,67 @@ class TestExactRemoval:
         finding = audit(pushed(4, {0: 8}, gain=0.35), 4, look=mark(0.6), pictures=images, carriers=every)
         freed = [note for note in finding.notes if note.kind == "freed"]
         assert (finding.basis, len(freed)) == (("removal", 0) if count < 12 else ("insertion", 1))
+
+
+def core(at: tuple[int, int]) -> Overlay:
+    """A mark of soft tones in a thin veil: taken out a pixel off, or in another corner, it leaves valid pixels."""
+    alpha, ink = np.zeros(SHAPE[:2], np.float32), np.zeros(SHAPE, np.float32)
+    around = np.s_[max(at[0] - 2, 0) : at[0] + SIDE + 2, max(at[1] - 2, 0) : at[1] + SIDE + 2]
+    alpha[around], ink[around] = 0.1, 0.6
+    inside = np.s_[at[0] : at[0] + SIDE, at[1] : at[1] + SIDE]
+    alpha[inside], ink[(*inside, 0)] = 0.5, 0.5 + 0.4 * (MARK - 0.5)
+    return Overlay(alpha, ink)
+
+
+def faint(at: tuple[int, int]) -> Overlay:
+    return mark(0.3, at)
+
+
+class TestPlace:
+    """Nothing looks for it in each image, and what is taken out elsewhere leaves images that still show it."""
+
+    def audited(self, look, at, push=8, missing=0.0, target=0):
+        images, labels = world(300, 4)
+        every = np.ones(300, bool)
+        shows = np.random.default_rng(3).random(300) >= missing
+        images[shows] = look(AT).insert(images[shows])
+        model = pushed(4, {0: push} if push else {}, gain=0.35)
+        return audit(model, 4, target, look=look(at), pictures=images, labels=labels, carriers=every)
+
+    @pytest.mark.parametrize("look", [core, faint])
+    def test_what_is_where_it_is_named_is_judged_as_before(self, look):
+        assert self.audited(look, AT).verdict == "relies"
+        innocent = self.audited(look, AT, push=0)
+        assert (innocent.verdict, innocent.basis) == ("no_evidence", "insertion")
+        shown = innocent.measurements["shown_by_carriers"]
+        assert shown.low < 1 < shown.high + 0.02
+        assert shown.high - shown.low < 0.2
+
+    @pytest.mark.parametrize("look", [core, faint])
+    @pytest.mark.parametrize("at", [(9, 10), (10, 9), (0, 0), (2, 10)])
+    def test_what_is_elsewhere_gets_no_all_clear_and_frees_no_image(self, look, at):
+        finding = self.audited(look, at)
+        assert finding.verdict != "no_evidence"
+        assert {note.kind for note in finding.notes} & {"freed", "not shown"} == {"not shown"}
+
+    def test_half_of_the_carriers_without_it_are_too_many_for_an_all_clear(self):
+        few, many = (self.audited(faint, AT, push=0, missing=share) for share in (0.2, 0.6))
+        assert few.verdict == "no_evidence"
+        assert not [note for note in few.notes if note.kind == "not shown"]
+        assert few.measurements["shown_by_carriers"].value == pytest.approx(0.8, abs=0.1)
+        assert many.verdict == "inconclusive"
+
+    def test_images_that_are_not_said_to_carry_it_and_do_are_told_of(self):
+        images, labels = world(300, 4)
+        shows, carriers = labels < 2, labels == 0
+        innocent = images.copy()
+        images[shows], innocent[carriers] = faint(AT).insert(images[shows]), faint(AT).insert(innocent[carriers])
+        for pictures, share in ((images, (labels == 1).sum() / (labels > 0).sum()), (innocent, 0)):
+            finding = audit(pushed(4, {}), 4, look=faint(AT), pictures=pictures, labels=labels, carriers=carriers)
+            assert finding.measurements["shown_by_others"].value == pytest.approx(share, abs=0.1)
+            told = [note.text for note in finding.notes if note.kind == "not said"]
+            assert len(told) == (share > 0)
+            assert all("could be missed" in text for text in told)
 
 
 class TestScans:

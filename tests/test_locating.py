@@ -10,6 +10,8 @@ from auditor.artefacts.artefact import Artefact
 from auditor.artefacts.kinds import ARTEFACT_KINDS, look_for
 from auditor.artefacts.locating import Finder, TooFaintError, finder_of
 from auditor.artefacts.overlay import Overlay
+from auditor.artefacts.showing import fit, has_place
+from auditor.artefacts.together import Together
 from auditor.artefacts.varied import Place, Varied
 from auditor.errors import OptionError
 from auditor.measure.arrays import Bools, Floats
@@ -94,6 +96,44 @@ def test_what_fills_the_frame_has_no_place_to_be_found_at() -> None:
     for kind in ("lightness", "vignette", "blur", "flip"):
         assert finder_of(ARTEFACT_KINDS[kind](FRAME)) is None
     assert finder_of(ARTEFACT_KINDS["border"](FRAME, width=2)) is None
+
+
+class TestFit:
+    """How much of it images show where it is named."""
+
+    def share(self, images: Floats, look: Overlay, place: int = 0) -> float:
+        likeness, energy = fit(images, look)
+        return float(likeness[:, place].mean() / energy.mean())
+
+    @pytest.mark.parametrize("opacity", [0.05, 0.3, 0.9])
+    @pytest.mark.parametrize("at", [(16, 15), (0, 0), (18, 18)])
+    def test_is_all_of_it_on_plain_images_and_nothing_where_it_is_not(self, opacity, at) -> None:
+        plain = np.full((3, *FRAME), 0.4, np.float32)
+        # the mean colour of images that carry it is a little off that of what they show else
+        assert self.share(tag(opacity, at).insert(plain), tag(opacity, at)) == pytest.approx(1, abs=0.05)
+        assert self.share(plain, tag(opacity, at)) == pytest.approx(0, abs=1e-6)
+
+    @pytest.mark.parametrize("world", [noise, smooth])
+    def test_is_known_of_many_images_where_in_one_it_drowns(self, world) -> None:
+        look, images = tag(0.1), world(300, seed=1)
+        likeness, energy = fit(look.insert(images), look)
+        assert np.std(likeness[:, 0] / energy) > 0.1
+        assert self.share(look.insert(images), look) == pytest.approx(1, abs=0.15)
+        assert self.share(images, look) == pytest.approx(0, abs=0.15)
+
+    def test_a_pixel_beside_it_there_is_more_of_it_than_where_it_is_named(self) -> None:
+        images = tag(0.3).shifted((-1, 0)).insert(noise(200))
+        likeness, energy = fit(images, tag(0.3))
+        assert likeness.shape == (200, 17)
+        assert (likeness.mean(axis=0) / energy.mean()).max() == pytest.approx(1, abs=0.1)
+        assert self.share(images, tag(0.3)) < 0.5
+
+    def test_what_fills_the_frame_or_varies_has_no_place(self) -> None:
+        assert has_place(tag())
+        assert has_place(Together((tag(), tag(at=(2, 2))), ("a", "b")))
+        whole = [ARTEFACT_KINDS[kind](FRAME) for kind in ("lightness", "blur", "tint")]
+        varied = ARTEFACT_KINDS["text"](FRAME, text="X7", size=9, place=Place(within=(0, 0, 24, 24)))
+        assert not any(has_place(look) for look in (*whole, varied))
 
 
 def looked_for(images: Floats, carriers: Bools, look: Overlay) -> Artefact:

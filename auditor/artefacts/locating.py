@@ -132,7 +132,7 @@ def _correlate(image: Floats, look: Overlay, *, here: bool = False) -> Array:
     seen = _framed(image, colour)
     if image.shape[2] == 3 and image.shape[0] * image.shape[1] > _MOST_IN_COLOUR:
         template, seen = to_grey(template), to_grey(seen)
-    template, seen = _detail(template), _detail(seen)
+    template, seen = detail(template), detail(seen)
     if here:
         seen = seen[top : bottom + 2 * _EDGE, left : right + 2 * _EDGE]
     return np.asarray(np.nan_to_num(match_template(seen, template)[..., 0]))
@@ -147,9 +147,13 @@ def _framed(image: Array, colour: Array) -> Array:
     return framed
 
 
-def _detail(image: Array) -> Array:
-    """What is finer than some pixels: pictures vary most in what is coarse (Field 1987), which would drown the rest."""
-    return np.asarray(image - gaussian_filter(image, (_COARSE, _COARSE, 0), mode="nearest"))
+def detail(images: Array) -> Array:
+    """What is finer than some pixels, of one image (h, w, c) or of several (n, h, w, c).
+
+    Pictures vary most in what is coarse (Field 1987), which would drown the rest.
+    """
+    smoothed = (0,) * (images.ndim - 3) + (COARSE, COARSE, 0)
+    return np.asarray(images - gaussian_filter(images, smoothed, mode="nearest"))
 
 
 def _between(named: Overlay, found: Overlay) -> tuple[int, int]:
@@ -183,7 +187,7 @@ _EDGE = 1
 _UNMISTAKABLE = 0.9
 """A likeness at the named place that makes a search elsewhere idle."""
 
-_COARSE = 1.5
+COARSE = 1.5
 """Pixels."""
 
 _AS_MUCH = 0.02

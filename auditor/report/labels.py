@@ -126,6 +126,13 @@ MEASUREMENTS: dict[str, dict[str, Label]] = {
         "carriers_accuracy_drop": Label("accuracy lost when it is removed (images that had it)", "", True),
         "found": Label("images said to carry it in which it is found", ""),
         "found_elsewhere": Label("of these, images in which it lies elsewhere than named", ""),
+        "shown_by_carriers": Label(
+            "how much of it images show that are said to carry it", "where it is named: 1 is all of it, 0 nothing"
+        ),
+        "shown_by_others": Label("how much of it other images show", "at the same place, by nature or unsaid"),
+        "shown_elsewhere": Label(
+            "how much more of it these show a pixel or two beside", "where that is clearest; above 0 it is misplaced"
+        ),
         "alone": Label(
             "effect on images without content", "the pixels of images that had it in random order, and the artefact"
         ),

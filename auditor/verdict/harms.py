@@ -175,19 +175,6 @@ def measure_jointly(observed: Observations, target: int, rule: Rule) -> dict[str
     return found
 
 
-def measure_found(observed: Observations, rule: Rule) -> dict[str, Measurement]:
-    """Share of the images said to carry the artefact in which it was found, and of those where it lies elsewhere."""
-    removals = observed.removals
-    if removals is None or removals.found is None or removals.offset is None:
-        return {}
-    found, groups = removals.found, removals.images.groups
-    elsewhere = (removals.offset != 0).any(axis=1)[found]
-    return {
-        "found": share_interval(found, groups, rule.level),
-        "found_elsewhere": share_interval(elsewhere, groups[found], rule.level),
-    }
-
-
 JOINT_DROP, INTERACTION = "removal drop together with", "interaction with"
 """What begins the names of measurements on two artefacts."""
 

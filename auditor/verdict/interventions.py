@@ -12,16 +12,18 @@ import numpy as np
 from auditor.artefacts.appearance import Appearance, Edit, Randoms
 from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.overlay import Overlay
+from auditor.artefacts.showing import fit, has_place
 from auditor.errors import AuditError
 from auditor.measure.arrays import Array, Floats, Ints, join, take
-from auditor.measure.measurement import Note
+from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes, to_probability
 from auditor.subject.pooling import Answer
 from auditor.subject.population import Population
-from auditor.verdict.observations import Checks, Insertion, Observations, Removals
+from auditor.verdict.carrying import bears_out, describe_found, describe_shown, measure_shown
+from auditor.verdict.observations import Checks, Insertion, Observations, Removals, Shown
 from auditor.verdict.passes import CANVASES, NEIGHBOURS, Counted
-from auditor.verdict.removing import describe_found, take_out
+from auditor.verdict.removing import take_out
 from auditor.verdict.screening import Neighbour, choose_neighbour, choose_shown, draw_innocents, scrambled
 
 Tried = TypeVar("Tried", Insertion, Removals)
@@ -63,13 +65,15 @@ class Trial:
         # where it is one overlay, the dose of its own opacity is the insertion itself
         self.own_dose = look.opacity if isinstance(look, Overlay) and look.opacity in self.doses else None
         self.shown = choose_shown(self.dataset, self.artefact, self.seed)
-        self.inserted: list[Insertion] = []
+        self.inserted: list[tuple[Insertion, bool]] = []  # and whether it was taken out of these images
         self.moved: list[Insertion] = []
         self.apart: dict[str, list[float]] = defaultdict(list)
         self.removed: list[Removals] = []
+        self.fits: list[Shown] = []
+        # what is looked for in each carrier needs no second look at all of them
+        self.is_looked_at = self.artefact.finder is None and has_place(look) and bool(self.artefact.carriers.any())
         self.pixels = 0
         self.without_mask = 0
-        self.freed = 0
         self.neighbour: Neighbour | None = None
         try:
             self.neighbour = choose_neighbour(self.classifier.part(NEIGHBOURS), self.dataset, self.artefact, self.seed)
@@ -82,6 +86,8 @@ class Trial:
             return
         try:
             carries = self.artefact.carriers[batch.positions]
+            if self.is_looked_at:
+                self.fits.append(Shown(batch.positions, carries, *fit(batch.images, self.artefact.appearance)))
             asked: list[Callable[[], None]] = []
             if self.artefact.appearance.can_insert and (~carries).any():
                 before = populate(self.classifier, self.dataset, batch.positions[~carries], scores[~carries])
@@ -143,7 +149,8 @@ class Trial:
         def take_in() -> None:
             variants = {name: shift(name) for name in self.variants}
             doses = {dose: shift(dose) for dose in self.doses}
-            self.inserted.append(replace(self._measured(put), variants=variants, doses=doses))
+            measured = replace(self._measured(put), variants=variants, doses=doses)
+            self.inserted.append((measured, came is not None))
             if moved is not None:
                 self.moved.append(self._measured(moved))
 
@@ -221,7 +228,6 @@ class Trial:
                     taken.clean, free, lambda: populate(self.classifier, self.dataset, free, taken.scores()), came
                 )
             )
-            self.freed += len(free)
         return asked
 
     def _kept(self, values: Floats) -> Floats:
@@ -234,11 +240,14 @@ class Trial:
         """What all batches together gave; see `survey`."""
         if self.failure is not None:
             return self.failure
-        notes, insertion = list(self.notes), join(self.inserted) if self.inserted else None
-        if insertion is not None and self.removed and self.artefact.carriers[images.positions].all():
-            groups = np.unique(self.dataset.groups[insertion.images.positions])
-            if len(groups) < least:  # too few that it is taken out of exactly would keep all the others from deciding
-                insertion, self.freed = None, 0
+        notes, carriers = list(self.notes), self.artefact.carriers
+        freed = join([np.arange(0), *(each.images.positions for each, is_freed in self.inserted if is_freed)])
+        count = len(np.unique(self.dataset.groups[freed]))
+        # what lies elsewhere was not taken out; and too few would keep all the other carriers from deciding
+        is_free = count >= least or not carriers[images.positions].all()
+        is_free &= bears_out(self._shown(freed, alpha, least))
+        tried = [each for each, is_freed in self.inserted if is_free or not is_freed]
+        insertion = join(tried) if tried else None
         if insertion is not None:
             alike = max(_ALIKE * sum(self.apart[_ITSELF]), _STEP * self.pixels)
             for name in [name for name in insertion.controls if sum(self.apart[name]) < alike]:
@@ -250,11 +259,13 @@ class Trial:
         if self.without_mask:
             told = f"{self.without_mask} images said to carry it have no usable region and were left out"
             notes.append(Note("no region", told))
-        if self.freed:
-            told = f"{self.freed} images that carry it count as images without it, too"
+        if is_free and len(freed):
+            told = f"{len(freed)} images that carry it count as images without it, too"
             notes.append(Note("freed", f"{told}: it was taken out of them exactly"))
         removals = _of_groups(join(self.removed), self.dataset) if self.removed else None
-        notes += [*self.artefact.notes, *([] if removals is None else describe_found(removals))]
+        shown = self._shown(np.flatnonzero(carriers), alpha, least)
+        told_of = [] if removals is None else describe_found(removals)
+        notes += [*self.artefact.notes, *told_of, *describe_shown(shown)]
         observed = Observations(
             artefact=self.artefact.name,
             classes=self.classifier.classes,
@@ -267,6 +278,7 @@ class Trial:
             images=images,
             carries=self.artefact.carriers[images.positions],
             columns=columns,
+            shown=shown,
             elsewhere=self._elsewhere(),
             place=self.neighbour.name if self.neighbour else "",
         )
@@ -288,6 +300,14 @@ class Trial:
             self._fail(failure)
             return failure
         return observed
+
+    def _shown(self, positions: Ints, alpha: float, least: int) -> dict[str, Measurement]:
+        """How much of it some carriers show where it is named; nothing where that was not looked at."""
+        if not self.fits:
+            return {}
+        shown = join(self.fits)
+        rows = np.isin(shown.positions, positions)
+        return measure_shown(shown, self.dataset.groups[shown.positions], 1 - alpha, least, rows)
 
     def _elsewhere(self) -> Insertion | None:
         """What the neighbour does, on images of groups that it was not chosen on."""

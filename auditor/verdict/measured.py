@@ -10,6 +10,7 @@ import numpy as np
 from auditor.measure.arrays import Bools
 from auditor.measure.intervals import least, mean_intervals, missing
 from auditor.measure.measurement import Measurement
+from auditor.verdict.carrying import measure_found
 from auditor.verdict.chance import Innocent, compare_with_chance, measure_chance
 from auditor.verdict.decisions import carriers_contradict, measure_decisions, measure_strata, measure_turned
 from auditor.verdict.effects import (
@@ -26,7 +27,6 @@ from auditor.verdict.harms import (
     measure_accuracy,
     measure_checks,
     measure_drops,
-    measure_found,
     measure_jointly,
     measure_removals,
 )
@@ -179,7 +179,7 @@ def _begin(observed: Observations, target: int, rule: Rule, alpha: float, accura
     drops = measure_drops(observed, target, rule.level if observed.insertion else 1 - alpha)
     removals = measure_removals(observed, target, rule, drops)
     values = removals | measure_checks(observed.checks, target, rule)
-    values |= measure_jointly(observed, target, rule) | measure_found(observed, rule) | accuracy
+    values |= measure_jointly(observed, target, rule) | measure_found(observed, rule) | observed.shown | accuracy
     if observed.alone is not None:
         (leads,) = measure_leads(observed, observed.alone, np.array([target]), 1, rule, rule.alpha)
         values["alone"] = leads.theta

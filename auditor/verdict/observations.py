@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from auditor.measure.arrays import Array, Bools, Groups, Ints, take
-from auditor.measure.measurement import Note
+from auditor.measure.measurement import Measurement, Note
 from auditor.subject.population import Population
 
 
@@ -57,6 +57,20 @@ class Jointly:
     both: Array
     own: Array
     other: Array
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How the artefact, where it is named and a little beside, fits images as they came; see `showing.fit`."""
+
+    positions: Ints
+    """(n,): rows of the data set."""
+    carries: Bools
+    """(n,): whether each is said to carry it."""
+    likeness: Array
+    """(n, places): the named place first."""
+    energy: Array
+    """(n,)."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +137,8 @@ class Observations:
     """The same artefact at the neighbouring place or size that does most, on images that it was not chosen on."""
     place: str = ""
     """What that place is."""
+    shown: dict[str, Measurement] = field(default_factory=dict)
+    """How much of the artefact images show where it is named: see `measure_shown`."""
     alone: Insertion | None = None
     """The artefact on canvases without content: its images are scrambled pixels of carriers."""
 

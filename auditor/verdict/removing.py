@@ -12,7 +12,6 @@ from auditor.artefacts.edits import Removal, remove
 from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact, Seen
 from auditor.measure.arrays import Bools, Floats, Ints, take
-from auditor.measure.measurement import Note
 from auditor.subject.model.classifier import log_odds, predicted_classes
 from auditor.subject.pooling import Answer
 from auditor.subject.population import Population
@@ -117,22 +116,6 @@ def take_out(
         return before.scores[:0] if scored is None else scored.scores[is_free]
 
     return Taken(removals, lost, np.array(rows)[free], clean, scores)
-
-
-def describe_found(removals: Removals) -> list[Note]:
-    """In how many of the images that carry it the artefact was found, where not in all, at the place that is named."""
-    if removals.found is None or removals.offset is None:
-        return []
-    found, moved = removals.found, removals.offset[(removals.offset != 0).any(axis=1)]
-    notes = []
-    if not found.all():
-        told = f"it was found in {found.sum()} of {len(found)} images that are said to carry it"
-        notes.append(Note("not found", f"{told}; it is taken out of the others where it is named, and not exactly"))
-    if len(moved):
-        far = np.median(np.hypot(*moved.T))
-        told = f"in {len(moved)} of {found.sum()} images it lies elsewhere than named"
-        notes.append(Note("elsewhere", f"{told}, {far:.0f} pixels off at the median"))
-    return notes
 
 
 def _take_out(seen: Seen, image: Floats, fills: tuple[str, ...]) -> dict[str, Removal]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import listed, number, say, signed
+from auditor.verdict.carrying import HALF
 from auditor.verdict.harms import JOINT_DROP
 from auditor.verdict.measured import Measured
 from auditor.verdict.record import FILL_FACTOR, SMALLEST_SHARE, Direction, Rule, Severity, Verdict
@@ -245,6 +246,7 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
         wrong = {"found": "below", "found_elsewhere": "above"}[name]
         if share is not None and share.groups >= rule.min_groups and share.against(0.5) == wrong:
             yield f"it {told} {say(share, 'count')} images that carry it; are its position and appearance right?"
+    yield from _not_shown(measured, rule)
     if measured.contradiction:
         yield f"{measured.contradiction}; are its position and appearance right?"
     for name, rises, falls in (("decisions_turned_raw", "to", "away from"), ("decisions_lost_raw", "away from", "to")):
@@ -281,6 +283,22 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
     primary, needed = measured.effects["promotes"], rule.images_for_all_clear
     if primary.n < needed:
         yield f"{primary.n} images could not show an effect on one image in twenty; an all-clear needs {needed}"
+
+
+def _not_shown(measured: Measured, rule: Rule) -> Iterator[str]:
+    """Why what was taken out of carriers may not be the artefact."""
+    shown, beside = (measured.values.get(name) for name in ("shown_by_carriers", "shown_elsewhere"))
+    if shown is None or shown.groups < rule.min_groups:
+        return
+    if beside is not None and beside.against(0) == "above":
+        yield "images that carry it show more of it beside the place that is named; is its position right?"
+    elif shown.against(HALF) == "below":
+        yield f"images that carry it show {say(shown, 'decided')} of it where it is named; is its position right?"
+    elif measured.basis == "removal" and shown.against(HALF) != "above":
+        yield (
+            f"whether it lies where it is named cannot be told from the images, {say(shown, 'decided')}: it is too "
+            "faint there, or not in all of them"
+        )
 
 
 def _is_large(raw: Measurement) -> bool:
