@@ -3,8 +3,8 @@
 (() => {
   const byId = (id) => document.getElementById(id);
   const form = byId("filters");
-  const items = [...document.querySelectorAll("#rows > tr, .trend")];
-  const rows = items.filter((item) => item.tagName === "TR");
+  const items = [...document.querySelectorAll("#rows > tr, .trend, .matrix tbody > tr")];
+  const rows = items.filter((item) => item.parentNode.id === "rows");
   const texts = new Map();
   const textOf = (item) => {
     if (!texts.has(item)) texts.set(item, item.textContent.toLowerCase());
@@ -19,7 +19,7 @@
       const { m, d, v } = item.dataset;
       item.hidden =
         (model !== "" && m !== model) ||
-        (data !== "" && d !== data) ||
+        (data !== "" && !d.split(" ").includes(data)) ||
         (verdict !== "" && !v.split(" ").includes(verdict)) ||
         !words.every((word) => textOf(item).includes(word));
     }

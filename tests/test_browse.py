@@ -366,6 +366,7 @@ class TestPage:
         assert {"models/network 1.keras"} == {
             text.partition(" · ")[0] for text in page.locator(".trend:visible > p:nth-child(2)").all_inner_texts()
         }
+        assert page.locator(".matrix tbody > tr:visible").count() == 1
         page.select_option("#data", label="data/images 0.npz")
         assert shown() == 10
         page.select_option("#verdict", "relies")

@@ -16,7 +16,10 @@ import pytest
 
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
-from auditor.report.index_page import INDEX_PAGE, index_policy, refresh_index, render_index
+from auditor.report.gravity import GRAVITY
+from auditor.report.index_page import INDEX_PAGE, find_series, index_policy, refresh_index, render_index
+from auditor.report.matrix import tell_course, view_matrix
+from auditor.report.trends import view_trend
 from auditor.run.index import INDEX, Listing, add_lines, enter_run, is_run_id, locked, read_runs
 from auditor.run.result import result_to_json
 from auditor.run.store import Run, load_hashes, save_run
@@ -255,7 +258,7 @@ class TestPage:
         (add_run(tmp_path, "run-1") / "report.pdf").touch()
         refresh_index(tmp_path)
         links = Page((tmp_path / INDEX_PAGE).read_text()).links
-        assert set(links) == {"run-1/report.pdf", "run-1/result.json"}
+        assert set(links) == {"run-1/report.pdf", "run-1/result.json", "#run-run-1"}
 
     def test_hostile_names_are_plain_text(self, tmp_path):
         for name in ("run-1", "run-2"):  # two, so that there is a trend
@@ -308,7 +311,7 @@ class TestPage:
         series = [entry for entry in entries if (entry.model, entry.data) == (entries[0].model, entries[0].data)]
         first = next(entry for entry in series if entry.outcomes[0].verdict == "relies")
         assert len(series) == 10
-        cards = [card for card in html.split('<article class="trend"') if "<bdi>watermark</bdi>" in card]
+        cards = [card for card in html.split('<article class="trend"')[1:] if "<bdi>watermark</bdi>" in card]
         card = next(card for card in cards if series[0].model in card and series[0].data in card)
         assert f"reliance first found on {first.started[:10]}" in card
         assert f"10 audits since {series[0].started[:10]}" in card
@@ -322,6 +325,56 @@ class TestPage:
         heights = [float(y) for y in re.findall(r"M[\d.]+ (-?[\d.]+)V", svg)]
         assert heights
         assert all(0 <= y <= 128 for y in heights)
+
+    def test_one_wild_audit_does_not_squash_the_others_and_is_told(self):
+        def heights(values):
+            audits = []
+            for number, value in enumerate(values):
+                finding = make_finding(measurements={"theta": measure(value, 0.25)}, margin=0.5)
+                entry = enter_run(f"run-{number}", make_result(findings=[finding]), 1)
+                audits.append((entry, entry.outcomes[0]))
+            trend = view_trend(audits)
+            return [float(y) for _, y, *_ in trend["points"]], [entry.id for entry, _ in trend["beyond"]]
+
+        calm, none = heights([1.0, 2.0, 1.5, 1.0, 2.0])
+        wild, beyond = heights([1.0, 2.0, 1.5, 300.0, 2.0])
+        assert none == []
+        assert beyond == ["run-3"]
+        assert wild[1] - wild[0] == pytest.approx(calm[1] - calm[0], rel=0.2)
+        assert wild[3] == min(wild)
+        few, beyond = heights([1.0, 300.0, 1.5])  # of three nobody can say which is the wild one
+        assert beyond == []
+        assert few[1] < min(few[0], few[2])
+
+    def test_the_matrix_tells_the_last_and_gravest_verdict_of_every_model_and_artefact(self):
+        entries = make_history(60)
+        matrix = view_matrix(find_series(entries[::-1]))
+        assert [model for model, _ in matrix.rows] == sorted(
+            {entry.model for entry in entries}, key=[model for model, _ in matrix.rows].index
+        )
+        last = {}
+        for entry in entries:
+            for outcome in entry.outcomes:
+                last[entry.model, entry.data, outcome.artefact] = (entry, outcome)
+        for model, cells in matrix.rows:
+            for artefact, cell in zip(matrix.artefacts, cells, strict=True):
+                ends = [found for (of, _, about), found in last.items() if (of, about) == (model, artefact)]
+                gravest = min((outcome for _, outcome in ends), key=lambda each: GRAVITY.index(each.verdict))
+                assert cell.verdict == gravest.verdict
+                assert cell.run in {entry.id for entry, _ in ends}
+                assert cell.others == len(ends) - 1 == 1
+
+    @pytest.mark.parametrize(("before", "last", "course"), [
+        (1.0, 3.0, "rose"), (3.0, 1.0, "fell"), (1.0, 1.25, "no clear change"), (None, 1.0, "first audit"),
+    ])  # fmt: skip
+    def test_an_effect_rose_or_fell_only_where_intervals_do_not_overlap(self, before, last, course):
+        audits = []
+        for value in (before, last):
+            if value is not None:
+                finding = make_finding(measurements={"theta": measure(value, 0.25)})
+                entry = enter_run("run", make_result(findings=[finding]), 1)
+                audits.append((entry, entry.outcomes[0]))
+        assert tell_course(audits) == course
 
     def test_the_policy_of_the_page_names_no_source_but_itself(self):
         policy = index_policy()

@@ -15,7 +15,7 @@ from auditor.report.exports.markdown import write_markdown
 from auditor.report.methods import method_name, read_methods
 from auditor.report.page import fill_page, view_page
 from auditor.report.presentable import present
-from auditor.report.trends import say_effect as say_on_index
+from auditor.report.trends import say_outcome as say_on_index
 from auditor.run.index import enter_run
 from auditor.run.result import AuditResult
 from auditor.run.store import SavedRun, load_result
@@ -62,7 +62,8 @@ class TestMarks:
     def test_a_method_that_failed_its_tests_is_marked_wherever_it_is_named(self, name, medium):
         failed = [method_name(method) for method in read_methods(load_result(RUNS / name).trust).failed]
         assert bool(failed) == (name == "complete")
-        html = pages(name)[medium].partition("<main>")[2]
+        html = pages(name)[medium].partition("<main ")[2]
+        assert html
         assert [(text[:100], found) for text in texts(html) if (found := unmarked(text, failed))] == []
 
     def test_a_name_without_its_mark_would_be_found(self):
@@ -104,7 +105,7 @@ class TestIntervals:
             value, interval = number(effect.value, effect.unit), say_interval(effect)
             for medium, text in media.items():
                 assert intervals_of(value, unescape(text)) == {interval}, (medium, finding.artefact)
-            assert say_on_index(outcome) == f"{value} ({interval})"
+            assert say_on_index(outcome) == f"{value} {effect.unit}, {interval}"
             told += 1
         assert told
 

@@ -17,12 +17,13 @@ import pytest
 
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
+from auditor.measure.words import say_effect
 from auditor.report import pdf, plots
 from auditor.report import write as report
 from auditor.report.page import SECTIONS, fill_page, view_page
 from auditor.report.pdf import MOST_ROWS, Pdf, PdfError, Request, render_pdf
 from auditor.report.presentable import present
-from auditor.report.telling import say_effect, tell_lead
+from auditor.report.telling import tell_lead
 from auditor.report.templates import read_own_templates, read_template
 from auditor.report.verify import verify_run
 from auditor.report.visible import make_visible

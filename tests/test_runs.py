@@ -182,8 +182,8 @@ class TestCompare:
         assert (
             "tag -> cat: grew (the intervals do not overlap; the runs cannot be compared image by image" in ending.out
         )
-        assert "  before: relies, +1.0 log-odds (0.75 to 1.2), n = 120\n" in ending.out
-        assert "  after: relies, +2.0 log-odds (1.8 to 2.2), n = 120\n" in ending.out
+        assert "  before: relies, +1.0 log-odds, 0.75 to 1.2, n = 120\n" in ending.out
+        assert "  after: relies, +2.0 log-odds, 1.8 to 2.2, n = 120\n" in ending.out
         assert before.name in page.read_text()
         assert command("compare", after, before).code == 0
 

@@ -330,7 +330,7 @@ def _print_table(listing: Listing) -> None:
     from rich.text import Text
 
     from auditor.report.index_page import shorten
-    from auditor.report.trends import say_effect, say_target
+    from auditor.report.trends import say_outcome, say_target
 
     if not listing.entries:
         click.echo("no runs")
@@ -339,7 +339,7 @@ def _print_table(listing: Listing) -> None:
     for entry in listing.entries:
         found = [
             f"{outcome.verdict}: {shorten(outcome.artefact, 40)} -> {shorten(say_target(outcome), 40)} "
-            f"{say_effect(outcome)}"
+            f"{say_outcome(outcome)}"
             for outcome in entry.outcomes
         ]
         cells = [entry.id, entry.started[:16].replace("T", " "), shorten(entry.title, 50), shorten(entry.model, 40),

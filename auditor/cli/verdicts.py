@@ -9,11 +9,10 @@ from pathlib import Path
 import click
 
 from auditor.cli.terminal import NOTHING, plain, say
-from auditor.measure.words import say_n
+from auditor.measure.words import say_effect, say_n
 from auditor.report.gravity import by_gravity, tell_counts
 from auditor.report.telling import (
     effects_of,
-    say_effect,
     tell_advice,
     tell_bar,
     tell_cautions,

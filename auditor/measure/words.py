@@ -12,7 +12,10 @@ MINUS = "\N{MINUS SIGN}"
 
 PER_CENT = "\N{NARROW NO-BREAK SPACE}%"
 
-Style = Literal["plain", "bare", "brief", "full", "decided", "effect", "points", "count", "counted", "tally"]
+POINTS = "points"
+"""The unit that a difference of shares is told in, in hundredths."""
+
+Style = Literal["plain", "bare", "brief", "full", "decided", "points", "count", "counted", "tally"]
 
 
 def say(measured: Measurement, style: Style = "plain") -> str:
@@ -55,6 +58,15 @@ def say_interval(measured: Measurement, digits: int | None = None, *, is_differe
     return f"{low.removeprefix('+')} to {high.removeprefix('+')}"
 
 
+def say_effect(effect: Measurement) -> str:
+    """An effect with its unit and its interval, as it stands everywhere: `+5.6 log-odds, 5.3 to 5.9`."""
+    if effect.value is None:
+        return effect.reason or "–"
+    ends = say_interval(effect)
+    told = f"{number(effect.value, effect.unit)} {effect.unit}"
+    return f"{told}, {ends}" if ends != "–" else told
+
+
 def say_n(measured: Measurement) -> str:
     """How many images are behind a measurement, and in how many groups where these are fewer."""
     return str(measured.n) if measured.groups == measured.n else f"{measured.n} in {measured.groups} groups"
@@ -63,6 +75,8 @@ def say_n(measured: Measurement) -> str:
 def number(value: float, unit: str, digits: int | None = None) -> str:
     """A number of a unit in two significant digits, two decimals at most: shares in per cent, changes with their sign.
 
+    A difference of shares is told in points: its unit is then `POINTS`.
+
     Parameters
     ----------
     digits
@@ -70,6 +84,8 @@ def number(value: float, unit: str, digits: int | None = None) -> str:
     """
     if unit == "share":
         return _per_cent(value, unit)
+    if unit == POINTS:
+        return _points(value, unit)
     if digits is None and unit in _LIKENESSES:
         digits = 2
     if unit in _SIGNED:
@@ -163,7 +179,6 @@ STYLES: dict[Style, _Manner] = {
         "an effect without an interval",
         "an effect without an interval",
     ),
-    "effect": _Manner("{value} {unit} ({interval}), n = {n}", "{value} {unit}, n = {n}"),
     "points": _Manner("{value} points ({interval})", "{value} points", "an unknown share", _points),
     "count": _Manner("{count} of {images}", "{count} of {images}", "0 of {n}"),
     "counted": _Manner("{count} of {images} ({interval})", "{count} of {images}", "none to ask", _per_cent),

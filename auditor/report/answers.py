@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from auditor.measure.words import number
+from auditor.measure.words import number, say_effect
 from auditor.report.gravity import by_gravity, tell_counts
 from auditor.report.methods import read_methods
 from auditor.report.sections.methods_compared import points_at
-from auditor.report.telling import deciding, say_effect, tell_cautions, tell_severity
+from auditor.report.telling import deciding, tell_cautions, tell_severity
 from auditor.report.words import VERDICTS
 from auditor.run.result import AuditResult
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from auditor.errors import AuditError
 from auditor.report.index_page import shorten
 from auditor.report.templates import open_templates, policy_hash, read_template
-from auditor.report.trends import Series, say_effect, say_target, view_trend
+from auditor.report.trends import Series, say_outcome, say_target, view_trend
 from auditor.run.checked import CheckRecord, ChecksRecord, State, read_records, worst_first
 from auditor.run.files import write_files
 from auditor.run.index import Entry, Listing, Outcome, moment, read_runs
@@ -62,7 +62,7 @@ def render_checks(records: Sequence[ChecksRecord], listing: Listing, now: dateti
         "states": STATES,
         "reports": listing.reports,
         "shorten": shorten,
-        "effect_of": say_effect,
+        "effect_of": say_outcome,
         "target_of": say_target,
         "style": Markup(_style()),
         "policy": checks_policy(),

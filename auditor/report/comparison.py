@@ -11,7 +11,7 @@ from auditor.explain.attribution.likeness import correlations
 from auditor.explain.attribution.record import Exemplar
 from auditor.measure.ledger import Arrays
 from auditor.measure.pieces import IntervalPlot
-from auditor.measure.words import number, say, signed
+from auditor.measure.words import number, say, say_effect, say_n, signed
 from auditor.report import pictures as figures
 from auditor.report.index_page import show_shortened
 from auditor.report.methods import Methods, read_methods, tell_signs
@@ -29,7 +29,10 @@ from auditor.verdict.record import Finding
 
 def describe_effect(finding: Finding | None) -> str:
     """The effect that the verdict was taken on, with its interval and n."""
-    return say(finding.effect, "effect") if finding and finding.effect else "–"
+    effect = finding.effect if finding else None
+    if effect is None:
+        return "–"
+    return say_effect(effect) if effect.value is None else f"{say_effect(effect)}, n = {say_n(effect)}"
 
 
 def list_differences(before: AuditResult, after: AuditResult) -> list[tuple[str, str, str]]:
@@ -77,6 +80,7 @@ def render_comparison(
         "signs": tell_signs([*old.exemplars, *new.exemplars], known),
         "sides": list(zip(("before", "after"), runs, (old, new), strict=True)),
         "summary": list(summarise(changes)),
+        "became": _BECAME,
         "changes": [(change, _plot(number, change)) for number, change in enumerate(changes)],
         "say_change": say_change,
         "smallest": f"{SMALLEST_CHANGE:g}",
@@ -94,6 +98,19 @@ def render_comparison(
     }
     page = open_templates(autoescape=True).get_template("compare.html.j2").render(view)
     return page.encode("utf-8", "replace").decode("utf-8")
+
+
+_BECAME = {
+    "new reliance": "worse",
+    "grew": "worse",
+    "shrank": "better",
+    "unchanged": "the same",
+    "no clear change": "open",
+    "new": "not audited before",
+    "gone": "no longer audited",
+    "not comparable": "not comparable",
+}
+"""What each course is to somebody who wants less of an effect."""
 
 
 def _plot(number: int, change: Change) -> IntervalPlot | None:

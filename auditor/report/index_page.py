@@ -11,9 +11,11 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from auditor.errors import AuditError, ReportError
+from auditor.measure.words import number
 from auditor.report.gravity import gravest_first, tell_counts
+from auditor.report.matrix import About, view_matrix
 from auditor.report.templates import open_templates, policy_hash, read_template
-from auditor.report.trends import MOST_POINTS, Series, say_effect, say_target, view_trend
+from auditor.report.trends import MOST_POINTS, Series, say_outcome, say_target, view_trend
 from auditor.report.visible import make_visible
 from auditor.run.checked import has_checks
 from auditor.run.files import write_files
@@ -27,9 +29,6 @@ _TRENDS_OPEN, _MOST_TRENDS = 6, 120
 _LONGEST = 90
 
 _VERDICTS: tuple[Verdict, ...] = ("relies", "inconclusive", "no_evidence", "not_applicable", "error")
-
-About = tuple[str, str, str, str]
-"""What a series is about: model, data, artefact and target."""
 
 
 def refresh_index(reports: Path) -> Listing:
@@ -66,7 +65,8 @@ def render_index(listing: Listing, *, has_checks: bool = False) -> str:
     """The page over all runs; it needs nothing beside it but the reports that it links to, and the page of checks."""
     entries = listing.entries
     models, data = sorted({entry.model for entry in entries}), sorted({entry.data for entry in entries})
-    series = _find_series(entries)
+    known = find_series(entries)
+    series = _find_trends(known)
     style, script = _read_assets()
     counts = Counter(outcome.verdict for entry in entries for outcome in entry.outcomes)
     view = {
@@ -76,6 +76,7 @@ def render_index(listing: Listing, *, has_checks: bool = False) -> str:
         "counts": [(verdict, counts[verdict]) for verdict in _VERDICTS if counts[verdict]],
         "models": {name: number for number, name in enumerate(models)},
         "data": {name: number for number, name in enumerate(data)},
+        "matrix": view_matrix(known),
         "trends": [_view_series(about, audits) for about, audits in series[:_MOST_TRENDS]],
         "trends_open": _TRENDS_OPEN,
         "trends_left_out": max(0, len(series) - _MOST_TRENDS),
@@ -87,7 +88,8 @@ def render_index(listing: Listing, *, has_checks: bool = False) -> str:
         "gravest_first": gravest_first,
         "counts_of": tell_counts,
         "target_of": say_target,
-        "effect_of": say_effect,
+        "effect_of": say_outcome,
+        "say_number": number,
         "style": Markup(style),
         "script": Markup(script),
         "policy": index_policy(),
@@ -132,14 +134,19 @@ def _escaped(text: str) -> str:
     return str(escape(show_shortened(text)))
 
 
-def _find_series(entries: Sequence[Entry]) -> list[tuple[About, Series]]:
-    """Series of two audits or more: those that end in reliance first, then the latest."""
+def find_series(entries: Sequence[Entry]) -> dict[About, Series]:
+    """The audits of each artefact and target on one model and data, oldest first."""
     found: dict[About, Series] = {}
     for entry in reversed(entries):
         for outcome in entry.outcomes:
             # a scan is one series, whichever class was the strongest
             target = "every class" if outcome.scanned else outcome.target or "–"
             found.setdefault((entry.model, entry.data, outcome.artefact, target), []).append((entry, outcome))
+    return found
+
+
+def _find_trends(found: dict[About, Series]) -> list[tuple[About, Series]]:
+    """Series of two audits or more: those that end in reliance first, then the latest."""
     series = [(about, audits) for about, audits in found.items() if len(audits) > 1]
     series.sort(key=lambda item: moment(item[1][-1][0].started), reverse=True)
     series.sort(key=lambda item: item[1][-1][1].verdict != "relies")

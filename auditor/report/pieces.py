@@ -13,12 +13,12 @@ from markupsafe import Markup
 from auditor.errors import ReportError
 from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Curves, IntervalPlot, Picture
-from auditor.measure.words import number, say, signed
+from auditor.measure.words import number, say, say_effect, signed
 from auditor.report import plots
 from auditor.report.methods import Methods, method_name
 from auditor.report.packing import Album
 from auditor.report.pictures import HeatLayer, difference_uri, heat_layer, map_scale
-from auditor.report.telling import say_effect, say_images
+from auditor.report.telling import say_images
 from auditor.report.words import figure, figures
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import listed, number, say, say_in, say_interval, say_n, signed
+from auditor.measure.words import listed, number, say, say_in, say_n, signed
 from auditor.report.labels import CONTROLS, WAYS
 from auditor.report.sentences import (
     ADVICE,
@@ -124,15 +124,6 @@ def tell_scale(effect: Measurement) -> str:
     ends = [1 / (1 + math.exp(-sign * min(abs(effect.value), 30) / 2)) for sign in (-1, 1)]
     low, high = (number(end, "share") for end in (ends if effect.value > 0 else reversed(ends)))
     return NUMBERS["scale"].format(low=low, high=high)
-
-
-def say_effect(effect: Measurement) -> str:
-    """An effect with its unit, its interval and its images, as it stands everywhere: `+5.6 log-odds, 5.3 to 5.9`."""
-    if effect.value is None:
-        return effect.reason or "–"
-    ends = say_interval(effect)
-    told = f"{number(effect.value, effect.unit)} {effect.unit}"
-    return f"{told}, {ends}" if ends != "–" else told
 
 
 def tell_cautions(finding: Finding) -> list[str]:

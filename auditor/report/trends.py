@@ -9,11 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import MINUS, say
+from auditor.measure.words import MINUS, say_effect
 from auditor.run.index import Entry, Outcome
 
 MOST_POINTS = 40
 """A plot shows the latest audits, at most this many."""
+
+_FEWEST, _WILD = 4, 3.0
+"""Of so many audits, one that makes the scale so many times as long as the others need is drawn at its edge."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 312, 8, 104
 """The frame of a plot in its 320 × 128 units."""
@@ -26,13 +29,17 @@ def view_trend(audits: Series) -> dict[str, Any]:
     """Where the latest effects lie with their intervals, oldest at the left, beside the margin of the last."""
     audits = audits[-MOST_POINTS:]
     (first, _), (last, latest) = audits[0], audits[-1]
-    ends = [end for _, outcome in audits for end in (outcome.value, outcome.low, outcome.high) if end is not None]
-    low, high = min(0.0, latest.margin, *ends), max(0.0, latest.margin, *ends)
+    reaches = [_reach(outcome) for _, outcome in audits]
+    wild = _find_wild(reaches, latest.margin)
+    low, high = _span([reach for at, reach in enumerate(reaches) if at not in wild], latest.margin)
     spread = (high - low) or 1.0
     low, high = low - 0.06 * spread, high + 0.06 * spread
 
     def up(value: float | None) -> str:
-        return "" if value is None else f"{_BOTTOM - (value - low) * (_BOTTOM - _TOP) / (high - low):.1f}"
+        if value is None:
+            return ""
+        inside = min(max(value, low), high)
+        return f"{_BOTTOM - (inside - low) * (_BOTTOM - _TOP) / (high - low):.1f}"
 
     step = (_RIGHT - _LEFT) / len(audits)
     models = [entry.model_sha256 for entry, _ in audits]
@@ -47,17 +54,45 @@ def view_trend(audits: Series) -> dict[str, Any]:
         ],
         "changes": [f"{_LEFT + at * step:.1f}" for at in range(1, len(models)) if models[at] != models[at - 1]],
         "days": list(dict.fromkeys((first.started[:10], last.started[:10]))),
+        "beyond": [audits[at] for at in sorted(wild)],
     }
+
+
+def _reach(outcome: Outcome) -> tuple[float, ...]:
+    """All that a plot would have to show of an audit."""
+    return tuple(end for end in (outcome.value, outcome.low, outcome.high) if end is not None)
+
+
+def _span(reaches: list[tuple[float, ...]], margin: float) -> tuple[float, float]:
+    ends = [0.0, margin, *(end for reach in reaches for end in reach)]
+    return min(ends), max(ends)
+
+
+def _find_wild(reaches: list[tuple[float, ...]], margin: float) -> set[int]:
+    """The audits that would squash all others: one after the other, a quarter of them at most."""
+    wild: set[int] = set()
+    while len(reaches) >= _FEWEST and len(wild) < len(reaches) // 4:
+        lengths = {}
+        for at in range(len(reaches)):
+            if at not in wild:
+                low, high = _span([reach for other, reach in enumerate(reaches) if other not in wild | {at}], margin)
+                lengths[at] = high - low
+        low, high = _span([reach for at, reach in enumerate(reaches) if at not in wild], margin)
+        shortest = min(lengths, key=lambda at: lengths[at])
+        if high - low < _WILD * lengths[shortest]:
+            break
+        wild.add(shortest)
+    return wild
 
 
 def say_target(outcome: Outcome) -> str:
     return "every class" if outcome.scanned and outcome.verdict != "relies" else outcome.target or "–"
 
 
-def say_effect(outcome: Outcome) -> str:
+def say_outcome(outcome: Outcome) -> str:
     """The effect that decided, with its interval; empty where nothing was measured."""
-    effect = Measurement(outcome.value, outcome.low, outcome.high, None, outcome.n, outcome.n, "log-odds", None)
-    return "" if effect.value is None else say(effect, "brief")
+    effect = Measurement(outcome.value, outcome.low, outcome.high, None, outcome.n, outcome.n, outcome.unit, None)
+    return "" if effect.value is None else say_effect(effect)
 
 
 def _ticks(low: float, high: float) -> list[float]:

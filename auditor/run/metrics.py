@@ -10,7 +10,7 @@ from typing import Literal
 
 from auditor.config.sections import Demand, Level, Metric
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import number, say, say_n
+from auditor.measure.words import POINTS, number, say, say_n
 from auditor.run.paired import MARGINS, Pairing, endpoint_of
 from auditor.run.result import AuditResult
 from auditor.run.ruling import Ruling, subject_of
@@ -91,8 +91,9 @@ def say_change(change: Measurement, rose: str, fell: str) -> str:
 
 
 def _amount(value: float, unit: str, *, bare: bool = False) -> str:
-    shown = number(100 * value, "percentage points", 1) if unit == "share" else number(value, unit)
-    return shown if bare else f"{shown} {'percentage points' if unit == 'share' else unit}"
+    told = POINTS if unit == "share" else unit
+    shown = number(value, told)
+    return shown if bare else f"{shown} {told}"
 
 
 def _ruling(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from auditor.measure.words import say_effect
 from auditor.report.gravity import by_gravity, tell_counts
 from auditor.report.labels import DROP
 from auditor.report.telling import (
     effects_of,
-    say_effect,
     tell_advice,
     tell_bar,
     tell_cautions,

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from auditor.explain.attribution.record import MapName, RegionScores
 from auditor.measure.measurement import Measurement
-from auditor.measure.words import listed
+from auditor.measure.words import listed, say_effect
 from auditor.report.methods import read_methods
 from auditor.report.sections.optima import judge_match
-from auditor.report.telling import deciding, say_effect
+from auditor.report.telling import deciding
 from auditor.report.words import subject
 from auditor.run.result import AuditResult
 from auditor.verdict.record import Finding
