@@ -81,6 +81,25 @@ def test_what_decides_nothing_is_tried_on_few_images_and_on_the_same_in_batches_
     assert not carriers[tried[0]].any()
 
 
+def test_how_strong_the_artefact_and_each_control_are_is_measured(overlay):
+    classifier, images = linear(shape=SHAPE), random_images(60, SHAPE)
+    _, observed = observe(classifier, images, overlay, np.zeros(60, bool), np.arange(60) % 4, target=1)
+    finding = judge(observed, 1, Rule())
+    assert set(finding.control_strengths) == set(finding.controls)
+    rows = np.flatnonzero(observed.insertion.images.has[:, 1] == 0)  # all that it can be tried on: 45
+    changed = np.abs(overlay.insert(images) - images).mean(axis=(1, 2, 3))
+    assert finding.strength.pixels.n == len(rows)
+    assert finding.strength.pixels.value == pytest.approx(changed[rows].mean(), rel=1e-5)
+    flat = np.abs(overlay.flattened().insert(images) - images).mean(axis=(1, 2, 3))
+    assert finding.control_strengths["flat patch"].pixels.value == pytest.approx(flat[rows].mean(), rel=1e-5)
+    for strength in (finding.strength, *finding.control_strengths.values()):
+        assert 0 < strength.pixels.value < 1
+        assert 0 < strength.visible.value < 2
+    weak = judge(observe(classifier, images, overlay.with_opacity(0.1), np.zeros(60, bool), target=1)[1], 1, Rule())
+    assert weak.strength.pixels.value < finding.strength.pixels.value
+    assert weak.strength.visible.value < finding.strength.visible.value
+
+
 def test_the_fall_by_exact_removal_is_exact(overlay):
     classifier, clean = linear(shape=SHAPE), random_images(15, SHAPE)
     carried = overlay.insert(clean)

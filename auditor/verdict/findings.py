@@ -12,7 +12,7 @@ from auditor.measure.words import listed, number, say, signed
 from auditor.verdict.decisions import measure_carriers, measure_missed, measure_strata
 from auditor.verdict.harms import find_worst_group, measure_harms
 from auditor.verdict.measured import Measured, measure, measure_scan
-from auditor.verdict.observations import Observations
+from auditor.verdict.observations import ITSELF, Observations
 from auditor.verdict.record import Direction, DosePoint, Finding, Rule, ScannedTarget, Verdict
 from auditor.verdict.rule import Decision, conclude, judge_severity, write_reason
 
@@ -100,6 +100,8 @@ def _find(observed: Observations, target: int, measured: Measured, decision: Dec
         reason=write_reason(decision, measured),
         measurements=values,
         controls=measured.controls,
+        strength=observed.strengths.get(ITSELF),
+        control_strengths={name: observed.strengths[name] for name in measured.controls if name in observed.strengths},
         variants=variants,
         dose_response=doses,
         drops=measured.drops,

@@ -10,19 +10,22 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from auditor.artefacts.appearance import Appearance, Edit, Randoms
+from auditor.artefacts.global_edits import change_of, dissimilarity
 from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.overlay import Overlay
 from auditor.artefacts.showing import fit, has_place
 from auditor.errors import AuditError
 from auditor.measure.arrays import Array, Floats, Ints, join, take
+from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes, to_probability
 from auditor.subject.pooling import Answer
 from auditor.subject.population import Population
 from auditor.verdict.carrying import bears_out, describe_found, describe_shown, measure_shown
-from auditor.verdict.observations import Checks, Insertion, Observations, Removals, Shown
+from auditor.verdict.observations import ITSELF, Checks, Insertion, Observations, Removals, Shown
 from auditor.verdict.passes import CANVASES, NEIGHBOURS, Counted
+from auditor.verdict.record import Strength
 from auditor.verdict.removing import take_out
 from auditor.verdict.screening import Neighbour, choose_neighbour, choose_shown, draw_innocents, scrambled
 
@@ -68,6 +71,7 @@ class Trial:
         self.inserted: list[tuple[Insertion, bool]] = []  # and whether it was taken out of these images
         self.moved: list[Insertion] = []
         self.apart: dict[str, list[float]] = defaultdict(list)
+        self.strengths: dict[str, list[tuple[int, float, float]]] = defaultdict(list)
         self.removed: list[Removals] = []
         self.fits: list[Shown] = []
         # what is looked for in each carrier needs no second look at all of them
@@ -110,14 +114,18 @@ class Trial:
         """Ask what all does to images without the artefact; where some `came` with it, they are the images with it."""
         look, region = self.artefact.appearance, self.artefact.appearance.fixed_region
 
+        shown, is_shown = self.classifier.part("variants and doses"), np.isin(positions, self.shown)
+
         def compare(name: str, draws: list[Floats], other: Floats) -> None:
+            for row in np.flatnonzero(is_shown):
+                sizes = [[size(images[row], one[row]) for one in draws] for size in (change_of, dissimilarity)]
+                self.strengths[name].append((positions[row], *np.mean(sizes, axis=1)))
             place = (slice(None), ... if region is None else region)
             apart = [float(np.abs(one[place] - other[place]).sum(dtype=np.float64)) for one in draws]
             self.apart[name].append(float(np.mean(apart)))
 
         put = self._put(look, self.controls, images, self._randoms(positions), before, compare=compare, came=came)
         self.pixels += images[:, ... if region is None else region].size
-        shown, is_shown = self.classifier.part("variants and doses"), np.isin(positions, self.shown)
         those = self._randoms(positions[is_shown])
         tried: dict[str | float, Answer] = {}
         for name, edit in (self.variants | self.doses).items() if is_shown.any() else ():
@@ -180,7 +188,7 @@ class Trial:
             The images with it, where they came so.
         """
         inserted = look.insert(images, randoms) if came is None else came.images
-        compare(_ITSELF, [inserted], images)
+        compare(ITSELF, [inserted], images)
         own, innocent = (self.classifier.part(purpose or name) for name in ("the artefact", "controls"))
         answer, tried = came or own.ask(inserted), dict[str, list[Answer]]()
         for name, draws in controls.items():
@@ -249,7 +257,7 @@ class Trial:
         tried = [each for each, is_freed in self.inserted if is_free or not is_freed]
         insertion = join(tried) if tried else None
         if insertion is not None:
-            alike = max(_ALIKE * sum(self.apart[_ITSELF]), _STEP * self.pixels)
+            alike = max(_ALIKE * sum(self.apart[ITSELF]), _STEP * self.pixels)
             for name in [name for name in insertion.controls if sum(self.apart[name]) < alike]:
                 del insertion.controls[name], insertion.predicted_with[name]
                 notes.append(
@@ -278,6 +286,7 @@ class Trial:
             images=images,
             carries=self.artefact.carriers[images.positions],
             columns=columns,
+            strengths={name: self._strength(rows, 1 - alpha) for name, rows in self.strengths.items()},
             shown=shown,
             elsewhere=self._elsewhere(),
             place=self.neighbour.name if self.neighbour else "",
@@ -300,6 +309,12 @@ class Trial:
             self._fail(failure)
             return failure
         return observed
+
+    def _strength(self, rows: list[tuple[int, float, float]], level: float) -> Strength:
+        """How much the artefact or a control changes images, by position, change and dissimilarity of each."""
+        positions, *changes = zip(*rows, strict=True)
+        groups = self.dataset.groups[np.array(positions)]
+        return Strength(*(mean_interval(np.array(part), groups, level, unit="share") for part in changes))
 
     def _shown(self, positions: Ints, alpha: float, least: int) -> dict[str, Measurement]:
         """How much of it some carriers show where it is named; nothing where that was not looked at."""
@@ -346,9 +361,6 @@ def regrouped(images: Population, dataset: Dataset) -> Population:
 def _of_groups(observed: Tried, dataset: Dataset) -> Tried:
     return replace(observed, images=regrouped(observed.images, dataset))
 
-
-_ITSELF = ""
-"""Beside the names of controls: what the artefact itself changes."""
 
 _ALIKE = 0.2
 """A control nearer to the artefact than this share of what the artefact itself changes is no control, and ..."""

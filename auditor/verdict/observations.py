@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from auditor.measure.arrays import Array, Bools, Groups, Ints, take
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.population import Population
+from auditor.verdict.record import Strength
+
+ITSELF = ""
+"""Beside the names of controls: the artefact."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ class Observations:
     """The same artefact at the neighbouring place or size that does most, on images that it was not chosen on."""
     place: str = ""
     """What that place is."""
+    strengths: dict[str, Strength] = field(default_factory=dict)
+    """Name of the control, or `ITSELF` -> how much it changes images."""
     shown: dict[str, Measurement] = field(default_factory=dict)
     """How much of the artefact images show where it is named: see `measure_shown`."""
     alone: Insertion | None = None

@@ -104,6 +104,19 @@ class Missed:
 
 
 @dataclass(frozen=True)
+class Strength:
+    """How much an edit changes images, whatever a model makes of it; the mean of the images that variants are tried on.
+
+    References: Wang et al., "Image quality assessment: from error visibility to structural similarity" (2004).
+    """
+
+    pixels: Measurement
+    """Mean absolute change of the pixels of the whole image, as a share of their range."""
+    visible: Measurement
+    """1 - SSIM of the luminance of the whole image: 0 of equal ones."""
+
+
+@dataclass(frozen=True)
 class CarrierAccuracy:
     """How often the model is right on a class, on images that carry the artefact and on others; as they came."""
 
@@ -149,6 +162,10 @@ class Finding:
     measurements: dict[str, Measurement]
     controls: dict[str, Measurement] = field(default_factory=dict)
     """Insertion lift of each control: innocent edits that enter the verdict."""
+    strength: Strength | None = None
+    """How much inserting the artefact changes images ..."""
+    control_strengths: dict[str, Strength] = field(default_factory=dict)
+    """... and how much each control does: an innocent edit is one only where it is as strong."""
     variants: dict[str, Measurement] = field(default_factory=dict)
     """Insertion lift of each variant: they say how general a shortcut is and never decide."""
     dose_response: list[DosePoint] = field(default_factory=list)

@@ -105,6 +105,7 @@ def _tables(finding: Finding) -> Iterator[tuple[str, list[Figure], str]]:
             yield heading, rows, rows[0].reason if all(row.reason for row in rows) else ""
     lifts = {"Harmless edits (controls): rise of the score": finding.controls, _VARIANTS: finding.variants}
     yield from ((heading, figures(found, "{}"), "") for heading, found in lifts.items() if found)
+    yield from _strengths(finding)
     for column in dict.fromkeys(part.column for part in finding.strata):
         parts = sorted(_parts_of(finding, column), key=lambda part: -part.decisions_turned.bounds[0])[:_MOST_PARTS]
         turned = {part.value: part.decisions_turned for part in parts}
@@ -114,6 +115,16 @@ def _tables(finding: Finding) -> Iterator[tuple[str, list[Figure], str]]:
         accuracy |= {f"{entry.target}, with it": entry.carriers, f"{entry.target}, without": entry.others}
     if accuracy:
         yield "Accuracy with and without it, as the images came", figures(accuracy, "{}"), ""
+
+
+def _strengths(finding: Finding) -> Iterator[tuple[str, list[Figure], str]]:
+    """How much the artefact and each control change images: whether they are of equal strength."""
+    known = {"the artefact": finding.strength} | {CONTROLS.get(k, k): v for k, v in finding.control_strengths.items()}
+    held = {name: strength for name, strength in known.items() if strength is not None}
+    pixels, visible = ({name: getattr(each, part) for name, each in held.items()} for part in ("pixels", "visible"))
+    if held:
+        yield "How much harmless edits change images: pixels, of their range", figures(pixels, "{}"), ""
+        yield "How much that shows (1 − SSIM, 0 of equal images)", figures(visible, "{}"), ""
 
 
 def _parts_of(finding: Finding, column: str) -> list[Stratum]:
