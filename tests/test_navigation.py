@@ -101,6 +101,30 @@ def test_a_number_opens_what_it_is(page):
     assert not page.locator("#panel").is_visible()
 
 
+def test_without_a_script_a_reader_chooses_how_maps_are_drawn(browser, file):
+    context = browser.new_context(**VIEWS["without JavaScript"])
+    page = context.new_page()
+    page.goto(file.as_uri())
+    page.evaluate("document.querySelector('#gallery > details').open = true")
+    look = "getComputedStyle(document.querySelector('#gallery .heat')).filter"
+    assert page.evaluate(look) == "none"
+    signed = page.locator("#gallery .when-signed")
+    assert signed.is_visible()
+    page.check("#look-strength")
+    assert "#strength" in page.evaluate(look)
+    assert not signed.is_visible()
+    assert page.locator("#gallery .when-strength").is_visible()
+    page.check("#look-smooth")
+    assert page.evaluate(look).startswith("blur(")
+    picture = page.locator("#gallery .stack").first.screenshot
+    with_filter = picture()
+    page.check("#look-signed")
+    page.uncheck("#look-smooth")
+    assert page.evaluate(look) == "none"
+    assert picture() != with_filter
+    context.close()
+
+
 def test_without_a_script_a_number_leads_to_its_row_and_all_is_there(browser, file):
     page = browser.new_context(**VIEWS["without JavaScript"]).new_page()
     page.goto(file.as_uri())

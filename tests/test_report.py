@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import os
 import re
 import subprocess
@@ -14,13 +15,15 @@ from pathlib import Path
 import numpy as np
 import pypdf
 import pytest
+from PIL import Image
 
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
 from auditor.report.fonts import describe_missing
+from auditor.report.packing import Album
 from auditor.report.page import SECTIONS
 from auditor.report.pdf import Pdf
-from auditor.report.pictures import heat_layer, picture_uri
+from auditor.report.pictures import choose_factor, difference_uri, heat_layer, picture_uri
 from auditor.report.words import named
 from auditor.report.write import render_html, write_report
 from auditor.run.files import FORMATS
@@ -184,17 +187,41 @@ class TestFigures:
         assert layer.is_zero
         assert (_decode(layer.uri)[..., 3] == 0).all()
 
-    def test_an_outline_is_drawn_around_its_box_and_nothing_else_changes(self):
+    def test_an_outline_leaves_the_map_as_it_is_and_on_paper_is_drawn_around_its_box(self):
         values = np.random.default_rng(0).normal(size=(200, 200, 1)).astype(np.float32)
-        plain, outlined = (_decode(heat_layer(values, outline=box).uri) for box in (None, (20, 40, 60, 90)))
-        is_changed = (plain != outlined).any(axis=-1)
+        plain, outlined = (heat_layer(values, outline=box) for box in (None, (20, 40, 60, 90)))
+        assert plain.uri == outlined.uri
+        assert plain.outline is None
+        assert outlined.outline == (10, 20, 20, 25)  # left, top, width and height in percent
+        album = Album({"image": np.full((200, 200, 3), 255, np.uint8), "map": values})
+        under = album.picture("image")
+        layers = [heat_layer(values, put=album.put, outline=box) for box in (None, (20, 40, 60, 90))]
+        flat = [album.files[album.flatten(under, layer).removeprefix(album.mark)] for layer in layers]
+        without, with_it = (np.asarray(Image.open(io.BytesIO(data)), np.int64) for data in flat)
+        is_changed = np.abs(without - with_it).max(axis=-1) > 60
         inside = np.zeros((200, 200), bool)
-        inside[40:90, 20:60] = True
-        inside[42:88, 22:58] = False
-        assert is_changed.any()
+        inside[38:92, 18:62] = True  # JPEG spreads a line by a pixel or two
+        inside[44:86, 24:56] = False
+        assert is_changed[inside].any()
         assert not is_changed[~inside].any()
-        assert (outlined[40, 20:60, 3] > 200).all()
-        assert (outlined[40:90, 20, :3].max(axis=-1) < 60).all()
+        assert (with_it[40:90, 20].max(axis=-1) < 90).all()
+
+    def test_a_map_on_a_scale_of_others_is_paler_and_zero_only_where_it_is(self):
+        values = np.random.default_rng(0).normal(size=(64, 64, 1)).astype(np.float32)
+        own, shared = heat_layer(values), heat_layer(values, 10 * heat_layer(values).scale)
+        assert _decode(shared.uri)[..., 3].mean() < _decode(own.uri)[..., 3].mean() / 2
+        assert not shared.is_zero
+        assert heat_layer(0 * values, 1.0).is_zero
+
+    @pytest.mark.parametrize(("largest", "factor"), [
+        (1.0, 0.5), (0.51, 0.5), (0.5, 1), (0.24, 2), (0.1, 5), (0.09, 5), (0.01, 50), (0.0, 1), (1e-9, 5000),
+    ])  # fmt: skip
+    def test_a_difference_is_amplified_by_the_largest_round_factor_that_cuts_nothing_off(self, largest, factor):
+        assert choose_factor(largest) == factor
+        change = np.full((8, 8, 1), -largest, np.float32)
+        change[4:] = largest
+        shown = _decode(difference_uri(change)[0])[..., 0].astype(int)
+        assert shown.max() - 127.5 == pytest.approx(255 * factor * largest, abs=4)
 
     def test_an_outlier_does_not_wash_out_the_map(self):
         values = np.random.default_rng(0).normal(size=(64, 64, 1)).astype(np.float32)
@@ -413,10 +440,5 @@ def test_rendering_needs_no_tensorflow(run):
 
 
 def _decode(uri: str) -> np.ndarray:
-    import base64
-    import io
-
-    from PIL import Image
-
     picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
     return np.asarray(picture.convert("RGBA") if picture.format == "PNG" else picture)

@@ -460,5 +460,6 @@ class TestTheReport:
         sure = told["Logit or probability?"]
         assert "In 8 of 16 images the probability of the target is over 99\u202f% or under 1\u202f%" in (sure[0].text)
         assert "48 times (median; 32 to 64, n = 16) fainter" in sure[0].text
+        assert all(picture.is_strength for picture in sure[1].pictures[1:])  # the signs of this gradient say nothing
         assert [picture.scale_of for picture in sure[1].pictures] == [None] * 4 + ["map gradient"]
         assert told["Smoothed or not?"][0].answers[0].head == "gradient: no clear difference."

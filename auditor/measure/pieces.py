@@ -208,6 +208,8 @@ class Picture:
     """What it shows, for those who do not see it; the caption, where empty."""
     is_strength: bool = False
     """Of a map: whether only its strength is drawn, because its signs say nothing."""
+    place: tuple[int, int, int, int] | None = None
+    """Of a map over a picture: a box of its pixels to be outlined: left, top, right, bottom, half-open."""
     scale_of: str | None = None
     """Of a map over a picture: key of the map whose full colour it is drawn with; its own, where null."""
 

@@ -62,10 +62,10 @@ class Album:
             self._named[key] = pictures.picture_uri(self.arrays[key], self.put)
         return self._named[key]
 
-    def flatten(self, under: str, layer: str) -> str:
-        """A picture and the layer over it, by what names them, as one picture."""
-        image, heat = (self.files[name.removeprefix(self.mark)] for name in (under, layer))
-        return self.put("jpeg", pictures.flatten(image, heat))
+    def flatten(self, under: str, layer: pictures.HeatLayer) -> str:
+        """A picture, by what names it, and the layer over it as one picture."""
+        image, heat = (self.files[name.removeprefix(self.mark)] for name in (under, layer.uri))
+        return self.put("jpeg", pictures.flatten(image, heat, layer.outline))
 
     def carry(self, name: str) -> str:
         """A picture as data."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from auditor.explain.attribution.record import Exemplar, MapName
@@ -132,7 +133,7 @@ def _script() -> str:
 
 def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
     methods = read_methods(result.trust)
-    ordered = by_gravity(result.findings)
+    ordered, scales = by_gravity(result.findings), _map_scales(result, album)
     return {
         "result": result,
         "findings": [
@@ -149,7 +150,8 @@ def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
         "failed": {str(name): why for name, why in methods.failed.items()},
         "unsigned": methods.unsigned,
         "signs": tell_signs(result.exemplars, methods),
-        "gallery": partial(_draw_gallery, result, album),
+        "gallery": partial(_draw_gallery, result, album, scales),
+        "scales": {method: f"{scale:.2g}" for method, scale in scales.items()},
         "most_on_paper": MOST_IMAGES_ON_PAPER,
         "most_rows": MOST_ROWS,
         "optima": view_optima(result),
@@ -164,7 +166,9 @@ def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
     }
 
 
-def _draw_gallery(result: AuditResult, album: Album, most: int) -> list[dict[str, Any]]:
+def _draw_gallery(
+    result: AuditResult, album: Album, scales: Mapping[MapName, float], most: int
+) -> list[dict[str, Any]]:
     """The first images with their maps, by two threads: what draws one leaves the interpreter to the other."""
     verdicts = {(finding.artefact, finding.target): finding.verdict for finding in result.findings}
     about: list[tuple[str, str | None]] = [(exemplar.artefact, exemplar.target) for exemplar in result.exemplars]
@@ -173,7 +177,8 @@ def _draw_gallery(result: AuditResult, album: Album, most: int) -> list[dict[str
     unsigned = read_methods(result.trust).unsigned
 
     def layer_of(method: MapName, key: str, place: Box | None) -> pictures.HeatLayer:
-        return pictures.heat_layer(album.arrays[key], put=album.put, is_strength=method in unsigned, outline=place)
+        values, is_strength = album.arrays[key], method in unsigned
+        return pictures.heat_layer(values, scales[method], album.put, is_strength=is_strength, outline=place)
 
     def draw(number: int) -> dict[str, Any]:
         exemplar = result.exemplars[number]
@@ -189,6 +194,17 @@ def _draw_gallery(result: AuditResult, album: Album, most: int) -> list[dict[str
 
     with ThreadPoolExecutor(2) as hands:
         return list(hands.map(draw, range(len(about))[:most]))
+
+
+def _map_scales(result: AuditResult, album: Album) -> dict[MapName, float]:
+    """What each method's maps are drawn with in full colour: the median of the first images' own scales."""
+    known: dict[MapName, list[float]] = {}
+    for kept in (kept for exemplar in result.exemplars for kept in exemplar.maps):
+        of_method = known.setdefault(kept.map, [])
+        if len(of_method) < _MOST_SCALED:
+            of_method.append(pictures.map_scale(album.arrays[kept.array]))
+    told = {method: [scale for scale in found if scale > 0] for method, found in known.items()}
+    return {method: float(np.median(found)) if found else 0.0 for method, found in told.items()}
 
 
 def _story(exemplar: Exemplar) -> str:
@@ -226,6 +242,9 @@ def _accuracy_plot(result: AuditResult) -> IntervalPlot | None:
 
 
 _MOST_ON_COVER = 5
+
+_MOST_SCALED = 16
+"""Images that the scale of a method's maps is taken from."""
 
 GATE = ("gate", "Gate", "sections/gate.html.j2")
 """What stands behind the verdict where a gate is configured."""

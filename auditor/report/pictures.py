@@ -20,6 +20,8 @@ from auditor.measure.arrays import Array, Doubles, Floats, Numbers
 Put = Callable[[str, bytes], str]
 """Takes a picture, `jpeg` or `png` and its bytes; gives what an `<img>` names it by."""
 
+Outline = tuple[float, float, float, float]
+
 Pixels = npt.NDArray[np.uint8]
 Map = Floats
 
@@ -30,6 +32,8 @@ _LEAST_SIDE = 168
 """Small images are enlarged to about this many pixels, each pixel a square."""
 
 _PERCENTILE = 99.5
+
+_FACTORS = [step * 10.0**power for power in range(4) for step in (1, 2, 5)]
 
 _USUAL, _RUNS = -1, 3
 """Strategies of zlib: the usual, and that for runs of equal bytes (Z_RLE), faster where nothing else repeats."""
@@ -44,6 +48,8 @@ class HeatLayer:
     """The value at full colour: 99.5th percentile of the absolute values."""
     is_signed: bool
     is_zero: bool
+    outline: Outline | None = None
+    """A box that a thin line is drawn around, in percent of the frame: left, top, width, height."""
 
     @property
     def shown_scale(self) -> str:
@@ -64,15 +70,28 @@ def picture_uri(image: Pixels, put: Put = carry) -> str:
 
 
 def difference_uri(change: Map, put: Put = carry) -> tuple[str, float | None]:
-    """A signed difference (h, w, c) about mid-grey, and the factor that makes its largest value black or white.
+    """A signed difference (h, w, c) about mid-grey, amplified, and by how much: see `choose_factor`.
 
     One with pixels that are NaN is withheld: a placeholder stands for it, without a factor.
     """
     if np.isnan(change).any():
         return picture_uri(placeholder(*change.shape[:2]), put), None
-    largest = float(np.abs(change).max())
-    factor = float(f"{0.5 / largest:.2g}") if largest > 0 else 1.0
+    factor = choose_factor(float(np.abs(change).max()))
     return picture_uri(np.round(255 * np.clip(0.5 + factor * change, 0, 1)).astype(np.uint8), put), factor
+
+
+def choose_factor(largest: float) -> float:
+    """The largest round factor (1, 2 or 5, and ten times those) at which no difference is cut off; 0.5 where 1 is.
+
+    Parameters
+    ----------
+    largest
+        Of all absolute differences, which black or white about mid-grey can show up to 0.5.
+    """
+    if largest <= 0:
+        return 1.0
+    fitting = [factor for factor in _FACTORS if factor * largest <= 0.5 * (1 + 1e-6)]
+    return max(fitting, default=0.5)
 
 
 def heat_layer(
@@ -94,7 +113,7 @@ def heat_layer(
     is_strength
         Draw absolute values: the signs of the map do not tell what speaks for the target.
     outline
-        A box (left, top, right, bottom) of pixels that a thin line is drawn around.
+        A box (left, top, right, bottom) of pixels, half-open, that a thin line is to be drawn around.
     """
     summed = _sum_channels(values)
     summed = np.abs(summed) if is_strength else summed
@@ -104,21 +123,31 @@ def heat_layer(
     share = np.clip(summed / scale, -1, 1) if is_drawn else np.zeros_like(summed)
     # a palette takes a third of the bytes of four channels; entry 127 is zero, and transparent
     levels = _enlarged(np.round(127 * share + 127).astype(np.uint8))
-    if outline is not None and is_drawn:
-        _draw_outline(levels, outline, levels.shape[0] // summed.shape[0])
     layer = Image.frombytes("P", levels.shape[::-1], levels.tobytes())
     layer.putpalette(_HEAT_COLOURS)
     buffer = io.BytesIO()
     way = _RUNS if levels.shape == summed.shape else _USUAL  # squares of equal pixels repeat in rows, too
     layer.save(buffer, "PNG", transparency=_HEAT_OPACITIES, compress_level=4, compress_type=way)
-    return HeatLayer(put("png", buffer.getvalue()), scale, is_signed, scale == 0)
+    box = None if outline is None or not is_drawn else _in_percent(outline, *summed.shape)
+    return HeatLayer(put("png", buffer.getvalue()), scale, is_signed, not np.nan_to_num(summed).any(), box)
 
 
-def flatten(under: bytes, layer: bytes) -> bytes:
-    """An encoded image and the heat layer over it as one JPEG: for paper, where nothing lies over anything."""
+def _in_percent(box: tuple[int, int, int, int], height: int, width: int) -> Outline:
+    left, top, right, bottom = box
+    parts = (left / width, top / height, (right - left) / width, (bottom - top) / height)
+    across, down, wide, high = (round(100 * part, 2) for part in parts)
+    return across, down, wide, high
+
+
+def flatten(under: bytes, layer: bytes, outline: Outline | None = None) -> bytes:
+    """An encoded image, the layer over it and its outline as one JPEG: for paper, where nothing lies over anything."""
     image, heat = (Image.open(io.BytesIO(data)) for data in (under, layer))
     pale = Image.blend(Image.new("L", image.size, 255), image.convert("L"), 0.45).convert("RGBA")
     pale.alpha_composite(heat.convert("RGBA").resize(image.size, Image.Resampling.NEAREST))
+    if outline is not None:
+        left, top, wide, high = (part / 100 * side for part, side in zip(outline, 2 * image.size, strict=True))
+        line = max(1, round(max(image.size) / 168))
+        ImageDraw.Draw(pale).rectangle((left, top, left + wide - 1, top + high - 1), outline=_OUTLINE, width=line)
     buffer = io.BytesIO()
     pale.convert("RGB").save(buffer, "JPEG", quality=90, subsampling=0)
     return buffer.getvalue()
@@ -141,19 +170,6 @@ def draw_ring(image: Pixels, place: tuple[int, int, int, int]) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()
-
-
-def _draw_outline(levels: Pixels, box: tuple[int, int, int, int], factor: int) -> None:
-    """Draw a line around a box of pixels into an enlarged layer, in place."""
-    left, top, right, bottom = (side * factor for side in box)
-    width = max(1, round(max(levels.shape) / 168))
-    for rows, columns in (
-        (slice(top, top + width), slice(left, right)),
-        (slice(max(top, bottom - width), bottom), slice(left, right)),
-        (slice(top, bottom), slice(left, left + width)),
-        (slice(top, bottom), slice(max(left, right - width), right)),
-    ):
-        levels[rows, columns] = _OUTLINE
 
 
 def map_scale(*maps: Numbers) -> float:
@@ -206,11 +222,8 @@ def _rgb(colour: str) -> list[int]:
     return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
 
 
-_OUTLINE = 255
-"""The level of an outline; those of a map end at 254."""
+_OUTLINE = "#101820"
 
-_HEAT_COLOURS = bytes(
-    part for level in range(256) for part in _rgb("#101820" if level == _OUTLINE else BLUE if level < 127 else ORANGE)
-)
+_HEAT_COLOURS = bytes(part for level in range(256) for part in _rgb(BLUE if level < 127 else ORANGE))
 _HEAT_OPACITIES = bytes(round(235 * min(abs(level - 127) / 127, 1) ** 0.7) for level in range(256))
 """Of the levels of a heat layer, of which 127 is zero."""

@@ -33,7 +33,7 @@ def template_functions(album: Album, methods: Methods) -> dict[str, Callable[...
         values = values.reshape(*values.shape[:2], -1)
         if picture.under is not None:
             scale = None if picture.scale_of is None else map_scale(album.arrays[picture.scale_of])
-            layer = heat_layer(values, scale, album.put, is_strength=picture.is_strength)
+            layer = heat_layer(values, scale, album.put, is_strength=picture.is_strength, outline=picture.place)
             return album.picture(picture.under), layer
         return album.picture(picture.array) if values.dtype == "uint8" else difference_uri(values, album.put)[0], None
 

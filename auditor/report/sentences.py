@@ -134,7 +134,7 @@ WRONG = {
     "missed of {t}.",
     "none": "These do not say: {why}.",
     "no pixels": "no pixels were taken out of it",
-    "failed": "only {methods} point at pixels that correct it, too little to build on",
+    "failed": "only {methods} {points} at pixels that correct it, too little to build on",
     "anywhere": "taking out as many pixels elsewhere corrects it too, so their place says nothing",
     "kept": "taking out what the maps point at does not correct it ({count} tried)",
     "not asked": "no smallest edit was searched for",

@@ -30,6 +30,19 @@ REGION_SCORES = {
 _PLACES = 40
 
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels, half-open."""
+
+
+def box_of(*masks: Bools | None) -> Box | None:
+    """The box around regions (h, w), so that they can be outlined; None where there is none, or nothing in them."""
+    known = [mask for mask in masks if mask is not None and mask.any()]
+    if not known:
+        return None
+    rows, columns = (np.flatnonzero(np.any(known, axis=0).any(axis=axis)) for axis in (1, 0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
 def score_region(saliency: Floats, mask: Bools | None, image: Floats, clean: Floats) -> dict[str, float]:
     """Scores of one saliency map (h, w) in one region (h, w); NaN where a score is undefined, or there is no region.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from auditor.explain.attribution.methods import saliency
 from auditor.explain.attribution.record import MapName
-from auditor.explain.attribution.regions import edge_map, lift, local, mass_in
+from auditor.explain.attribution.regions import Box, box_of, edge_map, lift, local, mass_in
 from auditor.explain.errors.maps import Choice, compare_maps, move_elsewhere, speaking_for, strongest_pixels
 from auditor.explain.errors.mending import Cases, Replaced, measure_margins, replace_strongest
 from auditor.explain.errors.record import ContrastExemplar, ContrastMaps
@@ -95,7 +95,9 @@ def explain_errors(
         if fills:
             chosen = _choose(inquiry, part, maps, share)
             found.replaced.update(replace_strongest(inquiry.classifier, part, chosen, fills, found.margins))
-        found.exemplars.extend(_show(inquiry, part, maps, found, row, inserted) for row in seen)
+        for row in seen:
+            place = box_of(*(masks[row] for masks in regions))
+            found.exemplars.append(_show(inquiry, part, maps, found, row, inserted, place))
         parts.append(found)
     return join(parts) if parts else ErrorMaps()
 
@@ -141,7 +143,13 @@ def _choose(inquiry: Inquiry, part: Cases, maps: dict[MapName, _Maps], share: fl
 
 
 def _show(
-    inquiry: Inquiry, part: Cases, maps: dict[MapName, _Maps], found: ErrorMaps, row: int, inserted: str | None
+    inquiry: Inquiry,
+    part: Cases,
+    maps: dict[MapName, _Maps],
+    found: ErrorMaps,
+    row: int,
+    inserted: str | None,
+    place: Box | None,
 ) -> ContrastExemplar:
     """Picture and maps of one error, and whether these mend it; of a method's variants the first is shown."""
     keep, classes = inquiry.keep, inquiry.classifier.classes
@@ -156,7 +164,7 @@ def _show(
     label, predicted = classes[part.true[row]], classes[part.predicted[row]]
     picture = keep(key, to_pixels(part.images[row]))
     margin = float(found.margins[row])
-    return ContrastExemplar(part.ids[row], label, predicted, margin, picture, inserted, list(kept.values()))
+    return ContrastExemplar(part.ids[row], label, predicted, margin, picture, inserted, list(kept.values()), place)
 
 
 def _regions(inquiry: Inquiry, number: int, part: Cases, carries: Bools) -> list[Bools | None]:

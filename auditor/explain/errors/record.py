@@ -149,6 +149,8 @@ class ContrastExemplar:
     inserted: str | None
     """The artefact that was inserted to make the error; null where the image came so."""
     maps: list[ContrastMaps]
+    place: tuple[int, int, int, int] | None = None
+    """Where its artefacts are: left, top, right, bottom in pixels, half-open; null where it has none in one place."""
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,8 @@ class ScoredImage:
     """Key of its array."""
     maps: dict[str, str]
     """Score (logit, log-odds, probability) -> key of the array with its gradient."""
+    place: tuple[int, int, int, int] | None = None
+    """Where its artefact is: left, top, right, bottom in pixels, half-open; null where it has none in one place."""
 
 
 @dataclass(frozen=True)
@@ -190,5 +192,7 @@ class TrustRecord:
     """Key of the image that the cascade is shown on."""
     pictured: str
     """Its id, and the class that it is explained for."""
+    place: tuple[int, int, int, int] | None = None
+    """Where that image has an artefact: left, top, right, bottom in pixels, half-open; null where in no one place."""
     saturation: SaturationRecord | None = None
     """Null in runs from before it was measured, and where a gradient of every class would have to be taken."""

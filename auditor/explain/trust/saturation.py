@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from auditor.explain.attribution.likeness import rank_correlations
+from auditor.explain.attribution.regions import box_of
 from auditor.explain.attribution.scores import Score, differentiate_scores
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.trust.randomisation import region_lifts
@@ -68,4 +69,5 @@ def _show(inquiry: Inquiry, sample: Sample, maps: dict[Score, Floats], probabili
         probability=float(probabilities[row]),
         picture=keep(key, to_pixels(sample.images[row])),
         maps={score: keep(f"{key}, {score}", own[row]) for score, own in maps.items()},
+        place=box_of(sample.masks[row]),
     )

@@ -12,6 +12,7 @@ from pydantic import Field
 from auditor.explain.attribution.likeness import rank_correlations
 from auditor.explain.attribution.question import Attribution
 from auditor.explain.attribution.record import MapName
+from auditor.explain.attribution.regions import box_of
 from auditor.explain.inquiry import Inquiry, NotApplicableError
 from auditor.explain.trust.pixel_flipping import PixelFlipping, Score, readings_of
 from auditor.explain.trust.randomisation import Cascade, MethodGroup, mean_of_known, region_lifts, run_cascade
@@ -116,6 +117,7 @@ def study_trust(
         likenesses=_compare_methods(sample, maps, inquiry.level),
         picture=inquiry.keep("trust image", to_pixels(sample.images[0])),
         pictured=f"{sample.ids[0]}, for {inquiry.classifier.classes[sample.targets[0]]}",
+        place=box_of(sample.masks[0]),
         saturation=measure_saturation(inquiry, sample),
     )
 

@@ -64,7 +64,7 @@ def view_decisive(finding: Finding, result: AuditResult, album: Album) -> Decisi
         album.picture(exemplar.picture_without),
         with_it,
         difference,
-        "" if factor is None else f"{factor:.2g}",
+        "" if factor is None else f"{factor:g}",
         place is not None,
     )
 

@@ -201,7 +201,7 @@ def _layers(album: Album, names: Methods, entry: ContrastExemplar, maps: Contras
         ("difference", np.abs(predicted - true), None),
     )
     return [
-        (words, heat_layer(values.astype(np.float32), scale, album.put, is_strength=is_strength))
+        (words, heat_layer(values.astype(np.float32), scale, album.put, is_strength=is_strength, outline=entry.place))
         for words, values, scale in layers
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from auditor.explain.counterfactual.record import Correction
 from auditor.explain.errors.record import ContrastExemplar, ContrastMaps, ErrorsRecord
-from auditor.measure.words import listed, number
+from auditor.measure.words import number
 from auditor.report.methods import Methods
 from auditor.report.sentences import WRONG
 from auditor.run.result import AuditResult
@@ -75,7 +75,8 @@ def _tried(entry: ContrastExemplar, corrections: Mapping[str, Correction], names
     if not tried:
         yield WRONG["no pixels"]
     elif mending:
-        yield WRONG["failed"].format(methods=listed([names.name(maps.map) for maps in mending]))
+        points = "points" if len(mending) == 1 else "point"
+        yield WRONG["failed"].format(methods=names.listed(mending), points=points)
     elif any(maps.mended for maps in tried):
         yield WRONG["anywhere"]
     else:

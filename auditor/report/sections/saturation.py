@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from auditor.explain.trust.record import SaturationRecord, ScoredImage
 from auditor.measure.measurement import Measurement
 from auditor.measure.pieces import Answer, Picture, Piece, Remark, Strip
 from auditor.measure.words import PER_CENT, number, say, say_interval, say_n
 
 
-def tell_saturation(record: SaturationRecord, score: str) -> list[Piece]:
+def tell_saturation(record: SaturationRecord, score: str, *, is_strength: bool) -> list[Piece]:
     """What a gradient of the probability shows beside that of the score, in words, then on two images.
 
     Parameters
     ----------
     score
         What maps explain: `logit`, or `log-probability` of a model that has no logits.
+    is_strength
+        Whether the signs of gradients were found to say nothing, so that only their strength is drawn.
     """
     said = [_say_how_sure(record, score), _say_pattern(record.likeness, score), _say_lifts(record.lifts, score)]
     told: list[Piece] = [Answer(" ".join(filter(None, said)))]
-    told += [_strip(entry, score) for entry in record.shown]
+    told += [_strip(entry, score, is_strength) for entry in record.shown]
     if record.shown:
         told.append(Remark(_SCALES.format(score=score)))
     return told
@@ -68,18 +72,19 @@ def _say_lifts(lifts: dict[str, Measurement], score: str) -> str:
     )
 
 
-def _strip(entry: ScoredImage, explained: str) -> Strip:
+def _strip(entry: ScoredImage, explained: str, is_strength: bool) -> Strip:
     """The same gradient of three scores, and that of the probability once more with the colours of the first."""
     logit = entry.maps["logit"]
+    look: dict[str, Any] = {"under": entry.picture, "place": entry.place, "is_strength": is_strength}
     shown = [Picture(entry.picture, "the image", f"p {_say_probability(entry.probability)}", image=entry.image)]
     for score, key in entry.maps.items():
         name = explained if score == "logit" else score
-        shown.append(Picture(key, name, under=entry.picture, alt=f"gradient of the {name}"))
+        shown.append(Picture(key, name, alt=f"gradient of the {name}", **look))
     alt = f"gradient of the probability, in the colours of the {explained}"
-    shown.append(
-        Picture(entry.maps["probability"], "probability", f"as the {explained}", entry.picture, "", alt, scale_of=logit)
-    )
-    return Strip(f"Gradients for {entry.target}", shown, "gradient")
+    again = entry.maps["probability"], "probability", f"as the {explained}"
+    shown.append(Picture(*again, alt=alt, scale_of=logit, **look))
+    only = ", strength only" if is_strength else ""
+    return Strip(f"Gradients for {entry.target}{only}", shown, "gradient")
 
 
 def _say_probability(value: float) -> str:

@@ -35,7 +35,9 @@ def tell_trust(result: AuditResult) -> list[Piece]:
         Told("Smoothed or not?", [*_tell_smoothing(record), *_tell_readings(record)]),
     ]
     if record.saturation is not None:
-        told.append(Told("Logit or probability?", tell_saturation(record.saturation, result.model.score)))
+        is_strength = MapName("gradient") in read_methods(record).unsigned
+        scores = tell_saturation(record.saturation, result.model.score, is_strength=is_strength)
+        told.append(Told("Logit or probability?", scores))
     if result.findings:
         shortcut = [Answer(which_method_shows_it(finding, result)) for finding in result.findings]
         where = pieces.Remark("The table is under", section="methods_compared")
@@ -318,7 +320,7 @@ def _cascade_strips(record: TrustRecord) -> list[Strip]:
         if entry.trained_map is None or last < 0:
             continue
         name, is_strength = _name(entry), entry.map in read_methods(record).unsigned
-        looks: dict[str, Any] = {"under": record.picture, "is_strength": is_strength}
+        looks: dict[str, Any] = {"under": record.picture, "is_strength": is_strength, "place": record.place}
         shown = [Picture(entry.trained_map, "trained", alt=f"{name}, trained", **looks)]
         for at in sorted({round(at * last / (_SHOWN_STAGES - 1)) for at in range(_SHOWN_STAGES)}):
             stage = entry.cascade[at]
