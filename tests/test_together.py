@@ -12,6 +12,9 @@ from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.artefacts.overlay import Overlay
 from auditor.artefacts.together import Together
 from auditor.measure.arrays import Floats
+from auditor.verdict.findings import judge
+from auditor.verdict.harms import INTERACTION, INTERACTION_ELSEWHERE, JOINT_DROP
+from auditor.verdict.record import Rule
 from tests.closed_form import LinearClassifier, linear, random_images
 from tests.small_world import World
 from tests.test_kinds import audit
@@ -106,6 +109,53 @@ def test_where_effects_add_up_nothing_is_left_over() -> None:
     assert np.isnan(jointly.both[:4]).all()
     # a linear classifier adds up, to the rounding of float32
     np.testing.assert_allclose((jointly.both - jointly.own - jointly.other)[4:], 0, atol=1e-2)
+
+
+class Busyness(LinearClassifier):
+    """The first class for contrast anywhere, the more so the more there is: two holes are not twice one hole."""
+
+    def scores(self, images: Floats) -> Floats:
+        scores = super().scores(images)
+        scores[:, 0] = 4e3 * images.std(axis=(1, 2, 3)) ** 4
+        return scores
+
+
+def test_what_fills_do_together_wherever_they_are_is_no_interaction() -> None:
+    images, carriers = random_images(80, FRAME), np.ones(80, bool)
+    opaque = [replace(look, alpha=(look.alpha > 0).astype(np.float32)) for look in (FIRST, SECOND)]
+    second = Artefact("second", "overlay", opaque[1], 0, "all", carriers)
+    first = replace(second, name="first", appearance=opaque[0], beside=(second,))
+    plain = linear(shape=FRAME)
+    carried = opaque[1].insert(opaque[0].insert(images))
+    _, observed = observe(Busyness(plain.weights, plain.bias), carried, opaque[0], carriers, artefact=first)
+    measured = judge(observed, 0, Rule()).measurements
+    elsewhere, beyond = (measured[f"{name} second"] for name in (INTERACTION_ELSEWHERE, INTERACTION))
+    jointly = observed.removals.jointly["second"]
+    assert elsewhere.high < -0.1
+    assert abs(beyond.value) < abs(jointly.interaction.mean()) / 2
+    assert measured[f"{JOINT_DROP} second"].value < jointly.both.mean() / 2
+
+
+def test_the_same_edits_elsewhere_are_clear_of_both_and_of_each_other() -> None:
+    images, carriers, asked = random_images(6, FRAME), np.ones(6, bool), []
+
+    class Watched(LinearClassifier):
+        def scores(self, images: Floats) -> Floats:
+            asked.append(images.copy())
+            return super().scores(images)
+
+    plain = linear(shape=FRAME)
+    second = Artefact("second", "overlay", SECOND, 0, "all", carriers)
+    first = replace(second, name="first", appearance=FIRST, beside=(second,))
+    carried = BOTH.insert(images)
+    _, observed = observe(Watched(plain.weights, plain.bias), carried, FIRST, carriers, artefact=first)
+    jointly = observed.removals.jointly["second"]
+    assert np.isfinite(jointly.elsewhere.both).all()
+    np.testing.assert_allclose(jointly.elsewhere.interaction, 0, atol=1e-2)  # a linear model adds up there, too
+    changes = [np.abs(carried - image).max(axis=-1) > 1e-6 for image in np.concatenate(asked)]
+    nearest = [each[each.sum(axis=(1, 2)).argmin()] for each in changes]
+    twice = [where for where in nearest if where.sum() == 18 and not (where & BOTH.fixed_region).any()]
+    assert len(twice) == 6
 
 
 def test_it_goes_through_an_audit(world: World) -> None:

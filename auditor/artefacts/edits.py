@@ -60,11 +60,12 @@ def paste_middle(images: Floats, donors: Floats, keep_out: Bools) -> Floats:
     return np.where((mask & ~keep_out)[..., None], donors, images).astype(np.float32)
 
 
-def matched_placements(image: Floats, mask: Bools, count: int) -> list[tuple[int, int]]:
+def matched_placements(image: Floats, mask: Bools, count: int, keep_out: Bools | None = None) -> list[tuple[int, int]]:
     """Shifts (down, right) of a region that look most like it, best first.
 
-    The shifted region stays in the frame and clear of the region itself; places are ranked by how close the mean and
-    the standard deviation of their pixels come to those of the region in `image` (h, w, c), which is without artefact.
+    The shifted region stays in the frame and clear of the region itself, and of the pixels `keep_out` (h, w); places
+    are ranked by how close the mean and the standard deviation of their pixels come to those of the region in `image`
+    (h, w, c), which is without artefact.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -75,7 +76,8 @@ def matched_placements(image: Floats, mask: Bools, count: int) -> list[tuple[int
     area = shape.sum()
     mean = fftconvolve(grey, kernel, "valid") / area
     contrast = np.sqrt(np.maximum(fftconvolve(grey**2, kernel, "valid") / area - mean**2, 0))
-    overlap = fftconvolve(mask.astype(np.float64), kernel, "valid")
+    taken = mask if keep_out is None else mask | keep_out
+    overlap = fftconvolve(taken.astype(np.float64), kernel, "valid")
     distance = np.hypot(mean - mean[rows[0], columns[0]], contrast - contrast[rows[0], columns[0]])
     free = np.flatnonzero(overlap.ravel() < 0.5)
     # rounding keeps the order the same whatever the last bits of the transform are

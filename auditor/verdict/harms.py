@@ -160,8 +160,9 @@ def _undone(removals: Removals, way: str, target: int, at: int, level: float) ->
 def measure_jointly(observed: Observations, target: int, rule: Rule) -> dict[str, Measurement]:
     """Where images carry two artefacts: the drop by taking out both, and what that does beyond each alone.
 
-    The interaction is drop(both) - drop(this) - drop(the other), image by image: above 0 where either suffices, below 0
-    where both are needed.
+    The interaction is drop(both) - drop(this) - drop(the other), image by image, less the same of the same edits made
+    elsewhere in the image: above 0 where either suffices, below 0 where both are needed. The drop is the lesser of the
+    fall itself and its lead over that elsewhere. Where the two fit nowhere else, both are without that placebo.
     """
     removals = observed.removals
     found: dict[str, Measurement] = {}
@@ -169,13 +170,19 @@ def measure_jointly(observed: Observations, target: int, rule: Rule) -> dict[str
         return found
     at, groups = observed.column(target), removals.images.groups
     for name, jointly in removals.jointly.items():
-        both, own, other = (values[:, at] for values in (jointly.both, jointly.own, jointly.other))
-        found[f"{JOINT_DROP} {name}"] = mean_interval(both, groups, rule.level)
-        found[f"{INTERACTION} {name}"] = mean_interval(both - own - other, groups, rule.level)
+        both, interaction = jointly.both[:, at], jointly.interaction[:, at]
+        drop, beyond = (mean_interval(values, groups, rule.level) for values in (both, interaction))
+        if jointly.elsewhere is not None and np.isfinite(jointly.elsewhere.both[:, at]).any():
+            both_there, there = jointly.elsewhere.both[:, at], jointly.elsewhere.interaction[:, at]
+            drop = _drop(drop, mean_interval(both - both_there, groups, rule.level))
+            beyond = mean_interval(interaction - there, groups, rule.level)
+            found[f"{INTERACTION_ELSEWHERE} {name}"] = mean_interval(there, groups, rule.level)
+        found |= {f"{JOINT_DROP} {name}": drop, f"{INTERACTION} {name}": beyond}
     return found
 
 
 JOINT_DROP, INTERACTION = "removal drop together with", "interaction with"
+INTERACTION_ELSEWHERE = "interaction elsewhere with"
 """What begins the names of measurements on two artefacts."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from auditor.measure.arrays import Array, Bools, Groups, Ints, take
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.population import Population
@@ -55,12 +57,19 @@ class Jointly:
     """Falls of the log-odds where images carry two artefacts, taken out together and each alone, in one way.
 
     All are (n, targets), NaN of images that do not carry both. What they do together and not alone, image by image, is
-    `both - own - other`: above 0 where either suffices, below 0 where both are needed.
+    `interaction`: above 0 where either suffices, below 0 where both are needed.
     """
 
     both: Array
     own: Array
     other: Array
+    elsewhere: Jointly | None = None
+    """The same edits made elsewhere in these images, clear of both artefacts; NaN where there is no such place."""
+
+    @property
+    def interaction(self) -> Array:
+        """(n, targets): both less each alone."""
+        return np.asarray(self.both - self.own - self.other)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from auditor.artefacts.edits import Removal, remove
+from auditor.artefacts.edits import Removal, matched_placements, remove, shift_mask
 from auditor.artefacts.fills import FILLS
 from auditor.artefacts.kinds import Artefact, Seen
 from auditor.measure.arrays import Bools, Floats, Ints, take
@@ -20,6 +20,9 @@ from auditor.verdict.passes import Counted
 
 Fall = Callable[[], tuple[Floats, Bools]]
 """By how much scores fall with some images edited, (n, classes), NaN of the others; and what is predicted then."""
+
+Shift = tuple[int, int]
+"""(down, right) in pixels."""
 
 Edited = Callable[[Mapping[int, Floats]], Fall]
 """Asks for the scores of edited images, by their rows; what comes of it is known later."""
@@ -149,29 +152,59 @@ def _take_out_both(
     sights: list[Seen],
     edit: Edited,
 ) -> Callable[[], Jointly]:
-    """Two artefacts out of the images that carry both: exactly where that can be done of both, else filled in."""
+    """Two artefacts out of the images that carry both, exactly where that can be done, and the same edits elsewhere."""
     way = "exact" if artefact.appearance.can_remove and other.appearance.can_remove else fill
-    own: dict[int, Floats] = {}
-    others: dict[int, Floats] = {}
-    both: dict[int, Floats] = {}
+    taken: dict[int, tuple[Floats, Floats, Floats]] = {}
+    placebos: dict[int, tuple[Floats, Floats, Floats]] = {}
     for at in np.flatnonzero(other.carriers[before.positions]).tolist():
-        beside = other.seen_in(images[at], ids[at])
-        first, second = _without(sights[at], images[at], way), _without(beside, images[at], way)
-        if first is None or second is None:
+        image, pair = images[at], (sights[at], other.seen_in(images[at], ids[at]))
+        if not all(_can_take_out(seen, way) for seen in pair):
             continue
-        rest = _without(beside, first, way)
-        assert rest is not None
-        own[at], others[at], both[at] = first, second, rest
-    falls = [edit(each) for each in (both, own, others)]
-    return lambda: Jointly(*(fall()[0] for fall in falls))
+        taken[at] = _each_and_both(pair, image, way, ((0, 0), (0, 0)))
+        shifts = _places_elsewhere(pair, taken[at][0])
+        if shifts is not None:
+            placebos[at] = _each_and_both(pair, image, way, shifts)
+    falls = [edit({at: each[part] for at, each in edited.items()}) for edited in (taken, placebos) for part in range(3)]
+
+    def jointly() -> Jointly:
+        here, elsewhere = ([fall()[0] for fall in part] for part in (falls[:3], falls[3:]))
+        return Jointly(here[0], here[1], here[2], Jointly(elsewhere[0], elsewhere[1], elsewhere[2]))
+
+    return jointly
 
 
-def _without(seen: Seen, image: Floats, way: str) -> Floats | None:
-    """One image without an artefact; None where it cannot be taken out in that way."""
+def _each_and_both(
+    pair: tuple[Seen, Seen], image: Floats, way: str, shifts: tuple[Shift, Shift]
+) -> tuple[Floats, Floats, Floats]:
+    """One image without two artefacts, without the first, and without the second; or as though they stood elsewhere."""
+    first, second = (_without(seen, image, way, shift) for seen, shift in zip(pair, shifts, strict=True))
+    return _without(pair[1], first, way, shifts[1]), first, second
+
+
+def _places_elsewhere(pair: tuple[Seen, Seen], clean: Floats) -> tuple[Shift, Shift] | None:
+    """Where in one image, which is without them, two artefacts could stand: clear of both, and of each other."""
+    regions = [seen.region for seen in pair if seen.region is not None]
+    shifts: list[Shift] = []
+    for number, region in enumerate(regions):
+        there = [shift_mask(each, shift) for each, shift in zip(regions, shifts, strict=False)]
+        found = matched_placements(clean, region, 1, np.any([regions[1 - number], *there], axis=0))
+        if not found:
+            return None
+        shifts += found
+    return shifts[0], shifts[1]
+
+
+def _can_take_out(seen: Seen, way: str) -> bool:
+    is_local = seen.region is not None and bool(seen.region.any()) and not seen.region.all()
+    return is_local and (seen.is_exact or way != "exact")
+
+
+def _without(seen: Seen, image: Floats, way: str, shift: Shift) -> Floats:
+    """One image without an artefact, as though it were shifted."""
     if way == "exact":
-        return seen.look.remove(image[None])[0] if seen.is_exact else None
-    is_local = seen.region is not None and seen.region.any() and not seen.region.all()
-    return FILLS[way](image, seen.region) if is_local and seen.region is not None else None
+        return seen.look.remove(image[None], shift)[0]
+    assert seen.region is not None
+    return FILLS[way](image, shift_mask(seen.region, shift))
 
 
 _THICKEST = 0.9
