@@ -97,3 +97,7 @@ def describe_fault(fault: BaseException) -> str:
         return f"Python was told to exit (code {fault.code})"
     lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
     return f"{type(fault).__name__}: {lines[0][:300] if lines else 'no message'}"
+
+
+class TimeUp(BaseException):
+    """No fault but a signal, which no method or study catches: the time that explanations may take is over."""

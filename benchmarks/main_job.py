@@ -52,7 +52,7 @@ def time_verdicts(is_scan: bool) -> list[float]:
             subject.dataset,
             artefacts,
             fills=settings.interventions.fills,
-            alpha=settings.verdict.alpha,
+            rule=Rule(),
             seed=0,
             batch_size=settings.model.batch_size,
             progress=lambda *_: None,

@@ -170,7 +170,7 @@ class TestReading:
             "strata": [], "limit": 500, "seed": 0, "fit": "exact", "copies": "auto", "as_written": False,
             "max_corrupt": 0.05,
         }  # fmt: skip
-        assert echo["verdict"] == {"margin": 0.0, "margin_sd": 0.2, "alpha": 0.05, "min_groups": 12}
+        assert echo["verdict"] == {"margin": 0.0, "margin_sd": 0.2, "alpha": 0.05, "min_groups": 12, "sequential": True}
         assert echo["model"]["trust"] is False
         assert set(echo) == {
             "model", "data", "artefacts", "methods", "interventions", "explain", "verdict", "report", "gate", "waivers",

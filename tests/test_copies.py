@@ -18,6 +18,7 @@ from auditor.subject.data.folders import FolderSource
 from auditor.subject.data.sample import Dataset
 from auditor.subject.data.sources import NpzSource
 from auditor.subject.scoring import score_batches
+from auditor.verdict.record import Rule
 from auditor.verdict.trial import survey
 from tests.closed_form import MemorySource, linear, random_images
 
@@ -100,7 +101,7 @@ def test_groups_of_copies_are_joined_whatever_groups_they_had():
 
 
 def look(classifier, dataset):
-    options = {"fills": ("mean",), "alpha": 0.05, "seed": 0, "batch_size": 8, "progress": lambda *_: None}
+    options = {"fills": ("mean",), "rule": Rule(), "seed": 0, "batch_size": 8, "progress": lambda *_: None}
     return survey(classifier, dataset, [], **options)
 
 

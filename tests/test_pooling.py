@@ -14,6 +14,7 @@ from auditor.artefacts.overlay import Overlay
 from auditor.errors import ModelError, NotFiniteError
 from auditor.subject.pooling import Pool
 from auditor.verdict.observations import Observations
+from auditor.verdict.record import Rule
 from auditor.verdict.trial import survey
 from tests.closed_form import linear, memory_dataset, random_images
 
@@ -75,7 +76,7 @@ def look_over(classifier: Any, artefacts: list[Artefact], count: int = 64, batch
         dataset,
         artefacts,
         fills=("mean", "blur"),
-        alpha=0.05,
+        rule=Rule(),
         seed=0,
         batch_size=batch_size,
         progress=lambda *_: None,

@@ -119,7 +119,7 @@ def audit(
         dataset,
         [artefact],
         fills=("mean",),
-        alpha=0.05,
+        rule=Rule(),
         seed=seed,
         batch_size=500,
         progress=lambda *_: None,
@@ -315,7 +315,7 @@ class TestRedundancyAndParts:
         model = Model(formula, tuple(f"class {number}" for number in range(10)))
         dataset = Dataset(MemorySource(images, labels.tolist()), classes=model.classes, image_shape=SHAPE)
         seen = survey(
-            model, dataset, two, fills=("mean",), alpha=0.05, seed=0, batch_size=500, progress=lambda *_: None
+            model, dataset, two, fills=("mean",), rule=Rule(), seed=0, batch_size=500, progress=lambda *_: None
         )
         for observed, other in zip(seen.observed, two[::-1], strict=True):
             finding = judge(observed, 0, Rule())

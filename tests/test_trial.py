@@ -35,7 +35,7 @@ def observe(classifier, images, overlay, carriers, labels=None, batch_size=7, gr
         dataset,
         [artefact],
         fills=("mean", "blur"),
-        alpha=0.05,
+        rule=Rule(),
         seed=0,
         batch_size=batch_size,
         progress=lambda *_: None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from auditor.auditing.opening import NOTHING, TO_KEEP, Handed, Subject, open_sub
 from auditor.auditing.plan import Section, describe_method, plan_methods
 from auditor.auditing.resuming import Keeping, take_fingerprint
 from auditor.config.file import AuditConfig
-from auditor.errors import MethodError
+from auditor.errors import MethodError, TimeUp
 from auditor.explain.attribution.exemplars import Case, Exhibits, explain_case
 from auditor.explain.attribution.record import Agreement
 from auditor.explain.inquiry import Inquiry, NotApplicableError
@@ -43,6 +44,7 @@ from auditor.verdict.findings import judge_all
 from auditor.verdict.notes import note_images, note_interventions, note_parts
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Finding, Rule
+from auditor.verdict.rounds import choose_rounds
 from auditor.verdict.trial import Progress, Survey, survey
 
 NONE_EXPLAINED = "no images were explained"
@@ -88,20 +90,20 @@ def run_audit(
         begun = keeping.begin(take_fingerprint(config, subject), begun)
     meter.begin("verdicts")
     _hasten(subject)
+    verdict = config.verdict
+    rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
     seen = survey(
         classifier if keeping is None else keeping.over(classifier),
         dataset,
         subject.artefacts,
         fills=config.interventions.fills,
-        alpha=config.verdict.alpha,
+        rule=rule,
         seed=seed,
         batch_size=config.model.batch_size,
         progress=progress,
         columns=read_strata(config, dataset),
-        min_groups=config.verdict.min_groups,
+        rounds=choose_rounds(dataset, subject.artefacts, rule) if config.verdict.sequential else (),
     )
-    verdict = config.verdict
-    rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
     findings = _judge(subject, seen, rule)
     exhibits = _begin_exhibits(subject, seen, findings, rule)
     cases = _cases(subject, findings, seen, config) if plan.attributions else []
@@ -132,10 +134,12 @@ def run_audit(
         units=[WorkUnit("verdicts", "done"), *(WorkUnit(name, "missing") for name in waiting)],
     )
 
-    growing = Growing(result, exhibits, subject, clock, meter)
+    growing = Growing(result, exhibits, subject, clock, meter, config.audit.minutes)
     if keeping is not None:
         keeping.take_up(growing)
     keep(growing.settled())
+    if config.audit.minutes is not None:
+        meter.work.ends = clock + 60 * config.audit.minutes
     inquiry = Inquiry(
         classifier=classifier,
         dataset=dataset,
@@ -152,14 +156,16 @@ def run_audit(
     )
     for number, case in enumerate(cases):
         progress("explanations", number, len(cases))
-        if not growing.is_ended(waiting[number]):
+        if growing.is_due(waiting[number]):
             meter.begin(waiting[number])
             _explain(growing, waiting[number], case, replace(inquiry, attributions=growing.well(plan.attributions)))
             keep(growing.settled())
         progress("explanations", number + 1, len(cases))
+    for method in plan.attributions if meter.work.is_over else []:
+        growing.leave_out(method.name)
     for number, (name, study) in enumerate(plan.studies.items()):
         progress("studies", number, len(plan.studies))
-        if not growing.is_ended(name):
+        if growing.is_due(name):
             meter.begin(name)
             asked = growing.well(plan.attributions)
             own = replace(inquiry, attributions=asked, rows=Rows(), arrays=NewArrays())
@@ -168,8 +174,9 @@ def run_audit(
             exhibits.arrays.extend(own.arrays)
             keep(growing.settled())
         progress("studies", number + 1, len(plan.studies))
+    meter.work.ends = math.inf  # sections ask the model nothing
     for name, section in plan.sections.items():
-        if not growing.is_ended(name):
+        if growing.is_due(name):
             meter.begin(name)
             _tell_section(growing, name, section)
             keep(growing.settled())
@@ -195,6 +202,9 @@ def _explain(growing: Growing, unit: str, case: Case, inquiry: Inquiry) -> None:
     try:
         explain_case(exhibits, case, inquiry)
         growing.end(unit)
+    except TimeUp:
+        growing.leave_out(unit)
+        return
     except (Exception, SystemExit) as fault:
         failure = MethodError(unit, fault, traceback.format_exc())
         growing.end(unit, failure)
@@ -219,6 +229,10 @@ def _run_study(growing: Growing, name: str, study: Callable[[Inquiry], Any], inq
             _tell(growing, name, study, check_pieces(found, {**growing.exhibits.arrays, **inquiry.arrays}))
         growing.end(name)
         growing.end_method(name)
+    except TimeUp:
+        inquiry.rows.clear()
+        inquiry.arrays.clear()
+        growing.leave_out(name)
     except NotApplicableError as obstacle:
         growing.end(name)
         methods = changed(growing.result.methods, name, status="not_applicable", reason=str(obstacle))
@@ -293,16 +307,17 @@ def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
     for artefact, observed in pairs:
         if isinstance(observed, Observations):
             finding = _withhold(next(judged), [] if subject.is_as_written else subject.mistakes)
-            findings.append(replace(finding, calibration=calibrate(_asked(subject, seen, artefact), rule)))
+            findings.append(replace(finding, calibration=calibrate(_asked(subject, observed, artefact), rule)))
         else:
             target = None if artefact.target is None else subject.classifier.classes[artefact.target]
             findings.append(Finding(artefact.name, target, "error", None, "none", None, None, str(observed), {}))
     return findings
 
 
-def _asked(subject: Subject, seen: Survey, artefact: Artefact) -> Asked:
+def _asked(subject: Subject, observed: Observations, artefact: Artefact) -> Asked:
     """How the audit asks about an artefact."""
-    images = seen.images
+    images = observed.everything
+    assert images is not None
     return Asked(
         output=subject.classifier.output,
         classes=len(subject.classifier.classes),

@@ -33,6 +33,8 @@ class Growing:
     clock: float
     """When it began, as `time.monotonic` has it."""
     meter: Meter
+    minutes: float | None = None
+    """How long the audit may take, where that is said."""
 
     def settled(self) -> Run:
         """The run as it stands, with what was explained so far, and with what failed or is missing said."""
@@ -41,6 +43,9 @@ class Growing:
         failures = dict.fromkeys(f"{each.name}: {each.reason}" for each in ended if each.status == "error")
         missing = [unit.name for unit in result.units if unit.status == "missing"]
         warnings = [*result.warnings, *(Note("failed", f"Explanations failed: {failure}") for failure in failures)]
+        if left_out := [unit for unit in result.units if unit.status == "left_out"]:
+            names = ", ".join(unit.name for unit in left_out)
+            warnings.append(Note("left out", f"Not explained: {names}; {left_out[0].reason}."))
         if missing:
             warnings.append(Note("missing", f"The audit ended before these were done: {', '.join(missing)}."))
         for entry in exhibits.region_scores:
@@ -66,9 +71,12 @@ class Growing:
         )
         return Run(grown, exhibits.rows, exhibits.arrays)
 
-    def is_ended(self, unit: str) -> bool:
-        """Whether a unit of work was done, or failed."""
-        return any(each.name == unit and each.status != "missing" for each in self.result.units)
+    def is_due(self, unit: str) -> bool:
+        """Whether a unit of work is yet to be done, and there is time for it; where there is none, it is left out."""
+        is_missing = any(each.name == unit and each.status == "missing" for each in self.result.units)
+        if is_missing and self.meter.work.is_over:
+            self.leave_out(unit)
+        return is_missing and not self.meter.work.is_over
 
     def well(self, methods: list[Method]) -> list[Method]:
         """Those methods that have not failed: the others are asked no more."""
@@ -78,6 +86,14 @@ class Growing:
     def end(self, unit: str, failure: MethodError | None = None) -> None:
         """A unit of work has ended."""
         self.result = replace(self.result, units=changed(self.result.units, unit, **_ended("done", failure)))
+
+    def leave_out(self, unit: str) -> None:
+        """A unit of work, or a method that has no maps yet, was not done: the time that the audit may take was over."""
+        why = f"the {self.minutes:g} minutes that the audit may take ([audit] minutes) were over"
+        has_none = any(each.name == unit and each.status == "missing" for each in self.result.methods)
+        units, methods = changed(self.result.units, unit, status="left_out", reason=why), self.result.methods
+        methods = changed(methods, unit, status="not_applicable", reason=why) if has_none else methods
+        self.result = replace(self.result, units=units, methods=methods)
 
     def end_method(self, name: str, failure: MethodError | None = None) -> None:
         """A method has answered, or failed."""

@@ -162,6 +162,17 @@ class VerdictConfig(_Section):
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
     min_groups: Annotated[int, Field(ge=2)] = 12
     """Fewer independent groups of images are inconclusive."""
+    sequential: bool = True
+    """Look at a part of the images first, 300 and twice as many each time, and end where the verdicts are clear at a
+    far stricter level: `limit` is then the most that is tried."""
+
+
+class AuditSection(_Section):
+    """The audit as a whole."""
+
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """About how long it may take: verdicts are always taken to their end, and explanations while there is time: maps
+    first, then trust in them, errors, counterfactuals, ideal images, and your own studies. What is left out is said."""
 
 
 class ReportConfig(_Section):
@@ -288,6 +299,7 @@ class Document(_Section):
     interventions: InterventionsConfig = InterventionsConfig()
     explain: ExplainConfig = ExplainConfig()
     verdict: VerdictConfig = VerdictConfig()
+    audit: AuditSection = AuditSection()
     report: ReportConfig = ReportConfig()
     gate: GateConfig | None = None
     waivers: tuple[WaiverConfig, ...] = ()

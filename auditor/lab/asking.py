@@ -34,6 +34,7 @@ from auditor.subject.data.memory import HeldSource
 from auditor.subject.data.sample import Dataset
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Rule
+from auditor.verdict.rounds import choose_rounds
 from auditor.verdict.trial import survey
 
 Way = Literal["named", "scan", "few", "groups", "class", "removal", "place", "pair", "together", "warm", "hot"]
@@ -101,11 +102,23 @@ def ask(specimen: Specimen) -> list[Asked]:
         if way == "named" and found:  # a scan observes all that it takes
             found.append(found[0]._replace(way="named"))
         else:
-            found.append(_survey(specimen, way))
+            found.append(ask_in(specimen, way))
     return found
 
 
-def _survey(specimen: Specimen, way: Way) -> Asked:
+def ask_in(specimen: Specimen, way: Way, first: int | None = None) -> Asked:
+    """Audit a model in one way.
+
+    Parameters
+    ----------
+    first
+        Images of a first look, after which it may end; all are tried where it is None.
+
+    Raises
+    ------
+    AuditError
+        The audit failed.
+    """
     recipe, task = specimen.recipe, specimen.task
     model = replace(specimen.model, temperature=TEMPERATURES.get(way, 1.0))
     random = np.random.default_rng([recipe.seed, 4])
@@ -126,21 +139,23 @@ def _survey(specimen: Specimen, way: Way) -> Asked:
     dataset = Dataset(
         source, classes=task.classes, image_shape=model.image_shape, multilabel=task.output == "multilabel"
     )
+    artefact, rule = _artefact(specimen, way, carriers), Rule()
     seen = survey(
         model,
         dataset,
-        [_artefact(specimen, way, carriers)],
+        [artefact],
         fills=("mean",),
-        alpha=Rule().alpha,
+        rule=rule,
         seed=recipe.seed,
         batch_size=len(images),
         progress=lambda *_: None,
         columns={"digit": pictures.digits.astype(str)} if len(task.classes) < 10 else None,
+        rounds=() if first is None else choose_rounds(dataset, [artefact], rule, first),
     )
     (observed,) = seen.observed
     if isinstance(observed, AuditError):
         raise observed
-    return Asked(way, len(images), observed, sum(seen.passes.values()))
+    return Asked(way, len(seen.images), observed, sum(seen.passes.values()))
 
 
 def _looks(specimen: Specimen, way: Way) -> list[Appearance]:

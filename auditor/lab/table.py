@@ -94,7 +94,7 @@ def observe(classifier: Classifier, recipe: Recipe, suspicion: Suspicion) -> Obs
         dataset,
         [artefact],
         fills=("mean",),
-        alpha=Rule().alpha,
+        rule=Rule(),
         seed=recipe.seed,
         batch_size=100,
         progress=lambda *_: None,

@@ -30,10 +30,10 @@ class WorkUnit:
     """A part of an audit that is done, and kept, as a whole."""
 
     name: str
-    status: Literal["done", "missing", "error"]
-    """Missing where the audit ended before it."""
+    status: Literal["done", "missing", "error", "left_out"]
+    """Missing where the audit ended before it; left out where the time that it may take did."""
     reason: str | None = None
-    """Why it failed ..."""
+    """Why it failed, or was left out ..."""
     trace: str = ""
     """... and the traceback of what it threw."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from auditor.subject.population import Population
 from auditor.verdict.carrying import bears_out, describe_found, describe_shown, measure_shown
 from auditor.verdict.observations import ITSELF, Checks, Insertion, Observations, Removals, Shown
 from auditor.verdict.passes import CANVASES, NEIGHBOURS, Counted
-from auditor.verdict.record import Strength
+from auditor.verdict.record import Rule, Strength
 from auditor.verdict.removing import take_out
 from auditor.verdict.screening import Neighbour, choose_neighbour, choose_shown, draw_innocents, scrambled
 
@@ -59,6 +60,8 @@ class Trial:
     artefact: Artefact
     fills: tuple[str, ...]
     seed: int
+    first: Ints
+    """Rows of the images that are looked at first: what is tried on a few images is tried on these."""
     failure: AuditError | None = None
 
     def __post_init__(self) -> None:
@@ -67,7 +70,7 @@ class Trial:
         self.variants, self.doses = look.variants(self.artefact.variants), look.doses()
         # where it is one overlay, the dose of its own opacity is the insertion itself
         self.own_dose = look.opacity if isinstance(look, Overlay) and look.opacity in self.doses else None
-        self.shown = choose_shown(self.dataset, self.artefact, self.seed)
+        self.shown = choose_shown(self.dataset, self.artefact, self.first, self.seed)
         self.inserted: list[tuple[Insertion, bool]] = []  # and whether it was taken out of these images
         self.moved: list[Insertion] = []
         self.apart: dict[str, list[float]] = defaultdict(list)
@@ -80,7 +83,8 @@ class Trial:
         self.without_mask = 0
         self.neighbour: Neighbour | None = None
         try:
-            self.neighbour = choose_neighbour(self.classifier.part(NEIGHBOURS), self.dataset, self.artefact, self.seed)
+            asking = self.classifier.part(NEIGHBOURS)
+            self.neighbour = choose_neighbour(asking, self.dataset, self.artefact, self.first, self.seed)
         except AuditError as failure:
             self._fail(failure)
 
@@ -242,18 +246,22 @@ class Trial:
         """The columns of the classes that may become the target: (n, targets)."""
         return values if self.artefact.target is None else values[:, [self.artefact.target]]
 
-    def observed(
-        self, images: Population, columns: dict[str, Array], checks: Checks, draws: int, alpha: float, least: int
-    ) -> Observations | AuditError:
-        """What all batches together gave; see `survey`."""
+    def look(self, images: Population, columns: Mapping[str, Array] | None, rule: Rule) -> Observations | AuditError:
+        """What all batches together gave so far, without what takes further passes.
+
+        Parameters
+        ----------
+        images
+            All usable images, as they came.
+        """
         if self.failure is not None:
             return self.failure
         notes, carriers = list(self.notes), self.artefact.carriers
         freed = join([np.arange(0), *(each.images.positions for each, is_freed in self.inserted if is_freed)])
         count = len(np.unique(self.dataset.groups[freed]))
         # what lies elsewhere was not taken out; and too few would keep all the other carriers from deciding
-        is_free = count >= least or not carriers[images.positions].all()
-        is_free &= bears_out(self._shown(freed, alpha, least))
+        is_free = count >= rule.min_groups or not carriers[images.positions].all()
+        is_free &= bears_out(self._shown(freed, rule))
         tried = [each for each, is_freed in self.inserted if is_free or not is_freed]
         insertion = join(tried) if tried else None
         if insertion is not None:
@@ -271,44 +279,50 @@ class Trial:
             told = f"{len(freed)} images that carry it count as images without it, too"
             notes.append(Note("freed", f"{told}: it was taken out of them exactly"))
         removals = _of_groups(join(self.removed), self.dataset) if self.removed else None
-        shown = self._shown(np.flatnonzero(carriers), alpha, least)
+        shown = self._shown(np.flatnonzero(carriers), rule)
         told_of = [] if removals is None else describe_found(removals)
         notes += [*self.artefact.notes, *told_of, *describe_shown(shown)]
-        observed = Observations(
+        if (left := len(self.dataset) - len(images) - len(self.dataset.skipped)) > 0:
+            told = f"the verdict was clear after {len(images)} images, at a far stricter level than the audit's own"
+            notes.append(Note("settled", f"{told}, so the other {left} of the sample were not tried"))
+        return Observations(
             artefact=self.artefact.name,
             classes=self.classifier.classes,
             one_logit=self.classifier.output == "binary",
             insertion=insertion,
             removals=removals,
             notes=tuple(notes),
-            checks=checks,
             target=self.artefact.target,
             images=images,
             carries=self.artefact.carriers[images.positions],
-            columns=columns,
-            strengths={name: self._strength(rows, 1 - alpha) for name, rows in self.strengths.items()},
+            columns={name: column[images.positions] for name, column in (columns or {}).items()},
+            strengths={name: self._strength(rows, rule.level) for name, rows in self.strengths.items()},
             shown=shown,
             elsewhere=self._elsewhere(),
             place=self.neighbour.name if self.neighbour else "",
         )
+
+    def observed(
+        self, images: Population, columns: Mapping[str, Array] | None, checks: Checks, artefacts: int, rule: Rule
+    ) -> Observations | AuditError:
+        """All that is known of the artefact, one of so many; see `survey`."""
+        found = self.look(images, columns, rule)
+        if isinstance(found, AuditError):
+            return found
+        found = replace(found, checks=checks)
+        # one more than the fewest that can reach the level, Holm's correction included
+        draws = math.ceil(2 * artefacts / rule.alpha)
         try:
-            if self.artefact.appearance.can_insert and observed.carries is not None and observed.carries.all():
-                observed = replace(observed, alone=self._alone(images))
-            if insertion is not None:
-                drawn = draw_innocents(
-                    self.classifier.part("random innocent content"),
-                    self.dataset,
-                    self.artefact,
-                    observed,
-                    draws,
-                    alpha,
-                    self.seed,
-                )
-                observed = replace(observed, draws=drawn)
+            if self.artefact.appearance.can_insert and self.artefact.carriers[images.positions].all():
+                found = replace(found, alone=self._alone(images))
+            if found.insertion is not None:
+                asking = self.classifier.part("random innocent content")
+                drawn = draw_innocents(asking, self.dataset, self.artefact, found, draws, rule.alpha, self.seed)
+                found = replace(found, draws=drawn)
         except AuditError as failure:
             self._fail(failure)
             return failure
-        return observed
+        return found
 
     def _strength(self, rows: list[tuple[int, float, float]], level: float) -> Strength:
         """How much the artefact or a control changes images, by position, change and dissimilarity of each."""
@@ -316,13 +330,13 @@ class Trial:
         groups = self.dataset.groups[np.array(positions)]
         return Strength(*(mean_interval(np.array(part), groups, level, unit="share") for part in changes))
 
-    def _shown(self, positions: Ints, alpha: float, least: int) -> dict[str, Measurement]:
+    def _shown(self, positions: Ints, rule: Rule) -> dict[str, Measurement]:
         """How much of it some carriers show where it is named; nothing where that was not looked at."""
         if not self.fits:
             return {}
         shown = join(self.fits)
         rows = np.isin(shown.positions, positions)
-        return measure_shown(shown, self.dataset.groups[shown.positions], 1 - alpha, least, rows)
+        return measure_shown(shown, self.dataset.groups[shown.positions], rule.level, rule.min_groups, rows)
 
     def _elsewhere(self) -> Insertion | None:
         """What the neighbour does, on images of groups that it was not chosen on."""

@@ -33,25 +33,30 @@ class Neighbour:
     """Positions of the images that it was chosen on; what it does is measured on other groups."""
 
 
-def choose_shown(dataset: Dataset, artefact: Artefact, seed: int) -> Ints:
+def choose_shown(dataset: Dataset, artefact: Artefact, first: Ints, seed: int) -> Ints:
     """Positions of the images that variants and doses are tried on: they are shown and decide nothing, so few will do.
+
+    They are among the `first` (n,) that are looked at.
 
     None of them carries the artefact, unless all do, nor is of the target where labels say what is.
     """
     lacks = ~artefact.carriers | artefact.carriers.all()
+    lacks &= np.isin(np.arange(len(dataset)), first)
     if artefact.target is not None and dataset.truth is not None:
         lacks &= ~(dataset.truth[:, artefact.target] & dataset.labelled)
     return audit_generator(seed, "variants and doses").permutation(np.flatnonzero(lacks))[:_SHOWN]
 
 
-def choose_neighbour(classifier: Counted, dataset: Dataset, artefact: Artefact, seed: int) -> Neighbour | None:
+def choose_neighbour(
+    classifier: Counted, dataset: Dataset, artefact: Artefact, first: Ints, seed: int
+) -> Neighbour | None:
     """The neighbour that raises the target most, or of a scan any class; None where none does more than the artefact.
 
-    Tried on a few images that do not carry it. What raises no class by more than chance and a small share of its
-    spread is not worth measuring either: None.
+    Tried on a few images that do not carry it, among the `first` (n,) that are looked at. What raises no class by more
+    than chance and a small share of its spread is not worth measuring either: None.
     """
     looks = artefact.appearance.neighbours() if artefact.appearance.can_insert else {}
-    free = np.flatnonzero(~artefact.carriers)
+    free = first[~artefact.carriers[first]]
     if not looks or len(free) < 4 * _FEWEST_SCREENED:
         return None
     positions, images = dataset.read(_few_groups(dataset, free, seed))

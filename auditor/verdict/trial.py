@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError, DataError, ModelError
-from auditor.measure.arrays import Array, Floats, join, take
+from auditor.measure.arrays import Array, Floats, Ints, join, take
 from auditor.subject.data.copies import Copies
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Classifier
@@ -19,9 +18,10 @@ from auditor.subject.population import Population
 from auditor.subject.scoring import score_batches
 from auditor.verdict.checks import check_run
 from auditor.verdict.interventions import Trial, populate, regrouped
-from auditor.verdict.observations import Observations
+from auditor.verdict.observations import Checks, Observations
 from auditor.verdict.passes import CHECKS, Counted
 from auditor.verdict.record import Rule
+from auditor.verdict.rounds import is_settled
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
@@ -47,59 +47,84 @@ def survey(
     artefacts: list[Artefact],
     *,
     fills: tuple[str, ...],
-    alpha: float,
+    rule: Rule,
     seed: int,
     batch_size: int,
     progress: Progress,
     columns: Mapping[str, Array] | None = None,
-    min_groups: int = Rule().min_groups,
+    rounds: Sequence[Ints] = (),
 ) -> Survey:
     """Score every image as it is and after every intervention.
 
     Parameters
     ----------
-    alpha
-        Level of the tests to come: the smaller, the more draws of innocent content a scan needs.
+    rule
+        What the verdicts will be decided by: the smaller its level, the more draws of innocent content a scan needs.
     columns
         Column of the data -> (images of the sample,): values, as text, that divide the images into parts.
-    min_groups
-        Where all images carry an artefact, it is inserted only if it can be taken out exactly of so many groups.
+    rounds
+        Rows of the sample, a round at a time: after each, an artefact whose verdict is settled is tried no more, and
+        when none is left the survey ends. All images at once where there are none.
     """
+    rounds = rounds or [np.arange(len(dataset))]
     counted = Counted(classifier, pool=Pool(classifier, batch_size))
-    trials = [Trial(counted, dataset, each, fills, seed) for each in artefacts]
+    trials = [Trial(counted, dataset, each, fills, seed, rounds[0]) for each in artefacts]
+    observed: dict[int, Observations | AuditError] = {}
     total = np.zeros(classifier.image_shape, np.float64)
     seen: list[Population] = []
-    done = 0
+    done = due = 0
     copies = Copies()
-    for batch, raw in score_batches(counted, dataset, batch_size):
-        copies.add(batch.positions, batch.images)
+    for rows in rounds:
+        due += len(rows)
+        waiting = {at: trial for at, trial in enumerate(trials) if at not in observed}
+        for batch, raw in score_batches(counted, dataset, batch_size, rows.tolist()):
+            copies.add(batch.positions, batch.images)
+            if not seen:
+                _refuse_chance(counted.part(CHECKS), batch.images, raw)
+            seen.append(populate(classifier, dataset, batch.positions, raw))
+            total += batch.images.sum(axis=0, dtype=np.float64)
+            for trial in waiting.values():
+                trial.add(batch, raw)
+            done += len(batch.ids)
+            progress("interventions", done, due)
         if not seen:
-            _refuse_chance(counted.part(CHECKS), batch.images, raw)
-        seen.append(populate(classifier, dataset, batch.positions, raw))
-        total += batch.images.sum(axis=0, dtype=np.float64)
-        for trial in trials:
-            trial.add(batch, raw)
-        done += len(batch.ids)
-        progress("interventions", done, len(dataset))
-    if not seen:
-        raise DataError(f"none of {len(dataset)} images could be used")
-    dataset.join_copies(copies.find())
-    images = regrouped(join(seen), dataset)
+            raise DataError(f"none of {len(dataset)} images could be used")
+        dataset.join_copies(copies.find())
+        images, is_last = regrouped(join(seen), dataset), rows is rounds[-1]
+        images = take(images, np.argsort(images.positions))
+
+        def is_clear(at: int, found: Observations | AuditError) -> bool:
+            return isinstance(found, AuditError) or is_settled(found, artefacts[at].target, rule, len(artefacts))
+
+        # what costs passes besides is asked only of what would be settled by it
+        near = {at: each for at, each in waiting.items() if is_last or is_clear(at, each.look(images, columns, rule))}
+        if near or is_last:
+            images, checks = _check(counted.part(CHECKS), dataset, images, artefacts, seed)
+        for at, trial in near.items():
+            found = trial.observed(images, columns, checks, len(artefacts), rule)
+            if is_last or is_clear(at, found):
+                observed[at] = found
+        if trials and len(observed) == len(trials):
+            break
+    return Survey(
+        images=images,
+        mean_image=(total / len(images)).astype(np.float32),
+        observed=[observed[at] for at in range(len(trials))],
+        passes=dict(counted.counts),
+    )
+
+
+def _check(
+    classifier: Counted, dataset: Dataset, images: Population, artefacts: list[Artefact], seed: int
+) -> tuple[Population, Checks]:
+    """The images that are still there, and the checks of the run on them."""
     targets = {artefact.target for artefact in artefacts}
     regions = [region for each in artefacts if (region := each.appearance.fixed_region) is not None]
     checks = None
     while checks is None:
         images = take(images, ~np.isin(images.positions, list(dataset.skipped)))
-        checks = check_run(counted.part(CHECKS), dataset, images, targets, regions, seed)
-    # one more than the fewest that can reach the level, Holm's correction included
-    draws = math.ceil(2 * len(artefacts) / alpha)
-    values = {name: column[images.positions] for name, column in (columns or {}).items()}
-    return Survey(
-        images=images,
-        mean_image=(total / len(images)).astype(np.float32),
-        observed=[trial.observed(images, values, checks, draws, alpha, min_groups) for trial in trials],
-        passes=dict(counted.counts),
-    )
+        checks = check_run(classifier, dataset, images, targets, regions, seed)
+    return images, checks
 
 
 def _refuse_chance(classifier: Classifier, images: Floats, scores: Floats) -> None:

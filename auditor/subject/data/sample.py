@@ -86,6 +86,7 @@ class Dataset:
         self._limits = limits
         self._max_corrupt = max_corrupt
         self._multilabel = multilabel
+        self._seed = seed
         self.available = len(source.ids)
         try:
             truth = None if source.labels is None else read_labels(source.labels, classes, multilabel)
@@ -96,7 +97,9 @@ class Dataset:
         self._copies = copies
         groups = source.groups or source.ids
         self._has_groups = groups != source.ids
-        self.groups = np.array([groups[at] for at in self._chosen])
+        self._given_groups = np.array([groups[at] for at in self._chosen])
+        self.groups = self._given_groups
+        self._of_copies: list[str] = []
         self.masks: dict[str, Path] | None = None
         """Mask pictures of sampled images by their ids; None where the data name none."""
         if source.masks is not None:
@@ -117,7 +120,7 @@ class Dataset:
     @property
     def notes(self) -> list[str]:
         """What was guessed about the data, and what looks wrong about them, a sentence each."""
-        found = [*self._source.notes, *self.told]
+        found = [*self._source.notes, *self.told, *self._of_copies]
         if 0 < self._brightest <= _TWELVE_BITS and self._limits is None:
             bits, most = (8, 255) if self._brightest <= 255 else (12, _TWELVE_BITS)
             told = (
@@ -197,9 +200,15 @@ class Dataset:
         self._refuse_too_many()
 
     def join_copies(self, found: Found) -> None:
-        """Take images that show the same picture for one group each, unless the user says otherwise."""
-        self.groups, told = join_groups(self.groups, found, self._copies, are_given=self._has_groups)
-        self.told += told
+        """Take images that show the same picture for one group each, unless the user says otherwise.
+
+        What was joined before is forgotten: so it can be said anew when more images are known.
+        """
+        self.groups, self._of_copies = join_groups(self._given_groups, found, self._copies, are_given=self._has_groups)
+
+    def sample_of(self, rows: Ints, size: int, wanted: Collection[int | None]) -> Ints:
+        """Which of some rows of the sample (n,) are a smaller one, chosen as the sample was: (size,), ascending."""
+        return _sample(None if self.truth is None else self.truth[rows], len(rows), size, self._seed, wanted)
 
     def named(self, positions: Iterable[int]) -> list[str]:
         """The ids of some images of the sample, by row."""

@@ -6,6 +6,8 @@ Where memory runs out in a batch, all go on in batches of half the size.
 from __future__ import annotations
 
 import functools
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from auditor.errors import NotFiniteError
+from auditor.errors import NotFiniteError, TimeUp
 from auditor.measure.arrays import Array, Floats
 from auditor.measure.measurement import Note
 from auditor.subject.model.classifier import Linearisation
@@ -21,7 +23,7 @@ from auditor.subject.model.classifier import Linearisation
 Kind = Literal["scores", "gradients"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Work:
     """What a model was asked since it was opened: images by the kind of pass, and what was computed for them."""
 
@@ -29,9 +31,24 @@ class Work:
     """Images that were handed in."""
     made: Counter[Kind] = field(default_factory=Counter)
     """Images that went through the model for them: the same and what filled the last batches up."""
+    ends: float = math.inf
+    """From this time on, as `time.monotonic` has it, nothing more is asked."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether that time has come."""
+        return time.monotonic() >= self.ends
 
     def count(self, kind: Kind, needed: int, made: int) -> None:
-        """Count the images of one call."""
+        """Count the images of one call.
+
+        Raises
+        ------
+        TimeUp
+            It comes too late.
+        """
+        if self.is_over:
+            raise TimeUp
         self.needed[kind] += needed
         self.made[kind] += made
 

@@ -1,0 +1,183 @@
+"""An audit that looks at a part of its images first: when it ends, what it saves, and what it must not change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auditor.artefacts.kinds import Artefact
+from auditor.errors import ModelError
+from auditor.subject.data.sample import Dataset
+from auditor.verdict.findings import judge, judge_all
+from auditor.verdict.observations import Observations
+from auditor.verdict.record import Rule
+from auditor.verdict.rounds import choose_rounds
+from auditor.verdict.trial import survey
+from tests.closed_form import MemorySource
+from tests.test_second_rule import SHAPE, Model, corner, mark, pushed, sees_mark, world
+
+RULE, FIRST = Rule(), 60
+CLASSES = 4
+
+
+def artefact(name="mark", target: int | None = 0, at=(10, 10), count=480) -> Artefact:
+    return Artefact(name, "overlay", mark(at=at), target, "none", np.zeros(count, bool))
+
+
+def dataset(model, count=480, groups=None, labels=True, classes=CLASSES) -> Dataset:
+    images, truth = world(count, classes)
+    source = MemorySource(images, truth.tolist() if labels else None, groups)
+    return Dataset(source, classes=model.classes, image_shape=SHAPE)
+
+
+def model_of(formula, classes=CLASSES) -> Model:
+    return Model(formula, tuple(f"class {number}" for number in range(classes)))
+
+
+def look_over(model, data, artefacts, rounds, columns=None, rule=RULE):
+    return survey(
+        model, data, artefacts, fills=("mean",), rule=rule, seed=0, batch_size=100, progress=lambda *_: None,
+        columns=columns, rounds=rounds,
+    )  # fmt: skip
+
+
+PLAIN = model_of(pushed(CLASSES, {0: 6.0}))
+INNOCENT = model_of(pushed(CLASSES, {}))
+
+
+class TestRounds:
+    def test_each_row_is_in_one_round_and_each_look_is_twice_as_large_as_the_last(self):
+        data = dataset(PLAIN)
+        rounds = choose_rounds(data, [artefact()], RULE, first=FIRST)
+        assert np.cumsum([len(rows) for rows in rounds]).tolist() == [60, 120, 240, 480]
+        assert np.array_equal(np.sort(np.concatenate(rounds)), np.arange(480))
+        assert all((np.diff(rows) > 0).all() for rows in rounds)
+
+    def test_a_look_has_images_of_the_target_enough_for_its_own_side(self):
+        data = dataset(PLAIN)
+        first, *_ = choose_rounds(data, [artefact()], RULE, first=FIRST)
+        assert data.truth[first, 0].sum() >= RULE.min_groups
+
+    @pytest.mark.parametrize("case", ["few images", "no artefact", "a scan of images without labels"])
+    def test_there_is_one_round_where_there_is_nothing_to_gain(self, case):
+        data = dataset(PLAIN, labels="labels" not in case)
+        asked = [] if case == "no artefact" else [artefact(target=None if "scan" in case else 0)]
+        first = 300 if case == "few images" else FIRST
+        (rows,) = choose_rounds(data, asked, RULE, first=first)
+        assert np.array_equal(rows, np.arange(480))
+
+    def test_no_look_leaves_a_class_of_a_scan_untested_that_all_images_test(self):
+        model = model_of(pushed(20, {}), 20)
+        data = dataset(model, classes=20)
+        first, *_ = choose_rounds(data, [artefact(target=None)], RULE, first=FIRST)
+        has = data.truth[first].sum(axis=0)
+        testable = data.truth.sum(axis=0) >= RULE.min_groups
+        assert testable.any()
+        assert (has[testable] >= RULE.min_groups).all()
+
+
+class TestEnding:
+    @pytest.mark.parametrize(("model", "verdict"), [(PLAIN, "relies"), (INNOCENT, "no_evidence")])
+    def test_a_plain_case_ends_at_a_look_with_the_verdict_of_all_images(self, model, verdict):
+        data = dataset(model, 1200)
+        suspect = artefact(count=1200)
+        rounds = choose_rounds(data, [suspect], RULE, first=200)
+        short, whole = (look_over(model, data, [suspect], each) for each in (rounds, ()))
+        few, all_of = (judge(seen.observed[0], 0, RULE) for seen in (short, whole))
+        assert few.verdict == all_of.verdict == verdict
+        assert len(short.images) == 200
+        assert sum(short.passes.values()) < sum(whole.passes.values()) / 3
+        assert few.effect.low <= all_of.effect.value <= few.effect.high
+        (told,) = [note.text for note in few.notes if note.kind == "settled"]
+        assert "after 200 images" in told
+        assert "other 1000 " in told
+        assert not [note for note in all_of.notes if note.kind == "settled"]
+
+    def test_a_case_at_the_margin_takes_all_images(self):
+        data, suspect = dataset(PLAIN), artefact()
+        whole = look_over(PLAIN, data, [suspect], ())
+        effect = judge(whole.observed[0], 0, RULE).effect
+        rule = replace(RULE, margin=effect.value)
+        seen = look_over(PLAIN, data, [suspect], choose_rounds(data, [suspect], rule, first=FIRST), rule=rule)
+        assert len(seen.images) == 480
+        one, other = (judge(each.observed[0], 0, rule) for each in (seen, whole))
+        assert one.verdict == other.verdict == "inconclusive"
+        assert one.effect.value == pytest.approx(other.effect.value, abs=1e-5)
+
+    def test_fewer_images_than_an_all_clear_needs_end_nothing(self):
+        data = dataset(INNOCENT, 480)
+        seen = look_over(INNOCENT, data, [artefact()], choose_rounds(data, [artefact()], RULE, first=30))
+        assert len(seen.images) > RULE.images_for_all_clear
+
+    def test_an_artefact_that_is_settled_is_tried_no_more_while_others_are(self):
+        """The other one raises the score of some images and lowers that of as many: it turns decisions, and is open."""
+
+        def formula(images):
+            sign = np.where(images[:, 13, 0, 0] > 0.5, 8.0, -8.0)
+            logits = pushed(CLASSES, {0: 6.0})(images)
+            logits[:, 0] += sign * sees_mark(images, (0, 0))
+            return logits
+
+        model, pair = model_of(formula), [artefact(), artefact("either way", at=(0, 0))]
+        data = dataset(model)
+        seen = look_over(model, data, pair, choose_rounds(data, pair, RULE, first=120))
+        strong, faint = seen.observed
+        assert isinstance(strong, Observations)
+        assert isinstance(faint, Observations)
+        assert len(strong.images) < len(faint.images) == len(seen.images) == 480
+        assert judge_all([(strong, 0), (faint, 0)], RULE)[0].verdict == "relies"
+
+    def test_a_part_that_moves_is_not_ended_before(self):
+        """A seventh of the images moves; what withholds an all-clear of all images withholds it at a look."""
+        images, truth = world(1200, CLASSES)
+        is_part = np.random.default_rng(3).random(1200) < 0.15
+        images[is_part, :3, :3] = 0.95
+
+        def formula(pictures):
+            logits = pushed(CLASSES, {})(pictures)
+            is_gated = pictures[:, :3, :3].mean(axis=(1, 2, 3)) > 0.85
+            logits[:, 0] += 20 * is_gated * sees_mark(pictures)
+            return logits
+
+        model = model_of(formula)
+        source = MemorySource(images, truth.tolist())
+        data = Dataset(source, classes=model.classes, image_shape=SHAPE)
+        suspect = artefact(count=1200)
+        columns = {"site": np.where(is_part, "b", "a")}
+        seen = look_over(model, data, [suspect], choose_rounds(data, [suspect], RULE, first=300), columns)
+        assert judge(seen.observed[0], 0, RULE).verdict != "no_evidence"
+
+    def test_what_breaks_the_model_is_told_of_the_artefact_that_does(self):
+        def formula(pictures):
+            logits = pushed(CLASSES, {})(pictures)
+            logits[corner(pictures).max(axis=(1, 2)) > 1.5] = np.inf
+            return logits
+
+        class Breaking(Model):
+            def scores(self, images):
+                found = super().scores(images)
+                if not np.isfinite(found).all():
+                    raise ModelError("not finite")
+                return found
+
+        model = Breaking(formula, PLAIN.classes)
+        bad = mark()
+        bad = replace(artefact(), appearance=type(bad)(bad.alpha, bad.ink * 4))
+        data = dataset(model)
+        good = artefact("good", at=(0, 0))
+        seen = look_over(model, data, [bad, good], choose_rounds(data, [bad, good], RULE, first=120))
+        assert "not finite" in str(seen.observed[0])
+        assert isinstance(seen.observed[1], Observations)
+
+
+def test_copies_are_joined_over_all_rounds_and_said_once():
+    images, truth = world(480, CLASSES)
+    order = np.random.default_rng(0).permutation(480)
+    images[order[:200]] = images[order[0]]
+    data = Dataset(MemorySource(images, truth.tolist()), classes=PLAIN.classes, image_shape=SHAPE)
+    rule = replace(RULE, min_groups=400)  # that many there are not: it takes all images
+    seen = look_over(PLAIN, data, [artefact()], choose_rounds(data, [artefact()], rule, first=FIRST), rule=rule)
+    assert len(np.unique(seen.images.groups)) == 281
+    assert len([told for told in data.notes if "show one picture" in told]) == 1
