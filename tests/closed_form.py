@@ -50,6 +50,9 @@ class LinearClassifier:
         slopes = self.slopes(images, targets)
         return Pass(self.scores(images), slopes, dict.fromkeys(layers, images), dict.fromkeys(layers, slopes))
 
+    def weigh(self, images: Floats, targets: Ints, layers: tuple[str, ...]) -> Pass:
+        return replace(self.differentiate(images, targets, layers), gradient=np.full_like(images, np.nan))
+
     def contrast(self, images: Floats, targets: Ints, foils: Ints, layers: tuple[str, ...] = ()) -> tuple[Pass, Pass]:
         return self.differentiate(images, targets, layers), self.differentiate(images, foils, layers)
 

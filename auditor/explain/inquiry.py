@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from auditor.artefacts.kinds import Artefact
+from auditor.explain.attribution.methods import WITHOUT_GRADIENT
 from auditor.explain.attribution.question import Attribution, Method, Question, ask, explain, layers_read
 from auditor.explain.attribution.record import MapName
 from auditor.measure.arrays import Array, Floats, Groups, Ints, take
@@ -77,8 +78,17 @@ class Inquiry:
     ) -> Question:
         """What the methods that are on are asked, after a pass that they share; of another classifier if so."""
         layers = layers_read(self.attributions, self.classifier)
-        asked, mean = classifier or self.classifier, self.mean_image
-        return ask(asked, images, targets, ids=ids, mean_image=mean, seed=self.seed, layers=layers, foils=foils)
+        return ask(
+            classifier or self.classifier,
+            images,
+            targets,
+            ids=ids,
+            mean_image=self.mean_image,
+            seed=self.seed,
+            layers=layers,
+            foils=foils,
+            by_pixels=not WITHOUT_GRADIENT.issuperset(method.function for method in self.attributions),
+        )
 
     def explain(self, question: Question) -> dict[MapName, Attribution]:
         """What all methods that are on answer."""

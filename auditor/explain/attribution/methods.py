@@ -138,3 +138,6 @@ ATTRIBUTIONS: dict[str, Callable[..., dict[str, Attribution]]] = {
     "smoothgrad": smoothgrad,
     "integrated_gradients": integrated_gradients,
 }
+
+WITHOUT_GRADIENT = frozenset({grad_cam, smoothgrad, integrated_gradients})
+"""Those that do not look at the gradient of the first pass: where no other is on, that pass ends at the layers."""

@@ -103,11 +103,21 @@ def ask(
     seed: int = 0,
     layers: tuple[str, ...] | None = None,
     foils: Ints | None = None,
+    by_pixels: bool = True,
 ) -> Question:
-    """Run the shared first pass; `layers` are those that Grad-CAM reads, by default the classifier's own choice."""
+    """Run the shared first pass.
+
+    Parameters
+    ----------
+    layers
+        Those that Grad-CAM reads, by default the classifier's own choice.
+    by_pixels
+        Whether a method reads the gradient of that pass; it is NaN otherwise, unless there are foils.
+    """
     chosen = classifier.feature_layers if layers is None else layers
     if foils is None:
-        first, against = classifier.differentiate(images, targets, chosen), None
+        look = classifier.differentiate if by_pixels else classifier.weigh
+        first, against = look(images, targets, chosen), None
     else:
         first, against = classifier.contrast(images, targets, foils, chosen)
     return Question(classifier, images, targets, ids, seed, mean_image, first, foils, against)

@@ -59,7 +59,9 @@ def _inapplicable(question: Question, method: str) -> str | None:
         return "the model is fed through a preprocessing function"
     if classifier.score_name != "logit" or classifier.output == "binary" or not classifier.can_give_logits:
         return "tf-explain reads the model's output itself, and that is no logit per class here"
-    if method == "gradient" or question.first.features:
+    if method == "gradient":
+        return "no method that reads the gradient is on" if np.isnan(question.first.gradient).any() else None
+    if question.first.features:
         return None
     return "no method that reads feature maps is on" if classifier.feature_layers else "the model has no feature maps"
 

@@ -85,6 +85,8 @@ class Anatomy:
         before = len(graph.get_operations())
         output = run(fed)
         operations = graph.get_operations()[before:]
+        if fed.shape[0] == 1 and [*map(_kind, operations)] != [*map(_kind, self.operations)]:
+            raise ModelError("the model is another one for a single image")
         found = []
         for number, at in places:
             if number >= len(operations) or operations[number].type != self.operations[number].type:
@@ -229,6 +231,11 @@ def _groups_apart() -> Iterator[None]:
         yield
     finally:
         tf.nn.convolution = whole
+
+
+def _kind(operation: Any) -> tuple[str, list[int | None]]:
+    """What an operation does, and how many axes what it gives has."""
+    return operation.type, [tensor.shape.rank for tensor in operation.outputs]
 
 
 def zeros_for_none(slopes: list[Any], tensors: list[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -53,19 +53,20 @@ class Work:
         self.made[kind] += made
 
 
-def steps_of(size: int) -> tuple[int, ...]:
-    """Sizes that a rest of images is cut into, the largest first: each a quarter of the one before, down to 2.
+@functools.lru_cache
+def steps_of(size: int, least: int = 1) -> tuple[int, ...]:
+    """Sizes that a rest of images is cut into, the largest first: each a quarter of the one before, down to the least.
 
-    Each size costs a trace, which takes a large network as long as many images. So there are few of them. Keras may
-    trace a batch of one image into other operations, and then the model could not be told from another.
+    Each size costs a trace, which takes a large network as long as many images. So there are few of them.
     """
-    sizes = [size]
-    while sizes[-1] > 2:
-        sizes.append(max(2, sizes[-1] // 4))
+    sizes = [max(size, least)]
+    while sizes[-1] > least:
+        sizes.append(max(least, sizes[-1] // 4))
     return tuple(sizes)
 
 
-def plan_batches(count: int, sizes: Sequence[int]) -> list[int]:
+@functools.lru_cache
+def plan_batches(count: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
     """Sizes of the batches for so many images: those of `sizes` (descending), of which the last one may be padded.
 
     It is padded where an eighth of it is wasted at the most, or one image; and where there is no smaller size.
@@ -75,13 +76,13 @@ def plan_batches(count: int, sizes: Sequence[int]) -> list[int]:
         fits = [size for size in sizes if size >= rest]
         least = min(fits, default=0)
         if fits and (least - rest <= max(1, least // 8) or least == sizes[-1]):
-            return [*plan, least]
+            return (*plan, least)
         plan.append(max(size for size in sizes if size < rest))
         rest -= plan[-1]
-    return plan
+    return tuple(plan)
 
 
-def cut_batches(values: Array, sizes: Sequence[int]) -> Iterator[Array]:
+def cut_batches(values: Array, sizes: tuple[int, ...]) -> Iterator[Array]:
     """Batches of the sizes that are planned for these images; the last image fills up the last one."""
     start = 0
     for size in plan_batches(len(values), sizes):
@@ -121,11 +122,14 @@ MEMORY = "memory"
 """The kind of such a note."""
 
 
-def gather(batches: Iterator[list[Array]], count: int) -> list[Floats]:
+def gather(batches: Iterable[Sequence[Any]], count: int) -> list[Floats]:
     """Arrays (count, ...) from those of each batch; a batch's own arrays are let go at once, which is faster."""
     gathered: list[Floats] = []
     at = 0
-    for parts in batches:
+    for batch in batches:
+        parts = [np.asarray(part) for part in batch]
+        if len(parts[0]) == count:
+            return [part.astype(np.float32) for part in parts]  # a copy: what the tensors hold is not ours to change
         if not gathered:
             gathered = [np.empty((count, *part.shape[1:]), np.float32) for part in parts]
         for whole, part in zip(gathered, parts, strict=True):

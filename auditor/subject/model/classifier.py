@@ -26,7 +26,7 @@ class Pass:
     scores: Floats
     """(n, classes)."""
     gradient: Floats
-    """(n, height, width, channels): derivative of the target's score by the image in [0, 1]."""
+    """(n, height, width, channels): derivative of the target's score by the image in [0, 1]; NaN if not asked for."""
     features: Mapping[str, Floats]
     """Layer -> (n, h', w', k)."""
     feature_gradients: Mapping[str, Floats]
@@ -100,6 +100,9 @@ class Explainable(Differentiable, Protocol):
 
     def contrast(self, images: Floats, targets: Ints, foils: Ints, layers: tuple[str, ...] = ()) -> tuple[Pass, Pass]:
         """What `differentiate` gives for the targets (n,) and for the foils (n,), from one forward pass."""
+
+    def weigh(self, images: Floats, targets: Ints, layers: tuple[str, ...]) -> Pass:
+        """What `differentiate` gives, but for the gradient, which is NaN: the way back ends at the layers."""
 
     def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
         """Values at images and, after a look at them, derivatives of any objective that is made of them."""

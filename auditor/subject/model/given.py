@@ -98,6 +98,10 @@ class GivenClassifier:
             {name: np.asarray(found.feature_gradients[name], np.float32) for name in layers},
         )
 
+    def weigh(self, images: Floats, targets: Ints, layers: tuple[str, ...]) -> Pass:
+        """See `Explainable.weigh`; the gradient comes along."""
+        return self.differentiate(images, targets, layers)
+
     def contrast(self, images: Floats, targets: Ints, foils: Ints, layers: tuple[str, ...] = ()) -> tuple[Pass, Pass]:
         """See `Explainable.contrast`."""
         return self.differentiate(images, targets, layers), self.differentiate(images, foils, layers)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from auditor.errors import ModelError, OptionError
-from auditor.measure.arrays import Doubles, Floats, Ints
+from auditor.measure.arrays import Array, Doubles, Floats, Ints
 from auditor.measure.measurement import Note
 from auditor.subject.model import OTHER_BACKEND
 from auditor.subject.model.anatomy import Anatomy
@@ -40,6 +40,7 @@ from auditor.subject.model.surgery import (
     find_image_shape,
     find_weights,
     from_one_float_tensor_to_one,
+    only_output,
     permuted,
 )
 from auditor.subject.model.tracing import Traces
@@ -188,11 +189,7 @@ class KerasClassifier:
             scores = self._score_fast(images, self.traces.fast)
             if scores is not None:
                 return finite(scores, "scores")
-        batches = cut_batches(images, self.sizes)
-        results = ([self.traces.scores(len(batch))(batch).numpy()] for batch in batches)
-        with user_code("the model cannot be run"):
-            (scores,) = gather(results, len(images))
-        self._count("scores", len(images))
+        (scores,) = self._ask("scores", self.traces.scores, images)
         return finite(scores, "scores")
 
     def hasten(self, read: Callable[[], Floats], due: int) -> None:
@@ -242,6 +239,13 @@ class KerasClassifier:
         first, second = self._differentiate(images, (targets, foils), layers)
         return first, second
 
+    def weigh(self, images: Floats, targets: Ints, layers: tuple[str, ...]) -> Pass:
+        """See `Explainable.weigh`; raises as `differentiate` does."""
+        if not layers:
+            return Pass(self.scores(images), np.full_like(images, np.nan), {}, {})
+        (found,) = self._differentiate(images, (targets,), layers, by_pixels=False)
+        return found
+
     @sparing
     def linearise(self, images: Floats, layers: tuple[str, ...] = ()) -> Linearisation:
         """See `Classifier.linearise`.
@@ -252,27 +256,27 @@ class KerasClassifier:
             As `differentiate` does.
         """
         self._maps.refuse_unknown(layers)
-        count, plan = len(images), plan_batches(len(images), self.sizes)
+        count, sizes = len(images), self._sizes(len(images))
+        plan = plan_batches(count, sizes)
         if len(plan) > 1:
             starts = np.cumsum([0, *plan[:-1]]).tolist()
             return join([self.linearise(images[at : at + size], layers) for at, size in zip(starts, plan, strict=True)])
-        (batch,) = cut_batches(images, self.sizes)
-        size = len(batch)
-        forward = self.traces.forward(size, layers)
-        with user_code("the model cannot be differentiated"):
-            scores, *features = [part.numpy()[:count] for part in forward(batch)]
-        self._count("scores", count)
+        (batch,) = cut_batches(images, sizes)
+        size, taped = len(batch), [self.traces.taped(batch, layers)]
+        scores, *features = [value[:count] for value in taped[0][0]]
+        self.work.count("scores", count, size)
 
         def pull_back(by_scores: Floats | None, by_features: Mapping[str, Floats]) -> Floats:
-            slopes = [*([] if by_scores is None else [by_scores]), *by_features.values()]
-            padded = [np.concatenate([s, np.zeros((size - count, *s.shape[1:]), np.float32)]) for s in slopes]
-            shapes = tuple(slope.shape for slope in padded)
-            back = self.traces.back(size, tuple(by_features), shapes, by_features_alone=by_scores is None)
-            with user_code("the model cannot be differentiated"):
-                gradient = back(batch, padded)
+            if taped:
+                self.work.count("scores", -count, -size)  # that pass goes on, backwards
+            _, go_back = taped.pop() if taped else self.traces.taped(batch, layers)
+            slopes = {} if by_scores is None else {0: by_scores}
+            slopes |= {1 + layers.index(layer): slope for layer, slope in by_features.items()}
+            rest = size - count
+            gradient = go_back({at: np.pad(s, [(0, rest), *[(0, 0)] * (s.ndim - 1)]) for at, s in slopes.items()})
             if gradient is None:
                 raise ModelError(_UNREACHED)
-            self._count("gradients", count)
+            self.work.count("gradients", count, size)
             return finite(gradient.numpy()[:count], "derivatives")
 
         return Linearisation(finite(scores, "scores"), dict(zip(layers, features, strict=True)), pull_back)
@@ -287,8 +291,8 @@ class KerasClassifier:
     @sparing
     def chords(self, starts: Floats, ways: Floats, aims: Sequence[Ints], places: Doubles) -> Chords:
         """See `Explainable.chords`."""
-        sizes = [size for size in self.sizes[:3] if size > 1] or [2]  # each is traced and compiled
-        found, made = walk(self.traces.ask_chords, starts, ways, aims, places, sizes)
+        largest = (self.only_batch_size,) if self.only_batch_size else steps_of(self.batch_size, 2)[:3]
+        found, made = walk(self.traces.ask_chords, starts, ways, aims, places, largest)  # each is traced and compiled
         self.work.count("gradients", places.size, made)
         return found
 
@@ -345,34 +349,38 @@ class KerasClassifier:
             feeding = f"{getattr(self._preprocess, '__name__', 'a function')} of pixels in [0, 255]"
         return describe_model(self, self._model, source=source, sha256=sha256, preprocessing=feeding)
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Of its batches, the largest first."""
-        return (self.only_batch_size,) if self.only_batch_size else steps_of(self.batch_size)
+    def _sizes(self, count: int) -> tuple[int, ...]:
+        """Of the batches for so many images, the largest first; of one image where the model takes it alone."""
+        sizes = (self.only_batch_size,) if self.only_batch_size else steps_of(self.batch_size)
+        has_single = not self.only_batch_size and 1 in plan_batches(count, sizes)
+        return steps_of(self.batch_size, self.traces.least) if has_single else sizes
 
-    def _count(self, kind: Kind, images: int) -> None:
-        self.work.count(kind, images, sum(plan_batches(images, self.sizes)))
+    def _ask(self, kind: Kind, find: Callable[[int], Any], *given: Array) -> list[Floats]:
+        """What functions of batches of a size give for images, and for what goes with each, (n, ...)."""
+        count, sizes = len(given[0]), self._sizes(len(given[0]))
+        batches = zip(*(cut_batches(each, sizes) for each in given), strict=True)
+        with user_code(f"the model cannot be {'run' if kind == 'scores' else 'differentiated'}"):
+            asked = (find(len(batch[0]))(*map(tf.constant, batch)) for batch in batches)
+            found = gather((tf.nest.flatten(tensors) for tensors in asked), count)
+        self.work.count(kind, count, sum(plan_batches(count, sizes)))
+        return found
 
     @sparing
-    def _differentiate(self, images: Floats, aims: tuple[Ints, ...], layers: tuple[str, ...]) -> list[Pass]:
+    def _differentiate(
+        self, images: Floats, aims: tuple[Ints, ...], layers: tuple[str, ...], *, by_pixels: bool = True
+    ) -> list[Pass]:
         """For each of several classes per image, aims (n,), a pass; the forward one is shared."""
         self._maps.refuse_unknown(layers)
-        values = (cut_batches(each, self.sizes) for each in (images, *(aim.astype(np.int32) for aim in aims)))
-        results = (
-            [part.numpy() for part in self.traces.gradient(len(batch), len(aims), layers)(batch, *aimed)]
-            for batch, *aimed in zip(*values, strict=True)
-        )
-        with user_code("the model cannot be differentiated"):
-            scores, *rest = gather(results, len(images))
-        self._count("gradients", len(images))
+        trace = partial(self.traces.gradient, count=len(aims), layers=layers, by_pixels=by_pixels)
+        scores, *rest = self._ask("gradients", trace, images, *(aim.astype(np.int32) for aim in aims))
         if not self.traces.reaches_pixels:
             raise ModelError(_UNREACHED)
         finite(scores, "scores")
-        count = len(layers)
-        features = dict(zip(layers, rest[:count], strict=True))
+        features = dict(zip(layers, rest, strict=False))
         found = []
-        for at in range(count, len(rest), 1 + count):
-            gradient, *slopes = (finite(part, "derivatives") for part in rest[at : at + 1 + count])
+        for at in range(len(layers), len(rest), by_pixels + len(layers)):
+            slopes = [finite(part, "derivatives") for part in rest[at : at + by_pixels + len(layers)]]
+            gradient = slopes.pop(0) if by_pixels else np.full_like(images, np.nan)
             found.append(Pass(scores, gradient, features, dict(zip(layers, slopes, strict=True))))
         return found
 
@@ -382,12 +390,7 @@ class KerasClassifier:
 
     def _run(self, inputs: Any) -> Any:
         """The model's only output, out of whatever structure it comes in."""
-        outputs = tf.nest.flatten(self._model(inputs, training=False))
-        if len(outputs) != 1:
-            raise ModelError(f"the model has {len(outputs)} outputs, wanted one: the scores of the classes")
-        if outputs[0].shape.rank != 2 or outputs[0].shape[1] == 0:
-            raise ModelError(f"the model's output has shape {tuple(outputs[0].shape)}, wanted (images, classes)")
-        return outputs[0]
+        return only_output(tf.nest.flatten(self._model(inputs, training=False)))
 
     def _values(self, images: Floats) -> Floats:
         """What the model itself gives (n, units) for images, as many as it was taken apart with."""

@@ -185,6 +185,15 @@ def from_one_float_tensor_to_one(model: Any) -> Any:
     return model
 
 
+def only_output(outputs: list[Any]) -> Any:
+    """The one tensor (images, classes) among what a model gives, or an error that says what it gives instead."""
+    if len(outputs) != 1:
+        raise ModelError(f"the model has {len(outputs)} outputs, wanted one: the scores of the classes")
+    if outputs[0].shape.rank != 2 or outputs[0].shape[1] == 0:
+        raise ModelError(f"the model's output has shape {tuple(outputs[0].shape)}, wanted (images, classes)")
+    return outputs[0]
+
+
 def count_parameters(model: Any) -> int:
     saved = [layer for layer in model.layers if isinstance(layer, SavedFunction)]
     return int(model.count_params()) + sum(layer.parameters for layer in saved)

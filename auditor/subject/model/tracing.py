@@ -46,6 +46,7 @@ class Traces:
         """What gives the same scores faster, for as long as the weights are the model's own."""
         self.reaches_pixels = True
         """Whether derivatives reach the pixels, as far as any were traced."""
+        self._least: int | None = None
 
     def take(self, head: Head, output: Output) -> None:
         """Take scores in this way from now on."""
@@ -55,6 +56,17 @@ class Traces:
     def clear(self) -> None:
         """Forget all traces."""
         self._known.clear()
+
+    @property
+    def least(self) -> int:
+        """The smallest batch: of one image, or of two where Keras traces a batch of one into other operations."""
+        if self._least is None:
+            try:
+                self.scores(1)
+                self._least = 1
+            except ModelError:
+                self._least = 2
+        return self._least
 
     @contextmanager
     def of_other_weights(self) -> Iterator[None]:
@@ -97,37 +109,36 @@ class Traces:
 
         return self._traced(("scores", size), compute, self._images(size), doing="run")
 
-    def forward(self, size: int, layers: tuple[str, ...]) -> Any:
-        """A function of images: scores, then the features of each layer."""
+    def taped(self, batch: Floats, layers: tuple[str, ...]) -> tuple[list[Floats], Callable[[dict[int, Floats]], Any]]:
+        """Scores and the features of each layer, and what goes the way back from there to the images, once.
 
-        def compute(images: Any) -> list[Any]:
-            scores, features = self._score_and_record(images, layers)
-            return [scores, *(tf.cast(part, tf.float32) for part in self._laid(layers, features))]
-
-        return self._traced(("forward", size, layers), compute, self._images(size))
-
-    def back(
-        self, size: int, layers: tuple[str, ...], shapes: tuple[tuple[int, ...], ...], *, by_features_alone: bool
-    ) -> Any:
-        """A function of images and of slopes by scores and features, of these shapes: the slope by the images.
-
-        It is a pass of its own, forward and backward: kept from an earlier one it would differentiate all weights too.
+        That takes slopes by some of these values, named by their numbers, and gives None where no derivative reaches
+        the images. By the weights nobody asks, and they would take as long again.
         """
 
-        def compute(images: Any, slopes: list[Any]) -> Any:
-            with tf.GradientTape() as tape:
-                tape.watch(images)
+        def compute(images: Any) -> list[Any]:
+            with tf.compat.v1.get_default_graph().gradient_override_map({"ReadVariableOp": _BY_NOTHING}):
                 scores, features = self._score_and_record(images, layers)
-                laid = self._laid(layers, features)
-            outputs = laid if by_features_alone else [scores, *laid]
-            pairs = zip(slopes, outputs, strict=True)
-            return tape.gradient(outputs, images, [tf.cast(slope, output.dtype) for slope, output in pairs])
+                return [scores, *(tf.cast(part, tf.float32) for part in self._laid(layers, features))]
 
-        specs = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
-        return self._traced(("back", size, layers, shapes, by_features_alone), compute, self._images(size), specs)
+        forward = self._traced(("forward", len(batch), layers), compute, self._images(len(batch)))
+        with user_code("the model cannot be differentiated"), tf.GradientTape(watch_accessed_variables=False) as tape:
+            images = tf.constant(batch)
+            tape.watch(images)
+            values = forward(images)
 
-    def gradient(self, size: int, count: int, layers: tuple[str, ...]) -> Any:
-        """A function of images and `count` classes of each: scores, features, then the derivatives of each class."""
+        def go_back(slopes: dict[int, Floats]) -> Any:
+            with user_code("the model cannot be differentiated"):
+                return tape.gradient([values[number] for number in slopes], images, list(slopes.values()))
+
+        return [value.numpy() for value in values], go_back
+
+    def gradient(self, size: int, count: int, layers: tuple[str, ...], *, by_pixels: bool = True) -> Any:
+        """A function of images and `count` classes of each: scores, features, then the derivatives of each class.
+
+        Those by the pixels come first, those by the features follow; without the former the way back ends at the
+        latter.
+        """
 
         def compute(images: Any, *aims: Any) -> list[Any]:
             with tf.GradientTape(persistent=count > 1) as tape:
@@ -136,15 +147,16 @@ class Traces:
                 sums = [tf.reduce_sum(tf.gather(scores, aim, batch_dims=1)) for aim in aims]
             found = [scores, *self._laid(layers, features)]
             for each in sums:
-                gradient, slopes = tape.gradient(each, (images, features))
-                self.reaches_pixels = gradient is not None
-                gradient = tf.zeros_like(images) if gradient is None else gradient
+                gradient, slopes = tape.gradient(each, (images if by_pixels else [], features))
+                if by_pixels:
+                    self.reaches_pixels = gradient is not None
+                    found.append(tf.zeros_like(images) if gradient is None else gradient)
                 slopes = [zeros_for_none(*part) for part in zip(slopes, features, strict=True)]
-                found += [gradient, *self._laid(layers, slopes)]
+                found += self._laid(layers, slopes)
             return [tf.cast(part, tf.float32) for part in found]
 
         aim = tf.TensorSpec((size,), tf.int32)
-        return self._traced(("gradient", size, count, layers), compute, self._images(size), *[aim] * count)
+        return self._traced(("gradient", size, count, layers, by_pixels), compute, self._images(size), *[aim] * count)
 
     def chords(self, size: int, count: int) -> Any:
         """A function of images, of weights (n,), and of `count` classes of each: the slopes of each by chords.
@@ -195,3 +207,8 @@ class Traces:
     def _laid(self, layers: tuple[str, ...], values: list[list[Any]]) -> list[Any]:
         """What the calls of each layer gave, as one tensor for each."""
         return [self._maps.laid(name, calls) for name, calls in zip(layers, values, strict=True)]
+
+
+_BY_NOTHING = "AuditorByNothing"
+
+tf.RegisterGradient(_BY_NOTHING)(lambda operation, slope: None)
