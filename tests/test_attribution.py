@@ -117,11 +117,33 @@ class TestGradCam:
 
 
 class TestSmoothGrad:
-    def test_of_a_linear_classifier_is_its_gradient_after_the_first_round(self):
+    def test_of_a_linear_classifier_is_its_gradient_and_taken_for_constant_after_the_second_round(self):
         classifier, images = linear(), random_images(3)
         result = ATTRIBUTIONS["smoothgrad"](question(classifier, images, [0, 1, 2]), samples=64)[""]
         np.testing.assert_allclose(result.maps, classifier.weights[[0, 1, 2]], atol=1e-6)
-        np.testing.assert_array_equal(result.diagnostics["samples"], 8)
+        np.testing.assert_array_equal(result.diagnostics["samples"], 32)
+        assert (result.diagnostics["relative standard error"] < 1e-6).all()
+
+    def test_goes_on_where_a_class_is_silent_at_first_and_states_no_error_of_a_map_of_nothing(self):
+        class Silent(type(linear())):
+            """A class that speaks of one draw in ten, by its first pixel; another that never does."""
+
+            def slopes(self, images, targets):
+                speaks = (images[:, 0, 0, 0] > 0.5 + 0.15 * 1.28) & (targets == 0)
+                return super().slopes(images, targets) * speaks[:, None, None, None]
+
+        plain = linear()
+        asked = question(Silent(plain.weights, plain.bias), np.full((40, 6, 7, 3), 0.5, np.float32), [0, 1] * 20)
+        told = ATTRIBUTIONS["smoothgrad"](asked, samples=64, tolerance=0.1)[""]
+        error, samples = told.diagnostics["relative standard error"], told.diagnostics["samples"]
+        assert np.isnan(error[1::2]).all()
+        assert (samples == 64).all()
+        true = 0.1 * plain.weights[0]
+        off = np.sqrt(np.square(told.maps[::2] - true).sum(axis=(1, 2, 3)) / np.square(true).sum())
+        known = np.isfinite(error[::2])
+        assert known.mean() > 0.9
+        # the error of a share of a tenth among 64 draws is 0.38 of it
+        assert np.sqrt(np.square(error[::2][known]).mean()) == pytest.approx(np.sqrt(np.square(off).mean()), rel=0.5)
 
     def test_of_a_quadratic_classifier_is_its_gradient_because_the_pairs_are_antithetic(self):
         classifier, images = quadratic(), random_images(3)

@@ -8,9 +8,10 @@ import pytest
 
 from auditor.explain.attribution.methods import integrated_gradients
 from auditor.explain.attribution.question import ask
+from auditor.subject.model.classifier import Chords
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.ways import cut_ways
-from tests.closed_form import random_images
+from tests.closed_form import LinearClassifier, linear, random_images
 
 SHAPE = (16, 16, 3)
 
@@ -106,7 +107,7 @@ def test_are_refused_where_an_operation_is_not_known(change, why):
     assert why in classifier.why_no_chords
     images, targets = random_images(2, SHAPE), np.array([0, 1])
     asked = ask(classifier, images, targets, ids=["a", "b"], mean_image=images.mean(axis=0))
-    found = integrated_gradients(asked, baselines=("black",), tolerance=0.02)["black"]
+    found = integrated_gradients(asked, baselines=("black",), tolerance=0.02, most_nodes=4096)["black"]
     assert (found.diagnostics["completeness residual"] < 0.02).all()
 
 
@@ -128,6 +129,30 @@ def test_integrated_gradients_by_them_have_the_error_that_is_stated(classifier):
     assert (found.diagnostics["relative error"] <= 0.02).all()
     assert (errors <= 1.5 * found.diagnostics["relative error"]).all()
     assert (found.diagnostics["completeness residual"] < 1e-3).all()
+
+
+@pytest.mark.parametrize(("first", "tolerance"), [(2, 0.1), (4, 0.1), (6, 0.02), (6, 0.001)])
+def test_where_the_error_falls_as_the_number_of_steps_grows_it_is_what_is_stated(first: int, tolerance: float):
+    class ByTheNumber(LinearClassifier):
+        """Its chords miss the weights by a number of steps' share of their mirror image, and keep their sum."""
+
+        why_no_chords = ""
+
+        def chords(self, starts, ways, aims, places):
+            (targets,) = aims
+            miss = (self.weights - self.weights[:, ::-1])[targets] / (places.shape[1] - 1)
+            return Chords([self.weights[targets] + miss], np.zeros((len(starts), places.shape[1] - 2)))
+
+    plain = linear(shape=SHAPE)
+    classifier = ByTheNumber(plain.weights, plain.bias)
+    images, targets = np.ones((4, *SHAPE), np.float32), np.arange(4)
+    asked = ask(classifier, images, targets, ids=list("abcd"), mean_image=images[0])
+    options = {"baselines": ("black",), "nodes": first, "most_nodes": 4000, "tolerance": tolerance}
+    found = integrated_gradients(asked, **options)["black"]
+    gaps = np.sqrt(np.square(found.maps - plain.weights[targets]).sum(axis=(1, 2, 3)))
+    true = gaps / np.sqrt(np.square(plain.weights[targets]).sum(axis=(1, 2, 3)))
+    assert (true <= tolerance * 1.1).all()
+    np.testing.assert_allclose(found.diagnostics["relative error"], true, rtol=2 * tolerance)
 
 
 @pytest.mark.parametrize("sizes", [(2,), (8, 2), (64, 16, 4)])

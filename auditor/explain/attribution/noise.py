@@ -21,6 +21,9 @@ _GROWTH = 4
 _MARGIN = 1.05
 """On what the variance says that an image needs: so most images are done in one more round."""
 
+_LEAST = float(np.finfo(np.float32).eps)
+"""Of errors: gradients are float32."""
+
 _CHUNK = 64
 """Pairs whose gradients are asked for at once: two batches of the usual size."""
 
@@ -46,16 +49,18 @@ class Smoothed:
     def errors(self, rows: Ints) -> tuple[Doubles, Doubles]:
         """Of some images, (rows,): standard error of the mean over its length, and the pairs for one of 1.
 
-        The second is told by the mean's length less what chance adds to it. Both are of the aim that is less sure.
+        The second is told by the mean's length less what chance adds to it. Both are of the aim that is less sure. An
+        error is never less than float32 can tell; of a mean that is zero everywhere it is NaN.
         """
         count = self.pairs[rows].astype(np.float64)
         lengths = np.square(self.total[:, rows]).sum(axis=2) / count**2
         variance = np.maximum(self.squares[:, rows] / count - lengths, 0) * count / np.maximum(count - 1, 1)
         tiny = float(np.finfo(np.float32).tiny)
-        error = np.sqrt(variance / count / np.maximum(lengths, tiny))
+        error = np.maximum(np.sqrt(variance / count / np.maximum(lengths, tiny)), _LEAST)
+        error = np.where(self.squares[:, rows] > 0, error, np.nan)
         needed = variance / np.maximum(lengths - variance / count, tiny)
-        known = count > 1
-        return np.where(known, error.max(axis=0), np.inf), np.where(known, needed.max(axis=0), np.inf)
+        is_believed = (count > _FIRST) | ((count > 1) & (error > _LEAST).all(axis=0))
+        return np.where(count > 1, error.max(axis=0), np.inf), np.where(is_believed, needed.max(axis=0), np.inf)
 
 
 def smooth(question: Question, noise: float, samples: int, tolerance: float) -> tuple[Floats, Ints, Doubles]:
@@ -63,7 +68,8 @@ def smooth(question: Question, noise: float, samples: int, tolerance: float) -> 
 
     Noise comes in pairs of both signs. After a first round each image gets what its variance says that it needs, and
     so on until the standard error of its mean, over the mean's length, is under the tolerance, or its samples are used
-    up. How many that are depends on nothing but the image, so batches are filled with samples of all images together.
+    up. Where nothing varied in the first round, or all derivatives are zero, that may be chance, and more are drawn.
+    How many samples an image takes depends on nothing else, so batches are filled with those of all images together.
     """
     images = question.images
     pixels = int(np.prod(images.shape[1:]))
@@ -77,7 +83,8 @@ def smooth(question: Question, noise: float, samples: int, tolerance: float) -> 
         for rows, sizes in _chunks(active, wanted, max(1, min(_CHUNK, _CHUNK_FLOATS // (2 * pixels)))):
             _add(found, question, rows, sizes, noise, generators)
         error[active], needed = found.errors(active)
-        goes_on = (error[active] > tolerance) & (found.pairs[active] < most)
+        is_done = (error[active] <= tolerance) & np.isfinite(needed)
+        goes_on = ~is_done & (found.pairs[active] < most)
         active, needed = active[goes_on], needed[goes_on]
         have = found.pairs[active]
         aim = np.minimum(np.ceil(np.minimum(_MARGIN * needed / tolerance**2, _GROWTH * have)), most).astype(np.int64)

@@ -132,7 +132,8 @@ def integrate(
         slopes = ways.by_chords(rows, size) if has_chords else ways.by_midpoints(rows, size)
         finer = slopes * ways.differences(rows)
         if used[rows[0]]:
-            errors[rows] = _distances(finer, maps[:, rows]) * used[rows] / size
+            # it falls as the number grows: what it changed by is the difference of both errors
+            errors[rows] = _distances(finer, maps[:, rows]) * used[rows] / (size - used[rows])
         maps[:, rows] = finer
         spent[rows] += size + 1 if has_chords else size - used[rows]
         used[rows] = size
