@@ -36,16 +36,15 @@
     for (const each of opened) each.open = false;
   });
 
-  // a box that need not scroll is no tab stop
+  // a box is a tab stop where it scrolls and nothing in it is one
   const settle = () => {
     for (const box of document.querySelectorAll(".scroll")) {
-      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      if (box.scrollWidth > box.clientWidth && !box.querySelector("a[href], button")) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
     }
   };
   addEventListener("resize", settle);
   document.addEventListener("toggle", settle, true);
-  settle();
 
   // one tab stop for the numbers of a table and for the pictures of a row; arrow keys go on inside
   const group = (inside, members) => {
@@ -95,13 +94,24 @@
 
   // a number opens what it is; without this script it leads to its row, or into result.json
   const panel = document.getElementById("panel");
+  const formulas = new Map([...document.querySelectorAll(".formulas [data-of]")].map((each) => [each.dataset.of, each]));
+  // as `auditor.report.formulas.formula_key`: the last part of the place decides, else those before it
+  const formulaOf = (field) => {
+    const parts = field.split("/").filter((part) => part && !/^\d+$/.test(part));
+    for (let end = parts.length; end > 0; end--) {
+      const found = formulas.get(parts.slice(Math.max(0, end - 2), end).join("/")) ?? formulas.get(parts[end - 1]);
+      if (found) return [...found.querySelectorAll("dd")].map((each) => each.textContent);
+    }
+    return ["", ""];
+  };
   if (panel) {
     document.addEventListener("click", (event) => {
       const link = event.target.closest("a.pointer[data-field]");
       if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       const cell = link.closest("tr")?.querySelector("th");
-      const told = { ...link.dataset, name: cell ? cell.firstChild.textContent.trim() : link.dataset.name };
+      const [formula, source] = formulaOf(link.dataset.field);
+      const told = { ...link.dataset, formula, source, name: cell ? cell.firstChild.textContent.trim() : link.dataset.name };
       for (const part of panel.querySelectorAll("[data-part]")) {
         const text = told[part.dataset.part] || "";
         part.textContent = text;
@@ -186,11 +196,10 @@
     button.append(picture);
     button.addEventListener("click", () => (show(button.closest("figure")), viewer.showModal()));
   }
-  for (const strip of document.querySelectorAll(".strip")) group(strip, "button.enlarge");
-  for (const table of document.querySelectorAll("main table")) {
-    group(table, "tbody a.pointer");
-    if (table.tHead) group(table.tHead, "button.sort");
-  }
+  const shelves = [...document.querySelectorAll(".strip")].map((strip) => strip.closest("article.exemplar, section"));
+  for (const shelf of new Set(shelves)) group(shelf, "button.enlarge");
+  for (const table of document.querySelectorAll("main table")) group(table, "button.sort, tbody a.pointer");
+  settle();
   viewer.addEventListener("keydown", (event) => {
     if (event.target.type === "range") return;
     const moves = { ArrowLeft: [step, -1], ArrowRight: [step, 1], ArrowUp: [leap, -1], ArrowDown: [leap, 1] };

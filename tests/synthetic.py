@@ -77,7 +77,7 @@ def make_finding(artefact: str = "tag", target: str = "cat", verdict: str = "rel
         "target": target,
         "verdict": verdict,
         "direction": "promotes" if verdict == "relies" else None,
-        "severity": "medium" if verdict == "relies" else "none",
+        "severity": {"relies": "medium", "no_evidence": "none"}.get(verdict),
         "basis": "insertion",
         "endpoint": "theta",
         "reason": f"{artefact} and {target}: a reason in one sentence.",

@@ -565,9 +565,12 @@ class TestSeverity:
         )
         assert (finding.direction, finding.severity) == ("suppresses", "high")
 
-    def test_is_none_without_reliance(self):
-        still_open = RELIES._replace(verdict="inconclusive", direction=None)
-        assert judge_severity(still_open, measured(effect(2, 1, 3)), [effect(1, 1, 1)]) == "none"
+    @pytest.mark.parametrize(
+        ("verdict", "severity"), [("no_evidence", "none"), ("inconclusive", None), ("error", None)]
+    )
+    def test_is_none_where_nothing_was_found_and_missing_where_nothing_was_decided(self, verdict, severity):
+        decided = RELIES._replace(verdict=verdict, direction=None)
+        assert judge_severity(decided, measured(effect(2, 1, 3)), [effect(1, 1, 1)]) == severity
 
     def test_takes_the_flip_rate_into_account(self):
         observed = planted_evidence(3.0)

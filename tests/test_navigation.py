@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+from auditor.report.formulas import FORMULAS, Formula, formula_key
 from auditor.report.page import APPENDIX, REPORT
 from auditor.report.write import render_html
 from auditor.run.store import SavedRun
-from tests.web import VIEWS
+from tests.web import VIEWS, unfold
 
 RUN = Path(__file__).parent / "golden" / "runs" / "complete"
 
@@ -36,10 +39,21 @@ def page(browser: Browser, file: Path) -> Iterator[Page]:
     context.close()
 
 
-def test_tab_stops_are_few_folded_and_unfolded(page):
+@pytest.mark.parametrize("view", ["light", "phone"])
+def test_tab_stops_are_few_folded_and_unfolded(browser, file, view):
+    context = browser.new_context(**VIEWS[view])
+    page = context.new_page()
+    page.goto(file.as_uri())
     assert page.evaluate(_STOPS) < 80
-    page.evaluate("document.querySelectorAll('details').forEach(folded => folded.open = true)")
+    unfold(page)
     assert page.evaluate(_STOPS) < 150
+    context.close()
+
+
+def test_no_table_scrolls_sideways_on_a_wide_screen(page):
+    unfold(page)
+    wide = "[...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth)"
+    assert page.evaluate(f"{wide}.map(box => box.getAttribute('aria-label'))") == []
 
 
 def test_the_first_tab_stop_skips_to_the_verdict(page):
@@ -88,6 +102,26 @@ def test_the_head_of_a_column_sorts_its_table_by_numbers(page, file):
         assert len(shown) >= 3
         assert [sign * value for value in shown] == sorted(sign * value for value in shown)
         assert table.locator("thead th").nth(1).get_attribute("aria-sort") == order
+
+
+def test_every_number_of_every_golden_page_has_a_formula_and_the_panel_shows_it(page, file):
+    for run in RUN.parent.iterdir():
+        saved = SavedRun(run)
+        fields = set(re.findall(r'data-field="([^"]*)"', render_html(saved.result, saved.arrays)))
+        assert {field for field in map(unescape, fields) if not formula_key(field)} == set()
+    unfold(page)
+    for link in page.locator("main a.pointer[data-field]").all()[::40]:
+        formula = FORMULAS[formula_key(link.get_attribute("data-field"))]
+        link.evaluate("link => link.click()")
+        assert page.locator("#panel [data-part=formula]").inner_text() == formula.text
+        assert page.locator("#panel [data-part=source]").inner_text() == formula.source
+        page.keyboard.press("Escape")
+
+
+def test_the_nearest_entry_tells_the_formula():
+    known = {"a": Formula("1"), "b/c": Formula("2"), "c": Formula("3")}
+    places = {"/x/0/a": "a", "/x/0/a/c": "c", "/b/1/c": "b/c", "/a/2/d": "a", "/x/d": ""}
+    assert {place: formula_key(place, known) for place in places} == places
 
 
 def test_a_number_opens_what_it_is(page):

@@ -310,7 +310,7 @@ def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
             findings.append(replace(finding, calibration=calibrate(_asked(subject, observed, artefact), rule)))
         else:
             target = None if artefact.target is None else subject.classifier.classes[artefact.target]
-            findings.append(Finding(artefact.name, target, "error", None, "none", None, None, str(observed), {}))
+            findings.append(Finding(artefact.name, target, "error", None, None, None, None, str(observed), {}))
     return findings
 
 
@@ -344,7 +344,7 @@ def _withhold(finding: Finding, mistakes: list[Mistake]) -> Finding:
     if not mistakes or finding.verdict not in ("relies", "no_evidence"):
         return finding
     reason = f"{mistakes[0].text} {TO_KEEP} So no verdict is given, which would be: {finding.reason}"
-    return replace(finding, verdict="inconclusive", direction=None, severity="none", reason=reason)
+    return replace(finding, verdict="inconclusive", direction=None, severity=None, reason=reason)
 
 
 def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: AuditConfig) -> list[Case]:

@@ -53,7 +53,7 @@ def print_verdicts(result: AuditResult, folder: Path | None) -> None:
 
 def _line(finding: Finding) -> str:
     direction = f" ({finding.direction})" if finding.direction else ""
-    severity = f", severity {finding.severity}" if finding.severity != "none" else ""
+    severity = f", severity {finding.severity}" if finding.severity not in (None, "none") else ""
     artefact, target = subject(finding)
     return f"{artefact} -> {target or '-'}: {finding.verdict}{direction}{severity}"
 

@@ -44,4 +44,4 @@ def tell_counts(findings: Sequence[Finding | Outcome]) -> str:
 
 GRAVITY: tuple[Verdict, ...] = ("relies", "error", "inconclusive", "no_evidence", "not_applicable")
 
-_SEVERITIES: tuple[Severity, ...] = ("high", "medium", "low", "score only", "none")
+_SEVERITIES: tuple[Severity | None, ...] = ("high", "medium", "low", "score only", "none", None)

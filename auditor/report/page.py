@@ -19,6 +19,7 @@ from auditor.measure.pieces import Interval, IntervalPlot
 from auditor.measure.words import number, signed
 from auditor.report import pictures
 from auditor.report.answers import tell_answers
+from auditor.report.formulas import FORMULAS
 from auditor.report.gravity import by_gravity, tell_counts
 from auditor.report.labels import LOG_ODDS
 from auditor.report.methods import read_methods, tell_signs
@@ -151,6 +152,7 @@ def _view_result(result: AuditResult, album: Album) -> dict[str, Any]:
         "unsigned": methods.unsigned,
         "signs": tell_signs(result.exemplars, methods),
         "gallery": partial(_draw_gallery, result, album, scales),
+        "formulas": FORMULAS,
         "scales": {method: f"{scale:.2g}" for method, scale in scales.items()},
         "most_on_paper": MOST_IMAGES_ON_PAPER,
         "most_rows": MOST_ROWS,

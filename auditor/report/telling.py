@@ -61,7 +61,7 @@ def tell_severity(finding: Finding) -> str:
     """How bad it is; nothing is rated where nothing was found."""
     if finding.verdict != "relies":
         return SEVERITIES[finding.verdict]
-    return SEVERITIES.get(finding.severity, SEVERITIES["relies, unrated"])
+    return SEVERITIES.get(finding.severity or "", SEVERITIES["relies, unrated"])
 
 
 def deciding(finding: Finding) -> Effect | None:

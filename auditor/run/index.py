@@ -52,7 +52,7 @@ class Outcome:
     scanned: bool
     verdict: Verdict
     direction: Direction | None
-    severity: Severity
+    severity: Severity | None
     endpoint: str | None
     value: pydantic.FiniteFloat | None
     low: pydantic.FiniteFloat | None

@@ -154,7 +154,8 @@ class Finding:
     target: str | None
     verdict: Verdict
     direction: Direction | None
-    severity: Severity
+    severity: Severity | None
+    """Null where nothing was decided, so that there is nothing to rate."""
     basis: Literal["insertion", "removal"] | None
     endpoint: str | None
     """Name of the measurement that the verdict was taken on."""

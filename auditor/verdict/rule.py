@@ -110,13 +110,14 @@ def phi_of(measured: Measured, way: Direction) -> Measurement | None:
     return measured.values.get("decisions_undone" if measured.basis == "removal" else names[way])
 
 
-def judge_severity(decision: Decision, measured: Measured, harms: list[Measurement | None]) -> Severity:
+def judge_severity(decision: Decision, measured: Measured, harms: list[Measurement | None]) -> Severity | None:
     """How bad a shortcut is, by the largest of its flip rate and accuracy drop (`SEVERITY_THRESHOLDS`).
 
-    Where it turns hardly more decisions than the median control does, it moves the score only.
+    Where it turns hardly more decisions than the median control does, it moves the score only. None where nothing was
+    decided.
     """
     if decision.verdict != "relies" or decision.direction is None:
-        return "none"
+        return "none" if decision.verdict == "no_evidence" else None
     turned = [phi_of(measured, decision.direction), measured.values.get("decisions_turned_together")]
     shares = [phi.value for phi in turned if phi is not None and phi.value is not None]
     if shares and max(shares) < SMALLEST_SHARE:

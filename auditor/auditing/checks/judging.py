@@ -188,7 +188,7 @@ def _say(record: CheckRecord) -> str:
         return "no artefact is named"
     first = found[0]
     direction = f" ({first.direction})" if first.direction else ""
-    severity = f", severity {first.severity}" if first.severity != "none" else ""
+    severity = f", severity {first.severity}" if first.severity not in (None, "none") else ""
     more = f"; {len(found) - 1} more" if len(found) > 1 else ""
     return f"{first.artefact} -> {first.target or 'every class'}: {first.verdict}{direction}{severity}{more}"
 

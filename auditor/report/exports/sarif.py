@@ -44,7 +44,7 @@ def write_sarif(saved: AuditResult, shown: AuditResult, *, location: str = "", o
             "ruleId": rules[0]["id"],
             "ruleIndex": 0,
             "kind": _KINDS.get(finding.verdict, "fail"),
-            "level": _LEVELS[finding.severity] if finding.verdict == "relies" else "none",
+            "level": _LEVELS[finding.severity or "none"] if finding.verdict == "relies" else "none",
             "message": _message(title_of(finding), f"{VERDICTS[finding.verdict][1].lower()}. {finding.reason}"),
             "locations": [_location(place, lines.get(raw.artefact) or 1)],
             "partialFingerprints": _fingerprints(saved, raw),
