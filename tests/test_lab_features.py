@@ -33,14 +33,14 @@ from auditor.report.exports.markdown import escape, write_markdown
 from auditor.report.words import calibrations, say_calibration
 from auditor.report.write import render_html
 from auditor.verdict import calibration
-from auditor.verdict.calibration import MODES, Asked, calibrate, is_calibrated, mode_of, read_calibration
+from auditor.verdict.calibration import MODES, Asked, calibrate, carried_by, is_calibrated, mode_of, read_calibration
 from auditor.verdict.measured import measure
 from auditor.verdict.record import Finding, Rule
 from auditor.verdict.rule import conclude
 from tests.synthetic import make_arrays, make_result
 
 LABORATORY = Path(__file__).parents[1] / "docs" / "laboratory"
-NAMED = Asked("softmax", 10, 300, 300, "none", "overlay", is_scan=False)
+NAMED = Asked("softmax", 10, 300, 300, "some", "overlay", is_scan=False)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ class TestModels:
         assert name_truth(regime, turned, lost, (0.05, 0.15)) == truth
 
     def test_a_temperature_changes_scores_and_no_decision(self):
-        seed = next(seed for seed in range(200) if "hot" in choose_ways(make_light(seed)))
+        seed = next(seed for seed in range(200) if "hot" in choose_ways(make_light(seed).recipe))
         asked = {each.way: each for each in ask(make_specimen(choose_recipe(seed)))}
         plain = asked["named"].observed.insertion
         for way, temperature in TEMPERATURES.items():
@@ -200,20 +200,30 @@ class TestModes:
             ({"output": "multilabel"}, "labels"),
             ({"images": 100, "groups": 100}, "few images"),
             ({"groups": 100}, "groups"),
-            ({"present": "class:cat", "images": 100, "groups": 100}, "class"),
+            ({"carried": "target", "images": 100, "groups": 100}, "class"),
             ({"is_scan": True, "images": 100, "groups": 100}, "scan"),
-            ({"present": "all", "is_scan": True}, "removal"),
-            ({"present": "all", "kind": "masks"}, "place"),
-            ({"present": "watermarked"}, "ten classes"),
+            ({"carried": "all"}, "removal"),
+            ({"carried": "all", "is_scan": True}, "scan of carriers"),
+            ({"carried": "all", "kind": "masks"}, "place"),
         ],
     )
     def test_an_audit_is_of_the_mode_in_which_it_asks(self, changes, mode):
         assert mode_of(replace_asked(changes)) == mode
 
-    @pytest.mark.parametrize("present", ["all", "class:cat"])
-    def test_a_scan_is_told_the_error_rates_of_scans_or_none(self, present):
-        told = calibrate(replace_asked({"is_scan": True, "present": present}), Rule())
-        assert (told.mode == "scan") == (told.reason is None)
+    def test_which_images_carry_it_counts_and_not_how_that_was_said(self):
+        own = np.arange(6) < 2
+        assert carried_by(np.ones(6, bool), own) == carried_by(np.ones(6, bool), None) == "all"
+        assert carried_by(own, own) == carried_by(np.arange(6) < 3, own) == "target"
+        assert carried_by(~own, own) == carried_by(own, None) == carried_by(~own, None) == "some"
+        assert carried_by(np.zeros(6, bool), own) == carried_by(np.zeros(6, bool), own & False) == "some"
+
+    @pytest.mark.parametrize("carried", ["some", "target", "all"])
+    def test_a_scan_is_told_the_error_rates_of_scans(self, carried):
+        told = calibrate(replace_asked({"is_scan": True, "carried": carried}), Rule())
+        assert told.mode == ("scan of carriers" if carried == "all" else "scan")
+        assert told.reason is None
+        only_the_place = calibrate(replace_asked({"is_scan": True, "carried": "all", "kind": "masks"}), Rule())
+        assert "no models that were audited in this way" in only_the_place.reason
 
     def test_every_mode_is_one_that_rows_are_made_in(self, kept):
         assert set(MODES) <= {case.mode for case in judge_rows(kept, Rule())}

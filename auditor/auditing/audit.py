@@ -39,7 +39,7 @@ from auditor.run.store import Run
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.describe import describe_data
 from auditor.subject.model.keras import KerasClassifier
-from auditor.verdict.calibration import Asked, calibrate, is_calibrated
+from auditor.verdict.calibration import Asked, calibrate, carried_by, is_calibrated
 from auditor.verdict.findings import judge_all
 from auditor.verdict.notes import note_images, note_interventions, note_parts
 from auditor.verdict.observations import Observations
@@ -318,12 +318,13 @@ def _asked(subject: Subject, observed: Observations, artefact: Artefact) -> Aske
     """How the audit asks about an artefact."""
     images = observed.everything
     assert images is not None
+    own = None if artefact.target is None else images.has[:, artefact.target]
     return Asked(
         output=subject.classifier.output,
         classes=len(subject.classifier.classes),
         images=len(images),
         groups=len(np.unique(images.groups)),
-        present=artefact.present,
+        carried=carried_by(artefact.carriers[images.positions], own),
         kind="varied" if isinstance(artefact.appearance, Varied) else artefact.kind,
         is_scan=artefact.target is None,
     )

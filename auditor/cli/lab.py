@@ -70,15 +70,20 @@ def audit_lab(folder: Path, only: str, output: Path) -> None:
     "--cache", type=click.Path(path_type=Path, file_okay=False), default=None,
     help="Keep what models say here, half a megabyte of each, and fit none of which it is known.",
 )  # fmt: skip
-def make_features(seeds: tuple[int, int], out: Path, minutes: float | None, cache: Path | None) -> None:
+@click.option("--scan-carriers", is_flag=True, help="Only scans of pictures that all carry the artefact.")
+def make_features(
+    seeds: tuple[int, int], out: Path, minutes: float | None, cache: Path | None, scan_carriers: bool
+) -> None:
     """Make random-feature models, audit them in every way and append what was measured to a file.
 
     Seeds that the file holds are left out. Several such commands can run side by side, each with a file of its own.
     """
+    from auditor.lab.asking import Way
     from auditor.lab.rows import add_rows
 
+    way: Way | None = "scan of carriers" if scan_carriers else None
     count = 0
-    for seed, rows in add_rows(range(*seeds), out, math.inf if minutes is None else 60 * minutes, cache):
+    for seed, rows in add_rows(range(*seeds), out, math.inf if minutes is None else 60 * minutes, cache, way):
         count += 1
         if count % 50 == 0:
             click.echo(f"seed {seed}: {count} models, {rows} audits of the last")

@@ -8,7 +8,8 @@
 | groups | 100 pictures, each in three near-copies that are one group |
 | class | the artefact on every picture of the target: `present = "class:.."` |
 | removal | the artefact on all of 150 pictures: `present = "all"` |
-| place | the same, and only the place is known, as with `masks` |
+| scan of carriers | the same, and no target |
+| place | the artefact on all of 150 pictures, and only the place is known, as with `masks` |
 | pair | two artefacts on every picture, either of which suffices; one is named |
 | together | the same, and both are named as one |
 | warm, hot | named, the model's scores divided by 4 and by 20: the same decisions |
@@ -27,8 +28,8 @@ from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.overlay import Overlay
 from auditor.artefacts.together import Together
 from auditor.errors import AuditError
-from auditor.lab.colours import AUDITED, EDITS, LOCAL, Pictures
-from auditor.lab.features import Specimen
+from auditor.lab.colours import AUDITED, EDITS, LOCAL, VARYING, Pictures
+from auditor.lab.features import Recipe, Specimen
 from auditor.measure.arrays import Bools
 from auditor.subject.data.memory import HeldSource
 from auditor.subject.data.sample import Dataset
@@ -37,7 +38,11 @@ from auditor.verdict.record import Rule
 from auditor.verdict.rounds import choose_rounds
 from auditor.verdict.trial import survey
 
-Way = Literal["named", "scan", "few", "groups", "class", "removal", "place", "pair", "together", "warm", "hot"]
+Way = Literal[
+    "named", "scan", "few", "groups", "class", "removal", "scan of carriers", "place", "pair", "together", "warm", "hot"
+]  # fmt: skip
+
+SCANS = ("scan", "scan of carriers")
 
 TEMPERATURES: dict[Way, float] = {"warm": 4.0, "hot": 20.0}
 
@@ -72,9 +77,8 @@ class Unknown(Known):
         return False
 
 
-def choose_ways(specimen: Specimen) -> tuple[Way, ...]:
+def choose_ways(recipe: Recipe) -> tuple[Way, ...]:
     """The ways that a model is audited in: by name always, and in others by turns."""
-    recipe = specimen.recipe
     if recipe.kind in EDITS:
         return ("named",)
     if recipe.regime == "redundant":
@@ -89,8 +93,10 @@ def choose_ways(specimen: Specimen) -> tuple[Way, ...]:
     return ("named", "warm", "hot") if chosen == "warm" else ("named", chosen)
 
 
-def ask(specimen: Specimen) -> list[Asked]:
-    """Audit a model in all its ways.
+def ask(specimen: Specimen, only: Way | None = None) -> list[Asked]:
+    """Audit a model in all its ways, or only in one, in which it may not be asked.
+
+    Nothing is asked in that one of edits of the whole image and of what is drawn anew for every picture.
 
     Raises
     ------
@@ -98,7 +104,8 @@ def ask(specimen: Specimen) -> list[Asked]:
         An audit failed.
     """
     found: list[Asked] = []
-    for way in choose_ways(specimen):
+    is_plain = specimen.recipe.kind not in (*EDITS, *VARYING)
+    for way in choose_ways(specimen.recipe) if only is None else (only,) if is_plain else ():
         if way == "named" and found:  # a scan observes all that it takes
             found.append(found[0]._replace(way="named"))
         else:
@@ -129,9 +136,9 @@ def ask_in(specimen: Specimen, way: Way, first: int | None = None) -> Asked:
         pictures = pictures[: AUDITED // 2]
     if way == "groups":
         pictures, groups = _near_copies(pictures[: AUDITED // 3], random)
-    if way in _ON_ALL:
+    if way in ON_ALL:
         pictures = pictures[:_CARRIERS]
-    carriers = pictures.has[:, task.target] if way == "class" else np.full(len(pictures), way in _ON_ALL)
+    carriers = pictures.has[:, task.target] if way == "class" else np.full(len(pictures), way in ON_ALL)
     images = pictures.images.copy()
     for look in _looks(specimen, way) if carriers.any() else []:
         images[carriers] = look.insert(images[carriers], random.spawn(int(carriers.sum())))
@@ -166,7 +173,7 @@ def _looks(specimen: Specimen, way: Way) -> list[Appearance]:
 
 def _artefact(specimen: Specimen, way: Way, carriers: Bools) -> Artefact:
     """What the audit is told: of a pair the first, beside which the second is carried, or both as one."""
-    target = None if way == "scan" else specimen.task.target
+    target = None if way in SCANS else specimen.task.target
     present = f"class:{specimen.task.classes[specimen.task.target]}" if way == "class" else "none"
     present = "all" if carriers.all() else present
     kind = Unknown if way == "place" else Known
@@ -190,7 +197,7 @@ def _artefact(specimen: Specimen, way: Way, carriers: Bools) -> Artefact:
     return first
 
 
-_ON_ALL = ("removal", "place", "pair", "together")
+ON_ALL = ("removal", "scan of carriers", "place", "pair", "together")
 """Ways in which every picture carries the artefact."""
 
 _CARRIERS = 150

@@ -17,13 +17,14 @@ import numpy as np
 from scipy import stats
 
 from auditor.errors import DataError
+from auditor.lab.asking import ON_ALL, SCANS
 from auditor.lab.colours import KINDS, QUESTIONS, VARYING
 from auditor.lab.features import MAPS, name_truth
 from auditor.lab.rows import Row
 from auditor.measure.intervals import share_interval
 from auditor.measure.words import say
 from auditor.report.templates import open_templates
-from auditor.verdict.calibration import MODES, Asked, mode_of
+from auditor.verdict.calibration import MODES, Asked, Carried, mode_of
 from auditor.verdict.effects import NAMES
 from auditor.verdict.measured import Measured
 from auditor.verdict.record import Rule
@@ -292,16 +293,16 @@ def _mode(row: Row) -> str:
     if row.way in _ASIDE:
         return row.way
     classes, output = QUESTIONS[row.question]
-    present = {"class": f"class:{row.target}", "removal": "all", "place": "all"}.get(row.way, "none")
+    carried: Carried = "target" if row.way == "class" else "all" if row.way in ON_ALL else "some"
     groups = row.images // 3 if row.way == "groups" else row.images
     kind = "masks" if row.way == "place" else row.kind
-    return mode_of(Asked(output, classes, row.images, groups, present, kind, is_scan=row.way == "scan"))
+    return mode_of(Asked(output, classes, row.images, groups, carried, kind, is_scan=row.way in SCANS))
 
 
 def _truth(row: Row, band: tuple[float, float]) -> str:
     if row.way in ("pair", "together"):
         return name_truth(row.regime, row.together, 0, band)
-    if row.way == "scan" and row.regime in ("clean", "balanced"):
+    if row.way in SCANS and row.regime in ("clean", "balanced"):
         return name_truth(row.regime, row.any_class, 0, band)
     return name_truth(row.regime, row.turned, row.lost, band)
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pydantic
 
 from auditor.errors import DataError
-from auditor.lab.asking import Asked, Way, ask
+from auditor.lab.asking import SCANS, Asked, Way, ask
 from auditor.lab.colours import Question
 from auditor.lab.features import Map, Regime, Specimen, choose_recipe, make_specimen
 from auditor.verdict.measured import Measured, measure, measure_scan
@@ -52,8 +52,8 @@ class Row:
     """Of a named target one; of a scan the classes that move most, at most ten."""
 
 
-def make_rows(seed: int, cache: Path | None = None) -> list[Row]:
-    """Make the model of a seed, audit it in all its ways, and measure.
+def make_rows(seed: int, cache: Path | None = None, only: Way | None = None) -> list[Row]:
+    """Make the model of a seed, audit it in all its ways, or only in one, and measure.
 
     Parameters
     ----------
@@ -66,13 +66,13 @@ def make_rows(seed: int, cache: Path | None = None) -> list[Row]:
         scikit-learn is not installed.
     """
     specimen = make_specimen(choose_recipe(seed), cache)
-    rows = [_row(specimen, asked) for asked in ask(specimen)]
+    rows = [_row(specimen, asked) for asked in ask(specimen, only)]
     specimen.model.logits.keep()
     return rows
 
 
 def add_rows(
-    seeds: Iterable[int], file: Path, seconds: float = math.inf, cache: Path | None = None
+    seeds: Iterable[int], file: Path, seconds: float = math.inf, cache: Path | None = None, only: Way | None = None
 ) -> Iterator[tuple[int, int]]:
     """Append the rows of some seeds to a file, a line each, until a time is up; seeds that it holds are left out.
 
@@ -90,14 +90,14 @@ def add_rows(
             continue
         if time.monotonic() - started > seconds:
             return
-        rows = make_rows(seed, cache)
+        rows = make_rows(seed, cache, only)
         with file.open("a", encoding="utf-8") as opened:
             opened.write("".join(json.dumps(_to_plain(row)) + "\n" for row in rows))
         yield seed, len(rows)
 
 
 def pack_rows(files: Iterable[Path], packed: Path) -> int:
-    """Put the lines of several files into one table, in the order of seeds; the number of rows.
+    """Put the rows of several files, of lines or packed before, into one table in the order of seeds; their number.
 
     Raises
     ------
@@ -108,11 +108,11 @@ def pack_rows(files: Iterable[Path], packed: Path) -> int:
     columns: dict[str, list[Any]] = {}
     for file in files:
         try:
-            lines += [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            lines += _read_lines(file)
             columns = {name: [line[name] for line in lines] for name in (*_FACTS, "measured")}
         except FileNotFoundError:
             raise DataError(f"{file}: no such file; auditor lab features makes it") from None
-        except (ValueError, KeyError, TypeError) as fault:
+        except (pa.ArrowException, ValueError, KeyError, TypeError) as fault:
             raise DataError(f"{file}: no rows of the laboratory: {fault!r}") from None
     order = sorted(range(len(lines)), key=lambda at: int(columns["seed"][at]))
     columns["measured"] = [json.dumps(measured, separators=(",", ":")) for measured in columns["measured"]]
@@ -146,9 +146,15 @@ def read_rows(packed: Path) -> list[Row]:
         raise DataError(f"{packed}: no rows of the laboratory: {str(fault).splitlines()[0]}") from None
 
 
+def _read_lines(file: Path) -> list[dict[str, Any]]:
+    if file.suffix == ".parquet":
+        return [row | {"measured": json.loads(row["measured"])} for row in pq.read_table(file).to_pylist()]
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 def _row(specimen: Specimen, asked: Asked) -> Row:
     recipe, rule, task = specimen.recipe, Rule(), specimen.task
-    if asked.way == "scan":
+    if asked.way in SCANS:
         measured = sorted(measure_scan(asked.observed, rule, rule.alpha), key=_strength, reverse=True)[:_KEPT]
     else:
         measured = [measure(asked.observed, task.target, rule)]

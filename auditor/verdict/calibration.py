@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from auditor.measure.arrays import Bools
 from auditor.measure.intervals import share_interval
 from auditor.measure.measurement import Measurement
 from auditor.verdict.record import Calibration, Finding, Rule
@@ -27,9 +28,14 @@ MODES = {
     "groups": "a named target, images in groups",
     "class": "a named target, all of whose images carry the artefact",
     "removal": "every image carries the artefact",
+    "scan of carriers": "no target named, and every image carries the artefact",
     "place": "only the place of the artefact is known",
 }
 """The ways in which an audit can ask, in words."""
+
+
+Carried = Literal["some", "target", "all"]
+"""Which images carry an artefact: `target` all of the target class, some or none of others; `some` may be none."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,8 @@ class Asked:
     classes: int
     images: int
     groups: int
-    present: str
-    """Which images carry the artefact already, as `audit.toml` says it."""
+    carried: Carried
+    """Which images carry the artefact already."""
     kind: str
     """Kind of the artefact; `varied` where its place, size or look differs from image to image."""
     is_scan: bool
@@ -52,11 +58,11 @@ def mode_of(asked: Asked) -> str:
     """The mode of an audit, a key of `MODES`: where it differs in several ways from the plain one, the first counts."""
     if asked.kind == "masks":
         return "place"
-    if asked.present == "all":
-        return "removal"
+    if asked.carried == "all":
+        return "scan of carriers" if asked.is_scan else "removal"
     if asked.is_scan:
         return "scan"
-    if asked.present.startswith("class:"):
+    if asked.carried == "target":
         return "class"
     if asked.groups < _GROUPED * asked.images:
         return "groups"
@@ -68,6 +74,13 @@ def mode_of(asked: Asked) -> str:
     return next((name for most, name in names.items() if asked.classes <= most), "hundred classes")
 
 
+def carried_by(carriers: Bools, own: Bools | None) -> Carried:
+    """Which images (n,) carry an artefact, whatever was said of them; `own` are those of the target, None of a scan."""
+    if carriers.all():
+        return "all"
+    return "target" if own is not None and own.any() and carriers[own].all() else "some"
+
+
 def calibrate(asked: Asked, rule: Rule) -> Calibration:
     """How often the verdict errs on models of known truth that were audited in the same mode by the same rule."""
     mode, table = mode_of(asked), read_calibration()
@@ -76,7 +89,7 @@ def calibrate(asked: Asked, rule: Rule) -> Calibration:
     if table["rule"] != vars(rule):
         return Calibration(mode, MODES[mode], reason="the thresholds of the rule were changed")
     counts = table["modes"].get(mode)
-    if counts is None or (asked.is_scan and mode != "scan"):
+    if counts is None or (asked.is_scan and mode not in ("scan", "scan of carriers")):
         return Calibration(mode, MODES[mode], reason="the laboratory has no models that were audited in this way")
     return Calibration(
         mode,
