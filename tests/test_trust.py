@@ -20,7 +20,7 @@ from auditor.explain.trust.study import study_trust
 from auditor.report.methods import read_methods
 from auditor.report.sections.methods_compared import points_at, which_method_shows_it
 from auditor.report.sections.trust import tell_trust
-from tests.closed_form import linear, random_images
+from tests.closed_form import LinearClassifier, linear, random_images
 from tests.synthetic import make_result, measure
 from tests.trust_doubles import (
     deep_classifier,
@@ -269,6 +269,26 @@ def test_a_costly_method_is_tested_on_enough_small_images_to_decide(monkeypatch)
     (entry,) = study_trust(inquiry).methods
     assert entry.is_costly
     assert (entry.images, outcomes_of(entry)["randomised weights"]) == (12, "passed")
+
+
+def test_what_decides_nothing_is_not_tried_with_a_costly_method(monkeypatch):
+    asked = []
+
+    class Counting(LinearClassifier):
+        def differentiate(self, images, targets, layers=()):
+            asked.append(len(images))
+            return super().differentiate(images, targets, layers)
+
+    plain, spent = linear(shape=(8, 8, 1)), []
+    for costly in (10**9, 300):
+        monkeypatch.setattr(panels, "_COSTLY", costly)
+        methods = {"smoothgrad": {"samples": 8}}
+        inquiry = make_inquiry(Counting(plain.weights, plain.bias), random_images(30, (8, 8, 1)), methods)
+        asked.clear()
+        (entry,) = study_trust(inquiry, images=12).methods
+        spent.append(sum(asked))
+    assert {outcomes_of(entry)[name] for name in ("other class", "small noise")} == {"not_applicable"}
+    assert spent[0] - spent[1] == 2 * 12 * (8 + 1)  # two tests, each of eight samples and a first pass for an image
 
 
 def test_a_costly_method_on_large_images_is_not_tested_unless_asked_and_said_not_to_be(monkeypatch):

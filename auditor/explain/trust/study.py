@@ -70,7 +70,8 @@ def study_trust(
     Weights are drawn anew in so many `stages`, from the head down, `draws` times at each; `noise` is the standard
     deviation in the test of stability. A method that differentiates the model at a million pixels or more for one map
     is tested on `costly_images` (by default 12, and where an image has more than 128 × 128 pixels on none: it is then
-    said not to be tested) and `costly_stages`, with one draw.
+    said not to be tested) and `costly_stages`, with one draw, and for the other class and small noise, which decide
+    nothing, not at all.
 
     Regions are scored by absolute maps. So weights drawn anew must change signed and absolute maps alike, and the order
     passes by the absolute map alone; it fails where that of the signed map fails as well, for an exact map of what
@@ -129,17 +130,18 @@ def _examine(
     inquiry, sample = group.inquiry, group.sample
     cascade = run_cascade(group, trained)
     foils, why_no_foil = _other_classes(inquiry, sample)
+    why_no_noise = None
+    if group.is_reduced:
+        why_no_foil = why_no_noise = "it decides nothing, and a map takes long here"
     others = group.explain(targets=foils) if why_no_foil is None else {}
-    randoms = keyed_generators(inquiry.seed, "small noise", sample.ids)
-    drawn = [random.standard_normal(sample.images.shape[1:], dtype=np.float32) for random in randoms]
-    noisy = group.explain(images=sample.images + noise * np.stack(drawn))
+    noisy = group.explain(images=_disturb(inquiry, sample, noise)) if why_no_noise is None else {}
     found = []
     for name, attribution in trained.items():
         maps = attribution.maps
         signed = read_map(maps, "signed")
         values: dict[str, Doubles | str] = {
             "other class": why_no_foil or rank_correlations(signed, read_map(others[name].maps, "signed")),
-            "small noise": rank_correlations(signed, read_map(noisy[name].maps, "signed")),
+            "small noise": why_no_noise or rank_correlations(signed, read_map(noisy[name].maps, "signed")),
             "completeness": attribution.diagnostics.get(_COMPLETENESS, "such maps are not said to add up to anything"),
         }
         readings = {reading: read_map(maps, reading) for reading in readings_of(name.method, maps)}
@@ -298,6 +300,13 @@ def _compare_methods(sample: Sample, maps: dict[MapName, Floats], level: float) 
         alike = median_interval(values, sample.groups[:count], level, unit="correlation")
         found.append(MapLikeness(first, second, alike))
     return found
+
+
+def _disturb(inquiry: Inquiry, sample: Sample, noise: float) -> Floats:
+    """The images with Gaussian noise of this standard deviation, drawn by their ids."""
+    randoms = keyed_generators(inquiry.seed, "small noise", sample.ids)
+    drawn = [random.standard_normal(sample.images.shape[1:], dtype=np.float32) for random in randoms]
+    return sample.images + noise * np.stack(drawn)
 
 
 def _other_classes(inquiry: Inquiry, sample: Sample) -> tuple[Ints, str | None]:
