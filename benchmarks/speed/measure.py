@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +28,49 @@ from auditor.explain.attribution.methods import ATTRIBUTIONS, WITHOUT_GRADIENT
 from auditor.explain.attribution.question import ask
 from auditor.subject.model.keras import KerasClassifier
 
-NODES, SAMPLES = 2000, 800
-"""Of the references that errors are measured against."""
 
-STEPS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
-"""Of peers' paths, at which their errors are measured; in between, on a line in logarithms."""
+@dataclass(frozen=True)
+class Effort:
+    """How thoroughly a network is measured."""
 
-LIMITS = {"small": 600, "mobilenet": 64, "lite0": 64}
-"""Gradients that one timed call of a peer makes at most; what more it would need is counted in proportion."""
+    known: int
+    """Images whose errors are measured: the first ones."""
+    nodes: int
+    samples: int
+    """Of the references that errors are measured against."""
+    steps: tuple[int, ...]
+    """Of peers' paths, at which their errors are measured; in between, and beyond, on a line in logarithms."""
+    limit: int
+    """Gradients that one timed call of a peer makes at most; what more it would need is counted in proportion."""
+    most_samples: dict[int, int]
+    """Noisy samples that ours may take, by the number of images; peers are held to the error that ours then has."""
+    repeats: dict[int, int]
+    """By the number of images."""
+    more_of_short: int
+    """Times as many repeats of a gradient or Grad-CAM, which take milliseconds."""
 
-MOST_SAMPLES = {"small": 512, "mobilenet": 64, "lite0": 64}
-"""Noisy samples that ours may take: on deep networks the map is far from still after 64, for anyone."""
 
-MOST_OF_MANY = 16
-"""The same on 64 images of a deep network, where time is short; peers are held to the error that ours then has."""
-
-REPEATS = {1: 5, 4: 3, 64: 1}
-MORE_OF_SHORT = {"small": 9, "mobilenet": 5, "lite0": 5}
-"""Times as many repeats of a gradient or Grad-CAM, which take milliseconds."""
-
-KNOWN = {"small": 4, "mobilenet": 2, "lite0": 2}
-"""Images whose errors are measured: the first ones."""
+SMALL = Effort(
+    known=4,
+    nodes=2000,
+    samples=800,
+    steps=(4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192),
+    limit=600,
+    most_samples={1: 512, 4: 512, 64: 512},
+    repeats={1: 5, 4: 3, 64: 1},
+    more_of_short=9,
+)
+DEEP = Effort(
+    known=2,
+    nodes=1000,
+    samples=400,
+    steps=(12, 24, 48, 96),
+    limit=64,
+    most_samples={1: 64, 4: 64, 64: 16},
+    repeats={1: 3, 4: 3, 64: 1},
+    more_of_short=7,
+)
+"""A map of 64 noisy samples is far from still on deep networks, for anyone."""
 
 BASELINE = "black"
 """The only one that all peers know."""
@@ -55,6 +78,7 @@ BASELINE = "black"
 
 def main() -> None:
     network, folder, counts = sys.argv[1], Path(sys.argv[2]), [int(word) for word in sys.argv[3:]]
+    effort = SMALL if network == "small" else DEEP
     warnings.simplefilter("ignore")
     model = make_network(network, folder)
     images, _ = make_photographs(model.input_shape[1])
@@ -64,43 +88,47 @@ def main() -> None:
     layer = classifier.feature_layers[0]
     peers, missing = open_peers(model, layer)
     found: dict[str, Any] = {"network": network, "missing": missing, "cells": []}
-    some = slice(0, min(KNOWN[network], len(images)))
-    references = Reference(classifier, images[some], targets[some])
-    laws = {name: find_law(explain, images[some], targets[some], references) for name, explain in peers.items()}
+    some = slice(0, effort.known)
+    references = Reference(classifier, images[some], targets[some], effort)
+    laws = {
+        name: find_law(explain, images[some], targets[some], references, effort.steps)
+        for name, explain in peers.items()
+    }
     for count in counts:
-        own = ours(classifier, network, count, layer)
+        own = ours(classifier, effort.most_samples[count], layer)
         subject = images[:count], targets[:count]
         for method in METHODS:
-            found["cells"].append(compare(network, method, subject, own[method], peers, laws, references))
+            found["cells"].append(compare(effort, method, subject, own[method], peers, laws, references))
             (folder / f"{network}.json").write_text(json.dumps(found, indent=1))
 
 
 class Reference:
-    """Maps that errors are measured against: 2,000 nodes, and 800 noisy samples with what is unsure of them."""
+    """Maps that errors are measured against: by many nodes, and by many samples with what is unsure of them."""
 
-    def __init__(self, classifier: KerasClassifier, images: np.ndarray, targets: np.ndarray) -> None:
+    def __init__(self, classifier: KerasClassifier, images: np.ndarray, targets: np.ndarray, effort: Effort) -> None:
+        nodes, self.samples = effort.nodes, effort.samples
         self.paths, self.smooth, self.spread = [], [], []
         random = np.random.default_rng(7)
         for image, target in zip(images, targets, strict=True):
-            places = (np.arange(NODES) + 0.5) / NODES
+            places = (np.arange(nodes) + 0.5) / nodes
             total = 0.0
-            for part in np.array_split(places, NODES // 50):
+            for part in np.array_split(places, nodes // 50):
                 points = (part[:, None, None, None] * image).astype(np.float32)
                 total = total + classifier.differentiate(points, np.full(len(part), target)).gradient.sum(axis=0)
-            self.paths.append(image * total / NODES)
+            self.paths.append(image * total / nodes)
             mean, square = 0.0, 0.0
-            for _ in range(SAMPLES // 50):
+            for _ in range(self.samples // 50):
                 noisy = image + random.normal(0, NOISE, (50, *image.shape)).astype(np.float32)
                 slopes = classifier.differentiate(noisy, np.full(50, target)).gradient.astype(np.float64)
                 mean, square = mean + slopes.sum(axis=0), square + np.square(slopes).sum(axis=0)
-            mean = mean / SAMPLES
+            mean = mean / self.samples
             self.smooth.append(mean)
-            self.spread.append(float((square / SAMPLES - mean**2).sum()) * SAMPLES / (SAMPLES - 1))
+            self.spread.append(float((square / self.samples - mean**2).sum()) * self.samples / (self.samples - 1))
 
     @property
     def sizes(self) -> np.ndarray:
         """Squared length of each true mean under noise, without what chance adds to that of the sample's mean."""
-        return np.array([np.square(m).sum() - v / SAMPLES for m, v in zip(self.smooth, self.spread, strict=True)])
+        return np.array([np.square(m).sum() - v / self.samples for m, v in zip(self.smooth, self.spread, strict=True)])
 
     def error(self, method: str, maps: np.ndarray) -> float:
         """Relative error of the maps of the first images, root mean square; chance in the reference taken off."""
@@ -111,7 +139,7 @@ class Reference:
             sizes = np.array([np.square(other).sum() for _, other in pairs])
         else:
             sizes = self.sizes[: len(pairs)]
-            gaps = gaps - np.array(self.spread[: len(pairs)]) / SAMPLES
+            gaps = gaps - np.array(self.spread[: len(pairs)]) / self.samples
         return float(np.sqrt(max(np.mean(gaps / sizes), 0)))
 
     def samples_for(self, error: float, count: int) -> float:
@@ -119,27 +147,28 @@ class Reference:
         return float(np.mean((np.array(self.spread) / self.sizes)[:count]) / error**2)
 
 
-def find_law(explain: dict[str, Explain], images: np.ndarray, targets: np.ndarray, known: Reference) -> list[float]:
-    """Errors of a peer's paths at `STEPS`."""
+Law = dict[int, float]
+"""Errors of a peer's paths by the number of steps; empty where it has no paths."""
+
+
+def find_law(
+    explain: dict[str, Explain], images: np.ndarray, targets: np.ndarray, known: Reference, steps: tuple[int, ...]
+) -> Law:
+    """Errors of a peer's paths."""
     path = explain.get("integrated_gradients")
-    if path is None:
-        return []
-    steps = STEPS if images.shape[1] < 100 else STEPS[3:-1]
-    return [known.error("integrated_gradients", path(images, targets, n)) for n in steps]
+    return {} if path is None else {n: known.error("integrated_gradients", path(images, targets, n)) for n in steps}
 
 
-def steps_for(error: float, errors: list[float], is_small: bool) -> float:
+def steps_for(error: float, law: Law) -> float:
     """Steps at which a peer has this error, between those that were measured, or beyond them on the same line."""
-    steps = np.log(STEPS if is_small else STEPS[3:-1])
-    logs = np.minimum.accumulate(np.log(errors))
+    steps, logs = np.log(list(law)), np.minimum.accumulate(np.log(list(law.values())))
     at = int(np.clip(np.searchsorted(-logs, -np.log(error)), 1, len(steps) - 1))
     slope = (steps[at] - steps[at - 1]) / min(logs[at] - logs[at - 1], -1e-9)
     return float(np.exp(steps[at - 1] + slope * (np.log(error) - logs[at - 1])))
 
 
-def ours(classifier: KerasClassifier, network: str, count: int, layer: str) -> dict[str, Explain]:
-    """Our methods, each with the pass that it needs before; `amount` is the error that is asked for."""
-    most = MOST_OF_MANY if network != "small" and count > 4 else MOST_SAMPLES[network]
+def ours(classifier: KerasClassifier, most: int, layer: str) -> dict[str, Explain]:
+    """Our methods, each with the pass that it needs before, and SmoothGrad with at most so many samples."""
     options: dict[str, dict[str, Any]] = {
         "gradient": {},
         "grad_cam": {"layers": (layer,)},
@@ -161,12 +190,12 @@ def ours(classifier: KerasClassifier, network: str, count: int, layer: str) -> d
 
 
 def compare(
-    network: str,
+    effort: Effort,
     method: str,
     subject: tuple[np.ndarray, np.ndarray],
     own: Explain,
     peers: dict[str, dict[str, Explain]],
-    laws: dict[str, list[float]],
+    laws: dict[str, Law],
     known: Reference,
 ) -> dict[str, Any]:
     """One cell of the table: milliseconds of processor time an image, and what each took for the same error."""
@@ -174,7 +203,7 @@ def compare(
     answer: Any = own(*subject, 0)
     error = None if method in ("gradient", "grad_cam") else known.error(method, answer.maps)
     spent = [key for key in ("nodes", "samples", "gradients") if key in answer.diagnostics]
-    cell: dict[str, Any] = {"network": network, "method": method, "images": count, "error": error, "peers": {}}
+    cell: dict[str, Any] = {"method": method, "images": count, "error": error, "peers": {}}
     cell["amount"] = float(np.mean(answer.diagnostics[spent[-1]])) if spent else 1.0
     calls: dict[str, tuple[Callable[[], Any], float]] = {"ours": (lambda: own(*subject, 0), 1.0)}
     for name, explain in peers.items():
@@ -183,17 +212,16 @@ def compare(
         needed = 1.0
         if error is not None:
             by_path = method == "integrated_gradients"
-            of_path = steps_for(error, laws[name], network == "small") if by_path else 0.0
-            needed = of_path if by_path else known.samples_for(error, count)
-        amount = max(2, min(round(needed), LIMITS[network] // count))
+            needed = steps_for(error, laws[name]) if by_path else known.samples_for(error, count)
+        amount = max(2, min(round(needed), effort.limit // count))
         cell["peers"][name] = {"amount": needed}
         calls[name] = (lambda explain=explain, amount=amount: explain[method](*subject, amount)), needed / amount
         if error is None:
             calls[name] = calls[name][0], 1.0
     times: dict[str, list[float]] = {name: [] for name in calls}
-    times_more = 1 if error is not None else MORE_OF_SHORT[network]
+    times_more = 1 if error is not None else effort.more_of_short
     random = np.random.default_rng(0)
-    for repeat in range(REPEATS.get(count, 2) * times_more + 1):
+    for repeat in range(effort.repeats[count] * times_more + 1):
         for name in random.permutation(list(calls)):  # who comes after a large one finds nothing in the caches
             call, share = calls[name]
             started = time.process_time()

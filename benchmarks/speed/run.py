@@ -5,9 +5,9 @@
 Makes an environment for the peers in the folder, once; measures each network there in a process of its own, and prints
 tables in Markdown: milliseconds of processor time an image, on one thread, medians of ours and the peers in turn.
 
-Ours run as they do by default, but for SmoothGrad's samples (`measure.MOST_SAMPLES`). Each peer gets as many samples or
-steps as it needs for the error that ours had: samples by the variance over 800, steps by its own errors against 2,000
-nodes. Errors are of four images, in root mean square. Rows in which a peer is faster stand first.
+Ours run as they do by default, but for SmoothGrad's samples. Each peer gets as many samples or steps as it needs for
+the error that ours had: samples by the variance over many, steps by its own errors against many nodes; how many is said
+in `measure.Effort`. Errors are of the first images, in root mean square. Rows in which a peer is faster stand first.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--networks", default="small,mobilenet,lite0")
-    parser.add_argument("--images", default="1,4,64")
+    parser.add_argument("--images", default="1,4,64", help="of these three numbers")
     chosen = parser.parse_args()
     folder: Path = chosen.folder.resolve()
     python = make_environment(folder)
