@@ -34,6 +34,7 @@ def audit_images(count: int) -> None:
     from tests.small_world import make_data
 
     settings = {"report": {"formats": ["markdown"]}, "data": {"copies": "keep", "limit": "all"}}
+    settings |= {"verdict": {"sequential": False}}
     with tempfile.TemporaryDirectory() as scratch:
         small_audits.audit(Path(scratch) / "first")  # what is loaded once
         data, before = make_data(count), held()

@@ -184,7 +184,7 @@ _NEGLIGIBLE = 0.1
 _DRAWN_IMAGES = 100
 """Images that the random innocent content of a scan is tried on."""
 
-_DRAWN_OF_ONE = 32
+_DRAWN_OF_ONE = 16
 """The same of a named class: so many of the class, and so many of others."""
 
 _BLOCK = 10
