@@ -1,0 +1,163 @@
+"""Whole audits beside those of an earlier commit: processor time by turns, and whether the verdicts are the same.
+
+    python benchmarks/against.py 6543ee7 [--runs 3] [--only root ..]
+
+Makes a work tree of the commit in a scratch folder and runs the same audits in both, each in a process of its own, with
+the packages that are installed. Seconds are of processor, of all that the command does: opening, verdicts,
+explanations, reports. Prints the median of the earlier commit, today's, and their ratio, the least gain first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+METHODS = ("gradient", "grad_cam", "smoothgrad", "integrated_gradients", "trust", "optima", "counterfactual", "errors")
+
+MODULE = '''\
+"""A network of three convolutions without training, for 1,000 classes, and pictures that it takes for what it says."""
+
+import keras
+import numpy as np
+
+
+def load():
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((32, 32, 3))]
+    for width in (32, 64, 128):
+        layers += [keras.layers.Conv2D(width, 3, strides=2, padding="same", activation="relu")]
+    return keras.Sequential([*layers, keras.layers.Flatten(), keras.layers.Dense(1000)])
+
+
+def save(file):
+    random = np.random.default_rng(0)
+    blots = np.repeat(np.repeat(random.random((2000, 4, 4, 3)), 8, axis=1), 8, axis=2)
+    images = (0.3 * random.random(blots.shape) + 0.7 * blots).astype(np.float32)
+    labels = np.asarray(load().predict(images, verbose=0)).argmax(axis=1)
+    np.savez(file, images=images, labels=labels)
+'''
+
+SCAN = """\
+[model]
+source = "net:load"
+input_range = [0.0, 1.0]
+
+[data]
+source = "data.npz"
+limit = "all"
+
+[[artefacts]]
+name = "mark"
+kind = "overlay"
+image = "mark.png"
+position = [2, 2]
+
+[report]
+formats = ["html"]
+"""
+
+
+class Case(NamedTuple):
+    """An audit that both trees run."""
+
+    config: str
+    """Below the tree; or in a scratch folder, where it is absolute."""
+    verdict_only: bool
+
+
+class Cost(NamedTuple):
+    """What a run cost, and what it said."""
+
+    seconds: float
+    verdicts: tuple[str, ...]
+
+
+def list_cases(scratch: Path) -> dict[str, Case]:
+    return {
+        "root": Case("audit.toml", False),
+        "root, verdict only": Case("audit.toml", True),
+        "scan of 2,000 images, 1,000 classes": Case(str(scratch / "scan/audit.toml"), True),
+        "ImageNet, verdict only": Case("examples/imagenet_watermark/audit.toml", True),
+        "ImageNet": Case("examples/imagenet_watermark/audit.toml", False),
+    }
+
+
+def make_scan(folder: Path) -> None:
+    """Write the model, the pictures and the configuration of the scan."""
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir()
+    (folder / "net.py").write_text(MODULE, encoding="utf-8")
+    ink = np.random.default_rng(1).integers(0, 256, (5, 5, 4), np.uint8)
+    ink[..., 3] = 60
+    Image.fromarray(ink, "RGBA").save(folder / "mark.png")
+    (folder / "audit.toml").write_text(SCAN, encoding="utf-8")
+    subprocess.run([sys.executable, "-c", "import net; net.save('data.npz')"], cwd=folder, check=True)
+
+
+def run(tree: Path, case: Case, scratch: Path) -> Cost:
+    """Run an audit by the code of a tree."""
+    output = Path(tempfile.mkdtemp(dir=scratch))
+    off = [f"--set=methods.{name}.enabled=false" for name in METHODS] if case.verdict_only else []
+    command = [sys.executable, "-c", "from auditor.cli import main; main()"]
+    command += ["audit", case.config, "--output", str(output), *off]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    results = sorted(output.glob("*/result.json"))
+    if not results:
+        sys.exit(f"{tree}: {case.config} ended with {done.returncode}: {done.stderr[-400:]}")
+    findings = json.loads(results[0].read_text(encoding="utf-8"))["findings"]
+    seconds = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+    return Cost(seconds, tuple(f"{each['artefact']}: {each['verdict']}" for each in findings))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("commit")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        tree = scratch / "earlier"
+        subprocess.run(["git", "worktree", "add", "-q", "--detach", str(tree), options.commit], cwd=ROOT, check=True)
+        try:
+            compare(tree, scratch, options.runs, options.only)
+        finally:
+            subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=ROOT, check=True)
+
+
+def compare(tree: Path, scratch: Path, runs: int, only: list[str]) -> None:
+    rows = []
+    for name, case in list_cases(scratch).items():
+        if only and name not in only:
+            continue
+        if name.startswith("scan"):
+            make_scan(scratch / "scan")
+        found: dict[Path, list[Cost]] = {tree: [], ROOT: []}
+        for _ in range(runs):
+            for side, costs in found.items():
+                costs.append(run(side, case, scratch))
+        was, now = (statistics.median(cost.seconds for cost in found[side]) for side in (tree, ROOT))
+        said, says = (found[side][0].verdicts for side in (tree, ROOT))
+        told = "the same" if said == says else f"{', '.join(said)} → {', '.join(says)}"
+        rows.append((was / now, f"| {name} | {was:.1f} | {now:.1f} | {was / now:.2f} | {told} |"))
+        print(rows[-1][1], file=sys.stderr, flush=True)
+    print("| audit | then, s | now, s | gain | verdicts |\n| --- | --- | --- | --- | --- |")
+    for _, row in sorted(rows):
+        print(row)
+
+
+if __name__ == "__main__":
+    main()
