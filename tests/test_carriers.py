@@ -114,7 +114,7 @@ class TestPlace:
     def test_half_of_the_carriers_without_it_are_too_many_for_an_all_clear(self):
         few, many = (self.audited(faint, AT, push=0, missing=share) for share in (0.2, 0.6))
         assert few.verdict == "no_evidence"
-        assert not [note for note in few.notes if note.kind == "not shown"]
+        assert {note.kind for note in few.notes} & {"not shown", "partly shown"} == {"partly shown"}
         assert few.measurements["shown_by_carriers"].value == pytest.approx(0.8, abs=0.1)
         assert many.verdict == "inconclusive"
 
@@ -126,9 +126,17 @@ class TestPlace:
         for pictures, share in ((images, (labels == 1).sum() / (labels > 0).sum()), (innocent, 0)):
             finding = audit(pushed(4, {}), 4, look=faint(AT), pictures=pictures, labels=labels, carriers=carriers)
             assert finding.measurements["shown_by_others"].value == pytest.approx(share, abs=0.1)
-            told = [note.text for note in finding.notes if note.kind == "not said"]
+            assert finding.measurements["shown_by_carriers"].value == pytest.approx(1 - share, abs=0.1)
+            told = [note.text for note in finding.notes if note.kind == "partly shown"]
             assert len(told) == (share > 0)
             assert all("could be missed" in text for text in told)
+
+    def test_where_none_is_said_to_carry_what_all_carry_that_is_told(self):
+        images, labels = world(300, 4)
+        for pictures, is_there in ((faint(AT).insert(images), True), (images, False)):
+            finding = audit(pushed(4, {}), 4, look=faint(AT), pictures=pictures, labels=labels)
+            assert finding.measurements["shown_by_others"].n == 48
+            assert any(note.kind == "not said" for note in finding.notes) == is_there
 
 
 class TestScans:

@@ -36,15 +36,14 @@ def measure_shown(shown: Shown, groups: Groups, level: float, least: int, rows: 
     `shown_by_carriers` is what some that are said to carry it (`rows`) show beyond those that are not, where these are
     of `least` groups or more: what is like it by nature is in both. `shown_by_others` is what the latter show, and
     `shown_elsewhere` how much more the carriers show a pixel or two beside: at the place where that is clearest, with
-    an interval that holds for all places. Nothing of carriers of fewer groups.
+    an interval that holds for all places. Nothing is said of either where they are of fewer groups.
 
     References: Cochran, "Sampling techniques" (1977) for the ratio; Zou and Donner, "Construction of confidence limits
     about effect measures" (2008) for the difference.
     """
     others, places = ~shown.carries, range(1, shown.likeness.shape[1])
     is_known = len(np.unique(groups[others])) >= least
-    if len(np.unique(groups[rows])) < least:
-        return {}
+    own, found = shown.likeness[:, 0], dict[str, Measurement]()
 
     def measured(likeness: Array, level: float) -> Measurement:
         of_carriers, of_others = (
@@ -52,10 +51,11 @@ def measure_shown(shown: Shown, groups: Groups, level: float, least: int, rows: 
         )
         return _difference(of_carriers, of_others) if is_known else of_carriers
 
-    own = shown.likeness[:, 0]
-    found = {"shown_by_carriers": measured(own, level)}
     if is_known:
         found["shown_by_others"] = _ratio(own[others], shown.energy[others], groups[others], level)
+    if len(np.unique(groups[rows])) < least:
+        return found
+    found["shown_by_carriers"] = measured(own, level)
     if places:
         share = 1 - (1 - level) / len(places)
         beside = [measured(shown.likeness[:, place] - own, share) for place in places]
@@ -92,15 +92,20 @@ def describe_found(removals: Removals) -> list[Note]:
 
 
 def describe_shown(shown: dict[str, Measurement]) -> list[Note]:
-    """What it means where carriers do not clearly show the artefact where it is named, or others show it, too."""
-    notes, others = [], shown.get("shown_by_others")
-    if not bears_out(shown):
-        told = f"of the artefact as it is named, images that carry it show {say(shown['shown_by_carriers'])}"
-        notes.append(Note("not shown", f"{told}, where 1 is all of it: it may lie elsewhere, or not be in all of them"))
-    if others is not None and others.against(_LITTLE) == "above":
-        told = f"images that are not said to carry it show {say(others)} of it where it is named: some may carry it"
-        notes.append(Note("not said", f"{told}, and what it would do to these could be missed"))
-    return notes
+    """What it means where carriers do not clearly show all of the artefact where it is named, or others show it."""
+    carriers, others = shown.get("shown_by_carriers"), shown.get("shown_by_others")
+    if carriers is not None and not bears_out(shown):
+        told = f"of the artefact as it is named, images that carry it show {say(carriers)}"
+        return [Note("not shown", f"{told}, where 1 is all of it: it may lie elsewhere, or not be in all of them")]
+    if carriers is not None and carriers.against(_NEARLY_ALL) == "below":
+        told = f"images that are said to carry it show {say(carriers)} of it, where 1 is all of it"
+        told += "" if others is None else ", beyond what other images show"
+        missed = "what it does to such images could be missed"
+        return [Note("partly shown", f"{told}: some may not carry it, or others may, and {missed}")]
+    if carriers is None and others is not None and others.against(HALF) == "above":
+        told = f"images that are not said to carry it show {say(others)} of it, where 1 is all of it"
+        return [Note("not said", f"{told}: if they do carry it, `present` must say so, or what it does is missed")]
+    return []
 
 
 def _ratio(likeness: Array, energy: Array, groups: Groups, level: float) -> Measurement:
@@ -125,5 +130,5 @@ def _difference(first: Measurement, second: Measurement) -> Measurement:
 HALF = 0.5
 """Of an artefact, or of the images that carry it."""
 
-_LITTLE = 0.1
-"""Of an artefact: what images without it may show by nature."""
+_NEARLY_ALL = 0.9
+"""Of an artefact."""

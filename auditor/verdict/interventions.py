@@ -78,7 +78,7 @@ class Trial:
         self.removed: list[Removals] = []
         self.fits: list[Shown] = []
         # what is looked for in each carrier needs no second look at all of them
-        self.is_looked_at = self.artefact.finder is None and has_place(look) and bool(self.artefact.carriers.any())
+        self.is_looked_at = self.artefact.finder is None and has_place(look)
         self.pixels = 0
         self.without_mask = 0
         self.neighbour: Neighbour | None = None
@@ -93,9 +93,11 @@ class Trial:
         if self.failure is not None:
             return
         try:
-            carries = self.artefact.carriers[batch.positions]
+            carries, look = self.artefact.carriers[batch.positions], self.artefact.appearance
             if self.is_looked_at:
-                self.fits.append(Shown(batch.positions, carries, *fit(batch.images, self.artefact.appearance)))
+                # where none is said to carry it, a few tell
+                rows = np.isin(batch.positions, self.shown) | self.artefact.carriers.any()
+                self.fits.append(Shown(batch.positions[rows], carries[rows], *fit(batch.images[rows], look)))
             asked: list[Callable[[], None]] = []
             if self.artefact.appearance.can_insert and (~carries).any():
                 before = populate(self.classifier, self.dataset, batch.positions[~carries], scores[~carries])
