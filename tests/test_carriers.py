@@ -138,6 +138,18 @@ class TestPlace:
             assert finding.measurements["shown_by_others"].n == 48
             assert any(note.kind == "not said" for note in finding.notes) == is_there
 
+    @pytest.mark.parametrize("opacity", [0.6, 0.8, 1.0])
+    def test_what_is_on_every_image_unsaid_gets_no_all_clear(self, opacity):
+        images, labels = world(300, 4)
+        carried = mark(opacity).insert(images)
+        finding = audit(pushed(4, {0: 8}), 4, look=mark(opacity), pictures=carried, labels=labels)
+        assert finding.verdict == "inconclusive"
+        assert "do they carry it already" in finding.reason
+        assert finding.measurements["change_by_inserting"].value == pytest.approx(1 - opacity, abs=0.1)
+        free = audit(pushed(4, {}), 4, look=mark(opacity), pictures=images, labels=labels)
+        assert free.verdict == "no_evidence"
+        assert free.measurements["change_by_inserting"].low > 0.9
+
 
 class TestScans:
     def any_patch(self, pictures):

@@ -27,6 +27,10 @@ class Fit(NamedTuple):
     """(n, places): product of each image with it, at the named place first, then a pixel or two beside."""
     energy: Array
     """(n,): product of it with itself; the ratio of both means is how much of it the images show."""
+    change: Array
+    """(n,): how much inserting it changes the pixels of each image, in absolute values summed ..."""
+    change_of_plain: Array
+    """(n,): ... and those of an image of its mean colour alone."""
 
 
 def has_place(look: Appearance) -> bool:
@@ -52,6 +56,7 @@ def fit(images: Floats, look: Appearance) -> Fit:
     colour = np.broadcast_to(images.mean(axis=(1, 2), keepdims=True, dtype=np.float64), images.shape)
     colour = np.ascontiguousarray(colour, np.float32)
     added = (look.insert(colour) - colour)[:, rows, columns].astype(np.float64)
+    change = np.abs(look.insert(images) - images).sum(axis=(1, 2, 3), dtype=np.float64)
     seen, template = detail(images[:, rows, columns].astype(np.float64)), detail(added)
     inside = added[:, top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
 
@@ -61,7 +66,7 @@ def fit(images: Floats, look: Appearance) -> Fit:
         return np.einsum("nijc,nijc->n", part, inside)
 
     likeness = np.stack([product(seen, shift) for shift in ((0, 0), *shifts)], axis=1)
-    return Fit(likeness, product(template, (0, 0)))
+    return Fit(likeness, product(template, (0, 0)), change, np.abs(added).sum(axis=(1, 2, 3)))
 
 
 _MOST = 0.75

@@ -130,6 +130,9 @@ MEASUREMENTS: dict[str, dict[str, Label]] = {
             "how much of it images show that are said to carry it", "where it is named: 1 is all of it, 0 nothing"
         ),
         "shown_by_others": Label("how much of it other images show", "at the same place, by nature or unsaid"),
+        "change_by_inserting": Label(
+            "how much inserting it changes other images", "over what it changes plain ones: little if they carry it"
+        ),
         "shown_elsewhere": Label(
             "how much more of it these show a pixel or two beside", "where that is clearest; above 0 it is misplaced"
         ),

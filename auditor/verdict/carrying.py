@@ -36,7 +36,9 @@ def measure_shown(shown: Shown, groups: Groups, level: float, least: int, rows: 
     `shown_by_carriers` is what some that are said to carry it (`rows`) show beyond those that are not, where these are
     of `least` groups or more: what is like it by nature is in both. `shown_by_others` is what the latter show, and
     `shown_elsewhere` how much more the carriers show a pixel or two beside: at the place where that is clearest, with
-    an interval that holds for all places. Nothing is said of either where they are of fewer groups.
+    an interval that holds for all places. `change_by_inserting` is how much inserting it changes the others, over what
+    it changes plain images of their mean colours: little where they carry it unsaid, if it is not faint. Nothing is
+    said of either where they are of fewer groups.
 
     References: Cochran, "Sampling techniques" (1977) for the ratio; Zou and Donner, "Construction of confidence limits
     about effect measures" (2008) for the difference.
@@ -53,6 +55,8 @@ def measure_shown(shown: Shown, groups: Groups, level: float, least: int, rows: 
 
     if is_known:
         found["shown_by_others"] = _ratio(own[others], shown.energy[others], groups[others], level)
+        change, plain = shown.change[others], shown.change_of_plain[others]
+        found["change_by_inserting"] = _ratio(change, plain, groups[others], level)
     if len(np.unique(groups[rows])) < least:
         return found
     found["shown_by_carriers"] = measured(own, level)

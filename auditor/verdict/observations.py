@@ -84,6 +84,10 @@ class Shown:
     """(n, places): the named place first."""
     energy: Array
     """(n,)."""
+    change: Array
+    """(n,)."""
+    change_of_plain: Array
+    """(n,)."""
 
 
 @dataclass(frozen=True)

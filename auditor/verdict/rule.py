@@ -287,8 +287,14 @@ def _against_an_all_clear(measured: Measured, rule: Rule) -> Iterator[str]:
 
 
 def _not_shown(measured: Measured, rule: Rule) -> Iterator[str]:
-    """Why what was taken out of carriers may not be the artefact."""
+    """Why what was taken out of carriers may not be the artefact, and what was put into others not new to them."""
     shown, beside = (measured.values.get(name) for name in ("shown_by_carriers", "shown_elsewhere"))
+    change = measured.values.get("change_by_inserting")
+    if change is not None and change.groups >= rule.min_groups and change.against(HALF) == "below":
+        yield (
+            f"inserting it changes images only {say(change, 'decided')} as much as it changes plain ones: do they "
+            "carry it already, and does `present` say so?"
+        )
     if shown is None or shown.groups < rule.min_groups:
         return
     if beside is not None and beside.against(0) == "above":
