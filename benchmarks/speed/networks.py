@@ -74,7 +74,7 @@ def to_torch(model: Any) -> Any:
 
 
 def _flat(model: Any, given: Any, inputs: Any) -> Any:
-    """A functional model run on another tensor, its layers side by side and not nested."""
+    """A functional model run on another tensor, its layers side by side, not nested, and each called once."""
     import keras
 
     values = {id(model.inputs[0]): given}
@@ -82,7 +82,10 @@ def _flat(model: Any, given: Any, inputs: Any) -> Any:
         of = keras.tree.flatten(layer.input)
         found = [values[id(tensor)] for tensor in of]
         values[id(layer.output)] = layer(found if len(found) > 1 else found[0])
-    return keras.Model(inputs, values[id(model.output)])
+    twice = keras.Model(inputs, values[id(model.output)])
+    once = keras.models.clone_model(twice)
+    once.set_weights(twice.get_weights())
+    return once
 
 
 def _train_small() -> Any:

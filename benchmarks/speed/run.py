@@ -1,9 +1,10 @@
 """How long explanations take at equal accuracy, beside tf-explain, xplique, tf-keras-vis, PAIR saliency and captum.
 
-    python benchmarks/speed/run.py FOLDER [--networks small,mobilenet,lite0] [--images 1,4,64]
+    python benchmarks/speed/run.py FOLDER [--networks small,..] [--methods gradient,..] [--images 1,4,64] [--docs]
 
 Makes an environment for the peers in the folder, once; measures each network there in a process of its own, and prints
 tables in Markdown: milliseconds of processor time an image, on one thread, medians of ours and the peers in turn.
+With `--docs` they are written into `docs/speed.md`, too.
 
 Ours run as they do by default, but for SmoothGrad's samples. Each peer gets as many samples or steps as it needs for
 the error that ours had: samples by the variance over many, steps by its own errors against many nodes; how many is said
@@ -23,6 +24,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
+DOCS = ROOT / "docs" / "speed.md"
 
 PACKAGES: tuple[tuple[str, ...], ...] = (
     ("--constraint", str(ROOT / "constraints.txt"), f"{ROOT}[imagenet]"),
@@ -46,14 +48,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--networks", default="small,mobilenet,lite0")
     parser.add_argument("--images", default="1,4,64", help="of these three numbers")
+    parser.add_argument("--methods", default=",".join(NAMES))
+    parser.add_argument("--docs", action="store_true")
     chosen = parser.parse_args()
     folder: Path = chosen.folder.resolve()
     python = make_environment(folder)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
     for network in chosen.networks.split(","):
-        words = [str(python), str(HERE / "measure.py"), network, str(folder), *chosen.images.split(",")]
+        words = [str(python), str(HERE / "measure.py"), network, str(folder), chosen.methods]
+        words += chosen.images.split(",")
         subprocess.run(words, env=os.environ | threads, check=True, stdout=subprocess.DEVNULL)
-        print(draw(json.loads((folder / f"{network}.json").read_text())), flush=True)
+        table = draw(json.loads((folder / f"{network}.json").read_text()))
+        print(f"\n{network}: time of each over ours (what it needs)\n\n{table}", flush=True)
+        if chosen.docs:
+            put_into_docs(network, table)
 
 
 def make_environment(folder: Path) -> Path:
@@ -67,6 +75,13 @@ def make_environment(folder: Path) -> Path:
                 print(f"not installed: {packages[-1]}", file=sys.stderr)
         (folder / "environment" / "made").touch()
     return python
+
+
+def put_into_docs(network: str, table: str) -> None:
+    """Put a table in place of the one that is in the docs."""
+    before, rest = DOCS.read_text().split(f"<!-- {network}: written by benchmarks/speed/run.py -->\n")
+    after = rest.partition("<!-- end -->")[2]
+    DOCS.write_text(f"{before}<!-- {network}: written by benchmarks/speed/run.py -->\n{table}\n<!-- end -->{after}")
 
 
 def draw(found: dict[str, Any]) -> str:
@@ -86,9 +101,7 @@ def draw(found: dict[str, Any]) -> str:
     head = ["method", "images", "error", "gradients", "ours, ms an image", *peers]
     lines = [" | ".join(words) for words in (head, ["---"] * len(head), *(words for _, words in rows))]
     told = [f"{name} is missing: {why}" for name, why in found["missing"].items()]
-    return "\n".join(
-        [f"\n{found['network']}: time of each over ours (what it needs)\n", *(f"| {line} |" for line in lines), *told]
-    )
+    return "\n".join([*(f"| {line} |" for line in lines), *told])
 
 
 def _ratio(cell: dict[str, Any], ratios: dict[str, float], name: str) -> str:
@@ -104,6 +117,8 @@ def _together(cells: list[dict[str, Any]], peers: list[str]) -> list[dict[str, A
     found = []
     for count in sorted({cell["images"] for cell in cells}):
         own = [cell for cell in cells if cell["images"] == count]
+        if len(own) < len(NAMES):
+            continue
         whole = [name for name in peers if all(name in cell["peers"] for cell in own)]
         total = {name: {"ms": sum(cell["peers"][name]["ms"] for cell in own)} for name in whole}
         ms = sum(cell["ms"] for cell in own)

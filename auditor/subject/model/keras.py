@@ -291,7 +291,7 @@ class KerasClassifier:
     @sparing
     def chords(self, starts: Floats, ways: Floats, aims: Sequence[Ints], places: Doubles) -> Chords:
         """See `Explainable.chords`."""
-        largest = (self.only_batch_size,) if self.only_batch_size else steps_of(self.batch_size, 2)[:3]
+        largest = (self.only_batch_size,) if self.only_batch_size else steps_of(self.batch_size, 2)[:2]
         found, made = walk(self.traces.ask_chords, starts, ways, aims, places, largest)  # each is traced and compiled
         self.work.count("gradients", places.size, made)
         return found
