@@ -77,6 +77,9 @@ class TestCases:
             ({"theta": measure(3.0), "own_control_contrast": measure(-1.0)}, "may hide a part of the object"),
             ({"theta": measure(0.0), "found": measure(0.2, 0.1, "share")}, "Check the position and the appearance"),
             ({"accuracy": measure(0.2, 0.1, "share")}, "Check the labels, the order of the classes"),
+            ({"shown_by_carriers": measure(0.1, 0.1, "of it")}, "Check the position and the appearance of the tag"),
+            ({"shown_elsewhere": measure(0.5, 0.1, "of it")}, "Check the position and the appearance of the tag"),
+            ({"change_by_inserting": measure(0.2, 0.1, "of it")}, "Say in `present` which images carry the tag"),
         ],
     )
     def test_of_what_keeps_it_open_are_told_apart(self, changes, said):

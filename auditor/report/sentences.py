@@ -81,7 +81,7 @@ CAUTIONS = {
 }
 """What speaks most against a finding."""
 
-KEPT_NOTES = ("both directions", "unchecked", "not found", "elsewhere")
+KEPT_NOTES = ("both directions", "unchecked", "not found", "elsewhere", "not shown", "partly shown", "not said")
 """Kinds of notes that are cautions."""
 
 ADVICE = {
@@ -99,6 +99,8 @@ ADVICE = {
     "conflict": "The {a} may hide a part of the object, or look like one. Audit it at another place or smaller, and "
     "look at the images of {t} below before you decide.",
     "place": "Check the position and the appearance of the {a} in the configuration: it may not be named where it is.",
+    "present": "Say in `present` which images carry the {a}: adding it hardly changes them, so they seem to carry it "
+    "already. Then audit again.",
     "labels": "Check the labels, the order of the classes and the preprocessing: the model is wrong on most images.",
     "turns": "It changes decisions all the same. Audit {control} as an artefact of its own before you sign off.",
     "inconclusive": "Do not sign off yet. Read below what keeps it open, mend that, and audit again.",

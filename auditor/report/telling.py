@@ -216,16 +216,23 @@ def _case(finding: Finding, rule: Rule) -> str:
         return "relies, score only" if finding.severity == "score only" else "relies, broader" if is_broad else "relies"
     if finding.verdict != "inconclusive":
         return finding.verdict
-    accuracy, elsewhere = values.get("accuracy"), values.get("found_elsewhere")
+    accuracy = values.get("accuracy")
     if effect is not None and effect.value is not None and effect.groups < rule.min_groups:
         return "few"
     if accuracy is not None and accuracy.groups >= rule.min_groups and accuracy.against(0.5) == "below":
         return "labels"
     if _conflicts(finding):
         return "conflict"
-    found, moved = values.get("found"), values.get("theta_elsewhere")
-    is_lost = found is not None and found.groups >= rule.min_groups and found.against(0.5) == "below"
-    is_off = elsewhere is not None and elsewhere.groups >= rule.min_groups and elsewhere.against(0.5) == "above"
+
+    def is_known(name: str, bar: float, side: str) -> bool:
+        found = values.get(name)
+        return found is not None and found.groups >= rule.min_groups and found.against(bar) == side
+
+    if is_known("change_by_inserting", 0.5, "below"):
+        return "present"
+    moved = values.get("theta_elsewhere")
+    is_lost = is_known("found", 0.5, "below") or is_known("shown_by_carriers", 0.5, "below")
+    is_off = is_known("found_elsewhere", 0.5, "above") or is_known("shown_elsewhere", 0, "above")
     if is_lost or is_off or (moved is not None and moved.against(finding.margin) == "above" and not _is_above(finding)):
         return "place"
     if effect is not None and effect.value is not None and effect.decisive.against(finding.margin) == "open":
