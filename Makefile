@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 DEBIAN := python3-venv libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fonts-dejavu-core chromium poppler-utils
 MACOS := pango google-chrome poppler
 
-.PHONY: setup audit test test-quick coverage test-anywhere test-slow lint docs benchmark pictures clean
+.PHONY: setup audit test test-quick coverage test-anywhere test-slow lint docs benchmark check-pages pictures clean
 
 setup:
 	@if command -v apt-get >/dev/null; then \
@@ -73,6 +73,17 @@ benchmark: $(INSTALLED)
 
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/mkdocs build --strict --quiet
+
+# pages and PDF by the checkers of others: Lighthouse by npm, three for PDF/UA in an environment of their own
+CHECKERS := .venv-checkers
+check-pages: $(INSTALLED) $(CHECKERS)/.installed
+	$(BIN)/python benchmarks/check_pages.py
+
+$(CHECKERS)/.installed:
+	$(PYTHON) -m venv $(CHECKERS)
+	$(CHECKERS)/bin/python -m pip install --quiet pdfua==0.1.3 page-validation==0.11.0 outloud==0.2.1
+	npm install --prefix $(CHECKERS) --no-audit --no-fund --silent lighthouse@12.8.2
+	@touch $@
 
 pictures: $(INSTALLED)
 	$(BIN)/python docs/make_pictures.py

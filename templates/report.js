@@ -100,7 +100,7 @@
     const parts = field.split("/").filter((part) => part && !/^\d+$/.test(part));
     for (let end = parts.length; end > 0; end--) {
       const found = formulas.get(parts.slice(Math.max(0, end - 2), end).join("/")) ?? formulas.get(parts[end - 1]);
-      if (found) return [...found.querySelectorAll("dd")].map((each) => each.textContent);
+      if (found) return [...found.querySelectorAll("span")].map((each) => each.textContent);
     }
     return ["", ""];
   };

@@ -104,6 +104,19 @@ def outline(document: pypdf.PdfReader) -> list[tuple[int, str, int]]:
     return walk(document.outline, 1)
 
 
+def tags_of(document: pypdf.PdfReader) -> list[Any]:
+    """The elements of the tree of tags."""
+    found, waiting = [], [document.trailer["/Root"]["/StructTreeRoot"]["/K"]]
+    while waiting:
+        item = waiting.pop().get_object()
+        if isinstance(item, list):
+            waiting += item
+        elif isinstance(item, dict) and "/S" in item:
+            found.append(item)
+            waiting.append(item.get("/K", pypdf.generic.ArrayObject()))
+    return found
+
+
 class TestPages:
     def test_the_cover_is_one_page_and_says_what_was_found_of_what(self, run, pages):
         result = make_result()
@@ -119,7 +132,7 @@ class TestPages:
         assert not re.search(r"\d+ / \d+", cover)
 
     def test_the_contents_follow_and_name_the_pages_on_which_sections_begin(self, pages, document):
-        named = re.findall(r"^ *(\S.*?) {2,}(\d+)$", pages[1], re.MULTILINE)
+        named = re.findall(r"^ *(\S.*?)\s+page (\d+)$", pages[1], re.MULTILINE)
         begins = {title: page for depth, title, page in outline(document) if depth == 1}
         assert named == [(title, str(begins[title])) for _, title, _ in SECTIONS]
         for title, page in begins.items():
@@ -130,10 +143,10 @@ class TestPages:
         begins = [(page, title) for depth, title, page in outline(document) if depth == 1]
         for number, text in enumerate(pages[1:], 2):
             assert text.split()[-3:] == [str(number), "/", str(len(pages))]
-            head = text.splitlines()[0].split("  ")
-            assert head[0].strip() == make_result().title
+            head, foot = text.split("\n", 1)[0], text.rstrip().rpartition("\n")[2].split("  ")
+            assert head.strip() == make_result().title
             before = [title for page, title in begins if page < number]
-            assert head[-1].strip() in {*before[-1:], *(title for page, title in begins if page == number), "Contents"}
+            assert foot[0].strip() in {*before[-1:], *(title for page, title in begins if page == number), "Contents"}
 
     def test_the_outline_is_of_sections_and_their_parts(self, document):
         found = outline(document)
@@ -213,6 +226,18 @@ class TestDocument:
         links = [item.get_object() for page in document.pages for item in page.get("/Annots", [])]
         assert links
         assert all(link["/F"] == 4 for link in links)
+
+    def test_a_table_is_one_with_one_head_however_many_pages_it_stands_on(self):
+        rows = "".join(f"<tr><th scope=row>row {number}</th><td>cell {number}</td></tr>" for number in range(60))
+        head = "<caption>Many</caption><thead><tr><th scope=col>Row</th><th scope=col>Cell</th></tr></thead>"
+        table = f"<table style='line-height: 3'>{head}<tbody>{rows}</tbody></table>"
+        drawn = draw(f"<main>{table}<p>between</p>{table}</main>")
+        assert len(drawn.pages) > 4
+        kinds = [item["/S"] for item in tags_of(drawn)]
+        assert kinds.count("/Table") == kinds.count("/THead") == 2
+        assert kinds.count("/TR") == 2 * 61
+        repeated = sum(page.get_contents().get_data().count(b"/Artifact") for page in drawn.pages)
+        assert repeated >= len(drawn.pages) - 2
 
     def test_running_heads_and_page_numbers_are_no_part_of_what_is_read_aloud(self, document):
         for number, page in enumerate(document.pages):

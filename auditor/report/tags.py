@@ -1,6 +1,7 @@
 """What WeasyPrint leaves of the tags of a PDF that readers aloud go by (ISO 14289-1), mended before it is written.
 
-Lists hold list items alone, and every item a body; header cells say whether they are of a row or of a column.
+Lists hold list items alone, and every item a body; header cells say whether they are of a row or of a column; a table
+is one, with one head, however many pages it stands on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ def mend_tags(pdf: Any) -> None:
     for item in list(tree.values()):
         if item["S"] == "/L":
             _make_list(item, tree)
+    _join_tables(pdf, tree)
     for item in tree.values():
         kind = item["S"]
         if kind == "/TH":
@@ -25,7 +27,7 @@ def mend_tags(pdf: Any) -> None:
 
 
 def take_out_running_heads(pdf: Any) -> None:
-    """Mark what stands in the margins as artifacts of the pages: WeasyPrint tags it, as if it were read aloud."""
+    """Mark what stands in margins, and repeated heads of tables, as artifacts of the pages, which are not read aloud."""
     objects = {item.number: item for item in pdf.objects}
     tree = {number: item for number, item in objects.items() if _is_element(item)}
     (root,) = [item for item in objects.values() if isinstance(item, dict) and item.get("Type") == "/StructTreeRoot"]
@@ -72,6 +74,39 @@ def _make_list(item: Any, tree: dict[int, Any]) -> None:
             kid["P"] = last.reference
             last["K"].append(reference)
     item["K"] = type(item["K"])(kids)
+
+
+def _join_tables(pdf: Any, tree: dict[int, Any]) -> None:
+    """Make one table of what stands on several pages: each of ours has a caption, and only its first part shows it.
+
+    The heads that are repeated are let go, and so are marked as what belongs to the pages.
+    """
+    whole: Any = None
+    for table in [item for item in _in_order(pdf, tree) if item["S"] == "/Table"]:
+        kinds = {reference: (_resolved(reference, tree) or {}).get("S") for reference in table["K"]}
+        if whole is None or "/Caption" in kinds.values():
+            whole = table
+            continue
+        for reference, kind in kinds.items():
+            part = _resolved(reference, tree)
+            if kind != "/THead" and part is not None:
+                part["P"] = whole.reference
+                whole["K"].append(reference)
+        holder = _parent(table, tree)
+        holder["K"] = type(holder["K"])(kid for kid in holder["K"] if _resolved(kid, tree) is not table)
+        table["K"] = type(table["K"])()
+
+
+def _in_order(pdf: Any, tree: dict[int, Any]) -> list[Any]:
+    """All elements in the order in which they are read."""
+    (root,) = [item for item in pdf.objects if isinstance(item, dict) and item.get("Type") == "/StructTreeRoot"]
+    found, waiting = [], [*root["K"]]
+    while waiting:
+        item = _resolved(waiting.pop(0), tree)
+        if item is not None:
+            found.append(item)
+            waiting = [*item["K"], *waiting]
+    return found
 
 
 def _is_element(item: Any) -> bool:
