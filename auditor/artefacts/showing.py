@@ -2,8 +2,9 @@
 
 The strength of the artefact that fits an image best, by least squares: about 1 on average where images carry it as it
 is named, 0 where they do not. Images and artefact are compared in what is finer than some pixels, and of the artefact
-in what it does to the mean colour of the image: where it stands on colours further from its own, it is more than 1. In one image a faint artefact drowns in what else is there; in the mean of
-a hundred it does not. So a misplaced one is told from one that is there even where taking it out leaves valid pixels.
+in what it does to the mean colour of the image: where it stands on colours further from its own, it is more than 1. In
+one image a faint artefact drowns in what else is there; in the mean of a hundred it does not. So a misplaced one is
+told from one that is there even where taking it out leaves valid pixels.
 
 References: Turin, "An introduction to matched filters" (1960).
 """
