@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from auditor.artefacts.kinds import Artefact
+from auditor.errors import AuditError
 from auditor.measure.arrays import Bools, Ints
 from auditor.subject.data.sample import Dataset
 from auditor.verdict.findings import judge
 from auditor.verdict.observations import Observations
-from auditor.verdict.record import Finding, Rule
+from auditor.verdict.record import Direction, Rule, Verdict
 
 FIRST_LOOK = 300
 """Images of the first look, as many as the laboratory's audits see; each further look has twice as many."""
@@ -51,15 +53,30 @@ def choose_rounds(dataset: Dataset, artefacts: Collection[Artefact], rule: Rule,
     return [looks[0], *(np.setdiff1d(now, before) for before, now in pairwise(looks))]
 
 
-def is_settled(observed: Observations, target: int | None, rule: Rule, artefacts: int) -> bool:
-    """Whether the verdict on one of so many artefacts is clear, and the same at the level of a look."""
-    strict = replace(rule, alpha=rule.alpha * SHARE_OF_A_LOOK)
-    now, then = (judge(observed, target, each, each.alpha / artefacts) for each in (rule, strict))
-    return now.verdict in ("relies", "no_evidence") and _claim(now) == _claim(then)
+class Claim(NamedTuple):
+    """What a finding says."""
+
+    verdict: Verdict
+    direction: Direction | None
+    target: str | None
+    """The class that is relied on; of a scan without a reliance None."""
 
 
-def _claim(finding: Finding) -> tuple[object, ...]:
-    return finding.verdict, finding.direction, finding.target if finding.verdict == "relies" else None
+def claim_clearly(observed: Observations | AuditError, target: int | None, rule: Rule, artefacts: int) -> Claim | None:
+    """What can be claimed of one of so many artefacts at the level of a look; None where it is open."""
+    return claim(observed, target, replace(rule, alpha=rule.alpha * SHARE_OF_A_LOOK), artefacts)
+
+
+def claim(observed: Observations | AuditError, target: int | None, rule: Rule, artefacts: int) -> Claim | None:
+    """The same at the level of a rule."""
+    if isinstance(observed, AuditError):
+        return Claim("error", None, None)
+    finding = judge(observed, target, rule, rule.alpha / artefacts)
+    relied_on = finding.target if finding.verdict == "relies" else None
+    return Claim(finding.verdict, finding.direction, relied_on) if finding.verdict in _CLEAR else None
+
+
+_CLEAR: tuple[Verdict, ...] = ("relies", "no_evidence")
 
 
 def _testable(dataset: Dataset, rows: Ints, artefacts: Collection[Artefact], rule: Rule) -> Bools:

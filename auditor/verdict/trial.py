@@ -21,7 +21,7 @@ from auditor.verdict.interventions import Trial, populate, regrouped
 from auditor.verdict.observations import Checks, Observations
 from auditor.verdict.passes import CHECKS, Counted
 from auditor.verdict.record import Rule
-from auditor.verdict.rounds import is_settled
+from auditor.verdict.rounds import Claim, claim, claim_clearly
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
@@ -93,16 +93,17 @@ def survey(
         images, is_last = regrouped(join(seen), dataset), rows is rounds[-1]
         images = take(images, np.argsort(images.positions))
 
-        def is_clear(at: int, found: Observations | AuditError) -> bool:
-            return isinstance(found, AuditError) or is_settled(found, artefacts[at].target, rule, len(artefacts))
-
         # what costs passes besides is asked only of what would be settled by it
-        near = {at: each for at, each in waiting.items() if is_last or is_clear(at, each.look(images, columns, rule))}
+        near: dict[int, Claim | None] = dict.fromkeys(waiting) if is_last else {}
+        for at, trial in waiting.items() if not is_last else ():
+            clear = claim_clearly(trial.look(images, columns, rule), artefacts[at].target, rule, len(artefacts))
+            if clear is not None:
+                near[at] = clear
         if near or is_last:
             images, checks = _check(counted.part(CHECKS), dataset, images, artefacts, seed)
-        for at, trial in near.items():
-            found = trial.observed(images, columns, checks, len(artefacts), rule)
-            if is_last or is_clear(at, found):
+        for at, clear in near.items():
+            found = trials[at].observed(images, columns, checks, len(artefacts), rule)
+            if is_last or claim(found, artefacts[at].target, rule, len(artefacts)) == clear:
                 observed[at] = found
         if trials and len(observed) == len(trials):
             break
