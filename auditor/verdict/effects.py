@@ -125,9 +125,10 @@ def confirm(insertion: Insertion, target: int, sign: int, rule: Rule, alpha: flo
     an artefact does by hiding what it covers, it does on some images only: a hole in a coat makes a pullover, but no
     pullover more of one.
     """
-    part = insertion.rows(insertion.images.has[:, target] == (sign > 0))
-    if not part.controls or len(np.unique(part.images.groups)) < rule.min_groups:
+    other_side = insertion.images.has[:, target] == (sign > 0)
+    if not insertion.controls or len(np.unique(insertion.images.groups[other_side])) < rule.min_groups:
         return missing("too few images on the other side to confirm it on")
+    part = insertion.rows(other_side)
     rows = np.ones((len(part.images), 1), bool)
     controls = [sign * values[:, [target]] for values in part.controls.values()]
     contrast = control_contrasts(sign * part.shift[:, [target]], controls, rows)
@@ -169,7 +170,7 @@ def measure_leads(
     targets: Ints,
     sign: int,
     rule: Rule,
-    alpha: float,
+    alpha: float | None,
     together: Bools | None = None,
     on_others: bool = False,
 ) -> list[Leads]:
@@ -181,6 +182,8 @@ def measure_leads(
 
     Parameters
     ----------
+    alpha
+        Level of the adjusted bounds; None leaves them out.
     together
         (targets, classes): those that are no rivals of a target, see `find_sets`.
     on_others
@@ -218,15 +221,17 @@ def measure_leads(
     return found
 
 
-def _with_adjusted(values: Array, rows: Bools, insertion: Insertion, rule: Rule, alpha: float) -> list[Measurement]:
+def _with_adjusted(
+    values: Array, rows: Bools, insertion: Insertion, rule: Rule, alpha: float | None
+) -> list[Measurement]:
     """Means of columns (n, targets) with plain intervals and, where they differ, the bounds for all columns at once."""
     groups = insertion.images.groups
     plain = mean_intervals(values, rows, groups, rule.level)
+    if alpha is None or (values.shape[1] == 1 and alpha == rule.alpha):
+        return plain
     if values.shape[1] > 1:
         lows = simultaneous_bounds(np.where(rows, values, np.nan), groups, 1 - alpha).lows[0]
         told = [None if np.isnan(low) else float(low) for low in lows]
-    elif alpha == rule.alpha:
-        return plain
     else:
         told = [wide.low for wide in mean_intervals(values, rows, groups, 1 - alpha)]
     return [_adjusted(part, low) for part, low in zip(plain, told, strict=True)]

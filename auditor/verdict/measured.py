@@ -102,7 +102,8 @@ def measure(observed: Observations, target: int, rule: Rule, alpha: float | None
         return base
     values, together = measure_effects(observed, insertion, target, rule, level)
     (controls,) = _measure_controls(insertion, [target], rule)
-    complete = _complete(base, observed, insertion, target, rule, values, together, controls)
+    (elsewhere,) = _measure_elsewhere(observed, [target], together[1][None], rule)
+    complete = _complete(base, observed, insertion, target, rule, values, together, controls, elsewhere)
     return replace(complete, strata=tuple(measure_strata(observed, insertion, target, rule)))
 
 
@@ -127,7 +128,7 @@ def measure_scan(observed: Observations, rule: Rule, alpha: float) -> list[Measu
         zip(promoted.tolist(), measure_leads(observed, insertion, promoted, 1, rule, alpha, wanted), strict=True)
     )
     share, controls = alpha / max(len(tested), 1), _measure_controls(insertion, numbers, rule)
-    accuracy = _measure_accuracy(observed, rule)
+    accuracy, elsewhere = _measure_accuracy(observed, rule), _measure_elsewhere(observed, numbers, sets[1], rule)
     found = []
     for at, number in enumerate(numbers):
         name = observed.classes[number]
@@ -143,7 +144,7 @@ def measure_scan(observed: Observations, rule: Rule, alpha: float) -> list[Measu
             values |= dict(zip(NAMES[-1], (*falls, confirm(insertion, number, -1, rule, share)), strict=True))
         base = _begin(observed, number, rule, alpha, accuracy)
         together = {sign: sets[sign][at] for sign in (1, -1)}
-        complete = _complete(base, observed, insertion, number, rule, values, together, controls[at])
+        complete = _complete(base, observed, insertion, number, rule, values, together, controls[at], elsewhere[at])
         found.append(complete if innocent is None else _beside_chance(complete, innocent, number))
     return found
 
@@ -155,6 +156,31 @@ def _measure_controls(insertion: Insertion, targets: list[int], rule: Rule) -> l
         name: mean_intervals(shift[:, targets], lacks, groups, rule.level) for name, shift in insertion.controls.items()
     }
     return [{name: lifts[at] for name, lifts in by_name.items()} for at in range(len(targets))]
+
+
+def _measure_elsewhere(
+    observed: Observations, targets: list[int], together: Bools, rule: Rule
+) -> list[dict[str, Measurement]]:
+    """What the artefact does to each class at the neighbouring place, where one was found.
+
+    Parameters
+    ----------
+    together
+        (targets, classes): those that are no rivals of a target.
+    """
+    insertion = observed.elsewhere
+    found: list[dict[str, Measurement]] = [{} for _ in targets]
+    if insertion is None:
+        return found
+    rows = np.flatnonzero(~insertion.images.has[:, targets].all(axis=0))
+    numbers = np.array(targets)[rows]
+    leads = measure_leads(observed, insertion, numbers, 1, rule, None, together[rows])
+    for at, number, each in zip(rows.tolist(), numbers.tolist(), leads, strict=True):
+        found[at] = {
+            "theta_elsewhere": least(each.theta, confirm(insertion, number, 1, rule, rule.alpha)),
+            "decisions_turned_elsewhere": measure_turned(insertion, number, np.zeros_like(together[at]), rule),
+        }
+    return found
 
 
 def _beside_chance(measured: Measured, innocent: Innocent, number: int) -> Measured:
@@ -205,18 +231,12 @@ def _complete(
     values: dict[str, Measurement],
     together: dict[int, Bools],
     controls: dict[str, Measurement],
+    elsewhere: dict[str, Measurement],
 ) -> Measured:
     """The same with all that insertion shows."""
-    values = values | measure_decisions(insertion, target, together, rule)
+    values = values | elsewhere | measure_decisions(insertion, target, together, rule)
     if observed.target is not None:
         values |= measure_chance(observed, target, rule)
-    if observed.elsewhere is not None and not observed.elsewhere.images.has[:, target].all():
-        part = observed.elsewhere.rows(~observed.elsewhere.images.has[:, target])
-        (leads,) = measure_leads(observed, part, np.array([target]), 1, rule, rule.alpha, together[1][None])
-        values["theta_elsewhere"] = least(leads.theta, confirm(observed.elsewhere, target, 1, rule, rule.alpha))
-        values["decisions_turned_elsewhere"] = measure_turned(
-            observed.elsewhere, target, np.zeros_like(together[1]), rule
-        )
     names = {sign: tuple(observed.classes[at] for at in np.flatnonzero(rows)) for sign, rows in together.items()}
     return replace(
         base,
