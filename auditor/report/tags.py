@@ -27,7 +27,7 @@ def mend_tags(pdf: Any) -> None:
 
 
 def take_out_running_heads(pdf: Any) -> None:
-    """Mark what stands in margins, and repeated heads of tables, as artifacts of the pages, which are not read aloud."""
+    """Mark what stands in margins, and repeated heads of tables, as artifacts of pages, which are not read aloud."""
     objects = {item.number: item for item in pdf.objects}
     tree = {number: item for number, item in objects.items() if _is_element(item)}
     (root,) = [item for item in objects.values() if isinstance(item, dict) and item.get("Type") == "/StructTreeRoot"]

@@ -28,7 +28,7 @@ def describe_data(
     overall = share_interval(correct[labelled], images.groups[labelled], level)
     return DataRecord(
         source=config.data.source,
-        sha256=dataset.sha256(),
+        sha256=dataset.sha256(images.positions),
         available=dataset.available,
         sampled=len(dataset),
         used=len(images),

@@ -52,7 +52,7 @@ class DataRecord:
 
     source: str
     sha256: str | None
-    """Of the file; of a manifest, folder or function, of the sampled pixels and labels as the model gets them."""
+    """Of the file; of a manifest, folder or function, of the pixels and labels used, as the model gets them."""
     available: int
     sampled: int
     used: int

@@ -115,7 +115,6 @@ class Dataset:
         """Images that could not be used, by their row in the sample."""
         self.file_sha256: str | None = source.sha256()
         """Of the source's file, where it is one."""
-        self._digest = self.file_sha256
 
     @property
     def notes(self) -> list[str]:
@@ -225,16 +224,16 @@ class Dataset:
         labels = self._source.labels
         return None if labels is None else read_labels([labels[at] for at in self._chosen], classes, self._multilabel)
 
-    def sha256(self) -> str:
-        """Of the source's file, else of the sampled pixels as the model gets them, and their labels."""
-        if self._digest is None:
-            digest = hashlib.sha256()
-            for batch in self.batches(64):
-                digest.update(batch.images.tobytes())
-            if self.truth is not None:
-                digest.update(self.truth.tobytes())
-            self._digest = digest.hexdigest()
-        return self._digest
+    def sha256(self, rows: Ints) -> str:
+        """Of the source's file, else of some images of the sample as the model gets them, and their labels."""
+        if self.file_sha256 is not None:
+            return self.file_sha256
+        digest = hashlib.sha256()
+        for batch in self.batches(64, rows.tolist()):
+            digest.update(batch.images.tobytes())
+        if self.truth is not None:
+            digest.update(self.truth[rows].tobytes())
+        return digest.hexdigest()
 
     def _batch(self, kept: list[tuple[int, Floats]]) -> Batch:
         rows = np.array([row for row, _ in kept], dtype=np.int64)
