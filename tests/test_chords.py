@@ -16,7 +16,7 @@ from tests.closed_form import LinearClassifier, linear, random_images
 SHAPE = (16, 16, 3)
 
 
-def make_classifier(activation="relu", pooling=None, batch_size=16) -> KerasClassifier:
+def make_classifier(activation="relu", pooling=None, batch_size=16, last=None) -> KerasClassifier:
     keras.utils.set_random_seed(0)
     layers = keras.layers
     inputs = keras.Input(SHAPE)
@@ -26,7 +26,7 @@ def make_classifier(activation="relu", pooling=None, batch_size=16) -> KerasClas
         x = layers.BatchNormalization()(x)
         x = layers.Activation(activation)(x)
         x = (pooling or layers.MaxPooling2D)()(x)
-    outputs = layers.Dense(4)(layers.Flatten()(x))
+    outputs = layers.Dense(4, activation=last)(layers.Flatten()(x))
     return KerasClassifier(keras.Model(inputs, outputs), input_range=(0.0, 1.0), batch_size=batch_size)
 
 
@@ -92,6 +92,16 @@ def test_of_uneven_parts_are_weighted_by_their_widths(classifier):
     found = classifier.chords(starts, differences, (targets,), at).slopes[0]
     limit = mean_derivative(classifier, starts, differences, targets)
     assert np.linalg.norm(found - limit) < 0.05 * np.linalg.norm(limit)
+
+
+@pytest.mark.parametrize("last", ["softmax", "sigmoid"])
+def test_are_of_the_logits_where_the_model_ends_in_probabilities(last: str):
+    bare = make_classifier()
+    probable = make_classifier(last=last)
+    assert probable.why_no_chords == ""
+    starts, differences, targets = ways()
+    found, wanted = (c.chords(starts, differences, (targets,), places(3, 4)).slopes[0] for c in (probable, bare))
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
 @pytest.mark.parametrize(

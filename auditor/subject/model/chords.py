@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from auditor.subject.model.anatomy import Anatomy
+from auditor.subject.model.anatomy import FED, Anatomy
 from auditor.subject.model.head import Head
 
 
@@ -29,7 +29,8 @@ def find_obstacle(anatomy: Anatomy, head: Head) -> str:
         return "its scores are made of probabilities"
     if not anatomy.is_open:
         return "its layers run in a tf.function that can only be traced as a whole"
-    for number in sorted(anatomy.decides - {-1}):
+    numbers = anatomy.decides if head.logits is None else anatomy.behind(head.logits)
+    for number in sorted(numbers - {FED[0]}):
         operation = anatomy.operations[number]
         reached = len(anatomy.inputs(number))
         if "_gradient_op_type" in operation.node_def.attr:

@@ -337,7 +337,7 @@ class KerasClassifier:
         pixels = tf.convert_to_tensor(images, tf.float32)
         if self._preprocess is not None:
             pixels = tf.cast(self._preprocess(pixels * 255.0), tf.float32)
-        else:
+        elif self._input_range != (0.0, 1.0):
             low, high = self._input_range
             pixels = pixels * (high - low) + low
         return pixels if self._has_channel_axis else pixels[..., 0]
