@@ -81,7 +81,7 @@ def put_into_docs(network: str, table: str) -> None:
     """Put a table in place of the one that is in the docs."""
     before, rest = DOCS.read_text().split(f"<!-- {network}: written by benchmarks/speed/run.py -->\n")
     after = rest.partition("<!-- end -->")[2]
-    DOCS.write_text(f"{before}<!-- {network}: written by benchmarks/speed/run.py -->\n{table}\n<!-- end -->{after}")
+    DOCS.write_text(f"{before}<!-- {network}: written by benchmarks/speed/run.py -->\n\n{table}\n\n<!-- end -->{after}")
 
 
 def draw(found: dict[str, Any]) -> str:
