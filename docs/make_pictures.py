@@ -24,7 +24,10 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # other packages, too, install one called tests
 
+from auditor.report.comparison import render_comparison  # noqa: E402
 from auditor.report.page import SECTIONS  # noqa: E402
+from auditor.run.compare import pair_runs  # noqa: E402
+from auditor.run.store import SavedRun  # noqa: E402
 from tests.small_world import build_world, make_data, make_model  # noqa: E402
 from tests.system_tools import find_browser  # noqa: E402
 from tests.web import FLAGS  # noqa: E402
@@ -54,8 +57,12 @@ KEPT = {
 }
 """What is kept of the reports that are not shown whole."""
 
-CHECKS = "Models in use, checked by themselves"
-"""The heading of the page of checks, which no single audit makes."""
+SEVERAL_RUNS = {
+    "checks": "Models in use, checked by themselves",
+    "index": "All runs of these models",
+    "comparison": "Before and after: the example and its twin",
+}
+"""The headings of the pages that no single audit makes."""
 
 NOT_SHOWN = ("methods", "skipped", "provenance", "notes", "configuration", "classes", "limits")
 """Sections of text and tables alone."""
@@ -159,6 +166,15 @@ checks = ["pilot on north", "pilot on south"]
 """
 
 
+def compare(before: Path, after: Path, file: Path) -> Path:
+    """The page that compares two runs."""
+    both = SavedRun(before), SavedRun(after)
+    names, results = (before.name, after.name), (both[0].result, both[1].result)
+    page = render_comparison(names, results, (both[0].arrays, both[1].arrays), None, pair_runs(*both))
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
 def photograph_views(page_file: Path, name: str) -> None:
     """The first screen of a page in each of the views."""
     with sync_playwright() as playwright:
@@ -199,7 +215,7 @@ def write_page() -> None:
     }
     titles |= {"pdf": "Every page of the PDF"}
     parts = ["# What a report looks like\n\nMade by `make pictures`; long sections are cut."]
-    for name, heading in [*((name, heading) for name, (heading, _) in REPORTS.items()), ("checks", CHECKS)]:
+    for name, heading in [*((name, heading) for name, (heading, _) in REPORTS.items()), *SEVERAL_RUNS.items()]:
         shown = [part for part in titles if (PICTURES / f"{name}.{part}.png").is_file()]
         if shown:
             parts.append(f"## {heading}")
@@ -213,12 +229,21 @@ def main() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     words = sys.argv[1:]
     runs = Path(words[1]).resolve() if words[:1] == ["--from"] else None
-    for name in words[2 if runs else 0 :] or [*REPORTS, "checks"]:
+    for name in words[2 if runs else 0 :] or [*REPORTS, "checks", "comparison"]:
         for file in PICTURES.glob(f"{name}.*.png"):
             file.unlink()
         with tempfile.TemporaryDirectory() as folder:
             if name == "checks":
-                photograph_views(run_checks(Path(folder)), name)
+                page = run_checks(Path(folder))
+                photograph_views(page, name)
+                photograph_views(page.with_name("index.html"), "index")
+                continue
+            if name == "comparison":
+                both = (
+                    audit(REPORTS[each][1], Path(folder) / each) if runs is None else only_run(runs / each)
+                    for each in ("report", "twin")
+                )
+                photograph_views(compare(*both, Path(folder) / "comparison.html"), name)
                 continue
             run = audit(REPORTS[name][1], Path(folder)) if runs is None else only_run(runs / name)
             photograph(run / "report.html", name)

@@ -22,6 +22,7 @@ from auditor.config.file import check_config
 from auditor.config.options import to_json
 from auditor.config.sections import Document
 from auditor.explain.table import METHODS
+from auditor.measure.words import say_in, signed
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -196,3 +197,21 @@ def test_what_the_readme_says_of_a_mistake_is_what_is_said(world, command):
 
 def test_the_schema_that_the_docs_name_is_printed(command):
     assert json.loads(command("schema", "result").out)["$schema"]
+
+
+def test_the_ten_answers_are_those_of_the_example():
+    kept = json.loads((ROOT / "tests" / "golden" / "root_example.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "reading-a-report.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+)\. (.*?)\? \| (.+) \|$", text.partition("### Ten questions")[2], re.MULTILINE)
+    assert [number for number, _, _ in rows] == [str(number) for number in range(1, 11)]
+    answers = [answer for *_, answer in rows]
+    verdict = kept["facts"]["watermark → Coat"]
+    assert (verdict["verdict"], verdict["severity"]) == ("relies", "high")
+    assert answers[0].startswith("Yes")
+    assert answers[5].startswith("High")
+    figures = {name: part["value"] for name, part in kept["figures"].items()}
+    assert f"{signed(figures['watermark → Coat: theta'])} log-odds" in answers[3]
+    assert say_in(figures["watermark → Coat: flip_rate"], 360) in answers[2]
+    ways = [figures[f"watermark → Coat: removal_drop.{way}"] for way in ("exact", "mean", "blur", "inpaint")]
+    assert sum(drop > 0 for drop in ways) == sum(drop < 0 for drop in ways) == 2
+    assert "two lower the score of Coat, two raise it" in answers[7]
