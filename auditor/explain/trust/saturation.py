@@ -15,7 +15,6 @@ from auditor.explain.trust.sanity import read_map
 from auditor.measure.arrays import Doubles, Floats
 from auditor.measure.intervals import mean_interval, median_interval, share_interval
 from auditor.subject.data.pictures import to_pixels
-from auditor.subject.model.keras import KerasClassifier
 
 SURE = 0.99
 """A probability over this, or under what is left of 1, counts as saturated."""
@@ -26,6 +25,8 @@ _MOST_CLASSES = 100
 
 def measure_saturation(inquiry: Inquiry, sample: Sample) -> SaturationRecord | None:
     """How gradients of the probability and of the log-odds compare with those of the logit; None where that is dear."""
+    from auditor.subject.model.keras import KerasClassifier  # here, for `auditor methods` needs no TensorFlow
+
     classifier = inquiry.classifier
     if not isinstance(classifier, KerasClassifier) and len(classifier.classes) > _MOST_CLASSES:
         return None
