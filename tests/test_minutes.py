@@ -60,7 +60,7 @@ def test_time_enough_changes_nothing(tmp_path, whole):
     assert timed.rows().equals(whole.rows())
 
 
-@pytest.mark.parametrize("passes", [0, 3, 12])
+@pytest.mark.parametrize("passes", [0, 1, 3, 4, 7, 12])
 def test_what_comes_before_the_end_of_time_is_whole_and_what_comes_after_is_told(tmp_path, monkeypatch, whole, passes):
     """The clock stands still until so many passes of explanations were asked, and is past any limit then."""
     asked: list[float] = []
@@ -84,3 +84,9 @@ def test_what_comes_before_the_end_of_time_is_whole_and_what_comes_after_is_told
     for name in (name for name in done if hasattr(whole.result, name)):
         assert getattr(cut.result, name) == getattr(whole.result, name)
     assert cut.result.exemplars == (whole.result.exemplars if MAPS in done else [])
+    assert cut.result.region_scores == (whole.result.region_scores if MAPS in done else [])
+    (gradient,) = [method for method in cut.result.methods if method.name == "gradient"]
+    assert bool(gradient.diagnostics) == (MAPS in done)
+    of_maps = cut.rows().method.notna().sum()
+    assert (of_maps > 0) == (MAPS in done)
+    assert cut.exit_code == whole.exit_code

@@ -102,7 +102,7 @@ def run_audit(
         batch_size=config.model.batch_size,
         progress=progress,
         columns=read_strata(config, dataset),
-        rounds=choose_rounds(dataset, subject.artefacts, rule) if config.verdict.sequential else (),
+        rounds=choose_rounds(dataset, subject.artefacts) if config.verdict.sequential else (),
     )
     findings = _judge(subject, seen, rule)
     exhibits = _begin_exhibits(subject, seen, findings, rule)
@@ -161,8 +161,9 @@ def run_audit(
             _explain(growing, waiting[number], case, replace(inquiry, attributions=growing.well(plan.attributions)))
             keep(growing.settled())
         progress("explanations", number + 1, len(cases))
-    for method in plan.attributions if meter.work.is_over else []:
-        growing.leave_out(method.name)
+    if any(unit.status == "left_out" for unit in growing.result.units):
+        for method in plan.attributions:
+            growing.leave_out(method.name)
     for number, (name, study) in enumerate(plan.studies.items()):
         progress("studies", number, len(plan.studies))
         if growing.is_due(name):
@@ -199,10 +200,12 @@ another engine is tried on."""
 def _explain(growing: Growing, unit: str, case: Case, inquiry: Inquiry) -> None:
     """The maps of a case; the verdicts stand without them."""
     exhibits = growing.exhibits
+    forget = exhibits.marked()
     try:
         explain_case(exhibits, case, inquiry)
         growing.end(unit)
     except TimeUp:
+        forget()
         growing.leave_out(unit)
         return
     except (Exception, SystemExit) as fault:

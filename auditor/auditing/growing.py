@@ -74,9 +74,10 @@ class Growing:
     def is_due(self, unit: str) -> bool:
         """Whether a unit of work is yet to be done, and there is time for it; where there is none, it is left out."""
         is_missing = any(each.name == unit and each.status == "missing" for each in self.result.units)
-        if is_missing and self.meter.work.is_over:
+        is_over = self.meter.work.is_over
+        if is_missing and is_over:
             self.leave_out(unit)
-        return is_missing and not self.meter.work.is_over
+        return is_missing and not is_over
 
     def well(self, methods: list[Method]) -> list[Method]:
         """Those methods that have not failed: the others are asked no more."""

@@ -173,7 +173,7 @@ def take_up(growing: Growing, saved: SavedRun) -> None:
     before, rows, exhibits = saved.result, saved.rows, growing.exhibits
     arrays = {name: saved.arrays[name] for name in saved.arrays}
     fresh = growing.result
-    ended = {unit.name: unit for unit in before.units}
+    ended = {unit.name: unit for unit in before.units if unit.status != "left_out"}  # there is time again
     result = replace(
         fresh,
         units=[ended.get(unit.name, unit) for unit in fresh.units],

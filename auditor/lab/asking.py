@@ -157,7 +157,7 @@ def ask_in(specimen: Specimen, way: Way, first: int | None = None) -> Asked:
         batch_size=len(images),
         progress=lambda *_: None,
         columns={"digit": pictures.digits.astype(str)} if len(task.classes) < 10 else None,
-        rounds=() if first is None else choose_rounds(dataset, [artefact], rule, first),
+        rounds=() if first is None else choose_rounds(dataset, [artefact], first),
     )
     (observed,) = seen.observed
     if isinstance(observed, AuditError):

@@ -52,8 +52,13 @@ class NewArrays(Arrays):
 
     def clear(self) -> None:
         """Forget all arrays."""
-        self._kept.clear()
-        self.made_up.clear()
+        self.keep_first(0)
+
+    def keep_first(self, count: int) -> None:
+        """Forget all arrays but the first."""
+        kept = list(self._kept)[:count]
+        self._kept = {key: self._kept[key] for key in kept}
+        self.made_up[:] = [key for key in self.made_up if key in self._kept]
 
     def __getitem__(self, key: str) -> Array:
         return self._kept[key]
@@ -211,5 +216,9 @@ class Rows:
 
     def clear(self) -> None:
         """Forget all rows."""
+        self.keep_first(0)
+
+    def keep_first(self, count: int) -> None:
+        """Forget all rows but the first."""
         for column in self.columns.values():
-            column.clear()
+            del column[count:]

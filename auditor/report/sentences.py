@@ -38,12 +38,12 @@ LEADS = {
 NUMBERS = {
     "effect": "Effect beyond harmless edits",
     "removal": "Fall of the score when it is removed, beyond the same edit elsewhere",
-    "bar": "anything above {bar} counts as reliance ({of})",
+    "bar": "reliance starts at {bar} ({of})",
     "bar of spread": "{share} of the score’s spread",
     "bar of floor": "the configured minimum",
     "bar of fills": "twice {of}, because it could only be painted over",
     "bar of decisions": "half of {of}, because it clearly turns decisions",
-    "scale": "as large a step takes a probability from {low} to {high}",
+    "scale": "a step of that size takes a probability from {low} to {high}",
     "corrected": "the lower end allows for everything that was tried",
 }
 
@@ -69,8 +69,8 @@ SEVERITIES = {
 }
 
 CAUTIONS = {
-    "broader": "{control} in the same place does {share} as much ({moved} of {lift} log-odds). The model may use "
-    "something simpler there, not only this {a}.",
+    "broader": "{control} in the same place does {share} as much. The model may use something simpler there, not only "
+    "this {a}.",
     "simpler": "adding the {a} moves the score by {lift} log-odds, and a harmless edit in its place does much the same "
     "({control}: {moved}). The model may rely on something simpler there: test that as an artefact of its own.",
     "removal": "the ways of removal disagree. {ways}. A model that reacts to the paint itself can mislead; {kept}.",
@@ -85,9 +85,9 @@ KEPT_NOTES = ("both directions", "unchecked", "not found", "elsewhere", "not sho
 """Kinds of notes that are cautions."""
 
 ADVICE = {
-    "relies": "Do not ship on these scores. Train without the {a}, or with it in every class alike, and audit again.",
-    "relies, broader": "Do not ship on these scores. Find out what the model uses in that place: audit “{control}” as "
-    "an artefact of its own. Then train without either, and audit again.",
+    "relies": "Do not ship this model. Train without the {a}, or with it in every class alike, and audit again.",
+    "relies, broader": "Do not ship this model. Find out what it uses in that place: audit {control} there as an "
+    "artefact of its own. Then train without either of them, and audit again.",
     "relies, score only": "Few decisions change so far. Watch borderline cases, and train without the {a} before the "
     "next release.",
     "no_evidence": "You may sign off for this {a} only. Not covered: other artefacts, effects below {margin} log-odds, "

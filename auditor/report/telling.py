@@ -251,8 +251,13 @@ def _needs(finding: Finding, rule: Rule) -> dict[str, object]:
         "n": effect.n if effect else 0,
         "needed": _images_needed(finding) if effect and effect.groups >= rule.min_groups else rule.min_groups,
         "clear": rule.images_for_all_clear,
-        "control": strongest[0] if strongest else "the strongest harmless edit",
+        "control": _control(strongest[0]) if strongest else "the strongest harmless edit",
     }
+
+
+def _control(name: str) -> str:
+    """A harmless edit, as it is called in a sentence."""
+    return CONTROLS.get(name, f"the harmless edit “{name}”")
 
 
 def _clear_bar(finding: Finding) -> str:
@@ -305,7 +310,7 @@ def _broader(finding: Finding) -> Iterator[str]:
         name, moved, lift = strongest
         yield CAUTIONS[kind].format(
             a=finding.artefact,
-            control=CONTROLS.get(name, f"the harmless edit “{name}”"),
+            control=_control(name),
             share=number(moved / lift, "share"),
             moved=signed(moved),
             lift=signed(lift),

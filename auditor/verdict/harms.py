@@ -162,7 +162,8 @@ def measure_jointly(observed: Observations, target: int, rule: Rule) -> dict[str
 
     The interaction is drop(both) - drop(this) - drop(the other), image by image, less the same of the same edits made
     elsewhere in the image: above 0 where either suffices, below 0 where both are needed. The drop is the lesser of the
-    fall itself and its lead over that elsewhere. Where the two fit nowhere else, both are without that placebo.
+    fall itself and its lead over that elsewhere. Where the two fit nowhere else in enough images, both are without
+    that placebo.
     """
     removals = observed.removals
     found: dict[str, Measurement] = {}
@@ -172,8 +173,9 @@ def measure_jointly(observed: Observations, target: int, rule: Rule) -> dict[str
     for name, jointly in removals.jointly.items():
         both, interaction = jointly.both[:, at], jointly.interaction[:, at]
         drop, beyond = (mean_interval(values, groups, rule.level) for values in (both, interaction))
-        if jointly.elsewhere is not None and np.isfinite(jointly.elsewhere.both[:, at]).any():
-            both_there, there = jointly.elsewhere.both[:, at], jointly.elsewhere.interaction[:, at]
+        elsewhere = jointly.elsewhere
+        if elsewhere and len(np.unique(groups[np.isfinite(elsewhere.both[:, at])])) >= rule.min_groups:
+            both_there, there = elsewhere.both[:, at], elsewhere.interaction[:, at]
             drop = _drop(drop, mean_interval(both - both_there, groups, rule.level))
             beyond = mean_interval(interaction - there, groups, rule.level)
             found[f"{INTERACTION_ELSEWHERE} {name}"] = mean_interval(there, groups, rule.level)

@@ -6,7 +6,7 @@ on the way add at most their own small levels to the errors of the last (Haybitt
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,8 +15,9 @@ import numpy as np
 
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError
-from auditor.measure.arrays import Bools, Ints
+from auditor.measure.arrays import Array, Bools, Ints
 from auditor.subject.data.sample import Dataset
+from auditor.subject.population import Population
 from auditor.verdict.findings import judge
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Direction, Rule, Verdict
@@ -28,29 +29,56 @@ SHARE_OF_A_LOOK = 1 / 50
 """Of the rule's level, at every look but the last."""
 
 
-def choose_rounds(dataset: Dataset, artefacts: Collection[Artefact], rule: Rule, first: int = FIRST_LOOK) -> list[Ints]:
+def choose_rounds(dataset: Dataset, artefacts: Collection[Artefact], first: int = FIRST_LOOK) -> list[Ints]:
     """The rows of the sample, a round at a time, each ascending; all at once where there is nothing to gain.
 
-    After each round there is a look. None is taken at more than half of the images, and where no class is named, none
-    that would leave a class untested in a direction that all images can test.
+    After each round there is a look; none is taken at more than half of the images. Of a scan of images without labels
+    it is not known which classes all of them would test, so it has one round.
     """
     everything = np.arange(len(dataset))
     is_scan = any(artefact.target is None for artefact in artefacts)
     if not artefacts or (is_scan and dataset.truth is None):
         return [everything]
     wanted = {artefact.target for artefact in artefacts}
-    sizes = [size for size in (first << step for step in range(32)) if 2 * size <= len(dataset)]
-
-    def testable(rows: Ints) -> Bools:
-        return _testable(dataset, rows, artefacts, rule)
-
     looks = [everything]
-    for size in reversed(sizes):
-        rows = looks[0][dataset.sample_of(looks[0], size, wanted)]
-        if is_scan and (testable(rows) != testable(everything)).any():
-            break
-        looks.insert(0, rows)
+    for size in reversed([size for size in (first << step for step in range(32)) if 2 * size <= len(dataset)]):
+        looks.insert(0, looks[0][dataset.sample_of(looks[0], size, wanted)])
     return [looks[0], *(np.setdiff1d(now, before) for before, now in pairwise(looks))]
+
+
+def tests_as_much(
+    images: Population, dataset: Dataset, artefact: Artefact, columns: Mapping[str, Array], rule: Rule
+) -> bool:
+    """Whether some images test all that the whole sample tests, so that nothing is silent for want of images.
+
+    Whatever confirms, withholds or contradicts a verdict takes a part of the images, and says nothing where that is of
+    too few groups: the class's own and others, with the artefact and without, those that carry another artefact beside,
+    each class and each value of the columns declared.
+    """
+    seen = np.isin(np.arange(len(dataset)), images.positions)
+
+    def count(rows: Bools) -> int:
+        return len(np.unique(dataset.groups[rows]))
+
+    def is_tested(rows: Bools) -> bool:
+        return count(rows & seen) >= rule.min_groups or count(rows) < rule.min_groups
+
+    carries, target = artefact.carriers, artefact.target
+    parts = [carries, *(carries & other.carriers for other in artefact.beside)]
+    if dataset.truth is not None:
+        parts += [~carries & own for own in dataset.truth.T]
+    if target is not None and dataset.truth is not None:
+        own = dataset.truth[:, target]
+        parts += [one & other for one in (carries, ~carries) for other in (own, ~own)]
+    if target is not None:
+        others = ~carries if dataset.truth is None else ~carries & ~dataset.truth[:, target]
+        parts += [others & (column == value) for column in columns.values() for value in np.unique(column)]
+    if target is not None and not dataset.labelled.all():  # what the others are is not known before the model says so
+        free = ~carries[images.positions]
+        for rows in (free & images.has[:, target], free & ~images.has[:, target]):
+            if len(np.unique(images.groups[rows])) < rule.min_groups:
+                return False
+    return all(map(is_tested, parts))
 
 
 class Claim(NamedTuple):
@@ -77,14 +105,3 @@ def claim(observed: Observations | AuditError, target: int | None, rule: Rule, a
 
 
 _CLEAR: tuple[Verdict, ...] = ("relies", "no_evidence")
-
-
-def _testable(dataset: Dataset, rows: Ints, artefacts: Collection[Artefact], rule: Rule) -> Bools:
-    """(artefacts, classes): of which classes there are enough groups that do not carry the artefact."""
-    assert dataset.truth is not None
-    has, groups = dataset.truth[rows], dataset.groups[rows]
-    found = []
-    for artefact in artefacts:
-        free = ~artefact.carriers[rows]
-        found.append([len(np.unique(groups[free & has[:, at]])) >= rule.min_groups for at in range(has.shape[1])])
-    return np.array(found)

@@ -36,15 +36,17 @@ class Neighbour:
 def choose_shown(dataset: Dataset, artefact: Artefact, first: Ints, seed: int) -> Ints:
     """Positions of the images that variants and doses are tried on: they are shown and decide nothing, so few will do.
 
-    They are among the `first` (n,) that are looked at.
+    They are among the `first` (n,) that are looked at, if any of these will do.
 
     None of them carries the artefact, unless all do, nor is of the target where labels say what is.
     """
     lacks = ~artefact.carriers | artefact.carriers.all()
-    lacks &= np.isin(np.arange(len(dataset)), first)
     if artefact.target is not None and dataset.truth is not None:
         lacks &= ~(dataset.truth[:, artefact.target] & dataset.labelled)
-    return audit_generator(seed, "variants and doses").permutation(np.flatnonzero(lacks))[:_SHOWN]
+    among = lacks & np.isin(np.arange(len(dataset)), first)
+    return audit_generator(seed, "variants and doses").permutation(np.flatnonzero(among if among.any() else lacks))[
+        :_SHOWN
+    ]
 
 
 def choose_neighbour(
@@ -52,11 +54,13 @@ def choose_neighbour(
 ) -> Neighbour | None:
     """The neighbour that raises the target most, or of a scan any class; None where none does more than the artefact.
 
-    Tried on a few images that do not carry it, among the `first` (n,) that are looked at. What raises no class by more
-    than chance and a small share of its spread is not worth measuring either: None.
+    Tried on a few images that do not carry it, among the `first` (n,) that are looked at where these are enough. What
+    raises no class by more than chance and a small share of its spread is not worth measuring either: None.
     """
     looks = artefact.appearance.neighbours() if artefact.appearance.can_insert else {}
     free = first[~artefact.carriers[first]]
+    if len(free) < 4 * _FEWEST_SCREENED:
+        free = np.flatnonzero(~artefact.carriers)
     if not looks or len(free) < 4 * _FEWEST_SCREENED:
         return None
     positions, images = dataset.read(_few_groups(dataset, free, seed))

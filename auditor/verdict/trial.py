@@ -21,7 +21,7 @@ from auditor.verdict.interventions import Trial, populate, regrouped
 from auditor.verdict.observations import Checks, Observations
 from auditor.verdict.passes import CHECKS, Counted
 from auditor.verdict.record import Rule
-from auditor.verdict.rounds import Claim, claim, claim_clearly
+from auditor.verdict.rounds import Claim, claim, claim_clearly, tests_as_much
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
@@ -92,10 +92,14 @@ def survey(
         dataset.join_copies(copies.find())
         images, is_last = regrouped(join(seen), dataset), rows is rounds[-1]
         images = take(images, np.argsort(images.positions))
+        images = take(images, ~np.isin(images.positions, list(dataset.skipped)))
 
         # what costs passes besides is asked only of what would be settled by it
         near: dict[int, Claim | None] = dict.fromkeys(waiting) if is_last else {}
-        for at, trial in waiting.items() if not is_last else ():
+        may_end = not is_last and not dataset.lacks_too_many(due)
+        for at, trial in waiting.items() if may_end else ():
+            if not tests_as_much(images, dataset, artefacts[at], columns or {}, rule):
+                continue
             clear = claim_clearly(trial.look(images, columns, rule), artefacts[at].target, rule, len(artefacts))
             if clear is not None:
                 near[at] = clear

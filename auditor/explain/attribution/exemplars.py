@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,6 +68,24 @@ class Exhibits:
     """Method -> check and variant -> (values, groups) of every case."""
     failures: dict[str, MethodError] = field(default_factory=dict)
     """What methods threw, by their names; they are asked no more."""
+
+    def marked(self) -> Callable[[], None]:
+        """A function that forgets all that is added from now on."""
+        rows, arrays = len(self.rows), len(self.arrays)
+        exemplars, scores = len(self.exemplars), len(self.region_scores)
+        agreement, failures = self.agreement, dict(self.failures)
+        known = {method: {check: list(parts) for check, parts in of.items()} for method, of in self.diagnostics.items()}
+
+        def forget() -> None:
+            self.rows.keep_first(rows)
+            self.arrays.keep_first(arrays)
+            del self.exemplars[exemplars:], self.region_scores[scores:]
+            self.agreement, self.failures = agreement, failures
+            self.diagnostics.clear()
+            for method, of in known.items():
+                self.diagnostics[method] |= of
+
+        return forget
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Decisive:
     with_it: str
     difference: str
     factor: str
-    """By how much the difference is amplified."""
+    """By how much the difference is amplified; empty where it is not."""
     has_ring: bool
 
     @property
@@ -64,7 +64,7 @@ def view_decisive(finding: Finding, result: AuditResult, album: Album) -> Decisi
         album.picture(exemplar.picture_without),
         with_it,
         difference,
-        "" if factor is None else f"{factor:g}",
+        "" if factor in (None, 1) else f"{factor:g}",
         place is not None,
     )
 

@@ -239,9 +239,12 @@ class Dataset:
         rows = np.array([row for row, _ in kept], dtype=np.int64)
         return Batch(rows, np.stack([image for _, image in kept]), [self.ids[row] for row in rows])
 
+    def lacks_too_many(self, tried: int) -> bool:
+        """Whether more of so many images that were tried could not be used than may be."""
+        return len(self.skipped) > self._max_corrupt * tried
+
     def _refuse_too_many(self) -> None:
-        share = len(self.skipped) / len(self)
-        if share > self._max_corrupt:
+        if self.lacks_too_many(len(self)):
             first = next(iter(self.skipped.values()))
             raise DataError(
                 f"{self._where}: at least {len(self.skipped)} of {len(self)} images cannot be used, more than "
