@@ -161,12 +161,10 @@ def _finer(size: int, excess: float, most: int, has_chords: bool) -> int:
 
 
 def _per_step(bends: Doubles) -> Doubles:
-    """Of each step, (n,), the mean of what was seen before and after it, (n - 1,), or next to that; 0 where nothing."""
-    known = np.flatnonzero(np.isfinite(bends))
-    if not len(known):
-        return np.zeros(len(bends) + 1)
-    filled = np.interp(np.arange(len(bends)), known, bends[known])
-    return (np.append(filled, filled[-1]) + np.append(filled[0], filled)) / 2
+    """Of each step, (n,), the mean of what was seen before and after it, (n - 1,), or next to that; 0 of one step."""
+    if not len(bends):
+        return np.zeros(1)
+    return (np.append(bends, bends[-1]) + np.append(bends[0], bends)) / 2
 
 
 def _distances(first: Doubles, second: Doubles) -> Doubles:

@@ -53,8 +53,7 @@ class Chords:
     slopes: list[Floats]
     """(n, h, w, c) for each class that was aimed at."""
     bends: Doubles
-    """(n, steps - 1): how much the derivative by the first, times the way, differs from one step to the next; NaN where
-    that was not looked at."""
+    """(n, steps - 1): how much the derivative by the first, times the way, differs from one step to the next."""
 
 
 class Classifier(Protocol):

@@ -24,18 +24,31 @@ class Part:
     widths: Floats
     """(n,): from there to the next point of the same way; 0 where that is not the next of the batch."""
 
-    def add(self, totals: Doubles, bends: Doubles, slopes: Floats, ways: Floats) -> None:
-        """Add slopes (n, h, w, c), each times its width, to totals (ways, h, w, c); note bends (ways, steps - 1)."""
+    def add(self, totals: Doubles, slopes: Floats) -> None:
+        """Add slopes (n, h, w, c), each times its width, to totals (ways, h, w, c)."""
         for owner in np.unique(self.owners):
-            rows = np.flatnonzero((self.owners == owner) & (self.widths > 0))
-            if not len(rows):
-                continue
-            own = slopes[rows[0] : rows[-1] + 1]
-            totals[owner] += own.sum(axis=0, dtype=np.float64)
-            if len(rows) > 1:
-                means = own / self.widths[rows, None, None, None]
-                turns = (np.diff(means, axis=0) * ways[owner]).reshape(len(rows) - 1, -1)
-                bends[owner, self.numbers[rows[:-1]]] = np.sqrt(np.einsum("sp,sp->s", turns, turns))
+            totals[owner] += slopes[(self.owners == owner) & (self.widths > 0)].sum(axis=0, dtype=np.float64)
+
+    def bend(self, bends: Doubles, slopes: Floats, ways: Floats, last: tuple[int, Floats] | None) -> tuple[int, Floats]:
+        """Note how much the derivative turns from each step to the next in bends (ways, steps - 1).
+
+        Parameters
+        ----------
+        last
+            The way of the last step of the batch before, and its slope (h, w, c): where a way is cut between batches it
+            goes on from there, so that what is noted does not depend on where that is.
+        """
+        rows = np.flatnonzero(self.widths > 0)
+        for owner in np.unique(self.owners[rows]):
+            own = rows[self.owners[rows] == owner]
+            means, first = slopes[own] / self.widths[own, None, None, None], int(self.numbers[own[0]])
+            if last is not None and last[0] == owner:
+                means, first = np.concatenate([last[1][None], means]), first - 1
+            turns = np.diff(means, axis=0) * ways[owner]
+            bends[owner, first : first + len(turns)] = np.sqrt(np.einsum("shwc,shwc->s", turns, turns))
+            last = int(owner), means[-1]
+        assert last is not None
+        return last
 
 
 def walk(
@@ -56,13 +69,15 @@ def walk(
         Of batches, each of two points or more: a chord is of two.
     """
     totals = [np.zeros(starts.shape, np.float64) for _ in aims]
-    bends = np.full((len(starts), places.shape[1] - 2), np.nan)
+    bends = np.zeros((len(starts), places.shape[1] - 2))
+    last: tuple[int, Floats] | None = None
     made = 0
     for part in cut_ways(places, sizes):
         points = starts[part.owners] + part.places[:, None, None, None] * ways[part.owners]
         slopes = ask(points, part.widths, [aim[part.owners].astype(np.int32) for aim in aims])
-        for total, slope in reversed(list(zip(totals, slopes, strict=True))):  # the first one's bends are kept
-            part.add(total, bends, slope, ways)
+        for total, slope in zip(totals, slopes, strict=True):
+            part.add(total, slope)
+        last = part.bend(bends, slopes[0], ways, last)
         made += len(points)
     return Chords([total.astype(np.float32) for total in totals], bends), made
 
