@@ -152,7 +152,10 @@ class TestSarif:
         (notice,) = run["invocations"][0]["toolExecutionNotifications"]
         assert "artefact error" in notice["message"]["text"]
 
-    @pytest.mark.parametrize(("severity", "level"), [("low", "note"), ("medium", "warning"), ("high", "error")])
+    @pytest.mark.parametrize(
+        ("severity", "level"),
+        [("score only", "note"), ("low", "note"), ("medium", "warning"), ("high", "error"), (None, "note")],
+    )
     def test_the_level_of_a_failure_is_its_severity(self, severity, level):
         (run,) = json.loads(sarif(make_result(findings=[make_finding(severity=severity)])))["runs"]
         assert [result["level"] for result in run["results"]] == [level]

@@ -376,6 +376,14 @@ class TestPage:
                 audits.append((entry, entry.outcomes[0]))
         assert tell_course(audits) == course
 
+    @pytest.mark.parametrize("change", [{"endpoint": "theta_suppression"}, {"target": "another"}, {"unit": "share"}])
+    def test_what_was_decided_on_something_else_neither_rose_nor_fell(self, change):
+        finding = make_finding(measurements={"theta": measure(1.0, 0.25)})
+        entry = enter_run("run", make_result(findings=[finding]), 1)
+        (outcome, *_) = entry.outcomes
+        before = dataclasses.replace(outcome, value=9.0, low=8.0, high=10.0, **change)
+        assert tell_course([(entry, before), (entry, outcome)]) == "not comparable"
+
     def test_the_policy_of_the_page_names_no_source_but_itself(self):
         policy = index_policy()
         assert policy.startswith("default-src 'none'; style-src 'sha256-")

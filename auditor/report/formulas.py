@@ -82,7 +82,9 @@ FORMULAS: dict[str, Formula] = {
     "suppression_flip_rate": Formula("right predictions of the target that are lost ÷ right before", _WILSON),
     "class_accuracy_drop": Formula("accuracy on the target without it − with it", _CHANGE),
     # removing
-    "removal_drop": Formula("min(fall, fall − fall after the same edit elsewhere in the image); least of the fills"),
+    "removal_drop": Formula(
+        "min(fall, fall − fall after the same edit elsewhere in the image), removed exactly, else the least of fills"
+    ),
     "drops": Formula("min(fall, fall − fall after the same edit elsewhere in the image), by this way of removal"),
     "removal_fall": Formula("mean of s(x) − s(x⁻) over images that carry it", _STUDENT),
     "removal_contrast": Formula("mean of (s(x) − s(x⁻)) − (s(x) − s(x edited elsewhere))", _STUDENT),
@@ -93,6 +95,14 @@ FORMULAS: dict[str, Formula] = {
     "carriers_accuracy_drop": Formula("accuracy of carriers as they came − without it", _CHANGE),
     "found": Formula("carriers in which it is found ÷ carriers", _WILSON),
     "found_elsewhere": Formula("carriers in which it lies elsewhere than named ÷ those in which it is found", _WILSON),
+    "shown_by_carriers": Formula(
+        "how much of the artefact carriers show where it is named, − what others show there", "Cochran (1977)"
+    ),
+    "shown_by_others": Formula("how much of it images that are not said to carry it show there", "Cochran (1977)"),
+    "shown_elsewhere": Formula("how much more of it carriers show a pixel or two beside", "Cochran (1977)"),
+    "change_by_inserting": Formula("mean |change by inserting it| ÷ the same on images of one colour"),
+    "strength": Formula("mean |change of a pixel|, and 1 − SSIM, over images", "Wang et al. (2004)"),
+    "control_strengths": Formula("mean |change of a pixel|, and 1 − SSIM, over images", "Wang et al. (2004)"),
     "alone": Formula("mean of s(artefact on shuffled pixels) − s(shuffled pixels)", _STUDENT),
     # checks and parts
     "pasted_object": Formula("mean of s(x with the middle of a real image of the target) − s(x)", _STUDENT),
@@ -104,8 +114,8 @@ FORMULAS: dict[str, Formula] = {
     "accuracy_inserted": Formula("right predictions with the artefact ÷ labelled images", _WILSON),
     "no_op_change": Formula("mean over images of the largest |change| of any score when they are scored again"),
     "controls": Formula("mean of s(x edited) − s(x) over images of other classes", _STUDENT),
-    "variants": Formula("mean of s(x with the variant) − s(x) over 48 images", _STUDENT),
-    "dose_response": Formula("mean of s(x⁺ at this opacity) − s(x) over 48 images", _STUDENT),
+    "variants": Formula("mean of s(x with the variant) − s(x) over at most 48 images", _STUDENT),
+    "dose_response": Formula("mean of s(x⁺ at this opacity) − s(x) over at most 48 images", _STUDENT),
     "strata": Formula("as over all images, in this part of them", _CHANGE),
     "carriers": Formula("right predictions ÷ labelled images that carry it, and that do not", _WILSON),
     # maps

@@ -74,7 +74,10 @@ def tell_course(audits: Series) -> Course:
     if len(audits) < 2:
         return "first audit"
     (_, before), (_, last) = audits[-2:]
-    if None in (before.low, before.high, last.low, last.high) or before.unit != last.unit:
+    is_other_class = before.target != last.target and "relies" in (before.verdict, last.verdict)
+    if is_other_class or (before.endpoint, before.unit) != (last.endpoint, last.unit):
+        return "not comparable"
+    if None in (before.low, before.high, last.low, last.high):
         return "not comparable"
     assert before.low is not None
     assert before.high is not None

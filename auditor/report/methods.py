@@ -25,6 +25,8 @@ class Methods:
     """Those that failed the tests of trust, and why."""
     unsigned: frozenset[MapName] = frozenset()
     """Those whose signs were tested and do not tell what speaks for a class: only their strength is shown."""
+    passed: frozenset[MapName] = frozenset()
+    """Those that passed the tests; what was not tested has neither passed nor failed."""
 
     def name(self, method: MapName) -> str:
         """A method as one says it, marked where it failed."""
@@ -44,7 +46,8 @@ def read_methods(record: TrustRecord | None) -> Methods:
     if record is None:
         return Methods()
     failed = {entry.map: why_failed(entry) for entry in record.methods if entry.status == "failed"}
-    return Methods(failed, frozenset(entry.map for entry in record.methods if _is_disowned(entry)))
+    passed = frozenset(entry.map for entry in record.methods if entry.status == "passed")
+    return Methods(failed, frozenset(entry.map for entry in record.methods if _is_disowned(entry)), passed)
 
 
 def method_name(name: MapName) -> str:

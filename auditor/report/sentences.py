@@ -130,13 +130,14 @@ WRONG = {
     "artefact": "Because of the {a}: with it taken out the model is right; the same edit elsewhere does not do that.",
     "artefact, nowhere else": "Probably because of the {a}: with it taken out the model is right. The same edit fits "
     "nowhere else, so there is nothing to compare that with.",
-    "pixels": "Because of what {methods} {points} at: without these pixels the model is right, and without as many "
-    "elsewhere it is not.",
+    "pixels": "Probably because of what {methods} {points} at: without these pixels the model is right, and without as "
+    "many elsewhere it is not.",
     "change": "The smallest edit that corrects it can be seen ({share} of the pixels), so it may show what the model "
     "missed of {t}.",
     "none": "These do not say: {why}.",
     "no pixels": "no pixels were taken out of it",
     "failed": "only {methods} {points} at pixels that correct it, too little to build on",
+    "untested": "{methods} {points} at pixels that correct it, and whether their maps can be trusted was not settled",
     "anywhere": "taking out as many pixels elsewhere corrects it too, so their place says nothing",
     "kept": "taking out what the maps point at does not correct it ({count} tried)",
     "not asked": "no smallest edit was searched for",

@@ -60,6 +60,7 @@ class Smoothed:
         error = np.where(self.squares[:, rows] > 0, error, np.nan)
         needed = variance / np.maximum(lengths - variance / count, tiny)
         is_believed = (count > _FIRST) | ((count > 1) & (error > _LEAST).all(axis=0))
+        is_believed &= np.isfinite(error).all(axis=0)  # of zeros nothing tells how many it takes
         return np.where(count > 1, error.max(axis=0), np.inf), np.where(is_believed, needed.max(axis=0), np.inf)
 
 

@@ -126,7 +126,7 @@ _KINDS = {
     "no_evidence": "pass", "inconclusive": "open", "not_applicable": "notApplicable", "error": "open",
 }  # fmt: skip
 
-_LEVELS = {"none": "note", "low": "note", "medium": "warning", "high": "error"}
+_LEVELS = {"none": "note", "score only": "note", "low": "note", "medium": "warning", "high": "error"}
 
 _STATES = {"kept": "pass", "open": "open", "broken": "fail", "failed": "fail"}
 

@@ -56,7 +56,7 @@ def _artefact(entry: ContrastExemplar, record: ErrorsRecord) -> Iterator[str]:
 
 def _pixels(entry: ContrastExemplar, names: Methods) -> Iterator[str]:
     """The methods that passed their tests and whose strongest pixels make the error, as those elsewhere do not."""
-    known = [maps for maps in _mending(entry) if maps.map not in names.failed]
+    known = [maps for maps in _mending(entry) if maps.map in names.passed]
     if known:
         points = "points" if len(known) == 1 else "point"
         yield WRONG["pixels"].format(methods=names.listed(known), points=points)
@@ -76,7 +76,8 @@ def _tried(entry: ContrastExemplar, corrections: Mapping[str, Correction], names
         yield WRONG["no pixels"]
     elif mending:
         points = "points" if len(mending) == 1 else "point"
-        yield WRONG["failed"].format(methods=names.listed(mending), points=points)
+        kind = "failed" if all(maps.map in names.failed for maps in mending) else "untested"
+        yield WRONG[kind].format(methods=names.listed(mending), points=points)
     elif any(maps.mended for maps in tried):
         yield WRONG["anywhere"]
     else:
