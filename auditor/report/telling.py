@@ -251,7 +251,9 @@ def _needs(finding: Finding, rule: Rule) -> dict[str, object]:
         "n": effect.n if effect else 0,
         "needed": _images_needed(finding) if effect and effect.groups >= rule.min_groups else rule.min_groups,
         "clear": rule.images_for_all_clear,
-        "control": _control(strongest[0]) if strongest else "the strongest harmless edit",
+        "control": _control(strongest[0]).replace("its ", f"the {finding.artefact}’s ")
+        if strongest
+        else "the strongest harmless edit",
     }
 
 
