@@ -14,6 +14,7 @@ from auditor.report.sections.findings import view_finding
 from auditor.report.telling import (
     deciding,
     effects_of,
+    say_images,
     tell_advice,
     tell_bar,
     tell_cautions,
@@ -232,3 +233,9 @@ class TestTerminal:
             assert "\x1b[3" not in told
             assert all(name in told for name in names)
             assert "2 of 2 suspects relied on." in told
+
+
+def test_images_are_counted_before_their_groups_are():
+    assert say_images(measure(1.0, 0.5)).endswith("images")
+    assert say_images(replace(measure(1.0, 0.5), n=110, groups=22)) == "110 images in 22 groups"
+    assert say_images(replace(measure(1.0, 0.5), n=1, groups=1)) == "1 image"

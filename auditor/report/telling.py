@@ -358,7 +358,9 @@ def _untested(finding: Finding) -> Iterator[str]:
 
 def say_images(effect: Measurement) -> str:
     """How many images, with the noun."""
-    return f"{say_n(effect)} image{'' if effect.n == 1 and effect.groups == 1 else 's'}"
+    count, _, groups = say_n(effect).partition(" in ")
+    told = f"{count} image{'' if effect.n == 1 else 's'}"
+    return f"{told} in {groups}" if groups else told
 
 
 _SAID_FIRST = ("Not settled whether the score of {t} relies on {a}: ", "{a} could not be tested on {t}: ")
