@@ -74,6 +74,13 @@ class TestRounds:
         first, *_ = choose_rounds(data, [artefact()], first=FIRST)
         assert data.truth[first, 0].sum() >= RULE.min_groups
 
+    def test_a_scan_of_images_of_which_some_have_no_label_has_one_round(self):
+        images, truth = world(480, CLASSES)
+        labels = [None if at % 3 else int(label) for at, label in enumerate(truth)]
+        data = Dataset(MemorySource(images, labels), classes=PLAIN.classes, image_shape=SHAPE)
+        assert len(choose_rounds(data, [artefact(target=None)], first=FIRST)) == 1
+        assert len(choose_rounds(data, [artefact()], first=FIRST)) > 1
+
     @pytest.mark.parametrize("case", ["few images", "no artefact", "a scan of images without labels"])
     def test_there_is_one_round_where_there_is_nothing_to_gain(self, case):
         data = dataset(PLAIN, labels="labels" not in case)

@@ -84,7 +84,7 @@ class DataConfig(_Section):
     """The values of black and white in arrays and 16-bit pictures, where these are not 0 and 1, 255 or 65535: [0, 4095]
     for 12 bits, [-1024, 3071] for Hounsfield units."""
     limit: Annotated[int, Field(ge=1)] | Literal["all"] = 500
-    """Size of the seeded, class-balanced sample, or `all`."""
+    """Size of the seeded, class-balanced sample, or `all`: the most images that are tried, see `sequential`."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     fit: Literal["exact", "resize", "crop"] = "exact"
     """What to do with images of another size than the model's: refuse, resize, or resize and crop the centre."""

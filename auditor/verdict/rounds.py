@@ -1,7 +1,8 @@
-"""When a verdict needs no more images: an audit of many looks at a part of them first, by a far stricter level.
+"""When a verdict needs no more images: an audit looks at a part of them first, and ends where a verdict is very clear.
 
-The last look is taken at the rule's own level. So plain cases cost a fraction, hard ones get all images, and the looks
-on the way add at most their own small levels to the errors of the last (Haybittle 1971, Peto and others 1976).
+Looks on the way take a far stricter level, the last one the rule's own. So plain cases cost a fraction, hard ones get
+all images, and looks add at most their own small levels to the errors of the last (Haybittle 1971, Peto and others
+1976).
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ SHARE_OF_A_LOOK = 1 / 50
 def choose_rounds(dataset: Dataset, artefacts: Collection[Artefact], first: int = FIRST_LOOK) -> list[Ints]:
     """The rows of the sample, a round at a time, each ascending; all at once where there is nothing to gain.
 
-    After each round there is a look; none is taken at more than half of the images. Of a scan of images without labels
-    it is not known which classes all of them would test, so it has one round.
+    After each round there is a look; none is taken at more than half of the images. Of a scan of images that are not
+    all labelled it is not known which classes all of them would test, so it has one round.
     """
     everything = np.arange(len(dataset))
     is_scan = any(artefact.target is None for artefact in artefacts)
-    if not artefacts or (is_scan and dataset.truth is None):
+    if not artefacts or (is_scan and not dataset.labelled.all()):
         return [everything]
     wanted = {artefact.target for artefact in artefacts}
     looks = [everything]
