@@ -8,6 +8,8 @@
     ├── MethodError       3   a method, study or exporter failed; the verdicts stand
     ├── DataError         3   the images, labels or masks cannot be read or used
     │   └── MisfitError   2   they can be read, and do not fit the model or the configuration
+    ├── StoreError        3   an object store cannot be reached, or what reaches it is not installed
+    │   └── NotGivenError 3   it can, and something on it is not there, denied, or not as long as it says
     └── ReportError       3   a saved run cannot be read, or its report not be written
 
 Our own bugs are `AssertionError`s; the command line alone catches them, shows them whole and ends with 3.
@@ -81,6 +83,19 @@ class MisfitError(DataError):
     """The data are whole, and do not fit the model or what the configuration says of them: the user's to mend."""
 
     exit_code = 2
+
+
+class StoreError(AuditError):
+    """An object store cannot be reached, read or written."""
+
+
+class NotGivenError(StoreError):
+    """One thing on a store is not there, may not be read, or is not what the store says of it."""
+
+    def __init__(self, place: object, reason: str) -> None:
+        super().__init__(f"{place}: {reason}")
+        self.reason = reason
+        """Without the place."""
 
 
 class ReportError(AuditError):

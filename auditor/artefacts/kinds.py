@@ -96,7 +96,8 @@ def _build(
             message = f"got {entry.target!r}, which is no class of the model{suggest(entry.target, list(classes))}"
             raise config.fault((*path, "target"), message)
     function, options = config.calls[path].function, config.calls[path].options
-    options = {name: _located(config, value, (*path, name)) for name, value in options.items()}
+    said = entry.options
+    options = {name: _located(config, value, said.get(name, value), (*path, name)) for name, value in options.items()}
     try:
         carriers = _find_carriers(entry.present, dataset, classes)
         make = function if entry.kind in ARTEFACT_KINDS else partial(from_user, entry.kind, function)
@@ -187,11 +188,13 @@ def look_for(artefact: Artefact, dataset: Dataset) -> Artefact:
     return replace(artefact, finder=finder, found=(found, len(carried)))
 
 
-def _located(config: AuditConfig, value: Any, path: KeyPath) -> Any:
-    """The value of an option, with the paths in it as they are from where one stands."""
+def _located(config: AuditConfig, value: Any, said: Any, path: KeyPath) -> Any:
+    """The value of an option, with the paths in it as they are from where one stands; `said` is how it was written."""
     if isinstance(value, tuple) and value and all(isinstance(each, Path) for each in value):
-        return tuple(config.path(str(each), *path, number) for number, each in enumerate(value))
-    return config.path(str(value), *path) if isinstance(value, Path) else value
+        return tuple(config.path(str(each), *path, number) for number, each in enumerate(said))
+    if not isinstance(value, Path):
+        return value
+    return config.locate(str(said), *path) if path[-1] == "folder" else config.path(str(said), *path)
 
 
 def _find_carriers(present: str, dataset: Dataset, classes: tuple[str, ...]) -> Bools:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,6 +13,8 @@ from auditor.artefacts.appearance import Appearance, Edit, Frame, Randoms
 from auditor.errors import DataError, OptionError
 from auditor.measure.arrays import Bools, Floats
 from auditor.measure.measurement import Note
+from auditor.stores.address import Place, Stored
+from auditor.stores.store import is_file, list_files
 from auditor.subject.data.pictures import CorruptImageError, read_picture
 from auditor.subject.data.sample import Fit, fit_to
 
@@ -20,9 +23,9 @@ from auditor.subject.data.sample import Fit, fit_to
 class Masks:
     """An artefact of which only the place is known: a mask picture per image, not black in the region."""
 
-    folder: Path | None = None
+    folder: Place | None = None
     """Where masks are called as the images are: that of `cat/1.jpg` is `cat/1.jpg.png` or `cat/1.png`."""
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, Place] = field(default_factory=dict)
     """Masks by the ids of their images, where there is no folder."""
     fit: Fit = "exact"
     """What is done with masks of another size, as it is done with their images."""
@@ -86,7 +89,7 @@ class Masks:
         """Whether an image has a mask."""
         return self._file(image_id) is not None
 
-    def named_by(self, files: Mapping[str, Path] | None) -> Masks:
+    def named_by(self, files: Mapping[str, Place] | None) -> Masks:
         """The same with the masks that the data name, where there is no folder.
 
         Raises
@@ -98,13 +101,13 @@ class Masks:
             return self
         if files is None:
             raise OptionError("folder", "missing, and the data have no column 'mask' that would name the masks")
-        lost = [file for file in files.values() if not file.is_file()]
+        lost = [file for file in files.values() if not _is_there(file)]
         if lost:
             others = f" ({len(lost)} in all)" if len(lost) > 1 else ""
             raise OptionError("folder", f"left out, but the mask {lost[0]} that the data name does not exist{others}")
         return replace(self, files=files)
 
-    def _file(self, image_id: str) -> Path | None:
+    def _file(self, image_id: str) -> Place | None:
         return self.files.get(image_id) if self.folder is None else _find_mask(self.folder, image_id)
 
 
@@ -114,14 +117,28 @@ def masks(frame: Frame, *, folder: Path | None = None) -> Masks:
     It is `<image id>.png` in `folder`, or without a folder the picture in the column `mask` of the manifest.
     """
     del frame
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not (_listed(folder) if isinstance(folder, Stored) else folder.is_dir()):
         raise OptionError("folder", f"{folder}: no such folder")
     return Masks(folder)
 
 
-def _find_mask(folder: Path, image_id: str) -> Path | None:
+def _find_mask(folder: Place, image_id: str) -> Place | None:
     """The mask in the folder that is called as the image is; steps out of the folder are left away."""
     path = PurePosixPath(image_id)
-    inside = folder.joinpath(*(part for part in path.parts if part not in ("..", path.anchor)))
-    files = (inside.with_name(f"{inside.name}.png"), inside.with_suffix(".png"))
-    return next((file for file in files if file.is_file()), None)
+    inside = PurePosixPath(*(part for part in path.parts if part not in ("..", path.anchor)))
+    if not inside.name:
+        return None
+    names = [inside.with_name(f"{inside.name}.png"), inside.with_suffix(".png")]
+    if isinstance(folder, Stored):
+        return next((found for name in names if (found := _listed(folder).get(name.as_posix()))), None)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+@cache
+def _listed(folder: Stored) -> dict[str, Stored]:
+    """The files of a folder on a store by their names from there; it is asked once."""
+    return {file.below(folder): file for file in list_files(folder)}
+
+
+def _is_there(file: Place) -> bool:
+    return is_file(file) if isinstance(file, Stored) else file.is_file()

@@ -26,7 +26,10 @@ from auditor.config.options import (
 )
 from auditor.config.places import Place, find_places, nearest_place
 from auditor.config.sections import ArtefactConfig, Document, GateConfig, MethodConfig
-from auditor.errors import ConfigError, OptionError
+from auditor.errors import ConfigError, OptionError, StoreError
+from auditor.stores.address import Place as Located
+from auditor.stores.address import is_address, read_place, without_secrets
+from auditor.stores.fetched import fetch, tell
 
 
 class AuditConfig(Document):
@@ -40,9 +43,19 @@ class AuditConfig(Document):
     """The functions of artefacts, methods, exporters and sections with their options, by the path of their keys."""
 
     def path(self, name: str, *key: str | int) -> Path:
-        """The path that a key names: relative to the folder of the file; from the command line, to where one stands."""
+        """The path that a key names, as `locate` finds it; of what lies on a store, that of a copy on the disk."""
+        place = self.locate(name, *key)
+        try:
+            return place if isinstance(place, Path) else fetch(place)
+        except StoreError as fault:
+            raise StoreError(f"{self.place(*key)}: {dotted(key)}: {fault}") from None
+
+    def locate(self, name: str, *key: str | int) -> Located:
+        """What a key names: an address, or a path relative to the file's folder; on the command line to one's own."""
         if "\0" in name:  # no system has a file of that name
             raise self.fault(key, f"got {name!r}, which holds a NUL byte; wanted a path")
+        if is_address(name):
+            return read_place(name)
         is_overridden = any(key[: len(path)] == path for path in self.overridden)
         return Path(name) if is_overridden else self.file.parent / name
 
@@ -52,7 +65,7 @@ class AuditConfig(Document):
 
     def fault(self, path: KeyPath, message: str) -> ConfigError:
         """An error about the value of one key, with its place."""
-        return ConfigError(f"{self.place(*path)}: {dotted(path)}: {message}", path)
+        return ConfigError(f"{self.place(*path)}: {dotted(path)}: {tell(message)}", path)
 
     def function(self, path: KeyPath, spec: str) -> Function:
         """The user's function that a `package.module:function` value names."""
@@ -131,7 +144,7 @@ def raise_faults(
     for path, messages in faults.items():
         line, _ = nearest_place(places, path)
         where = _where(file, places, overridden, path)
-        lines += [(line, f"{where}: {dotted(path)}: {message}") for message in messages]
+        lines += [(line, f"{where}: {dotted(path)}: {without_secrets(message)}") for message in messages]
     if lines:
         raise ConfigError("\n".join(message for _, message in sorted(lines, key=lambda item: item[0])))
 
@@ -167,6 +180,7 @@ def check_config(
     try:
         document = Document.model_validate_json(to_json(data), strict=True)
         config = AuditConfig(**dict(document), file=file, places=places, overridden=overridden, calls=calls)
+        wrong += _wrong_addresses(document)
         wrong += find_unknown_artefacts(document.gate or GateConfig(), [each.name for each in document.artefacts])
     except pydantic.ValidationError as error:
         for path, message in explain_faults(error, Document, data):
@@ -242,6 +256,29 @@ def _rename_methods(data: dict[str, Any]) -> list[tuple[KeyPath, str]]:
     twice = [(old, new) for old, new in _RENAMED.items() if old in methods and new in methods]
     data["methods"] = {_RENAMED.get(name, name): options for name, options in methods.items()}
     return [(("methods", new), f"{old} is the old name of {new}; got both, wanted one") for old, new in twice]
+
+
+def _wrong_addresses(document: Document) -> list[tuple[KeyPath, str]]:
+    """What is wrong with the addresses that a document names: of no known kind, or with a secret in them."""
+    named: dict[KeyPath, Any] = {
+        ("model", "source"): document.model.source,
+        ("model", "labels"): document.model.labels,
+        ("model", "weights"): document.model.weights,
+        ("data", "source"): document.data.source,
+        ("report", "output"): document.report.output,
+    }
+    for number, artefact in enumerate(document.artefacts):
+        options = artefact.options | {"controls": artefact.controls, "variants": artefact.variants}
+        named |= {("artefacts", number, name): value for name, value in options.items()}
+    faults = []
+    for path, value in named.items():
+        for text in value if isinstance(value, (list, tuple)) else [value]:
+            try:
+                if isinstance(text, str) and is_address(text):
+                    read_place(text)
+            except OptionError as error:
+                faults.append((path, error.message))
+    return faults
 
 
 def _bind_calls(

@@ -19,8 +19,11 @@ from auditor.config.checks import Cell, GatedDocument
 from auditor.config.options import APPLICATIONS, dotted, is_function_spec
 from auditor.errors import AuditError
 from auditor.run.provenance import describe_software
+from auditor.stores.address import is_address
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
 from auditor.subject.data.naming import OF_COLUMNS
+
+_ELSEWHERE = "on a store, which does not tell what changed there"
 
 _NOT_FILES = {"title", "preface", "name", "target", "present", "output"}
 """Keys whose texts name no file that is read, whatever lies there under that name."""
@@ -50,6 +53,9 @@ def take_fingerprint(cell: Cell, data: Mapping[str, Any], folder: Path, hashes: 
     for path, text in _texts(data):
         if text.startswith(APPLICATIONS):
             continue  # told by the version of Keras
+        if is_address(text):
+            unknown = f"{dotted(path)} lies {_ELSEWHERE}"
+            continue
         if is_function_spec(text):
             code = _code(text.partition(":")[0], cell.config.parent)
             lines += [f"{text} {file.name} {hashes.of(file)}" for file in code]
@@ -62,7 +68,9 @@ def take_fingerprint(cell: Cell, data: Mapping[str, Any], folder: Path, hashes: 
             for file in _files(text, cell.config.parent, folder):
                 lines.append(f"{text} {hashes.of(file)}")
                 if path == ("data", "source") and file.suffix.lower() in MANIFESTS:
-                    lines += _named(file, data["data"], hashes)
+                    told, are_here = _named(file, data["data"], hashes)
+                    lines += told
+                    unknown = unknown if are_here else f"{file.name} names pictures that lie {_ELSEWHERE}"
     lines += [f"{file.name} {hashes.of(file)}" for file in cell.watch]
     return Fingerprint(hash_text("\n".join(lines)), unknown)
 
@@ -89,15 +97,19 @@ def _files(text: str, *folders: Path) -> list[Path]:
     return [path for path in paths if path.is_file() or path.is_dir()]
 
 
-def _named(manifest: Path, section: dict[str, Any], hashes: Hashes) -> list[str]:
-    """The pictures and masks that a manifest names; what is missing among them is for the audit to say."""
+def _named(manifest: Path, section: dict[str, Any], hashes: Hashes) -> tuple[list[str], bool]:
+    """What is told of the pictures and masks that a manifest names, and whether all of them lie here.
+
+    What is missing is for the audit to say.
+    """
     declared = {key: str(value) for key, value in section.items() if key in OF_COLUMNS}
     try:
         read = read_manifest(manifest, declared=declared)
     except AuditError:
-        return []
+        return [], True
     files = [*read.files, *(mask for mask in read.masks or [] if mask is not None)]
-    return [hashes.of(file) if file.is_file() else "missing" for file in files]
+    here = [file for file in files if isinstance(file, Path)]
+    return [hashes.of(file) if file.is_file() else "missing" for file in here], len(here) == len(files)
 
 
 def _code(module: str, folder: Path) -> list[Path]:

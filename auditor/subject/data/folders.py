@@ -6,31 +6,37 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from auditor.errors import MisfitError
 from auditor.measure.arrays import Array
+from auditor.stores.address import Place, Stored
+from auditor.stores.ahead import Ahead
+from auditor.stores.store import list_files
 from auditor.subject.data.pictures import PICTURES, CorruptImageError, Pictures, RawImage, is_picture_inside
 
 
 class FolderSource:
     """A folder with a folder of pictures per class, or with unlabelled pictures directly in it."""
 
-    def __init__(self, folder: Path, *, where: str = "") -> None:
+    def __init__(self, folder: Place, *, where: str = "") -> None:
         self.notes: list[str] = []
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        entries = _open(folder).entries()
         split = _test_split(entries)
         if split is not None:
-            others = [_printable(entry.name) for entry in entries if entry.is_dir() and entry != split]
+            others = [_printable(entry.name) for entry in entries if entry.is_folder and entry != split]
             also = f", those of {', '.join(others)} are left out" if others else ""
-            told = f"The images of {_printable(split.name)} are audited{also}"
-            self.notes.append(f"{told}, which is a guess; source may name one of these folders.")
-            entries = sorted(entry for entry in split.iterdir() if not entry.name.startswith("."))
-        loose = [entry for entry in entries if not entry.is_dir()]
-        classed = [file for entry in entries if entry.is_dir() for file in sorted(_files_in(entry))]
-        ignored = [file for file in [*loose, *classed] if not _is_picture(file)]
-        loose, classed = ([file for file in files if _is_picture(file)] for files in (loose, classed))
+            audited = f"The images of {_printable(split.name)} are audited{also}"
+            self.notes.append(f"{audited}, which is a guess; source may name one of these folders.")
+            entries = split.entries()
+        loose = [entry.place for entry in entries if not entry.is_folder]
+        classed = [file for entry in entries if entry.is_folder for file in entry.files()]
+        told = [list(_with_kind(files)) for files in (loose, classed)]
+        ignored = [file for files in told for file, is_one in files if not is_one]
+        loose, classed = ([file for file, is_one in files if is_one] for files in told)
         if ignored:
             kinds = Counter(_printable(file.suffix.lower()) or "without a suffix" for file in ignored)
             listed = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(5))
@@ -39,18 +45,19 @@ class FolderSource:
         if not loose and not classed:
             raise MisfitError(f"{where}{folder}: no pictures ({', '.join(sorted(PICTURES))}); {wanted}")
         if loose and classed:
-            one, other = _printable(loose[0].name), _printable(classed[0].relative_to(folder).as_posix())
+            one, other = _printable(loose[0].name), _printable(_below(classed[0], folder))
             got = (
                 f"got pictures both directly in it ({len(loose)}, as {one}) and in folders ({len(classed)}, as {other})"
             )
             raise MisfitError(f"{where}{folder}: {got}; {wanted}")
         self._files = loose or classed
         self._pictures = Pictures(self._files)
-        relative = [file.relative_to(split or folder) for file in self._files]
-        self.ids = [_printable(file.relative_to(folder).as_posix()) for file in self._files]
-        self.labels: list[Any] | None = None if loose else [_printable(path.parts[0]) for path in relative]
+        root = folder if split is None else split.place
+        self.ids = [_printable(_below(file, folder)) for file in self._files]
+        classes = (_below(file, root).partition("/")[0] for file in self._files)
+        self.labels: list[Any] | None = None if loose else [_printable(name) for name in classes]
         self.groups: list[str] | None = None
-        self.masks: list[Path | None] | None = None
+        self.masks: list[Place | None] | None = None
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""
@@ -64,6 +71,53 @@ class FolderSource:
     def sha256(self) -> str | None:
         """See `Source.sha256`; a folder is no single file."""
         return None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A file, or a folder, in a folder of pictures."""
+
+    place: Place
+    is_folder: bool
+    listed: tuple[Stored, ...] = ()
+    """Of a folder on a store: all files below it."""
+
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+    def entries(self) -> list[_Entry]:
+        """What lies directly in a folder, but for what is hidden."""
+        if isinstance(self.place, Path):
+            inside = sorted(entry for entry in self.place.iterdir() if not entry.name.startswith("."))
+            return [_Entry(entry, entry.is_dir()) for entry in inside]
+        found: list[_Entry] = []
+        for name, files in groupby(self.listed, lambda file: _below(file, self.place).partition("/")[0]):
+            place = self.place / name
+            below = list(files)
+            found += [_Entry(file, is_folder=False) for file in below if file == place]
+            deeper = tuple(file for file in below if file != place)
+            found += [_Entry(place, is_folder=True, listed=deeper)] if deeper else []
+        return [entry for entry in found if not entry.name.startswith(".")]
+
+    def files(self) -> list[Place]:
+        """All files at any depth of a folder, but for hidden ones, in order."""
+        if isinstance(self.place, Path):
+            return [*sorted(_files_in(self.place))]
+        return [file for file in self.listed if "/." not in f"/{_below(file, self.place)}"]
+
+
+def _open(folder: Place) -> _Entry:
+    return _Entry(folder, is_folder=True, listed=tuple(list_files(folder)) if isinstance(folder, Stored) else ())
+
+
+def _below(file: Place, folder: Place) -> str:
+    """The name of a file as it is from a folder."""
+    if isinstance(file, Stored) and isinstance(folder, Stored):
+        return file.below(folder)
+    assert isinstance(file, Path)
+    assert isinstance(folder, Path)
+    return file.relative_to(folder).as_posix()
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
@@ -92,13 +146,13 @@ def _identity(folder: Path) -> tuple[int, int]:
     return state.st_dev, state.st_ino
 
 
-def _test_split(entries: list[Path]) -> Path | None:
+def _test_split(entries: list[_Entry]) -> _Entry | None:
     """The folder to audit where a folder holds `train` and `test` over the folders of classes."""
-    folders = {entry.name.lower(): entry for entry in entries if entry.is_dir()}
+    folders = {entry.name.lower(): entry for entry in entries if entry.is_folder}
     folders.pop("__macosx", None)  # what an archive made on a Mac has beside them
-    others = [entry for entry in entries if not entry.is_dir()]
-    are_splits = folders and set(folders) <= set(_SPLITS) and not any(map(_is_picture, others))
-    if not are_splits or not all(any(inner.is_dir() for inner in entry.iterdir()) for entry in folders.values()):
+    others = [entry.place for entry in entries if not entry.is_folder]
+    are_splits = folders and set(folders) <= set(_SPLITS) and not any(is_one for _, is_one in _with_kind(others))
+    if not are_splits or not all(any(inner.is_folder for inner in entry.entries()) for entry in folders.values()):
         return None
     return next(folders[name] for name in _SPLITS if name in folders)
 
@@ -107,10 +161,18 @@ _SPLITS = ("test", "testing", "val", "valid", "validation", "train", "training")
 """Names of parts of a data set, those that a model has not seen first."""
 
 
-def _is_picture(file: Path) -> bool:
-    """By its suffix; a file without one by how it begins, as browsers save them."""
-    suffix = file.suffix.lower()
-    return suffix in PICTURES or (not suffix and is_picture_inside(file))
+def _with_kind(files: list[Place]) -> Iterator[tuple[Place, bool]]:
+    """Each with whether it is a picture: by its suffix; without one by how it begins, as browsers save them."""
+    unnamed = [at for at, file in enumerate(files) if not file.suffix and isinstance(file, Stored)]
+    contents = Ahead(files).stream(unnamed) if unnamed else iter(())
+    for file in files:
+        if file.suffix:
+            yield file, file.suffix.lower() in PICTURES
+        elif isinstance(file, Stored):
+            content = next(contents)[1]
+            yield file, isinstance(content, bytes) and is_picture_inside(content)
+        else:
+            yield file, is_picture_inside(file)
 
 
 def _printable(path: str) -> str:

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from auditor.errors import DataError, MisfitError
+from auditor.errors import DataError, MisfitError, OptionError
 from auditor.measure.arrays import Bools
+from auditor.stores.address import Place, Stored, is_address, read_place
 from auditor.subject.data.naming import OF_COLUMNS, Naming
 
 MOST_BYTES, MOST_CELLS, MOST_COLUMNS = 128 * 2**20, 10_000_000, 1000
@@ -38,13 +39,13 @@ class WrittenLabel(str):
 class Manifest:
     """What a manifest says of each image, in its order."""
 
-    files: list[Path]
+    files: list[Place]
     ids: list[str]
     """The column `id`, else the path as it is written."""
     labels: list[Any] | None
     """Written labels and class numbers; None for images without one."""
     groups: list[str] | None
-    masks: list[Path | None] | None
+    masks: list[Place | None] | None
     notes: list[str]
     """What was guessed about its columns."""
     further: list[str]
@@ -70,8 +71,10 @@ class Manifest:
         return found
 
 
-def read_manifest(file: Path, where: str = "", declared: dict[str, str] | None = None) -> Manifest:
-    """Read a manifest; paths in it are relative to its folder.
+def read_manifest(
+    file: Path, where: str = "", declared: dict[str, str] | None = None, origin: Stored | None = None
+) -> Manifest:
+    """Read a manifest; paths in it are relative to its folder, or addresses.
 
     Parameters
     ----------
@@ -79,46 +82,65 @@ def read_manifest(file: Path, where: str = "", declared: dict[str, str] | None =
         What errors name as their place, before the file's own name and line.
     declared
         What columns are called, where otherwise than usual: `images` (the paths), `labels`, `groups` or `ids` -> name.
+    origin
+        What the file is a copy of; paths are relative to the folder of that.
 
     Raises
     ------
     DataError
         It cannot be read, has no rows or no paths, or its rows are ragged.
     """
-    table = MANIFESTS[file.suffix.lower()](file, f"{where}{file}")
+    folder, shown = (origin or file).parent, f"{where}{origin or file}"
+    table = MANIFESTS[file.suffix.lower()](file, shown)
     if len(table.names) > MOST_COLUMNS:
-        raise DataError(f"{where}{file}: got {len(table.names):,} columns, wanted {MOST_COLUMNS} at most")
+        raise DataError(f"{shown}: got {len(table.names):,} columns, wanted {MOST_COLUMNS} at most")
     repeated = [name for name in table.names if table.names.count(name) > 1]
     if repeated:
-        raise MisfitError(f"{where}{file}: got two columns {repeated[0]!r}, wanted a name of its own for each")
+        raise MisfitError(f"{shown}: got two columns {repeated[0]!r}, wanted a name of its own for each")
     naming = Naming(table.names, OF_COLUMNS, "column", declared or {})
     try:
         found = {key: naming.find(key) for key in OF_COLUMNS}
     except DataError as fault:
-        raise type(fault)(f"{where}{file}: {fault}") from None
+        raise type(fault)(f"{shown}: {fault}") from None
     if found["images"] is None:
-        raise MisfitError(f"{where}{file}: no column 'path'; its columns are: {', '.join(table.names) or 'none'}")
+        raise MisfitError(f"{shown}: no column 'path'; its columns are: {', '.join(table.names) or 'none'}")
     columns = {key: table.column(name) for key, name in found.items() if name is not None}
     texts = {key: [_text(value) for value in columns.get(key, [])] for key in ("images", "ids", "groups", "masks")}
     paths, ids, groups, masks = texts.values()
     if not paths:
-        raise MisfitError(f"{where}{file}: it has no rows, wanted one for each image")
+        raise MisfitError(f"{shown}: it has no rows, wanted one for each image")
     for row, path in enumerate(paths):
         if not path:
             raise MisfitError(f"{table.place(row)}: path is empty, wanted the file of an image")
     ids = [identity or path for identity, path in zip(ids or paths, paths, strict=True)]
     labels = [_label(value) for value in columns.get("labels", [])]
-    folder = file.parent
+
+    def located(row: int, path: str) -> Place:
+        try:
+            return _locate(folder, path)
+        except OptionError as fault:
+            raise MisfitError(f"{table.place(row)}: {fault.message}") from None
+
     return Manifest(
-        files=[_existing(folder / path) for path in paths],
+        files=[located(row, path) for row, path in enumerate(paths)],
         ids=ids,
         labels=labels if any(label is not None for label in labels) else None,
         groups=[group or identity for group, identity in zip(groups, ids, strict=True)] if groups else None,
-        masks=[_existing(folder / mask) if mask else None for mask in masks] if any(masks) else None,
+        masks=[located(row, mask) if mask else None for row, mask in enumerate(masks)] if any(masks) else None,
         notes=naming.notes,
         further=[name for name in table.names if name not in found.values()],
         _table=table,
     )
+
+
+def _locate(folder: Place, path: str) -> Place:
+    """What a path in a manifest in that folder names."""
+    if is_address(path):
+        place = read_place(path)
+        if isinstance(folder, Stored) and isinstance(place, Path):
+            raise OptionError("", f"got {path!r} in a manifest on a store, wanted what lies on a store, too")
+        return place
+    return folder / path if isinstance(folder, Stored) else _existing(folder / path)
 
 
 def _existing(file: Path) -> Path:

@@ -10,6 +10,7 @@ import numpy as np
 
 from auditor.errors import MisfitError
 from auditor.measure.arrays import Array
+from auditor.stores.address import Place
 from auditor.subject.data.pictures import CorruptImageError, Pictures, RawImage
 from auditor.subject.data.sources import Label
 
@@ -64,7 +65,7 @@ class HeldSource:
         digits = len(str(max(count - 1, 0)))
         self.ids = [f"{at:0{digits}d}" for at in range(count)] if names is None else [str(name) for name in names]
         self.groups = None if groups is None else [str(group) for group in groups]
-        self.masks: list[Path | None] | None = None
+        self.masks: list[Place | None] | None = None
         self.notes: list[str] = []
         self._columns = {name: np.asarray(values) for name, values in (columns or {}).items()}
 

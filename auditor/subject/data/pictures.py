@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageFile, ImageOps
 
+from auditor.errors import NotGivenError, StoreError
 from auditor.measure.arrays import Array, Floats
+from auditor.stores.address import Place, Stored
+from auditor.stores.ahead import Ahead
+from auditor.stores.store import read
 
 RawImage = Array
 
@@ -27,8 +32,8 @@ class CorruptImageError(Exception):
     """One image cannot be used; it is skipped, counted and named."""
 
 
-def read_picture(file: Path) -> RawImage:
-    """A picture file as uint8 (h, w) or (h, w, 3); grey of 16 bits as uint16 (h, w), of 12 as float32 in [0, 1].
+def read_picture(file: Place | bytes) -> RawImage:
+    """A picture as uint8 (h, w) or (h, w, 3); grey of 16 bits as uint16 (h, w), of 12 as float32 in [0, 1].
 
     Photographs are turned upright as their EXIF says. Transparency is dropped, as the decoders of TensorFlow and
     Keras drop it, and never composited: what lies under it keeps its own colour. Of an animation or of several pages
@@ -55,7 +60,7 @@ def read_picture(file: Path) -> RawImage:
         if upright.mode == "CMYK" and is_inverted:
             upright = ImageChops.invert(upright)
         return np.asarray(upright.convert("L" if upright.mode in ("1", "L", "LA") else "RGB"))
-    except CorruptImageError:
+    except (CorruptImageError, StoreError):
         raise
     except FileNotFoundError:
         raise CorruptImageError("no such file") from None
@@ -63,7 +68,7 @@ def read_picture(file: Path) -> RawImage:
         raise CorruptImageError(f"not a readable picture: {fault}") from None
 
 
-def is_picture_inside(file: Path) -> bool:
+def is_picture_inside(file: Place | bytes) -> bool:
     """Whether a file begins as a picture does, whatever its name is."""
     try:
         with open_picture(file):
@@ -73,25 +78,38 @@ def is_picture_inside(file: Path) -> bool:
 
 
 class Pictures:
-    """Picture files, which must stay as they are from one pass over them to the next."""
+    """Picture files, which must stay as they are from one pass over them to the next.
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    Those that lie on a store are read ahead of need.
+    """
+
+    def __init__(self, files: Sequence[Place]) -> None:
         self._files = files
         self._stamps: dict[int, tuple[int, int]] = {}
+        self._ahead = Ahead(files) if any(isinstance(file, Stored) for file in files) else None
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """The pictures at these positions, one after the other, each with its position, or why it cannot be used."""
+        stored = [] if self._ahead is None else [at for at in wanted if isinstance(self._files[at], Stored)]
+        contents = iter(()) if self._ahead is None else self._ahead.stream(stored)
         for position in wanted:
+            file = self._files[position]
             try:
-                self._refuse_changed(position)
-                yield position, read_picture(self._files[position])
+                if isinstance(file, Path):
+                    self._refuse_changed(position, file)
+                    yield position, read_picture(file)
+                    continue
+                content = next(contents)[1]
+                if isinstance(content, NotGivenError):
+                    raise CorruptImageError(content.reason)
+                yield position, read_picture(content)
             except CorruptImageError as fault:
                 yield position, fault
 
-    def _refuse_changed(self, position: int) -> None:
+    def _refuse_changed(self, position: int, file: Path) -> None:
         """Refuse a picture that was another one, or that was there, in an earlier pass."""
         try:
-            state = self._files[position].stat()
+            state = file.stat()
         except OSError:
             if position in self._stamps:
                 raise CorruptImageError("it was there and is gone; the images must stay") from None
@@ -102,19 +120,26 @@ class Pictures:
 
 
 @contextmanager
-def open_picture(file: Path) -> Iterator[Image.Image]:
+def open_picture(file: Place | bytes) -> Iterator[Image.Image]:
     """A picture of one of the kinds of `PICTURES`, of which nothing but its size is read yet.
 
     Raises
     ------
     CorruptImageError
-        It is no file, or has too many pixels.
+        It is no file, or has too many pixels, or a store does not give it.
+    StoreError
+        The store that it lies on cannot be reached.
     """
-    if not file.is_file() and file.exists():
+    if isinstance(file, Stored):
+        try:
+            file = read(file)
+        except NotGivenError as fault:
+            raise CorruptImageError(fault.reason) from None
+    if isinstance(file, Path) and not file.is_file() and file.exists():
         raise CorruptImageError("no file but a folder, a pipe or a device")
     with whole_files_only(), warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is lower
-        with Image.open(file, formats=_FORMATS) as picture:
+        with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=_FORMATS) as picture:
             width, height = picture.size
             if width * height > MOST_PIXELS:
                 raise CorruptImageError(f"it has {width} x {height} pixels, wanted {MOST_PIXELS:,} at most")

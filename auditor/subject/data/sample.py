@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 from auditor.config.file import AuditConfig
 from auditor.errors import DataError, MisfitError
 from auditor.measure.arrays import Array, Bools, Floats, Ints
+from auditor.stores.address import Place
 from auditor.subject.data.copies import Found, Joining, join_groups
 from auditor.subject.data.labels import find_class, is_labelled, note_numbers, read_labels
 from auditor.subject.data.pictures import CorruptImageError, RawImage
@@ -100,7 +100,7 @@ class Dataset:
         self._given_groups = np.array([groups[at] for at in self._chosen])
         self.groups = self._given_groups
         self._of_copies: list[str] = []
-        self.masks: dict[str, Path] | None = None
+        self.masks: dict[str, Place] | None = None
         """Mask pictures of sampled images by their ids; None where the data name none."""
         if source.masks is not None:
             named = ((source.ids[at], source.masks[at]) for at in self._chosen)

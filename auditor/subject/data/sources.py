@@ -10,7 +10,7 @@ import hashlib
 import math
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +18,13 @@ import numpy as np
 
 from auditor.config.file import AuditConfig
 from auditor.config.options import is_function_spec
-from auditor.errors import DataError, MisfitError
+from auditor.errors import DataError, MisfitError, StoreError
 from auditor.measure.arrays import Array, Bools
+from auditor.stores.address import Place, Stored
+from auditor.stores.fetched import fetch
+from auditor.stores.store import kind_of
 from auditor.subject.data.folders import FolderSource
+from auditor.subject.data.functions import FunctionSource
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
 from auditor.subject.data.naming import OF_ARRAYS, Naming
 from auditor.subject.data.pictures import (
@@ -50,7 +54,7 @@ class Source(Protocol):
     ids: list[str]
     labels: list[Label] | None
     groups: list[str] | None
-    masks: list[Path | None] | None
+    masks: list[Place | None] | None
     """A mask picture for each image, where the data name any."""
     notes: list[str]
     """What was guessed about the data, and what of them was left out, a sentence each."""
@@ -74,27 +78,39 @@ def open_source(config: AuditConfig) -> Source:
         The source does not exist or is of no known kind.
     DataError
         It cannot be read.
+    StoreError
+        The store that it lies on does not give it.
     """
     spec = config.data.source
     where = f"{config.place('data', 'source')}: data.source: "
-    path = config.path(spec, "data", "source")
+    place = config.locate(spec, "data", "source")
+    try:
+        return _open_place(config, spec, place, where)
+    except StoreError as fault:
+        raise StoreError(f"{where}{fault}") from None
+
+
+def _open_place(config: AuditConfig, spec: str, place: Place, where: str) -> Source:
+    is_folder = place.is_dir() if isinstance(place, Path) else kind_of(place) == "folder"
+    origin = place if isinstance(place, Stored) else None
+    path = place if isinstance(place, Path) else Path() if is_folder else fetch(place)
     keys = {key: getattr(config.data, key) for key in ("images", "labels", "groups", "ids")}
     declared = {key: name for key, name in keys.items() if name is not None}
-    if declared and (path.is_dir() or is_function_spec(spec)):
+    if declared and (is_folder or is_function_spec(spec)):
         key = next(iter(declared))
         raise config.fault(("data", key), "has an effect only where source is an .npz or a manifest; leave it out")
     if is_function_spec(spec):
         return FunctionSource(config.function(("data", "source"), spec), f"{where}{spec}")
-    if path.is_dir():
-        return FolderSource(path, where=where)
-    kind = path.suffix.lower()
+    if is_folder:
+        return FolderSource(place, where=where)
+    kind = place.suffix.lower()
     if kind == ".npz" and path.is_file():
-        return NpzSource(path, where=where, declared=declared)
+        return NpzSource(path, where=where, declared=declared, origin=origin)
     if kind in MANIFESTS and path.is_file():
-        return ManifestSource(path, where=where, declared=declared)
+        return ManifestSource(path, where=where, declared=declared, origin=origin)
     got = "not a known kind of file" if path.is_file() else "no such file or folder"
     wanted = f"wanted an .npz, {' or '.join(MANIFESTS)} file, a folder of pictures, or package.module:function"
-    raise config.fault(("data", "source"), f"{path}: {got}; {wanted}")
+    raise config.fault(("data", "source"), f"{place}: {got}; {wanted}")
 
 
 def first_image_shape(source: Source) -> tuple[int, int, int] | None:
@@ -120,16 +136,25 @@ def find_flags(source: Source) -> dict[str, Bools]:
 class NpzSource:
     """An `.npz` with `images` (n, h, w[, c]) and perhaps `labels`, `groups` and `ids`; images are streamed from it."""
 
-    def __init__(self, file: Path, *, where: str = "", declared: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        where: str = "",
+        declared: dict[str, str] | None = None,
+        origin: Stored | None = None,
+    ) -> None:
         """Read its index.
 
         Parameters
         ----------
         declared
             What arrays are called, where otherwise than usual: `images`, `labels`, `groups` or `ids` -> name.
+        origin
+            What the file is a copy of.
         """
         self._file = file
-        self._name = f"{where}{file}"
+        self._name = f"{where}{origin or file}"
         if not zipfile.is_zipfile(file):
             raise DataError(f"{self._name}: not a readable .npz: it is no zip archive, or it is cut short")
         try:
@@ -158,7 +183,7 @@ class NpzSource:
         self.notes = naming.notes
         self.class_names = self._class_names()
         self.labels: list[Label] | None = None if labels is None else list(labels.tolist())
-        self.masks: list[Path | None] | None = None
+        self.masks: list[Place | None] | None = None
         self.ids = _numbered(self._count) if ids is None else [str(identity) for identity in ids]
         self.groups = None
         if groups is not None:  # an image without a group is one by itself
@@ -279,8 +304,15 @@ class NpzSource:
 class ManifestSource:
     """The pictures that a table names, with their labels, groups and masks."""
 
-    def __init__(self, file: Path, *, where: str = "", declared: dict[str, str] | None = None) -> None:
-        self._manifest = read_manifest(file, where, declared or {})
+    def __init__(
+        self,
+        file: Path,
+        *,
+        where: str = "",
+        declared: dict[str, str] | None = None,
+        origin: Stored | None = None,
+    ) -> None:
+        self._manifest = read_manifest(file, where, declared or {}, origin)
         self._pictures = Pictures(self._manifest.files)
         self.notes = self._manifest.notes
         self.ids = self._manifest.ids
@@ -309,68 +341,6 @@ class ManifestSource:
         return None
 
 
-class FunctionSource:
-    """A function that returns an iterable of (image, label or None, id, group or None).
-
-    It is called again for every pass and must give the same images in the same order each time.
-    """
-
-    def __init__(self, function: Callable[[], Any], name: str) -> None:
-        self._function = function
-        self._name = name
-        self.notes: list[str] = []
-        self.ids = []
-        labels: list[Label] = []
-        groups: list[str] = []
-        for _, label, identity, group in self._items():
-            self.ids.append(str(identity))
-            labels.append(label)
-            groups.append(str(identity if group is None else group))
-        self.labels: list[Label] | None = None if all(label is None for label in labels) else labels
-        self.groups: list[str] | None = groups
-        self.masks: list[Path | None] | None = None
-
-    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
-        """See `Source.stream`."""
-        remaining = iter(wanted)
-        position = next(remaining, None)
-        for at, (image, _, identity, _) in enumerate(self._items()):
-            if position is None:
-                return
-            if at < position:
-                continue
-            if str(identity) != self.ids[at]:
-                raise DataError(
-                    f"{self._name}: image {at} was {self.ids[at]} and is now {identity}; the order must stay"
-                )
-            yield at, _as_array(image)
-            position = next(remaining, None)
-        if position is not None:
-            raise DataError(
-                f"{self._name}: image {position} was {self.ids[position]} and is gone; the images must stay"
-            )
-
-    def array(self, name: str) -> Array | None:
-        """See `Source.array`; a function has none."""
-        del name
-        return None
-
-    def sha256(self) -> str | None:
-        """See `Source.sha256`; a function is no file."""
-        return None
-
-    def _items(self) -> Iterator[tuple[Any, Label, Any, Any]]:
-        try:
-            for item in self._function():
-                if not isinstance(item, tuple) or len(item) != 4:
-                    raise DataError(f"{self._name}: got {type(item).__name__}, wanted (image, label, id, group)")
-                yield item
-        except DataError:
-            raise
-        except Exception as fault:  # the user's code may raise anything
-            raise DataError(f"{self._name} failed: {type(fault).__name__}: {fault}") from None
-
-
 def _stamp(file: Path) -> tuple[int, int] | None:
     """What changes with a file; None where it is gone."""
     try:
@@ -385,13 +355,6 @@ def _read_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(member)
     return shape, fortran, dtype
-
-
-def _as_array(image: Any) -> RawImage | CorruptImageError:
-    try:
-        return np.asarray(image)
-    except Exception as fault:  # the user's object may be anything
-        return CorruptImageError(f"not an array: {fault}")
 
 
 def _numbered(count: int) -> list[str]:

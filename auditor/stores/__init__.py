@@ -1,0 +1,1 @@
+"""What lies on an object store: addresses, reading and fetching, reading ahead, writing."""

@@ -1,0 +1,86 @@
+"""Copies on the disk of what is read as a whole: models, archives, tables. They are gone when the process ends."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from auditor.errors import StoreError
+from auditor.stores.address import Stored
+from auditor.stores.store import fetch_file, kind_of, list_files, size_of
+
+MOST_FETCHED = 16 * 2**30
+"""Bytes that all copies of a process may take."""
+
+_SPARE = 2**28
+"""Bytes of the disk that are left to others."""
+
+
+@cache
+def scratch() -> Path:
+    """The folder of this process for what it fetches, which goes when the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="auditor-stores-", ignore_cleanup_errors=True)
+    _open_folders.append(folder)
+    return Path(folder.name)
+
+
+def fetch(place: Stored) -> Path:
+    """A copy of a file, or of a folder with all that is in it, under its own name; it is fetched once.
+
+    Raises
+    ------
+    StoreError
+        It is not there or denied, is too large, is not as long as the store says, or the store cannot be reached.
+    """
+    if place not in _copies:
+        is_folder = kind_of(place) == "folder"
+        files = list_files(place) if is_folder else [Stored(place.store, place.key, size_of(place))]
+        _refuse_large(place, sum(file.size or 0 for file in files))
+        copy = Path(tempfile.mkdtemp(dir=scratch())) / place.name
+        for file in files:
+            fetch_into(file, copy, file.below(place) if is_folder else "")
+        _copies[place] = copy
+    return _copies[place]
+
+
+def fetch_into(file: Stored, folder: Path, name: str) -> Path:
+    """Copy a file to a name below a folder, or to the folder's own name where there is none.
+
+    Raises
+    ------
+    StoreError
+        As `fetch`; or the name leads out of the folder.
+    """
+    if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in (name.split("/") if name else ())):
+        raise StoreError(f"{file}: no name that a file on the disk can have")
+    to = folder / name if name else folder
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        fetch_file(file, to)
+    except OSError as fault:
+        raise StoreError(f"{file}: cannot be kept on this disk: {fault.strerror or fault}") from None
+    return to
+
+
+def tell(text: str) -> str:
+    """A text in which copies are called by the addresses of what they are copies of."""
+    for place, copy in _copies.items():
+        text = text.replace(str(copy), str(place))
+    return text
+
+
+def _refuse_large(place: Stored, size: int) -> None:
+    held = sum(file.stat().st_size for copy in _copies.values() for file in (copy, *copy.rglob("*")) if file.is_file())
+    room = MOST_FETCHED - held
+    with contextlib.suppress(OSError):
+        room = min(room, shutil.disk_usage(scratch()).free - _SPARE)
+    if size > room:
+        raise StoreError(f"{place}: has {size:,} bytes, wanted {max(0, room):,} at most, for it is fetched as a whole")
+
+
+_open_folders: list[tempfile.TemporaryDirectory[str]] = []
+
+_copies: dict[Stored, Path] = {}

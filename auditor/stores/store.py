@@ -1,0 +1,227 @@
+"""Asks an object store, through fsspec: what is there, its bytes, and to keep or remove some.
+
+Whatever fails for a moment is tried again, a few times; what a store gives is as long as it says that it is. Nothing
+here asks for a user or a password: fsspec and the packages behind it find credentials in the environment.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from auditor.errors import NotGivenError, StoreError
+from auditor.stores.address import STORES, Stored, without_secrets
+
+Found = TypeVar("Found")
+
+_WAITS = (0.1, 0.4, 1.6)
+"""Seconds after which what failed is tried again."""
+
+LOST = "no such bucket, folder or file"
+
+
+def kind_of(place: Stored) -> Literal["file", "folder"]:
+    """What stands at a place.
+
+    Raises
+    ------
+    StoreError
+        Nothing does, it may not be read, or the store cannot be reached.
+    """
+    return "folder" if _info(place)["type"] == "directory" else "file"
+
+
+def size_of(place: Stored) -> int:
+    """Bytes of a file, as the store says.
+
+    Raises
+    ------
+    StoreError
+        As `kind_of`.
+    """
+    return int(_info(place)["size"]) if place.size is None else place.size
+
+
+def is_file(place: Stored) -> bool:
+    """Whether a file stands there.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be reached.
+    """
+    try:
+        return kind_of(place) == "file"
+    except NotGivenError:
+        return False
+
+
+def list_files(folder: Stored) -> list[Stored]:
+    """All files below a folder, with their sizes, in the order of the parts of their names; none where there is none.
+
+    Raises
+    ------
+    StoreError
+        It may not be listed, or the store cannot be reached.
+    """
+    system = _open(folder.store)
+    found = _patiently(lambda: system.find(str(folder), detail=True), folder)
+    root = system._strip_protocol(str(folder)).strip("/")
+    files = []
+    for name, told in found.items():
+        inside = name.strip("/").removeprefix(f"{root}/")
+        if told.get("type") == "file" and not name.endswith("/") and inside != root:
+            files.append(Stored(folder.store, f"{folder.key}/{inside}", int(told["size"])))
+    return sorted(files, key=lambda file: file.key.split("/"))
+
+
+def read(file: Stored) -> bytes:
+    """All bytes of a file.
+
+    Raises
+    ------
+    StoreError
+        It is not there or denied, the store gives fewer or more bytes than it says, or it cannot be reached.
+    """
+    system, size = _open(file.store), size_of(file)
+
+    def once() -> bytes:
+        data = bytes(system.cat_file(str(file)))
+        _refuse_length(file, len(data), size)
+        return data
+
+    return _patiently(once, file)
+
+
+def fetch_file(file: Stored, to: Path) -> None:
+    """Put the bytes of a file into one on the disk, whole or not at all.
+
+    Raises
+    ------
+    StoreError
+        As `read`; or the disk takes no more.
+    """
+    system, size = _open(file.store), size_of(file)
+    partial = to.with_name(f"{to.name}.partial")
+
+    def once() -> None:
+        system.get_file(str(file), str(partial))
+        _refuse_length(file, partial.stat().st_size, size)
+        partial.replace(to)
+
+    try:
+        _patiently(once, file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write(file: Stored, data: bytes | Path) -> None:
+    """Keep some bytes, or those of a file on the disk, at a place: all of them or what stood there.
+
+    Raises
+    ------
+    StoreError
+        The store denies it, keeps another number of bytes, or cannot be reached.
+    """
+    system = _open(file.store)
+    size = data.stat().st_size if isinstance(data, Path) else len(data)
+
+    def once() -> None:
+        if isinstance(data, Path):
+            system.put_file(str(data), str(file))
+        else:
+            system.pipe_file(str(file), data)
+        _refuse_length(file, int(system.info(str(file))["size"]), size)
+
+    _patiently(once, file, "cannot be written")
+
+
+def remove(file: Stored) -> None:
+    """Remove a file, if it is there.
+
+    Raises
+    ------
+    StoreError
+        The store denies it, or cannot be reached.
+    """
+
+    def once() -> None:
+        try:
+            _open(file.store).rm_file(str(file))
+        except FileNotFoundError:
+            return
+
+    _patiently(once, file, "cannot be removed")
+
+
+def _info(place: Stored) -> Any:
+    return _patiently(lambda: _open(place.store).info(str(place)), place)
+
+
+@cache
+def _open(store: str) -> Any:
+    """The file system of fsspec behind a kind of store, which remembers nothing of what it listed."""
+    package = STORES[store]
+    try:
+        import fsspec
+
+        return fsspec.filesystem(store, use_listings_cache=False, skip_instance_cache=True)
+    except ImportError as fault:
+        lacking = package if package and fault.name != "fsspec" else "fsspec"
+        install = f"'auditor[stores]'{f' {package}' if package not in ('', 's3fs') else ''}"
+        raise StoreError(f"{store}:// takes {lacking}, which is not installed: `pip install {install}`") from None
+    except Exception as fault:  # each package behind fsspec raises its own
+        raise StoreError(f"{store}://: cannot be opened: {_reason(fault)}") from None
+
+
+def _patiently(ask: Callable[[], Found], place: Stored, what: str = "cannot be read") -> Found:
+    """What a store answers, asked again where it fails for what may pass."""
+    for wait in (*_WAITS, None):
+        try:
+            return ask()
+        except StoreError:
+            raise
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            raise NotGivenError(place, LOST) from None
+        except PermissionError as fault:
+            raise NotGivenError(place, f"{what}: the store denies it ({_reason(fault)})") from None
+        except _LengthError as fault:
+            if wait is None:
+                raise NotGivenError(place, str(fault)) from None
+        except Exception as fault:  # each package behind fsspec raises its own
+            if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # it is the disk here
+            if type(fault).__name__ in _WITHOUT_CREDENTIALS:
+                told = f"{what}: the environment has no credentials for it ({_reason(fault)})"
+                raise StoreError(f"{place}: {told}") from None
+            if wait is None:
+                told = f"{what}: the store cannot be reached, or fails ({_reason(fault)})"
+                raise StoreError(f"{place}: {told}; tried {len(_WAITS) + 1} times") from None
+        time.sleep(wait)
+    raise AssertionError("the last try ends it")
+
+
+def _refuse_length(file: Stored, got: int, wanted: int) -> None:
+    if got != wanted:
+        raise _LengthError(f"got {got:,} bytes, and the store says that it has {wanted:,}")
+
+
+def _reason(fault: BaseException) -> str:
+    """What was raised, in a line without secrets."""
+    line = next((line.strip() for line in str(fault).splitlines() if line.strip()), "")
+    return without_secrets(f"{type(fault).__name__}: {line[:200]}" if line else type(fault).__name__)
+
+
+class _LengthError(Exception):
+    """Fewer bytes, or more, than there should be."""
+
+
+_WITHOUT_CREDENTIALS = {
+    "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError",
+    "DefaultCredentialsError", "ClientAuthenticationError",
+}  # fmt: skip
+"""What the packages of the stores raise where the environment holds no credentials, by name."""
