@@ -13,12 +13,14 @@ from auditor.auditing.gating import pass_gate
 from auditor.auditing.opening import Handed
 from auditor.auditing.performing import perform
 from auditor.config.file import AuditConfig, check_config, read_config
-from auditor.errors import ConfigError
+from auditor.errors import ConfigError, OptionError
 from auditor.explain.table import METHODS
 from auditor.report.templates import configured_templates
 from auditor.run.compare import Change, compare_runs
-from auditor.run.files import refuse_unwritable
+from auditor.run.elsewhere import fetch_run
+from auditor.run.shelf import refuse_unwritable_place
 from auditor.run.store import SavedRun
+from auditor.stores.address import Place, read_place
 from auditor.subject.data.memory import HeldSource
 from auditor.verdict.trial import Progress
 
@@ -185,16 +187,16 @@ def audit_file(
     config = read_config(file, tuple(overrides), kinds=ARTEFACT_KINDS, methods=METHODS)
     if output is not None or not is_kept:
         return _audit(config, Handed(model), output if is_kept else None, f"{CALL}: output", progress, resume=resume)
-    own = config.path(config.report.output, "report", "output")
+    own = config.locate(config.report.output, "report", "output")
     return _audit(config, Handed(model), own, config.place("report", "output"), progress, resume=resume)
 
 
 def _audit(
-    config: AuditConfig, handed: Handed, output: str | Path | None, place: str, progress: Progress, *, resume: bool
+    config: AuditConfig, handed: Handed, output: str | Place | None, place: str, progress: Progress, *, resume: bool
 ) -> AuditedRun:
-    reports = None if output is None else Path(output)
+    reports = _located(output, place) if isinstance(output, str) else output
     if reports is not None:
-        refuse_unwritable(reports, place)
+        refuse_unwritable_place(reports, place)
     own = configured_templates(config)
     if reports is None:
         return pass_gate(conduct(config, None, progress, handed=handed), config)
@@ -204,16 +206,26 @@ def _audit(
 
 
 def load(folder: str | Path) -> AuditedRun:
-    """A saved run.
+    """A saved run; of the address of one on a store its evidence is fetched.
 
     Raises
     ------
     ReportError
         The folder is no run, or its result is damaged.
+    StoreError
+        The store does not give it.
     """
-    run = SavedRun(Path(folder))
+    place = _located(folder, CALL) if isinstance(folder, str) else folder
+    run = SavedRun(place if isinstance(place, Path) else fetch_run(place))
     run.result  # noqa: B018  at once, not when it is first asked for
-    return AuditedRun(run, run.folder)
+    return AuditedRun(run, run.folder, "" if isinstance(place, Path) else str(place))
+
+
+def _located(text: str, where: str) -> Place:
+    try:
+        return read_place(text)
+    except OptionError as fault:
+        raise ConfigError(f"{where}: {fault.message}") from None
 
 
 def compare(before: AuditedRun | str | Path, after: AuditedRun | str | Path) -> list[Change]:

@@ -24,7 +24,9 @@ from auditor.run.index import is_run_id
 from auditor.run.limits import limited
 from auditor.run.parts import tabulate
 from auditor.run.result import AuditResult, WorkUnit
+from auditor.run.shelf import Shelf
 from auditor.run.store import Run, SavedRun, grow_run, record_files, save_run
+from auditor.stores.address import Place, read_place
 from auditor.verdict.record import Finding
 from auditor.verdict.trial import Progress
 
@@ -40,7 +42,9 @@ class AuditedRun:
 
     run: Run | SavedRun = field(repr=False)
     folder: Path | None = None
-    """Where it is saved."""
+    """Where it is saved ..."""
+    address: str = ""
+    """... or, on a store, its address there."""
     files: list[str] = field(default_factory=list, repr=False)
     """What was written of it in its folder, for people and other tools, as far as it could be ..."""
     told: list[str] = field(default_factory=list, repr=False)
@@ -79,16 +83,23 @@ class AuditedRun:
         return _pandas().DataFrame(saved.to_pydict())
 
     def save(self, reports: str | Path) -> AuditedRun:
-        """Save the run into a new folder below `reports`; returns the saved run.
+        """Save the run into a new folder below `reports`, which may be the address of one on a store.
+
+        Returns the saved run.
 
         Raises
         ------
         ReportError
             The folder cannot be written.
+        StoreError
+            The store does not take it.
         """
         if not isinstance(self.run, Run):
             raise ReportError(f"{self.folder}: saved already; copy the folder")
-        return AuditedRun(self.run, save_run(self.run, Path(reports)))
+        shelf = Shelf(read_place(reports) if isinstance(reports, str) else reports)
+        folder = save_run(self.run, shelf.folder)
+        there = shelf.finish(folder)
+        return AuditedRun(self.run, folder) if there is None else AuditedRun(self.run, address=str(there))
 
     def report(self, file: str | Path, *, pictures: Literal["all", "thumbnails", "none"] | None = None) -> Path:
         """Write the report as one file, `.html` or `.pdf` by its suffix; returns its path.
@@ -113,7 +124,7 @@ class AuditedRun:
         return show_run(self.result, self.run.arrays)
 
 
-Tell = Callable[[AuditResult, Path | None], object]
+Tell = Callable[[AuditResult, Place | None], object]
 """Told of a result, and where it is saved."""
 
 
@@ -126,6 +137,7 @@ def conduct(
     handed: Handed = NOTHING,
     keeping: Keeping | None = None,
     meter: Meter | None = None,
+    shelf: Shelf | None = None,
 ) -> AuditedRun:
     """Run an audit; keep it in a new folder below `reports` from the moment that there are verdicts.
 
@@ -138,12 +150,15 @@ def conduct(
         Where what is measured before is kept.
     meter
         Measures what each part costs.
+    shelf
+        What sends the run on, where `reports` is its folder.
 
     Raises
     ------
     AuditError
         There can be no verdicts, or the run cannot be saved.
     """
+    shelf = shelf or Shelf(Path() if reports is None else reports)
     folder: Path | None = None
 
     def keep(run: Run) -> None:
@@ -152,13 +167,15 @@ def conduct(
             return
         if folder is not None:
             grow_run(run, folder)
+            shelf.send(folder)
             return
         try:
             folder = save_run(run, reports) if keeping is None else keeping.save(run)
         except ReportError:
             told(run.result, None)
             raise
-        told(run.result, folder)
+        shelf.send(folder)
+        told(run.result, shelf.where(folder))
 
     return AuditedRun(run_audit(config, progress, keep, handed, keeping, meter), folder)
 

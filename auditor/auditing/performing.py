@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from auditor.auditing.conduct import AuditedRun, Tell, conduct, publish
@@ -12,7 +12,12 @@ from auditor.auditing.metering import Meter
 from auditor.auditing.opening import NOTHING, Handed
 from auditor.auditing.resuming import Keeping
 from auditor.config.file import AuditConfig
+from auditor.report.index_page import renew_index
+from auditor.run.accepted import key_of
+from auditor.run.gate import read_gate
 from auditor.run.ruling import GateRecord
+from auditor.run.shelf import Shelf
+from auditor.stores.address import Place
 from auditor.verdict.trial import Progress
 
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
 
 def perform(
     config: AuditConfig,
-    reports: Path,
+    reports: Place,
     progress: Progress,
     own: OwnTemplates,
     *,
@@ -53,9 +58,14 @@ def perform(
         There can be no verdicts, the run cannot be saved, or its report not be drawn. This, and whatever else ends it,
         carries a note where something is kept to go on from.
     """
-    meter = meter or Meter()
-    with Keeping(reports, resume=resume, note=note) as keeping:
-        run = conduct(config, reports, progress, told=told, handed=handed, keeping=keeping, meter=meter)
+    meter, shelf = meter or Meter(), Shelf(reports)
+    with Keeping(shelf.folder, resume=resume, note=note) as keeping:
+        run = conduct(
+            config, shelf.folder, progress, told=told, handed=handed, keeping=keeping, meter=meter, shelf=shelf
+        )
+        gate = read_gate(config)
+        if gate is not None and gate.compares:
+            shelf.bring_accepted(gate.accepted or key_of(run.result))
         run = pass_gate(run, config)
         if run.result.gate is not None:
             gated(run.result.gate)
@@ -64,4 +74,10 @@ def perform(
         run = publish(run, config, own)
         meter.end()
         progress("report", 1, 1)
+        assert run.folder is not None
+        written = [name for name in run.files if (run.folder / name).is_file()]
+        there = shelf.finish(run.folder)
+        if there is not None:
+            told_of_index = renew_index(there.parent)
+            run = replace(run, folder=None, address=str(there), files=written, told=[*run.told, *told_of_index])
     return run

@@ -22,6 +22,7 @@ from auditor.errors import ConfigError, DataError, MisfitError
 from auditor.explain.table import METHODS, STUDIES
 from auditor.measure.arrays import Bools
 from auditor.report.templates import open_templates
+from auditor.stores.address import is_address
 from auditor.subject.data.pictures import CorruptImageError
 from auditor.subject.data.sample import Dataset, open_dataset
 from auditor.subject.data.sources import Source, find_flags, first_image_shape, open_source
@@ -313,14 +314,14 @@ def _with(config: AuditConfig, section: str, **values: Any) -> AuditConfig:
 
 
 def _beside(folder: Path, name: str) -> str:
-    """A path as a file in that folder names it; functions and what lies on another drive stay as they are.
+    """A path as a file in that folder names it; functions, addresses and what lies on another drive stay as they are.
 
     Raises
     ------
     ConfigError
         Its bytes are no UTF-8, which TOML cannot say.
     """
-    if is_function_spec(name):
+    if is_function_spec(name) or is_address(name):
         return name
     path = Path(name)
     try:

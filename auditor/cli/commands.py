@@ -20,6 +20,7 @@ from auditor.cli.schedule import schedule
 from auditor.cli.terminal import (
     EXIT_CODES,
     NOTHING,
+    PLACE,
     can_ask,
     outlive_readers,
     print_reports,
@@ -31,6 +32,8 @@ from auditor.cli.terminal import (
 )
 from auditor.errors import AuditError, ConfigError
 from auditor.run.files import refuse_unwritable
+from auditor.stores.address import Place
+from auditor.stores.fetched import tell
 
 if TYPE_CHECKING:
     from auditor.auditing.guesses import Tie
@@ -59,23 +62,25 @@ def cli() -> None:
 @cli.command(epilog=EXIT_CODES)
 @_CONFIG
 @_SET
-@click.option("--output", type=click.Path(path_type=Path), help="Folder for the run, instead of report.output.")
+@click.option("--output", type=PLACE, help="Folder for the run, here or on a store, instead of report.output.")
 @click.option("--resume", is_flag=True, help="Go on from where an audit of the same was cut short, if one was.")
 @click.option("--quiet", is_flag=True, help="Print the verdicts and the report's path only.")
 @click.option("--profile", is_flag=True, help="Print what each part cost: time, and images asked of the model.")
 def audit(
-    config: Path, overrides: tuple[str, ...], output: Path | None, resume: bool, quiet: bool, profile: bool
+    config: Path, overrides: tuple[str, ...], output: Place | None, resume: bool, quiet: bool, profile: bool
 ) -> int:
     """Audit the model that CONFIG describes and write the report."""
     from auditor.report.templates import configured_templates
+    from auditor.run.shelf import refuse_unwritable_place
 
     settings = _read(config, overrides)
     if output is None:
-        reports = Path(os.path.normpath(settings.path(settings.report.output, "report", "output")))
-        refuse_unwritable(reports, f"{settings.place('report', 'output')}: report.output")
+        found = settings.locate(settings.report.output, "report", "output")
+        reports = Path(os.path.normpath(found)) if isinstance(found, Path) else found
+        refuse_unwritable_place(reports, f"{settings.place('report', 'output')}: report.output")
     else:
         reports = output
-        refuse_unwritable(reports, "--output")
+        refuse_unwritable_place(reports, "--output")
     own = configured_templates(settings)
     _expect(settings.model.source, trust=settings.model.trust)
 
@@ -110,8 +115,10 @@ def audit(
     for line in meter.lines() if profile else ():
         say(line, err=True)
     print_warnings(run.warnings)
-    assert run.folder is not None
-    print_reports(run.folder, run.files)
+    if run.folder is not None:
+        print_reports(run.folder, run.files)
+    for name in run.files if run.address else ():
+        click.echo(f"{name}: {run.address}/{name}")
     return run.exit_code
 
 
@@ -288,7 +295,7 @@ def _run() -> int:
 
 def _fail(message: str, code: int = 3, of: BaseException | None = None) -> int:
     """Say what went wrong, with what was noted of it: that something is kept, and how to go on."""
-    click.echo("; ".join([f"error: {message}", *getattr(of, "__notes__", [])]), err=True)
+    click.echo("; ".join([f"error: {tell(message)}", *getattr(of, "__notes__", [])]), err=True)
     return code
 
 
@@ -327,7 +334,7 @@ def _refuse_unfit_page(page: Path) -> None:
     refuse_unwritable(page.parent, "--show")
 
 
-def _print_verdicts(result: AuditResult, folder: Path | None) -> None:
+def _print_verdicts(result: AuditResult, folder: Place | None) -> None:
     from auditor.cli.verdicts import print_verdicts
 
     print_verdicts(result, folder)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.terminal import EXIT_CODES, plain, print_warnings, say
+from auditor.cli.terminal import EXIT_CODES, PLACE, plain, print_warnings, say
 from auditor.errors import ConfigError
 from auditor.run.files import REPORTS
 from auditor.run.limits import limited
+from auditor.stores.address import Place, Stored
 
 if TYPE_CHECKING:
     from auditor.run.gate import Gate
@@ -28,15 +29,26 @@ Exit codes:
 
 
 @click.command(epilog=ACCEPT_CODES)
-@click.argument("run", type=click.Path(path_type=Path), default="reports")
+@click.argument("run", type=PLACE, default="reports")
 @click.option("--reason", default="", metavar="TEXT", help="Why it is accepted.")
 @click.option("--by", default="", metavar="NAME", help="Who accepts it; else whoever is logged in.")
 @click.option("--as", "name", default="", metavar="NAME", help="A name to find it by, instead of its model and data.")
 @click.option("--list", "only_list", is_flag=True, help="List what was accepted in the folder RUN (reports).")
-def accept(run: Path, reason: str, by: str, name: str, only_list: bool) -> None:
+def accept(run: Place, reason: str, by: str, name: str, only_list: bool) -> None:
     """Accept a saved RUN: later runs of the same model and data are compared with it, and it is never cleared away."""
     from auditor.run.accepted import accept_run, find_changes, read_accepted
+    from auditor.run.elsewhere import accept_stored_run, read_stored_acceptances
 
+    if only_list and isinstance(run, Stored):
+        for acceptance in read_stored_acceptances(run):
+            say(f"{acceptance.run}: {acceptance.key}")
+            say(f"  {acceptance.when[:10]}, {acceptance.by}: {acceptance.reason}")
+        return
+    if isinstance(run, Stored):
+        acceptance = accept_stored_run(run, reason, by or _whoever(), key=name)
+        say(f"accepted: {acceptance.run} for {acceptance.key}")
+        click.echo(f"sha256: {acceptance.digest}")
+        return
     if only_list:
         if not run.is_dir():
             raise ConfigError(f"{run}: no such folder; wanted a folder of runs")
@@ -59,12 +71,12 @@ def accept(run: Path, reason: str, by: str, name: str, only_list: bool) -> None:
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("run", type=PLACE, required=False)
 @click.option("--config", type=click.Path(path_type=Path), help="An audit.toml with another [gate] or [[waivers]].")
 @click.option("--keep", is_flag=True, help="Put what it says into the run, and write its reports again.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything that it says, for programs.")
 @click.option("--preset", metavar="NAME", help="Only print the demands of a preset: strict, release, watch, verdicts.")
-def gate(run: Path | None, config: Path | None, keep: bool, as_json: bool, preset: str | None) -> int:
+def gate(run: Place | None, config: Path | None, keep: bool, as_json: bool, preset: str | None) -> int:
     """Judge a saved RUN as of today by the [gate] that it was audited with, or by that of another configuration."""
     if preset is not None:
         from auditor.config.gate import PRESETS, write_preset
@@ -78,20 +90,25 @@ def gate(run: Path | None, config: Path | None, keep: bool, as_json: bool, prese
         raise click.UsageError("wanted RUN, the folder of a saved run, or --preset NAME")
     from auditor.report.index_page import renew_index
     from auditor.report.write import write_report
+    from auditor.run.accepted import key_of
+    from auditor.run.elsewhere import bring_accepted, on_disk
     from auditor.run.gate import judge_run, keep_gate, recorded_gate
     from auditor.run.store import SavedRun
 
-    saved = SavedRun(run)
-    with limited(run):
+    with on_disk(run, sends=keep) as folder, limited(folder):
+        saved = SavedRun(folder)
         asked = recorded_gate(saved.result) if config is None else _configured_gate(config)
         if asked is None:
             raise ConfigError(f"{run}: was audited without [gate]; wanted --config FILE with one")
-        record = judge_run(saved, run.absolute().parent, asked, datetime.now(UTC).date())
+        if isinstance(run, Stored) and asked.compares:
+            bring_accepted(run.parent, folder.parent, asked.accepted or key_of(saved.result))
+        record = judge_run(saved, folder.absolute().parent, asked, datetime.now(UTC).date())
         if keep:
-            keep_gate(run, record)
-            written = [name for name, file in REPORTS.items() if (run / file).is_file()]
-            print_warnings(write_report(run, written) if written else [])
-            print_warnings(renew_index(run.absolute().parent))  # the result has another size
+            keep_gate(folder, record)
+            written = [name for name, file in REPORTS.items() if (folder / file).is_file()]
+            print_warnings(write_report(folder, written) if written else [])
+    if keep:  # the result has another size
+        print_warnings(renew_index(run.absolute().parent if isinstance(run, Path) else run.parent))
     if as_json:
         click.echo(json.dumps(asdict(record), indent=2))
     else:

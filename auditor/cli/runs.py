@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.terminal import plain, print_reports, print_warnings, say
+from auditor.cli.terminal import PLACE, only_here, plain, print_reports, print_warnings, say
 from auditor.errors import ConfigError
 from auditor.run.files import REPORTS
 from auditor.run.limits import limited
+from auditor.stores.address import Place
+from auditor.stores.store import is_file, write
 
 if TYPE_CHECKING:
     from auditor.run.index import Listing
@@ -43,8 +46,8 @@ Exit codes, the highest that applies:
   4  a loose end: something is left over, half done or not recorded
   0  all is in order"""
 
-_FOLDER = click.argument("folder", type=click.Path(path_type=Path), default="reports")
-_RUN = click.argument("run", type=click.Path(path_type=Path))
+_FOLDER = click.argument("folder", type=PLACE, default="reports")
+_RUN = click.argument("run", type=PLACE)
 _TEMPLATES = click.option(
     "--templates",
     type=click.Path(path_type=Path),
@@ -70,24 +73,26 @@ _TEMPLATES = click.option(
 @_TEMPLATES
 @click.option("--no-templates", is_flag=True, help="The built-in templates, whatever drew the report before.")
 def render(
-    run: Path, formats: tuple[str, ...], pictures: str | None, templates: Path | None, no_templates: bool
+    run: Place, formats: tuple[str, ...], pictures: str | None, templates: Path | None, no_templates: bool
 ) -> None:
     """Write the report of a saved RUN again; needs no TensorFlow and no model."""
     from auditor.report.index_page import renew_index
     from auditor.report.templates import BUILT_IN, read_own_templates
     from auditor.report.write import write_report
+    from auditor.run.elsewhere import on_disk
 
     if templates is not None and no_templates:
         raise click.UsageError("wanted --templates FOLDER or --no-templates, got both")
     wanted = formats or ("html", "pdf")
-    with limited(run, *([] if templates is None else [templates])):
+    with on_disk(run, sends=True) as folder, limited(folder, *([] if templates is None else [templates])):
         own = BUILT_IN if no_templates else None if templates is None else read_own_templates(templates)
-        warnings = write_report(run, wanted, pictures, own)  # type: ignore[arg-type]
-    reports = run.absolute().parent
-    if (reports / "index.jsonl").is_file():  # else the run lies somewhere that is no folder of runs
+        warnings = write_report(folder, wanted, pictures, own)  # type: ignore[arg-type]
+    reports = run.absolute().parent if isinstance(run, Path) else run.parent
+    index = reports / "index.jsonl"
+    if index.is_file() if isinstance(index, Path) else is_file(index):  # else it lies in no folder of runs
         warnings += renew_index(reports)
     print_warnings(warnings)
-    print_reports(run, [REPORTS[name] for name in wanted])
+    print_reports(folder, [REPORTS[name] for name in wanted])
 
 
 @click.command()
@@ -101,7 +106,7 @@ def render(
 )
 @click.option("--location", default="", metavar="PATH", help="SARIF: the configuration's path from the repository.")
 @click.option("--only-problems", is_flag=True, help="SARIF: leave out findings that are no failures.")
-def export(run: Path, name: str, output: Path | None, location: str, only_problems: bool) -> None:
+def export(run: Place, name: str, output: Path | None, location: str, only_problems: bool) -> None:
     """Write a saved RUN in the format of another tool; needs no TensorFlow and no model."""
     if name != "sarif" and (location or only_problems):
         option = "--location" if location else "--only-problems"
@@ -109,13 +114,15 @@ def export(run: Path, name: str, output: Path | None, location: str, only_proble
     from auditor.report.exports.formats import export as export_run
     from auditor.report.exports.sarif import write_sarif
     from auditor.report.presentable import present
+    from auditor.run.elsewhere import on_disk
     from auditor.run.files import FORMATS, write_files
     from auditor.run.store import SavedRun
 
-    saved, file = SavedRun(run), output or run / FORMATS[name]
+    file = output or run / FORMATS[name]
     if name == "parquet" and output is None:
         raise ConfigError(f"--output: missing; {file} is there already, wanted another file")
-    with limited(run):
+    with on_disk(run) as folder, limited(folder):
+        saved = SavedRun(folder)
         if name == "sarif":
             shown = present(saved.result, saved.arrays).result
             data = write_sarif(saved.result, shown, location=location, only_problems=only_problems)
@@ -125,23 +132,24 @@ def export(run: Path, name: str, output: Path | None, location: str, only_proble
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
         return
-    if not file.parent.is_dir():
-        raise ConfigError(f"--output: {file.parent}: no such folder")
-    write_files({file: data})
+    if isinstance(file, Path):
+        if not file.parent.is_dir():
+            raise ConfigError(f"--output: {file.parent}: no such folder")
+        write_files({file: data})
+    else:
+        write(file, data)
     click.echo(f"{name}: {file}")
 
 
 @click.command("list")
 @_FOLDER
 @click.option("--json", "as_json", is_flag=True, help="Print everything that index.jsonl holds of the runs.")
-def list_runs(folder: Path, as_json: bool) -> None:
+def list_runs(folder: Place, as_json: bool) -> None:
     """List the runs in FOLDER (reports), newest first; writes nothing."""
     from dataclasses import asdict
 
-    from auditor.run.index import read_runs
-
-    with limited(_existing(folder)):
-        listing = read_runs(folder)
+    with _limited_to(folder):
+        listing = _read_runs(folder)
         if as_json:
             click.echo(json.dumps([asdict(entry) for entry in listing.entries], indent=2))
         else:
@@ -151,39 +159,40 @@ def list_runs(folder: Path, as_json: bool) -> None:
 
 @click.command()
 @_FOLDER
-def index(folder: Path) -> None:
+def index(folder: Place) -> None:
     """Make the page over all runs in FOLDER (reports) anew, as every audit does."""
     from auditor.report.index_page import INDEX_PAGE, refresh_index
 
-    with limited(_existing(folder)):
+    with _limited_to(folder):
         faults = refresh_index(folder).faults
     print_warnings(faults)
     click.echo(f"{INDEX_PAGE}: {folder / INDEX_PAGE}")
 
 
 @click.command(epilog=COMPARE_CODES)
-@click.argument("before", type=click.Path(path_type=Path))
-@click.argument("after", type=click.Path(path_type=Path))
+@click.argument("before", type=PLACE)
+@click.argument("after", type=PLACE)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the comparison, with maps, as an HTML page.")
 @click.option(
     "--pictures",
     type=click.Choice(["all", "thumbnails", "none"]),
     help="How much the page shows of the audited images, instead of what both runs' report.pictures allow.",
 )
-def compare(before: Path, after: Path, output: Path | None, pictures: str | None) -> int:
+def compare(before: Place, after: Place, output: Path | None, pictures: str | None) -> int:
     """Compare two saved runs, image by image: did the mending work, did another shortcut grow, what else differs."""
     from auditor.report.comparison import describe_effect, list_differences, render_comparison
     from auditor.report.index_page import shorten
     from auditor.run.compare import compare_results, exit_code, pair_runs, summarise
+    from auditor.run.elsewhere import on_disk
     from auditor.run.files import write_files
     from auditor.run.metrics import say_change
     from auditor.run.store import SavedRun
 
-    runs = SavedRun(before), SavedRun(after)
-    with limited(before, after):
+    with on_disk(before) as old, on_disk(after) as new, limited(old, new):
+        runs = SavedRun(old), SavedRun(new)
         results, pairing = (runs[0].result, runs[1].result), pair_runs(*runs)
         if output is not None:
-            names, arrays = (before.absolute().name, after.absolute().name), (runs[0].arrays, runs[1].arrays)
+            names, arrays = (old.absolute().name, new.absolute().name), (runs[0].arrays, runs[1].arrays)
             page = render_comparison(names, results, arrays, pictures, pairing)  # type: ignore[arg-type]
             if not output.parent.is_dir():
                 raise ConfigError(f"--output: {output.parent}: no such folder")
@@ -202,8 +211,8 @@ def compare(before: Path, after: Path, output: Path | None, pictures: str | None
             )
     if not changes:
         click.echo("neither run names an artefact")
-    for name, old, new in differences:
-        click.echo(f"{plain(name)}: {plain(shorten(old))} -> {plain(shorten(new))}")
+    for name, was, is_now in differences:
+        click.echo(f"{plain(name)}: {plain(shorten(was))} -> {plain(shorten(is_now))}")
     if output is not None:
         click.echo(f"page: {output}")
     return exit_code(changes)
@@ -212,12 +221,13 @@ def compare(before: Path, after: Path, output: Path | None, pictures: str | None
 @click.command(epilog=VERIFY_CODES)
 @_RUN
 @_TEMPLATES
-def verify(run: Path, templates: Path | None) -> int:
+def verify(run: Place, templates: Path | None) -> int:
     """Check that a saved RUN is as it was written: its files by their hashes, its report by drawing it again."""
     from auditor.report.verify import exit_code, verify_run
+    from auditor.run.elsewhere import on_disk
 
-    with limited(run, *([] if templates is None else [templates])):
-        checks = verify_run(run, templates)
+    with on_disk(run, is_whole=True) as folder, limited(folder, *([] if templates is None else [templates])):
+        checks = verify_run(folder, templates)
     for check in checks:
         click.echo(f"{check.what}: {check.state}{f' ({check.reason})' if check.reason else ''}")
     return exit_code(checks)
@@ -226,10 +236,11 @@ def verify(run: Path, templates: Path | None) -> int:
 @click.command(epilog=DOCTOR_CODES)
 @_FOLDER
 @click.option("--repair", "with_repair", is_flag=True, help="Sweep leftovers and make the index anew; nothing else.")
-def doctor(folder: Path, with_repair: bool) -> int:
+def doctor(folder: Place, with_repair: bool) -> int:
     """Check everything in FOLDER (reports): each run by its hashes, leftovers, the index, accepted runs."""
     from auditor.report.doctor import examine, exit_code, repair
 
+    folder = only_here(folder, "the doctor looks after a folder of files, and on a store `auditor verify RUN` does")
     with limited(_existing(folder), is_endless=True):
         for path in repair(folder) if with_repair else []:
             say(f"swept: {path}")
@@ -248,18 +259,17 @@ def doctor(folder: Path, with_repair: bool) -> int:
 @click.option("--older-than", type=click.FloatRange(0, 1e6), metavar="DAYS", help="Keep what is not older than this.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def prune(folder: Path, keep: int | None, older_than: float | None, dry_run: bool, yes: bool) -> None:
+def prune(folder: Place, keep: int | None, older_than: float | None, dry_run: bool, yes: bool) -> None:
     """Remove old runs from FOLDER (reports). With both rules, a run that either keeps is kept."""
     from auditor.report.index_page import refresh_index
-    from auditor.run.index import read_runs
     from auditor.run.prune import plan_removal, remove_runs
 
     if older_than is not None and math.isnan(older_than):
         raise click.UsageError("--older-than: got nan, wanted a number of days")
     if keep is None and older_than is None:
         raise click.UsageError("wanted --keep N, --older-than DAYS, or both")
-    with limited(_existing(folder)):
-        listing = read_runs(folder)
+    with _limited_to(folder):
+        listing = _read_runs(folder)
     plan = plan_removal(folder, listing, keep=keep, older_than=older_than, now=datetime.now(UTC))
     print_warnings(f"kept: {reason}" for reason in [*listing.faults, *plan.spared])
     for entry in plan.remove:
@@ -289,7 +299,7 @@ def prune(folder: Path, keep: int | None, older_than: float | None, dry_run: boo
 @click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
 @click.option("--token", "with_token", is_flag=True, help="Ask for a random token, which the printed address holds.")
 @click.option("--no-open", is_flag=True, help="Do not open the browser.")
-def browse(folder: Path, host: str, port: int, with_token: bool, no_open: bool) -> None:
+def browse(folder: Place, host: str, port: int, with_token: bool, no_open: bool) -> None:
     """Show the runs in FOLDER (reports) in the browser, until interrupted."""
     import secrets
     import webbrowser
@@ -297,6 +307,7 @@ def browse(folder: Path, host: str, port: int, with_token: bool, no_open: bool) 
     from auditor.report.browse import allowed_hosts, is_loopback, make_app, open_socket, serve
     from auditor.run.index import read_runs
 
+    folder = only_here(folder, "the browser is shown a folder of files, and the page over all runs on a store is there")
     if not is_loopback(host) and not with_token:
         raise ConfigError(f"--host {host}: others could read the runs there; wanted --token as well, or 127.0.0.1")
     with limited(_existing(folder)):
@@ -315,6 +326,18 @@ def browse(folder: Path, host: str, port: int, with_token: bool, no_open: bool) 
 
 
 RUN_COMMANDS = (render, export, list_runs, index, compare, verify, doctor, prune, browse)
+
+
+def _read_runs(folder: Place) -> Listing:
+    from auditor.run.elsewhere import read_stored_runs
+    from auditor.run.index import read_runs
+
+    return read_runs(folder) if isinstance(folder, Path) else read_stored_runs(folder)
+
+
+def _limited_to(folder: Place) -> AbstractContextManager[None]:
+    """The limits for a folder of runs; what comes from a store is bounded by the store."""
+    return limited(_existing(folder)) if isinstance(folder, Path) else nullcontext()
 
 
 def _existing(folder: Path) -> Path:

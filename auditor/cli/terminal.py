@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from auditor.errors import ConfigError, OptionError
+from auditor.stores.address import Place, read_place
+from auditor.stores.fetched import tell
+
 if TYPE_CHECKING:
     from auditor.verdict.trial import Progress
 
@@ -100,9 +104,41 @@ def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
+class PlaceType(click.ParamType):  # type: ignore[type-arg]
+    """A path, or the address of what lies on a store."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
+        """What was written, or the default, as a place."""
+        try:
+            return read_place(value) if isinstance(value, str) else value
+        except OptionError as fault:
+            self.fail(fault.message, param, ctx)
+
+
+PLACE = PlaceType()
+
+
+def only_here(place: Place, why: str) -> Path:
+    """The path, where a command works on this machine alone.
+
+    Raises
+    ------
+    ConfigError
+        It is the address of something on a store.
+    """
+    if isinstance(place, Path):
+        return place
+    raise ConfigError(f"{place}: {why}; wanted a folder of this machine")
+
+
 def plain(text: str) -> str:
-    """Text of one line, without what would command the terminal or turn the order of its letters."""
-    text = text.replace("\N{NARROW NO-BREAK SPACE}", " ")  # before %, and not every terminal has it
+    """Text of one line, without what would command the terminal or turn the order of its letters.
+
+    Copies of what lies on a store are called by its address.
+    """
+    text = tell(text.replace("\N{NARROW NO-BREAK SPACE}", " "))  # before %, and not every terminal has it
     return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
@@ -120,7 +156,7 @@ def print_reports(folder: Path, files: Iterable[str]) -> None:
     """Where the files of a report are, of those that could be written."""
     for name in files:
         if (folder / name).is_file():
-            click.echo(f"{name}: {folder / name}")
+            click.echo(f"{name}: {tell(str(folder / name))}")
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
@@ -22,10 +21,11 @@ from auditor.report.telling import (
 )
 from auditor.report.words import VERDICTS, subject
 from auditor.run.result import AuditResult
+from auditor.stores.address import Place
 from auditor.verdict.record import Finding, Rule
 
 
-def print_verdicts(result: AuditResult, folder: Path | None) -> None:
+def print_verdicts(result: AuditResult, folder: Place | None) -> None:
     """The verdicts, the gravest first, with the words of the report; where the result is comes last.
 
     On a terminal they stand in one table. Elsewhere, or where it is narrow, each is a line that programs can read.

@@ -20,6 +20,7 @@ from auditor.config.options import KeyPath, dotted, explain_faults, is_function_
 from auditor.config.places import Place, nearest_place
 from auditor.config.sections import Document, GateConfig, WaiverConfig
 from auditor.errors import ConfigError
+from auditor.stores.address import is_address
 
 
 def to_seconds(duration: str) -> float:
@@ -196,6 +197,9 @@ def read_checks(file: Path) -> ChecksConfig:
         if names[cell.name] == 2:
             faults[path] = [f"got {cell.name!r} twice, wanted a name of its own for each check"]
         cells.append(cell)
+    if is_address(document.reports):
+        why = "a store has no lock, which checks hold on to their record"
+        faults["reports",] = [f"got {document.reports!r}, wanted a folder of this machine: {why}"]
     if "base" in data and document.models is None and document.data is None:
         faults["base",] = ["has an effect only beside models or data; leave it out"]
     for number, waiver in enumerate(document.waivers):

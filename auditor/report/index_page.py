@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -18,9 +17,12 @@ from auditor.report.templates import open_templates, policy_hash, read_template
 from auditor.report.trends import MOST_POINTS, Series, say_outcome, say_target, view_trend
 from auditor.report.visible import make_visible
 from auditor.run.checked import has_checks
+from auditor.run.elsewhere import read_stored_runs
 from auditor.run.files import write_files
-from auditor.run.index import INDEX, Entry, Listing, add_lines, locked, moment, read_runs
+from auditor.run.index import INDEX, Entry, Listing, add_lines, locked, moment, read_runs, write_lines
 from auditor.run.leftovers import sweep
+from auditor.stores.address import Place, Stored
+from auditor.stores.store import write
 from auditor.verdict.record import Verdict
 
 INDEX_PAGE = "index.html"
@@ -31,14 +33,23 @@ _LONGEST = 90
 _VERDICTS: tuple[Verdict, ...] = ("relies", "inconclusive", "no_evidence", "not_applicable", "error")
 
 
-def refresh_index(reports: Path) -> Listing:
+def refresh_index(reports: Place) -> Listing:
     """Sweep what killed processes left, add the runs that `index.jsonl` lacks to it and make `index.html` anew.
+
+    On a store, which has no lock, both are written anew from the runs that are there.
 
     Raises
     ------
     ReportError
         The folder cannot be read or written; the runs in it, and the index as it was, are untouched.
+    StoreError
+        Nor can one on a store.
     """
+    if isinstance(reports, Stored):
+        listing = read_stored_runs(reports)
+        write(reports / INDEX, write_lines(listing.entries))
+        write(reports / INDEX_PAGE, render_index(listing).encode())
+        return listing
     if not reports.is_dir():
         raise ReportError(f"{reports}: no such folder; wanted a folder of runs")
     with locked(reports):
@@ -52,7 +63,7 @@ def refresh_index(reports: Path) -> Listing:
     return listing
 
 
-def renew_index(reports: Path) -> list[str]:
+def renew_index(reports: Place) -> list[str]:
     """Make the index anew after a run was saved; returns warnings: whatever fails, the run stands."""
     try:
         faults = refresh_index(reports).faults

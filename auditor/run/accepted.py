@@ -23,6 +23,7 @@ from auditor.run.index import add_lines, is_run_id
 from auditor.run.limits import refuse_odd
 from auditor.run.result import AuditResult
 from auditor.run.store import SavedRun, hash_file, load_hashes
+from auditor.stores.address import Place
 
 ACCEPTED = "accepted.jsonl"
 
@@ -119,13 +120,23 @@ def read_accepted(reports: Path) -> list[Acceptance]:
     file = reports / ACCEPTED
     refuse_odd(file)
     try:
-        lines = file.read_bytes().split(b"\n")
+        return parse_accepted(file.read_bytes(), file)
     except FileNotFoundError:
         return []
     except OSError as fault:
         raise ReportError(f"{file}: cannot be read: {fault.strerror}") from None
+
+
+def parse_accepted(data: bytes, file: Place) -> list[Acceptance]:
+    """The acceptances that a list of them holds, which lies there.
+
+    Raises
+    ------
+    ReportError
+        A line is damaged: it might be the one that counts.
+    """
     found = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(data.split(b"\n"), 1):
         if not line.strip():
             continue
         try:

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -112,19 +112,49 @@ def read_runs(reports: Path) -> Listing:
         standing, faults = _find_folders(reports)
     except OSError as fault:
         raise ReportError(f"{reports}: the runs cannot be listed: {fault.strerror or fault}") from None
-    entries, unlisted = [], []
+    return list_runs(
+        known,
+        standing,
+        faults,
+        load=lambda name: load_result(reports / name),
+        holds=lambda name, page: os.path.isfile(f"{reports}/{name}/{page}"),
+    )
+
+
+def list_runs(
+    known: Mapping[str, Entry],
+    standing: Mapping[str, int],
+    faults: Sequence[str],
+    *,
+    load: Callable[[str], AuditResult],
+    holds: Callable[[str, str], bool],
+) -> Listing:
+    """The listing of the runs that stand somewhere, each as it is known, else as it is read.
+
+    Parameters
+    ----------
+    known
+        Entries by the ids of runs.
+    standing
+        Bytes of `result.json` by the names of folders.
+    faults
+        What is wrong with others.
+    load, holds
+        Read a run's result; tell whether a run has a file.
+    """
+    entries, unlisted, faults = list[Entry](), list[Entry](), list(faults)
     for name, size in standing.items():
         entry = known.get(name)
         if entry is None or entry.size != size:
             try:
-                entry = enter_run(name, load_result(reports / name), size)
+                entry = enter_run(name, load(name), size)
             except ReportError as fault:
                 faults.append(str(fault))
                 continue
             unlisted.append(entry)
         entries.append(entry)
     entries.sort(key=lambda entry: (moment(entry.started), entry.id), reverse=True)
-    present = {e.id: [name for name in (PAGE, PDF) if os.path.isfile(f"{reports}/{e.id}/{name}")] for e in entries}
+    present = {entry.id: [page for page in (PAGE, PDF) if holds(entry.id, page)] for entry in entries}
     return Listing(entries, unlisted, present, faults)
 
 
@@ -196,7 +226,18 @@ def rewrite_lines(reports: Path, entries: Sequence[Entry]) -> None:
     ReportError
         The folder cannot be written.
     """
-    write_files({reports / INDEX: b"".join(_line(entry) for entry in reversed(entries))})
+    write_files({reports / INDEX: write_lines(entries)})
+
+
+def write_lines(entries: Sequence[Entry]) -> bytes:
+    """An index of these runs, the newest first, as the file has them."""
+    return b"".join(_line(entry) for entry in reversed(entries))
+
+
+def read_lines(data: bytes) -> dict[str, Entry]:
+    """Runs by id as an index has them; a line that was torn, or that another version wrote, counts as not there."""
+    entries = map(read_line, data.split(b"\n"))
+    return {entry.id: entry for entry in entries if entry is not None}
 
 
 def _line(entry: DataclassInstance) -> bytes:
@@ -272,20 +313,14 @@ def _adapter() -> pydantic.TypeAdapter[Entry]:
 
 
 def _read_lines(file: Path) -> dict[str, Entry]:
-    """Runs by id as the file has them; a line that was torn, or that another version wrote, counts as not there."""
+    """The runs of an index by id; none where it leads elsewhere or is not there."""
     if file.is_symlink():  # whatever it leads to was not written here
         return {}
     refuse_odd(file)
     try:
-        data = file.read_bytes()
+        return read_lines(file.read_bytes())
     except FileNotFoundError:
         return {}
-    known = {}
-    for line in data.split(b"\n"):
-        entry = read_line(line)
-        if entry is not None:
-            known[entry.id] = entry
-    return known
 
 
 def _find_folders(reports: Path) -> tuple[dict[str, int], list[str]]:

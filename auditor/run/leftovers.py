@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,6 +177,11 @@ def _recorded(folder: Path) -> set[str]:
     return set() if hashes is None else set(hashes.files)
 
 
+def is_own_name(name: str, recorded: Collection[str]) -> bool:
+    """Whether a file of that name in the folder of a run is Auditor's; `recorded` are those of its `hashes.json`."""
+    return name in _OWN or name in recorded or is_of_journal(name)
+
+
 def _is_own(item: os.DirEntry[str], recorded: set[str]) -> bool:
-    is_known = item.name in _OWN or item.name in recorded or is_of_journal(item.name)
+    is_known = is_own_name(item.name, recorded)
     return (is_known or read_unfinished(Path(item.path)) is not None) and item.is_file(follow_symlinks=False)

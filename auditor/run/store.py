@@ -23,6 +23,7 @@ from auditor.run.limits import refuse_odd
 from auditor.run.parts import SavedArrays, write_arrays, write_rows
 from auditor.run.result import AuditResult, result_from_json, result_to_json
 from auditor.run.unfinished import in_hand
+from auditor.stores.address import Place
 
 
 @dataclass(frozen=True)
@@ -219,10 +220,24 @@ def load_hashes(folder: Path) -> Hashes | None:
     file = folder / HASHES
     refuse_odd(file)
     try:
-        return pydantic.TypeAdapter(Hashes).validate_json(file.read_bytes())
+        return parse_hashes(file.read_bytes(), file)
     except FileNotFoundError:
         return None
-    except (OSError, pydantic.ValidationError) as fault:
+    except OSError as fault:
+        raise ReportError(f"{file}: damaged: {str(fault).splitlines()[0]}") from None
+
+
+def parse_hashes(data: bytes, file: Place) -> Hashes:
+    """What a record of hashes says, which lies there.
+
+    Raises
+    ------
+    ReportError
+        It is damaged.
+    """
+    try:
+        return pydantic.TypeAdapter(Hashes).validate_json(data)
+    except pydantic.ValidationError as fault:
         raise ReportError(f"{file}: damaged: {str(fault).splitlines()[0]}") from None
 
 

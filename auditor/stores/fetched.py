@@ -43,6 +43,7 @@ def fetch(place: Stored) -> Path:
         for file in files:
             fetch_into(file, copy, file.below(place) if is_folder else "")
         _copies[place] = copy
+        call_copy(copy, place)
     return _copies[place]
 
 
@@ -65,10 +66,15 @@ def fetch_into(file: Stored, folder: Path, name: str) -> Path:
     return to
 
 
+def call_copy(copy: Path, place: Stored) -> None:
+    """Have a copy called by the address of what it is a copy of, wherever it is told of."""
+    _called[str(copy)] = str(place)
+
+
 def tell(text: str) -> str:
     """A text in which copies are called by the addresses of what they are copies of."""
-    for place, copy in _copies.items():
-        text = text.replace(str(copy), str(place))
+    for copy, place in _called.items():
+        text = text.replace(copy, place)
     return text
 
 
@@ -84,3 +90,5 @@ def _refuse_large(place: Stored, size: int) -> None:
 _open_folders: list[tempfile.TemporaryDirectory[str]] = []
 
 _copies: dict[Stored, Path] = {}
+
+_called: dict[str, str] = {}
