@@ -174,6 +174,7 @@ ROOMS = {
     "auditing.plan": "which methods run",
     "verdict": "images tried, effects measured, one rule",
     "explain": "a folder per question; none decides",
+    "stores": "addresses; reading and writing what lies on an object store",
     "measure": "numbers with intervals, rows, pieces",
     "errors": "what can go wrong, for the user",
 }

@@ -305,12 +305,14 @@ class TestManifests:
         assert read.masks == [stored("data/masks/0.png"), None]
         assert read.ids == ["cat/0.png", "../x.png"]
 
-    def test_a_manifest_here_may_name_pictures_there(self, tmp_path: Path) -> None:
+    def test_a_manifest_here_names_pictures_there_where_the_user_says_so(self, tmp_path: Path) -> None:
         file = self.write(tmp_path, f"{BUCKET}/cat/0.png,cat,", "1.png,cat,")
-        assert read_manifest(file).files == [stored("cat/0.png"), tmp_path / "1.png"]
+        assert read_manifest(file, root=stored("data")).files == [stored("cat/0.png"), stored("data/1.png")]
+        with pytest.raises(DataError, match=r'images.csv:2: got .*; wanted a path, or root = "s3://BUCKET"'):
+            read_manifest(file)
 
     @pytest.mark.parametrize(
-        "path", ["../../x.png", "/etc/passwd", "file:///etc/passwd", "s3://u:hush@b/x", "ftp://h/x"]
+        "path", ["../../x.png", "/etc/passwd", "file:///etc/passwd", "s3://u:hush@b/x", "ftp://h/x", "memory://other/x"]
     )
     def test_a_manifest_there_names_nothing_else(self, path: str, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"memory://hospital/images.csv:2: ") as fault:

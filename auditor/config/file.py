@@ -265,6 +265,7 @@ def _wrong_addresses(document: Document) -> list[tuple[KeyPath, str]]:
         ("model", "labels"): document.model.labels,
         ("model", "weights"): document.model.weights,
         ("data", "source"): document.data.source,
+        ("data", "root"): document.data.root,
         ("report", "output"): document.report.output,
     }
     for number, artefact in enumerate(document.artefacts):

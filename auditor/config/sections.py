@@ -38,8 +38,9 @@ class ModelConfig(_Section):
     """The classifier to audit."""
 
     source: _Name
-    """A `.keras` or `.h5` file, the folder of a SavedModel, `keras.applications:NAME`, or `package.module:function`
-    returning a Keras model."""
+    """A `.keras` or `.h5` file, the folder of a SavedModel, the address of one of these on an object store
+    (`s3://BUCKET/..`, `gs://`, `az://`), `keras.applications:NAME`, or `package.module:function` returning a Keras
+    model."""
     labels: str | tuple[_Name, ...] | None = None
     """A text file with a class name per line, the names themselves, or `imagenet` for the 1000 classes of ImageNet-1k;
     without it classes are called by their number."""
@@ -70,7 +71,10 @@ class DataConfig(_Section):
     """The images to audit with."""
 
     source: _Name
-    """An `.npz`, a `.csv` or `.parquet` manifest, a folder of pictures, or `package.module:function`."""
+    """An `.npz`, a `.csv` or `.parquet` manifest, a folder of pictures, the address of one of these on an object store
+    (`s3://BUCKET/..`, `gs://`, `az://`), or `package.module:function`."""
+    root: str = ""
+    """What the paths of a manifest are relative to, where that is not its own folder; a folder here or on a store."""
     images: _Name | None = None
     """The array of an `.npz` with the images, or the column of a manifest with the paths of pictures, where it is
     called otherwise than `images` or `path`; `labels`, `groups` and `ids` likewise."""
@@ -179,6 +183,7 @@ class ReportConfig(_Section):
     """Where the report goes and what it is called."""
 
     output: _Name = "reports"
+    """A folder for runs, here or on an object store (`s3://BUCKET/..`, `gs://`, `az://`)."""
     formats: Annotated[tuple[_Name, ...], Field(min_length=1)] = ("html", "pdf")
     """`html` and `pdf` are the report; `junit`, `sarif` and `markdown` stand beside it for other tools, and so does
     what a `package.module:function` of your own makes of a run."""

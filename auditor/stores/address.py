@@ -50,11 +50,17 @@ class Stored:
         OptionError
             It leads out of the bucket, or is no relative name.
         """
-        bucket = self.key.partition("/")[0]
         key = posixpath.normpath(f"{self.key}/{name}")
-        if name.startswith("/") or not (key == bucket or key.startswith(f"{bucket}/")):
-            raise OptionError("", f"{name!r} leads out of {self.store}://{bucket}; wanted a name relative to {self}")
+        if name.startswith("/") or key.partition("/")[0] != self.bucket:
+            raise OptionError(
+                "", f"{name!r} leads out of {self.store}://{self.bucket}; wanted a name relative to {self}"
+            )
         return Stored(self.store, key)
+
+    @property
+    def bucket(self) -> str:
+        """The first part."""
+        return self.key.partition("/")[0]
 
     @property
     def name(self) -> str:

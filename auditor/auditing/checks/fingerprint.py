@@ -19,7 +19,7 @@ from auditor.config.checks import Cell, GatedDocument
 from auditor.config.options import APPLICATIONS, dotted, is_function_spec
 from auditor.errors import AuditError
 from auditor.run.provenance import describe_software
-from auditor.stores.address import is_address
+from auditor.stores.address import is_address, read_place
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
 from auditor.subject.data.naming import OF_COLUMNS
 
@@ -68,9 +68,7 @@ def take_fingerprint(cell: Cell, data: Mapping[str, Any], folder: Path, hashes: 
             for file in _files(text, cell.config.parent, folder):
                 lines.append(f"{text} {hashes.of(file)}")
                 if path == ("data", "source") and file.suffix.lower() in MANIFESTS:
-                    told, are_here = _named(file, data["data"], hashes)
-                    lines += told
-                    unknown = unknown if are_here else f"{file.name} names pictures that lie {_ELSEWHERE}"
+                    lines += _named(file, data["data"], cell.config.parent, hashes)
     lines += [f"{file.name} {hashes.of(file)}" for file in cell.watch]
     return Fingerprint(hash_text("\n".join(lines)), unknown)
 
@@ -97,19 +95,17 @@ def _files(text: str, *folders: Path) -> list[Path]:
     return [path for path in paths if path.is_file() or path.is_dir()]
 
 
-def _named(manifest: Path, section: dict[str, Any], hashes: Hashes) -> tuple[list[str], bool]:
-    """What is told of the pictures and masks that a manifest names, and whether all of them lie here.
-
-    What is missing is for the audit to say.
-    """
+def _named(manifest: Path, section: dict[str, Any], folder: Path, hashes: Hashes) -> list[str]:
+    """The pictures and masks that a manifest names, of those that lie here; what is missing is for the audit to say."""
     declared = {key: str(value) for key, value in section.items() if key in OF_COLUMNS}
     try:
-        read = read_manifest(manifest, declared=declared)
+        root = read_place(str(section["root"])) if section.get("root") else None
+        read = read_manifest(manifest, declared=declared, root=folder / root if isinstance(root, Path) else root)
     except AuditError:
-        return [], True
+        return []
     files = [*read.files, *(mask for mask in read.masks or [] if mask is not None)]
     here = [file for file in files if isinstance(file, Path)]
-    return [hashes.of(file) if file.is_file() else "missing" for file in here], len(here) == len(files)
+    return [hashes.of(file) if file.is_file() else "missing" for file in here]
 
 
 def _code(module: str, folder: Path) -> list[Path]:

@@ -72,9 +72,13 @@ class Manifest:
 
 
 def read_manifest(
-    file: Path, where: str = "", declared: dict[str, str] | None = None, origin: Stored | None = None
+    file: Path,
+    where: str = "",
+    declared: dict[str, str] | None = None,
+    origin: Stored | None = None,
+    root: Place | None = None,
 ) -> Manifest:
-    """Read a manifest; paths in it are relative to its folder, or addresses.
+    """Read a manifest; paths in it are relative to its folder.
 
     Parameters
     ----------
@@ -83,14 +87,17 @@ def read_manifest(
     declared
         What columns are called, where otherwise than usual: `images` (the paths), `labels`, `groups` or `ids` -> name.
     origin
-        What the file is a copy of; paths are relative to the folder of that.
+        What the file is a copy of; paths are relative to the folder of that ...
+    root
+        ... unless it is said what they are relative to. Where that is on a store, addresses in the same bucket are
+        taken too: whoever wrote the table says of no other place that it be read.
 
     Raises
     ------
     DataError
         It cannot be read, has no rows or no paths, or its rows are ragged.
     """
-    folder, shown = (origin or file).parent, f"{where}{origin or file}"
+    folder, shown = root or (origin or file).parent, f"{where}{origin or file}"
     table = MANIFESTS[file.suffix.lower()](file, shown)
     if len(table.names) > MOST_COLUMNS:
         raise DataError(f"{shown}: got {len(table.names):,} columns, wanted {MOST_COLUMNS} at most")
@@ -135,12 +142,15 @@ def read_manifest(
 
 def _locate(folder: Place, path: str) -> Place:
     """What a path in a manifest in that folder names."""
-    if is_address(path):
-        place = read_place(path)
-        if isinstance(folder, Stored) and isinstance(place, Path):
-            raise OptionError("", f"got {path!r} in a manifest on a store, wanted what lies on a store, too")
-        return place
-    return folder / path if isinstance(folder, Stored) else _existing(folder / path)
+    if not is_address(path):
+        return folder / path if isinstance(folder, Stored) else _existing(folder / path)
+    place = read_place(path)
+    if isinstance(folder, Path):
+        raise OptionError("", f'got {path!r}; wanted a path, or root = "s3://BUCKET" under [data] and paths from there')
+    if isinstance(place, Path) or (place.store, place.bucket) != (folder.store, folder.bucket):
+        wanted = f"wanted a path, or an address in {folder.store}://{folder.bucket}"
+        raise OptionError("", f"got {path!r}, {wanted}, where what is relative begins")
+    return place
 
 
 def _existing(file: Path) -> Path:

@@ -94,20 +94,23 @@ def _open_place(config: AuditConfig, spec: str, place: Place, where: str) -> Sou
     is_folder = place.is_dir() if isinstance(place, Path) else kind_of(place) == "folder"
     origin = place if isinstance(place, Stored) else None
     path = place if isinstance(place, Path) else Path() if is_folder else fetch(place)
+    kind = "" if is_folder else place.suffix.lower()
     keys = {key: getattr(config.data, key) for key in ("images", "labels", "groups", "ids")}
     declared = {key: name for key, name in keys.items() if name is not None}
     if declared and (is_folder or is_function_spec(spec)):
         key = next(iter(declared))
         raise config.fault(("data", key), "has an effect only where source is an .npz or a manifest; leave it out")
+    if config.data.root and kind not in MANIFESTS:
+        raise config.fault(("data", "root"), "has an effect only where source is a manifest; leave it out")
     if is_function_spec(spec):
         return FunctionSource(config.function(("data", "source"), spec), f"{where}{spec}")
     if is_folder:
         return FolderSource(place, where=where)
-    kind = place.suffix.lower()
     if kind == ".npz" and path.is_file():
         return NpzSource(path, where=where, declared=declared, origin=origin)
     if kind in MANIFESTS and path.is_file():
-        return ManifestSource(path, where=where, declared=declared, origin=origin)
+        root = config.locate(config.data.root, "data", "root") if config.data.root else None
+        return ManifestSource(path, where=where, declared=declared, origin=origin, root=root)
     got = "not a known kind of file" if path.is_file() else "no such file or folder"
     wanted = f"wanted an .npz, {' or '.join(MANIFESTS)} file, a folder of pictures, or package.module:function"
     raise config.fault(("data", "source"), f"{place}: {got}; {wanted}")
@@ -311,8 +314,9 @@ class ManifestSource:
         where: str = "",
         declared: dict[str, str] | None = None,
         origin: Stored | None = None,
+        root: Place | None = None,
     ) -> None:
-        self._manifest = read_manifest(file, where, declared or {}, origin)
+        self._manifest = read_manifest(file, where, declared or {}, origin, root)
         self._pictures = Pictures(self._manifest.files)
         self.notes = self._manifest.notes
         self.ids = self._manifest.ids
