@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -318,3 +321,28 @@ class TestManifests:
         with pytest.raises(DataError, match=r"memory://hospital/images.csv:2: ") as fault:
             read_manifest(self.write(tmp_path, f"{path},cat,"), origin=stored("images.csv"))
         assert "hush" not in str(fault.value)
+
+
+FETCHING = """
+import os, sys
+from auditor.stores.address import Stored
+from auditor.stores.fetched import fetch
+from auditor.stores.store import write
+write(Stored("memory", "b/x"), b"123")
+print(fetch(Stored("memory", "b/x")), flush=True)
+if sys.argv[1:]:
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_copies_go_with_the_process_or_with_the_next_one_where_it_was_killed(tmp_path: Path) -> None:
+    for words, left in (([], 0), (["killed"], 1), ([], 0)):
+        done = subprocess.run(
+            [sys.executable, "-c", FETCHING, *words],
+            env=os.environ | {"TMPDIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.endswith("/x\n"), done.stderr
+        assert len([*tmp_path.iterdir()]) == left

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from auditor.errors import ConfigError, OptionError
 from auditor.stores.address import Place, read_place
@@ -115,6 +116,10 @@ class PlaceType(click.ParamType):  # type: ignore[type-arg]
             return read_place(value) if isinstance(value, str) else value
         except OptionError as fault:
             self.fail(fault.message, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """As a shell completes files."""
+        return [CompletionItem(incomplete, type="file")]
 
 
 PLACE = PlaceType()

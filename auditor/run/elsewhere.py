@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from auditor.errors import NotGivenError, ReportError, StoreError
 from auditor.run.accepted import ACCEPTED, Acceptance, accept_run, parse_accepted
 from auditor.run.files import ARRAYS, HASHES, RESULT, ROWS, is_beside
-from auditor.run.index import INDEX, Listing, is_run_id, list_runs, read_lines
+from auditor.run.index import INDEX, Listing, is_run_id, list_runs, moment, read_lines
 from auditor.run.leftovers import is_own_name
 from auditor.run.result import AuditResult, result_from_json
 from auditor.run.store import Hashes, hash_file, parse_hashes
 from auditor.stores.address import Place, Stored
-from auditor.stores.fetched import call_copy, fetch_into, scratch
+from auditor.stores.fetched import call_copy, fetch_into, refuse_large, scratch
 from auditor.stores.store import kind_of, list_files, read, remove, write
 
 _EVIDENCE = (RESULT, ROWS, ARRAYS)
@@ -49,16 +51,8 @@ def read_stored_runs(reports: Stored) -> Listing:
                 standing[run] = files[RESULT]
             else:
                 faults.append(f"{reports / run}: {NOT_WHOLE}")
-
-    def load(run: str) -> AuditResult:
-        file = reports / run / RESULT
-        try:
-            return result_from_json(read(file).decode("utf-8"), str(file))
-        except (ValueError, RecursionError, NotGivenError) as fault:
-            raise ReportError(f"{file}: cannot be read: {fault}") from None
-
     known = read_lines(_read_if_there(reports / INDEX))
-    return list_runs(known, standing, faults, load=load, holds=lambda run, page: page in sizes[run])
+    return list_runs(known, standing, faults, load=partial(_load, reports), holds=lambda run, page: page in sizes[run])
 
 
 @contextlib.contextmanager
@@ -103,9 +97,11 @@ def fetch_run(run: Stored, beside: Path | None = None, *, is_whole: bool = False
         raise ReportError(f"{run}: no {RESULT} there; wanted the folder of a saved run")
     if HASHES not in files:
         raise ReportError(f"{run}: {NOT_WHOLE}")
+    wanted = list(files) if is_whole else [name for name in (*_EVIDENCE, HASHES) if name in files]
+    refuse_large(run, sum(files[name].size or 0 for name in wanted))
     folder = (beside or Path(tempfile.mkdtemp(dir=scratch()))) / run.name
     call_copy(folder, run)
-    for name in files if is_whole else [name for name in (*_EVIDENCE, HASHES) if name in files]:
+    for name in wanted:
         fetch_into(files[name], folder, name)
     known = parse_hashes((folder / HASHES).read_bytes(), run / HASHES)
     for name in () if is_whole else _EVIDENCE:
@@ -160,6 +156,10 @@ def why_stored_spared(reports: Stored, run: str) -> str:
     names = [file.below(reports / run) for file in list_files(reports / run)]
     if HASHES not in names:
         return "is being written, or removed"
+    result = _load(reports, run)
+    is_new = moment(result.provenance.started) > datetime.now(UTC) - timedelta(days=1)
+    if is_new and any(unit.status == "missing" for unit in result.units):
+        return "an audit that began within a day may still add to it"
     recorded = parse_hashes(read(reports / run / HASHES), reports / run / HASHES).files
     foreign = [name for name in names if not (is_own_name(name, recorded) or is_beside(name))]
     return f"holds {foreign[0]!r}, which is no file of a run" if foreign else ""
@@ -225,6 +225,14 @@ def refuse_unwritable_store(reports: Stored) -> None:
     write(probe, b"may be removed\n")
     with contextlib.suppress(StoreError):  # who may write need not be one who may remove
         remove(probe)
+
+
+def _load(reports: Stored, run: str) -> AuditResult:
+    file = reports / run / RESULT
+    try:
+        return result_from_json(read(file).decode("utf-8"), str(file))
+    except (ValueError, RecursionError, NotGivenError) as fault:
+        raise ReportError(f"{file}: cannot be read: {fault}") from None
 
 
 def _is_as_written(folder: Path, name: str, known: Hashes) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
 import shutil
 import tempfile
+import zlib
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +25,12 @@ _SPARE = 2**28
 @cache
 def scratch() -> Path:
     """The folder of this process for what it fetches, which goes when the process ends."""
-    folder = tempfile.TemporaryDirectory(prefix="auditor-stores-", ignore_cleanup_errors=True)
+    name = f"auditor-stores-{zlib.crc32(platform.node().encode()):08x}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{name}*"):
+        with contextlib.suppress(OSError, ValueError):
+            if left.lstat().st_uid == os.geteuid() and not _is_running(int(left.name.removeprefix(name).split("-")[0])):
+                shutil.rmtree(left)  # of a process of this machine that was killed
+    folder = tempfile.TemporaryDirectory(prefix=f"{name}{os.getpid()}-", ignore_cleanup_errors=True)
     _open_folders.append(folder)
     return Path(folder.name)
 
@@ -38,7 +46,7 @@ def fetch(place: Stored) -> Path:
     if place not in _copies:
         is_folder = kind_of(place) == "folder"
         files = list_files(place) if is_folder else [Stored(place.store, place.key, size_of(place))]
-        _refuse_large(place, sum(file.size or 0 for file in files))
+        refuse_large(place, sum(file.size or 0 for file in files))
         copy = Path(tempfile.mkdtemp(dir=scratch())) / place.name
         for file in files:
             fetch_into(file, copy, file.below(place) if is_folder else "")
@@ -78,13 +86,30 @@ def tell(text: str) -> str:
     return text
 
 
-def _refuse_large(place: Stored, size: int) -> None:
+def refuse_large(place: Stored, size: int) -> None:
+    """Refuse so many bytes where this process, or the disk, has no room for them.
+
+    Raises
+    ------
+    StoreError
+        It has none.
+    """
     held = sum(file.stat().st_size for copy in _copies.values() for file in (copy, *copy.rglob("*")) if file.is_file())
     room = MOST_FETCHED - held
     with contextlib.suppress(OSError):
         room = min(room, shutil.disk_usage(scratch()).free - _SPARE)
     if size > room:
         raise StoreError(f"{place}: has {size:,} bytes, wanted {max(0, room):,} at most, for it is fetched as a whole")
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 _open_folders: list[tempfile.TemporaryDirectory[str]] = []
