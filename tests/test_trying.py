@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 import warnings
@@ -39,7 +40,7 @@ def attempt(monkeypatch: pytest.MonkeyPatch, path: Path, act: Any) -> dict[str, 
         return {"fault": "", "text": ""}
 
     monkeypatch.setattr(trying, "_attempt", acting)
-    return trying._in_a_fork(a_trial(path))
+    return trying.try_in_a_fork(a_trial(path))
 
 
 @linux_only
@@ -89,6 +90,40 @@ def test_an_honest_model_passes_and_is_not_tried_again(name: str, tmp_path: Path
     try_first(wanted)
     monkeypatch.setattr(trial, "_ask", lambda _: pytest.fail("it was asked again"))
     try_first(wanted)
+
+
+IN_A_FRESH_PROCESS = """
+import sys
+import auditor.subject.model.loading
+from auditor.errors import ModelError
+from auditor.subject.model import trial
+
+file, is_run = sys.argv[1], sys.argv[2] == "run"
+if is_run:
+    import tensorflow as tf
+    tf.zeros(1)
+try:
+    trial.try_first(trial.Trial(file, "serving_default", (8, 8, 1), "hash"))
+    said = "passed"
+except ModelError as fault:
+    said = str(fault)
+print(said, "by", "another process" if trial._server else "a fork")
+"""
+
+
+@linux_only
+@pytest.mark.parametrize(("state", "way"), [("not", "a fork"), ("run", "another process")])
+def test_this_process_forks_as_long_as_tensorflow_has_not_run_in_it(world: World, tmp_path: Path, state, way):
+    (tmp_path / "other.keras").write_bytes(b"no archive")
+
+    def said(file: Path) -> str:
+        command = [sys.executable, "-c", IN_A_FRESH_PROCESS, str(file), state]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert said(world.folder / "model.keras") == f"passed by {way}"
+    refused = said(tmp_path / "other.keras")
+    assert "it is no archive of Keras" in refused
+    assert refused.endswith(f"by {way}")
 
 
 def in_sequence() -> keras.Model:

@@ -1,7 +1,8 @@
 """Tries a model file that is not trusted in a process of its own first: what fails there is never loaded here.
 
-That process, `auditor.subject.model.trying`, takes seconds to start, for it imports TensorFlow. So it is started as
-soon as it is known to be wanted, and tries all the files that there are.
+As long as TensorFlow has not run here that process is a fork of this one, which costs nothing. Later, when its threads
+would not survive that, and where systems do not fork, it is one of `auditor.subject.model.trying`, which imports
+TensorFlow once more, takes seconds to start, and tries all the files that there are.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,15 @@ MEMORY_PER_BYTE, SECONDS_PER_BYTE = 6.0, 1 / (5 * 2**20)
 TO_TRUST = "set trust = true under [model] only if you know where the file comes from"
 
 FORKS = sys.platform.startswith("linux")
-"""Whether the process of trials forks for each file; elsewhere, where libraries may not survive that, it tries one."""
+"""Whether there is a fork for each file; elsewhere, where libraries may not survive that, a process tries one."""
+
+FEW_THREADS = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    str(min(os.cpu_count() or 1, 4)),  # a thread's stack counts as memory
+)
+TENSORFLOW = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **FEW_THREADS}
+TENSORFLOW["TF_ENABLE_ONEDNN_OPTS"] = "0"  # it keeps what it made for each shape
+"""How TensorFlow is to run where models are tried."""
 
 _PATIENCE = 300.0
 """Seconds for TensorFlow to be imported, on a machine that has much else to do."""
@@ -49,7 +59,7 @@ class Trial:
 
 
 def try_first(trial: Trial) -> None:
-    """Load a model, and run it on one image, in the process of trials.
+    """Load a model, and run it on one image, in a process of its own.
 
     Raises
     ------
@@ -61,10 +71,7 @@ def try_first(trial: Trial) -> None:
     if trial in _passed:
         return
     try:
-        try:
-            answer = _ask(trial)
-        except BrokenPipeError:  # it had waited for too long, and ended
-            answer = _ask(trial)
+        answer = _try_in_a_fork(trial) if FORKS and not _has_run() else _ask_server(trial)
     except (OSError, ValueError) as fault:
         _stop()
         raise ModelError(f"cannot be tried in a process of its own before it is loaded ({fault}); {TO_TRUST}") from None
@@ -81,8 +88,8 @@ def try_first(trial: Trial) -> None:
 
 
 def expect(source: str, *, trust: bool) -> None:
-    """Start the process of trials early, where what a configuration names as its model will be tried."""
-    if not (trust or is_function_spec(source) or source.startswith(APPLICATIONS)):
+    """Start the process of trials early, where one is needed for what a configuration names as its model."""
+    if not (FORKS or trust or is_function_spec(source) or source.startswith(APPLICATIONS)):
         start()
 
 
@@ -93,18 +100,36 @@ def start() -> None:
         return
     _stop()
     paths = [str(Path(__file__).parents[3]), *filter(None, sys.path)]  # -P: never modules of the working directory
-    fixed = {"PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    fixed["TF_ENABLE_ONEDNN_OPTS"] = "0"  # it keeps what it made for each shape
-    few = str(min(os.cpu_count() or 1, 4))  # a thread's stack counts as memory
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     _server = subprocess.Popen(
         [sys.executable, "-P", "-m", "auditor.subject.model.trying"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=os.environ | fixed | dict.fromkeys(threads, few),
+        env=os.environ | TENSORFLOW | {"PYTHONPATH": os.pathsep.join(paths)},
         start_new_session=True,  # Ctrl-C is ours to answer
     )
+
+
+def _has_run() -> bool:
+    """Whether TensorFlow has, or may have, run in this process, or others of its threads would be lost in a fork."""
+    state = getattr(sys.modules.get("tensorflow.python.eager.context"), "_context", _UNKNOWN)
+    return threading.active_count() > 1 or not (state is None or getattr(state, "_initialized", True) is False)
+
+
+_UNKNOWN = object()
+
+
+def _try_in_a_fork(trial: Trial) -> Any:
+    from auditor.subject.model.trying import try_in_a_fork
+
+    return try_in_a_fork(trial)
+
+
+def _ask_server(trial: Trial) -> Any:
+    try:
+        return _ask(trial)
+    except BrokenPipeError:  # it had waited for too long, and ended
+        return _ask(trial)
 
 
 def _ask(trial: Trial) -> Any:

@@ -1,7 +1,8 @@
 """The process that tries models: `python -m auditor.subject.model.trying`, which `trial` starts.
 
-It imports TensorFlow once, takes a line of JSON per trial on its standard input, forks, and answers with a line. A fork
-may take only so much memory and time, may write no file, and has no network where the system lets it be taken away.
+It imports TensorFlow once, takes a line of JSON per trial on its standard input, forks, and answers with a line. A
+fork, of this process or of one in which TensorFlow has not run yet, may take only so much memory and time, may write no
+file, and has no network where the system lets it be taken away.
 """
 
 from __future__ import annotations
@@ -15,12 +16,22 @@ import select
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from auditor.errors import ModelError, OptionError
-from auditor.subject.model.trial import FORKS, LEAST_MEMORY, TO_TRUST, Trial, most_memory, most_seconds, size_of
+from auditor.subject.model.trial import (
+    FORKS,
+    LEAST_MEMORY,
+    TENSORFLOW,
+    TO_TRUST,
+    Trial,
+    most_memory,
+    most_seconds,
+    size_of,
+)
 
 MOST_OF_ONE, MOST_ON_AVERAGE, SMALLEST_IMAGE = 512, 64, 64 * 64 * 3
 """How many numbers a layer may give for each of the image's, one and all on average, and what counts as an image."""
@@ -42,7 +53,7 @@ def main() -> None:
         fields = json.loads(line)
         shape = fields["image_shape"]
         trial = Trial(**fields | {"image_shape": None if shape is None else tuple(shape)})
-        answer = _in_a_fork(trial) if FORKS else _here(trial)
+        answer = try_in_a_fork(trial) if FORKS else _here(trial)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
         if not FORKS:
@@ -57,28 +68,39 @@ def _here(trial: Trial) -> dict[str, str]:
     return _attempt(trial)
 
 
-def _in_a_fork(trial: Trial) -> dict[str, str]:
+def try_in_a_fork(trial: Trial) -> dict[str, str]:
+    """Try a model in a fork of this process, in which TensorFlow may be imported and must not have run.
+
+    Returns the kind of what is wrong with it, empty where nothing is, and its text.
+    """
     size = size_of(trial)
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # that there may be other threads
+        child = os.fork()
     if not child:
-        os.close(reading)
-        _limit(size)
-        os.write(writing, json.dumps(_attempt(trial)).encode())
-        os._exit(0)
+        code = 1
+        with contextlib.suppress(BaseException):  # whatever it is, it is not to be mistaken for this process
+            os.close(reading)
+            _part()
+            _limit(size)
+            os.write(writing, json.dumps(_attempt(trial)).encode())
+            code = 0
+        os._exit(code)
     os.close(writing)
-    wait, told = most_seconds(size), b""
+    wait, told, is_late = most_seconds(size), b"", False
     until = time.monotonic() + wait
-    while select.select([reading], [], [], max(until - time.monotonic(), 0))[0]:
-        part = os.read(reading, 2**16)
-        told += part
-        if not part:
-            break
-    else:
-        with contextlib.suppress(ProcessLookupError):
+    try:
+        while not is_late:
+            is_late = not select.select([reading], [], [], max(until - time.monotonic(), 0))[0]
+            part = b"" if is_late else os.read(reading, 2**16)
+            told += part
+            if not part:
+                break
+    finally:
+        os.close(reading)
+        if is_late or sys.exc_info()[0] is not None:
             os.kill(child, signal.SIGKILL)
-    os.close(reading)
-    _, status = os.waitpid(child, 0)
+        _, status = os.waitpid(child, 0)
     if told:
         return json.loads(told)
     code = os.waitstatus_to_exitcode(status)
@@ -86,6 +108,17 @@ def _in_a_fork(trial: Trial) -> dict[str, str]:
     if name in ("SIGKILL", "SIGXCPU"):
         return _fault(_say_slow(size))
     return _fault(f"{_say_large(size)} (the process that tried it ended with {name})")
+
+
+def _part() -> None:
+    """Leave the terminal to the process that this is a fork of, and be asked nothing that it is asked."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    os.environ.update(TENSORFLOW)
 
 
 def _limit(size: int) -> None:
