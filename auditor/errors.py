@@ -10,6 +10,7 @@
     │   └── MisfitError   2   they can be read, and do not fit the model or the configuration
     ├── StoreError        3   an object store cannot be reached, or what reaches it is not installed
     │   └── NotGivenError 3   it can, and something on it is not there, denied, or not as long as it says
+    ├── EngineError       3   the workers that an audit was to be spread over cannot be had, or are of another kind
     └── ReportError       3   a saved run cannot be read, or its report not be written
 
 Our own bugs are `AssertionError`s; the command line alone catches them, shows them whole and ends with 3.
@@ -96,6 +97,10 @@ class NotGivenError(StoreError):
         super().__init__(f"{place}: {reason}")
         self.reason = reason
         """Without the place."""
+
+
+class EngineError(AuditError):
+    """Workers cannot be had, differ from the process that asked for them, or failed at a unit of work too often."""
 
 
 class ReportError(AuditError):

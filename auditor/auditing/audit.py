@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
@@ -16,21 +14,21 @@ from auditor.artefacts.describe import describe_artefact
 from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.record import ArtefactRecord
 from auditor.artefacts.varied import Varied
+from auditor.auditing.engine.spread import Spread
+from auditor.auditing.engine.units import Crew
+from auditor.auditing.explaining import explain_maps, run_study, tell_section
 from auditor.auditing.growing import Growing, changed
 from auditor.auditing.metering import Meter
 from auditor.auditing.mistakes import Mistake
-from auditor.auditing.opening import NOTHING, TO_KEEP, Handed, Subject, open_subject, read_strata
-from auditor.auditing.plan import Section, describe_method, plan_methods
+from auditor.auditing.opening import NOTHING, TO_KEEP, Handed, Subject, hasten, open_subject, read_strata
+from auditor.auditing.plan import plan_methods
 from auditor.auditing.resuming import Keeping, take_fingerprint
 from auditor.config.file import AuditConfig
-from auditor.errors import MethodError, TimeUp
-from auditor.explain.attribution.exemplars import Case, Exhibits, explain_case
+from auditor.explain.attribution.exemplars import Case, Exhibits
 from auditor.explain.attribution.record import Agreement
-from auditor.explain.inquiry import Inquiry, NotApplicableError
-from auditor.explain.table import STUDIES
+from auditor.explain.inquiry import Inquiry
 from auditor.measure.ledger import NewArrays, Rows
 from auditor.measure.measurement import Note
-from auditor.measure.pieces import Piece, Told, check_pieces
 from auditor.measure.seeds import audit_generator
 from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.provenance import describe_run
@@ -38,9 +36,9 @@ from auditor.run.result import AuditResult, WorkUnit
 from auditor.run.store import Run
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.describe import describe_data
-from auditor.subject.model.keras import KerasClassifier
 from auditor.verdict.calibration import Asked, calibrate, carried_by, is_calibrated
 from auditor.verdict.findings import judge_all
+from auditor.verdict.looking import look_here
 from auditor.verdict.notes import note_images, note_interventions, note_parts
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Finding, Rule
@@ -57,6 +55,7 @@ def run_audit(
     handed: Handed = NOTHING,
     keeping: Keeping | None = None,
     meter: Meter | None = None,
+    crew: Crew | None = None,
 ) -> Run:
     """Run the whole audit.
 
@@ -71,6 +70,8 @@ def run_audit(
         Where what is measured is kept, and what was kept is taken from.
     meter
         Measures what each part costs.
+    crew
+        Workers that look at images and explain in place of this process.
 
     Raises
     ------
@@ -86,10 +87,14 @@ def run_audit(
     classifier, dataset, seed = subject.classifier, subject.dataset, config.data.seed
     plan = plan_methods(config, classifier, subject.why_no_gradients)
     begun = started.isoformat(timespec="seconds")
+    fingerprint = {} if keeping is None and crew is None else take_fingerprint(config, subject)
     if keeping is not None:
-        begun = keeping.begin(take_fingerprint(config, subject), begun)
+        begun = keeping.begin(fingerprint, begun)
+    spread = None if crew is None else Spread(crew, keeping, classifier.work)
+    if spread is not None:
+        spread.agree(fingerprint)
     meter.begin("verdicts")
-    _hasten(subject)
+    hasten(subject)
     verdict = config.verdict
     rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
     seen = survey(
@@ -103,6 +108,7 @@ def run_audit(
         progress=progress,
         columns=read_strata(config, dataset),
         rounds=choose_rounds(dataset, subject.artefacts) if config.verdict.sequential else (),
+        look=look_here if spread is None else spread.look,
     )
     findings = _judge(subject, seen, rule)
     exhibits = _begin_exhibits(subject, seen, findings, rule)
@@ -154,11 +160,17 @@ def run_audit(
         level=rule.level,
         progress=progress,
     )
+    if spread is not None:
+        spread.expect(growing, inquiry, dict(zip(waiting, cases, strict=False)), list(plan.studies))
     for number, case in enumerate(cases):
         progress("explanations", number, len(cases))
         if growing.is_due(waiting[number]):
             meter.begin(waiting[number])
-            _explain(growing, waiting[number], case, replace(inquiry, attributions=growing.well(plan.attributions)))
+            if spread is not None:
+                spread.explain(growing, waiting[number])
+            else:
+                asked = growing.well(plan.attributions)
+                explain_maps(growing, waiting[number], case, replace(inquiry, attributions=asked))
             keep(growing.settled())
         progress("explanations", number + 1, len(cases))
     if any(unit.status == "left_out" for unit in growing.result.units):
@@ -168,106 +180,23 @@ def run_audit(
         progress("studies", number, len(plan.studies))
         if growing.is_due(name):
             meter.begin(name)
-            asked = growing.well(plan.attributions)
-            own = replace(inquiry, attributions=asked, rows=Rows(), arrays=NewArrays())
-            _run_study(growing, name, study, own)
-            exhibits.rows.extend(own.rows)
-            exhibits.arrays.extend(own.arrays)
+            if spread is not None:
+                spread.explain(growing, name)
+            else:
+                asked = growing.well(plan.attributions)
+                own = replace(inquiry, attributions=asked, rows=Rows(), arrays=NewArrays())
+                run_study(growing, name, study, own)
+                exhibits.rows.extend(own.rows)
+                exhibits.arrays.extend(own.arrays)
             keep(growing.settled())
         progress("studies", number + 1, len(plan.studies))
     meter.work.ends = math.inf  # sections ask the model nothing
     for name, section in plan.sections.items():
         if growing.is_due(name):
             meter.begin(name)
-            _tell_section(growing, name, section)
+            tell_section(growing, name, section)
             keep(growing.settled())
     return growing.settled()
-
-
-def _hasten(subject: Subject) -> None:
-    """Score by a faster engine from now on, where so much is to be scored that its start is worth while."""
-    images = len(subject.dataset)
-    due = images + (_EDITS * images + _ONCE) * len(subject.artefacts)
-    if isinstance(subject.classifier, KerasClassifier):
-        subject.classifier.hasten(lambda: subject.dataset.images(range(min(_TRIED, len(subject.dataset)))), due)
-
-
-_EDITS, _ONCE, _TRIED = 12, 1000, 16
-"""About how many edits there are of each image by an artefact, and how many besides, on few images; and images that
-another engine is tried on."""
-
-
-def _explain(growing: Growing, unit: str, case: Case, inquiry: Inquiry) -> None:
-    """The maps of a case; the verdicts stand without them."""
-    exhibits = growing.exhibits
-    forget = exhibits.marked()
-    try:
-        explain_case(exhibits, case, inquiry)
-        growing.end(unit)
-    except TimeUp:
-        forget()
-        growing.leave_out(unit)
-        return
-    except (Exception, SystemExit) as fault:
-        failure = MethodError(unit, fault, traceback.format_exc())
-        growing.end(unit, failure)
-        asked = [method.name for method in inquiry.attributions]
-        exhibits.failures |= {name: failure for name in asked if name not in exhibits.diagnostics}
-    for method in inquiry.attributions:
-        growing.end_method(method.name, exhibits.failures.get(method.name))
-
-
-def _run_study(growing: Growing, name: str, study: Callable[[Inquiry], Any], inquiry: Inquiry) -> None:
-    """What a study finds, or why it finds nothing.
-
-    A method of attribution that fails in it fails alone, and the study is done without it; so it is without images that
-    were found to be gone meanwhile.
-    """
-    inquiry = inquiry.of_what_is_there()
-    try:
-        found = study(inquiry)
-        if name in STUDIES:
-            growing.result = replace(growing.result, **{name: found})
-        else:
-            _tell(growing, name, study, check_pieces(found, {**growing.exhibits.arrays, **inquiry.arrays}))
-        growing.end(name)
-        growing.end_method(name)
-    except TimeUp:
-        inquiry.rows.clear()
-        inquiry.arrays.clear()
-        growing.leave_out(name)
-    except NotApplicableError as obstacle:
-        growing.end(name)
-        methods = changed(growing.result.methods, name, status="not_applicable", reason=str(obstacle))
-        growing.result = replace(growing.result, methods=methods)
-    except (Exception, SystemExit) as fault:  # the verdicts stand without it
-        inquiry.rows.clear()
-        inquiry.arrays.clear()
-        if len(inquiry.of_what_is_there().images) < len(inquiry.images):
-            return _run_study(growing, name, study, inquiry)
-        others = [method for method in inquiry.attributions if method.name != getattr(fault, "name", None)]
-        if isinstance(fault, MethodError) and len(others) < len(inquiry.attributions):
-            growing.end_method(fault.name, fault)
-            return _run_study(growing, name, study, replace(inquiry, attributions=others))
-        failure = MethodError(name, fault, traceback.format_exc())
-        growing.end(name, failure)
-        growing.end_method(name, failure)
-
-
-def _tell_section(growing: Growing, name: str, section: Section) -> None:
-    try:
-        arrays = growing.exhibits.arrays
-        _tell(growing, name, section, check_pieces(section(growing.settled().result, arrays), arrays))
-        growing.end(name)
-    except (Exception, SystemExit) as fault:
-        growing.end(name, MethodError(name, fault, traceback.format_exc()))
-
-
-def _tell(growing: Growing, name: str, function: Callable[..., Any], pieces: list[Piece]) -> None:
-    """What a function of the user's told, under the first sentence of its docstring."""
-    title, _ = describe_method(getattr(function, "func", function))
-    told = growing.result.told | {name: Told(title.rstrip(".") or name, pieces)}
-    growing.result = replace(growing.result, told=told)
 
 
 def _begin_exhibits(subject: Subject, seen: Survey, findings: list[Finding], rule: Rule) -> Exhibits:

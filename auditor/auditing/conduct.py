@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from auditor.auditing.audit import run_audit
+from auditor.auditing.engine.units import Crew
 from auditor.auditing.metering import Meter
 from auditor.auditing.opening import NOTHING, Handed
 from auditor.auditing.resuming import Keeping
@@ -177,7 +178,20 @@ def conduct(
         shelf.send(folder)
         told(run.result, shelf.where(folder))
 
-    return AuditedRun(run_audit(config, progress, keep, handed, keeping, meter), folder)
+    with _crew(config, handed) as crew:
+        return AuditedRun(run_audit(config, progress, keep, handed, keeping, meter, crew), folder)
+
+
+def _crew(config: AuditConfig, handed: Handed) -> AbstractContextManager[Crew | None]:
+    """The workers that a configuration asks for, if it does."""
+    if config.execution.engine == "local":
+        return nullcontext()
+    if handed != NOTHING:
+        got = 'got "ray" beside a model or images that were handed in as objects'
+        raise config.fault(("execution", "engine"), f"{got}; wanted files, which every worker can open")
+    from auditor.auditing.engine.cluster import open_crew
+
+    return open_crew(config)
 
 
 def publish(run: AuditedRun, config: AuditConfig, own: OwnTemplates) -> AuditedRun:

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,7 @@ from auditor.run.result import AuditResult, result_to_json
 from auditor.run.store import Run, SavedRun, grow_run, save_run
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Classifier
-from auditor.verdict.passes import Journalled
+from auditor.verdict.passes import Journalled, Kept
 
 KEPT = "what was measured until then is kept: the same command with --resume goes on from there"
 
@@ -49,10 +49,15 @@ def take_fingerprint(config: AuditConfig, subject: Subject) -> Fingerprint:
     texts = {
         "model": json.dumps(asdict(subject.model)),
         "data": data.hexdigest(),
-        "configuration": json.dumps([config.echo(), code.hexdigest()], sort_keys=True),
+        "configuration": json.dumps([_echo(config), code.hexdigest()], sort_keys=True),
         "version": json.dumps(describe_software(), sort_keys=True),
     }
     return {name: hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for name, text in texts.items()}
+
+
+def _echo(config: AuditConfig) -> dict[str, Any]:
+    """The configuration, but for where it is run: passes are numbered otherwise by each engine, and by that alone."""
+    return config.echo() | {"execution": config.execution.engine}
 
 
 class Keeping:
@@ -128,6 +133,24 @@ class Keeping:
     def over(self, classifier: Classifier) -> Classifier:
         """The classifier, its passes kept and those that are known taken from what was kept."""
         return classifier if self._journal is None else Journalled(classifier, self._journal)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether passes are kept."""
+        return self._journal is not None
+
+    def recall(self, first: int) -> list[Kept]:
+        """The passes of a unit of work that are known, whose numbers begin with one."""
+        return [] if self._journal is None else [Kept(*each) for each in self._journal.recall_from(first)]
+
+    def note(self, passes: Sequence[Kept], *, instead: bool) -> None:
+        """Keep the passes of a unit of work, `instead` of all that were known, which are of another model."""
+        if self._journal is None:
+            return
+        if instead:
+            self._journal.drop()
+        for kept in passes:
+            self._journal.note(kept.number, kept.checksum, kept.scores)
 
     def take_up(self, growing: Growing) -> None:
         """Take over what the run has of explanations already, if its verdicts are those that were found again."""

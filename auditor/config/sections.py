@@ -179,6 +179,27 @@ class AuditSection(_Section):
     first, then trust in them, errors, counterfactuals, ideal images, and your own studies. What is left out is said."""
 
 
+class ExecutionConfig(_Section):
+    """Where the work of an audit is done; the numbers are the same."""
+
+    engine: Literal["local", "ray"] = "local"
+    """In this process, or spread over workers that Ray keeps (`pip install auditor[ray]`), each with the model."""
+    address: str = ""
+    """Of a cluster of Ray that runs already, `host:port`; without it, one is started for the audit, on this machine."""
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """How many; as many as there is room for, where left out."""
+    num_cpus: Annotated[float, Field(gt=0)] = 1
+    """Processors that Ray sets apart for each worker."""
+    num_gpus: Annotated[float, Field(ge=0)] = 0
+    """GPUs, or a share of one, that it sets apart for each."""
+
+    @pydantic.model_validator(mode="after")
+    def _says_nothing_idle(self) -> ExecutionConfig:
+        if self.engine == "local" and self.model_fields_set - {"engine"}:
+            raise ValueError('engine = "ray" beside keys that have an effect on it alone')
+        return self
+
+
 class ReportConfig(_Section):
     """Where the report goes and what it is called."""
 
@@ -305,6 +326,7 @@ class Document(_Section):
     explain: ExplainConfig = ExplainConfig()
     verdict: VerdictConfig = VerdictConfig()
     audit: AuditSection = AuditSection()
+    execution: ExecutionConfig = ExecutionConfig()
     report: ReportConfig = ReportConfig()
     gate: GateConfig | None = None
     waivers: tuple[WaiverConfig, ...] = ()

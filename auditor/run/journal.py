@@ -31,7 +31,7 @@ from auditor.run.unfinished import in_hand
 
 HEADER = "journal.json"
 
-_FOLDER, _PASSES = re.compile(r"\.([A-Za-z0-9].*)\.journal"), re.compile(r"\d{8}\.npz")
+_FOLDER, _PASSES = re.compile(r"\.([A-Za-z0-9].*)\.journal"), re.compile(r"\d{8,}\.npz")
 
 _SECONDS, _BYTES = 2.0, 2**23
 """Passes are put on the disk after so long, or so many bytes of scores."""
@@ -85,6 +85,18 @@ class Journal:
             return None
         self.recalled += 1
         return self._open[1][rows]
+
+    def recall_from(self, number: int) -> list[tuple[int, int, Floats]]:
+        """Number, checksum and scores (n, classes) of the passes that are known from a number on, without a gap."""
+        found: list[tuple[int, int, Floats]] = []
+        while number in self._known:
+            checksum = self._known[number][0]
+            scores = self.recall(number, checksum)
+            if scores is None:
+                break
+            found.append((number, checksum, scores))
+            number += 1
+        return found
 
     def note(self, number: int, checksum: int, scores: Floats) -> None:
         """Keep the scores of a pass, on the disk within seconds."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -24,11 +23,20 @@ from auditor.subject.model.classifier import Classifier, log_odds, predicted_cla
 from auditor.subject.pooling import Answer
 from auditor.subject.population import Population
 from auditor.verdict.carrying import bears_out, describe_found, describe_shown, measure_shown
+from auditor.verdict.gathered import Gathered
 from auditor.verdict.observations import ITSELF, Checks, Insertion, Observations, Removals, Shown
 from auditor.verdict.passes import CANVASES, NEIGHBOURS, Counted
 from auditor.verdict.record import Rule, Strength
 from auditor.verdict.removing import take_out
-from auditor.verdict.screening import Neighbour, choose_neighbour, choose_shown, draw_innocents, scrambled
+from auditor.verdict.screening import (
+    Chosen,
+    Neighbour,
+    choose_neighbour,
+    choose_shown,
+    draw_innocents,
+    neighbour_of,
+    scrambled,
+)
 
 Tried = TypeVar("Tried", Insertion, Removals)
 
@@ -53,7 +61,7 @@ class _Put:
 
 @dataclass
 class Trial:
-    """One artefact's interventions, and what they have given so far, batch by batch."""
+    """One artefact's interventions, and what they have given so far."""
 
     classifier: Counted
     dataset: Dataset
@@ -62,7 +70,9 @@ class Trial:
     seed: int
     first: Ints
     """Rows of the images that are looked at first: what is tried on a few images is tried on these."""
-    failure: AuditError | None = None
+    chosen: Chosen | None = None
+    """Where the artefact is also tried, where that was chosen already; else it is chosen now."""
+    gathered: Gathered = field(default_factory=Gathered)
 
     def __post_init__(self) -> None:
         look = self.artefact.appearance
@@ -71,51 +81,55 @@ class Trial:
         # where it is one overlay, the dose of its own opacity is the insertion itself
         self.own_dose = look.opacity if isinstance(look, Overlay) and look.opacity in self.doses else None
         self.shown = choose_shown(self.dataset, self.artefact, self.first, self.seed)
-        self.inserted: list[tuple[Insertion, bool]] = []  # and whether it was taken out of these images
-        self.moved: list[Insertion] = []
-        self.apart: dict[str, list[float]] = defaultdict(list)
-        self.strengths: dict[str, list[tuple[int, float, float]]] = defaultdict(list)
-        self.removed: list[Removals] = []
-        self.fits: list[Shown] = []
         # what is looked for in each carrier needs no second look at all of them
         self.is_looked_at = self.artefact.finder is None and has_place(look)
-        self.pixels = 0
-        self.without_mask = 0
         self.neighbour: Neighbour | None = None
         try:
-            asking = self.classifier.part(NEIGHBOURS)
-            self.neighbour = choose_neighbour(asking, self.dataset, self.artefact, self.first, self.seed)
+            if self.chosen is None:
+                asking = self.classifier.part(NEIGHBOURS)
+                self.chosen = choose_neighbour(asking, self.dataset, self.artefact, self.first, self.seed)
+            self.neighbour = neighbour_of(self.artefact, self.chosen, self.seed)
         except AuditError as failure:
-            self._fail(failure)
+            self._fail(self.gathered, failure)
 
-    def add(self, batch: Batch, scores: Floats) -> None:
-        """Try all interventions on a batch; an artefact that fails once is tried no more."""
-        if self.failure is not None:
-            return
+    @property
+    def failure(self) -> AuditError | None:
+        """Why the artefact cannot be tried, where it cannot: one that fails once is tried no more."""
+        return self.gathered.failure
+
+    def try_on(self, batch: Batch, scores: Floats) -> Gathered:
+        """What all interventions give on a batch, of which the scores (n, classes) are known."""
+        into = Gathered()
         try:
             carries, look = self.artefact.carriers[batch.positions], self.artefact.appearance
             if self.is_looked_at:
                 # where none is said to carry it, a few tell
                 rows = np.isin(batch.positions, self.shown) | self.artefact.carriers.any()
-                self.fits.append(Shown(batch.positions[rows], carries[rows], *fit(batch.images[rows], look)))
+                into.fits.append(Shown(batch.positions[rows], carries[rows], *fit(batch.images[rows], look)))
             asked: list[Callable[[], None]] = []
             if self.artefact.appearance.can_insert and (~carries).any():
                 before = populate(self.classifier, self.dataset, batch.positions[~carries], scores[~carries])
-                asked.append(self._insert(batch.images[~carries], batch.positions[~carries], lambda: before))
+                asked.append(self._insert(into, batch.images[~carries], batch.positions[~carries], lambda: before))
             if carries.any():
-                asked += self._remove(batch, scores, np.flatnonzero(carries))
+                asked += self._remove(into, batch, scores, np.flatnonzero(carries))
             for take_in in asked:  # all was asked for: the last batch alone may be less than whole
                 take_in()
         except AuditError as failure:
-            self._fail(failure)
+            self._fail(into, failure)
+        return into
 
-    def _fail(self, failure: AuditError) -> None:
+    def _fail(self, into: Gathered, failure: AuditError) -> None:
         assert self.classifier.pool is not None
         self.classifier.pool.drop()
-        self.failure = failure
+        into.failure = failure
 
     def _insert(
-        self, images: Floats, positions: Ints, before: Callable[[], Population], came: Came | None = None
+        self,
+        into: Gathered,
+        images: Floats,
+        positions: Ints,
+        before: Callable[[], Population],
+        came: Came | None = None,
     ) -> Callable[[], None]:
         """Ask what all does to images without the artefact; where some `came` with it, they are the images with it."""
         look, region = self.artefact.appearance, self.artefact.appearance.fixed_region
@@ -125,13 +139,13 @@ class Trial:
         def compare(name: str, draws: list[Floats], other: Floats) -> None:
             for row in np.flatnonzero(is_shown):
                 sizes = [[size(images[row], one[row]) for one in draws] for size in (change_of, dissimilarity)]
-                self.strengths[name].append((positions[row], *np.mean(sizes, axis=1)))
+                into.strengths[name].append((positions[row], *np.mean(sizes, axis=1)))
             place = (slice(None), ... if region is None else region)
             apart = [float(np.abs(one[place] - other[place]).sum(dtype=np.float64)) for one in draws]
-            self.apart[name].append(float(np.mean(apart)))
+            into.apart[name].append(float(np.mean(apart)))
 
         put = self._put(look, self.controls, images, self._randoms(positions), before, compare=compare, came=came)
-        self.pixels += images[:, ... if region is None else region].size
+        into.pixels += images[:, ... if region is None else region].size
         those = self._randoms(positions[is_shown])
         tried: dict[str | float, Answer] = {}
         for name, edit in (self.variants | self.doses).items() if is_shown.any() else ():
@@ -164,9 +178,9 @@ class Trial:
             variants = {name: shift(name) for name in self.variants}
             doses = {dose: shift(dose) for dose in self.doses}
             measured = replace(self._measured(put), variants=variants, doses=doses)
-            self.inserted.append((measured, came is not None))
+            into.inserted.append((measured, came is not None))
             if moved is not None:
-                self.moved.append(self._measured(moved))
+                into.moved.append(self._measured(moved))
 
         return take_in
 
@@ -225,21 +239,21 @@ class Trial:
             },
         )
 
-    def _remove(self, batch: Batch, scores: Floats, rows: Ints) -> list[Callable[[], None]]:
+    def _remove(self, into: Gathered, batch: Batch, scores: Floats, rows: Ints) -> list[Callable[[], None]]:
         """Ask what taking it out does, and what all does to images that it was taken out of exactly."""
         ids, images, positions = [batch.ids[row] for row in rows], batch.images[rows], batch.positions[rows]
         before = populate(self.classifier, self.dataset, positions, scores[rows])
         taken = take_out(self.classifier.part("removal"), self.artefact, self.fills, ids, images, before, self._kept)
-        self.without_mask += taken.lost
+        into.without_mask += taken.lost
         asked: list[Callable[[], None]] = []
         if (removals := taken.removals) is not None:
             known = removals
-            asked.append(lambda: self.removed.append(known()))
+            asked.append(lambda: into.removed.append(known()))
         if len(taken.rows) and self.artefact.appearance.can_insert:
             free, came = positions[taken.rows], Came(images[taken.rows], scores[rows][taken.rows])
             asked.append(
                 self._insert(
-                    taken.clean, free, lambda: populate(self.classifier, self.dataset, free, taken.scores()), came
+                    into, taken.clean, free, lambda: populate(self.classifier, self.dataset, free, taken.scores()), came
                 )
             )
         return asked
@@ -258,29 +272,29 @@ class Trial:
         """
         if self.failure is not None:
             return self.failure
-        notes, carriers = list(self.notes), self.artefact.carriers
-        freed = join([np.arange(0), *(each.images.positions for each, is_freed in self.inserted if is_freed)])
+        found, notes, carriers = self.gathered, list(self.notes), self.artefact.carriers
+        freed = join([np.arange(0), *(each.images.positions for each, is_freed in found.inserted if is_freed)])
         count = len(np.unique(self.dataset.groups[freed]))
         # what lies elsewhere was not taken out; and too few would keep all the other carriers from deciding
         is_free = count >= rule.min_groups or not carriers[images.positions].all()
         is_free &= bears_out(self._shown(freed, rule))
-        tried = [each for each, is_freed in self.inserted if is_free or not is_freed]
+        tried = [each for each, is_freed in found.inserted if is_free or not is_freed]
         insertion = join(tried) if tried else None
         if insertion is not None:
-            alike = max(_ALIKE * sum(self.apart[ITSELF]), _STEP * self.pixels)
-            for name in [name for name in insertion.controls if sum(self.apart[name]) < alike]:
+            alike = max(_ALIKE * sum(found.apart[ITSELF]), _STEP * found.pixels)
+            for name in [name for name in insertion.controls if sum(found.apart[name]) < alike]:
                 del insertion.controls[name], insertion.predicted_with[name]
                 notes.append(
                     Note("control", f"control {name!r} looks like the artefact on these images and is left out")
                 )
             insertion = _of_groups(insertion, self.dataset)
-        if self.without_mask:
-            told = f"{self.without_mask} images said to carry it have no usable region and were left out"
+        if found.without_mask:
+            told = f"{found.without_mask} images said to carry it have no usable region and were left out"
             notes.append(Note("no region", told))
         if is_free and len(freed):
             told = f"{len(freed)} images that carry it count as images without it, too"
             notes.append(Note("freed", f"{told}: it was taken out of them exactly"))
-        removals = _of_groups(join(self.removed), self.dataset) if self.removed else None
+        removals = _of_groups(join(found.removed), self.dataset) if found.removed else None
         shown = self._shown(np.flatnonzero(carriers), rule)
         told_of = [] if removals is None else describe_found(removals)
         notes += [*self.artefact.notes, *told_of, *describe_shown(shown)]
@@ -298,7 +312,7 @@ class Trial:
             images=images,
             carries=self.artefact.carriers[images.positions],
             columns={name: column[images.positions] for name, column in (columns or {}).items()},
-            strengths={name: self._strength(rows, rule.level) for name, rows in self.strengths.items()},
+            strengths={name: self._strength(rows, rule.level) for name, rows in found.strengths.items()},
             shown=shown,
             elsewhere=self._elsewhere(),
             place=self.neighbour.name if self.neighbour else "",
@@ -322,7 +336,7 @@ class Trial:
                 drawn = draw_innocents(asking, self.dataset, self.artefact, found, draws, rule.alpha, self.seed)
                 found = replace(found, draws=drawn)
         except AuditError as failure:
-            self._fail(failure)
+            self._fail(self.gathered, failure)
             return failure
         return found
 
@@ -334,17 +348,17 @@ class Trial:
 
     def _shown(self, positions: Ints, rule: Rule) -> dict[str, Measurement]:
         """How much of it some carriers show where it is named; nothing where that was not looked at."""
-        if not self.fits:
+        if not self.gathered.fits:
             return {}
-        shown = join(self.fits)
+        shown = join(self.gathered.fits)
         rows = np.isin(shown.positions, positions)
         return measure_shown(shown, self.dataset.groups[shown.positions], rule.level, rule.min_groups, rows)
 
     def _elsewhere(self) -> Insertion | None:
         """What the neighbour does, on images of groups that it was not chosen on."""
-        if self.neighbour is None or not self.moved:
+        if self.neighbour is None or not self.gathered.moved:
             return None
-        moved = _of_groups(join(self.moved), self.dataset)
+        moved = _of_groups(join(self.gathered.moved), self.dataset)
         fresh = ~np.isin(moved.images.groups, self.dataset.groups[self.neighbour.screened])
         return moved.rows(fresh) if fresh.any() else None
 

@@ -72,6 +72,38 @@ class Journal(Protocol):
         """Forget all that is known: it is of another model."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """One pass, as it is kept."""
+
+    number: int
+    checksum: int
+    scores: Floats
+
+
+@dataclass
+class Carried:
+    """A journal that travels with the work that it is of: what is known goes along, what is new comes back."""
+
+    known: dict[int, Kept] = field(default_factory=dict)
+    new: list[Kept] = field(default_factory=list)
+    is_of_another: bool = False
+    """What was known is of another model."""
+
+    def recall(self, number: int, checksum: int) -> Floats | None:
+        """See `Journal.recall`."""
+        kept = self.known.get(number)
+        return kept.scores if kept is not None and kept.checksum == checksum else None
+
+    def note(self, number: int, checksum: int, scores: Floats) -> None:
+        """See `Journal.note`."""
+        self.new.append(Kept(number, checksum, scores))
+
+    def drop(self) -> None:
+        """See `Journal.drop`."""
+        self.known, self.is_of_another = {}, True
+
+
 class Journalled:
     """A classifier whose every pass is kept in a journal, and taken from it where it is known.
 
@@ -81,13 +113,14 @@ class Journalled:
 
     def __init__(self, model: Classifier, journal: Journal) -> None:
         self._model, self._journal = model, journal
-        self._number = 0
+        self.number = 0
+        """Of the next pass."""
         self._is_tried = False
         self.classes, self.output, self.image_shape = model.classes, model.output, model.image_shape
 
     def scores(self, images: Floats) -> Floats:
         """See `Classifier`."""
-        number, self._number = self._number, self._number + 1
+        number, self.number = self.number, self.number + 1
         checksum = zlib.crc32(np.ascontiguousarray(images).data)
         known = self._journal.recall(number, checksum)
         if known is not None and (self._is_tried or np.allclose(self._model.scores(images), known, 1e-3, 1e-4)):

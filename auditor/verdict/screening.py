@@ -23,6 +23,16 @@ from auditor.verdict.passes import Counted
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Which neighbouring place or size of an artefact is looked at, by its name."""
+
+    name: str
+    """Empty where none is."""
+    screened: Ints
+    """Positions of the images that it was chosen on; what it does is measured on other groups."""
+
+
+@dataclass(frozen=True)
 class Neighbour:
     """The artefact at the neighbouring place or size where it seems to do most."""
 
@@ -49,23 +59,30 @@ def choose_shown(dataset: Dataset, artefact: Artefact, first: Ints, seed: int) -
     ]
 
 
-def choose_neighbour(
-    classifier: Counted, dataset: Dataset, artefact: Artefact, first: Ints, seed: int
-) -> Neighbour | None:
-    """The neighbour that raises the target most, or of a scan any class; None where none does more than the artefact.
+def neighbour_of(artefact: Artefact, chosen: Chosen, seed: int) -> Neighbour | None:
+    """The neighbour that was chosen, if one was."""
+    if not chosen.name:
+        return None
+    look = artefact.appearance.neighbours()[chosen.name]
+    controls, _ = look.controls(artefact.controls, seed)
+    return Neighbour(chosen.name, look, controls, chosen.screened)
+
+
+def choose_neighbour(classifier: Counted, dataset: Dataset, artefact: Artefact, first: Ints, seed: int) -> Chosen:
+    """The neighbour that raises the target most, or of a scan any class; none where none does more than the artefact.
 
     Tried on a few images that do not carry it, among the `first` (n,) that are looked at where these are enough. What
-    raises no class by more than chance and a small share of its spread is not worth measuring either: None.
+    raises no class by more than chance and a small share of its spread is not worth measuring either.
     """
     looks = artefact.appearance.neighbours() if artefact.appearance.can_insert else {}
     free = first[~artefact.carriers[first]]
     if len(free) < 4 * _FEWEST_SCREENED:
         free = np.flatnonzero(~artefact.carriers)
     if not looks or len(free) < 4 * _FEWEST_SCREENED:
-        return None
+        return _NONE
     positions, images = dataset.read(_few_groups(dataset, free, seed))
     if len(positions) < _FEWEST_SCREENED:
-        return None
+        return _NONE
     randoms = artefact.randoms([dataset.ids[position] for position in positions])
     before = log_odds(classifier.scores(images), classifier.output)
     spread = np.maximum(before.std(axis=0), 1e-6)
@@ -75,7 +92,7 @@ def choose_neighbour(
     else:
         rows = ~dataset.truth[positions, artefact.target]
     if rows.sum() < 2:
-        return None
+        return _NONE
 
     def lifts(answer: Answer) -> tuple[Array, Array]:
         shift = (log_odds(answer.scores, classifier.output) - before)[rows][:, classes]
@@ -90,9 +107,8 @@ def choose_neighbour(
     mean, error = tried[name]
     at = int((mean - named).argmax())
     if mean[at] <= named[at] or mean[at] + 3 * error[at] < _NEGLIGIBLE:
-        return None
-    controls, _ = looks[name].controls(artefact.controls, seed)
-    return Neighbour(name, looks[name], controls, positions)
+        return _NONE
+    return Chosen(name, positions)
 
 
 def _few_groups(dataset: Dataset, free: Ints, seed: int) -> Ints:
@@ -175,6 +191,8 @@ def scrambled(dataset: Dataset, positions: Ints, seed: int) -> tuple[Ints, Float
     mixed = [part[random.permutation(len(part))] for part, random in zip(flat, randoms, strict=True)]
     return there, np.array(mixed, np.float32).reshape(images.shape)
 
+
+_NONE = Chosen("", np.arange(0))
 
 _SCREENED, _FEWEST_SCREENED = 24, 6
 """Images that neighbours are tried on, at most and at least; never more than a quarter of the groups without it."""

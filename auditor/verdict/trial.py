@@ -1,4 +1,8 @@
-"""Tries every intervention on every image, in one pass over the data, and keeps scores, never images."""
+"""Tries every intervention on every image, in one pass over the data, and keeps scores, never images.
+
+What a batch of images gives depends on its rows and on few things decided before: so batches may be looked at here, one
+after the other, or anywhere else, and what they give is taken in by their order.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from auditor.artefacts.kinds import Artefact
-from auditor.errors import AuditError, DataError, ModelError
+from auditor.errors import AuditError, DataError
 from auditor.measure.arrays import Array, Floats, Ints, join, take
 from auditor.subject.data.copies import Copies
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Classifier
 from auditor.subject.pooling import Pool
 from auditor.subject.population import Population
-from auditor.subject.scoring import score_batches
 from auditor.verdict.checks import check_run
-from auditor.verdict.interventions import Trial, populate, regrouped
+from auditor.verdict.interventions import Trial, regrouped
+from auditor.verdict.looking import Course, Look, look_here
 from auditor.verdict.observations import Checks, Observations
 from auditor.verdict.passes import CHECKS, Counted
 from auditor.verdict.record import Rule
@@ -53,6 +57,7 @@ def survey(
     progress: Progress,
     columns: Mapping[str, Array] | None = None,
     rounds: Sequence[Ints] = (),
+    look: Look = look_here,
 ) -> Survey:
     """Score every image as it is and after every intervention.
 
@@ -65,6 +70,8 @@ def survey(
     rounds
         Rows of the sample, a round at a time: after each, an artefact whose verdict is settled is tried no more, and
         when none is left the survey ends. All images at once where there are none.
+    look
+        Looks at batches of images.
     """
     rounds = rounds or [np.arange(len(dataset))]
     counted = Counted(classifier, pool=Pool(classifier, batch_size))
@@ -77,15 +84,16 @@ def survey(
     for rows in rounds:
         due += len(rows)
         waiting = {at: trial for at, trial in enumerate(trials) if at not in observed}
-        for batch, raw in score_batches(counted, dataset, batch_size, rows.tolist()):
-            copies.add(batch.positions, batch.images)
-            if not seen:
-                _refuse_chance(counted.part(CHECKS), batch.images, raw)
-            seen.append(populate(classifier, dataset, batch.positions, raw))
-            total += batch.images.sum(axis=0, dtype=np.float64)
-            for trial in waiting.values():
-                trial.add(batch, raw)
-            done += len(batch.ids)
+        course = Course(rounds[0], dataset.groups, {at: trial.chosen for at, trial in waiting.items()}, not seen)
+        for looked in look(counted, dataset, waiting, course, rows, batch_size):
+            if looked.came is not None:
+                copies.extend(looked.copies)
+                seen.append(looked.came)
+                total += looked.total
+            for at, trial in waiting.items():
+                if trial.failure is None and at in looked.gathered:
+                    trial.gathered.extend(looked.gathered[at])
+            done += 0 if looked.came is None else len(looked.came)
             progress("interventions", done, due)
         if not seen:
             raise DataError(f"none of {len(dataset)} images could be used")
@@ -130,14 +138,3 @@ def _check(
         images = take(images, ~np.isin(images.positions, list(dataset.skipped)))
         checks = check_run(classifier, dataset, images, targets, regions, seed)
     return images, checks
-
-
-def _refuse_chance(classifier: Classifier, images: Floats, scores: Floats) -> None:
-    """A model that scores the same images differently in another order (dropout left on) cannot be audited."""
-    again = classifier.scores(images[::-1])[::-1]
-    difference = float(np.abs(again - scores).max())
-    if difference > 1e-3 * max(1.0, float(np.abs(scores).max())):
-        raise ModelError(
-            f"the model scores the same images differently in another order, by up to {difference:.3g}; "
-            "does it draw at random, or mix the images of a batch, when it should not?"
-        )

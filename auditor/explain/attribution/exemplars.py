@@ -68,6 +68,15 @@ class Exhibits:
     """Method -> check and variant -> (values, groups) of every case."""
     failures: dict[str, MethodError] = field(default_factory=dict)
     """What methods threw, by their names; they are asked no more."""
+    shown_before: int = 0
+    """Artefacts that exemplars were shown of before these."""
+    has_second_opinion: bool = False
+    """What tf-explain says was asked before these."""
+
+    @property
+    def shown(self) -> int:
+        """Artefacts that exemplars are shown of."""
+        return self.shown_before + len({exemplar.artefact for exemplar in self.exemplars})
 
     def marked(self) -> Callable[[], None]:
         """A function that forgets all that is added from now on."""
@@ -134,14 +143,13 @@ def explain_case(exhibits: Exhibits, case: Case, inquiry: Inquiry) -> None:
                 exhibits.diagnostics[method.name][check, name.variant].append((values, of.groups))
                 inquiry.note(of, values, check, artefact=about or None, condition=CHECK_OF_METHOD, method=name)
     if case.artefact is not None and case.target is not None:
-        if not exhibits.agreement:
+        if not exhibits.agreement and not exhibits.has_second_opinion:
             few = question.about(range(min(_SECOND_OPINIONS, len(pairs))))
             exhibits.agreement = compare_with_tf_explain(few, pairs.groups[:_SECOND_OPINIONS], inquiry.level)
         target = inquiry.classifier.classes[case.target]
         exhibits.region_scores += [_score(inquiry, case.artefact.name, target, pairs, entry) for entry in explained]
     if shown:
-        number = len({exemplar.artefact for exemplar in exhibits.exemplars})
-        exhibits.exemplars += _exhibit(inquiry, case, number, pairs, shown, explained)
+        exhibits.exemplars += _exhibit(inquiry, case, exhibits.shown, pairs, shown, explained)
 
 
 def _pair_up(case: Case, inquiry: Inquiry) -> _Pairs:

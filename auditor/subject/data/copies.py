@@ -58,6 +58,12 @@ class Copies:
         self._digests += [hashlib.sha1(image.tobytes(), usedforsecurity=False).digest() for image in images]
         self._small.append(_in_parts(images @ np.full(images.shape[3], 1 / images.shape[3], np.float32), _SIDE))
 
+    def extend(self, other: Copies) -> None:
+        """Look at what another has looked at."""
+        self._positions += other._positions
+        self._digests += other._digests
+        self._small += other._small
+
     def find(self) -> Found:
         """What is there once only is in no group."""
         if not self._positions:

@@ -109,7 +109,8 @@ class Dataset:
         """Which classes (images, classes) each sampled image has; None where the data have no labels."""
         self.labelled: Bools = is_labelled(source.labels, self.available)[self._chosen]
         """Which sampled images (images,) have a label."""
-        self._brightest = 0
+        self.brightest = 0
+        """The highest value of 16-bit pictures that were seen."""
         self.told: list[str] = note_numbers(source.labels or (), classes)
         self.skipped: dict[int, SkippedImage] = {}
         """Images that could not be used, by their row in the sample."""
@@ -120,10 +121,10 @@ class Dataset:
     def notes(self) -> list[str]:
         """What was guessed about the data, and what looks wrong about them, a sentence each."""
         found = [*self._source.notes, *self.told, *self._of_copies]
-        if 0 < self._brightest <= _TWELVE_BITS and self._limits is None:
-            bits, most = (8, 255) if self._brightest <= 255 else (12, _TWELVE_BITS)
+        if 0 < self.brightest <= _TWELVE_BITS and self._limits is None:
+            bits, most = (8, 255) if self.brightest <= 255 else (12, _TWELVE_BITS)
             told = (
-                f"No pixel of the 16-bit pictures seen so far is over {self._brightest}, so they look like {bits} bits"
+                f"No pixel of the 16-bit pictures seen so far is over {self.brightest}, so they look like {bits} bits"
             )
             found.append(f"{told}; range = [0, {most}] under [data] would have them read so.")
         return found
@@ -144,6 +145,9 @@ class Dataset:
     def batches(self, size: int, positions: Sequence[int] | None = None) -> Iterator[Batch]:
         """Stream the sample, or some rows of it (ascending), leaving out what cannot be read.
 
+        A batch is of `size` rows that were asked for, fewer images where some of them cannot be read: so the batch of
+        an image depends on nothing but its row.
+
         Raises
         ------
         DataError
@@ -152,19 +156,19 @@ class Dataset:
         rows = list(range(len(self))) if positions is None else list(positions)
         row_of = {int(self._chosen[row]): row for row in rows}
         kept: list[tuple[int, Floats]] = []
-        for at, raw in self._source.stream(sorted(row_of)):
+        for number, (at, raw) in enumerate(self._source.stream(sorted(row_of)), start=1):
             row = row_of[at]
             try:
                 if isinstance(raw, CorruptImageError):
                     raise raw
                 if raw.dtype == np.uint16 and raw.size:
-                    self._brightest = max(self._brightest, int(raw.max()))
+                    self.brightest = max(self.brightest, int(raw.max()))
                 kept.append((row, to_model_image(raw, self._shape, self._fit, self.ids[row], self._limits)))
             except CorruptImageError as fault:
                 self.skip([row], str(fault))
             except DataError as fault:
                 raise type(fault)(f"{self._where}: {fault}") from None
-            if len(kept) == size:
+            if number % size == 0 and kept:
                 yield self._batch(kept)
                 kept = []
         if kept:

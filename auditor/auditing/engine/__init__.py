@@ -1,0 +1,1 @@
+"""An audit spread over workers: units of work, who hands them out, and who does them."""

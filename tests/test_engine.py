@@ -1,0 +1,188 @@
+"""An audit spread over workers finds what one process finds, in whatever order they work and whatever befalls them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from auditor.auditing.api import audit_file
+from auditor.auditing.engine.units import TRIES, Broken, Dispatcher, Done, Failed, Outcome, Unit, in_order
+from tests.engine_world import told, work_inline, write_audit
+
+RAY = ("execution.engine=ray",)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """An audit, and what one process finds."""
+    file = write_audit(tmp_path_factory.mktemp("alone"))
+    folder = audit_file(file).folder
+    assert folder is not None
+    return file, told(folder)
+
+
+@pytest.mark.parametrize(("workers", "seed"), [(1, 0), (2, 1), (4, 2)])
+def test_any_number_of_workers_finds_the_same_to_the_byte(alone, workers, seed, tmp_path, monkeypatch):
+    file, wanted = alone
+    crews = work_inline(monkeypatch, workers=workers, seed=seed)
+    run = audit_file(file, overrides=RAY, output=tmp_path)
+    assert told(run.folder) == wanted
+    assert len(crews[0].done) > 6
+
+
+def test_a_unit_that_fails_twice_is_done_the_third_time(alone, tmp_path, monkeypatch):
+    file, wanted = alone
+    tries: dict[str, int] = {}
+
+    def fate(unit: Unit) -> str:
+        tries[unit.name] = tries.get(unit.name, 0) + 1
+        return "its worker was lost" if tries[unit.name] < TRIES else ""
+
+    work_inline(monkeypatch, fate=fate)
+    assert told(audit_file(file, overrides=RAY, output=tmp_path).folder) == wanted
+    assert set(tries.values()) == {TRIES}
+
+
+def test_an_artefact_whose_work_fails_three_times_is_an_error_of_its_own(alone, tmp_path, monkeypatch):
+    file, _ = alone
+
+    def fate(unit: Unit) -> str:
+        return "its worker was lost" if unit.call == "look" and 1 in unit.arguments[0].artefacts else ""
+
+    work_inline(monkeypatch, fate=fate)
+    run = audit_file(file, overrides=RAY, output=tmp_path)
+    assert [finding.verdict for finding in run.findings] == ["relies", "error"]
+    assert run.findings[1].reason == (
+        "artefact 2 on images 1 to 8 of the sample failed 3 times: its worker was lost"
+    )
+    assert run.exit_code == 3
+
+
+def test_images_that_end_every_worker_are_left_out_and_said(alone, tmp_path, monkeypatch):
+    file, _ = alone
+    work_inline(monkeypatch, fate=lambda unit: "lost" if unit.call == "look" and 8 in unit.arguments[0].rows else "")
+    overrides = (*RAY, "data.max_corrupt=0.5")
+    run = audit_file(file, overrides=overrides, output=tmp_path)
+    assert [image.image for image in run.result.data.skipped] == [f"picture-{row}" for row in range(8, 16)]
+    assert {image.reason for image in run.result.data.skipped} == {"images 9 to 16 of the sample failed 3 times: lost"}
+
+
+@pytest.mark.parametrize("name", ["maps: mark", "spread"])
+def test_an_explanation_that_fails_three_times_is_an_error_and_the_verdicts_stand(name, alone, tmp_path, monkeypatch):
+    file, _ = alone
+    work_inline(monkeypatch, fate=lambda unit: "lost" if unit.name.endswith(name) else "")
+    run = audit_file(file, overrides=RAY, output=tmp_path)
+    units = {unit.name.rpartition(":")[2].strip(): unit for unit in run.result.units}
+    failed = units[name.rpartition(":")[2].strip()]
+    assert failed.status == "error"
+    assert failed.reason.endswith("failed 3 times: lost")
+    assert [unit.status for unit in units.values()].count("error") == 1
+    assert [finding.verdict for finding in run.findings][0] == "relies"
+    assert run.exit_code == 3
+
+
+class Reversed:
+    """A crew that gives what it was given last first, fails as it is told, and counts what it holds."""
+
+    def __init__(self, size: int = 2, fails: dict[str, int] | None = None) -> None:
+        self.size, self.fails = size, fails or {}
+        self.given: list[tuple[int, Unit]] = []
+        self.order: list[str] = []
+        self.most = 0
+
+    def agree(self, fingerprint: dict[str, str]) -> None: ...
+
+    def share(self, value: Any) -> Any:
+        return value
+
+    def room(self) -> int:
+        return self.size - len(self.given)
+
+    def give(self, number: int, unit: Unit) -> None:
+        self.given.append((number, unit))
+        self.order.append(unit.name)
+        self.most = max(self.most, len(self.given))
+
+    def collect(self) -> list[tuple[int, Outcome]]:
+        number, unit = self.given.pop()
+        if self.fails.get(unit.name, 0):
+            self.fails[unit.name] -= 1
+            return [(number, Broken("no luck"))]
+        return [(number, Done(unit.name))]
+
+
+def test_results_come_in_the_order_of_what_they_are_of_and_no_more_are_on_their_way_than_may_be():
+    crew, ahead, most = Reversed(size=3), [0], [0]
+    dispatcher = Dispatcher(crew)
+
+    def submit(name: str) -> int:
+        ahead[0] += 1
+        most[0] = max(most[0], ahead[0])
+        return dispatcher.submit(Unit(name, "look"))
+
+    def result(name: str, number: int) -> Any:
+        ahead[0] -= 1
+        return name, dispatcher.result(number)
+
+    names = [f"{number}" for number in range(40)]
+    assert list(in_order(names, submit, result, 7)) == [(name, name) for name in names]
+    assert most[0] == 7
+    assert crew.most <= 3
+
+
+def test_the_largest_are_handed_out_first_and_what_failed_before_them():
+    crew = Reversed(size=1, fails={"small": 1})
+    dispatcher = Dispatcher(crew)
+    numbers = [dispatcher.submit(Unit(name, "look", size=size)) for name, size in SIZES]
+    assert [dispatcher.result(number) for number in numbers] == [name for name, _ in SIZES]
+    assert crew.order == ["small", "small", "largest", "middle", "smaller"]
+
+
+SIZES = [("small", 2.0), ("middle", 5.0), ("largest", 9.0), ("smaller", 1.0)]
+
+
+def test_a_unit_fails_after_three_tries_with_every_reason_and_others_are_done():
+    dispatcher = Dispatcher(Reversed(fails={"bad": 5, "unlucky": 2}))
+    numbers = [dispatcher.submit(Unit(name, "look")) for name in ("bad", "unlucky", "good")]
+    bad, unlucky, good = (dispatcher.result(number) for number in numbers)
+    assert bad == Failed("bad failed 3 times: no luck")
+    assert (unlucky, good) == ("unlucky", "good")
+    assert len(dispatcher.failures) == 5
+
+
+def test_a_unit_that_was_lost_before_it_began_is_not_held_against_it():
+    class Losing(Reversed):
+        def collect(self) -> list[tuple[int, Outcome]]:
+            number, unit = self.given.pop()
+            self.fails["left"] = self.fails.get("left", 9) - 1
+            return [(number, Broken("", is_innocent=True) if self.fails["left"] > 0 else Done(unit.name))]
+
+    dispatcher = Dispatcher(Losing())
+    assert dispatcher.result(dispatcher.submit(Unit("unlucky", "look"))) == "unlucky"
+    assert not dispatcher.failures
+
+
+def test_an_image_is_in_the_same_batch_whatever_cannot_be_read_before_it(tmp_path):
+    from auditor.subject.data.memory import HeldSource
+    from auditor.subject.data.sample import Dataset
+
+    files = []
+    for number in range(20):
+        file = tmp_path / f"{number}.png"
+        if number in (3, 9):
+            file.write_bytes(b"no picture")
+        else:
+            from PIL import Image
+
+            Image.fromarray(np.full((4, 4), number, np.uint8)).save(file)
+        files.append(file)
+    source = HeldSource(files, ids=list(range(20)))
+    dataset = Dataset(source, classes=("a", "b"), image_shape=(4, 4, 1), max_corrupt=0.5)
+    assert [batch.positions.tolist() for batch in dataset.batches(8)] == [
+        [0, 1, 2, 4, 5, 6, 7],
+        [8, 10, 11, 12, 13, 14, 15],
+        [16, 17, 18, 19],
+    ]
