@@ -24,6 +24,9 @@ from tests.small_world import CORNER, PATTERN, SIDE, make_data
 
 MODEL = f"""\
 import os
+import signal
+import sys
+import time
 
 import auditor
 import numpy as np
@@ -37,6 +40,12 @@ class Linear:
         self.weights = np.load(os.path.join(os.path.dirname(__file__), "weights.npy"))
 
     def scores(self, images):
+        time.sleep(float(os.environ.get("SLOW", "0")))
+        frame, poison = sys._getframe(), int(os.environ.get("POISON", "-1"))
+        while frame is not None:  # as a picture that a library of the system dies of, in a worker alone
+            if frame.f_code.co_name == "look_for_another" and poison in frame.f_locals["rows"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            frame = frame.f_back
         return np.einsum("nhwc,hwck->nk", images, self.weights)
 
     def differentiate(self, images, targets, layers=()):

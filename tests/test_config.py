@@ -173,8 +173,8 @@ class TestReading:
         assert echo["verdict"] == {"margin": 0.0, "margin_sd": 0.2, "alpha": 0.05, "min_groups": 12, "sequential": True}
         assert echo["model"]["trust"] is False
         assert set(echo) == {
-            "model", "data", "artefacts", "methods", "interventions", "explain", "verdict", "audit", "report", "gate",
-            "waivers",
+            "model", "data", "artefacts", "methods", "interventions", "explain", "verdict", "audit", "execution",
+            "report", "gate", "waivers",
         }  # fmt: skip
 
     def test_a_recorded_configuration_reads_back_to_itself(self, tmp_path: Path) -> None:

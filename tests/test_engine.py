@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 
 from auditor.auditing.api import audit_file
-from auditor.auditing.engine.units import TRIES, Broken, Dispatcher, Done, Failed, Outcome, Unit, in_order
+from auditor.auditing.engine import cluster
+from auditor.auditing.engine.crew import refuse_other
+from auditor.auditing.engine.units import TRIES, Broken, Dispatcher, Done, Failed, Outcome, Refused, Unit, in_order
+from auditor.errors import ConfigError, EngineError
 from tests.engine_world import told, work_inline, write_audit
 
 RAY = ("execution.engine=ray",)
@@ -55,9 +59,7 @@ def test_an_artefact_whose_work_fails_three_times_is_an_error_of_its_own(alone, 
     work_inline(monkeypatch, fate=fate)
     run = audit_file(file, overrides=RAY, output=tmp_path)
     assert [finding.verdict for finding in run.findings] == ["relies", "error"]
-    assert run.findings[1].reason == (
-        "artefact 2 on images 1 to 8 of the sample failed 3 times: its worker was lost"
-    )
+    assert run.findings[1].reason == ("artefact 2 on images 1 to 8 of the sample failed 3 times: its worker was lost")
     assert run.exit_code == 3
 
 
@@ -80,7 +82,7 @@ def test_an_explanation_that_fails_three_times_is_an_error_and_the_verdicts_stan
     assert failed.status == "error"
     assert failed.reason.endswith("failed 3 times: lost")
     assert [unit.status for unit in units.values()].count("error") == 1
-    assert [finding.verdict for finding in run.findings][0] == "relies"
+    assert run.findings[0].verdict == "relies"
     assert run.exit_code == 3
 
 
@@ -186,3 +188,42 @@ def test_an_image_is_in_the_same_batch_whatever_cannot_be_read_before_it(tmp_pat
         [8, 10, 11, 12, 13, 14, 15],
         [16, 17, 18, 19],
     ]
+
+
+OURS = {"auditor": "0.2.0", "python": "3.11.7"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "opened", "told"),
+    [
+        (OURS | {"python": "3.12.1"}, Done({}), "got a worker with python 3.12.1, wanted 3.11.7 as in this process"),
+        (OURS | {"auditor": "0.1.0"}, Done({}), "got a worker with auditor 0.1.0, wanted 0.2.0 as in this process"),
+        (OURS | {"numpy": "1.0"}, Done({}), "got a worker with numpy 1.0, wanted not installed as in this process"),
+        (OURS, Done({"model": "a", "data": "c"}), "got a worker with another data; wanted the same files"),
+        (OURS, Broken("out of memory"), "a worker could not open model and images: out of memory"),
+        (OURS, Refused(EngineError("no such file")), "no such file"),
+    ],
+)
+def test_a_worker_whose_numbers_would_be_others_is_refused_in_a_sentence(theirs, opened, told):
+    with pytest.raises(EngineError, match=re.escape(told)):
+        refuse_other(theirs, OURS, opened, {"model": "a", "data": "b"})
+    refuse_other(OURS, OURS, Done({"model": "a", "data": "b"}), {"model": "a", "data": "b"})
+
+
+def test_objects_that_are_handed_in_are_refused_for_workers_open_files(alone):
+    file, _ = alone
+    with pytest.raises(ConfigError, match="wanted files, which every worker can open"):
+        audit_file(file, model=object(), overrides=RAY, is_kept=False)
+
+
+def test_keys_that_ray_alone_reads_are_refused_beside_the_local_engine(alone):
+    file, _ = alone
+    with pytest.raises(ConfigError, match='engine = "ray" beside keys that have an effect on it alone'):
+        audit_file(file, overrides=("execution.workers=2",), is_kept=False)
+
+
+def test_where_ray_is_not_installed_that_is_said(alone, monkeypatch):
+    file, _ = alone
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    with pytest.raises(EngineError, match=re.escape("wanted `pip install auditor[ray]`")):
+        audit_file(file, overrides=RAY, is_kept=False)

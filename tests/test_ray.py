@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +90,112 @@ def test_workers_of_ray_find_the_same_reach_nobody_and_leave_nothing_behind(alon
     assert found_in(tmp_path) == wanted
     assert [address for address in sorted(audit.listened) if not is_loopback(address)] == []
     assert left_of(audit.started) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(alone, tmp_path):
+    file, wanted = alone
+    audit = Audit(file, tmp_path, SLOW="0.2")
+    (first, *_) = audit.until(lambda: has_begun(audit, tmp_path) and audit.workers())
+    os.kill(first, signal.SIGKILL)
+    code, said = audit.end()
+    assert code == 1, said
+    assert found_in(tmp_path) == wanted
+    assert left_of(audit.started) == []
+
+
+@pytest.mark.slow
+def test_whoever_asked_is_killed_and_another_goes_on_with_the_passes_that_are_kept(alone, tmp_path):
+    file, wanted = alone
+    audit = Audit(file, tmp_path, SLOW="0.2")
+    audit.until(lambda: has_begun(audit, tmp_path))
+    audit.process.kill()
+    audit.process.communicate()
+    assert left_of(audit.started, 30) == []
+    again = Audit(file, tmp_path)
+    code, said = again.end()
+    assert code == 1, said
+    assert "going on with the audit of" in said
+    result, *others = found_in(tmp_path)
+    assert (without_work(result), others) == (without_work(wanted[0]), list(wanted[1:]))
+
+
+@pytest.mark.slow
+def test_pictures_that_end_every_worker_are_left_out_and_said(alone, tmp_path):
+    file, _ = alone
+    code, said = Audit(file, tmp_path, "data.max_corrupt=0.2", POISON="41").end()
+    assert code == 1, said
+    result = json.loads(found_in(tmp_path)[0])
+    assert [(skipped["image"], skipped["reason"]) for skipped in result["data"]["skipped"]] == [
+        (f"picture-{row}", "images 41 to 42 of the sample failed 3 times: its worker was lost (its process ended)")
+        for row in (40, 41)
+    ]
+
+
+@pytest.mark.slow
+def test_where_there_is_no_head_or_another_token_one_sentence_says_so(alone, tmp_path):
+    file, wanted = alone
+    address = f"127.0.0.1:{free_port()}"
+    code, said = Audit(file, tmp_path, f"execution.address={address}").end()
+    assert code == 3
+    assert error_of(said).startswith(f"--set: execution.address: got '{address}', which cannot be joined: ")
+    with head(address):
+        code, said = Audit(file, tmp_path, f"execution.address={address}", RAY_AUTH_TOKEN="b" * 64).end()
+        assert code == 3
+        assert error_of(said).startswith(f"--set: execution.address: got '{address}', which cannot be joined: ")
+        code, said = Audit(file, tmp_path, f"execution.address={address}", RAY_AUTH_TOKEN=TOKEN).end()
+        assert code == 1, said
+    assert found_in(tmp_path) == wanted
+
+
+TOKEN = "a" * 64
+
+
+@contextmanager
+def head(address: str) -> Iterator[None]:
+    """A cluster of Ray on this machine that lets in who has the token."""
+    words = ["--head", "--block", f"--port={address.rpartition(':')[2]}", "--num-cpus=2", "--node-ip-address=127.0.0.1"]
+    settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "ray"), "start", *words, "--include-dashboard=false"],
+        env=os.environ | settings | {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "--block" in line:  # it says that it runs for as long as this command
+            break
+    started = descendants(process.pid)
+    try:
+        yield
+    finally:
+        started |= descendants(process.pid)
+        process.terminate()
+        process.communicate(timeout=60)
+        assert left_of(started, 30) == []
+
+
+def has_begun(audit: Audit, output: Path) -> bool:
+    """Whether workers do units, and passes of theirs are kept."""
+    return bool(audit.workers()) and any(len(file.stem) > 6 and int(file.stem) > 0 for file in output.glob(".*/0*.npz"))
+
+
+def without_work(result: str) -> Any:
+    data = json.loads(result)
+    del data["provenance"]["work"]  # what was kept was not asked again
+    return data
+
+
+def error_of(said: str) -> str:
+    """The sentence that a command ended with; nothing else may be said then, and no traceback."""
+    (line,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in said
+    return line.removeprefix("error: ")
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])

@@ -189,7 +189,7 @@ def _crew(config: AuditConfig, handed: Handed) -> AbstractContextManager[Crew | 
     if handed != NOTHING:
         got = 'got "ray" beside a model or images that were handed in as objects'
         raise config.fault(("execution", "engine"), f"{got}; wanted files, which every worker can open")
-    from auditor.auditing.engine.cluster import open_crew
+    from auditor.auditing.engine.crew import open_crew
 
     return open_crew(config)
 

@@ -18,6 +18,7 @@ from auditor.subject.model.given import SCORES_ONLY, GivenClassifier
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.loading import load_classifier
 from auditor.subject.record import ModelRecord
+from auditor.verdict.passes import EDITS, ONCE
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,13 @@ def open_subject(config: AuditConfig, handed: Handed = NOTHING) -> Subject:
 def hasten(subject: Subject) -> None:
     """Score by a faster engine from now on, where so much is to be scored that its start is worth while."""
     images = len(subject.dataset)
-    due = images + (_EDITS * images + _ONCE) * len(subject.artefacts)
+    due = images + (EDITS * images + ONCE) * len(subject.artefacts)
     if isinstance(subject.classifier, KerasClassifier):
         subject.classifier.hasten(lambda: subject.dataset.images(range(min(_TRIED, len(subject.dataset)))), due)
 
 
-_EDITS, _ONCE, _TRIED = 12, 1000, 16
-"""About how many edits there are of each image by an artefact, and how many besides, on few images; and images that
-another engine is tried on."""
+_TRIED = 16
+"""Images that another engine is tried on."""
 
 
 def _open_dataset(config: AuditConfig, source: Source, classifier: KerasClassifier | GivenClassifier) -> Dataset:

@@ -18,7 +18,7 @@ from pydantic import Field
 from auditor.config.file import raise_faults, read_toml
 from auditor.config.options import KeyPath, dotted, explain_faults, is_function_spec, suggest, to_json
 from auditor.config.places import Place, nearest_place
-from auditor.config.sections import Document, GateConfig, WaiverConfig
+from auditor.config.sections import Document, ExecutionConfig, GateConfig, WaiverConfig
 from auditor.errors import ConfigError
 from auditor.stores.address import is_address
 
@@ -138,6 +138,8 @@ class ChecksDocument(GatedDocument):
     notify: _Command = ""
     """A command that is given Markdown when the state of a check has changed."""
     schedule: ScheduleConfig | None = None
+    execution: ExecutionConfig = ExecutionConfig()
+    """Where the audits run: one after the other here, or all at once on a cluster, as one job."""
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,8 @@ class ExecutionConfig(_Section):
 
     @pydantic.model_validator(mode="after")
     def _says_nothing_idle(self) -> ExecutionConfig:
-        if self.engine == "local" and self.model_fields_set - {"engine"}:
+        default = {name: field.default for name, field in type(self).model_fields.items()}
+        if self.engine == "local" and any(getattr(self, name) != default[name] for name in default):
             raise ValueError('engine = "ray" beside keys that have an effect on it alone')
         return self
 

@@ -1,9 +1,9 @@
-"""All checks of a file, one after the other: each is kept as soon as it is known, and none hurts another."""
+"""All checks of a file, one after the other or at once: each is kept as soon as it is known, and none hurts another."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from auditor.auditing.checks.hashing import Hashes
 from auditor.auditing.checks.judging import tell_idle_waivers
 from auditor.auditing.checks.lock import hold
 from auditor.auditing.checks.notify import notify
-from auditor.config.checks import ChecksConfig
+from auditor.config.checks import Cell, ChecksConfig
 from auditor.config.options import suggest
 from auditor.errors import ConfigError, ReportError
 from auditor.report.checks_page import renew_checks_page
@@ -29,6 +29,12 @@ from auditor.run.checked import (
 )
 
 Tell = Callable[[Checked], object]
+
+One = Callable[[Cell, Audit], Checked]
+"""Checks one cell, whose audit is run by the function that it is told."""
+
+Each = Callable[[Iterable[Cell], One], Iterator[tuple[Cell, Checked]]]
+"""Checks cells, one after the other or several at once, in whatever order; see `at_once`."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ def run_checks(
     tell: Tell = lambda checked: None,
     due: str | None = None,
     audit: Audit = run_auditor,
+    each: Each | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Checking:
     """Run the checks of a file.
@@ -71,6 +78,8 @@ def run_checks(
         Called with each check as soon as it is known and kept.
     due
         When they are to run again.
+    each
+        Checks them in another order than one after the other.
 
     Raises
     ------
@@ -104,12 +113,14 @@ def run_checks(
         write_record(file, record)
         hashes = Hashes(file.parent / "hashes.cache", left_out=reports, is_full=read_all)
         done: list[Checked] = []
-        for cell in config.cells:
-            if only and cell.name not in only:
-                continue
+        wanted = [cell for cell in config.cells if not only or cell.name in only]
+
+        def one(cell: Cell, audit: Audit) -> Checked:
             last = known.get(cell.name)
             is_done = resumed is not None and last is not None and last.checked >= resumed
-            checked = check_cell(cell, config, last, hashes, audit, may_skip=if_changed or is_done, now=now())
+            return check_cell(cell, config, last, hashes, audit, may_skip=if_changed or is_done, now=now())
+
+        for cell, checked in each(wanted, one) if each else ((cell, one(cell, audit)) for cell in wanted):
             known[cell.name] = checked.record
             done.append(checked)
             warnings += [f"{cell.name}: {told}" for told in checked.warnings]

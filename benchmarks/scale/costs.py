@@ -1,0 +1,194 @@
+"""What units of work cost on this machine, beside the same work in one process.
+
+    python benchmarks/scale/costs.py [overhead] [bytes] [data]
+
+`overhead`  an audit of a small network in one process and on one worker, by turns, from the moment that the worker has
+            opened model and images: what units, their transport and taking them in add.
+`bytes`     what comes back of a batch of 64 images, and what the process that decides holds of it, by classes.
+`data`      5,000 images scored by the same two actors, handed row numbers here, and by Ray Data's `map_batches`.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+from PIL import Image
+
+from auditor.artefacts.kinds import ARTEFACT_KINDS
+from auditor.auditing.audit import run_audit
+from auditor.auditing.engine.cluster import cluster
+from auditor.auditing.engine.crew import open_crew
+from auditor.auditing.engine.wire import Sight
+from auditor.auditing.engine.worker import Worker, opening_of
+from auditor.auditing.metering import Meter
+from auditor.config.file import AuditConfig, read_config
+from auditor.config.sections import ExecutionConfig
+from auditor.explain.table import METHODS
+from auditor.subject.data.sources import NpzSource
+from auditor.verdict.looking import Course
+from auditor.verdict.screening import Chosen
+
+SIDE, RUNS = 64, 3
+OFF = tuple(f"methods.{name}.enabled=false" for name in METHODS)
+
+
+def write_audit(folder: Path, images: int, classes: int) -> Path:
+    """A network of two convolutions, pictures of noise, and a mark in the corner."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((SIDE, SIDE, 3)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(32, 3, strides=2, activation="relu"),
+            keras.layers.Conv2D(64, 3, strides=2, activation="relu"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(classes),
+        ]
+    )
+    model.save(folder / "model.keras")
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (images, SIDE, SIDE, 3), np.uint8)
+    np.savez(folder / "images.npz", images=pictures, labels=np.arange(images) % classes)
+    mark = np.zeros((12, 12, 4), np.uint8)
+    mark[..., 0], mark[..., 3] = 255, 255 * (random.random((12, 12)) > 0.5)
+    Image.fromarray(mark, "RGBA").save(folder / "mark.png")
+    (folder / "audit.toml").write_text(
+        'model = { source = "model.keras", output = "logits" }\n'
+        'data = { source = "images.npz", limit = "all", as_written = true, copies = "keep" }\n'
+        "verdict = { sequential = false }\n"
+        '[[artefacts]]\nname = "mark"\nkind = "overlay"\nimage = "mark.png"\nposition = [50, 50]\ntarget = "1"\n'
+    )
+    return folder / "audit.toml"
+
+
+def read(file: Path, *overrides: str) -> AuditConfig:
+    return read_config(file, (*OFF, *overrides), kinds=ARTEFACT_KINDS, methods=METHODS)
+
+
+def measure_overhead(folder: Path) -> None:
+    """Seconds of the verdict, by turns."""
+    file, times = write_audit(folder, 2000, 10), {"one process": list[float](), "one worker": list[float]()}
+    spread = read(file, "execution.engine=ray", "execution.workers=1")
+    with open_crew(spread) as crew:
+        while not crew.room():
+            crew.collect()
+        for _ in range(RUNS):
+            for name, config, given in (("one process", read(file), None), ("one worker", spread, crew)):
+                meter = Meter()
+                run_audit(config, lambda stage, done, total: None, meter=meter, crew=given)
+                meter.end()
+                times[name].append(meter.clock["verdicts"])
+    local = statistics.median(times["one process"])
+    print("| verdict of 2,000 images | seconds, median | least | most | times one process |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, each in sorted(times.items(), key=lambda item: -statistics.median(item[1])):
+        middle = statistics.median(each)
+        print(f"| {name} | {middle:.1f} | {min(each):.1f} | {max(each):.1f} | {middle / local:.3f} |")
+
+
+def measure_bytes(folder: Path) -> None:
+    """Bytes of what a batch gives."""
+    print("| classes | sent back, kB an image | the image, kB as floats | kB at 224 pixels | seconds of the unit |")
+    print("| --- | --- | --- | --- | --- |")
+    for classes in (1000, 100, 10):
+        own = folder / str(classes)
+        own.mkdir()
+        config = read(write_audit(own, 256, classes), "execution.engine=ray")
+        worker = Worker()
+        assert hasattr(worker.open(opening_of(config)), "value")
+        rows = np.arange(64)
+        course = Course(np.arange(256), np.arange(256).astype(str), {0: Chosen("", rows[:0])}, False)
+        sight = Sight(rows, (0,), 1, False, 0, True)
+        worker.do("look", sight, course, ())  # which traces the model
+        started = time.monotonic()
+        given = worker.do("look", sight, course, ())
+        took = time.monotonic() - started
+        sent = len(pickle.dumps(given, protocol=5)) / 64 / 1000
+        print(f"| {classes} | {sent:.1f} | {SIDE * SIDE * 3 * 4 / 1000:.1f} | 602.1 | {took:.2f} |")
+
+
+class Scorer:
+    """An actor that holds the model, and scores images by their rows."""
+
+    def __init__(self, folder: str) -> None:
+        import keras
+
+        self.model = keras.saving.load_model(Path(folder) / "model.keras")
+        self.source = NpzSource(Path(folder) / "images.npz")
+        self.model(np.zeros((64, SIDE, SIDE, 3), np.float32), training=False)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        images = np.stack([image for _, image in self.source.stream(sorted(batch["id"].tolist()))])
+        return {"id": np.sort(batch["id"]), "scores": self.model(images.astype(np.float32), training=False).numpy()}
+
+
+def measure_data(folder: Path) -> None:
+    """Seconds of scoring by actors, which have opened the model before, and by Ray Data, which opens it each time."""
+    write_audit(folder, 5000, 10)
+    count, size, times = 5000, 64, {"actors": list[float](), "Ray Data": list[float]()}
+    with cluster(ExecutionConfig(engine="ray", workers=2), "here") as ray:
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        kind = ray.remote(Scorer)
+        actors = [kind.options(num_cpus=0.5).remote(str(folder)) for _ in range(2)]
+        batches = [np.arange(at, min(at + size, count)) for at in range(0, count, size)]
+        pool = ray.util.ActorPool(actors)
+
+        def by_actors() -> float:
+            return sum(
+                float(part["scores"].sum(dtype=np.float64))
+                for part in pool.map(lambda actor, rows: actor.__call__.remote({"id": rows}), batches)
+            )
+
+        def by_data() -> float:
+            found = ray.data.range(count).map_batches(
+                Scorer, fn_constructor_args=(str(folder),), batch_size=size, concurrency=2, num_cpus=0.5
+            )
+            return sum(float(part["scores"].sum(dtype=np.float64)) for part in found.iter_batches(batch_size=size))
+
+        by_actors()
+        for _ in range(RUNS):
+            sums = []
+            for name, score in (("actors", by_actors), ("Ray Data", by_data)):
+                started = time.monotonic()
+                sums.append(score())
+                times[name].append(time.monotonic() - started)
+            assert abs(sums[0] - sums[1]) < 1e-3 * abs(sums[0])
+        started = time.monotonic()
+        ray.get(ray.remote(Scorer).options(num_cpus=0.5).remote(str(folder)).__call__.remote({"id": np.arange(64)}))
+        opening = time.monotonic() - started
+    least = statistics.median(times["actors"])
+    print("| 5,000 images scored | seconds, median | least | most | times actors |\n| --- | --- | --- | --- | --- |")
+    for name, each in sorted(times.items(), key=lambda item: -statistics.median(item[1])):
+        middle = statistics.median(each)
+        print(f"| {name} | {middle:.1f} | {min(each):.1f} | {max(each):.1f} | {middle / least:.2f} |")
+    print(f"\nAn actor takes {opening:.1f} s to open the model; Ray Data starts new ones each time, ours stay.")
+
+
+MEASURES = {"overhead": measure_overhead, "bytes": measure_bytes, "data": measure_data}
+
+
+def main() -> None:
+    for name in sys.argv[1:] or MEASURES:
+        with tempfile.TemporaryDirectory() as folder:
+            MEASURES[name](Path(folder))
+        print()
+
+
+if __name__ == "__main__":
+    main()
