@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +228,13 @@ def test_where_ray_is_not_installed_that_is_said(alone, monkeypatch):
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     with pytest.raises(EngineError, match=re.escape("wanted `pip install auditor[ray]`")):
         audit_file(file, overrides=RAY, is_kept=False)
+
+
+def test_where_nobody_answers_at_the_address_that_is_said_at_once(alone):
+    file, _ = alone
+    pytest.importorskip("ray")
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{opened.getsockname()[1]}"
+    with pytest.raises(EngineError, match=rf"address: got '{address}', which cannot be joined: nobody answers there"):
+        audit_file(file, overrides=(*RAY, f"execution.address={address}"), is_kept=False)

@@ -111,7 +111,7 @@ def test_whoever_asked_is_killed_and_another_goes_on_with_the_passes_that_are_ke
     audit.until(lambda: has_begun(audit, tmp_path))
     audit.process.kill()
     audit.process.communicate()
-    assert left_of(audit.started, 30) == []
+    assert left_of(audit.started, 60) == []
     again = Audit(file, tmp_path)
     code, said = again.end()
     assert code == 1, said
@@ -133,12 +133,9 @@ def test_pictures_that_end_every_worker_are_left_out_and_said(alone, tmp_path):
 
 
 @pytest.mark.slow
-def test_where_there_is_no_head_or_another_token_one_sentence_says_so(alone, tmp_path):
+def test_a_cluster_lets_in_who_has_its_token_and_tells_others_in_a_sentence(alone, tmp_path):
     file, wanted = alone
     address = f"127.0.0.1:{free_port()}"
-    code, said = Audit(file, tmp_path, f"execution.address={address}").end()
-    assert code == 3
-    assert error_of(said).startswith(f"--set: execution.address: got '{address}', which cannot be joined: ")
     with head(address):
         code, said = Audit(file, tmp_path, f"execution.address={address}", RAY_AUTH_TOKEN="b" * 64).end()
         assert code == 3
@@ -167,6 +164,8 @@ def head(address: str) -> Iterator[None]:
     for line in process.stdout:
         if "--block" in line:  # it says that it runs for as long as this command
             break
+    else:
+        raise AssertionError("the head did not start")
     started = descendants(process.pid)
     try:
         yield

@@ -6,11 +6,13 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from auditor.config.sections import ExecutionConfig
@@ -39,7 +41,8 @@ def cluster(section: ExecutionConfig, place: str) -> Iterator[Any]:
     os.environ.update(environment)  # some is read when Ray is imported, some when it begins
     import ray
 
-    folder = tempfile.mkdtemp(prefix="auditor-ray-")  # what Ray writes of itself goes with it
+    _sweep()
+    folder = tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-")  # what Ray writes of itself goes with it
     try:
         _begin(ray, section, place, folder)
         if is_main:
@@ -62,16 +65,32 @@ def _environment(section: ExecutionConfig) -> dict[str, str]:
     wanted = {"RAY_USAGE_STATS_ENABLED": "0"}
     if "RAY_AUTH_MODE" not in os.environ:
         wanted["RAY_AUTH_MODE"] = "token"
-    if not section.address:  # nobody else is to join, and nothing is to be reached from elsewhere
+    if not section.address or section.address.startswith((_LOOPBACK, "localhost")):
+        wanted |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as there, Ray keeps to the loopback
+    if not section.address:  # nobody else is to join
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        wanted |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as there, Ray then listens on the loopback alone
+        wanted |= {"RAY_gcs_rpc_server_reconnect_timeout_s": "15"}  # what outlives a kill of this process ends soon
     return wanted
+
+
+def _sweep() -> None:
+    """Remove what processes that were killed left of their clusters."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        process = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        if process.isdigit() and folder.stat(follow_symlinks=False).st_uid == os.getuid():
+            try:
+                os.kill(int(process), 0)
+            except ProcessLookupError:
+                shutil.rmtree(folder, ignore_errors=True)
+            except PermissionError:
+                continue  # it is somebody's
 
 
 def _begin(ray: Any, section: ExecutionConfig, place: str, folder: str) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     try:
         if section.address:
+            _reach(section.address)
             ray.init(address=section.address, **quiet)
         else:
             cpus = None if section.workers is None else section.workers * section.num_cpus
@@ -92,13 +111,26 @@ def _begin(ray: Any, section: ExecutionConfig, place: str, folder: str) -> None:
         raise EngineError(f"execution.engine: Ray cannot be started: {said(fault)}") from None
 
 
+def _reach(address: str) -> None:
+    """See whether anybody listens at an address, before Ray tries that for minutes."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not (host and port.isdigit()):
+        return  # a name that Ray knows
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as fault:
+        raise RuntimeError(f"nobody answers there ({getattr(fault, 'strerror', None) or fault})") from None
+
+
 def said(fault: BaseException) -> str:
-    """The first line of what Ray raised."""
+    """The first sentence of what Ray raised."""
     lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
-    return (lines[0] if lines else type(fault).__name__)[:300].rstrip(".")
+    return (lines[0] if lines else type(fault).__name__).partition(". ")[0][:300].rstrip(".")
 
 
 _LOOPBACK = "127.0.0.1"
+
+_FOLDER = "auditor-ray-"
 
 _STORE = 2**28
 """Bytes of Ray's store on this machine: results wait there, and no images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -142,7 +143,8 @@ class RayCrew:
     def end(self) -> None:
         """Let all workers go."""
         for actor in self._actors:
-            self._ray.kill(actor.handle)
+            with contextlib.suppress(self._ray.exceptions.RayError):  # the cluster may be gone
+                self._ray.kill(actor.handle)
 
 
 def refuse_other(
