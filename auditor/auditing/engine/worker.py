@@ -55,7 +55,7 @@ class Opening:
 def opening_of(config: AuditConfig) -> Opening:
     """What workers are told of a configuration."""
     data = config.model_dump(mode="json", exclude={"file", "places", "overridden", "calls"}, exclude_unset=True)
-    return Opening(data, str(config.file.absolute()), config.places, config.overridden, os.getcwd())
+    return Opening(data, str(config.file), config.places, config.overridden, os.getcwd())
 
 
 class Worker:
@@ -82,11 +82,14 @@ class Worker:
         return _caught(lambda: getattr(self, call)(*arguments))
 
     def _open(self, opening: Opening) -> Fingerprint:
+        file = Path(opening.file)
         if Path(opening.folder).is_dir():
-            os.chdir(opening.folder)
+            os.chdir(opening.folder)  # so that faults name files as they were named there
+        else:
+            file = Path(opening.folder) / file
         config = check_config(
             opening.data,
-            Path(opening.file),
+            file,
             opening.places,
             opening.overridden,
             kinds=ARTEFACT_KINDS,
@@ -123,6 +126,8 @@ class Worker:
         trials = {at: self._trials[1][at] for at in sight.artefacts}
         here = replace(course, is_first=course.is_first and sight.is_first)
         looked = look_for_another(self._asked, self._subject.classifier.work, dataset, trials, here, sight.rows)
+        for gathered in looked.gathered.values():
+            gathered.failure = gathered.failure and _portable(gathered.failure)
         return looked, replace(self._carried, known={})
 
     def explain(self, name: str, maps: Maps | None, before: Before, evidence: Evidence) -> Grown:
