@@ -169,7 +169,7 @@ def measure_data(folder: Path) -> None:
     """Seconds of scoring by actors, which have opened the model before, and by Ray Data, which opens it each time."""
     write_audit(folder, 5000, 10)
     count, size, times = 5000, 64, {"actors": list[float](), "Ray Data": list[float]()}
-    with cluster(ExecutionConfig(engine="ray", workers=2), "here") as ray:
+    with cluster(ExecutionConfig(engine="ray", workers=4), "here") as ray:
         ray.data.DataContext.get_current().enable_progress_bars = False
         kind = ray.remote(Scorer)
         actors = [kind.options(num_cpus=0.5).remote(str(folder)) for _ in range(2)]
