@@ -244,6 +244,17 @@ class TestAFingerprint:
         monkeypatch.setattr("auditor.run.provenance._version", lambda name: "99")
         assert self.digest(folder) != before
 
+    def test_of_what_lies_on_a_store_is_none(self, folder: Path) -> None:
+        (folder / "audit.toml").write_text(AUDIT.replace('"images.npz"', '"s3://bucket/images.npz"'))
+        (cell, *_) = read_checks(folder / "checks.toml").cells
+        assert fingerprint(cell, folder).unknown.startswith("data.source lies on a store")
+
+    def test_changes_with_a_file_that_is_named_by_its_address(self, folder: Path) -> None:
+        (folder / "audit.toml").write_text(AUDIT.replace('"images.npz"', f'"file://{folder}/images.npz"'))
+        before = self.digest(folder)
+        (folder / "images.npz").write_text("another")
+        assert self.digest(folder) != before
+
     def test_of_a_function_that_reads_who_knows_what_is_none_until_watch_says(self, folder: Path) -> None:
         (folder / "mine.py").write_text("def load(): ...\n")
         (folder / "audit.toml").write_text(AUDIT.replace('"images.npz"', '"mine:load"'))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from PIL import Image
 
 import auditor
 from auditor.errors import ConfigError, StoreError
-from auditor.run.elsewhere import fetch_run, on_disk, read_stored_runs, send_run
+from auditor.run.elsewhere import accept_stored_run, fetch_run, on_disk, read_stored_runs, send_run
 from auditor.run.files import HASHES, RESULT
+from auditor.run.result import result_to_json
 from auditor.run.store import SavedRun
 from auditor.stores.address import Stored, read_place
 from auditor.stores.store import list_files, read, remove, write
@@ -236,6 +238,34 @@ class TestRuns:
         assert told.code == 0, told.err
         left = {f"{REPORTS}/{entry.id}" for entry in read_stored_runs(there()).entries}
         assert left == {first.address, third.address}
+
+    def test_an_accepted_run_that_changed_on_the_store_is_noticed_by_the_gate(self, tmp_path: Path) -> None:
+        settings = {"report": {"formats": ["markdown"]}, "explain": {"images": 6, "exemplars": 2}}
+        settings["gate"] = {"relies": "off", "unaccepted": "error"}
+        accepted = read_place(self.run(tmp_path, settings=settings).address)
+        assert isinstance(accepted, Stored)
+        accept_stored_run(accepted, "known", "us")
+        assert self.run(tmp_path, settings=settings).exit_code == 0
+        write(accepted / "rows.parquet", b"another")
+        assert self.run(tmp_path, settings=settings).exit_code == 3
+
+    def test_a_run_that_is_still_growing_is_not_removed(self, tmp_path: Path, command: Command) -> None:
+        small_audits.audit(tmp_path)
+        (folder,) = small_audits.runs(tmp_path)
+        saved = SavedRun(folder)
+        units = [replace(unit, status="missing") for unit in saved.result.units]
+        result = replace(saved.result, units=units)
+        (folder / RESULT).write_text(result_to_json(result))
+        send_run(folder, there(folder.name))
+        told = command("prune", REPORTS, "--keep", "0", "--yes")
+        assert "may still add to it" in told.err
+        assert read_stored_runs(there()).entries
+
+    def test_a_run_is_saved_by_its_address(self, tmp_path: Path) -> None:
+        run = small_audits.audit(tmp_path, output=None)
+        saved = run.save(REPORTS)
+        assert saved.address.startswith(REPORTS)
+        assert auditor.load(saved.address).findings == run.findings
 
     def test_nothing_foreign_is_removed(self, tmp_path: Path, command: Command) -> None:
         run = read_place(self.run(tmp_path).address)

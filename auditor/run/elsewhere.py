@@ -7,6 +7,7 @@ Whoever reads a run holds its files against these hashes. So one that is being r
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -190,6 +191,7 @@ def bring_accepted(reports: Stored, folder: Path, key: str) -> None:
     (folder / ACCEPTED).write_bytes(_read_if_there(reports / ACCEPTED))
     last = next((each.run for each in reversed(accepted) if each.key == key), None)
     if last is not None:
+        shutil.rmtree(folder / last, ignore_errors=True)  # what an earlier audit brought may not be what is there now
         with contextlib.suppress(NotGivenError, ReportError):  # that it is gone or changed is told by who judges
             fetch_run(reports / last, folder)
 

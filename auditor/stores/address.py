@@ -92,8 +92,9 @@ def is_address(text: str) -> bool:
 
 
 def is_stored(text: str) -> bool:
-    """Whether a text is the address of something that does not lie on this machine."""
-    return is_address(text) and not text.startswith(f"{FILE}://")
+    """Whether a text is the address of something on a store."""
+    match = _ADDRESS.match(text)
+    return match is not None and match[1].lower() in STORES
 
 
 def read_place(text: str) -> Place:

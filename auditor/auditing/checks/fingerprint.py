@@ -19,7 +19,7 @@ from auditor.config.checks import Cell, GatedDocument
 from auditor.config.options import APPLICATIONS, dotted, is_function_spec
 from auditor.errors import AuditError
 from auditor.run.provenance import describe_software
-from auditor.stores.address import is_address, read_place
+from auditor.stores.address import FILE, is_stored, read_place
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
 from auditor.subject.data.naming import OF_COLUMNS
 
@@ -53,9 +53,6 @@ def take_fingerprint(cell: Cell, data: Mapping[str, Any], folder: Path, hashes: 
     for path, text in _texts(data):
         if text.startswith(APPLICATIONS):
             continue  # told by the version of Keras
-        if is_address(text):
-            unknown = f"{dotted(path)} lies {_ELSEWHERE}"
-            continue
         if is_function_spec(text):
             code = _code(text.partition(":")[0], cell.config.parent)
             lines += [f"{text} {file.name} {hashes.of(file)}" for file in code]
@@ -64,8 +61,10 @@ def take_fingerprint(cell: Cell, data: Mapping[str, Any], folder: Path, hashes: 
                 unknown = f"{dotted(path)} is a function, and no watch says what it reads"
             elif not code:
                 unknown = f"{text}: its code was not found"
+        elif is_stored(text) and str(path[-1]) not in _NOT_FILES:
+            unknown = f"{dotted(path)} lies {_ELSEWHERE}"
         elif str(path[-1]) not in _NOT_FILES:
-            for file in _files(text, cell.config.parent, folder):
+            for file in _files(text.removeprefix(f"{FILE}://"), cell.config.parent, folder):
                 lines.append(f"{text} {hashes.of(file)}")
                 if path == ("data", "source") and file.suffix.lower() in MANIFESTS:
                     lines += _named(file, data["data"], cell.config.parent, hashes)
