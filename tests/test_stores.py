@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -162,6 +163,11 @@ class TestReading:
             with pytest.raises(StoreError, match=wanted):
                 read(place)
 
+    def test_without_fsspec_it_is_told_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "fsspec", None)
+        with pytest.raises(StoreError, match=r"memory:// takes fsspec, which is not installed: `pip install 'auditor"):
+            read(stored("x"))
+
 
 class TestAhead:
     def put(self, count: int) -> list[Any]:
@@ -194,6 +200,11 @@ class TestAhead:
         store.asked.clear()
         assert [*reader.stream(range(20))] == first
         assert len(store.asked) == 10
+
+    def test_a_copy_of_the_reader_reads_the_same(self) -> None:
+        reader = Ahead(self.put(5))
+        first = [*reader.stream(range(5))]
+        assert [*pickle.loads(pickle.dumps(reader)).stream(range(5))] == first
 
     def test_a_file_that_changes_or_goes_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         files = self.put(3)

@@ -41,6 +41,10 @@ class Ahead:
         self._kept: int | None = None
         self._end, self._lock = 0, threading.Lock()
 
+    def __reduce__(self) -> tuple[type[Ahead], tuple[Sequence[Place]]]:
+        """A copy in another process, which keeps files of its own."""
+        return Ahead, (self._files,)
+
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes | NotGivenError]]:
         """The bytes of the files at these positions, in this order, each with its position, or why there are none.
 
@@ -50,7 +54,7 @@ class Ahead:
             The store cannot be reached.
         """
         remaining, waiting, due = iter(wanted), deque[tuple[int, int, Future[bytes]]](), 0
-        pool = ThreadPoolExecutor(THREADS, "auditor-ahead")
+        pool, given_up = ThreadPoolExecutor(THREADS, "auditor-ahead"), threading.Event()
         try:
             while True:
                 while len(waiting) < FILES_AHEAD and (due < BYTES_AHEAD or not waiting):
@@ -58,7 +62,7 @@ class Ahead:
                     if position is None:
                         break
                     size = self._size(position)
-                    waiting.append((position, size, pool.submit(self._read, position)))
+                    waiting.append((position, size, pool.submit(self._read, position, given_up)))
                     due += size
                 if not waiting:
                     return
@@ -70,6 +74,7 @@ class Ahead:
                     data = fault
                 yield position, data
         finally:
+            given_up.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _size(self, position: int) -> int:
@@ -81,7 +86,7 @@ class Ahead:
         assert isinstance(file, Stored)
         return file
 
-    def _read(self, position: int) -> bytes:
+    def _read(self, position: int, given_up: threading.Event) -> bytes:
         """One file, from the disk where it was kept."""
         file, start, size = self._stored(position), int(self._starts[position]), int(self._sizes[position])
         if start >= 0 and self._kept is not None:
@@ -90,7 +95,7 @@ class Ahead:
         try:
             if file.size is None:
                 file = Stored(file.store, file.key, size if size >= 0 else size_of(file))
-            data = read(file)
+            data = read(file, given_up)
         except NotGivenError as fault:
             if before < 0:
                 raise

@@ -7,7 +7,7 @@ here asks for a user or a password: fsspec and the packages behind it find crede
 from __future__ import annotations
 
 import errno
-import time
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -79,8 +79,8 @@ def list_files(folder: Stored) -> list[Stored]:
     return sorted(files, key=lambda file: file.key.split("/"))
 
 
-def read(file: Stored) -> bytes:
-    """All bytes of a file.
+def read(file: Stored, given_up: threading.Event | None = None) -> bytes:
+    """All bytes of a file; what fails is not asked for again once it is given up.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def read(file: Stored) -> bytes:
         _refuse_length(file, len(data), size)
         return data
 
-    return _patiently(once, file)
+    return _patiently(once, file, given_up=given_up)
 
 
 def fetch_file(file: Stored, to: Path) -> None:
@@ -178,8 +178,11 @@ def _open(store: str) -> Any:
         raise StoreError(f"{store}://: cannot be opened: {_reason(fault)}") from None
 
 
-def _patiently(ask: Callable[[], Found], place: Stored, what: str = "cannot be read") -> Found:
+def _patiently(
+    ask: Callable[[], Found], place: Stored, what: str = "cannot be read", given_up: threading.Event | None = None
+) -> Found:
     """What a store answers, asked again where it fails for what may pass."""
+    given_up = given_up or threading.Event()
     for wait in (*_WAITS, None):
         try:
             return ask()
@@ -201,7 +204,8 @@ def _patiently(ask: Callable[[], Found], place: Stored, what: str = "cannot be r
             if wait is None:
                 told = f"{what}: the store cannot be reached, or fails ({_reason(fault)})"
                 raise StoreError(f"{place}: {told}; tried {len(_WAITS) + 1} times") from None
-        time.sleep(wait)
+        if given_up.wait(wait):
+            raise StoreError(f"{place}: {what}: given up")
     raise AssertionError("the last try ends it")
 
 
