@@ -98,6 +98,16 @@ def test_an_audit_of_what_lies_on_a_store_says_what_one_of_the_disk_says(
     assert small_audits.timeless(elsewhere)[1:] == small_audits.timeless(here)[1:]
 
 
+def test_a_configuration_is_proposed_for_what_lies_on_a_store(world: World, command: Command) -> None:
+    put(world.folder, f"{BUCKET}/audit")
+    config = world.folder / "proposed.toml"
+    words = ("--model", f"{BUCKET}/audit/model.keras", "--data", f"{BUCKET}/audit/images.npz")
+    done = command("init", *words, "--labels", f"{BUCKET}/audit/labels.txt", "--output", config)
+    assert done.code == 0, done.err
+    assert all(f'"{address}"' in config.read_text() for address in words[1::2])
+    assert command("validate", config).code == 0
+
+
 def test_a_configuration_names_places_on_a_store_as_it_names_files(world: World, command: Command) -> None:
     put(world.folder, f"{BUCKET}/audit")
     assert command("audit", world.config, "--quiet", "--output", world.folder / "here").code == 1
@@ -233,11 +243,12 @@ class TestRuns:
         assert second.result.gate.accepted == first.address.rpartition("/")[2]
         told = command("gate", second.address, "--keep")
         assert told.code == 0, told.err
-        third = self.run(tmp_path)
+        self.run(tmp_path)
+        newest = read_stored_runs(there()).entries[0].id  # of one second, by name
         told = command("prune", REPORTS, "--keep", "1", "--yes")
         assert told.code == 0, told.err
         left = {f"{REPORTS}/{entry.id}" for entry in read_stored_runs(there()).entries}
-        assert left == {first.address, third.address}
+        assert left == {first.address, f"{REPORTS}/{newest}"}
 
     def test_an_accepted_run_that_changed_on_the_store_is_noticed_by_the_gate(self, tmp_path: Path) -> None:
         settings = {"report": {"formats": ["markdown"]}, "explain": {"images": 6, "exemplars": 2}}
