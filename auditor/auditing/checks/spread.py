@@ -102,7 +102,7 @@ class RayAudits:
 
         def audit(words: list[str], folder: Path, limit: float) -> Ending:
             task = self._ray.remote(run_auditor).options(**options, max_retries=_RETRIES)
-            return self._wait(task.remote([*words, *more], folder, limit))
+            return self._wait(task.remote([*words, *more], folder.absolute(), limit))  # workers stand elsewhere
 
         return audit
 
