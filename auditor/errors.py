@@ -94,9 +94,12 @@ class NotGivenError(StoreError):
     """One thing on a store is not there, may not be read, or is not what the store says of it."""
 
     def __init__(self, place: object, reason: str) -> None:
-        super().__init__(f"{place}: {reason}")
+        super().__init__(place, reason)
         self.reason = reason
         """Without the place."""
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.reason}"
 
 
 class EngineError(AuditError):
