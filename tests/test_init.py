@@ -15,9 +15,8 @@ from PIL import Image
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS, build_artefacts
 from auditor.auditing.opening import open_subject
-from auditor.auditing.propose import to_toml
 from auditor.config.file import read_config
-from auditor.config.options import describe_options
+from auditor.config.options import describe_options, to_toml
 from auditor.explain.table import METHODS, STUDIES
 from tests.bad_worlds import with_lambda
 from tests.small_world import CLASSES, SIDE, Command, World, make_data

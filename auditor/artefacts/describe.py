@@ -15,16 +15,27 @@ from auditor.subject.data.pictures import to_pixels
 
 
 def describe_artefact(
-    artefact: Artefact, frame: Frame, classes: tuple[str, ...], *, picture: str, arrays: NewArrays
+    artefact: Artefact,
+    frame: Frame,
+    classes: tuple[str, ...],
+    *,
+    picture: str,
+    arrays: NewArrays,
+    of_data: bool = False,
 ) -> ArtefactRecord:
     """The record of an artefact; where its appearance is known, what it looks like is kept under `picture`.
 
     That is on grey or, of an edit of the whole image, on a ramp with a chequerboard, for grey would not show a blur.
+
+    Parameters
+    ----------
+    of_data
+        Whether its look was made of audited images.
     """
     appearance, region = artefact.appearance, artefact.appearance.fixed_region
     if appearance.can_insert:
         ground = _chart(frame) if isinstance(appearance, GlobalEdit) else np.full(frame, 0.5, np.float32)
-        arrays.keep(picture, to_pixels(artefact.insert(ground[None], ["grey"])[0]), of_data=False)
+        arrays.keep(picture, to_pixels(artefact.insert(ground[None], ["grey"])[0]), of_data=of_data)
     within = appearance.place.within if isinstance(appearance, Varied) else None
     found, looked_at = artefact.found or (None, None)
     return ArtefactRecord(

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from auditor.artefacts.describe import describe_artefact
-from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.record import ArtefactRecord
-from auditor.artefacts.varied import Varied
 from auditor.auditing.engine.spread import Spread
 from auditor.auditing.engine.units import Crew
 from auditor.auditing.explaining import explain_maps, run_study, tell_section
 from auditor.auditing.growing import Growing, changed
+from auditor.auditing.judging import exit_code, judge_tried, note_uncalibrated
 from auditor.auditing.metering import Meter
-from auditor.auditing.mistakes import Mistake
-from auditor.auditing.opening import NOTHING, TO_KEEP, Handed, Subject, hasten, open_subject, read_strata
+from auditor.auditing.opening import NOTHING, Handed, Subject, hasten, open_subject, read_strata
 from auditor.auditing.plan import plan_methods
 from auditor.auditing.resuming import Keeping, take_fingerprint
+from auditor.auditing.suspecting import suspect
 from auditor.config.file import AuditConfig
 from auditor.explain.attribution.exemplars import Case, Exhibits
 from auditor.explain.attribution.record import Agreement
 from auditor.explain.inquiry import Inquiry
+from auditor.measure.arrays import Array
 from auditor.measure.ledger import NewArrays, Rows
-from auditor.measure.measurement import Note
 from auditor.measure.seeds import audit_generator
 from auditor.run.migrate import SCHEMA_VERSION
 from auditor.run.provenance import describe_run
@@ -36,8 +36,7 @@ from auditor.run.result import AuditResult, WorkUnit
 from auditor.run.store import Run
 from auditor.subject.data.pictures import to_pixels
 from auditor.subject.describe import describe_data
-from auditor.verdict.calibration import Asked, calibrate, carried_by, is_calibrated
-from auditor.verdict.findings import judge_all
+from auditor.verdict.calibration import is_calibrated
 from auditor.verdict.looking import look_here
 from auditor.verdict.notes import note_images, note_interventions, note_parts
 from auditor.verdict.observations import Observations
@@ -95,10 +94,11 @@ def run_audit(
         spread.agree(fingerprint)
     meter.begin("verdicts")
     hasten(subject)
-    verdict = config.verdict
+    verdict, strata = config.verdict, read_strata(config, dataset)
     rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
+    asked = classifier if keeping is None else keeping.over(classifier)
     seen = survey(
-        classifier if keeping is None else keeping.over(classifier),
+        asked,
         dataset,
         subject.artefacts,
         fills=config.interventions.fills,
@@ -106,13 +106,23 @@ def run_audit(
         seed=seed,
         batch_size=config.model.batch_size,
         progress=progress,
-        columns=read_strata(config, dataset),
+        columns=strata,
         rounds=choose_rounds(dataset, subject.artefacts) if config.verdict.sequential else (),
         look=look_here if spread is None else spread.look,
     )
-    findings = _judge(subject, seen, rule)
-    exhibits = _begin_exhibits(subject, seen, findings, rule)
-    cases = _cases(subject, findings, seen, config) if plan.attributions else []
+    findings = judge_tried(subject, subject.artefacts, seen.observed, rule)
+    named = len(findings)
+    meter.begin("suspects")
+    suspected = suspect(config, subject, seen, asked, rule, progress)
+    subject = replace(subject, artefacts=[*subject.artefacts, *suspected.artefacts])
+    passes = dict(Counter(seen.passes) + Counter(suspected.passes))
+    seen = replace(seen, observed=[*seen.observed, *suspected.observed], passes=passes)
+    findings += suspected.findings
+    exhibits = _begin_exhibits(subject, seen, findings, rule, strata)
+    exhibits.arrays.extend(suspected.arrays)
+    known = [] if spread is not None else suspected.confirmed  # workers open what was named, and explain that alone
+    explained = [*range(named), *(named + at for at in known)]
+    cases = _cases(subject, findings, seen, config, explained) if plan.attributions else []
     waiting = [f"maps: {case.artefact.name}" if case.artefact else "maps" for case in cases]
     waiting += [*plan.studies, *plan.sections]
     methods = plan.records
@@ -123,21 +133,23 @@ def run_audit(
         title=config.report.title,
         calibrated=is_calibrated(findings),
         rule=rule,
-        exit_code=exit_code(findings),
+        exit_code=exit_code(findings, len(suspected.findings)),
         findings=findings,
-        artefacts=_describe_artefacts(subject, exhibits.arrays),
+        artefacts=_describe_artefacts(subject, exhibits.arrays, named),
         region_scores=[],
         methods=methods,
         agreement=_no_agreement(),
         exemplars=[],
         model=subject.model,
         data=describe_data(config, dataset, seen.images, classifier.classes, rule.level),
-        warnings=[*_uncalibrated(findings), *subject.notes],
+        warnings=[*note_uncalibrated(findings), *subject.notes],
         provenance=replace(
             describe_run(config, begun, time.monotonic() - clock, seen.passes), engine=classifier.engine
         ),
         preface=config.report.preface,
-        units=[WorkUnit("verdicts", "done"), *(WorkUnit(name, "missing") for name in waiting)],
+        suspects=suspected.suspects,
+        discovery=suspected.record,
+        units=[WorkUnit("verdicts", "done"), *suspected.units, *(WorkUnit(name, "missing") for name in waiting)],
     )
 
     growing = Growing(result, exhibits, subject, clock, meter, config.audit.minutes)
@@ -150,8 +162,8 @@ def run_audit(
         classifier=classifier,
         dataset=dataset,
         images=seen.images,
-        artefacts=subject.artefacts,
-        targets=[None if each.target is None else classifier.classes.index(each.target) for each in findings],
+        artefacts=[subject.artefacts[at] for at in explained],
+        targets=[None if (name := findings[at].target) is None else classifier.classes.index(name) for at in explained],
         mean_image=seen.mean_image,
         attributions=plan.attributions,
         rows=exhibits.rows,
@@ -169,8 +181,8 @@ def run_audit(
             if spread is not None:
                 spread.explain(growing, waiting[number])
             else:
-                asked = growing.well(plan.attributions)
-                explain_maps(growing, waiting[number], case, replace(inquiry, attributions=asked))
+                well = growing.well(plan.attributions)
+                explain_maps(growing, waiting[number], case, replace(inquiry, attributions=well))
             keep(growing.settled())
         progress("explanations", number + 1, len(cases))
     if any(unit.status == "left_out" for unit in growing.result.units):
@@ -183,8 +195,8 @@ def run_audit(
             if spread is not None:
                 spread.explain(growing, name)
             else:
-                asked = growing.well(plan.attributions)
-                own = replace(inquiry, attributions=asked, rows=Rows(), arrays=NewArrays())
+                well = growing.well(plan.attributions)
+                own = replace(inquiry, attributions=well, rows=Rows(), arrays=NewArrays())
                 run_study(growing, name, study, own)
                 exhibits.rows.extend(own.rows)
                 exhibits.arrays.extend(own.arrays)
@@ -199,10 +211,12 @@ def run_audit(
     return growing.settled()
 
 
-def _begin_exhibits(subject: Subject, seen: Survey, findings: list[Finding], rule: Rule) -> Exhibits:
+def _begin_exhibits(
+    subject: Subject, seen: Survey, findings: list[Finding], rule: Rule, strata: Mapping[str, Array]
+) -> Exhibits:
     """What is shown and noted of the images and of the interventions on them."""
     rows = Rows()
-    columns = next((each.columns for each in seen.observed if isinstance(each, Observations)), {})
+    columns = {name: values[seen.images.positions] for name, values in strata.items()} if findings else {}
     note_images(rows, subject.dataset, subject.classifier.classes, seen.images, columns)
     for finding, observed in zip(findings, seen.observed, strict=True):
         if isinstance(observed, Observations):
@@ -213,84 +227,30 @@ def _begin_exhibits(subject: Subject, seen: Survey, findings: list[Finding], rul
     return exhibits
 
 
-def _describe_artefacts(subject: Subject, arrays: NewArrays) -> list[ArtefactRecord]:
+def _describe_artefacts(subject: Subject, arrays: NewArrays, named: int) -> list[ArtefactRecord]:
+    """Those that were named, and suspects behind them, which are made of images of the data."""
     frame, classes = subject.classifier.image_shape, subject.classifier.classes
     return [
-        describe_artefact(artefact, frame, classes, picture=f"artefact {number}", arrays=arrays)
+        describe_artefact(
+            artefact, frame, classes, picture=f"artefact {number}", arrays=arrays, of_data=number >= named
+        )
         for number, artefact in enumerate(subject.artefacts)
     ]
 
 
-def exit_code(findings: list[Finding]) -> int:
-    """3 where a finding is an error, else 1 where an artefact is relied on, else 4 where anything is open, else 0."""
-    verdicts = {finding.verdict for finding in findings}
-    if "error" in verdicts:
-        return 3
-    if "relies" in verdicts:
-        return 1
-    return 0 if verdicts == {"no_evidence"} else 4
-
-
-def _judge(subject: Subject, seen: Survey, rule: Rule) -> list[Finding]:
-    pairs = list(zip(subject.artefacts, seen.observed, strict=True))
-    tried = [(observed, artefact.target) for artefact, observed in pairs if isinstance(observed, Observations)]
-    judged = iter(judge_all(tried, rule))
-    findings = []
-    for artefact, observed in pairs:
-        if isinstance(observed, Observations):
-            finding = _withhold(next(judged), [] if subject.is_as_written else subject.mistakes)
-            findings.append(replace(finding, calibration=calibrate(_asked(subject, observed, artefact), rule)))
-        else:
-            target = None if artefact.target is None else subject.classifier.classes[artefact.target]
-            findings.append(Finding(artefact.name, target, "error", None, None, None, None, str(observed), {}))
-    return findings
-
-
-def _asked(subject: Subject, observed: Observations, artefact: Artefact) -> Asked:
-    """How the audit asks about an artefact."""
-    images = observed.everything
-    assert images is not None
-    own = None if artefact.target is None else images.has[:, artefact.target]
-    return Asked(
-        output=subject.classifier.output,
-        classes=len(subject.classifier.classes),
-        images=len(images),
-        groups=len(np.unique(images.groups)),
-        carried=carried_by(artefact.carriers[images.positions], own),
-        kind="varied" if isinstance(artefact.appearance, Varied) else artefact.kind,
-        is_scan=artefact.target is None,
-    )
-
-
-def _uncalibrated(findings: list[Finding]) -> list[Note]:
-    """A warning on each finding of which it is not known how often such verdicts err."""
-    notes = []
-    for finding in findings:
-        if finding.calibration is not None and finding.calibration.reason is not None:
-            told = f"Not calibrated: how often verdicts on {finding.artefact} err is not known, for"
-            notes.append(Note("calibration", f"{told} {finding.calibration.reason}."))
-    return notes
-
-
-def _withhold(finding: Finding, mistakes: list[Mistake]) -> Finding:
-    """The finding, inconclusive where accuracy says that it is about another model than the user's."""
-    if not mistakes or finding.verdict not in ("relies", "no_evidence"):
-        return finding
-    reason = f"{mistakes[0].text} {TO_KEEP} So no verdict is given, which would be: {finding.reason}"
-    return replace(finding, verdict="inconclusive", direction=None, severity=None, reason=reason)
-
-
-def _cases(subject: Subject, findings: list[Finding], seen: Survey, config: AuditConfig) -> list[Case]:
-    """What is to be explained: for each artefact a seeded choice of carriers and of images to insert it into."""
+def _cases(
+    subject: Subject, findings: list[Finding], seen: Survey, config: AuditConfig, explained: list[int]
+) -> list[Case]:
+    """What is to be explained: for each of some artefacts seeded carriers, and images to insert it into."""
     wanted, shown, seed = config.explain.images, config.explain.exemplars, config.data.seed
     usable = np.zeros(len(subject.dataset), bool)
     usable[seen.images.positions] = True
     order = audit_generator(seed, "explained images").permutation(len(usable))
-    if not subject.artefacts:
+    if not explained:
         chosen = [int(at) for at in order if usable[at]][:wanted]
         return [Case(None, None, [], chosen, shown)]
     cases = []
-    for artefact, finding, observed in zip(subject.artefacts, findings, seen.observed, strict=True):
+    for artefact, finding, observed in ((subject.artefacts[at], findings[at], seen.observed[at]) for at in explained):
         if finding.target is None or not isinstance(observed, Observations):
             continue
         target = subject.classifier.classes.index(finding.target)

@@ -207,7 +207,9 @@ def publish(run: AuditedRun, config: AuditConfig, own: OwnTemplates) -> AuditedR
     TemplateError
         A template of the user's cannot be drawn.
     """
+    from auditor.auditing.suspect_files import write_looks
     from auditor.report.index_page import renew_index
+    from auditor.report.presentable import configured_pictures
     from auditor.report.write import write_report
 
     folder = run.folder
@@ -216,6 +218,8 @@ def publish(run: AuditedRun, config: AuditConfig, own: OwnTemplates) -> AuditedR
     exporters = {name: at for at, name in enumerate(config.report.formats) if name not in REPORTS}
     files: list[str] = []
     try:
+        if run.result.suspects and configured_pictures(run.result) == "all":
+            files += write_looks(run.result.suspects, run.run.arrays, folder)
         for name, at in exporters.items():
             run, file = _export(run, name, config.calls["report", "formats", at].function)
             files += file

@@ -52,7 +52,7 @@ class Subject:
             told = "The data have no labels: images count as what they are predicted, and accuracy is not measured."
             found.append(Note("labels", told))
         if not self.artefacts:
-            told = "No artefact is named in the configuration, so there is nothing to decide on."
+            told = "No artefact is named in the configuration: only suspects that the audit finds itself are judged."
             found.append(Note("artefacts", told))
         return found
 

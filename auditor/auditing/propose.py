@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from auditor.auditing.guesses import Choose, Reading, read, usual_orders
 from auditor.auditing.mistakes import find_mistakes
 from auditor.config.file import AuditConfig
-from auditor.config.options import KeyPath, describe_options, is_function_spec
+from auditor.config.options import KeyPath, describe_options, is_function_spec, to_toml
 from auditor.config.sections import DataConfig, ModelConfig, VerdictConfig
 from auditor.errors import ConfigError, DataError, MisfitError
 from auditor.explain.table import METHODS, STUDIES
@@ -156,19 +155,6 @@ def _read_input(text: str) -> tuple[str, float | tuple[float, ...]]:
     if not name.strip() or not numbers or not np.isfinite(numbers).all():
         raise ConfigError(f"--inputs: got {text!r}, wanted NAME=NUMBER, as age=50, or numbers, as place=1,2")
     return name.strip(), numbers[0] if len(numbers) == 1 else numbers
-
-
-def to_toml(value: Any) -> str:
-    """A value as TOML writes it: text, a number, a boolean, or an array or table of them."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{to_toml(name)} = {to_toml(item)}' for name, item in value.items())} }}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(to_toml(item) for item in value)}]"
-    if isinstance(value, bool):
-        return json.dumps(value)
-    return str(int(value)) if value == int(value) else repr(value)
 
 
 @dataclass(frozen=True)

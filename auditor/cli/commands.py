@@ -17,6 +17,7 @@ from auditor.cli.gate import GATE_COMMANDS, print_gate
 from auditor.cli.lab import lab
 from auditor.cli.runs import RUN_COMMANDS
 from auditor.cli.schedule import schedule
+from auditor.cli.suspect import suspect
 from auditor.cli.terminal import (
     EXIT_CODES,
     NOTHING,
@@ -220,7 +221,7 @@ def validate(config: Path, overrides: tuple[str, ...], show: Path | None) -> Non
         click.echo(f"page: {show}")
 
 
-for command in (check, schedule, *RUN_COMMANDS, *GATE_COMMANDS, lab):
+for command in (suspect, check, schedule, *RUN_COMMANDS, *GATE_COMMANDS, lab):
     cli.add_command(command)
 
 

@@ -26,13 +26,16 @@ Exit codes, the highest that applies:
   2  usage or configuration is wrong, or the data do not fit it or the model
   3  the audit could not be completed: something is damaged or failed, the accepted run too
   1  an artefact is relied on; with [gate]: a demand of level error is broken
-  4  inconclusive, or nothing was applicable; with [gate]: a demand of level error is open
+  4  inconclusive, nothing was applicable, or nothing was named and no suspect confirmed;
+     with [gate]: a demand of level error is open
   0  no evidence of reliance above the margin; with [gate]: it passes, perhaps with warnings
 A reader that stops early, as in `| head`, changes neither what is done nor the code.
 SIGINT and SIGTERM end with 3; what was measured is kept, and --resume goes on."""
 
 
 NOTHING = "nothing to decide on: the configuration names no artefact"
+
+UNNAMED = "nothing was judged: the configuration names no artefact, and of no suspect there is a verdict"
 
 
 class _Unheard:

@@ -7,9 +7,10 @@ import sys
 
 import click
 
-from auditor.cli.terminal import NOTHING, plain, say
+from auditor.cli.terminal import NOTHING, UNNAMED, plain, say
 from auditor.measure.words import say_effect, say_n
 from auditor.report.gravity import by_gravity, tell_counts
+from auditor.report.sections.suspects import tell_suspects
 from auditor.report.telling import (
     effects_of,
     tell_advice,
@@ -31,8 +32,12 @@ def print_verdicts(result: AuditResult, folder: Place | None) -> None:
     On a terminal they stand in one table. Elsewhere, or where it is narrow, each is a line that programs can read.
     """
     findings = [result.findings[number] for number in by_gravity(result.findings)]
+    if result.discovery is not None:
+        say(tell_suspects(result))
+        for suspect in result.suspects:
+            say(f"{suspect.name}: {suspect.standing}")
     if not findings:
-        click.echo(NOTHING)
+        click.echo(NOTHING if result.discovery is None else UNNAMED)
     elif sys.stdout.isatty():
         _print_table(findings)
     else:

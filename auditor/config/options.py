@@ -223,6 +223,19 @@ def to_json(data: Mapping[str, Any]) -> str:
     return json.dumps(data, default=str)
 
 
+def to_toml(value: Any) -> str:
+    """A value as TOML writes it: text, a number, a boolean, or an array or table of them."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{to_toml(name)} = {to_toml(item)}' for name, item in value.items())} }}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(to_toml(item) for item in value)}]"
+    if isinstance(value, bool):
+        return json.dumps(value)
+    return str(int(value)) if value == int(value) else repr(value)
+
+
 _LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 

@@ -201,6 +201,22 @@ class ExecutionConfig(_Section):
         return self
 
 
+class DiscoveryConfig(_Section):
+    """Suspects that nobody named: proposed on half of the images, judged on the other half."""
+
+    enabled: Literal["auto"] | bool = "auto"
+    """Whether suspects are looked for: `auto` where no artefact is named."""
+    most: Annotated[int, Field(ge=1, le=20)] = 6
+    """Suspects that are judged, at the most: the more there are, the clearer each must be."""
+    sources: tuple[Literal["places", "stamps", "properties"], ...] = ("places", "stamps", "properties")
+    """Where they come from: patches pasted from image to image, content that images of a class share to the pixel,
+    properties of whole images."""
+    passes: Annotated[int, Field(ge=100)] = 20_000
+    """About how many images the model may score to find places."""
+    images: Annotated[int, Field(ge=24)] = 600
+    """Images of the half that proposes, at the most: they are held in memory."""
+
+
 class ReportConfig(_Section):
     """Where the report goes and what it is called."""
 
@@ -328,6 +344,7 @@ class Document(_Section):
     verdict: VerdictConfig = VerdictConfig()
     audit: AuditSection = AuditSection()
     execution: ExecutionConfig = ExecutionConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
     report: ReportConfig = ReportConfig()
     gate: GateConfig | None = None
     waivers: tuple[WaiverConfig, ...] = ()

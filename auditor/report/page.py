@@ -32,6 +32,7 @@ from auditor.report.sections.errors import view_errors
 from auditor.report.sections.findings import view_finding, view_regions
 from auditor.report.sections.methods_compared import view_methods_compared
 from auditor.report.sections.optima import view_optima
+from auditor.report.sections.suspects import view_suspects
 from auditor.report.sections.trust import tell_trust
 from auditor.report.templates import BUILT_IN, OwnTemplates, policy_hash, read_template, render_page
 from auditor.report.visible import make_visible
@@ -76,13 +77,18 @@ def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Pa
     ids = [id for id, *_ in SECTIONS]
     first, at = ids.index("verdict") + 1, ids.index("accuracy")
     gate = [] if result.gate is None else [GATE]
+    suspects = [] if result.discovery is None else [SUSPECTS]
+    named = len(result.findings) - sum(each.name in {f.artefact for f in result.findings} for each in result.suspects)
+    before, after = (suspects, []) if not named else ([], suspects)
     style, script = _style(own), _script()
     view |= {
         "run": make_visible(run),
         "warnings": [note.text for note in result.warnings],
         "sections": [
+            *before,
             *SECTIONS[:first],
             *gate,
+            *after,
             *SECTIONS[first:at],
             *((id, part.title, TOLD) for id, part in told.items()),
             *SECTIONS[at:],
@@ -90,6 +96,7 @@ def view_page(shown: Presented, *, run: str, own: OwnTemplates = BUILT_IN) -> Pa
         "appendix": [id for id, *_ in APPENDIX],
         "answers": tell_answers(result),
         "log_odds": LOG_ODDS,
+        "suspects": view_suspects(result, make_visible(run)),
         "signoff": _view_signoff(shown),
         "pictures": PICTURE_NOTES[shown.pictures],
         "picture": picture,
@@ -250,6 +257,9 @@ _MOST_SCALED = 16
 
 GATE = ("gate", "Gate", "sections/gate.html.j2")
 """What stands behind the verdict where a gate is configured."""
+
+SUSPECTS = ("suspects", "Suspects that nobody named", "sections/suspects.html.j2")
+"""What stands first where nothing was named, and behind the verdict where suspects were looked for beside."""
 
 TOLD = "sections/told.html.j2"
 """The template of every section that is told in pieces and has none of its own."""

@@ -201,8 +201,9 @@ def _rule_on_verdicts(result: AuditResult, accepted: SavedRun | None, gate: Gate
             told = f"This reliance is new: {why}. {finding.reason}"
             yield Ruling("newly_relies", *subject_of(finding), "broken", level, told)
     level = gate.levels["not_applicable"]
-    if not result.findings and level != "off":
-        told = "No artefact is named, so there was nothing to decide on."
+    suspects = {suspect.name for suspect in result.suspects}
+    if all(finding.artefact in suspects for finding in result.findings) and level != "off":
+        told = "No artefact is named, so there was nothing to decide on but suspects that the audit found itself."
         yield Ruling("not_applicable", None, None, "open", level, told)
 
 

@@ -21,6 +21,7 @@ from auditor.measure.pieces import Told
 from auditor.run.migrate import SCHEMA_VERSION, migrate
 from auditor.run.provenance import Provenance
 from auditor.run.ruling import GateRecord
+from auditor.run.suspects import DiscoveryRecord, Suspect
 from auditor.subject.record import DataRecord, ModelRecord
 from auditor.verdict.record import Finding, Rule
 
@@ -36,18 +37,6 @@ class WorkUnit:
     """Why it failed, or was left out ..."""
     trace: str = ""
     """... and the traceback of what it threw."""
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """Something that nobody named and that the audit found worth testing."""
-
-    name: str
-    reason: str
-    box: tuple[int, int, int, int] | None = None
-    """Left, top, right, bottom in pixels, half-open, where it has a place."""
-    picture: str | None = None
-    """Key of the array that shows it."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +71,9 @@ class AuditResult:
     made_up: list[str] = field(default_factory=list)
     """Keys of the arrays that show nothing of the audited images: every other one may have to be withheld."""
     suspects: list[Suspect] = field(default_factory=list)
+    """What nobody named and the audit found worth testing, the foremost first; those judged have a finding."""
+    discovery: DiscoveryRecord | None = None
+    """How suspects were looked for; null where they were not."""
     units: list[WorkUnit] = field(default_factory=list)
     """In the order of the audit; empty in runs from before there were any."""
     gate: GateRecord | None = None

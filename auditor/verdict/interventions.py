@@ -28,6 +28,7 @@ from auditor.verdict.observations import ITSELF, Checks, Insertion, Observations
 from auditor.verdict.passes import CANVASES, NEIGHBOURS, Counted
 from auditor.verdict.record import Rule, Strength
 from auditor.verdict.removing import take_out
+from auditor.verdict.rounds import SETTLED
 from auditor.verdict.screening import (
     Chosen,
     Neighbour,
@@ -300,7 +301,7 @@ class Trial:
         notes += [*self.artefact.notes, *told_of, *describe_shown(shown)]
         if (left := len(self.dataset) - len(images) - len(self.dataset.skipped)) > 0:
             told = f"the verdict was clear after {len(images)} images, at a far stricter level than the audit's own"
-            notes.append(Note("settled", f"{told}, so the other {left} of the sample were not tried"))
+            notes.append(Note(SETTLED, f"{told}, so the other {left} of the sample were not tried"))
         return Observations(
             artefact=self.artefact.name,
             classes=self.classifier.classes,

@@ -30,6 +30,10 @@ SHARE_OF_A_LOOK = 1 / 50
 """Of the rule's level, at every look but the last."""
 
 
+SETTLED = "settled"
+"""Kind of the note that images were left out, because a verdict was clear before."""
+
+
 def choose_rounds(dataset: Dataset, artefacts: Collection[Artefact], first: int = FIRST_LOOK) -> list[Ints]:
     """The rows of the sample, a round at a time, each ascending; all at once where there is nothing to gain.
 

@@ -1,0 +1,316 @@
+"""Suspects that nobody named: proposed on half of the images, and judged by the rule of the verdict on the other half.
+
+Proposals do not decide: `discovery` does not know `verdict`. What brings both together stands here.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from auditor.artefacts.appearance import box_of
+from auditor.artefacts.artefact import Artefact
+from auditor.auditing.judging import judge_tried
+from auditor.auditing.opening import Subject, open_subject, read_strata
+from auditor.config.file import AuditConfig
+from auditor.config.options import to_toml
+from auditor.discovery.candidate import Candidate, say_place
+from auditor.discovery.material import Material, halve
+from auditor.discovery.proposing import Proposed, propose
+from auditor.discovery.weighing import Weighed, weigh
+from auditor.errors import AuditError, MethodError
+from auditor.measure.arrays import Bools, Floats, Ints, take
+from auditor.measure.ledger import NewArrays
+from auditor.measure.pieces import Picture
+from auditor.measure.seeds import seeded_order
+from auditor.run.result import WorkUnit
+from auditor.run.suspects import DiscoveryRecord, Standing, Suspect
+from auditor.subject.data.pictures import to_pixels
+from auditor.subject.model.classifier import Classifier
+from auditor.subject.population import Population
+from auditor.verdict.observations import Observations
+from auditor.verdict.record import Finding, Rule
+from auditor.verdict.rounds import SETTLED
+from auditor.verdict.trial import Progress, Survey, survey
+
+
+@dataclass(frozen=True)
+class Suspected:
+    """What was found of suspects, each list but `suspects` in the order of those that were judged."""
+
+    record: DiscoveryRecord | None = None
+    suspects: list[Suspect] = field(default_factory=list)
+    artefacts: list[Artefact] = field(default_factory=list)
+    observed: list[Observations | AuditError] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    passes: dict[str, int] = field(default_factory=dict)
+    arrays: NewArrays = field(default_factory=NewArrays)
+    """Pictures of suspects."""
+    units: list[WorkUnit] = field(default_factory=list)
+    """What became of the looking, where suspects were looked for."""
+
+    @property
+    def confirmed(self) -> list[int]:
+        """Numbers of the findings on suspects that the model was found to use, as objects or not."""
+        standings = [each.standing for each in self.suspects] if self.findings else []
+        return [at for at, standing in enumerate(standings) if standing not in ("not confirmed", "not judged")]
+
+
+def suspect(
+    config: AuditConfig, subject: Subject, seen: Survey, classifier: Classifier, rule: Rule, progress: Progress
+) -> Suspected:
+    """Look for suspects where they are wanted; where that fails, what was named stands without."""
+    if not are_wanted(config, subject):
+        return Suspected()
+    try:
+        found = find_suspects(config, subject, seen.images, classifier, rule, progress)
+        return replace(found, units=[WorkUnit(UNIT, "done")])
+    except (Exception, SystemExit) as fault:
+        failure = MethodError(UNIT, fault, traceback.format_exc())
+        return Suspected(units=[WorkUnit(UNIT, "error", failure.reason, failure.trace)])
+
+
+def list_suspects(config: AuditConfig, progress: Progress) -> Suspected:
+    """Propose suspects on all images of a configuration, and judge none.
+
+    Raises
+    ------
+    AuditError
+        Whatever is wrong with the configuration, its model or its data.
+    """
+    subject, verdict = open_subject(config), config.verdict
+    rule = Rule(verdict.margin, verdict.margin_sd, verdict.alpha, verdict.min_groups)
+    seen = survey(
+        subject.classifier,
+        subject.dataset,
+        [],
+        fills=config.interventions.fills,
+        rule=rule,
+        seed=config.data.seed,
+        batch_size=config.model.batch_size,
+        progress=progress,
+    )
+    return find_suspects(config, subject, seen.images, subject.classifier, rule, progress, is_judging=False)
+
+
+def are_wanted(config: AuditConfig, subject: Subject) -> bool:
+    """Whether suspects are looked for: by default where no artefact is named."""
+    enabled = config.discovery.enabled
+    return not subject.artefacts if enabled == "auto" else bool(enabled)
+
+
+def find_suspects(
+    config: AuditConfig,
+    subject: Subject,
+    images: Population,
+    classifier: Classifier,
+    rule: Rule,
+    progress: Progress,
+    *,
+    is_judging: bool = True,
+) -> Suspected:
+    """Propose suspects and judge them.
+
+    Parameters
+    ----------
+    images
+        All usable images, as they came.
+    is_judging
+        Without, suspects are only proposed, on all images.
+    """
+    groups = len(np.unique(images.groups))
+    why_not = "" if is_judging else "they were only asked for"
+    if is_judging and groups < FEWEST_GROUPS:
+        why_not = f"there are {groups} independent groups of images, too few for two halves ({FEWEST_GROUPS})"
+    proposes = halve(images.groups, config.data.seed) if not why_not else np.ones(len(images), bool)
+    progress("suspects", 0, 2)
+    material = _gather(config, subject, images, proposes, classifier)
+    proposed = propose(material, config.discovery.most, config.discovery.passes, config.discovery.sources)
+    progress("suspects", 1, 2)
+    deciding = _gather(config, subject, images, ~proposes if not why_not else proposes, classifier)
+    weighed = [weigh(deciding, candidate) for candidate in proposed.candidates]
+    record = DiscoveryRecord(
+        proposing=int(proposes.sum()),
+        deciding=0 if why_not else int((~proposes).sum()),
+        groups=groups,
+        tried=proposed.tried,
+        dropped=proposed.dropped,
+        why_not_judged=why_not,
+    )
+    judged = Suspected(record)
+    if not why_not and proposed.candidates:
+        judged = _judge(config, subject, images.positions[~proposes], proposed, classifier, rule, record)
+    suspects, arrays = list[Suspect](), judged.arrays
+    for number, (candidate, weight) in enumerate(zip(proposed.candidates, weighed, strict=True)):
+        finding = judged.findings[number] if judged.findings else None
+        standing, evidence = _stand(finding, weight)
+        suspects.append(_describe(number + 1, candidate, material, standing, evidence, arrays))
+        if finding is not None and standing == "part of the object, perhaps":
+            judged.findings[number] = _set_apart(finding)
+    progress("suspects", 2, 2)
+    return replace(judged, suspects=suspects)
+
+
+def _gather(
+    config: AuditConfig, subject: Subject, images: Population, chosen: Bools, classifier: Classifier
+) -> Material:
+    """Some images with what is known of them, no more than are held in memory."""
+    seed, dataset = config.data.seed, subject.dataset
+    rows = np.flatnonzero(chosen)
+    order = seeded_order(seed, "images of suspects", dataset.named(images.positions[rows]))
+    part = take(images, np.sort(rows[order][: config.discovery.images]))
+    kept, pixels = dataset.read(part.positions)
+    part = take(part, np.isin(part.positions, kept))
+    return Material(classifier, pixels, part, dataset.named(part.positions), seed, config.model.batch_size)
+
+
+def _judge(
+    config: AuditConfig,
+    subject: Subject,
+    rows: Ints,
+    proposed: Proposed,
+    classifier: Classifier,
+    rule: Rule,
+    record: DiscoveryRecord,
+) -> Suspected:
+    """The verdicts on suspects, by the images of some rows alone."""
+    dataset, nobody = subject.dataset, np.zeros(len(subject.dataset), bool)
+    artefacts = [
+        Artefact(each.name, each.proposal.kind, each.look, each.target, "none", nobody, seed=config.data.seed)
+        for each in proposed.candidates
+    ]
+    seen = survey(
+        classifier,
+        dataset,
+        artefacts,
+        fills=config.interventions.fills,
+        rule=rule,
+        seed=config.data.seed,
+        batch_size=config.model.batch_size,
+        progress=lambda stage, done, total: None,
+        columns=read_strata(config, dataset),
+        rounds=[rows],
+    )
+    observed = [_of_a_half(each) for each in seen.observed]
+    return Suspected(record, [], artefacts, observed, judge_tried(subject, artefacts, observed, rule), seen.passes)
+
+
+def _of_a_half(observed: Observations | AuditError) -> Observations | AuditError:
+    """Without the remark that images were left out because all was clear: they were left out to decide nothing."""
+    if isinstance(observed, AuditError):
+        return observed
+    return replace(observed, notes=tuple(note for note in observed.notes if note.kind != SETTLED))
+
+
+def _stand(finding: Finding | None, weighed: Weighed) -> tuple[Standing, list[str]]:
+    """What became of a suspect, and what says so."""
+    if finding is None:
+        return "not judged", weighed.told
+    if finding.verdict != "relies":
+        return "not confirmed", weighed.told
+    return ("shortcut candidate" if weighed.is_apart else "part of the object, perhaps"), weighed.told
+
+
+def _set_apart(finding: Finding) -> Finding:
+    """The finding, inconclusive because what was found may be what the class is rightly told by."""
+    reason = (
+        "The model uses it, but nothing tells it from a part of the object, which would be used rightly: look at it. "
+        f"So no verdict is given, which would be: {finding.reason}"
+    )
+    return replace(finding, verdict="inconclusive", direction=None, severity=None, reason=reason)
+
+
+def _describe(
+    number: int,
+    candidate: Candidate,
+    material: Material,
+    standing: Standing,
+    evidence: list[str],
+    arrays: NewArrays,
+) -> Suspect:
+    """A suspect as a result tells of it, its pictures kept."""
+    look, proposal, classes = candidate.look, candidate.proposal, material.classifier.classes
+    target, region = classes[candidate.target], look.fixed_region
+    is_place = proposal.kind == "overlay" and region is not None
+    box = box_of(region) if region is not None else None
+    where = f"at the {say_place(region)}" if is_place else proposal.told
+    reason = REASONS[proposal.source].format(target=target, where=where, gain=f"{candidate.gain:.1f}")
+    frame = material.images.shape[1:]
+    key = f"suspect {number}"
+    strong = list(proposal.strong)
+    weak = material.others(candidate.target, 1)
+    shown = [
+        _keep(
+            arrays, f"{key}: strongest", material.images[strong[0]], "where it is strongest", material.ids[strong[0]]
+        ),
+        _keep(arrays, f"{key}: without", material.images[weak[0]], "an image without it", material.ids[weak[0]]),
+        _keep(arrays, f"{key}: with", _put(look, material.images[weak]), "the same with it", material.ids[weak[0]]),
+    ]
+    picture = None
+    if is_place:
+        grey = np.full((1, *frame), 0.5, np.float32)
+        picture = arrays.keep(f"{key}: alone", to_pixels(_put(look, grey)), of_data=True)
+        shown.append(Picture(picture, "it alone, on grey"))
+    mean = material.images[strong].mean(axis=0)
+    shown.append(_keep(arrays, f"{key}: average", mean, f"mean of the {len(strong)} images where it is strongest"))
+    file = ""
+    if is_place:
+        file = f"suspect-{number}.png"
+        arrays.keep(f"{key}: look", np.concatenate([look.ink, look.alpha[..., None]], axis=2), of_data=True)  # type: ignore[attr-defined]
+    return Suspect(
+        name=candidate.name,
+        reason=reason,
+        box=box,
+        picture=picture,
+        source=proposal.source,
+        target=target,
+        gain=candidate.gain,
+        on_object=candidate.on_object,
+        standing=standing,
+        evidence=evidence,
+        pictures=shown,
+        block=_write_block(candidate, target, box, file),
+        file=file,
+    )
+
+
+def _put(look: Any, images: Floats) -> Floats:
+    return np.asarray(look.insert(images, [np.random.default_rng(0) for _ in images])[0])
+
+
+def _keep(arrays: NewArrays, key: str, image: Floats, caption: str, identity: str = "") -> Picture:
+    return Picture(arrays.keep(key, to_pixels(image), of_data=True), caption, image=identity)
+
+
+def _write_block(candidate: Candidate, target: str, box: tuple[int, int, int, int] | None, file: str) -> str:
+    """The `[[artefacts]]` that name it."""
+    said: dict[str, Any] = {"name": candidate.name.partition(": ")[2], "kind": candidate.proposal.kind}
+    if file and box is not None:
+        said |= {"image": file, "position": list(box[:2])}
+    said |= {**candidate.proposal.options, "target": target}
+    return "[[artefacts]]\n" + "".join(f"{name} = {to_toml(value)}\n" for name, value in said.items())
+
+
+UNIT = "suspects"
+
+FEWEST_GROUPS = 24
+"""Fewer independent groups are not divided: suspects are listed and not judged."""
+
+REASONS = {
+    "places": (
+        "What images of {target} show {where} raises the score of {target} in other images, {gain} standard "
+        "deviations more than harmless edits there."
+    ),
+    "stamps": (
+        "Images of {target} show the same {where}, pixel by pixel, as others do not; put into others it raises the "
+        "score of {target} by {gain} standard deviations more than harmless edits."
+    ),
+    "properties": (
+        "Images of {target} have {where} than others; edited likewise, others score higher for {target}, by {gain} "
+        "standard deviations more than by harmless edits."
+    ),
+}
+"""Why a source proposed a suspect."""

@@ -1,0 +1,115 @@
+"""Is it the object? Where objects lie is told from pixels alone, by what differs from the edge of each image."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import label
+from skimage.filters import threshold_otsu
+
+from auditor.artefacts.appearance import Appearance
+from auditor.artefacts.overlay import Overlay
+from auditor.measure.arrays import Bools, Doubles, Floats
+
+
+def foreground(images: Floats) -> Bools:
+    """(n, h, w): where images (n, h, w, c) differ from the median colour of their own edge, by Otsu's threshold.
+
+    All of an image whose edge is not of one colour, as in a photograph: then nothing is known to be background.
+
+    References: Otsu, "A threshold selection method from gray-level histograms" (1979).
+    """
+    return np.array([_foreground(image) for image in images]).reshape(images.shape[:3])
+
+
+def _foreground(image: Floats) -> Bools:
+    edge = _edge(image.shape[:2])
+    apart = np.abs(image - np.median(image[edge], axis=0)).max(axis=-1)
+    if apart.max() < LEAST_CONTRAST:
+        return np.zeros(image.shape[:2], bool)
+    bar = max(float(threshold_otsu(apart)), LEAST_CONTRAST)
+    front = apart > bar
+    if front[edge].mean() > MOST_OF_EDGE:
+        return np.ones(image.shape[:2], bool)
+    return np.asarray(front)
+
+
+def object_map(own: Floats, others: Floats) -> Doubles:
+    """(h, w): how often a pixel is covered by an object: by anything in others, or by the largest thing in own images.
+
+    So what stands beside the object, in images of its class, is no part of it, however many carry it.
+    """
+    largest = [_largest(front) for front in foreground(own[:_MANY])]
+    covered = object_share(others[:_MANY])
+    return np.maximum(covered, np.mean(largest, axis=0)) if largest else covered
+
+
+def of_object(look: Appearance, objects: Doubles, strong: Floats) -> float:
+    """How much of a look may be the object's, in [0, 1]; 0 of what has no place.
+
+    The less of it lies where objects do and hangs together with the largest thing, or the less its pixels vary.
+
+    Parameters
+    ----------
+    objects
+        What `object_map` tells.
+    strong
+        Images (n, h, w, c) where it is strongest.
+    """
+    if not isinstance(look, Overlay):
+        return 0.0
+    hanging = attached(strong, look.fixed_region)
+    lies = float(np.average(objects, weights=look.alpha))
+    hangs = float(np.nanmean(hanging)) if np.isfinite(hanging).any() else 0.0
+    return min(max(lies, hangs), float(np.clip(2 * variation(strong, look) - 1, 0, 1)))
+
+
+def variation(carriers: Floats, look: Overlay) -> float:
+    """How much images (n, h, w, c) that show an overlay vary from each other in its place, as a ratio to elsewhere.
+
+    About 1 of a part of the object; less of a stamp, which is the same to the pixel.
+    """
+    spread, inside = carriers.std(axis=0).mean(axis=-1), look.fixed_region
+    elsewhere = float(np.median(spread[~inside])) if not inside.all() else 0.0
+    return float(np.average(spread, weights=look.alpha)) / max(elsewhere, LEAST_SPREAD)
+
+
+def _largest(front: Bools) -> Bools:
+    """(h, w): the largest connected part of a foreground."""
+    parts, count = label(front, np.ones((3, 3)))
+    return np.asarray(parts == 1 + np.bincount(parts[parts > 0] - 1).argmax()) if count else front
+
+
+def object_share(images: Floats) -> Doubles:
+    """(h, w): share of images whose object covers each pixel."""
+    return np.asarray(foreground(images).mean(axis=0, dtype=np.float64))
+
+
+def attached(images: Floats, region: Bools) -> Doubles:
+    """(n,): share of what is shown in a region (h, w) that hangs together with the largest thing; NaN of none."""
+    shares = np.full(len(images), np.nan)
+    for at, front in enumerate(foreground(images)):
+        parts, count = label(front, np.ones((3, 3)))
+        inside = front & region
+        if count and inside.any():
+            sizes = np.bincount(parts[front & ~region], minlength=count + 1)
+            largest = int(sizes[1:].argmax()) + 1 if sizes[1:].any() else 0
+            shares[at] = float((parts[inside] == largest).mean()) if largest else 0.0
+    return shares
+
+
+def _edge(frame: tuple[int, ...]) -> Bools:
+    """(h, w): the outermost pixels."""
+    width = max(1, min(frame) // 16)
+    edge = np.ones(frame, bool)
+    edge[width:-width, width:-width] = False
+    return edge
+
+
+_MANY = 100
+"""Images that tell where objects lie."""
+
+LEAST_SPREAD = 0.02
+"""Standard deviation of a pixel, below which it hardly varies at all."""
+
+LEAST_CONTRAST, MOST_OF_EDGE = 0.1, 0.5
+"""Of a thing to what is around it; and share of the edge that may be covered by things."""

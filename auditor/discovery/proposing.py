@@ -1,0 +1,121 @@
+"""Which suspects there are: every source proposes, all proposals are tried on the same images, the best are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from auditor.artefacts.appearance import Appearance
+from auditor.discovery.candidate import Candidate, Proposal, say_place
+from auditor.discovery.extent import object_map, of_object
+from auditor.discovery.material import Material
+from auditor.discovery.places import propose_places
+from auditor.discovery.properties import propose_properties
+from auditor.discovery.stamps import propose_stamps
+from auditor.measure.arrays import Bools, Doubles
+
+Source = Callable[[Material, int], Iterable[Proposal]]
+"""Proposes suspects, from the material and about how many images the model may score for it."""
+
+SOURCES: dict[str, Source] = {
+    "places": propose_places,
+    "stamps": propose_stamps,
+    "properties": propose_properties,
+}
+"""Where suspects come from, by the name that a report gives it."""
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What all sources proposed together."""
+
+    candidates: list[Candidate]
+    """The foremost first; names are unique."""
+    tried: dict[str, int] = field(default_factory=dict)
+    """Source -> how many proposals of it were tried."""
+
+    @property
+    def dropped(self) -> int:
+        """How many proposals did not become candidates."""
+        return sum(self.tried.values()) - len(self.candidates)
+
+
+def propose(material: Material, most: int, passes: int, sources: Iterable[str] = tuple(SOURCES)) -> Proposed:
+    """The foremost suspects of some sources.
+
+    Parameters
+    ----------
+    most
+        Candidates, at the most.
+    passes
+        About how many images the model may score for a source.
+    """
+    found: list[Candidate] = []
+    tried: dict[str, int] = {}
+    free: dict[int, Doubles] = {}
+    for name in sources:
+        proposals = list(SOURCES[name](material, passes)) if material.classes else []
+        tried[name] = len(proposals)
+        for proposal in proposals:
+            if proposal.target not in free:
+                own, others = material.own(proposal.target), material.others(proposal.target)
+                free[proposal.target] = object_map(material.images[own], material.images[others])
+            candidate = _try(material, proposal, free[proposal.target])
+            if candidate.gain > LEAST_GAIN and candidate.number > 0:
+                found.append(candidate)
+    found.sort(key=lambda candidate: -candidate.number)
+    kept: list[Candidate] = []
+    for candidate in found:
+        if not any(_is_same(candidate, other) for other in kept):
+            kept.append(candidate)
+        if len(kept) == most:
+            break
+    return Proposed([_named(material, number, each) for number, each in enumerate(kept, 1)], tried)
+
+
+def _try(material: Material, proposal: Proposal, objects: Doubles) -> Candidate:
+    """A proposal with one of its looks: the smallest of those that do nearly as much for its class as any."""
+    gains = [material.gain(look, proposal.target) for look in proposal.looks]
+    most = max(gain for _, gain in gains)
+    well = [number for number, (_, gain) in enumerate(gains) if gain >= NEARLY * most] or [0]
+    best = min(well, key=lambda number: _size(proposal.looks[number]))
+    look = proposal.looks[best]
+    return Candidate(
+        "", proposal, look, gains[best][1], of_object(look, objects, material.images[list(proposal.strong)])
+    )
+
+
+def _size(look: Appearance) -> int:
+    region = look.fixed_region
+    return 0 if region is None else int(region.sum())
+
+
+def _is_same(one: Candidate, other: Candidate) -> bool:
+    """Whether two candidates are of one class and mostly of one place, or of one kind of edit."""
+    if one.target != other.target:
+        return False
+    first, second = one.look.fixed_region, other.look.fixed_region
+    if first is None or second is None:
+        return first is second is None and one.proposal.kind == other.proposal.kind
+    return overlap(first, second) > _SAME
+
+
+def overlap(one: Bools, other: Bools) -> float:
+    """Intersection over union of two regions (h, w)."""
+    union = float((one | other).sum())
+    return float((one & other).sum()) / union if union else 0.0
+
+
+def _named(material: Material, number: int, candidate: Candidate) -> Candidate:
+    what = candidate.proposal.told or say_place(candidate.look.fixed_region)
+    name = f"suspect {number}: {what} of {material.classifier.classes[candidate.target]}"
+    return Candidate(name, candidate.proposal, candidate.look, candidate.gain, candidate.on_object)
+
+
+NEARLY = 0.7
+"""How much of the best look's effect a smaller one must have."""
+
+LEAST_GAIN = 0.2
+"""In standard deviations of the score: less is nothing that matters to the rule of the verdict either."""
+
+_SAME = 0.5

@@ -1,0 +1,80 @@
+"""What says that a suspect is not the object: where it lies, what it hangs together with, how much it varies.
+
+From pixels alone, on the images that decide, which did not propose it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from auditor.artefacts.overlay import Overlay
+from auditor.discovery.candidate import Candidate, say_place
+from auditor.discovery.extent import attached, object_map, variation
+from auditor.discovery.looks import likeness
+from auditor.discovery.material import Material
+from auditor.measure.words import number
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Whether a suspect is known not to be the object."""
+
+    is_apart: bool
+    told: list[str] = field(default_factory=list)
+    """What says so, or why nothing does; sentences."""
+    covered: float = float("nan")
+    """Share of its region that objects cover, as `object_map` tells it."""
+    hanging: float = float("nan")
+    """Share of what carriers show there that hangs together with their largest thing."""
+    carried: float = float("nan")
+    """Share of the class's images that show it."""
+    varied: float = float("nan")
+    """How much these vary in its place, of how much they do elsewhere."""
+
+
+def weigh(material: Material, candidate: Candidate) -> Weighed:
+    """Whether a candidate is known not to be the object, by images that did not propose it."""
+    look, target = candidate.look, material.classifier.classes[candidate.target]
+    if not isinstance(look, Overlay):
+        return Weighed(True, [f"It is an edit of the whole image, which makes no {target}."])
+    own, others = material.own(candidate.target), material.others(candidate.target)
+    if not len(own) or not len(others):
+        return Weighed(False, ["No other images tell whether it is the object."])
+    mine, free = material.images[own], material.images[others]
+    covered = float(np.average(object_map(mine, free), weights=look.alpha))
+    like = likeness(mine, look, free)
+    bar = max(0.5, float(np.quantile(likeness(free, look, free), 0.98)))
+    shows = like > bar
+    hanging = attached(mine[shows], look.fixed_region)
+    hung = float(np.nanmean(hanging)) if np.isfinite(hanging).any() else 0.0
+    varies = variation(mine[shows], look) if shows.sum() >= FEWEST else float("nan")
+    where, share = say_place(look.fixed_region), float(shows.mean())
+    told = [f"{number(share, 'share')} of {len(own)} other images of {target} show it."]
+    stands_beside = covered < MOST_COVERED and hung < MOST_HANGING
+    is_fixed = varies < MOST_VARIED and share >= LEAST_CARRIED
+    if stands_beside:
+        told.append(
+            f"It stands beside objects: they cover {number(covered, 'share')} of its place ({where}), and in images "
+            f"that show it {number(hung, 'share')} of it hangs together with the largest thing."
+        )
+    if is_fixed:
+        told.append(
+            f"It is the same to the pixel, as objects are not: images that show it vary there {varies:.2f} times as "
+            "much as elsewhere."
+        )
+    if not (stands_beside or is_fixed):
+        told.append(
+            f"Objects cover {number(covered, 'share')} of its place ({where}), {number(hung, 'share')} of it hangs "
+            "together with the largest thing, and it varies as objects do: it may be a part of one."
+        )
+    return Weighed(stands_beside or is_fixed, told, covered, hung, share, varies)
+
+
+MOST_VARIED, LEAST_CARRIED, FEWEST = 0.7, 0.12, 6
+"""How much images that show it may vary there, of how much they do elsewhere, to be the same to the pixel; and the
+share of the class, and the number of images, that must show it for that to be told."""
+
+MOST_COVERED, MOST_HANGING = 0.3, 0.7
+"""Of a suspect that stands beside objects."""

@@ -1,0 +1,113 @@
+"""Suspects that nobody named: what they look like, who proposed them, what became of them, and how to name them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from auditor.config.options import to_toml
+from auditor.measure.pieces import Strip
+from auditor.measure.words import listed
+from auditor.run.result import AuditResult
+from auditor.run.suspects import DiscoveryRecord, Standing, Suspect
+
+
+def view_suspects(result: AuditResult, run: str) -> dict[str, Any] | None:
+    """What the section shows; None where suspects were not looked for."""
+    record = result.discovery
+    if record is None:
+        return None
+    numbers = {finding.artefact: at for at, finding in enumerate(result.findings)}
+    return {
+        "lead": tell_suspects(result),
+        "how": _tell_how(record, len(result.suspects)),
+        "items": [_view(suspect, result, numbers.get(suspect.name), run) for suspect in result.suspects],
+    }
+
+
+def tell_suspects(result: AuditResult) -> str:
+    """What came of the looking, in a sentence or two; empty where suspects were not looked for."""
+    record, suspects = result.discovery, result.suspects
+    if record is None:
+        return ""
+    counts = {standing: sum(each.standing == standing for each in suspects) for standing in WORDS}
+    if record.why_not_judged:
+        found = f"{_count(len(suspects))} listed and not judged" if suspects else "No suspect was found"
+        return f"{found}, for {record.why_not_judged}. Nothing is decided on."
+    if not suspects:
+        return f"No suspect was found among {_images(record.proposing)}. {NO_ALL_CLEAR}"
+    told = [f"{counts[standing]} {words}" for standing, words in TOLD.items() if counts[standing]]
+    left = f"{_count(len(suspects))} judged on images that did not propose them: {listed(told)}."
+    is_open = not counts["shortcut candidate"]
+    return f"{left} {NO_ALL_CLEAR}" if is_open else left
+
+
+def block_of(suspect: Suspect, folder: str) -> str:
+    """The `[[artefacts]]` that name a suspect, its picture lying in a folder as the configuration names it."""
+    if not suspect.file or not folder:
+        return suspect.block
+    return suspect.block.replace(f"image = {to_toml(suspect.file)}", f"image = {to_toml(f'{folder}/{suspect.file}')}")
+
+
+def _tell_how(record: DiscoveryRecord, kept: int) -> str:
+    tried = listed([f"{count} from {SOURCES[name]}" for name, count in record.tried.items() if name in SOURCES])
+    whole = sum(record.tried.values())
+    if not whole:
+        return f"No source proposed anything on {_images(record.proposing)}."
+    half = "" if record.why_not_judged else ", and ranked before the other half was looked at"
+    return (
+        f"{whole} proposals ({tried}) were tried on {_images(record.proposing)}{half}; {record.dropped} were weaker "
+        f"than the {kept} shown, or like one of them."
+    )
+
+
+def _view(suspect: Suspect, result: AuditResult, at: int | None, run: str) -> dict[str, Any]:
+    section: Mapping[str, Any] = result.provenance.config.get("report", {})
+    output = str(section.get("output", "reports")) if isinstance(section, dict) else "reports"
+    return {
+        "suspect": suspect,
+        "finding": None if at is None else at,
+        "word": WORDS[suspect.standing],
+        "badge": BADGES[suspect.standing],
+        "strip": Strip("", suspect.pictures),
+        "title": re.sub(r"^suspect \d+: ", "", suspect.name),
+        "block": block_of(suspect, f"{output}/{run}" if run else ""),
+    }
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
+
+
+def _count(count: int) -> str:
+    return f"{count} suspect{' was' if count == 1 else 's were'}"
+
+
+NO_ALL_CLEAR = (
+    "That is no all-clear: what no image here shows, what is faint, and what lies on the object is not found like this."
+)
+
+SOURCES = {"places": "patches pasted", "stamps": "shared content", "properties": "whole images"}
+"""What sources are called."""
+
+WORDS: dict[Standing, str] = {
+    "shortcut candidate": "Shortcut candidate",
+    "part of the object, perhaps": "Part of the object, perhaps",
+    "not confirmed": "Not confirmed",
+    "not judged": "Not judged",
+}
+
+TOLD: dict[Standing, str] = {
+    "shortcut candidate": "confirmed, and not the object",
+    "part of the object, perhaps": "confirmed, and perhaps a part of the object",
+    "not confirmed": "not confirmed",
+}
+
+BADGES: dict[Standing, str] = {
+    "shortcut candidate": "relies",
+    "part of the object, perhaps": "inconclusive",
+    "not confirmed": "not_applicable",
+    "not judged": "not_applicable",
+}
+"""The look of a badge: that of a verdict."""

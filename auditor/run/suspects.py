@@ -1,0 +1,63 @@
+"""Suspects that nobody named, as a result tells of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from auditor.measure.pieces import Picture
+
+Standing = Literal["shortcut candidate", "part of the object, perhaps", "not confirmed", "not judged"]
+"""What became of a suspect: confirmed on other images, and known not to be the object; confirmed, and perhaps it; not
+confirmed; or only listed."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """Something that nobody named and that the audit found worth testing."""
+
+    name: str
+    """That of its finding, where it was judged."""
+    reason: str
+    """Why it was proposed, in a sentence."""
+    box: tuple[int, int, int, int] | None = None
+    """Left, top, right, bottom in pixels, half-open, where it has a place."""
+    picture: str | None = None
+    """Key of the array that shows it."""
+    source: str = ""
+    """Who proposed it, a key of `auditor.discovery.proposing.SOURCES`."""
+    target: str | None = None
+    """The class that it is about."""
+    gain: float | None = None
+    """What inserting it does to the score of the class on the half that proposed it, beyond the median harmless edit,
+    in standard deviations of the score ..."""
+    on_object: float | None = None
+    """... and how much of it may be the object's, in [0, 1], by where it lies and how much it varies: the more, the
+    lower it is ranked."""
+    standing: Standing = "not judged"
+    evidence: list[str] = field(default_factory=list)
+    """What says that it is not the object, or why nothing does; sentences."""
+    pictures: list[Picture] = field(default_factory=list)
+    """Where it is strongest, where it is absent, itself alone, and where it sits on average."""
+    block: str = ""
+    """The `[[artefacts]]` of an `audit.toml` that name it."""
+    file: str = ""
+    """Name of the picture that the block names; empty where it needs none."""
+
+
+@dataclass(frozen=True)
+class DiscoveryRecord:
+    """How suspects were looked for."""
+
+    proposing: int
+    """Images that proposed ..."""
+    deciding: int
+    """... and images that decided: none of one group in both."""
+    groups: int
+    """Independent groups of images in all."""
+    tried: dict[str, int]
+    """Source -> proposals of it that were tried on the half that proposes."""
+    dropped: int
+    """Proposals that did not become suspects: weaker, or like another."""
+    why_not_judged: str = ""
+    """Why suspects are listed and not judged; empty where they are judged."""
