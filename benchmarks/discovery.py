@@ -158,8 +158,8 @@ def describe(planted: list[Case], clean: list[Case], first: int) -> str:
         "# Suspects that nobody named, on models of known truth",
         "",
         f"Written by `python benchmarks/discovery.py {first} {len(planted)} --clean {len(clean)}`, on random-feature "
-        f"models whose seeds chose nothing: {len(planted)} with something planted, {len(used)} of which use it (at least "
-        f"{USED:.0%} of decisions turn), and {len(clean)} clean ones.",
+        f"models whose seeds chose nothing: {len(planted)} with something planted, {len(used)} of which use it "
+        f"(at least {USED:.0%} of decisions turn), and {len(clean)} clean ones.",
         "",
         f"- Clean models with a suspect confirmed as shortcut candidate: {_rate([c.is_accused for c in clean])}.",
         f"- True region among the first three suspects: {_rate([bool(c.found) for c in used])}; of three random places "

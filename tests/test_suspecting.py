@@ -19,9 +19,10 @@ from tests.synthetic import make_finding
 
 
 def planted(count: int = 150, share: float = 0.6) -> dict:
-    """The pictures of the small world, some boats with the pattern that the model takes for a boat."""
+    """The pictures of the small world, objects in their upper half, some boats with the pattern of a boat below."""
     data = make_data(count)
     random = np.random.default_rng(1)
+    data["images"][:, 4:] = random.integers(20, 60, data["images"][:, 4:].shape)
     for row in np.flatnonzero((data["labels"] == 2) & (random.random(count) < share)):
         data["images"][(row, *CORNER, 0)] = 255 * PATTERN
     return data

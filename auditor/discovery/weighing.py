@@ -45,7 +45,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     mine, free = material.images[own], material.images[others]
     covered = float(np.average(object_map(mine, free), weights=look.alpha))
     like = likeness(mine, look, free)
-    bar = max(0.5, float(np.quantile(likeness(free, look, free), 0.98)))
+    bar = max(SHOWN, float(np.quantile(likeness(free, look, free), OTHERS)))
     shows = like > bar
     hanging = attached(mine[shows], look.fixed_region)
     hung = float(np.nanmean(hanging)) if np.isfinite(hanging).any() else 0.0
@@ -71,6 +71,9 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
         )
     return Weighed(stands_beside or is_fixed, told, covered, hung, share, varies)
 
+
+SHOWN, OTHERS = 0.7, 0.98
+"""Likeness from which on an image shows it, where so many of the others show less."""
 
 MOST_VARIED, LEAST_CARRIED, FEWEST = 0.7, 0.12, 6
 """How much images that show it may vary there, of how much they do elsewhere, to be the same to the pixel; and the
