@@ -265,10 +265,10 @@ def test_a_model_whose_derivatives_are_not_finite_is_told_so(world: World, comma
     assert "Traceback" not in ending.err
 
 
-def test_without_an_artefact_nothing_is_decided_and_maps_are_drawn(world: World, command: Command) -> None:
+def test_without_an_artefact_and_suspects_nothing_is_decided_and_maps_are_drawn(world: World, command: Command) -> None:
     start = world.config.read_text().index("[[artefacts]]")
     stop = world.config.read_text().index("[explain]")
-    world.replace(world.config.read_text()[start:stop], "")
+    world.replace(world.config.read_text()[start:stop], "[discovery]\nenabled = false\n\n")
     ending = command("audit", world.config, "--quiet")
     assert ending.code == 4
     assert "names no artefact" in ending.out

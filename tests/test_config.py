@@ -174,6 +174,7 @@ class TestReading:
         assert echo["model"]["trust"] is False
         assert set(echo) == {
             "model", "data", "artefacts", "methods", "interventions", "explain", "verdict", "audit", "execution",
+            "discovery", "report", "gate", "waivers",
             "report", "gate", "waivers",
         }  # fmt: skip
 

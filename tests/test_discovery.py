@@ -8,7 +8,7 @@ import pytest
 from auditor.artefacts.overlay import Overlay
 from auditor.config.sections import DiscoveryConfig
 from auditor.discovery.candidate import say_place
-from auditor.discovery.extent import attached, foreground
+from auditor.discovery.extent import attached, foreground, is_visible, variation
 from auditor.discovery.looks import cut_out, likeness, see_through
 from auditor.discovery.material import Material, halve
 from auditor.discovery.places import lay_grid, propose_places
@@ -114,6 +114,17 @@ class TestExtent:
         region = np.zeros((20, 20), bool)
         region[15:, :] = True
         np.testing.assert_allclose(attached(image, region), [0, 1])
+
+    def test_an_empty_place_is_nothing_that_could_be_a_stamp(self):
+        images = np.full((9, 20, 20, 1), 0.0, np.float32)
+        images[:, 6:14, 5:12] = np.random.default_rng(0).uniform(0.5, 1, (9, 8, 7, 1))
+        images[:, 16:19, 16:19] = 0.9
+        for rows, is_there in ((slice(16, 19), True), (slice(0, 3), False)):
+            region = np.zeros((20, 20), bool)
+            region[rows, 16:19] = True
+            look = cut_out(images, region)
+            assert variation(images, look) < 0.5
+            assert is_visible(images, look) == is_there
 
 
 class TestPlaces:

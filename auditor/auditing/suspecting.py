@@ -118,6 +118,8 @@ def find_suspects(
     ----------
     images
         All usable images, as they came.
+    classifier
+        What is asked to judge; proposals ask that of the subject.
     is_judging
         Without, suspects are only proposed, on all images.
     """
@@ -127,10 +129,10 @@ def find_suspects(
         why_not = f"there are {groups} independent groups of images, too few for two halves ({FEWEST_GROUPS})"
     proposes = halve(images.groups, config.data.seed) if not why_not else np.ones(len(images), bool)
     progress("suspects", 0, 2)
-    material = _gather(config, subject, images, proposes, classifier)
+    material = _gather(config, subject, images, proposes)
     proposed = propose(material, config.discovery.most, config.discovery.passes, config.discovery.sources)
     progress("suspects", 1, 2)
-    deciding = _gather(config, subject, images, ~proposes if not why_not else proposes, classifier)
+    deciding = _gather(config, subject, images, ~proposes if not why_not else proposes)
     weighed = [weigh(deciding, candidate) for candidate in proposed.candidates]
     record = DiscoveryRecord(
         proposing=int(proposes.sum()),
@@ -154,17 +156,18 @@ def find_suspects(
     return replace(judged, suspects=suspects)
 
 
-def _gather(
-    config: AuditConfig, subject: Subject, images: Population, chosen: Bools, classifier: Classifier
-) -> Material:
-    """Some images with what is known of them, no more than are held in memory."""
+def _gather(config: AuditConfig, subject: Subject, images: Population, chosen: Bools) -> Material:
+    """Some images with what is known of them, no more than are held in memory.
+
+    The model is asked itself, so that no journal keeps what proposals ask: an audit that goes on proposes anew.
+    """
     seed, dataset = config.data.seed, subject.dataset
     rows = np.flatnonzero(chosen)
     order = seeded_order(seed, "images of suspects", dataset.named(images.positions[rows]))
     part = take(images, np.sort(rows[order][: config.discovery.images]))
     kept, pixels = dataset.read(part.positions)
     part = take(part, np.isin(part.positions, kept))
-    return Material(classifier, pixels, part, dataset.named(part.positions), seed, config.model.batch_size)
+    return Material(subject.classifier, pixels, part, dataset.named(part.positions), seed, config.model.batch_size)
 
 
 def _judge(

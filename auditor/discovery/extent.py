@@ -60,7 +60,16 @@ def of_object(look: Appearance, objects: Doubles, strong: Floats) -> float:
     hanging = attached(strong, look.fixed_region)
     lies = float(np.average(objects, weights=look.alpha))
     hangs = float(np.nanmean(hanging)) if np.isfinite(hanging).any() else 0.0
-    return min(max(lies, hangs), float(np.clip(2 * variation(strong, look) - 1, 0, 1)))
+    varies = float(np.clip(2 * variation(strong, look) - 1, 0, 1)) if is_visible(strong, look) else 1.0
+    return min(max(lies, hangs), varies)
+
+
+def is_visible(carriers: Floats, look: Overlay) -> bool:
+    """Whether images (n, h, w, c) show something in the place of an overlay, and not what lies behind everything.
+
+    An empty place is the same in all images, too, and tells of the outline of the object.
+    """
+    return float(np.average(object_share(carriers), weights=look.alpha)) >= LEAST_SHOWN
 
 
 def variation(carriers: Floats, look: Overlay) -> float:
@@ -107,6 +116,9 @@ def _edge(frame: tuple[int, ...]) -> Bools:
 
 _MANY = 100
 """Images that tell where objects lie."""
+
+LEAST_SHOWN = 0.5
+"""Share of a place that must differ from the edge of the image for something to be there."""
 
 LEAST_SPREAD = 0.02
 """Standard deviation of a pixel, below which it hardly varies at all."""

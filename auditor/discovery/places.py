@@ -95,9 +95,17 @@ def draw_pairs(material: Material, donors: int) -> Pairs:
 
 
 def _paste(material: Material, pairs: Pairs, place: Bools) -> Doubles:
-    edited = material.images[pairs.recipients].copy()
-    edited[:, place] = material.images[pairs.donors][:, place]
-    return material.shifts(pairs.recipients, edited)
+    """What pasting a place does to all scores, (pairs, classes); so many images are held at once as go into a batch."""
+    shifts = []
+    for at in range(0, len(pairs.donors), material.batch_size):
+        donors, recipients = (
+            pairs.donors[at : at + material.batch_size],
+            pairs.recipients[at : at + material.batch_size],
+        )
+        edited = material.images[recipients]
+        edited[:, place] = material.images[donors][:, place]
+        shifts.append(material.shifts(recipients, edited))
+    return np.concatenate(shifts)
 
 
 def rise_of(material: Material, pairs: Pairs, shifts: Array, number: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import Candidate, say_place
-from auditor.discovery.extent import attached, object_map, variation
+from auditor.discovery.extent import attached, is_visible, object_map, variation
 from auditor.discovery.looks import likeness
 from auditor.discovery.material import Material
 from auditor.measure.words import number
@@ -53,7 +53,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     where, share = say_place(look.fixed_region), float(shows.mean())
     told = [f"{number(share, 'share')} of {len(own)} other images of {target} show it."]
     stands_beside = covered < MOST_COVERED and hung < MOST_HANGING
-    is_fixed = varies < MOST_VARIED and share >= LEAST_CARRIED
+    is_fixed = varies < MOST_VARIED and share >= LEAST_CARRIED and is_visible(mine[shows], look)
     if stands_beside:
         told.append(
             f"It stands beside objects: they cover {number(covered, 'share')} of its place ({where}), and in images "
