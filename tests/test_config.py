@@ -175,7 +175,6 @@ class TestReading:
         assert set(echo) == {
             "model", "data", "artefacts", "methods", "interventions", "explain", "verdict", "audit", "execution",
             "discovery", "report", "gate", "waivers",
-            "report", "gate", "waivers",
         }  # fmt: skip
 
     def test_a_recorded_configuration_reads_back_to_itself(self, tmp_path: Path) -> None:
