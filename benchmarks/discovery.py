@@ -44,6 +44,8 @@ SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
 STEP = 5
 """From seed to seed: it shares no factor with the turns that questions, kinds and maps take."""
 
+AIM = "The aim, on sixty models or more: 80 % among the first three, 70 % confirmed, at most 5 % of clean ones accused."
+
 USED = 0.1
 """Share of decisions that it turns, from which on the model is said to use it."""
 
@@ -160,6 +162,8 @@ def describe(planted: list[Case], clean: list[Case], first: int) -> str:
         f"Written by `python benchmarks/discovery.py {first} {len(planted)} --clean {len(clean)}`, on random-feature "
         f"models whose seeds chose nothing: {len(planted)} with something planted, {len(used)} of which use it "
         f"(at least {USED:.0%} of decisions turn), and {len(clean)} clean ones.",
+        "",
+        AIM,
         "",
         f"- Clean models with a suspect confirmed as shortcut candidate: {_rate([c.is_accused for c in clean])}.",
         f"- True region among the first three suspects: {_rate([bool(c.found) for c in used])}; of three random places "
