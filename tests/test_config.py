@@ -168,7 +168,7 @@ class TestReading:
         assert echo["data"] == {
             "source": "d.npz", "images": None, "labels": None, "groups": None, "ids": None, "range": None,
             "strata": [], "limit": 500, "seed": 0, "fit": "exact", "copies": "auto", "as_written": False,
-            "max_corrupt": 0.05,
+            "max_corrupt": 0.05, "root": "",
         }  # fmt: skip
         assert echo["verdict"] == {"margin": 0.0, "margin_sd": 0.2, "alpha": 0.05, "min_groups": 12, "sequential": True}
         assert echo["model"]["trust"] is False
