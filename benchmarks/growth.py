@@ -35,6 +35,7 @@ TRIED = {
     "artefacts": (1, 2, 4, 8),
     "pixels": (16, 32, 64, 128),
 }
+_TICKS = (2000, 5000, 10_000, 20_000, 50_000)
 
 
 class Cost(NamedTuple):
@@ -140,6 +141,7 @@ def draw(found: dict[str, dict[int, tuple[Cost, Cost]]], file: Path) -> None:
             axis.plot(list(costs), [pair[at].needed for pair in costs.values()], style, label=told)
         axis.set(xscale="log", yscale="log", xlabel=name)
         axis.set_xticks(list(costs), [str(value) for value in costs])
+        axis.set_yticks(_TICKS, [f"{tick:,}" for tick in _TICKS])
         axis.minorticks_off()
     axes[0].set_ylabel("images scored")
     axes[0].legend()
