@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import auditor
-from auditor.errors import ConfigError, StoreError
+from auditor.errors import ConfigError, ReportError, StoreError
 from auditor.run.elsewhere import accept_stored_run, fetch_run, on_disk, read_stored_runs, send_run
 from auditor.run.files import HASHES, RESULT
 from auditor.run.result import result_to_json
@@ -258,7 +258,64 @@ class TestRuns:
         accept_stored_run(accepted, "known", "us")
         assert self.run(tmp_path, settings=settings).exit_code == 0
         write(accepted / "rows.parquet", b"another")
-        assert self.run(tmp_path, settings=settings).exit_code == 3
+        run = self.run(tmp_path, settings=settings)
+        assert run.exit_code == 3
+        assert str(accepted) in str(run.result.gate)
+        assert "/auditor-stores-" not in str(run.result.gate)
+
+    def test_what_was_accepted_is_not_taken_for_nothing_where_it_is_denied(
+        self, tmp_path: Path, command: Command, store: type[Troubled]
+    ) -> None:
+        run = read_place(self.run(tmp_path).address)
+        assert isinstance(run, Stored)
+        accept_stored_run(run, "known", "us")
+        list_of_them = read(there() / "accepted.jsonl")
+
+        def deny(what: str, path: str) -> None:
+            if what in ("read", "info") and path.endswith("accepted.jsonl"):
+                raise PermissionError("no")
+
+        store.trouble = staticmethod(deny)
+        for words in (("prune", REPORTS, "--keep", "0", "--yes"), ("accept", str(run), "--reason", "again")):
+            assert command(*words).code == 3
+        store.trouble = staticmethod(lambda what, path: None)
+        assert read_stored_runs(there()).entries
+        assert read(there() / "accepted.jsonl") == list_of_them
+
+    def test_what_a_store_gives_to_compare_with_replaces_no_run_that_is_kept_here(
+        self, tmp_path: Path, home: Path
+    ) -> None:
+        settings = {"report": {"formats": ["markdown"]}, "explain": {"images": 6, "exemplars": 2}}
+        settings["gate"] = {"relies": "off", "unaccepted": "error"}
+        accepted = read_place(self.run(tmp_path, settings=settings).address)
+        assert isinstance(accepted, Stored)
+        accept_stored_run(accepted, "known", "us")
+        (runs,) = home.iterdir()
+        mine = runs / accepted.name / "mine"
+        mine.parent.mkdir()
+        mine.touch()
+        assert self.run(tmp_path, settings=settings).exit_code == 0
+        assert mine.exists()
+
+    def test_an_accepted_run_stays_as_it_was(self, tmp_path: Path, command: Command) -> None:
+        settings: dict[str, Any] = {"report": {"formats": ["markdown"]}, "explain": {"images": 6, "exemplars": 2}}
+        run = read_place(self.run(tmp_path, settings=settings | {"gate": {"relies": "off"}}).address)
+        assert isinstance(run, Stored)
+        accept_stored_run(run, "known", "us")
+        before = read(run / RESULT)
+        told = command("gate", str(run), "--keep")
+        assert (told.code, read(run / RESULT)) == (3, before), told
+        assert "was accepted, and stays as it was" in told.err
+
+    def test_rendering_leaves_what_became_of_the_run_meanwhile(self, tmp_path: Path) -> None:
+        run = read_place(self.run(tmp_path).address)
+        assert isinstance(run, Stored)
+        with on_disk(run, sends=True) as folder:
+            write(run / RESULT, b"grown")
+            (folder / "report.html").write_text("drawn")
+        assert (read(run / RESULT), read(run / "report.html")) == (b"grown", b"drawn")
+        with pytest.raises(ReportError, match=r"is not what hashes\.json says"), on_disk(run, sends=True):
+            pass
 
     def test_a_run_that_is_still_growing_is_not_removed(self, tmp_path: Path, command: Command) -> None:
         small_audits.audit(tmp_path)
@@ -316,7 +373,13 @@ class TestSecrets:
         assert not world.runs()
 
     def test_none_stands_in_what_commands_say_of_their_words(self, command: Command) -> None:
-        for words in (("list", "s3://user:hush@bucket/reports"), ("render", "s3://bucket/run?token=hush")):
+        there = "s3://user:hush@bucket/x"
+        for words in (
+            ("list", there),
+            ("render", "s3://bucket/run?token=hush"),
+            ("export", "reports", "--format", "csv", "--output", there),
+            ("compare", "reports", "reports", "--output", there),
+        ):
             told = command(*words)
             assert told.code == 2
             assert "hush" not in told.out + told.err

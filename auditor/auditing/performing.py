@@ -64,9 +64,10 @@ def perform(
             config, shelf.folder, progress, told=told, handed=handed, keeping=keeping, meter=meter, shelf=shelf
         )
         gate = read_gate(config)
+        accepted = None
         if gate is not None and gate.compares:
-            shelf.bring_accepted(gate.accepted or key_of(run.result))
-        run = pass_gate(run, config)
+            accepted = shelf.bring_accepted(gate.accepted or key_of(run.result))
+        run = pass_gate(run, config, accepted=accepted)
         if run.result.gate is not None:
             gated(run.result.gate)
         progress("report", 0, 1)

@@ -100,9 +100,10 @@ def gate(run: Place | None, config: Path | None, keep: bool, as_json: bool, pres
         asked = recorded_gate(saved.result) if config is None else _configured_gate(config)
         if asked is None:
             raise ConfigError(f"{run}: was audited without [gate]; wanted --config FILE with one")
+        reports = folder.absolute().parent
         if isinstance(run, Stored) and asked.compares:
-            bring_accepted(run.parent, folder.parent, asked.accepted or key_of(saved.result))
-        record = judge_run(saved, folder.absolute().parent, asked, datetime.now(UTC).date())
+            reports = bring_accepted(run.parent, asked.accepted or key_of(saved.result))
+        record = judge_run(saved, reports, asked, datetime.now(UTC).date())
         if keep:
             keep_gate(folder, record)
             written = [name for name, file in REPORTS.items() if (folder / file).is_file()]

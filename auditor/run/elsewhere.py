@@ -7,7 +7,6 @@ Whoever reads a run holds its files against these hashes. So one that is being r
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -23,7 +22,7 @@ from auditor.run.result import AuditResult, result_from_json
 from auditor.run.store import Hashes, hash_file, parse_hashes
 from auditor.stores.address import Place, Stored
 from auditor.stores.fetched import call_copy, fetch_into, refuse_large, scratch
-from auditor.stores.store import kind_of, list_files, read, remove, write
+from auditor.stores.store import LOST, kind_of, list_files, read, remove, write
 
 _EVIDENCE = (RESULT, ROWS, ARRAYS)
 
@@ -52,7 +51,10 @@ def read_stored_runs(reports: Stored) -> Listing:
                 standing[run] = files[RESULT]
             else:
                 faults.append(f"{reports / run}: {NOT_WHOLE}")
-    known = read_lines(_read_if_there(reports / INDEX))
+    try:
+        known = read_lines(read(reports / INDEX))
+    except NotGivenError:  # the runs are read instead
+        known = {}
     return list_runs(known, standing, faults, load=partial(_load, reports), holds=lambda run, page: page in sizes[run])
 
 
@@ -77,14 +79,24 @@ def on_disk(run: Place, *, is_whole: bool = False, sends: bool = False) -> Itera
     if isinstance(run, Path):
         yield run
         return
-    folder = fetch_run(run, is_whole=is_whole or sends)
+    folder = fetch_run(run, is_whole=is_whole or sends, is_checked=not is_whole)
+    fetched = {name: hash_file(folder / name) for name in _names(folder)} if sends else {}
+    if sends:  # one that was accepted stays as it was
+        (folder.parent / ACCEPTED).write_bytes(_read_if_there(run.parent / ACCEPTED))
     yield folder
     if sends:
-        send_run(folder, run)
+        send_run(folder, run, fetched)  # what was not changed may be newer there
 
 
-def fetch_run(run: Stored, beside: Path | None = None, *, is_whole: bool = False) -> Path:
+def fetch_run(run: Stored, beside: Path | None = None, *, is_whole: bool = False, is_checked: bool = True) -> Path:
     """A copy of a run on a store; into a folder of runs on the disk, else into one of its own.
+
+    Parameters
+    ----------
+    is_whole
+        All files are copied; else the evidence alone.
+    is_checked
+        The evidence is held against its hashes.
 
     Raises
     ------
@@ -105,7 +117,7 @@ def fetch_run(run: Stored, beside: Path | None = None, *, is_whole: bool = False
     for name in wanted:
         fetch_into(files[name], folder, name)
     known = parse_hashes((folder / HASHES).read_bytes(), run / HASHES)
-    for name in () if is_whole else _EVIDENCE:
+    for name in _EVIDENCE if is_checked else ():
         if name in known.files and not _is_as_written(folder, name, known):
             raise ReportError(f"{run / name}: is not what {HASHES} says: it is being written, was cut short or changed")
     return folder
@@ -125,8 +137,7 @@ def send_run(folder: Path, run: Stored, sent: dict[str, str] | None = None) -> N
         The store does not take it.
     """
     sent = {} if sent is None else sent
-    files = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")]
-    hashes = {file.relative_to(folder).as_posix(): hash_file(file) for file in files}
+    hashes = {name: hash_file(folder / name) for name in _names(folder)}
     for name in sorted(hashes, key=lambda name: name == HASHES):
         if sent.get(name) != hashes[name]:
             write(run / name, folder / name)
@@ -135,6 +146,12 @@ def send_run(folder: Path, run: Stored, sent: dict[str, str] | None = None) -> N
         name = file.below(run)
         if is_beside(name) and name not in hashes:  # it may show more than the report that is there now
             remove(file)
+
+
+def _names(folder: Path) -> list[str]:
+    """The names of the files of a run from its folder, but for hidden ones."""
+    files = (file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+    return [file.relative_to(folder).as_posix() for file in files]
 
 
 def remove_stored_run(reports: Stored, run: str) -> None:
@@ -177,8 +194,8 @@ def read_stored_acceptances(reports: Stored) -> list[Acceptance]:
     return parse_accepted(_read_if_there(reports / ACCEPTED), reports / ACCEPTED)
 
 
-def bring_accepted(reports: Stored, folder: Path, key: str) -> None:
-    """Copy the list of what was accepted, and the run that was accepted last under a key, to a folder of runs here.
+def bring_accepted(reports: Stored, key: str) -> Path:
+    """A folder here with the list of what was accepted, and with the run that was accepted last under a key.
 
     Raises
     ------
@@ -187,13 +204,16 @@ def bring_accepted(reports: Stored, folder: Path, key: str) -> None:
     StoreError
         They cannot be read.
     """
-    accepted = read_stored_acceptances(reports)
-    (folder / ACCEPTED).write_bytes(_read_if_there(reports / ACCEPTED))
+    data = _read_if_there(reports / ACCEPTED)
+    accepted = parse_accepted(data, reports / ACCEPTED)
+    folder = Path(tempfile.mkdtemp(dir=scratch()))
+    call_copy(folder, reports)
+    (folder / ACCEPTED).write_bytes(data)
     last = next((each.run for each in reversed(accepted) if each.key == key), None)
     if last is not None:
-        shutil.rmtree(folder / last, ignore_errors=True)  # what an earlier audit brought may not be what is there now
         with contextlib.suppress(NotGivenError, ReportError):  # that it is gone or changed is told by who judges
             fetch_run(reports / last, folder)
+    return folder
 
 
 def accept_stored_run(run: Stored, reason: str, by: str, *, key: str = "") -> Acceptance:
@@ -242,7 +262,10 @@ def _is_as_written(folder: Path, name: str, known: Hashes) -> bool:
 
 
 def _read_if_there(file: Stored) -> bytes:
+    """The bytes of a file; none where none is there, which what is denied, or cut short, may well be."""
     try:
         return read(file)
-    except NotGivenError:
+    except NotGivenError as fault:
+        if fault.reason != LOST:
+            raise
         return b""

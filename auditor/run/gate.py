@@ -30,6 +30,7 @@ from auditor.run.paired import Pairing
 from auditor.run.result import AuditResult, result_to_json
 from auditor.run.ruling import GateRecord, Ruling, Waived, is_new_reliance, question_of, say_verdict, subject_of
 from auditor.run.store import Run, SavedRun, record_files
+from auditor.stores.fetched import tell
 from auditor.verdict.record import Finding
 
 
@@ -115,7 +116,7 @@ def judge_run(run: Run | SavedRun, reports: Path | None, gate: Gate, today: date
     try:
         accepted = find_accepted(reports, gate.accepted or key_of(run.result))
     except ReportError as fault:
-        return judge_gate(run, None, gate, today, fault=str(fault))
+        return judge_gate(run, None, gate, today, fault=tell(str(fault)))
     return judge_gate(run, accepted, gate, today)
 
 
@@ -133,7 +134,7 @@ def judge_gate(
     """
     result = run.result
     if accepted is not None and not fault:
-        fault = _misfit(result, accepted)
+        fault = tell(_misfit(result, accepted))
     rulings = list(_rule_on_audit(result, fault))
     usable = None if fault else accepted
     if usable is None and not fault and gate.compares and gate.levels["unaccepted"] != "off":

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from auditor.errors import StoreError
 from auditor.run.elsewhere import bring_accepted, refuse_unwritable_store, send_run
-from auditor.run.files import make_folder, refuse_unwritable
+from auditor.run.files import refuse_unwritable
 from auditor.stores.address import Place, Stored
 
 
@@ -44,17 +44,15 @@ class Shelf:
         except StoreError as fault:
             self._fault = fault
 
-    def bring_accepted(self, key: str) -> None:
-        """Have the run here that was accepted on the store under a key.
+    def bring_accepted(self, key: str) -> Path:
+        """The folder in which the run that was accepted under a key is: that of all runs, or one with a copy of it.
 
         Raises
         ------
         AuditError
             The store does not give it.
         """
-        if self.place is not None:
-            make_folder(self.folder)
-            bring_accepted(self.place, self.folder, key)
+        return self.folder if self.place is None else bring_accepted(self.place, key)
 
     def finish(self, run: Path) -> Stored | None:
         """Send the rest of a run, and remove it here; returns where it is, if that is on a store.
