@@ -72,6 +72,10 @@ class TestAddresses:
             "s3://bucket/key?X-Amz-Signature=hush",
             "ftp://user:hush@host/key",
             "abfs://box:hush@account/x",
+            "s3://user:'hush@bucket/key",
+            "s3://user:hu sh hush@bucket/key",
+            "  s3://user:hush@bucket/key",
+            "simplecache::s3://user:hush@bucket/key",
         ],
     )
     def test_one_with_a_secret_is_refused_and_the_secret_is_not_repeated(self, text: str) -> None:
@@ -148,6 +152,27 @@ class TestReading:
         assert "hush" not in str(fault.value)
         assert len(store.asked) == 1
 
+    def test_what_is_told_is_cut_short_after_its_secrets_are_taken_out(self, store: type[Troubled]) -> None:
+        def fail(what: str, path: str) -> None:
+            raise OSError(f"Could not connect to http://user:{'hush' * 60}@proxy")
+
+        store.trouble = staticmethod(fail)
+        with pytest.raises(StoreError, match="cannot be reached") as fault:
+            read(stored("x"))
+        assert "hush" not in str(fault.value)
+
+    def test_credentials_that_are_over_are_no_fault_of_one_file(self, store: type[Troubled]) -> None:
+        def expire(what: str, path: str) -> None:
+            cause = Exception()
+            cause.response = {"Error": {"Code": "ExpiredToken"}}  # type: ignore[attr-defined]  # as botocore has it
+            raise PermissionError("The provided token has expired.") from cause
+
+        write(stored("x"), b"1")
+        files = list_files(stored("x").parent)
+        store.trouble = staticmethod(expire)
+        with pytest.raises(StoreError, match="does not take the credentials"):
+            [*Ahead(files).stream([0])]
+
     def test_what_no_package_reaches_is_said_with_how_to_install_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def lack(name: str, **options: Any) -> None:
             raise ImportError("Install it", name=name)
@@ -162,6 +187,27 @@ class TestReading:
             assert isinstance(place, Stored)
             with pytest.raises(StoreError, match=wanted):
                 read(place)
+
+    def test_the_account_of_an_address_of_azure_is_the_one_that_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        opened = []
+
+        class Azure(Troubled):
+            @staticmethod
+            def _get_kwargs_from_urls(url: str) -> dict[str, str]:
+                return {"account_name": url.partition("@")[2]}
+
+            def __init__(self, account_name: str = "that of the environment", **options: Any) -> None:
+                super().__init__(**options)
+                opened.append(account_name)
+
+        monkeypatch.setattr(fsspec, "get_filesystem_class", lambda store: Azure)
+        monkeypatch.setattr(fsspec, "filesystem", lambda store, **options: Azure(**options))
+        for address in ("abfs://box@one/x", "abfs://box@two/x", "abfs://box/x"):
+            place = read_place(address)
+            assert isinstance(place, Stored)
+            with pytest.raises(NotGivenError):
+                size_of(place)
+        assert opened == ["one", "two", "that of the environment"]
 
     def test_without_fsspec_it_is_told_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "fsspec", None)
@@ -200,6 +246,13 @@ class TestAhead:
         store.asked.clear()
         assert [*reader.stream(range(20))] == first
         assert len(store.asked) == 10
+
+    def test_what_a_full_disk_takes_a_part_of_is_asked_for_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pwrite = os.pwrite
+        monkeypatch.setattr(os, "pwrite", lambda file, data, start: pwrite(file, data[: len(data) // 2], start))
+        reader = Ahead(self.put(5))
+        first = [*reader.stream(range(5))]
+        assert [*reader.stream(range(5))] == first
 
     def test_a_copy_of_the_reader_reads_the_same(self) -> None:
         reader = Ahead(self.put(5))
@@ -275,6 +328,14 @@ class TestFolders:
             except DataError as fault:
                 found.append(str(fault).replace(str(folder), "FOLDER"))
         assert found[0] == found[1]
+
+    def test_a_name_that_no_file_can_have_is_left_out(self, tmp_path: Path) -> None:
+        draw(tmp_path, NAMES)
+        put(tmp_path, BUCKET)
+        system = fsspec.filesystem("memory")
+        for name in ("..", ""):
+            system.store[f"/hospital/{name}/x.png"] = system.store["/hospital/cat/0.png"]
+        assert set(FolderSource(Stored("memory", "hospital")).ids) == set(NAMES)
 
     def test_a_share_of_requests_that_fail_changes_nothing(self, tmp_path: Path, store: type[Troubled]) -> None:
         names = [f"{number:03}.png" for number in range(300)]

@@ -101,12 +101,10 @@ def render(
     "--format", "name", required=True, type=click.Choice(["junit", "sarif", "markdown", "csv", "parquet"]),
     help="csv and parquet hold the rows behind the numbers, the others the findings.",
 )  # fmt: skip
-@click.option(
-    "--output", type=click.Path(path_type=Path, allow_dash=True), help="A file, or - to print; else beside the report."
-)
+@click.option("--output", type=PLACE, help="A file, here or on a store, or - to print; else beside the report.")
 @click.option("--location", default="", metavar="PATH", help="SARIF: the configuration's path from the repository.")
 @click.option("--only-problems", is_flag=True, help="SARIF: leave out findings that are no failures.")
-def export(run: Place, name: str, output: Path | None, location: str, only_problems: bool) -> None:
+def export(run: Place, name: str, output: Place | None, location: str, only_problems: bool) -> None:
     """Write a saved RUN in the format of another tool; needs no TensorFlow and no model."""
     if name != "sarif" and (location or only_problems):
         option = "--location" if location else "--only-problems"
@@ -172,13 +170,13 @@ def index(folder: Place) -> None:
 @click.command(epilog=COMPARE_CODES)
 @click.argument("before", type=PLACE)
 @click.argument("after", type=PLACE)
-@click.option("--output", type=click.Path(path_type=Path), help="Write the comparison, with maps, as an HTML page.")
+@click.option("--output", type=PLACE, help="Write the comparison, with maps, as an HTML page.")
 @click.option(
     "--pictures",
     type=click.Choice(["all", "thumbnails", "none"]),
     help="How much the page shows of the audited images, instead of what both runs' report.pictures allow.",
 )
-def compare(before: Place, after: Place, output: Path | None, pictures: str | None) -> int:
+def compare(before: Place, after: Place, output: Place | None, pictures: str | None) -> int:
     """Compare two saved runs, image by image: did the mending work, did another shortcut grow, what else differs."""
     from auditor.report.comparison import describe_effect, list_differences, render_comparison
     from auditor.report.index_page import shorten
@@ -188,15 +186,16 @@ def compare(before: Place, after: Place, output: Path | None, pictures: str | No
     from auditor.run.metrics import say_change
     from auditor.run.store import SavedRun
 
+    page_file = None if output is None else only_here(output, "the page of a comparison is no part of a run")
     with on_disk(before) as old, on_disk(after) as new, limited(old, new):
         runs = SavedRun(old), SavedRun(new)
         results, pairing = (runs[0].result, runs[1].result), pair_runs(*runs)
-        if output is not None:
+        if page_file is not None:
             names, arrays = (old.absolute().name, new.absolute().name), (runs[0].arrays, runs[1].arrays)
             page = render_comparison(names, results, arrays, pictures, pairing)  # type: ignore[arg-type]
-            if not output.parent.is_dir():
-                raise ConfigError(f"--output: {output.parent}: no such folder")
-            write_files({output: page.encode()})
+            if not page_file.parent.is_dir():
+                raise ConfigError(f"--output: {page_file.parent}: no such folder")
+            write_files({page_file: page.encode()})
         changes, differences = compare_results(*results, pairing), list_differences(*results)
     for sentence in summarise(changes):
         click.echo(plain(sentence))
@@ -213,8 +212,8 @@ def compare(before: Place, after: Place, output: Path | None, pictures: str | No
         click.echo("neither run names an artefact")
     for name, was, is_now in differences:
         click.echo(f"{plain(name)}: {plain(shorten(was))} -> {plain(shorten(is_now))}")
-    if output is not None:
-        click.echo(f"page: {output}")
+    if page_file is not None:
+        click.echo(f"page: {page_file}")
     return exit_code(changes)
 
 

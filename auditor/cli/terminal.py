@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from auditor.errors import ConfigError, OptionError
-from auditor.stores.address import Place, read_place
+from auditor.stores.address import Place, Stored, read_place
 from auditor.stores.fetched import tell
 
 if TYPE_CHECKING:
@@ -116,9 +116,10 @@ class PlaceType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:
         """What was written, or the default, as a place."""
         try:
-            return read_place(value) if isinstance(value, str) else value
+            place = read_place(value) if isinstance(value, str) else value
         except OptionError as fault:
             self.fail(fault.message, param, ctx)
+        return place if isinstance(place, Stored) else click.Path(path_type=Path).convert(place, param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """As a shell completes files."""

@@ -54,8 +54,11 @@ class AuditConfig(Document):
         """What a key names: an address, or a path relative to the file's folder; on the command line to one's own."""
         if "\0" in name:  # no system has a file of that name
             raise self.fault(key, f"got {name!r}, which holds a NUL byte; wanted a path")
-        if is_address(name):
-            return read_place(name)
+        try:
+            if is_address(name):
+                return read_place(name)
+        except OptionError as fault:
+            raise self.fault(key, fault.message) from None
         is_overridden = any(key[: len(path)] == path for path in self.overridden)
         return Path(name) if is_overridden else self.file.parent / name
 

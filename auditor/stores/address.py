@@ -110,7 +110,7 @@ def read_place(text: str) -> Place:
     if match is None:
         return Path(text)
     store, key = match[1].lower(), text[match.end() :]
-    shown = without_secrets(text)
+    shown = _show(text)
     if store == FILE:
         if not key.startswith("/"):
             raise OptionError("", f"got {shown!r}, wanted file:///FOLDER, or a path")
@@ -129,12 +129,21 @@ def read_place(text: str) -> Place:
     return Stored(store, key)
 
 
+def _show(address: str) -> str:
+    """An address without user, password and query, whatever signs these are made of."""
+    start, _, rest = address.strip().partition("://")
+    _, at, rest = rest.rpartition("@")
+    rest, query, _ = rest.partition("?")
+    return f"{start}://{'…@' if at else ''}{rest}{'?…' if query else ''}"
+
+
 def without_secrets(text: str) -> str:
     """A text in which nothing stands of users, passwords and queries of addresses."""
     return _QUERY.sub(r"\1?…", _USER.sub(r"\1…@", text))
 
 
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_ADDRESS = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.:-]*)://")
+"""With a colon in it, it is one that is chained as `simplecache::s3://` is, of no kind that is known here."""
 
 _USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
 

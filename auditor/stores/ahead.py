@@ -119,7 +119,8 @@ class Ahead:
                     self._kept, name = tempfile.mkstemp(dir=scratch())
                     weakref.finalize(self, os.close, self._kept)
                     os.unlink(name)  # so it goes with the process, however that ends
-                os.pwrite(self._kept, data, self._end)
+                if os.pwrite(self._kept, data, self._end) < len(data):  # the disk is nearly full
+                    return
             except OSError:  # the disk is full: it is read again instead
                 return
             self._starts[position] = self._end

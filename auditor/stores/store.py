@@ -68,7 +68,7 @@ def list_files(folder: Stored) -> list[Stored]:
     StoreError
         It may not be listed, or the store cannot be reached.
     """
-    system = _open(folder.store)
+    system = _open(folder.store, folder.bucket)
     found = _patiently(lambda: system.find(str(folder), detail=True), folder)
     root = system._strip_protocol(str(folder)).strip("/")
     files = []
@@ -87,7 +87,7 @@ def read(file: Stored, given_up: threading.Event | None = None) -> bytes:
     StoreError
         It is not there or denied, the store gives fewer or more bytes than it says, or it cannot be reached.
     """
-    system, size = _open(file.store), size_of(file)
+    system, size = _open(file.store, file.bucket), size_of(file)
 
     def once() -> bytes:
         data = bytes(system.cat_file(str(file)))
@@ -105,7 +105,7 @@ def fetch_file(file: Stored, to: Path) -> None:
     StoreError
         As `read`; or the disk takes no more.
     """
-    system, size = _open(file.store), size_of(file)
+    system, size = _open(file.store, file.bucket), size_of(file)
     partial = to.with_name(f"{to.name}.partial")
 
     def once() -> None:
@@ -127,7 +127,7 @@ def write(file: Stored, data: bytes | Path) -> None:
     StoreError
         The store denies it, keeps another number of bytes, or cannot be reached.
     """
-    system = _open(file.store)
+    system = _open(file.store, file.bucket)
     size = data.stat().st_size if isinstance(data, Path) else len(data)
 
     def once() -> None:
@@ -151,7 +151,7 @@ def remove(file: Stored) -> None:
 
     def once() -> None:
         try:
-            _open(file.store).rm_file(str(file))
+            _open(file.store, file.bucket).rm_file(str(file))
         except FileNotFoundError:
             return
 
@@ -159,17 +159,23 @@ def remove(file: Stored) -> None:
 
 
 def _info(place: Stored) -> Any:
-    return _patiently(lambda: _open(place.store).info(str(place)), place)
+    return _patiently(lambda: _open(place.store, place.bucket).info(str(place)), place)
 
 
 @cache
-def _open(store: str) -> Any:
-    """The file system of fsspec behind a kind of store, which remembers nothing of what it listed."""
+def _open(store: str, bucket: str) -> Any:
+    """The file system of fsspec behind a bucket, which remembers nothing of what it listed.
+
+    The bucket is asked for nothing but the account of Azure that may stand in it.
+    """
     package = STORES[store]
     try:
         import fsspec
 
-        return fsspec.filesystem(store, use_listings_cache=False, skip_instance_cache=True)
+        account = (
+            fsspec.get_filesystem_class(store)._get_kwargs_from_urls(f"{store}://{bucket}") if "@" in bucket else {}
+        )
+        return fsspec.filesystem(store, **account, use_listings_cache=False, skip_instance_cache=True)
     except ImportError as fault:
         lacking = package if package and fault.name != "fsspec" else "fsspec"
         install = f"'auditor[stores]'{f' {package}' if package not in ('', 's3fs') else ''}"
@@ -191,6 +197,9 @@ def _patiently(
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             raise NotGivenError(place, LOST) from None
         except PermissionError as fault:
+            if _code(fault) in _BAD_CREDENTIALS:  # then nothing is given any more, and no one thing is at fault
+                told = f"{what}: the store does not take the credentials of the environment ({_reason(fault)})"
+                raise StoreError(f"{place}: {told}") from None
             raise NotGivenError(place, f"{what}: the store denies it ({_reason(fault)})") from None
         except _LengthError as fault:
             if wait is None:
@@ -214,15 +223,26 @@ def _refuse_length(file: Stored, got: int, wanted: int) -> None:
         raise _LengthError(f"got {got:,} bytes, and the store says that it has {wanted:,}")
 
 
+def _code(fault: BaseException) -> str:
+    """What S3 calls a fault; empty of any other store."""
+    response = getattr(fault.__cause__, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
 def _reason(fault: BaseException) -> str:
     """What was raised, in a line without secrets."""
     line = next((line.strip() for line in str(fault).splitlines() if line.strip()), "")
-    return without_secrets(f"{type(fault).__name__}: {line[:200]}" if line else type(fault).__name__)
+    return f"{type(fault).__name__}: {without_secrets(line)[:200]}" if line else type(fault).__name__
 
 
 class _LengthError(Exception):
     """Fewer bytes, or more, than there should be."""
 
+
+_BAD_CREDENTIALS = {
+    "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "AccountProblem",
+}  # fmt: skip
+"""How S3 says that it does not take credentials, as those that are over."""
 
 _WITHOUT_CREDENTIALS = {
     "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError",

@@ -93,6 +93,8 @@ class _Entry:
             return [_Entry(entry, entry.is_dir()) for entry in inside]
         found: list[_Entry] = []
         for name, files in groupby(self.listed, lambda file: _below(file, self.place).partition("/")[0]):
+            if name in ("", ".", ".."):  # no name that a file on the disk can have
+                continue
             place = self.place / name
             below = list(files)
             found += [_Entry(file, is_folder=False) for file in below if file == place]
