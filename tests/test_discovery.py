@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from auditor.artefacts.overlay import Overlay
 from auditor.config.sections import DiscoveryConfig
-from auditor.discovery.candidate import say_place
+from auditor.discovery.candidate import Candidate, Proposal, say_place
 from auditor.discovery.extent import attached, foreground, is_visible, variation
+from auditor.discovery.gradients import propose_gradients, wanted_places
 from auditor.discovery.looks import cut_out, likeness, see_through
 from auditor.discovery.material import Material, halve
 from auditor.discovery.places import lay_grid, propose_places
@@ -125,6 +128,49 @@ class TestExtent:
             look = cut_out(images, region)
             assert variation(images, look) < 0.5
             assert is_visible(images, look) == is_there
+
+
+class TestGradients:
+    def test_the_mean_derivative_of_a_linear_model_is_its_weights(self):
+        images, labels, _ = pictures()
+        model = classifier()
+        for place in wanted_places(material(model, images, labels), 2):
+            np.testing.assert_allclose(place.slopes, model.weights[2], atol=1e-6)
+
+    def test_the_sharpest_place_of_a_class_is_where_its_stamp_was_planted(self):
+        images, labels, _ = pictures(share=1.0)
+        corner = np.zeros(FRAME[:2], bool)
+        corner[CORNER] = True
+        (first, *_) = wanted_places(material(classifier(), images, labels), 2)
+        assert overlap(first.region, corner) > 0.3
+        (innocent, *_) = wanted_places(material(classifier(shortcut=False), images, labels), 2)
+        assert not (innocent.region & corner).any()
+
+    def test_its_lines_are_those_that_the_class_shows_and_the_model_asks_for(self):
+        images, labels, _ = pictures(share=1.0)
+        found = propose_gradients(material(classifier(), images, labels), 0)
+        lines = next(each for each in found if each.target == 2).looks[0]
+        inside = lines.alpha[CORNER] > 0
+        assert inside.any()
+        np.testing.assert_array_equal(lines.ink[CORNER][inside][:, 0] > 0.5, (PATTERN > 0.5)[inside])
+
+    def test_a_model_that_gives_scores_alone_is_not_asked(self):
+        images, labels, _ = pictures()
+        model = classifier()
+
+        class Scores:
+            classes, image_shape, output = model.classes, model.image_shape, model.output
+
+            def scores(self, images):
+                return model.scores(images)
+
+        given = material(model, images, labels)
+        assert list(propose_gradients(replace(given, classifier=Scores()), 0)) == []
+
+    def test_what_the_model_looks_at_sharply_is_not_put_back_for_lying_on_an_object(self):
+        proposal = Proposal("gradients", 0, (), 5.0, (0,), focus=0.75)
+        sharp, dull = (Candidate("", replace(proposal, focus=focus), None, 1.0, 1.0) for focus in (0.75, 0.0))
+        assert sharp.number > 5 * dull.number
 
 
 class TestPlaces:

@@ -311,6 +311,10 @@ REASONS = {
         "Images of {target} show the same {where}, pixel by pixel, as others do not; put into others it raises the "
         "score of {target} by {gain} standard deviations more than harmless edits."
     ),
+    "gradients": (
+        "The model looks for the same {where} in every image, as its mean derivative tells. What images of {target} "
+        "show there raises their score in others by {gain} standard deviations more than harmless edits."
+    ),
     "properties": (
         "Images of {target} have {where} than others; edited likewise, others score higher for {target}, by {gain} "
         "standard deviations more than by harmless edits."

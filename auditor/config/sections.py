@@ -208,9 +208,14 @@ class DiscoveryConfig(_Section):
     """Whether suspects are looked for: `auto` where no artefact is named."""
     most: Annotated[int, Field(ge=1, le=20)] = 6
     """Suspects that are judged, at the most: the more there are, the clearer each must be."""
-    sources: tuple[Literal["places", "stamps", "properties"], ...] = ("places", "stamps", "properties")
+    sources: tuple[Literal["places", "stamps", "gradients", "properties"], ...] = (
+        "places",
+        "stamps",
+        "gradients",
+        "properties",
+    )
     """Where they come from: patches pasted from image to image, content that images of a class share to the pixel,
-    properties of whole images."""
+    places that the model looks at whatever an image shows, properties of whole images."""
     passes: Annotated[int, Field(ge=100)] = 20_000
     """About how many images the model may score to find places."""
     images: Annotated[int, Field(ge=24)] = 600

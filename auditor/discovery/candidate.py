@@ -31,6 +31,8 @@ class Proposal:
     """... with its options, where they say all of it."""
     told: str = ""
     """What it is, as a clause: of a place nothing, for pictures show it."""
+    focus: float = 0.0
+    """How sharply the model looks at its place whatever an image shows, in [0, 1]: that is no object's manner."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Candidate:
 
     @property
     def number(self) -> float:
-        """What it was ranked by: its gain, less where it may be the object's."""
-        return self.gain * (1 - OF_OBJECT * self.on_object)
+        """What it was ranked by: its gain, less where it may be the object's and the model does not look sharply."""
+        return self.gain * (1 - OF_OBJECT * self.on_object * (1 - self.proposal.focus))
 
     @property
     def target(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from auditor.artefacts.appearance import Appearance
 from auditor.discovery.candidate import Candidate, Proposal, say_place
 from auditor.discovery.extent import object_map, of_object
+from auditor.discovery.gradients import propose_gradients
 from auditor.discovery.material import Material
 from auditor.discovery.places import propose_places
 from auditor.discovery.properties import propose_properties
@@ -20,6 +21,7 @@ Source = Callable[[Material, int], Iterable[Proposal]]
 SOURCES: dict[str, Source] = {
     "places": propose_places,
     "stamps": propose_stamps,
+    "gradients": propose_gradients,
     "properties": propose_properties,
 }
 """Where suspects come from, by the name that a report gives it."""

@@ -88,7 +88,12 @@ NO_ALL_CLEAR = (
     "That is no all-clear: what no image here shows, what is faint, and what lies on the object is not found like this."
 )
 
-SOURCES = {"places": "patches pasted", "stamps": "shared content", "properties": "whole images"}
+SOURCES = {
+    "places": "patches pasted",
+    "stamps": "shared content",
+    "gradients": "mean derivatives",
+    "properties": "whole images",
+}
 """What sources are called."""
 
 WORDS: dict[Standing, str] = {
