@@ -195,7 +195,7 @@ def _judge(before: Finding | None, after: Finding | None) -> tuple[Course, str]:
 
 
 def list_circumstances(result: AuditResult) -> Iterator[tuple[str, str | Measurement]]:
-    """What effects are read in, by name: model, data, methods, versions and configuration."""
+    """What effects are read in, by name: model, data, methods, versions and configuration, but for where it ran."""
     model, data, provenance = result.model, result.data, result.provenance
     yield "model", model.source
     yield "model, SHA-256", model.sha256 or "–"
@@ -213,7 +213,7 @@ def list_circumstances(result: AuditResult) -> Iterator[tuple[str, str | Measure
     yield "python", provenance.python
     yield "platform", provenance.platform
     yield from ((f"package {name}", version) for name, version in provenance.packages.items())
-    yield from _flatten("", provenance.config)
+    yield from _flatten("", {name: value for name, value in provenance.config.items() if name != "execution"})
 
 
 def _flatten(path: str, value: Any) -> Iterator[tuple[str, str]]:
