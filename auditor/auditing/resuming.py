@@ -239,4 +239,5 @@ def _verdicts(result: AuditResult) -> dict[str, Any]:
     data = json.loads(result_to_json(result))
     found = {name: data[name] for name in ("rule", "findings", "artefacts", "model", "data", "title", "preface")}
     how = {name: value for name, value in data["provenance"].items() if name not in ("started", "seconds", "work")}
+    how["config"] = {key: value for key, value in how["config"].items() if key != "execution"}  # workers are alike
     return found | {"provenance": how}
