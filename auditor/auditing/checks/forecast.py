@@ -11,7 +11,7 @@ from typing import Any
 from auditor.auditing.checks.judging import read_cell
 from auditor.config.checks import Cell
 from auditor.config.file import AuditConfig
-from auditor.config.sections import Document
+from auditor.config.sections import DiscoveryConfig, Document
 from auditor.errors import AuditError
 from auditor.run.checked import CheckRecord
 from auditor.run.store import load_result
@@ -66,7 +66,8 @@ def forecast(cell: Cell, reports: Path, before: CheckRecord | None) -> Forecast:
     """
     try:
         data, places = read_cell(cell)
-        document = Document.model_validate_json(json.dumps({key: data.get(key) for key in ("model", "data")}))
+        sections = {key: data.get(key) for key in ("model", "data")} | {"discovery": data.get("discovery", {})}
+        document = Document.model_validate_json(json.dumps(sections))
         section = document.data
         fields = {"file": cell.config, "places": places}
         source = open_source(AuditConfig(model=document.model, data=section, **fields))  # type: ignore[arg-type]
@@ -84,7 +85,7 @@ def forecast(cell: Cell, reports: Path, before: CheckRecord | None) -> Forecast:
     return Forecast(
         name=cell.name,
         least=least,
-        most=most,
+        most=most + _count_discovering(document.discovery, artefacts, count),
         explaining=_count_explaining(data, artefacts),
         read=count * shape[0] * shape[1] * shape[2],
         sent=most * classes * _BYTES,
@@ -126,6 +127,12 @@ def _count_classes(document: Document, labels: Sequence[Any] | None) -> int:
     return 1000 if named == "imagenet" or labels is None else max(2, len({str(label) for label in labels}))
 
 
+def _count_discovering(section: DiscoveryConfig, artefacts: int, count: int) -> int:
+    """Passes of finding suspects and judging them on half of the images, at the most."""
+    is_wanted = not artefacts if section.enabled == "auto" else section.enabled
+    return section.passes + section.most * (EDITS * count // 2 + ONCE) if is_wanted else 0
+
+
 def _count_explaining(data: Mapping[str, Any], artefacts: int) -> int:
     """Passes of what is switched on, as the example of this repository takes them for one artefact."""
     sections = data.get("methods", {})
@@ -141,6 +148,8 @@ def _time_a_pass(reports: Path, before: CheckRecord | None) -> tuple[float, str]
         try:
             found = load_result(reports / before.run).provenance
         except AuditError:
+            return _ASSUMED, "assumed"
+        if found.config.get("execution", {}).get("engine") == "ray":  # its seconds are of several workers
             return _ASSUMED, "assumed"
         passes = sum(part.scores.made + BACKWARDS * part.gradients.made for part in found.work)
         if passes:
@@ -192,6 +201,7 @@ _STUDIES = {
 
 ESTIMATES = (
     "These are estimates: images by the rows of the data, and 12 edits of each by an artefact and 1,000 besides; "
+    "at the most as many suspects as [discovery] allows, where they are looked for; "
     "explanations as the example of Auditor takes them; seconds of a pass of all that its last run did, reports "
     f"included, or {_ASSUMED:g} s where there is none.",
 )
