@@ -1,4 +1,4 @@
-"""`auditor check`: the audits of a file of checks, one after the other, needing nobody to look on."""
+"""`auditor check`: the audits of a file of checks, one after the other or at once, needing nobody to look on."""
 
 from __future__ import annotations
 

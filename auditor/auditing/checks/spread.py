@@ -13,7 +13,7 @@ from typing import Any
 from auditor.auditing.checks.cell import Audit, Checked
 from auditor.auditing.checks.check import Each, One
 from auditor.auditing.checks.child import Ending, run_auditor
-from auditor.auditing.engine.cluster import cluster, said
+from auditor.auditing.engine.cluster import cluster, room_for_workers, said
 from auditor.config.checks import Cell, ChecksConfig
 from auditor.config.sections import ExecutionConfig
 
@@ -39,7 +39,11 @@ def share_workers(cells: Sequence[Cell], sizes: Mapping[str, float], workers: in
 
 
 def at_once(
-    cells: Sequence[Cell], one: One, audits: Mapping[str, Audit], stop: Callable[[], object] = lambda: None
+    cells: Sequence[Cell],
+    one: One,
+    audits: Mapping[str, Audit],
+    stop: Callable[[], object] = lambda: None,
+    most: int | None = None,
 ) -> Iterator[tuple[Cell, Checked]]:
     """Check cells at once, by the audits of their names, and give each as it is known.
 
@@ -49,6 +53,8 @@ def at_once(
     ----------
     stop
         Ends the audits that run, where somebody wants no more of them.
+    most
+        So many at once, begun in the order of the cells; all, where left out.
     """
     lock = threading.Lock()
 
@@ -66,7 +72,7 @@ def at_once(
         with lock:
             return cell, one(cell, apart(audits[cell.name]))
 
-    with ThreadPoolExecutor(max(1, len(cells))) as threads:
+    with ThreadPoolExecutor(max(1, min(len(cells), most or len(cells)))) as threads:
         running = [threads.submit(check, cell) for cell in cells]
         try:
             for ended in as_completed(running):
@@ -83,10 +89,16 @@ class RayAudits:
     """Runs audits on a cluster: whole ones as tasks, and what is spread by a task that only hands out units."""
 
     def __init__(self, ray: Any, section: ExecutionConfig) -> None:
-        """On a cluster that was joined, with the workers that a section describes."""
+        """On a cluster that was joined, with the workers that a section describes.
+
+        Raises
+        ------
+        EngineError
+            There is no room in it.
+        """
         self._ray, self._section = ray, section
-        room = ray.cluster_resources().get("CPU", 1) / section.num_cpus
-        self.workers = section.workers or max(1, int(room))
+        room = room_for_workers(ray, section)
+        self.workers = section.workers or room
         self._stopped = threading.Event()
         self._address = str(ray.get_runtime_context().gcs_address)
 
@@ -143,13 +155,16 @@ def on_cluster(config: ChecksConfig, sizes: Mapping[str, float]) -> Iterator[Eac
             ordered = order_cells(cells, sizes)
             shares = share_workers(ordered, sizes, audits.workers)
             run = {name: audits.audit(workers) for name, workers in shares.items()}
-            return at_once(ordered, one, run, audits.stop)
+            return at_once(ordered, one, run, audits.stop, _AHEAD * audits.workers)
 
         yield each
 
 
 _RETRIES = 2
 """A check whose worker is lost goes on elsewhere so often."""
+
+_AHEAD = 2
+"""Checks for each worker that are in work, or wait for one."""
 
 _PATIENCE = 1.0
 """Seconds after which it is looked whether all is to stop."""

@@ -60,6 +60,24 @@ def cluster(section: ExecutionConfig, place: str) -> Iterator[Any]:
                 os.environ[name] = value
 
 
+def room_for_workers(ray: Any, section: ExecutionConfig) -> int:
+    """How many workers a cluster has room for, other work left out.
+
+    Raises
+    ------
+    EngineError
+        It has none for any.
+    """
+    there = ray.cluster_resources()
+    room = there.get("CPU", 0) / section.num_cpus
+    if section.num_gpus:
+        room = min(room, there.get("GPU", 0) / section.num_gpus)
+    if room < 1:
+        asked = f"num_cpus = {section.num_cpus:g} and num_gpus = {section.num_gpus:g}"
+        raise EngineError(f"execution: got {asked}, which no worker in this cluster can have; wanted less")
+    return int(room)
+
+
 def _environment(section: ExecutionConfig) -> dict[str, str]:
     """What Ray reads: it tells nobody what it is used for, and lets in nobody without the token."""
     wanted = {"RAY_USAGE_STATS_ENABLED": "0"}

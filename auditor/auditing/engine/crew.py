@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from auditor.auditing.engine.cluster import cluster, said
+from auditor.auditing.engine.cluster import cluster, room_for_workers, said
 from auditor.auditing.engine.units import Broken, Outcome, Refused, Unit
 from auditor.auditing.engine.worker import Opening, Worker, opening_of
 from auditor.config.file import AuditConfig
@@ -58,13 +58,8 @@ class RayCrew:
         self._vain = 0
         self.lost = 0
         """Workers that were lost, and replaced."""
-        room = ray.cluster_resources().get("CPU", 1) / section.num_cpus
-        if section.num_gpus:
-            room = min(room, ray.cluster_resources().get("GPU", 0) / section.num_gpus)
-        if room < 1:
-            asked = f"num_cpus = {section.num_cpus:g} and num_gpus = {section.num_gpus:g}"
-            raise EngineError(f"execution: got {asked}, which no worker in this cluster can have; wanted less")
-        self.size = section.workers or int(room)
+        room = room_for_workers(ray, section)
+        self.size = section.workers or room
         self._actors = [self._start() for _ in range(self.size)]
 
     def _start(self) -> _Actor:

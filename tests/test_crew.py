@@ -1,0 +1,163 @@
+"""Workers that Ray keeps, where Ray is a double whose workers are lost as they are told to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from auditor.auditing.checks.spread import RayAudits
+from auditor.auditing.engine.crew import RayCrew
+from auditor.auditing.engine.units import Broken, Dispatcher, Done, Outcome, Unit
+from auditor.auditing.engine.worker import Opening
+from auditor.config.sections import ExecutionConfig
+from auditor.errors import EngineError
+from auditor.run.provenance import describe_software
+
+OPENING = Opening({}, "audit.toml", {}, {}, ".")
+
+
+class LostError(Exception):
+    """As Ray says that an actor is gone."""
+
+
+@dataclass(eq=False)
+class Reference:
+    give: Callable[[], Any]
+
+
+class Ray:
+    """The part of Ray's module that is used; `fate` of a worker's number and what it is asked may raise."""
+
+    exceptions = SimpleNamespace(RayActorError=LostError, RayError=LostError)
+
+    def __init__(self, cpus: float = 2, gpus: float = 0, fate: Callable[[int, str], None] = lambda at, call: None):
+        self.resources = {"CPU": cpus, "GPU": gpus}
+        self.fate, self.started, self.killed, self.is_deaf = fate, 0, 0, False
+
+    def cluster_resources(self) -> dict[str, float]:
+        return self.resources
+
+    def get_runtime_context(self) -> Any:
+        return SimpleNamespace(gcs_address="127.0.0.1:1")
+
+    def remote(self, kind: type) -> Any:
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self.start))
+
+    def start(self) -> Any:
+        at, self.started = self.started, self.started + 1
+
+        def method(call: str, answer: Callable[..., Any]) -> Any:
+            def remote(*arguments: Any) -> Reference:
+                def give() -> Any:
+                    self.fate(at, arguments[0] if call == "do" else call)
+                    return answer(*arguments)
+
+                return Reference(give)
+
+            return SimpleNamespace(remote=remote)
+
+        return SimpleNamespace(
+            hello=method("hello", lambda: (at, describe_software())),
+            open=method("open", lambda opening: Done({})),
+            do=method("do", lambda call, *arguments: Done(call)),
+        )
+
+    def wait(self, references: list[Reference], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
+        return ([], references) if self.is_deaf else (references[:1], references[1:])
+
+    def get(self, asked: Any) -> Any:
+        return [each.give() for each in asked] if isinstance(asked, list) else asked.give()
+
+    def kill(self, handle: Any) -> None:
+        self.killed += 1
+
+
+def section(**keys: Any) -> ExecutionConfig:
+    return ExecutionConfig(engine="ray", **keys)
+
+
+def open_all(crew: RayCrew) -> None:
+    while crew.room() < 2 * crew.size:
+        crew.collect()
+
+
+def test_of_a_worker_that_is_lost_only_the_unit_in_work_failed_and_another_takes_its_place():
+    def fate(at: int, call: str) -> None:
+        if (at, call) == (0, "bad"):
+            raise LostError("The actor died")
+
+    ray = Ray(fate=fate)
+    crew = RayCrew(ray, section(workers=1), OPENING)
+    open_all(crew)
+    crew.give(7, Unit("first", "bad"))
+    crew.give(8, Unit("next", "good"))
+    assert crew.collect() == [
+        (7, Broken("its worker was lost (its process ended)")),
+        (8, Broken("", is_innocent=True)),
+    ]
+    assert (crew.lost, crew.room(), ray.started) == (1, 0, 2)
+    open_all(crew)
+    assert crew.room() == 2
+
+
+def test_units_of_lost_workers_are_done_by_others_until_all_are_done():
+    def fate(at: int, call: str) -> None:
+        if call.startswith("unit") and at < 2:
+            raise LostError("The actor died of an out-of-memory kill")
+
+    ray = Ray(fate=fate)
+    crew = RayCrew(ray, section(workers=2), OPENING)
+    dispatcher = Dispatcher(crew)
+    numbers = [dispatcher.submit(Unit(f"{number}", f"unit {number}")) for number in range(9)]
+    assert [dispatcher.result(number) for number in numbers] == [f"unit {number}" for number in range(9)]
+    assert crew.lost == ray.started - 2 > 0
+    assert all(failure.endswith("its worker was lost (out of memory)") for failure in dispatcher.failures)
+    crew.end()
+    assert ray.killed == 2
+
+
+def test_workers_that_are_lost_before_they_can_work_are_not_started_for_ever():
+    def fate(at: int, call: str) -> None:
+        if call == "open":
+            raise LostError("The actor died.")
+
+    ray = Ray(fate=fate)
+    dispatcher = Dispatcher(RayCrew(ray, section(workers=2), OPENING))
+    number = dispatcher.submit(Unit("it", "look"))
+    with pytest.raises(EngineError, match="workers are lost before they can work: The actor died"):
+        dispatcher.result(number)
+    assert ray.started == 7
+
+
+def test_a_worker_without_what_numbers_depend_on_is_given_nothing():
+    crew = RayCrew(Ray(), section(workers=1), OPENING)
+    crew.agree({"model": "another"})
+    with pytest.raises(EngineError, match="got a worker with another model; wanted the same files"):
+        crew.collect()
+
+
+def test_where_nobody_answers_that_is_an_error_only_if_nobody_can():
+    ray = Ray()
+    crew = RayCrew(ray, section(), OPENING)
+    ray.is_deaf = True
+    waited: list[tuple[int, Outcome]] = crew.collect()
+    assert waited == []
+    ray.resources = {}
+    with pytest.raises(EngineError, match="wanted a node that is alive"):
+        crew.collect()
+
+
+@pytest.mark.parametrize("keys", [{"num_gpus": 1}, {"num_cpus": 4}, {"num_cpus": 4, "workers": 2}])
+@pytest.mark.parametrize("start", [lambda *given: RayCrew(*given, OPENING), RayAudits])
+def test_workers_that_no_cluster_can_have_are_refused_and_not_waited_for(keys, start):
+    with pytest.raises(EngineError, match="which no worker in this cluster can have"):
+        start(Ray(), section(**keys))
+
+
+def test_there_are_as_many_workers_as_have_room_where_nobody_says():
+    assert RayCrew(Ray(cpus=6, gpus=1), section(num_gpus=0.25), OPENING).size == 4
+    assert RayAudits(Ray(cpus=6, gpus=1), section(num_cpus=2, num_gpus=0.25)).workers == 3
