@@ -45,6 +45,8 @@ class Linear:
         while frame is not None:  # as a picture that a library of the system dies of, in a worker alone
             if frame.f_code.co_name == "look_for_another" and poison in frame.f_locals["rows"]:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if frame.f_code.co_name == "look_for_another" and len(images) > int(os.environ.get("MOST", "8")):
+                raise MemoryError
             frame = frame.f_back
         return np.einsum("nhwc,hwck->nk", images, self.weights)
 

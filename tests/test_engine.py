@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from auditor.auditing import conduct
 from auditor.auditing.api import audit_file
 from auditor.auditing.engine import cluster
 from auditor.auditing.engine.crew import refuse_other
 from auditor.auditing.engine.units import TRIES, Broken, Dispatcher, Done, Failed, Outcome, Refused, Unit, in_order
 from auditor.errors import ConfigError, EngineError
+from auditor.run.store import grow_run
 from tests.engine_world import told, work_inline, write_audit
+from tests.test_suspecting import planted
 
 RAY = ("execution.engine=ray",)
 
@@ -85,6 +88,46 @@ def test_an_explanation_that_fails_three_times_is_an_error_and_the_verdicts_stan
     assert [unit.status for unit in units.values()].count("error") == 1
     assert run.findings[0].verdict == "relies"
     assert run.exit_code == 3
+
+
+def test_suspects_that_are_found_on_the_way_are_explained_by_workers_too(tmp_path, monkeypatch):
+    file = write_audit(tmp_path / "world")
+    np.savez(file.parent / "images.npz", **planted())
+    overrides = ("artefacts=[]", "explain.images=4", "discovery.most=1", 'discovery.sources=["stamps"]')
+    wanted = audit_file(file, overrides=overrides, output=tmp_path / "alone")
+    assert any(unit.name.startswith("maps: suspect") for unit in wanted.result.units)
+    crews = work_inline(monkeypatch)
+    run = audit_file(file, overrides=(*overrides, *RAY), output=tmp_path / "spread")
+    assert told(run.folder) == told(wanted.folder)
+    assert any(name.startswith("maps: suspect") for name in crews[0].done)
+
+
+def test_what_memory_of_workers_ran_out_is_said(alone, tmp_path, monkeypatch):
+    file, _ = alone
+    work_inline(monkeypatch)
+    monkeypatch.setenv("MOST", "4")
+    run = audit_file(file, overrides=RAY, output=tmp_path)
+    assert [note.kind for note in run.result.warnings].count("memory") == 1
+    assert "asked 4 images at a time" in next(note.text for note in run.result.warnings if note.kind == "memory")
+
+
+def test_an_audit_cut_short_in_its_explanations_goes_on_with_other_workers(alone, tmp_path, monkeypatch):
+    file, wanted = alone
+
+    def grow_once(run: Any, folder: Path) -> None:
+        grow_run(run, folder)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as first:
+        work_inline(first)
+        first.setattr(conduct, "grow_run", grow_once)
+        with pytest.raises(KeyboardInterrupt):
+            audit_file(file, overrides=RAY, output=tmp_path)
+    crews = work_inline(monkeypatch, workers=3)
+    run = audit_file(file, overrides=(*RAY, "execution.workers=3"), output=tmp_path, resume=True)
+    assert [folder.name for folder in tmp_path.iterdir() if folder.is_dir()] == [run.folder.name]
+    assert "maps: mark" not in crews[0].done
+    assert told(run.folder)[1:] == wanted[1:]
 
 
 class Reversed:

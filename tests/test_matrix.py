@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from auditor.auditing.checks.child import Ending
 from auditor.auditing.checks.forecast import Forecast, forecast, tell_forecasts
 from auditor.auditing.checks.spread import at_once, order_cells, share_workers
 from auditor.config.checks import Cell, read_checks
+from auditor.report.comparison import list_differences
 from tests.small_world import World, build_world
+from tests.synthetic import make_result
 
 
 def cell(name: str, model: str = "") -> Cell:
@@ -66,6 +70,35 @@ def test_checks_run_at_once_and_one_that_breaks_hurts_no_other(matrix):
     assert "SIGKILL" in checking.checks[0].record.reason
 
 
+def test_so_many_checks_are_begun_at_once_and_the_first_first():
+    cells, begun, now, most = [cell(f"{number}") for number in range(9)], list[str](), [0], [0]
+
+    def audit(words: list[str], folder: Path, limit: float) -> Any:
+        begun.append(words[0])
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        time.sleep(0.01)
+        now[0] -= 1
+        return words[0]
+
+    def one(each: Cell, run: Any) -> Any:
+        return run([each.name], Path(), 1.0)
+
+    found = at_once(cells, one, dict.fromkeys((each.name for each in cells), audit), most=3)
+    assert {each.name: of for each, of in found} == {f"{number}": f"{number}" for number in range(9)}
+    assert most[0] <= 3
+    assert set(begun[:3]) == {"0", "1", "2"}
+
+
+def test_that_another_cluster_did_it_is_no_difference_between_two_runs():
+    result = make_result()
+    here, there = (
+        replace(result, provenance=replace(result.provenance, config=result.provenance.config | {"execution": where}))
+        for where in ({"engine": "local"}, {"engine": "ray", "address": "127.0.0.1:6379"})
+    )
+    assert list_differences(here, there) == []
+
+
 def test_a_plan_counts_from_the_configuration_and_says_what_it_rests_on(matrix):
     config = read_checks(matrix.folder / "checks.toml")
     (first, *_) = [forecast(each, matrix.folder / "reports", None) for each in config.cells]
@@ -75,6 +108,16 @@ def test_a_plan_counts_from_the_configuration_and_says_what_it_rests_on(matrix):
     lines = tell_forecasts([first], 4)
     assert any("check 0" in line and "1,546" in line for line in lines)
     assert "estimates" in lines[-1]
+
+
+def test_a_plan_counts_suspects_where_nothing_is_named(matrix):
+    text = (matrix.folder / "audit.toml").read_text()
+    named = text[text.index("[[artefacts]]") : text.index("[explain]")]
+    (matrix.folder / "audit.toml").write_text(text.replace(named, "[discovery]\nmost = 2\npasses = 500\n"))
+    (first, *_) = read_checks(matrix.folder / "checks.toml").cells
+    planned = forecast(first, matrix.folder / "reports", None)
+    assert planned.least == 42
+    assert planned.most == 42 + 500 + 2 * (12 * 21 + 1000)
 
 
 def test_a_plan_looks_at_300_images_at_the_least_where_there_are_many():

@@ -121,8 +121,7 @@ def run_audit(
     findings += suspected.findings
     exhibits = _begin_exhibits(subject, seen, findings, rule, strata)
     exhibits.arrays.extend(suspected.arrays)
-    known = [] if spread is not None else suspected.confirmed  # workers open what was named, and explain that alone
-    explained = [*range(named), *(named + at for at in known)]
+    explained = [*range(named), *(named + at for at in suspected.confirmed)]
     cases = _cases(subject, findings, seen, config, explained) if plan.attributions else []
     waiting = [f"maps: {case.artefact.name}" if case.artefact else "maps" for case in cases]
     waiting += [*plan.studies, *plan.sections]
@@ -174,7 +173,8 @@ def run_audit(
         progress=progress,
     )
     if spread is not None:
-        spread.expect(growing, inquiry, dict(zip(waiting, cases, strict=False)), list(plan.studies))
+        maps = dict(zip(waiting, cases, strict=False))
+        spread.expect(growing, inquiry, maps, list(plan.studies), inquiry.artefacts[named:])
     for number, case in enumerate(cases):
         progress("explanations", number, len(cases))
         if growing.is_due(waiting[number]):

@@ -11,6 +11,7 @@ import numpy as np
 
 from auditor.errors import ModelError
 from auditor.measure.arrays import Doubles, Floats, Groups, Ints
+from auditor.measure.measurement import Note
 from auditor.subject.data.copies import Copies
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.batches import Work
@@ -49,9 +50,11 @@ class Looked:
     gathered: dict[int, Gathered] = field(default_factory=dict)
     """By the number of the artefact."""
     skipped: dict[int, str] = field(default_factory=dict)
-    """Row -> why it cannot be used, where another process found that; so are the next two."""
+    """Row -> why it cannot be used, where another process found that; so are the next three."""
     brightest: int = 0
     """The highest value of 16-bit pictures."""
+    notes: list[Note] = field(default_factory=list)
+    """On memory that ran out."""
     cost: Cost = field(default_factory=Cost)
     """What was asked of the model, but for what was asked for an artefact."""
 

@@ -16,6 +16,7 @@ from auditor.errors import EngineError, MethodError
 from auditor.explain.attribution.exemplars import Case
 from auditor.explain.inquiry import Inquiry
 from auditor.measure.arrays import Ints
+from auditor.measure.measurement import Note
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.batches import Work
 from auditor.verdict.gathered import Gathered
@@ -46,6 +47,7 @@ class Spread:
         self._looks = self._courses = 0
         self._evidence: Any = None
         self._sent: dict[str, _Sent] = {}
+        self._notes: list[Note] = []
 
     def agree(self, fingerprint: Fingerprint) -> None:
         """Only workers that have opened what has this fingerprint are given anything."""
@@ -88,6 +90,7 @@ class Spread:
         parts = [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
         for looked in in_order(parts, submit, result, _WINDOW * self._crew.size + 1):
             tell(looked, counted, self._work, dataset, trials)
+            self._notes += [note for note in looked.notes if note not in self._notes]
             yield looked
 
     def _look_apart(self, part: Ints, sights: Sequence[Sight], shared: Any) -> Looked:
@@ -111,9 +114,23 @@ class Spread:
         if self._keeping is not None:
             self._keeping.note(carried.new, instead=carried.is_of_another)
 
-    def expect(self, growing: Growing, inquiry: Inquiry, cases: Mapping[str, Case], studies: Sequence[str]) -> None:
-        """Hand out every unit of explanation that is missing, as though all before it went well."""
+    def expect(
+        self,
+        growing: Growing,
+        inquiry: Inquiry,
+        cases: Mapping[str, Case],
+        studies: Sequence[str],
+        suspects: Sequence[Artefact],
+    ) -> None:
+        """Hand out every unit of explanation that is missing, as though all before it went well.
+
+        Parameters
+        ----------
+        suspects
+            Those of the artefacts that workers do not open.
+        """
         exhibits = growing.exhibits
+        _note(growing, self._notes)
         evidence = Evidence(
             inquiry.images,
             inquiry.mean_image,
@@ -121,6 +138,7 @@ class Spread:
             inquiry.dataset.groups,
             growing.result,
             exhibits.arrays,
+            list(suspects),
         )
         self._evidence = self._crew.share(evidence)
         before = _before(growing, self._work)
@@ -181,6 +199,13 @@ class Spread:
         growing.subject.dataset.skipped.update(grown.skipped)
         self._work.needed.update(grown.cost.needed)
         self._work.made.update(grown.cost.made)
+        _note(growing, grown.notes)
+
+
+def _note(growing: Growing, notes: Sequence[Note]) -> None:
+    """Say of a worker's memory what would be said of that of this process."""
+    said = growing.subject.classifier.notes_of_memory
+    said += [note for note in notes if note not in said]
 
 
 def _well(trials: Mapping[int, Trial]) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from auditor.artefacts.artefact import Artefact
 from auditor.explain.attribution.record import Agreement, Exemplar, MethodRecord, RegionScores
 from auditor.measure.arrays import Doubles, Floats, Groups, Ints
 from auditor.measure.ledger import NewArrays, Rows
@@ -78,6 +79,8 @@ class Evidence:
     groups: Groups
     result: AuditResult
     arrays: NewArrays
+    suspects: list[Artefact]
+    """Artefacts that are explained beside those that were named: found on the way, and so not opened by workers."""
 
 
 @dataclass
@@ -99,3 +102,4 @@ class Grown:
     skipped: dict[int, SkippedImage]
     cost: Cost
     notes: list[Note]
+    """On memory that ran out."""

@@ -29,7 +29,6 @@ from auditor.explain.attribution.exemplars import Case, Exhibits
 from auditor.explain.inquiry import Inquiry
 from auditor.explain.table import METHODS, STUDIES
 from auditor.measure.ledger import NewArrays, Rows
-from auditor.measure.measurement import Note
 from auditor.run.provenance import describe_software
 from auditor.subject.model.classifier import Classifier
 from auditor.subject.pooling import Pool
@@ -126,6 +125,7 @@ class Worker:
         trials = {at: self._trials[1][at] for at in sight.artefacts}
         here = replace(course, is_first=course.is_first and sight.is_first)
         looked = look_for_another(self._asked, self._subject.classifier.work, dataset, trials, here, sight.rows)
+        looked.notes = list(self._subject.classifier.notes_of_memory)
         for gathered in looked.gathered.values():
             gathered.failure = gathered.failure and _portable(gathered.failure)
         return looked, replace(self._carried, known={})
@@ -140,7 +140,7 @@ class Worker:
         dataset.groups = evidence.groups
         dataset.skipped.clear()
         dataset.skipped.update(before.skipped)
-        result = evidence.result
+        artefacts, result = [*subject.artefacts, *evidence.suspects], evidence.result
         for method in before.failed:
             result = replace(result, methods=changed(result.methods, method, status="error"))
         exhibits = Exhibits(Rows(), shown_before=before.shown, has_second_opinion=before.has_second_opinion)
@@ -149,13 +149,12 @@ class Worker:
         minutes = config.audit.minutes
         growing = Growing(result, exhibits, subject, clock, Meter(work=classifier.work), minutes)
         needed, made = Counter(classifier.work.needed), Counter(classifier.work.made)
-        notes = list(classifier.notes_of_memory)
         classifier.work.ends = clock + before.until - time.time()
         inquiry = Inquiry(
             classifier=classifier,
             dataset=dataset,
             images=evidence.images,
-            artefacts=subject.artefacts,
+            artefacts=artefacts,
             targets=evidence.targets,
             mean_image=evidence.mean_image,
             attributions=growing.well(plan.attributions),
@@ -167,7 +166,7 @@ class Worker:
         )
         try:
             if maps is not None:
-                artefact = None if maps.artefact is None else subject.artefacts[maps.artefact]
+                artefact = None if maps.artefact is None else artefacts[maps.artefact]
                 case = Case(artefact, maps.target, maps.carriers, maps.inserted, maps.shown)
                 explain_maps(growing, name, case, inquiry)
             else:
@@ -189,12 +188,8 @@ class Worker:
             diagnostics={method: dict(of) for method, of in exhibits.diagnostics.items()},
             skipped={row: image for row, image in dataset.skipped.items() if row not in before.skipped},
             cost=Cost(needed=classifier.work.needed - needed, made=classifier.work.made - made),
-            notes=_added(classifier.notes_of_memory, notes),
+            notes=list(classifier.notes_of_memory),
         )
-
-
-def _added(now: list[Note], before: list[Note]) -> list[Note]:
-    return [note for note in now if note not in before]
 
 
 def _caught(call: Callable[[], Any]) -> Outcome:
