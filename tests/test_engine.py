@@ -90,6 +90,17 @@ def test_an_explanation_that_fails_three_times_is_an_error_and_the_verdicts_stan
     assert run.exit_code == 3
 
 
+def test_methods_whose_every_map_is_lost_are_errors_and_not_merely_missing(alone, tmp_path, monkeypatch):
+    file, _ = alone
+    work_inline(monkeypatch, fate=lambda unit: "lost" if unit.name.startswith("maps") else "")
+    run = audit_file(file, overrides=RAY, output=tmp_path)
+    methods = {method.name: method for method in run.result.methods}
+    assert methods["gradient"].status == "error"
+    assert "failed 3 times: lost" in methods["gradient"].reason
+    assert "missing" not in {method.status for method in methods.values()}
+    assert run.findings[0].verdict == "relies"
+
+
 def test_suspects_that_are_found_on_the_way_are_explained_by_workers_too(tmp_path, monkeypatch):
     file = write_audit(tmp_path / "world")
     np.savez(file.parent / "images.npz", **planted())

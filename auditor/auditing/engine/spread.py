@@ -48,6 +48,7 @@ class Spread:
         self._evidence: Any = None
         self._sent: dict[str, _Sent] = {}
         self._notes: list[Note] = []
+        self._attributions = frozenset[str]()
 
     def agree(self, fingerprint: Fingerprint) -> None:
         """Only workers that have opened what has this fingerprint are given anything."""
@@ -131,6 +132,7 @@ class Spread:
         """
         exhibits = growing.exhibits
         _note(growing, self._notes)
+        self._attributions = frozenset(method.name for method in inquiry.attributions)
         evidence = Evidence(
             inquiry.images,
             inquiry.mean_image,
@@ -172,6 +174,10 @@ class Spread:
                 growing.end(name, failure)
                 if sent.maps is None:
                     growing.end_method(name, failure)
+                elif not any(each.maps is not None for each in self._sent.values()):  # no maps of any can come
+                    for record in growing.result.methods:
+                        if record.name in self._attributions and record.status == "missing":
+                            growing.end_method(record.name, failure)
                 return
             if _depends(sent, now):
                 self._send(name, sent.maps, now, float("inf"))
