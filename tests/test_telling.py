@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 
 from auditor.cli.verdicts import print_verdicts
 from auditor.measure.measurement import Measurement, Note
+from auditor.report.exports.junit import write_junit
+from auditor.report.exports.markdown import write_markdown
+from auditor.report.exports.sarif import write_sarif
 from auditor.report.gravity import by_gravity, tell_counts
 from auditor.report.sections.findings import view_finding
 from auditor.report.telling import (
@@ -25,8 +29,10 @@ from auditor.report.telling import (
     tell_severity,
     tell_why,
 )
-from auditor.verdict.record import Finding, Rule, ScannedTarget, Stratum, Verdict
-from tests.synthetic import absent, make_finding, make_result, measure
+from auditor.report.write import draw_page
+from auditor.run.ruling import say_verdict
+from auditor.verdict.record import SUSPECTED, Finding, Rule, ScannedTarget, Stratum, Verdict
+from tests.synthetic import absent, make_arrays, make_finding, make_result, measure
 
 RULE = Rule()
 
@@ -239,3 +245,42 @@ def test_images_are_counted_before_their_groups_are():
     assert say_images(measure(1.0, 0.5)).endswith("images")
     assert say_images(replace(measure(1.0, 0.5), n=110, groups=22)) == "110 images in 22 groups"
     assert say_images(replace(measure(1.0, 0.5), n=1, groups=1)) == "1 image"
+
+
+class TestASuspectThatNobodyNamed:
+    NOTE = Note(SUSPECTED, "nobody named it")
+
+    @pytest.mark.parametrize("verdict", ["no_evidence", "inconclusive", "not_applicable", "error", "relies"])
+    def test_never_reads_like_an_all_clear_wherever_it_is_told(self, verdict, capsys):
+        few = changed(make_finding("thing", verdict=verdict), theta=measure(0.0, 4.0, n=4))
+        for plain in (make_finding("thing", verdict=verdict), few):
+            result = make_result(findings=[replace(plain, notes=[self.NOTE])])
+            print_verdicts(result, None)
+            told = {
+                "terminal": capsys.readouterr().out,
+                "page": draw_page(result, make_arrays(), "html").decode(),
+                "markdown": write_markdown(result),
+                "junit": write_junit(result).decode(),
+                "sarif": write_sarif(result, result).decode(),
+                "index": say_verdict(result.findings[0]),
+            }
+            for where, text in told.items():
+                text = re.sub(r"(?s)<style.*?</style>|<script.*?</script>|<li><b>No evidence above.*?</li>", "", text)
+                cleared = [words for words in ALL_CLEAR if words in text]
+                assert not cleared, where
+
+    def test_is_not_confirmed_where_there_is_no_evidence_and_passes_no_test(self):
+        finding = replace(make_finding(verdict="no_evidence"), notes=[self.NOTE])
+        result = make_result(findings=[finding])
+        assert tell_lead(finding, RULE).startswith("Not confirmed, and not cleared.")
+        assert "<skipped" in write_junit(result).decode()
+        assert '"kind": "open"' in write_sarif(result, result).decode()
+        assert tell_counts([finding, finding]) == "0 of 2 suspects relied on, 2 not confirmed"
+
+    def test_leaves_what_was_named_as_it_is(self):
+        assert make_finding(verdict="no_evidence").told == "no_evidence"
+        assert "sign off for this tag only" in tell_advice(make_finding(verdict="no_evidence"), RULE)
+
+
+ALL_CLEAR = ("You may sign off", "No evidence", "an all-clear needs", "no_evidence")
+"""Words that clear what was named."""

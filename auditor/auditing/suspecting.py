@@ -24,6 +24,7 @@ from auditor.discovery.weighing import Weighed, weigh
 from auditor.errors import AuditError, MethodError
 from auditor.measure.arrays import Bools, Floats, Ints, take
 from auditor.measure.ledger import NewArrays
+from auditor.measure.measurement import Note
 from auditor.measure.pieces import Picture
 from auditor.measure.seeds import seeded_order
 from auditor.run.result import WorkUnit
@@ -32,7 +33,7 @@ from auditor.subject.data.pictures import to_pixels
 from auditor.subject.model.classifier import Classifier
 from auditor.subject.population import Population
 from auditor.verdict.observations import Observations
-from auditor.verdict.record import Finding, Rule
+from auditor.verdict.record import SUSPECTED, Finding, Rule, told_as
 from auditor.verdict.rounds import SETTLED
 from auditor.verdict.trial import Progress, Survey, survey
 
@@ -198,7 +199,17 @@ def _judge(
         rounds=[rows],
     )
     observed = [_of_a_half(each) for each in seen.observed]
-    return Suspected(record, [], artefacts, observed, judge_tried(subject, artefacts, observed, rule), seen.passes)
+    findings = [_of_a_suspect(each) for each in judge_tried(subject, artefacts, observed, rule)]
+    return Suspected(record, [], artefacts, observed, findings, seen.passes)
+
+
+def _of_a_suspect(finding: Finding) -> Finding:
+    """The finding, marked as one that nobody asked for: whatever it shows, nothing is cleared by it."""
+    note = Note(SUSPECTED, "nobody named it, and that it is not confirmed clears nothing")
+    reason = finding.reason
+    if told_as(finding.verdict, is_suspect=True) == "unconfirmed":
+        reason = f"Not confirmed on images that did not propose it{reason.removeprefix('No evidence')}"
+    return replace(finding, reason=reason, notes=[*finding.notes, note])
 
 
 def _of_a_half(observed: Observations | AuditError) -> Observations | AuditError:

@@ -203,7 +203,7 @@ def compare(before: Place, after: Place, output: Place | None, pictures: str | N
         click.echo(f"{plain(change.artefact)} -> {plain(change.target)}: {change.course} ({plain(change.reason)})")
         for side, finding in (("before", change.before), ("after", change.after)):
             if finding is not None:
-                click.echo(f"  {side}: {finding.verdict}, {describe_effect(finding)}")
+                click.echo(f"  {side}: {finding.told}, {describe_effect(finding)}")
         for part in change.parts:
             click.echo(
                 f"  where {plain(part.part)}: {part.course} (its effect {say_change(part.effect, 'grew', 'shrank')})"
@@ -360,7 +360,7 @@ def _print_table(listing: Listing) -> None:
     table = Table("run", "started", "title", "model", "data", "found", box=None, pad_edge=False)
     for entry in listing.entries:
         found = [
-            f"{outcome.verdict}: {shorten(outcome.artefact, 40)} -> {shorten(say_target(outcome), 40)} "
+            f"{outcome.told}: {shorten(outcome.artefact, 40)} -> {shorten(say_target(outcome), 40)} "
             f"{say_outcome(outcome)}"
             for outcome in entry.outcomes
         ]

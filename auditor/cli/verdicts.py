@@ -60,7 +60,7 @@ def _line(finding: Finding) -> str:
     direction = f" ({finding.direction})" if finding.direction else ""
     severity = f", severity {finding.severity}" if finding.severity not in (None, "none") else ""
     artefact, target = subject(finding)
-    return f"{artefact} -> {target or '-'}: {finding.verdict}{direction}{severity}"
+    return f"{artefact} -> {target or '-'}: {finding.told}{direction}{severity}"
 
 
 def _sentences(finding: Finding, rule: Rule) -> list[str]:
@@ -88,11 +88,11 @@ def _print_table(findings: list[Finding]) -> None:
         table.add_column(head, overflow="fold")
     for finding in findings:
         artefact, target = subject(finding)
-        sign, words = VERDICTS[finding.verdict]
+        sign, words = VERDICTS[finding.told]
         effect = "–" if finding.effect is None else say_effect(finding.effect)
         cells = (plain(artefact), plain(target or "–"), f"{sign} {words}", effect, tell_severity(finding))
         table.add_row(
-            *(Text(cell, style=_STYLES.get(finding.verdict, "") if at == 2 else "") for at, cell in enumerate(cells))
+            *(Text(cell, style=_STYLES.get(finding.told, "") if at == 2 else "") for at, cell in enumerate(cells))
         )
     console = Console(no_color="NO_COLOR" in os.environ, highlight=False)
     console.print(table)

@@ -19,7 +19,7 @@ def tell_answers(result: AuditResult) -> dict[str, str]:
         first = findings[0]
         effect = deciding(first)
         cautions = sum(len(tell_cautions(finding)) for finding in findings)
-        told["verdict"] = tell_counts(findings) or VERDICTS[first.verdict][1].lower()
+        told["verdict"] = tell_counts(findings) or VERDICTS[first.told][1].lower()
         told["severity"] = tell_severity(first)
         told["certainty"] = "no effect was measured" if effect is None else say_effect(effect.measured)
         if cautions:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from auditor.report.sentences import SUMMARY
 from auditor.run.index import Outcome
-from auditor.verdict.record import Finding, Severity, Verdict
+from auditor.verdict.record import Finding, Severity, Told
 
 
 def by_gravity(findings: Sequence[Finding]) -> list[int]:
@@ -16,7 +16,7 @@ def by_gravity(findings: Sequence[Finding]) -> list[int]:
         finding = findings[at]
         effect = finding.effect
         size = abs(effect.value) if effect is not None and effect.value is not None else 0.0
-        return GRAVITY.index(finding.verdict), _SEVERITIES.index(finding.severity), -size
+        return GRAVITY.index(finding.told), _SEVERITIES.index(finding.severity), -size
 
     return sorted(range(len(findings)), key=gravity)
 
@@ -25,7 +25,7 @@ def gravest_first(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The outcomes of a run on the index in the same order."""
 
     def gravity(outcome: Outcome) -> tuple[int, int, float]:
-        return GRAVITY.index(outcome.verdict), _SEVERITIES.index(outcome.severity), -abs(outcome.value or 0.0)
+        return GRAVITY.index(outcome.told), _SEVERITIES.index(outcome.severity), -abs(outcome.value or 0.0)
 
     return sorted(outcomes, key=gravity)
 
@@ -34,7 +34,7 @@ def tell_counts(findings: Sequence[Finding | Outcome]) -> str:
     """`1 of 4 suspects relied on, 2 open, 1 no evidence`; empty where there are fewer than two."""
     if len(findings) < 2:
         return ""
-    counts = {verdict: sum(finding.verdict == verdict for finding in findings) for verdict in GRAVITY}
+    counts = {verdict: sum(finding.told == verdict for finding in findings) for verdict in GRAVITY}
     return ", ".join(
         SUMMARY[verdict].format(count=count, all=len(findings))
         for verdict, count in counts.items()
@@ -42,6 +42,6 @@ def tell_counts(findings: Sequence[Finding | Outcome]) -> str:
     )
 
 
-GRAVITY: tuple[Verdict, ...] = ("relies", "error", "inconclusive", "no_evidence", "not_applicable")
+GRAVITY: tuple[Told, ...] = ("relies", "error", "inconclusive", "unconfirmed", "no_evidence", "not_applicable")
 
 _SEVERITIES: tuple[Severity | None, ...] = ("high", "medium", "low", "score only", "none", None)

@@ -23,14 +23,14 @@ from auditor.run.index import INDEX, Entry, Listing, add_lines, locked, moment, 
 from auditor.run.leftovers import sweep
 from auditor.stores.address import Place, Stored
 from auditor.stores.store import write
-from auditor.verdict.record import Verdict
+from auditor.verdict.record import Told
 
 INDEX_PAGE = "index.html"
 
 _TRENDS_OPEN, _MOST_TRENDS = 6, 120
 _LONGEST = 90
 
-_VERDICTS: tuple[Verdict, ...] = ("relies", "inconclusive", "no_evidence", "not_applicable", "error")
+_VERDICTS: tuple[Told, ...] = ("relies", "inconclusive", "no_evidence", "unconfirmed", "not_applicable", "error")
 
 
 def refresh_index(reports: Place) -> Listing:
@@ -79,7 +79,7 @@ def render_index(listing: Listing, *, has_checks: bool = False) -> str:
     known = find_series(entries)
     series = _find_trends(known)
     style, script = _read_assets()
-    counts = Counter(outcome.verdict for entry in entries for outcome in entry.outcomes)
+    counts = Counter(outcome.told for entry in entries for outcome in entry.outcomes)
     view = {
         "subject": _tell_subject(models, data),
         "entries": entries,
@@ -166,5 +166,5 @@ def _find_trends(found: dict[About, Series]) -> list[tuple[About, Series]]:
 
 def _view_series(about: About, audits: Series) -> dict[str, Any]:
     relied = [entry.started[:10] for entry, outcome in audits if outcome.verdict == "relies"]
-    verdicts = " ".join({outcome.verdict: None for _, outcome in audits})
+    verdicts = " ".join({outcome.told: None for _, outcome in audits})
     return {"about": about, "audits": audits, "verdicts": verdicts, "relied": relied, "plot": view_trend(audits)}

@@ -89,12 +89,12 @@ def tell_course(audits: Series) -> Course:
 def _view_cell(series: list[tuple[About, Series]]) -> Cell:
     def gravity(item: tuple[About, Series]) -> tuple[int, float, float]:
         entry, last = item[1][-1]
-        return GRAVITY.index(last.verdict), -abs(last.value or 0.0), -moment(entry.started).timestamp()
+        return GRAVITY.index(last.told), -abs(last.value or 0.0), -moment(entry.started).timestamp()
 
     _, audits = min(series, key=gravity)
     entry, last = audits[-1]
     data = sorted({about[1] for about, _ in series})
-    return Cell(entry.id, last.verdict, say_target(last), data, say_outcome(last), tell_course(audits), len(series) - 1)
+    return Cell(entry.id, last.told, say_target(last), data, say_outcome(last), tell_course(audits), len(series) - 1)
 
 
 def _gravity(model: str, cells: Mapping[tuple[str, str], Cell]) -> list[int]:

@@ -23,6 +23,8 @@ LEADS = {
     "log-odds.",
     "no_evidence, scan": "No evidence that the model uses the {a} for any of {classes} classes. Its effect, if there "
     "is one, is below {margin} log-odds.",
+    "unconfirmed": "Not confirmed, and not cleared. On images that did not propose it, the {a} moves the score of {t} "
+    "by less than {margin} log-odds, if at all.",
     "few": "Not settled: too few images to say whether the model uses the {a} for {t}. There are {groups} "
     "independent groups of them; a verdict needs {needed}.",
     "spans": "Not settled whether the model uses the {a} for {t}. The effect may lie on either side of the bar.",
@@ -63,6 +65,7 @@ SEVERITIES = {
     "score only": "score only",
     "relies, unrated": "not rated",
     "no_evidence": "none found",
+    "unconfirmed": "not rated (not confirmed)",
     "inconclusive": "not rated (inconclusive)",
     "not_applicable": "not rated (not tested)",
     "error": "not rated (failed)",
@@ -92,7 +95,10 @@ ADVICE = {
     "next release.",
     "no_evidence": "You may sign off for this {a} only. Not covered: other artefacts, effects below {margin} log-odds, "
     "other kinds of images.",
+    "unconfirmed": "Nothing follows from this: nobody named the {a}, and what the audit did not think of, or drew "
+    "otherwise than it is, was not tested. Name what you suspect under `[[artefacts]]`, and audit that.",
     "few": "Audit at least {needed} independent images (this run has {groups}); an all-clear needs {clear}.",
+    "few, suspect": "Audit at least {needed} independent images (this run has {groups}).",
     "spans": "Audit about {needed} images (this run has {n}), if the effect stays what it is.",
     "spans, many": "The effect is close to the bar: more images alone will hardly settle it. Decide whether an "
     "effect of that size matters to you, and set `verdict.margin_sd` by that.",
@@ -113,6 +119,7 @@ SUMMARY = {
     "relies": "{count} of {all} suspects relied on",
     "error": "{count} failed",
     "inconclusive": "{count} open",
+    "unconfirmed": "{count} not confirmed",
     "no_evidence": "{count} no evidence",
     "not_applicable": "{count} not tested",
 }

@@ -60,7 +60,7 @@ def tell_why(finding: Finding, rule: Rule) -> str:
 def tell_severity(finding: Finding) -> str:
     """How bad it is; nothing is rated where nothing was found."""
     if finding.verdict != "relies":
-        return SEVERITIES[finding.verdict]
+        return SEVERITIES[finding.told]
     return SEVERITIES.get(finding.severity or "", SEVERITIES["relies, unrated"])
 
 
@@ -165,7 +165,10 @@ def tell_hardest_hit(finding: Finding) -> str:
 
 def tell_advice(finding: Finding, rule: Rule) -> str:
     """What to do in this case."""
-    return ADVICE[_case(finding, rule)].format(a=finding.artefact, t=finding.target, **_needs(finding, rule))
+    case = _case(finding, rule)
+    if finding.is_suspect:
+        case = {"few": "few, suspect"}.get(case, case)
+    return ADVICE[case].format(a=finding.artefact, t=finding.target, **_needs(finding, rule))
 
 
 def strongest_control(finding: Finding) -> tuple[str, float, float] | None:
@@ -193,10 +196,10 @@ def _lead(finding: Finding, rule: Rule) -> tuple[str, dict[str, object]]:
             kind = "promotes, score only"
         return kind, {"n": flips.n, "share": say_in(flips.value, flips.n)}
     words: dict[str, object] = {"margin": _clear_bar(finding), "classes": count}
-    if finding.verdict == "no_evidence":
+    if finding.told == "no_evidence":
         return "no_evidence, scan" if count > 1 else "no_evidence", words
     if finding.verdict != "inconclusive":
-        return finding.verdict, words
+        return finding.told, words
     if count > 1:
         still = [entry.target for entry in finding.scanned if entry.verdict == "inconclusive"]
         rest = sum(entry.verdict == "no_evidence" for entry in finding.scanned)
@@ -215,7 +218,7 @@ def _case(finding: Finding, rule: Rule) -> str:
         is_broad = "broader" in _kinds_of_caution(finding)
         return "relies, score only" if finding.severity == "score only" else "relies, broader" if is_broad else "relies"
     if finding.verdict != "inconclusive":
-        return finding.verdict
+        return finding.told
     accuracy = values.get("accuracy")
     if effect is not None and effect.value is not None and effect.groups < rule.min_groups:
         return "few"

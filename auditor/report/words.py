@@ -13,7 +13,7 @@ from auditor.report.labels import LABELS, Label
 from auditor.report.pointers import pointer_of
 from auditor.report.presentable import show_short
 from auditor.run.result import AuditResult
-from auditor.verdict.record import Finding, Verdict
+from auditor.verdict.record import Finding, Told
 
 MOST_ROWS = 40
 """Longer tables are cut and point to result.json."""
@@ -171,9 +171,10 @@ def why_not(result: AuditResult, study: str) -> str:
 
 _ROW = re.compile(r"/findings/(\d+)/measurements/(\w+)")
 
-VERDICTS: dict[Verdict, tuple[str, str]] = {
+VERDICTS: dict[Told, tuple[str, str]] = {
     "relies": ("▲", "Relies on it"),
     "no_evidence": ("○", "No evidence above the margin"),
+    "unconfirmed": ("–", "Not confirmed"),
     "inconclusive": ("?", "Inconclusive"),
     "error": ("!", "Error"),
     "not_applicable": ("–", "Not applicable"),

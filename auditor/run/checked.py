@@ -17,7 +17,7 @@ from auditor.errors import ReportError
 from auditor.run.files import write_files
 from auditor.run.index import Outcome
 from auditor.run.limits import refuse_odd
-from auditor.verdict.record import Verdict
+from auditor.verdict.record import Told
 
 CHECKS = "checks"
 """The folder, among those of the runs, of what is kept between checks."""
@@ -166,7 +166,7 @@ def has_checks(reports: Path) -> bool:
 
 def worst_first(outcomes: list[Outcome]) -> list[Outcome]:
     """What a run found, the worst of it first."""
-    return sorted(outcomes, key=lambda outcome: _WORST.index(outcome.verdict))
+    return sorted(outcomes, key=lambda outcome: _WORST.index(outcome.told))
 
 
 def exit_code(records: list[CheckRecord]) -> int:
@@ -175,7 +175,7 @@ def exit_code(records: list[CheckRecord]) -> int:
     return next((code for code in SEVEREST if code in codes), 0)
 
 
-_WORST: tuple[Verdict, ...] = ("error", "relies", "inconclusive", "not_applicable", "no_evidence")
+_WORST: tuple[Told, ...] = ("error", "relies", "inconclusive", "not_applicable", "unconfirmed", "no_evidence")
 
 
 @cache

@@ -114,7 +114,7 @@ def summarise(changes: list[Change]) -> Iterator[str]:
     """Did the mending work: what became of each shortcut of the earlier run, and whether another grew; sentences."""
     found = [change for change in changes if change.before is not None and change.before.verdict == "relies"]
     for change in found:
-        now = "no longer audited" if change.after is None else _NOW[change.after.verdict]
+        now = "no longer audited" if change.after is None else _NOW[change.after.told]
         told = {"grew": "grew", "shrank": "shrank", "gone": "is no longer audited"}.get(change.course)
         yield f"The shortcut {_name(change)} {told or 'did not clearly shrink'}; it is {now}."
     parts = [(change, part) for change in changes if change.course not in _GREW for part in change.parts]
@@ -230,6 +230,7 @@ _GREW = ("new reliance", "grew")
 _NOW = {
     "relies": "still relied on",
     "no_evidence": "no longer relied on above the margin",
+    "unconfirmed": "no longer confirmed",
     "inconclusive": "now inconclusive",
     "not_applicable": "now not applicable",
     "error": "now an error",

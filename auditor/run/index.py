@@ -29,7 +29,7 @@ from auditor.run.files import PAGE, PDF, RESULT, write_files
 from auditor.run.limits import refuse_odd
 from auditor.run.result import AuditResult
 from auditor.run.store import load_result
-from auditor.verdict.record import Direction, Finding, Severity, Verdict
+from auditor.verdict.record import Direction, Finding, Severity, Told, Verdict, told_as
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -60,6 +60,13 @@ class Outcome:
     n: int
     unit: str
     margin: pydantic.FiniteFloat
+    is_suspect: bool = False
+    """Whether nobody named it."""
+
+    @property
+    def told(self) -> Told:
+        """The verdict as readers are told it."""
+        return told_as(self.verdict, is_suspect=self.is_suspect)
 
 
 @dataclass(frozen=True)
@@ -295,6 +302,7 @@ def _outcome(finding: Finding) -> Outcome:
         n=endpoint.n if endpoint else 0,
         unit=endpoint.unit if endpoint else "",
         margin=_finite(finding.margin) or 0.0,
+        is_suspect=finding.is_suspect,
     )
 
 

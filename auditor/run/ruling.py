@@ -81,7 +81,7 @@ def question_of(finding: Finding) -> tuple[str, str | None]:
 def say_verdict(finding: Finding) -> str:
     """`relies (promotes dog)`, `no evidence`."""
     what = f" ({finding.direction} {finding.target})" if finding.direction else ""
-    return f"{name_in_words(finding.verdict)}{what}"
+    return f"{name_in_words(finding.told)}{what}"
 
 
 def is_new_reliance(old: Finding | None, new: Finding) -> bool:

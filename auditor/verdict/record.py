@@ -10,6 +10,17 @@ from auditor.measure.measurement import Measurement, Note
 
 Verdict = Literal["relies", "no_evidence", "inconclusive", "not_applicable", "error"]
 
+Told = Verdict | Literal["unconfirmed"]
+"""A verdict as readers are told it: `unconfirmed` is a suspect that nobody named and that there is no evidence of."""
+
+SUSPECTED = "suspected"
+"""Kind of the note on a finding that the audit proposed itself: that there is no evidence then clears nothing."""
+
+
+def told_as(verdict: Verdict, *, is_suspect: bool) -> Told:
+    """A verdict as readers are told it: whoever named nothing has no all-clear of anything."""
+    return "unconfirmed" if is_suspect and verdict == "no_evidence" else verdict
+
 
 Direction = Literal["promotes", "suppresses"]
 
@@ -186,6 +197,16 @@ class Finding:
     carriers: list[CarrierAccuracy] = field(default_factory=list)
     calibration: Calibration | None = None
     """How often such verdicts err; null where there is no verdict, and in runs from before it was known."""
+
+    @property
+    def told(self) -> Told:
+        """The verdict as readers are told it."""
+        return told_as(self.verdict, is_suspect=self.is_suspect)
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether nobody named it: the audit proposed it itself."""
+        return any(note.kind == SUSPECTED for note in self.notes)
 
     @property
     def effect(self) -> Measurement | None:

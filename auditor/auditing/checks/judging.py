@@ -190,7 +190,7 @@ def _say(record: CheckRecord) -> str:
     direction = f" ({first.direction})" if first.direction else ""
     severity = f", severity {first.severity}" if first.severity not in (None, "none") else ""
     more = f"; {len(found) - 1} more" if len(found) > 1 else ""
-    return f"{first.artefact} -> {first.target or 'every class'}: {first.verdict}{direction}{severity}{more}"
+    return f"{first.artefact} -> {first.target or 'every class'}: {first.told}{direction}{severity}{more}"
 
 
 _STATES = {code: state for state, code in CODES.items() if state != "warn"}

@@ -85,7 +85,7 @@ def tags_of(result: AuditResult) -> dict[str, str]:
     found = {}
     for path, finding in _by_path(result):
         direction = f" ({finding.direction})" if finding.direction else ""
-        found[f"{path}/verdict"] = finding.verdict.replace("_", " ") + direction
+        found[f"{path}/verdict"] = finding.told.replace("_", " ") + direction
         found[f"{path}/severity"] = finding.severity or "not judged"
     return found
 

@@ -27,7 +27,9 @@ def ruling_title(ruling: Ruling) -> str:
 
 def facts_of(result: AuditResult, finding: Finding) -> dict[str, Any]:
     """What a finding rests on, as plain data."""
-    facts = {name: getattr(finding, name) for name in _FACTS} | measured_facts(finding.effect)
+    facts = (
+        {name: getattr(finding, name) for name in _FACTS} | {"verdict": finding.told} | measured_facts(finding.effect)
+    )
     facts |= {"model": result.model.source, "data": result.data.source, "calibrated": result.calibrated}
     return {key: value for key, value in facts.items() if value is not None}
 

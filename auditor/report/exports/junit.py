@@ -23,11 +23,11 @@ def write_junit(shown: AuditResult) -> bytes:
     """
     root = ElementTree.Element("testsuites")
     for finding in shown.findings:
-        tag = _ENDINGS.get(finding.verdict)
+        tag = _ENDINGS.get(finding.told)
         if shown.gate is not None and tag in ("failure", "skipped"):
             fails = any(ruling.counts == "error" for ruling in rulings_on(shown.gate, finding))
             tag = "failure" if fails else "skipped"
-        message = f"{VERDICTS[finding.verdict][1]}: {finding.reason}"
+        message = f"{VERDICTS[finding.told][1]}: {finding.reason}"
         suite = _add_test(root, shown, title_of(finding), f"auditor.{finding.artefact}", tag, facts_of(shown, finding))
         _end(suite, tag, finding.verdict, message, [finding.reason, *(note.text for note in finding.notes)])
     for ruling in shown.gate.rulings if shown.gate else []:
@@ -71,4 +71,10 @@ def _text(value: Any) -> str:
     return "yes" if value is True else "no" if value is False else str(value)
 
 
-_ENDINGS = {"relies": "failure", "error": "error", "inconclusive": "skipped", "not_applicable": "skipped"}
+_ENDINGS = {
+    "relies": "failure",
+    "error": "error",
+    "inconclusive": "skipped",
+    "unconfirmed": "skipped",
+    "not_applicable": "skipped",
+}

@@ -43,9 +43,9 @@ def write_sarif(saved: AuditResult, shown: AuditResult, *, location: str = "", o
         {
             "ruleId": rules[0]["id"],
             "ruleIndex": 0,
-            "kind": _KINDS.get(finding.verdict, "fail"),
+            "kind": _KINDS.get(finding.told, "fail"),
             "level": _LEVELS[finding.severity or "none"] if finding.verdict == "relies" else "none",
-            "message": _message(title_of(finding), f"{VERDICTS[finding.verdict][1].lower()}. {finding.reason}"),
+            "message": _message(title_of(finding), f"{VERDICTS[finding.told][1].lower()}. {finding.reason}"),
             "locations": [_location(place, lines.get(raw.artefact) or 1)],
             "partialFingerprints": _fingerprints(saved, raw),
             "properties": facts_of(shown, finding),
@@ -123,7 +123,8 @@ def _message(title: str, text: str) -> dict[str, str]:
 
 
 _KINDS = {
-    "no_evidence": "pass", "inconclusive": "open", "not_applicable": "notApplicable", "error": "open",
+    "no_evidence": "pass", "unconfirmed": "open", "inconclusive": "open", "error": "open",
+    "not_applicable": "notApplicable",
 }  # fmt: skip
 
 _LEVELS = {"none": "note", "score only": "note", "low": "note", "medium": "warning", "high": "error"}

@@ -65,8 +65,9 @@ def which_method_shows_it(finding: Finding, result: AuditResult) -> str:
     used = {
         "relies": f"yes, the model uses it{told}",
         "no_evidence": f"no evidence above the margin that the model uses it{told}",
+        "unconfirmed": f"on images that did not propose it, nothing confirms that the model uses it{told}",
         "inconclusive": f"the interventions leave open whether the model uses it{told}",
-    }.get(finding.verdict, "whether the model uses it could not be tested")
+    }.get(finding.told, "whether the model uses it could not be tested")
     states: dict[Pointing, list[str]] = {}
     for entry in result.region_scores:
         if entry.artefact == finding.artefact:
