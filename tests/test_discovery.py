@@ -218,7 +218,7 @@ class TestProposing:
         assert propose(material(classifier(), images, labels), 6, 6000).candidates == []
 
     def test_every_source_can_be_named_in_the_configuration(self):
-        assert DiscoveryConfig().sources == tuple(SOURCES)
+        assert DiscoveryConfig().sources == (*SOURCES, "columns")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from auditor.subject.data.pictures import to_pixels
 from auditor.subject.describe import describe_data
 from auditor.verdict.calibration import is_calibrated
 from auditor.verdict.looking import look_here
-from auditor.verdict.notes import note_images, note_interventions, note_parts
+from auditor.verdict.notes import COLUMN, note_column, note_images, note_interventions, note_parts
 from auditor.verdict.observations import Observations
 from auditor.verdict.record import Finding, Rule
 from auditor.verdict.rounds import choose_rounds
@@ -121,6 +121,8 @@ def run_audit(
     findings += suspected.findings
     exhibits = _begin_exhibits(subject, seen, findings, rule, strata)
     exhibits.arrays.extend(suspected.arrays)
+    for column, (images, values) in suspected.parts.items():
+        note_column(exhibits.rows, dataset, images, column, values, COLUMN)
     explained = [*range(named), *(named + at for at in suspected.confirmed)]
     cases = _cases(subject, findings, seen, config, explained) if plan.attributions else []
     waiting = [f"maps: {case.artefact.name}" if case.artefact else "maps" for case in cases]

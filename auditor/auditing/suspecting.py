@@ -6,6 +6,7 @@ Proposals do not decide: `discovery` does not know `verdict`. What brings both t
 from __future__ import annotations
 
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,11 +19,12 @@ from auditor.auditing.opening import Subject, open_subject, read_strata
 from auditor.config.file import AuditConfig
 from auditor.config.options import to_toml
 from auditor.discovery.candidate import Candidate, say_place
+from auditor.discovery.columns import ColumnsRecord, look_at_columns, measure_pixels
 from auditor.discovery.material import Material, halve
-from auditor.discovery.proposing import Proposed, propose
+from auditor.discovery.proposing import SOURCES, Proposed, propose
 from auditor.discovery.weighing import Weighed, weigh
 from auditor.errors import AuditError, MethodError
-from auditor.measure.arrays import Bools, Floats, Ints, take
+from auditor.measure.arrays import Array, Bools, Floats, Ints, join, take
 from auditor.measure.ledger import NewArrays
 from auditor.measure.measurement import Note
 from auditor.measure.pieces import Picture
@@ -50,6 +52,8 @@ class Suspected:
     passes: dict[str, int] = field(default_factory=dict)
     arrays: NewArrays = field(default_factory=NewArrays)
     """Pictures of suspects."""
+    parts: dict[str, tuple[Population, Array]] = field(default_factory=dict)
+    """Column that is named -> the images that were looked at, and its value (n,) on each."""
     units: list[WorkUnit] = field(default_factory=list)
     """What became of the looking, where suspects were looked for."""
 
@@ -131,11 +135,14 @@ def find_suspects(
     proposes = halve(images.groups, config.data.seed) if not why_not else np.ones(len(images), bool)
     progress("suspects", 0, 2)
     material = _gather(config, subject, images, proposes)
-    proposed = propose(material, config.discovery.most, config.discovery.passes, config.discovery.sources)
+    sources = [name for name in config.discovery.sources if name in SOURCES]
+    proposed = propose(material, config.discovery.most, config.discovery.passes, sources)
     progress("suspects", 1, 2)
     deciding = _gather(config, subject, images, ~proposes if not why_not else proposes)
     weighed = [weigh(deciding, candidate) for candidate in proposed.candidates]
+    columns, parts = _look_at_columns(config, subject, [material] if why_not else [material, deciding], rule)
     record = DiscoveryRecord(
+        columns=columns,
         proposing=int(proposes.sum()),
         deciding=0 if why_not else int((~proposes).sum()),
         groups=groups,
@@ -143,9 +150,11 @@ def find_suspects(
         dropped=proposed.dropped,
         why_not_judged=why_not,
     )
-    judged = Suspected(record)
+    judged = Suspected(record, parts=parts)
     if not why_not and proposed.candidates:
-        judged = _judge(config, subject, images.positions[~proposes], proposed, classifier, rule, record)
+        judged = replace(
+            _judge(config, subject, images.positions[~proposes], proposed, classifier, rule, record), parts=parts
+        )
     suspects, arrays = list[Suspect](), judged.arrays
     for number, (candidate, weight) in enumerate(zip(proposed.candidates, weighed, strict=True)):
         finding = judged.findings[number] if judged.findings else None
@@ -169,6 +178,34 @@ def _gather(config: AuditConfig, subject: Subject, images: Population, chosen: B
     kept, pixels = dataset.read(part.positions)
     part = take(part, np.isin(part.positions, kept))
     return Material(subject.classifier, pixels, part, dataset.named(part.positions), seed, config.model.batch_size)
+
+
+def _look_at_columns(
+    config: AuditConfig, subject: Subject, materials: list[Material], rule: Rule
+) -> tuple[ColumnsRecord | None, dict[str, tuple[Population, Array]]]:
+    """What goes with a class beside the pictures: all images count, for nothing is decided."""
+    if "columns" not in config.discovery.sources:
+        return None, {}
+    seen = join([material.seen for material in materials])
+    told = subject.dataset.columns(seen.positions, config.discovery.ignore)
+    pixels = [measure_pixels(material.images) for material in materials]
+    hidden = {name.casefold() for name in config.discovery.ignore}
+    measured: dict[str, Any] = {
+        name: np.concatenate([each[name] for each in pixels])
+        for name in pixels[0]
+        if not {name, name.partition(": ")[2]} & hidden
+    }
+    record, values = look_at_columns(
+        told.given,
+        dict[str, Sequence[Any]](told.of_files) | measured,
+        seen,
+        subject.classifier.classes,
+        alpha=rule.alpha,
+        margins=np.maximum(rule.margin, rule.margin_sd * seen.scores.std(axis=0, dtype=np.float64)),
+        least=rule.min_groups,
+    )
+    record = replace(record, left_out=[*told.not_read, *record.left_out])
+    return record, {column: (seen, each) for column, each in values.items()}
 
 
 def _judge(

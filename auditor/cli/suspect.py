@@ -36,6 +36,7 @@ def suspect(config: Path, overrides: tuple[str, ...], output: Path, quiet: bool)
             from auditor.auditing.suspecting import list_suspects
             from auditor.config.file import read_config
             from auditor.explain.table import METHODS
+            from auditor.report.sections.columns import tell_columns
         settings = read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
         if output.exists() and not output.is_dir():
             raise ConfigError(f"--output: {output}: got a file, wanted a folder")
@@ -45,6 +46,7 @@ def suspect(config: Path, overrides: tuple[str, ...], output: Path, quiet: bool)
         say(f"{suspect.name}: {suspect.reason}")
         for said in suspect.evidence:
             say(f"  {said}")
+    say(tell_columns(found.record.columns if found.record else None))
     if not found.suspects:
         say(f"no suspect was found among {found.record.proposing if found.record else 0} images; that is no all-clear")
         return 4

@@ -10,6 +10,7 @@ import click
 from auditor.cli.terminal import NOTHING, UNNAMED, plain, say
 from auditor.measure.words import say_effect, say_n
 from auditor.report.gravity import by_gravity, tell_counts
+from auditor.report.sections.columns import tell_columns
 from auditor.report.sections.suspects import tell_suspects
 from auditor.report.telling import (
     effects_of,
@@ -36,6 +37,7 @@ def print_verdicts(result: AuditResult, folder: Place | None) -> None:
         say(tell_suspects(result))
         for suspect in result.suspects:
             say(f"{suspect.name}: {suspect.standing}")
+        say(tell_columns(result.discovery.columns))
     if not findings:
         click.echo(NOTHING if result.discovery is None else UNNAMED)
     elif sys.stdout.isatty():

@@ -22,7 +22,7 @@ def foreground(images: Floats) -> Bools:
 
 
 def _foreground(image: Floats) -> Bools:
-    edge = _edge(image.shape[:2])
+    edge = edge_of(image.shape[:2])
     apart = np.abs(image - np.median(image[edge], axis=0)).max(axis=-1)
     if apart.max() < LEAST_CONTRAST:
         return np.zeros(image.shape[:2], bool)
@@ -106,7 +106,7 @@ def attached(images: Floats, region: Bools) -> Doubles:
     return shares
 
 
-def _edge(frame: tuple[int, ...]) -> Bools:
+def edge_of(frame: tuple[int, ...]) -> Bools:
     """(h, w): the outermost pixels."""
     width = max(1, min(frame) // 16)
     edge = np.ones(frame, bool)

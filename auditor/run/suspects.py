@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from auditor.discovery.columns import ColumnsRecord
 from auditor.measure.pieces import Picture
 
 Standing = Literal["shortcut candidate", "part of the object, perhaps", "not confirmed", "not judged"]
@@ -61,3 +62,5 @@ class DiscoveryRecord:
     """Proposals that did not become suspects: weaker, or like another."""
     why_not_judged: str = ""
     """Why suspects are listed and not judged; empty where they are judged."""
+    columns: ColumnsRecord | None = None
+    """What goes with a class beside the pictures, listed and not judged; null where nothing was looked at."""

@@ -21,6 +21,9 @@ SCORE = "score of the prediction"
 PART = "part of the images"
 """A row of this measurement says that an image belongs to the part that its condition names."""
 
+COLUMN = "value of a column"
+"""A row of this measurement says what value an image has of a column that goes with a class."""
+
 
 def note_images(
     rows: Rows, dataset: Dataset, classes: tuple[str, ...], images: Population, columns: Mapping[str, Array]
@@ -44,8 +47,16 @@ def note_images(
     named = {"image": dataset.named(images.positions), "group": images.groups}
     rows.note(hits_by_image(images), **named, measurement="accuracy", condition="as it came")
     for column, values in columns.items():
-        parts = [f"{column} = {value}" for value in values]
-        rows.note(np.ones(len(images)), **named, measurement=PART, condition=parts)
+        note_column(rows, dataset, images, column, values)
+
+
+def note_column(
+    rows: Rows, dataset: Dataset, images: Population, column: str, values: Array, measurement: str = PART
+) -> None:
+    """One row per image: the value (n,) that it has of a column."""
+    parts = [f"{column} = {value}" for value in values]
+    named = {"image": dataset.named(images.positions), "group": images.groups}
+    rows.note(np.ones(len(images)), **named, measurement=measurement, condition=parts)
 
 
 def note_parts(rows: Rows, dataset: Dataset, finding: Finding, observed: Observations, rule: Rule) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from auditor.config.options import to_toml
 from auditor.measure.pieces import Strip
 from auditor.measure.words import listed
+from auditor.report.sections.columns import view_columns
 from auditor.run.result import AuditResult
 from auditor.run.suspects import DiscoveryRecord, Standing, Suspect
 
@@ -21,6 +22,7 @@ def view_suspects(result: AuditResult, run: str) -> dict[str, Any] | None:
     numbers = {finding.artefact: at for at, finding in enumerate(result.findings)}
     return {
         "lead": tell_suspects(result),
+        "columns": view_columns(record.columns),
         "how": _tell_how(record, len(result.suspects)),
         "items": [_view(suspect, result, numbers.get(suspect.name), run) for suspect in result.suspects],
     }
@@ -51,10 +53,10 @@ def block_of(suspect: Suspect, folder: str) -> str:
 
 
 def _tell_how(record: DiscoveryRecord, kept: int) -> str:
-    tried = listed([f"{count} from {SOURCES[name]}" for name, count in record.tried.items() if name in SOURCES])
     whole = sum(record.tried.values())
     if not whole:
         return f"No source proposed anything on {_images(record.proposing)}."
+    tried = listed([f"{count} from {SOURCES[name]}" for name, count in record.tried.items() if name in SOURCES])
     half = "" if record.why_not_judged else ", and ranked before the other half was looked at"
     return (
         f"{whole} proposals ({tried}) were tried on {_images(record.proposing)}{half}; {record.dropped} were weaker "

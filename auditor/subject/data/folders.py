@@ -50,11 +50,12 @@ class FolderSource:
                 f"got pictures both directly in it ({len(loose)}, as {one}) and in folders ({len(classed)}, as {other})"
             )
             raise MisfitError(f"{where}{folder}: {got}; {wanted}")
-        self._files = loose or classed
-        self._pictures = Pictures(self._files)
+        self.files = loose or classed
+        self.further: list[str] = []
+        self._pictures = Pictures(self.files)
         root = folder if split is None else split.place
-        self.ids = [_printable(_below(file, folder)) for file in self._files]
-        classes = (_below(file, root).partition("/")[0] for file in self._files)
+        self.ids = [_printable(_below(file, folder)) for file in self.files]
+        classes = (_below(file, root).partition("/")[0] for file in self.files)
         self.labels: list[Any] | None = None if loose else [_printable(name) for name in classes]
         self.groups: list[str] | None = None
         self.masks: list[Place | None] | None = None
@@ -67,6 +68,11 @@ class FolderSource:
         """See `Source.array`; a folder has none."""
         del name
         return None
+
+    def column(self, name: str) -> list[Any]:
+        """See `Telling.column`; a folder has none."""
+        del name
+        return []
 
     def sha256(self) -> str | None:
         """See `Source.sha256`; a folder is no single file."""

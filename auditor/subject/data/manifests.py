@@ -52,6 +52,16 @@ class Manifest:
     """The names of all other columns."""
     _table: _Table
 
+    def column(self, name: str) -> list[Any]:
+        """The values of a further column, as the table has them.
+
+        Raises
+        ------
+        DataError
+            It cannot be read.
+        """
+        return self._table.column(name)
+
     def flags(self, name: str) -> Bools | None:
         """A further column (images,) of true and false; None where there is none of that name.
 

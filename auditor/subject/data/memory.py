@@ -67,6 +67,8 @@ class HeldSource:
         self.groups = None if groups is None else [str(group) for group in groups]
         self.masks: list[Place | None] | None = None
         self.notes: list[str] = []
+        self.files: list[Place] = list(self._files or ())
+        self.further = list(columns or ())
         self._columns = {name: np.asarray(values) for name, values in (columns or {}).items()}
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
@@ -83,6 +85,10 @@ class HeldSource:
     def array(self, name: str) -> Array | None:
         """See `Source.array`."""
         return self._columns.get(name)
+
+    def column(self, name: str) -> list[Any]:
+        """See `Telling.column`."""
+        return list(self._columns[name].tolist())
 
     def sha256(self) -> str | None:
         """See `Source.sha256`; what is held is no file."""

@@ -15,6 +15,7 @@ from auditor.config.file import AuditConfig
 from auditor.errors import DataError, MisfitError
 from auditor.measure.arrays import Array, Bools, Floats, Ints
 from auditor.stores.address import Place
+from auditor.subject.data.columns import Columns, read_columns
 from auditor.subject.data.copies import Found, Joining, join_groups
 from auditor.subject.data.labels import find_class, is_labelled, note_numbers, read_labels
 from auditor.subject.data.pictures import CorruptImageError, RawImage
@@ -141,6 +142,10 @@ class Dataset:
             wanted = f"wanted a value for each of {self.available} images"
             raise MisfitError(f"{self._where}: array {name!r} has shape {values.shape}, {wanted}")
         return values[self._chosen]
+
+    def columns(self, rows: Ints, ignored: Iterable[str]) -> Columns:
+        """What the data say of some images of the sample, by row (n,), beside pixels and labels: see `read_columns`."""
+        return read_columns(self._source, self._chosen[rows], ignored)
 
     def batches(self, size: int, positions: Sequence[int] | None = None) -> Iterator[Batch]:
         """Stream the sample, or some rows of it (ascending), leaving out what cannot be read.

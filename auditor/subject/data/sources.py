@@ -175,6 +175,7 @@ class NpzSource:
         if len(shape) not in (3, 4) or min(shape, default=0) < 0 or 0 in shape[1:]:
             raise MisfitError(f"{self._name}: images have shape {shape}, wanted (n, height, width[, channels])")
         self._stamp = _stamp(file)
+        self.files: list[Place] = []
         self._count = shape[0]
         for got, most, what in (
             (self._count, MOST_IMAGES, "images"),
@@ -240,17 +241,28 @@ class NpzSource:
 
     def flags(self) -> dict[str, Bools]:
         """All further arrays of booleans, one for each image, by name."""
-        further = (name for name in self._names if name not in self._found.values())
-        arrays = {name: self.array(name) for name in further if self._is_flags(name)}
+        arrays = {name: self.array(name) for name in self.further if self._kind(name) == "b"}
         return {name: values for name, values in arrays.items() if values is not None}
 
-    def _is_flags(self, name: str) -> bool:
+    @property
+    def further(self) -> list[str]:
+        """The names of all further arrays with a value for each image."""
+        named = (name for name in self._names if name not in self._found.values())
+        return [name for name in named if self._kind(name)]
+
+    def column(self, name: str) -> list[Any]:
+        """See `Telling.column`."""
+        values = self._column(name)
+        return [] if values is None else list(values.tolist())
+
+    def _kind(self, name: str) -> str:
+        """The kind of what an array holds for each image; empty where it is of another shape, or is none."""
         try:
             with zipfile.ZipFile(self._file) as archive, archive.open(f"{name}.npy") as member:
                 shape, _, dtype = _read_header(member)
         except _UNREADABLE:  # no array
-            return False
-        return bool(dtype == np.bool_) and shape == (self._count,)
+            return ""
+        return dtype.kind if shape == (self._count,) else ""
 
     def _find(self, naming: Naming, key: str) -> str | None:
         try:
@@ -323,6 +335,8 @@ class ManifestSource:
         self.labels: list[Label] | None = self._manifest.labels
         self.groups = self._manifest.groups
         self.masks = self._manifest.masks
+        self.files = self._manifest.files
+        self.further = self._manifest.further
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """See `Source.stream`."""
@@ -331,6 +345,10 @@ class ManifestSource:
     def array(self, name: str) -> Array | None:
         """See `Source.array`: a column of true and false."""
         return self._manifest.flags(name)
+
+    def column(self, name: str) -> list[Any]:
+        """See `Telling.column`."""
+        return self._manifest.column(name)
 
     def flags(self) -> dict[str, Bools]:
         """All further columns of true and false, by name."""
