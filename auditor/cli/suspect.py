@@ -46,7 +46,8 @@ def suspect(config: Path, overrides: tuple[str, ...], output: Path, quiet: bool)
         say(f"{suspect.name}: {suspect.reason}")
         for said in suspect.evidence:
             say(f"  {said}")
-    say(tell_columns(found.record.columns if found.record else None))
+    if beside := tell_columns(found.record.columns if found.record else None):
+        say(beside)
     if not found.suspects:
         say(f"no suspect was found among {found.record.proposing if found.record else 0} images; that is no all-clear")
         return 4

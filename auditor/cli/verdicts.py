@@ -37,7 +37,8 @@ def print_verdicts(result: AuditResult, folder: Place | None) -> None:
         say(tell_suspects(result))
         for suspect in result.suspects:
             say(f"{suspect.name}: {suspect.standing}")
-        say(tell_columns(result.discovery.columns))
+        if beside := tell_columns(result.discovery.columns):
+            say(beside)
     if not findings:
         click.echo(NOTHING if result.discovery is None else UNNAMED)
     elif sys.stdout.isatty():
