@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from auditor.discovery.columns import NONE, OTHER, divide, look_at_columns, measure_pixels
+from auditor.discovery.columns import divide, look_at_columns, measure_pixels
+from auditor.discovery.record import NONE, OTHER
 from auditor.report.sections.columns import tell_columns, view_columns
 from auditor.report.write import draw_page
 from auditor.run.result import result_from_json, result_to_json

@@ -19,9 +19,10 @@ from auditor.auditing.opening import Subject, open_subject, read_strata
 from auditor.config.file import AuditConfig
 from auditor.config.options import to_toml
 from auditor.discovery.candidate import Candidate, say_place
-from auditor.discovery.columns import ColumnsRecord, look_at_columns, measure_pixels
+from auditor.discovery.columns import look_at_columns, measure_pixels
 from auditor.discovery.material import Material, halve
 from auditor.discovery.proposing import SOURCES, Proposed, propose
+from auditor.discovery.record import ColumnsRecord
 from auditor.discovery.weighing import Weighed, weigh
 from auditor.errors import AuditError, MethodError
 from auditor.measure.arrays import Array, Bools, Floats, Ints, join, take

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -21,63 +21,10 @@ import numpy as np
 
 from auditor.discovery.extent import edge_of
 from auditor.discovery.properties import PROPERTIES
+from auditor.discovery.record import NONE, OF_PIXELS, OTHER, ColumnFinding, ColumnsRecord, ValueRow
 from auditor.measure.arrays import Array, Bools, Doubles, Floats, Groups
 from auditor.measure.intervals import mean_bounds, mean_interval, share_interval
-from auditor.measure.measurement import Measurement
 from auditor.subject.population import Population
-
-
-@dataclass(frozen=True)
-class ValueRow:
-    """One value of a column, beside one class."""
-
-    value: str
-    """As the column has it, a range of numbers, or `other` for all values that few images share."""
-    images: int
-    share: Measurement
-    """Of the images with this value that are of the class."""
-    accuracy: Measurement
-    """Share of the images of the class with this value that are recognised."""
-    own: Measurement
-    """Mean score of the class on them ..."""
-    others: Measurement
-    """... and on images of other classes with this value."""
-
-
-@dataclass(frozen=True)
-class ColumnFinding:
-    """A value of a column that goes with a class, and where the model says that class more."""
-
-    column: str
-    value: str
-    target: str
-    raised: float
-    """By how much the score of the class is higher where the value is, in standard deviations of the score: the more
-    of own images and of others."""
-    rows: list[ValueRow]
-    """All values of the column, that which is named first."""
-
-
-@dataclass(frozen=True)
-class ColumnsRecord:
-    """What was looked at beside the pictures, and what was found."""
-
-    images: int
-    groups: int
-    looked_at: list[str]
-    """Columns, but for those left out."""
-    left_out: list[str]
-    """Which columns were not looked at, and why; a sentence each."""
-    tried: int
-    """Triples of column, value and class."""
-    alpha: float
-    """At most the chance that any of them is named wrongly."""
-    found: list[ColumnFinding]
-    """The strongest value of a column and class each, the strongest first, and what pixels tell last."""
-    inseparable: list[str] = field(default_factory=list)
-    """Values that go with a class so wholly that nothing tells whether the model uses them; a sentence each."""
-    why_not: str = ""
-    """Why nothing could be looked at; else empty."""
 
 
 def look_at_columns(
@@ -339,12 +286,6 @@ def _in_ranges(plain: Sequence[Any]) -> Array:
 
 
 _FIELDS = ("positions", "scores", "predicted", "has", "labelled", "groups")
-
-OTHER, NONE = "other", "(none)"
-"""What values are called that few images share, and that are missing."""
-
-OF_PIXELS = "image: "
-"""How columns are called that are measured of pixels, which may rightly go with a class: they are told last."""
 
 WHOLLY = "{column} = {value} goes with {target} so wholly that nothing tells whether the model uses it."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from auditor.discovery.columns import ColumnsRecord
+from auditor.discovery.record import ColumnsRecord
 from auditor.measure.pieces import Picture
 
 Standing = Literal["shortcut candidate", "part of the object, perhaps", "not confirmed", "not judged"]

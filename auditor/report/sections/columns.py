@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auditor.discovery.columns import OF_PIXELS, OTHER, ColumnFinding, ColumnsRecord
+from auditor.discovery.record import OF_PIXELS, OTHER, ColumnFinding, ColumnsRecord
 from auditor.measure.pieces import Answer, Column, Piece, Remark, Row, Table
 from auditor.measure.words import listed, number, say
 

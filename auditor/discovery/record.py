@@ -1,0 +1,67 @@
+"""What a result tells of columns of the data that go with a class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from auditor.measure.measurement import Measurement
+
+
+@dataclass(frozen=True)
+class ValueRow:
+    """One value of a column, beside one class."""
+
+    value: str
+    """As the column has it, a range of numbers, or `other` for all values that few images share."""
+    images: int
+    share: Measurement
+    """Of the images with this value that are of the class."""
+    accuracy: Measurement
+    """Share of the images of the class with this value that are recognised."""
+    own: Measurement
+    """Mean score of the class on them ..."""
+    others: Measurement
+    """... and on images of other classes with this value."""
+
+
+@dataclass(frozen=True)
+class ColumnFinding:
+    """A value of a column that goes with a class, and where the model says that class more."""
+
+    column: str
+    value: str
+    target: str
+    raised: float
+    """By how much the score of the class is higher where the value is, in standard deviations of the score: the more
+    of own images and of others."""
+    rows: list[ValueRow]
+    """All values of the column, that which is named first."""
+
+
+@dataclass(frozen=True)
+class ColumnsRecord:
+    """What was looked at beside the pictures, and what was found."""
+
+    images: int
+    groups: int
+    looked_at: list[str]
+    """Columns, but for those left out."""
+    left_out: list[str]
+    """Which columns were not looked at, and why; a sentence each."""
+    tried: int
+    """Triples of column, value and class."""
+    alpha: float
+    """At most the chance that any of them is named wrongly."""
+    found: list[ColumnFinding]
+    """The strongest value of a column and class each, the strongest first, and what pixels tell last."""
+    inseparable: list[str] = field(default_factory=list)
+    """Values that go with a class so wholly that nothing tells whether the model uses them; a sentence each."""
+    why_not: str = ""
+    """Why nothing could be looked at; else empty."""
+
+
+OTHER, NONE = "other", "(none)"
+"""What values are called that few images share, and that are missing."""
+
+OF_PIXELS = "image: "
+"""How columns are called that are measured of pixels, which may rightly go with a class: they are told last."""
