@@ -285,8 +285,9 @@ def test_groups_are_the_unit_of_every_interval(world):
     assert finding.measurements["theta"].groups == 14
 
 
-def test_an_audit_without_artefacts_explains_images_and_decides_nothing(world):
+def test_an_audit_without_artefacts_or_suspects_explains_images_and_decides_nothing(world):
     world.replace(ARTEFACT, "")
+    world.add("\n[discovery]\nenabled = false\n")
     result = audit(world)
     assert result.exit_code == 4
     assert result.findings == []

@@ -22,7 +22,7 @@ from auditor.auditing.metering import Meter
 from auditor.auditing.opening import NOTHING, Handed, Subject, hasten, open_subject, read_strata
 from auditor.auditing.plan import plan_methods
 from auditor.auditing.resuming import Keeping, take_fingerprint
-from auditor.auditing.suspecting import are_wanted, suspect
+from auditor.auditing.suspecting import suspect
 from auditor.config.file import AuditConfig
 from auditor.explain.attribution.exemplars import Case, Exhibits
 from auditor.explain.attribution.record import Agreement
@@ -112,7 +112,7 @@ def run_audit(
     )
     findings = judge_tried(subject, subject.artefacts, seen.observed, rule)
     named = len(findings)
-    if are_wanted(config, subject):
+    if subject.finds_suspects:
         meter.begin("suspects")
     suspected = suspect(config, subject, seen, asked, rule, progress)
     subject = replace(subject, artefacts=[*subject.artefacts, *suspected.artefacts])

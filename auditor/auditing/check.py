@@ -110,6 +110,7 @@ def render_check(subject: Subject, title: str, file: str) -> str:
     style = read_template("style.css") + read_template("check.css")
     view = {
         "title": show_short(title),
+        "finds_suspects": subject.finds_suspects,
         "file": show_short(file),
         "model": subject.model,
         "source": show_short(subject.model.source),

@@ -35,6 +35,8 @@ class Subject:
     """What accuracy says is wrong with labels or pixels; then no verdict is given ..."""
     is_as_written: bool = False
     """... unless the user says that all is right as written."""
+    finds_suspects: bool = False
+    """Whether suspects that nobody named are looked for: by default where no artefact is named."""
 
     @property
     def notes(self) -> list[Note]:
@@ -52,7 +54,7 @@ class Subject:
             told = "The data have no labels: images count as what they are predicted, and accuracy is not measured."
             found.append(Note("labels", told))
         if not self.artefacts:
-            told = "No artefact is named in the configuration: only suspects that the audit finds itself are judged."
+            told = _NOTHING_NAMED + (_SUSPECTS_ALONE if self.finds_suspects else _NOTHING_DECIDED)
             found.append(Note("artefacts", told))
         return found
 
@@ -83,6 +85,10 @@ def read_strata(config: AuditConfig, dataset: Dataset) -> dict[str, Array]:
 
 TO_KEEP = "If all is right as written, as_written = true under [data] says so."
 """How to go on where accuracy says otherwise."""
+
+_NOTHING_NAMED = "No artefact is named in the configuration: "
+_SUSPECTS_ALONE = "only suspects that the audit finds itself are judged."
+_NOTHING_DECIDED = "there is nothing to decide on."
 
 _TAKEN = "It is taken as written, as as_written says."
 
@@ -124,8 +130,17 @@ def open_subject(config: AuditConfig, handed: Handed = NOTHING) -> Subject:
     scores_only = isinstance(classifier, GivenClassifier) and not classifier.is_differentiable
     carried = np.any([np.zeros(len(dataset), bool), *(artefact.carriers for artefact in artefacts)], axis=0)
     mistakes = find_mistakes(classifier, dataset, config.data.seed, carried)
-    why_no_gradients = SCORES_ONLY if scores_only else None
-    return Subject(classifier, model, dataset, artefacts, why_no_gradients, mistakes, config.data.as_written)
+    wanted = config.discovery.enabled
+    return Subject(
+        classifier,
+        model,
+        dataset,
+        artefacts,
+        why_no_gradients=SCORES_ONLY if scores_only else None,
+        mistakes=mistakes,
+        is_as_written=config.data.as_written,
+        finds_suspects=not artefacts if wanted == "auto" else wanted,
+    )
 
 
 def hasten(subject: Subject) -> None:

@@ -69,7 +69,7 @@ def suspect(
     config: AuditConfig, subject: Subject, seen: Survey, classifier: Classifier, rule: Rule, progress: Progress
 ) -> Suspected:
     """Look for suspects where they are wanted; where that fails, what was named stands without."""
-    if not are_wanted(config, subject):
+    if not subject.finds_suspects:
         return Suspected()
     try:
         found = find_suspects(config, subject, seen.images, classifier, rule, progress)
@@ -100,12 +100,6 @@ def list_suspects(config: AuditConfig, progress: Progress) -> Suspected:
         progress=progress,
     )
     return find_suspects(config, subject, seen.images, subject.classifier, rule, progress, is_judging=False)
-
-
-def are_wanted(config: AuditConfig, subject: Subject) -> bool:
-    """Whether suspects are looked for: by default where no artefact is named."""
-    enabled = config.discovery.enabled
-    return not subject.artefacts if enabled == "auto" else bool(enabled)
 
 
 def find_suspects(

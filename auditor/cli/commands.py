@@ -20,7 +20,6 @@ from auditor.cli.schedule import schedule
 from auditor.cli.suspect import suspect
 from auditor.cli.terminal import (
     EXIT_CODES,
-    NOTHING,
     PLACE,
     can_ask,
     outlive_readers,
@@ -212,7 +211,7 @@ def validate(config: Path, overrides: tuple[str, ...], show: Path | None) -> Non
         target = "every class" if artefact.target is None else subject.classifier.classes[artefact.target]
         say(f"artefact {artefact.name!r}: {artefact.kind}, target {target}, on {artefact.carriers.sum()} images")
     for note in subject.notes:
-        say(f"note: {note.text}" if note.kind != "artefacts" else NOTHING)
+        say(f"note: {note.text}")
     if show is not None:
         from auditor.auditing.check import render_check
         from auditor.run.files import write_files
