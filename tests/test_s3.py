@@ -7,9 +7,11 @@ The environment is made once, beside the cache of pytest; AUDITOR_S3_ENVIRONMENT
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -180,6 +182,30 @@ def test_what_is_wrong_with_a_bucket_is_told_in_a_sentence(
     assert wanted in done.stderr
     assert "data.source" in done.stderr
     no_secret_in(s3, done.stdout, done.stderr)
+
+
+def test_an_address_that_takes_up_no_connection_is_told_after_seconds(s3: S3) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as held:
+        for _ in range(4):  # whoever comes after these waits for ever
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        begun = time.monotonic()
+        done = s3.run("list", "s3://bucket/reports", AWS_ENDPOINT_URL=f"http://127.0.0.1:{deaf.getsockname()[1]}")
+    assert done.returncode == 3, done.stderr
+    assert "cannot be reached" in done.stderr
+    assert time.monotonic() - begun < 60  # by itself its package would wait for two minutes
+
+
+def test_a_model_that_was_replaced_in_the_bucket_is_fetched_anew_by_the_same_process(s3: S3, bucket: str) -> None:
+    code = """
+from auditor.stores.address import read_place
+from auditor.stores.fetched import fetch
+for data in (b"one", b"two", b"two"):
+    s3.pipe_file(sys.argv[1], data)
+    print(fetch(read_place(sys.argv[1])).read_bytes().decode())
+"""
+    assert s3.do(code, f"{bucket}/model.keras").split() == ["one", "two", "two"]
 
 
 def test_without_the_package_it_is_told_which_to_install(s3: S3, world: World) -> None:

@@ -133,6 +133,21 @@ class TestReading:
         with pytest.raises(StoreError, match=r"memory://hospital/x: .*TimeoutError: too slow.*tried 4 times"):
             read(stored("x"))
 
+    def test_a_store_that_nobody_answers_for_is_not_asked_again_after_some_seconds(
+        self, store: type[Troubled], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class EndpointConnectionError(Exception):  # as botocore calls it
+            pass
+
+        def fail(what: str, path: str) -> None:
+            raise EndpointConnectionError("nobody there")
+
+        store.trouble = staticmethod(fail)
+        for patience, tries in ((60, "4 times"), (-1, "1 time$")):
+            monkeypatch.setattr("auditor.stores.store._PATIENCE", patience)
+            with pytest.raises(StoreError, match=f"cannot be reached.*nobody there.*tried {tries}"):
+                read(stored("x"))
+
     def test_fewer_bytes_than_the_store_says_are_an_error(self, store: type[Troubled], tmp_path: Path) -> None:
         write(stored("x"), b"x" * 100)
         store.change = staticmethod(lambda path, data: data[:90])
@@ -280,7 +295,17 @@ class TestFetching:
         assert (copy.name, copy.read_bytes()) == ("model.keras", b"123")
         store.asked.clear()
         assert fetch(stored("models/model.keras")) == copy
-        assert not store.asked
+        assert {what for what, _ in store.asked} == {"info"}
+
+    @pytest.mark.parametrize("changed", ["saved/model.pb", "saved"])
+    def test_what_was_written_anew_is_fetched_anew_and_the_older_copy_stays(self, changed: str) -> None:
+        write(stored("saved/model.pb"), b"123")
+        older = fetch(stored(changed))
+        write(stored("saved/model.pb"), b"456")
+        newer = fetch(stored(changed))
+        name = "model.pb" if changed == "saved" else ""
+        assert ((older / name).read_bytes(), (newer / name).read_bytes()) == (b"123", b"456")
+        assert fetch(stored(changed)) == newer
 
     def test_a_folder_is_fetched_with_all_that_is_in_it(self) -> None:
         for name in ("saved/model.pb", "saved/variables/index"):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from auditor.errors import StoreError
 from auditor.stores.address import Stored
-from auditor.stores.store import fetch_file, kind_of, list_files, size_of
+from auditor.stores.store import fetch_file, kind_of, list_files, size_of, stamp_of
 
 MOST_FETCHED = 16 * 2**30
 """Bytes that all copies of a process may take."""
@@ -36,23 +36,24 @@ def scratch() -> Path:
 
 
 def fetch(place: Stored) -> Path:
-    """A copy of a file, or of a folder with all that is in it, under its own name; it is fetched once.
+    """A copy of a file, or of a folder with all that is in it, under its own name; fetched anew where it changed.
 
     Raises
     ------
     StoreError
         It is not there or denied, is too large, is not as long as the store says, or the store cannot be reached.
     """
-    if place not in _copies:
+    version = place, stamp_of(place)
+    if version not in _copies:
         is_folder = kind_of(place) == "folder"
         files = list_files(place) if is_folder else [Stored(place.store, place.key, size_of(place))]
         refuse_large(place, sum(file.size or 0 for file in files))
         copy = Path(tempfile.mkdtemp(dir=scratch())) / place.name
         for file in files:
             fetch_into(file, copy, file.below(place) if is_folder else "")
-        _copies[place] = copy
+        _copies[version] = copy
         call_copy(copy, place)
-    return _copies[place]
+    return _copies[version]
 
 
 def fetch_into(file: Stored, folder: Path, name: str) -> Path:
@@ -114,6 +115,7 @@ def _is_running(process: int) -> bool:
 
 _open_folders: list[tempfile.TemporaryDirectory[str]] = []
 
-_copies: dict[Stored, Path] = {}
+_copies: dict[tuple[Stored, str], Path] = {}
+"""By what stands at a place, and its stamp: who reads an older one goes on with it."""
 
 _called: dict[str, str] = {}

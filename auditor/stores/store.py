@@ -7,7 +7,10 @@ here asks for a user or a password: fsspec and the packages behind it find crede
 from __future__ import annotations
 
 import errno
+import hashlib
+import os
 import threading
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,6 +23,12 @@ Found = TypeVar("Found")
 
 _WAITS = (0.1, 0.4, 1.6)
 """Seconds after which what failed is tried again."""
+
+_PATIENCE = 10.0
+"""Seconds after which a store that nobody answers for is not tried again."""
+
+_CONNECTING = 3.0
+"""Seconds in which S3 is to take up a connection; what it then gives may take longer."""
 
 LOST = "no such bucket, folder or file"
 
@@ -44,6 +53,23 @@ def size_of(place: Stored) -> int:
         As `kind_of`.
     """
     return int(_info(place)["size"]) if place.size is None else place.size
+
+
+def stamp_of(place: Stored) -> str:
+    """What a store says of a file, or of all files of a folder, beside their bytes: something else once one changed.
+
+    Raises
+    ------
+    StoreError
+        As `kind_of`.
+    """
+    info = _info(place)
+    found = {"": info}
+    if info["type"] == "directory":
+        system = _open(place.store, place.bucket)
+        found = _patiently(lambda: system.find(str(place), detail=True), place)
+    told = repr([(name, *(str(found[name].get(key)) for key in _STAMPS)) for name in sorted(found)])
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_file(place: Stored) -> bool:
@@ -158,6 +184,10 @@ def remove(file: Stored) -> None:
     _patiently(once, file, "cannot be removed")
 
 
+_STAMPS = ("size", "ETag", "etag", "generation", "LastModified", "last_modified", "created")
+"""What each store says that is another once a file was written anew."""
+
+
 def _info(place: Stored) -> Any:
     return _patiently(lambda: _open(place.store, place.bucket).info(str(place)), place)
 
@@ -175,7 +205,8 @@ def _open(store: str, bucket: str) -> Any:
         account = (
             fsspec.get_filesystem_class(store)._get_kwargs_from_urls(f"{store}://{bucket}") if "@" in bucket else {}
         )
-        return fsspec.filesystem(store, **account, use_listings_cache=False, skip_instance_cache=True)
+        options = account | _patience_of(package, fsspec.config.conf.get(store, {}))
+        return fsspec.filesystem(store, **options, use_listings_cache=False, skip_instance_cache=True)
     except ImportError as fault:
         lacking = package if package and fault.name != "fsspec" else "fsspec"
         install = f"'auditor[stores]'{f' {package}' if package not in ('', 's3fs') else ''}"
@@ -184,12 +215,25 @@ def _open(store: str, bucket: str) -> Any:
         raise StoreError(f"{store}://: cannot be opened: {_reason(fault)}") from None
 
 
+def _patience_of(package: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """How long S3 is waited for, where neither the environment nor the settings of fsspec say that.
+
+    Its package would try an address that nobody answers at for two minutes.
+    """
+    if package != "s3fs":
+        return {}
+    config: dict[str, Any] = {"connect_timeout": _CONNECTING}
+    if not os.environ.keys() & {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"}:
+        config["retries"] = {"mode": "standard"}  # three tries of each request, where there were five
+    return {"config_kwargs": config | settings.get("config_kwargs", {})}
+
+
 def _patiently(
     ask: Callable[[], Found], place: Stored, what: str = "cannot be read", given_up: threading.Event | None = None
 ) -> Found:
     """What a store answers, asked again where it fails for what may pass."""
-    given_up = given_up or threading.Event()
-    for wait in (*_WAITS, None):
+    given_up, begun = given_up or threading.Event(), time.monotonic()
+    for tries, wait in enumerate((*_WAITS, None), 1):
         try:
             return ask()
         except StoreError:
@@ -210,9 +254,10 @@ def _patiently(
             if type(fault).__name__ in _WITHOUT_CREDENTIALS:
                 told = f"{what}: the environment has no credentials for it ({_reason(fault)})"
                 raise StoreError(f"{place}: {told}") from None
-            if wait is None:
+            is_over = type(fault).__name__ in _UNANSWERED and time.monotonic() - begun > _PATIENCE
+            if wait is None or is_over:
                 told = f"{what}: the store cannot be reached, or fails ({_reason(fault)})"
-                raise StoreError(f"{place}: {told}; tried {len(_WAITS) + 1} times") from None
+                raise StoreError(f"{place}: {told}; tried {tries} time{'s' * (tries > 1)}") from None
         if given_up.wait(wait):
             raise StoreError(f"{place}: {what}: given up")
     raise AssertionError("the last try ends it")
@@ -249,3 +294,6 @@ _WITHOUT_CREDENTIALS = {
     "DefaultCredentialsError", "ClientAuthenticationError",
 }  # fmt: skip
 """What the packages of the stores raise where the environment holds no credentials, by name."""
+
+_UNANSWERED = {"EndpointConnectionError", "ConnectTimeoutError"}
+"""What S3's package raises where nobody takes up a connection."""
