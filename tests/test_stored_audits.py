@@ -119,6 +119,27 @@ def test_a_configuration_names_places_on_a_store_as_it_names_files(world: World,
     assert told(elsewhere, *named) == told(here)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audit", f"{BUCKET}/audit.toml"),
+        ("validate", "--show", f"{BUCKET}/page.html"),
+        ("render", "run", "--templates", f"{BUCKET}/templates"),
+        ("gate", "run", "--config", f"{BUCKET}/audit.toml"),
+        ("check", f"{BUCKET}/checks.toml"),
+    ],
+)
+def test_what_must_lie_on_this_machine_is_said_in_a_sentence(words: tuple[str, ...], command: Command) -> None:
+    told = command(*words)
+    assert told.code == 2
+    assert f"got '{words[-1]}', which lies on a store; wanted a path of this machine: fetch it first" in told.err
+
+
+def test_a_configuration_on_a_store_is_refused_from_python(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model: got .memory://hospital/audit\.toml., which lies on a store"):
+        auditor.audit(f"{BUCKET}/audit.toml")
+
+
 class TestRuns:
     def run(self, folder: Path, **changes: Any) -> auditor.AuditedRun:
         return small_audits.audit(folder, output=REPORTS, **changes)
@@ -249,6 +270,15 @@ class TestRuns:
         assert told.code == 0, told.err
         left = {f"{REPORTS}/{entry.id}" for entry in read_stored_runs(there()).entries}
         assert left == {first.address, f"{REPORTS}/{newest}"}
+
+    @pytest.mark.parametrize("is_there", [True, False])
+    def test_what_was_accepted_is_listed_only_where_there_is_a_folder(self, is_there: bool, command: Command) -> None:
+        if is_there:
+            write(there() / "notes.txt", b"1")
+        told = command("accept", REPORTS, "--list")
+        assert told.code == (0 if is_there else 3)
+        assert told.out == ("nothing was accepted\n" if is_there else "")
+        assert ("no such bucket, folder or file" in told.err) is not is_there
 
     def test_an_accepted_run_that_changed_on_the_store_is_noticed_by_the_gate(self, tmp_path: Path) -> None:
         settings = {"report": {"formats": ["markdown"]}, "explain": {"images": 6, "exemplars": 2}}

@@ -20,7 +20,7 @@ from auditor.run.compare import Change, compare_runs
 from auditor.run.elsewhere import fetch_run
 from auditor.run.shelf import refuse_unwritable_place
 from auditor.run.store import SavedRun
-from auditor.stores.address import Place, read_place
+from auditor.stores.address import Place, read_path, read_place
 from auditor.subject.data.memory import HeldSource
 from auditor.verdict.trial import Progress
 
@@ -148,7 +148,11 @@ def audit(
         if beside or list(artefacts):
             name = beside[0] if beside else "artefacts"
             raise ConfigError(f"{CALL}: {name}: got it beside a file, which says all of that itself")
-        return audit_file(Path(model), output=output, resume=resume, progress=progress)
+        try:
+            file = read_path(str(model))
+        except OptionError as fault:
+            raise ConfigError(f"{CALL}: model: {fault.message}") from None
+        return audit_file(file, output=output, resume=resume, progress=progress)
     given = {"labels": labels, "groups": groups, "ids": ids}
     config, handed = _configure(model, images, given, classes, list(artefacts), methods or {}, settings or {})
     return _audit(config, handed, output, f"{CALL}: output", progress, resume=resume)

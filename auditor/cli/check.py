@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.terminal import plain, print_warnings, say
+from auditor.cli.terminal import HERE, plain, print_warnings, say
 from auditor.errors import AuditError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ A check that is left out for nothing changed counts as what it was."""
 
 
 @click.command(epilog=CHECK_CODES)
-@click.argument("checks", type=click.Path(path_type=Path), default="checks.toml")
+@click.argument("checks", type=HERE, default="checks.toml")
 @click.option("--only", metavar="NAME", multiple=True, help="Only this check; may be given several times.")
 @click.option("--if-changed", is_flag=True, help="Leave out checks of which nothing changed that they depend on.")
 @click.option("--read-all", is_flag=True, help="With --if-changed: read every file, also where size and times are old.")
@@ -44,9 +44,7 @@ A check that is left out for nothing changed counts as what it was."""
     "--engine", type=click.Choice(["local", "ray"]), help="Where the audits run, instead of execution.engine."
 )
 @click.option("--plan", is_flag=True, help="Print what the audits would cost, and run none of them.")
-@click.option(
-    "--export", type=click.Path(path_type=Path), metavar="FOLDER", help="Write JUnit, SARIF and Markdown there."
-)
+@click.option("--export", type=HERE, metavar="FOLDER", help="Write JUnit, SARIF and Markdown there.")
 def check(
     checks: Path,
     only: tuple[str, ...],

@@ -20,6 +20,7 @@ from auditor.cli.schedule import schedule
 from auditor.cli.suspect import suspect
 from auditor.cli.terminal import (
     EXIT_CODES,
+    HERE,
     PLACE,
     can_ask,
     outlive_readers,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _COMPLETE = "_AUDITOR_COMPLETE"
 """What a shell sets to ask how a line may go on."""
 
-_CONFIG = click.argument("config", type=click.Path(path_type=Path), default="audit.toml")
+_CONFIG = click.argument("config", type=HERE, default="audit.toml")
 _SET = click.option(
     "--set",
     "overrides",
@@ -131,7 +132,7 @@ def audit(
 )
 @click.option("--inputs", multiple=True, metavar="NAME=NUMBER", help="What a further input is fixed to: age=50.")
 @click.option("--outputs", metavar="NAME", help="Of several outputs, the one to audit.")
-@click.option("--output", type=click.Path(path_type=Path), default="audit.toml", show_default=True)
+@click.option("--output", type=HERE, default="audit.toml", show_default=True)
 @click.option("--trust", is_flag=True, help="Load what may run code: Lambda layers, some SavedModels.")
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 def init(
@@ -182,7 +183,7 @@ def init(
 @cli.command()
 @_CONFIG
 @_SET
-@click.option("--show", type=click.Path(path_type=Path), metavar="PAGE.html", help="A page to look at, of some images.")
+@click.option("--show", type=HERE, metavar="PAGE.html", help="A page to look at, of some images.")
 def validate(config: Path, overrides: tuple[str, ...], show: Path | None) -> None:
     """Check all that can be checked of CONFIG without running the audit.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.terminal import EXIT_CODES, PLACE, plain, print_warnings, say
+from auditor.cli.terminal import EXIT_CODES, HERE, PLACE, plain, print_warnings, say
 from auditor.errors import ConfigError
 from auditor.run.files import REPORTS
 from auditor.run.limits import limited
@@ -39,40 +39,33 @@ def accept(run: Place, reason: str, by: str, name: str, only_list: bool) -> None
     from auditor.run.accepted import accept_run, find_changes, read_accepted
     from auditor.run.elsewhere import accept_stored_run, read_stored_acceptances
 
-    if only_list and isinstance(run, Stored):
-        for acceptance in read_stored_acceptances(run):
-            say(f"{acceptance.run}: {acceptance.key}")
-            say(f"  {acceptance.when[:10]}, {acceptance.by}: {acceptance.reason}")
-        return
-    if isinstance(run, Stored):
-        acceptance = accept_stored_run(run, reason, by or _whoever(), key=name)
-        say(f"accepted: {acceptance.run} for {acceptance.key}")
-        click.echo(f"sha256: {acceptance.digest}")
-        return
     if only_list:
-        if not run.is_dir():
+        if isinstance(run, Path) and not run.is_dir():
             raise ConfigError(f"{run}: no such folder; wanted a folder of runs")
-        acceptances = read_accepted(run)
+        acceptances = read_accepted(run) if isinstance(run, Path) else read_stored_acceptances(run)
         counts = {acceptance.key: number for number, acceptance in enumerate(acceptances)}
         for number, acceptance in enumerate(acceptances):
             state = "" if counts[acceptance.key] == number else " (until another was)"
             say(f"{acceptance.run}: {acceptance.key}{state}")
             say(f"  {acceptance.when[:10]}, {acceptance.by}: {acceptance.reason}")
-            changed = find_changes(run, acceptance)
+            changed = find_changes(run, acceptance) if isinstance(run, Path) else []
             if changed:
                 say(f"  changed or gone since: {', '.join(changed)}")
         if not acceptances:
             click.echo("nothing was accepted")
         return
-    with limited(run):
-        acceptance = accept_run(run, reason, by or _whoever(), key=name)
+    if isinstance(run, Stored):
+        acceptance = accept_stored_run(run, reason, by or _whoever(), key=name)
+    else:
+        with limited(run):
+            acceptance = accept_run(run, reason, by or _whoever(), key=name)
     say(f"accepted: {acceptance.run} for {acceptance.key}")
     click.echo(f"sha256: {acceptance.digest}")
 
 
 @click.command(epilog=EXIT_CODES)
 @click.argument("run", type=PLACE, required=False)
-@click.option("--config", type=click.Path(path_type=Path), help="An audit.toml with another [gate] or [[waivers]].")
+@click.option("--config", type=HERE, help="An audit.toml with another [gate] or [[waivers]].")
 @click.option("--keep", is_flag=True, help="Put what it says into the run, and write its reports again.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything that it says, for programs.")
 @click.option("--preset", metavar="NAME", help="Only print the demands of a preset: strict, release, watch, verdicts.")

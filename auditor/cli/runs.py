@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.terminal import PLACE, only_here, plain, print_reports, print_warnings, say
+from auditor.cli.terminal import HERE, PLACE, only_here, plain, print_reports, print_warnings, say
 from auditor.errors import ConfigError
 from auditor.run.files import REPORTS
 from auditor.run.limits import limited
@@ -50,7 +50,7 @@ _FOLDER = click.argument("folder", type=PLACE, default="reports")
 _RUN = click.argument("run", type=PLACE)
 _TEMPLATES = click.option(
     "--templates",
-    type=click.Path(path_type=Path),
+    type=HERE,
     metavar="FOLDER",
     help="Templates of your own; else those that the report was drawn with.",
 )

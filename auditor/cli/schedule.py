@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from auditor.cli.terminal import plain
+from auditor.cli.terminal import HERE, plain
 from auditor.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ Exit codes:
   3  it was ended while checks ran: what they had come to is kept
   0  it was ended while it waited"""
 
-_CHECKS = click.Path(path_type=Path)
-
 
 @click.group()
 def schedule() -> None:
@@ -32,7 +30,7 @@ def schedule() -> None:
 
 
 @schedule.command(epilog=RUN_CODES)
-@click.argument("checks", type=_CHECKS, nargs=-1)
+@click.argument("checks", type=HERE, nargs=-1)
 def run(checks: tuple[Path, ...]) -> int:
     """Run each of CHECKS (checks.toml) whenever it is due, until ended by Ctrl-C or SIGTERM."""
     from auditor.auditing.schedule.run import Job, SystemClock, run_jobs
@@ -55,9 +53,9 @@ def run(checks: tuple[Path, ...]) -> int:
 
 
 @schedule.command()
-@click.argument("checks", type=_CHECKS, default="checks.toml")
+@click.argument("checks", type=HERE, default="checks.toml")
 @click.option("--target", type=click.Choice(["cron", "systemd", "github"]), required=True)
-@click.option("--output", type=click.Path(path_type=Path), metavar="FOLDER", help="Write files; else they are printed.")
+@click.option("--output", type=HERE, metavar="FOLDER", help="Write files; else they are printed.")
 def emit(checks: Path, target: str, output: Path | None) -> None:
     """Print the [schedule] of CHECKS (checks.toml) for cron, systemd or GitHub; nothing is installed."""
     from auditor.auditing.schedule.emit import emit as emit_files

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import click
 
-from auditor.cli.terminal import EXIT_CODES, quiet_tensorflow, say, show_progress
+from auditor.cli.terminal import EXIT_CODES, HERE, quiet_tensorflow, say, show_progress
 from auditor.errors import ConfigError
 from auditor.run.files import refuse_unwritable
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("config", type=click.Path(path_type=Path), default="audit.toml")
+@click.argument("config", type=HERE, default="audit.toml")
 @click.option(
     "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Override a key, for example --set discovery.most=3."
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path), default=Path("suspects"), show_default=True,
+    "--output", type=HERE, default=Path("suspects"), show_default=True,
     help="Folder for suspects.toml and its pictures.",
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Print the list and the file only.")

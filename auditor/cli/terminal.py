@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from auditor.errors import ConfigError, OptionError
-from auditor.stores.address import Place, Stored, read_place
+from auditor.stores.address import Place, Stored, read_path, read_place
 from auditor.stores.fetched import tell
 
 if TYPE_CHECKING:
@@ -127,6 +127,20 @@ class PlaceType(click.ParamType):  # type: ignore[type-arg]
 
 
 PLACE = PlaceType()
+
+
+class HereType(click.Path):
+    """A path of this machine."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """What was written, or the default."""
+        try:
+            return super().convert(str(read_path(value)) if isinstance(value, str) else value, param, ctx)
+        except OptionError as fault:
+            self.fail(fault.message, param, ctx)
+
+
+HERE = HereType(path_type=Path)
 
 
 def only_here(place: Place, why: str) -> Path:

@@ -190,8 +190,13 @@ def read_stored_acceptances(reports: Stored) -> list[Acceptance]:
     ------
     ReportError
         The list is damaged.
+    StoreError
+        There is no such folder, or it cannot be read.
     """
-    return parse_accepted(_read_if_there(reports / ACCEPTED), reports / ACCEPTED)
+    data = _read_if_there(reports / ACCEPTED)
+    if not data:
+        kind_of(reports)
+    return parse_accepted(data, reports / ACCEPTED)
 
 
 def bring_accepted(reports: Stored, key: str) -> Path:

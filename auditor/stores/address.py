@@ -129,6 +129,20 @@ def read_place(text: str) -> Place:
     return Stored(store, key)
 
 
+def read_path(text: str) -> Path:
+    """The path that a text names, where what is named must lie on this machine.
+
+    Raises
+    ------
+    OptionError
+        It is an address of something on a store, or as `read_place`.
+    """
+    place = read_place(text)
+    if isinstance(place, Stored):
+        raise OptionError("", f"got {text!r}, which lies on a store; wanted a path of this machine: fetch it first")
+    return place
+
+
 def _show(address: str) -> str:
     """An address without user, password and query, whatever signs these are made of."""
     start, _, rest = address.strip().partition("://")
