@@ -42,9 +42,13 @@ class Linear:
     def scores(self, images):
         time.sleep(float(os.environ.get("SLOW", "0")))
         frame, poison = sys._getframe(), int(os.environ.get("POISON", "-1"))
+        hung = os.environ.get("HANG", "")
         while frame is not None:  # as a picture that a library of the system dies of, in a worker alone
             if frame.f_code.co_name == "look_for_another" and poison in frame.f_locals["rows"]:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if frame.f_code.co_name == "look_for_another" and hung and not os.path.exists(hung):
+                open(hung, "w").close()  # the first to come here hangs, and no other
+                time.sleep(3600)
             if frame.f_code.co_name == "look_for_another" and len(images) > int(os.environ.get("MOST", "8")):
                 raise MemoryError
             frame = frame.f_back

@@ -120,6 +120,33 @@ def test_units_of_lost_workers_are_done_by_others_until_all_are_done():
     assert ray.killed == 2
 
 
+def test_a_worker_that_hangs_is_ended_and_its_unit_counts_as_failed():
+    ray = Ray()
+    crew = RayCrew(ray, section(workers=1, unit_minutes=1e-9), OPENING)
+    open_all(crew)
+    crew.give(7, Unit("first", "slow"))
+    crew.give(8, Unit("next", "good"))
+    ray.is_deaf = True
+    assert crew.collect() == [
+        (7, Broken("its worker gave nothing for 1e-09 minutes")),
+        (8, Broken("", is_innocent=True)),
+    ]
+    assert (crew.lost, ray.killed, ray.started) == (1, 1, 2)
+    assert crew.collect() == []  # who opens what is audited may wait for room
+
+
+def test_what_is_done_is_taken_however_long_nobody_asked_for_it():
+    ray = Ray()
+    crew = RayCrew(ray, section(workers=2, unit_minutes=1e-9), OPENING)
+    open_all(crew)
+    for number in (7, 8):
+        crew.give(number, Unit("it", "slow"))
+    done = [*crew.collect(), *crew.collect()]
+    assert sorted(number for number, _ in done) == [7, 8]
+    assert {outcome for _, outcome in done} == {Done("slow")}
+    assert ray.killed == 0
+
+
 def test_workers_that_are_lost_before_they_can_work_are_not_started_for_ever():
     def fate(at: int, call: str) -> None:
         if call == "open":

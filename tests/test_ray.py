@@ -107,6 +107,18 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(alone, tmp_path
 
 
 @pytest.mark.slow
+def test_a_worker_that_hangs_is_replaced_and_nothing_is_lost(alone, tmp_path):
+    file, wanted = alone
+    hung = tmp_path / "hung"
+    audit = Audit(file, tmp_path / "reports", "execution.unit_minutes=0.5", HANG=str(hung))
+    code, said = audit.end()
+    assert code == 1, said
+    assert hung.exists()
+    assert found_in(tmp_path / "reports") == wanted
+    assert left_of(audit.started) == []
+
+
+@pytest.mark.slow
 def test_whoever_asked_is_killed_and_another_goes_on_with_the_passes_that_are_kept(alone, tmp_path):
     file, wanted = alone
     audit = Audit(file, tmp_path, SLOW="0.2")

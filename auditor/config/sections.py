@@ -192,6 +192,9 @@ class ExecutionConfig(_Section):
     """Processors that Ray sets apart for each worker."""
     num_gpus: Annotated[float, Field(ge=0)] = 0
     """GPUs, or a share of one, that it sets apart for each."""
+    unit_minutes: Annotated[float, Field(gt=0)] = 240
+    """How long a worker may take for one unit of work, of which a study is the longest. One that takes longer hangs: it
+    is ended, another takes its place, and the unit counts as failed, as where a worker is lost."""
 
     @pydantic.model_validator(mode="after")
     def _says_nothing_idle(self) -> ExecutionConfig:

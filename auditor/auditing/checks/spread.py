@@ -110,6 +110,7 @@ class RayAudits:
             options = {"num_cpus": 0}  # it waits for workers, and must take no room from them
             keys = {"engine": "ray", "address": self._address, "workers": workers}
             keys |= {"num_cpus": self._section.num_cpus, "num_gpus": self._section.num_gpus}
+            keys |= {"unit_minutes": self._section.unit_minutes}
             more = [word for key, value in keys.items() for word in ("--set", f"execution.{key}={value}")]
 
         def audit(words: list[str], folder: Path, limit: float) -> Ending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +44,13 @@ class _Actor:
     opening: Any
     """What its `open` will give; None once it has opened."""
     units: deque[tuple[int, Any]] = field(default_factory=deque)
+    began: float = 0.0
+    """When it began with the first of them, as `time.monotonic` has it."""
+
+    def has_ended(self) -> None:
+        """It has done the first unit, and begins with the next."""
+        self.units.popleft()
+        self.began = time.monotonic()
 
 
 class RayCrew:
@@ -82,6 +90,8 @@ class RayCrew:
         """See `Crew.give`."""
         ready = [actor for actor in self._actors if actor.opening is None]
         actor = min(ready, key=lambda each: len(each.units))
+        if not actor.units:
+            actor.began = time.monotonic()
         actor.units.append((number, actor.handle.do.remote(unit.call, *unit.arguments)))
 
     def collect(self) -> list[tuple[int, Outcome]]:
@@ -92,7 +102,9 @@ class RayCrew:
                 actor
             )
         waited.pop(None, None)
-        ready, _ = self._ray.wait(list(waited), num_returns=1, timeout=_PATIENCE)
+        ready, _ = self._ray.wait(list(waited), num_returns=1, timeout=min(_PATIENCE, 60 * self._section.unit_minutes))
+        if overdue := self._end_overdue():
+            return overdue
         if not ready:
             if self._ray.cluster_resources().get("CPU", 0) >= self._section.num_cpus:
                 return []  # others may have all of it for now
@@ -106,17 +118,31 @@ class RayCrew:
             number, _ = actor.units[0]
             try:
                 found.append((number, self._ray.get(reference)))
-                actor.units.popleft()
+                actor.has_ended()
                 self._vain = 0
             except self._ray.exceptions.RayActorError as fault:
-                found.append((number, Broken(f"its worker was lost ({_why(fault)})")))
-                actor.units.popleft()
-                found += [(waiting, Broken("", is_innocent=True)) for waiting, _ in actor.units]
-                self._replace(actor)
+                found += self._give_up(actor, f"its worker was lost ({_why(fault)})")
             except Exception as fault:  # what it gave cannot travel, or memory ran out on the way
                 found.append((number, Broken(said(fault))))
-                actor.units.popleft()
+                actor.has_ended()
         return found
+
+    def _end_overdue(self) -> list[tuple[int, Outcome]]:
+        """End workers that hang; what becomes of their units."""
+        most, found = 60 * self._section.unit_minutes, list[tuple[int, Outcome]]()
+        for actor in list(self._actors):
+            is_late = bool(actor.units) and time.monotonic() - actor.began > most
+            if is_late and not self._ray.wait([actor.units[0][1]], num_returns=1, timeout=0)[0]:
+                with contextlib.suppress(self._ray.exceptions.RayError):
+                    self._ray.kill(actor.handle)
+                found += self._give_up(actor, f"its worker gave nothing for {self._section.unit_minutes:g} minutes")
+        return found
+
+    def _give_up(self, actor: _Actor, reason: str) -> list[tuple[int, Outcome]]:
+        """Replace a worker; what becomes of its units."""
+        (number, _), *others = actor.units
+        self._replace(actor)
+        return [(number, Broken(reason)), *((waiting, Broken("", is_innocent=True)) for waiting, _ in others)]
 
     def _take_up(self, actor: _Actor) -> None:
         """A worker has opened what is audited, or could not."""
