@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from auditor.errors import DataError
+from auditor.subject.data.npz import NpzReader
 from auditor.subject.data.pictures import CorruptImageError
 from auditor.subject.data.sample import Dataset, to_grey, to_model_image
 from auditor.subject.data.sources import FolderSource, FunctionSource, NpzSource, first_image_shape
@@ -136,6 +137,28 @@ class TestStreaming:
         expected = images.reshape(23, 8, 8, channels).astype(np.float32) / 255
         np.testing.assert_array_equal(all_images(dataset), expected)
         np.testing.assert_array_equal(all_images(dataset, 64), expected)
+
+    @pytest.mark.parametrize("compressed", [False, True])
+    def test_who_asks_for_parts_in_turn_has_the_file_read_once(
+        self, compressed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        images, begun = noise(50, 8, 8), []
+        source = save(tmp_path, compressed=compressed, images=images)
+        begin = NpzReader.__init__
+        monkeypatch.setattr(NpzReader, "__init__", lambda *words: (begun.append(words), begin(*words))[1])
+
+        def read(*rows: int) -> None:
+            for row, image in source.stream(rows):
+                np.testing.assert_array_equal(image, images[row])
+
+        for first in (0, 10, 30):
+            read(first, first + 2, first + 9)
+        assert len(begun) == 1
+        both = zip(source.stream([40, 41]), source.stream([43, 44]), strict=True)  # neither moves the other on
+        assert [(one[0], other[0]) for one, other in both] == [(40, 43), (41, 44)]
+        read(3, 49)
+        read(48, 49)
+        assert len(begun) == 4
 
     @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ">f4"])
     def test_floats_are_taken_as_they_are(self, dtype: str, tmp_path: Path) -> None:

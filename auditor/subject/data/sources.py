@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +26,7 @@ from auditor.subject.data.folders import FolderSource
 from auditor.subject.data.functions import FunctionSource
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
 from auditor.subject.data.naming import OF_ARRAYS, Naming
+from auditor.subject.data.npz import UNREADABLE, NpzReader, read_header
 from auditor.subject.data.pictures import (
     MOST_PIXELS,
     CorruptImageError,
@@ -35,11 +35,6 @@ from auditor.subject.data.pictures import (
 )
 
 Label = int | str | Sequence[Any] | None
-
-_UNREADABLE = (
-    OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What numpy and zipfile raise on a damaged `.npz`."""
 
 MOST_IMAGES, MOST_NUMBERS = 5_000_000, 3 * MOST_PIXELS
 """Of one source, and of one image of an `.npz`."""
@@ -168,13 +163,15 @@ class NpzSource:
             naming = Naming(self._names, OF_ARRAYS, "array", declared or {})
             self._found = {key: self._find(naming, key) for key in OF_ARRAYS}
             shape, dtype = self._header()
-        except _UNREADABLE as fault:
+        except UNREADABLE as fault:
             raise DataError(f"{self._name}: not a readable .npz: {fault}") from None
         if dtype.kind not in "uif" or dtype.itemsize > 8 or (dtype.kind in "ui" and dtype.itemsize > 2):
             raise MisfitError(f"{self._name}: images are {dtype}, wanted uint8 in [0, 255] or float in [0, 1]")
         if len(shape) not in (3, 4) or min(shape, default=0) < 0 or 0 in shape[1:]:
             raise MisfitError(f"{self._name}: images have shape {shape}, wanted (n, height, width[, channels])")
         self._stamp = _stamp(file)
+        self._reader: NpzReader | None = None
+        """Where the last stream ended: who asks for parts of the images in turn reads the file once."""
         self.files: list[Place] = []
         self._count = shape[0]
         for got, most, what in (
@@ -200,22 +197,16 @@ class NpzSource:
         """See `Source.stream`."""
         if _stamp(self._file) != self._stamp:
             raise DataError(f"{self._name}: it was changed while it was audited; the images must stay")
-        shape, dtype = self._header()
-        size = math.prod(shape[1:]) * dtype.itemsize
-        with zipfile.ZipFile(self._file) as archive, archive.open(f"{self._found['images']}.npy") as member:
-            _read_header(member)
-            at = 0
-            for position in wanted:
-                try:
-                    while at < position:
-                        at += 1
-                        member.read(size)
-                    data = member.read(size)
-                    at += 1
-                    image = np.frombuffer(data, dtype).reshape(shape[1:])
-                except _UNREADABLE as fault:
-                    raise DataError(f"{self._name}: image {position} cannot be read: {fault}") from None
-                yield position, image
+        reader, self._reader = self._reader, None  # nobody else has it meanwhile
+        for position in wanted:
+            try:
+                if reader is None or reader.at > position:
+                    reader = NpzReader(self._file, f"{self._found['images']}.npy")
+                image = reader.read(position)
+            except UNREADABLE as fault:
+                raise DataError(f"{self._name}: image {position} cannot be read: {fault}") from None
+            yield position, image
+        self._reader = reader if reader is not None and reader.at < self._count else None
 
     def array(self, name: str) -> Array | None:
         """See `Source.array`."""
@@ -224,7 +215,7 @@ class NpzSource:
         try:
             with self._file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
                 values: Array = arrays[name]
-        except _UNREADABLE as fault:
+        except UNREADABLE as fault:
             if "allow_pickle" in str(fault):  # numpy advises to allow it, and a pickle may run any code
                 wanted = "which are never opened; save it as text, numbers or booleans"
                 raise MisfitError(f"{self._name}: array {name!r} holds pickled objects, {wanted}") from None
@@ -259,8 +250,8 @@ class NpzSource:
         """The kind of what an array holds for each image; empty where it is of another shape, or is none."""
         try:
             with zipfile.ZipFile(self._file) as archive, archive.open(f"{name}.npy") as member:
-                shape, _, dtype = _read_header(member)
-        except _UNREADABLE:  # no array
+                shape, _, dtype = read_header(member)
+        except UNREADABLE:  # no array
             return ""
         return dtype.kind if shape == (self._count,) else ""
 
@@ -303,14 +294,14 @@ class NpzSource:
                 if opened.read(6) != np.lib.format.MAGIC_PREFIX:
                     return  # no array
             with archive.open(member) as opened:
-                shape, _, dtype = _read_header(opened)
+                shape, _, dtype = read_header(opened)
                 stored = member.file_size - opened.tell()
         if not dtype.hasobject and math.prod(shape) * dtype.itemsize > stored:
             raise ValueError(f"array {name!r} says that it is {shape} of {dtype}, and is too short for that")
 
     def _header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         with zipfile.ZipFile(self._file) as archive, archive.open(f"{self._found['images']}.npy") as member:
-            shape, fortran, dtype = _read_header(member)
+            shape, fortran, dtype = read_header(member)
         if fortran:
             raise MisfitError(f"{self._name}: images are stored in Fortran order, wanted C order")
         return shape, dtype
@@ -370,13 +361,6 @@ def _stamp(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return state.st_mtime_ns, state.st_size
-
-
-def _read_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(member)
-    return shape, fortran, dtype
 
 
 def _numbered(count: int) -> list[str]:
