@@ -20,6 +20,7 @@ from auditor.subject.model.classifier import Classifier
 from auditor.subject.pooling import Pool
 from auditor.subject.population import Population
 from auditor.verdict.checks import check_run
+from auditor.verdict.gathered import Gathered
 from auditor.verdict.interventions import Trial, regrouped
 from auditor.verdict.looking import Course, Look, look_here
 from auditor.verdict.observations import Checks, Observations
@@ -98,7 +99,8 @@ def survey(
         if not seen:
             raise DataError(f"none of {len(dataset)} images could be used")
         dataset.join_copies(copies.find())
-        images, is_last = regrouped(join(seen), dataset), rows is rounds[-1]
+        seen = [join(seen)]
+        images, is_last = regrouped(seen[0], dataset), rows is rounds[-1]
         images = take(images, np.argsort(images.positions))
         images = take(images, ~np.isin(images.positions, list(dataset.skipped)))
 
@@ -117,6 +119,7 @@ def survey(
             found = trials[at].observed(images, columns, checks, len(artefacts), rule)
             if is_last or claim(found, artefacts[at].target, rule, len(artefacts)) == clear:
                 observed[at] = found
+                trials[at].gathered = Gathered(failure=trials[at].failure)  # what it was made of is held no more
         if trials and len(observed) == len(trials):
             break
     return Survey(

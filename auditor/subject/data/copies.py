@@ -68,11 +68,23 @@ class Copies:
         """What is there once only is in no group."""
         if not self._positions:
             return Found([], [])
-        positions, small = np.concatenate(self._positions), np.concatenate(self._small)
+        positions, small = np.concatenate(self._positions), self._joined()
         first = {digest: at for at, digest in reversed(list(enumerate(self._digests)))}
         same = np.array([(at, first[digest]) for at, digest in enumerate(self._digests)])
         near = _near(small, np.array(sorted(first.values())))
         return Found(_linked(positions, same), _linked(positions, np.concatenate([same, near])))
+
+    def _joined(self) -> Floats:
+        """(n, height, width): the means over parts of all images; they take more memory than all else of an image."""
+        joined = np.empty((sum(map(len, self._small)), *self._small[0].shape[1:]), np.float32)
+        at = 0
+        self._small.reverse()
+        while self._small:  # so that never both are held
+            part = self._small.pop()
+            joined[at : at + len(part)] = part
+            at += len(part)
+        self._small.append(joined)
+        return joined
 
 
 def _linked(positions: Ints, pairs: Ints) -> list[Ints]:
@@ -100,10 +112,12 @@ def _in_parts(planes: Floats, parts: int) -> Floats:
 
 def _near(small: Floats, rows: Ints) -> Ints:
     """Pairs (k, 2) of some rows of images that look alike, by their means over parts (n, h, w)."""
-    rows = rows[small[rows].std(axis=(1, 2)) > _PLAIN]
+    blocks = np.split(rows, range(_BLOCK, len(rows), _BLOCK))
+    rows = np.concatenate([block[small[block].std(axis=(1, 2)) > _PLAIN] for block in blocks])
     pairs = [np.empty((0, 2), np.int64)]
     if len(rows) > 1:
-        coarse = _in_parts(small[rows], _COARSE).reshape(len(rows), -1)
+        blocks = np.split(rows, range(_BLOCK, len(rows), _BLOCK))
+        coarse = np.concatenate([_in_parts(small[block], _COARSE) for block in blocks]).reshape(len(rows), -1)
         coarse -= coarse.mean(axis=0)
         along = coarse @ np.linalg.svd(coarse.T @ coarse)[0][:, 0]  # where they differ most
         order = np.argsort(along, kind="stable")
