@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from auditor.errors import OptionError
 
@@ -70,7 +70,9 @@ class Stored:
     @property
     def suffix(self) -> str:
         """As `Path.suffix`."""
-        return PurePosixPath(self.name).suffix
+        name = self.name
+        at = name.rfind(".")
+        return name[at:] if 0 < at < len(name) - 1 else ""  # a path would keep each name in a table of its own
 
     @property
     def parent(self) -> Stored:

@@ -2,9 +2,9 @@
 
     python benchmarks/scale/costs.py [overhead] [bytes] [data]
 
-`overhead`  an audit of a small network in one process and on one worker, by turns, from the moment that the worker has
-            opened model and images: what units, their transport and taking them in add. Processor time of all
-            processes, for a machine that does other work has no clock to go by.
+`overhead`  audits of a small network and of MobileNetV2 in one process and on one worker, by turns, from the moment
+            that the worker has opened model and images: what units, their transport and taking them in add. Processor
+            time of all processes, for a machine that does other work has no clock to go by.
 `bytes`     what comes back of a batch of 64 images, and what the process that decides holds of it, by classes.
 `data`      5,000 images scored by the same two actors, handed row numbers here, and by Ray Data's `map_batches`.
 """
@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
@@ -45,15 +46,41 @@ from auditor.verdict.looking import Course
 from auditor.verdict.screening import Chosen
 
 SIDE, RUNS = 64, 3
+MOBILE, PICTURES = 224, 64
+"""Pixels a side of MobileNetV2's images, and how many of them it is audited with, sixteen in a batch."""
 OFF = tuple(f"methods.{name}.enabled=false" for name in METHODS)
 
 
-def write_audit(folder: Path, images: int, classes: int) -> Path:
-    """A network of two convolutions, pictures of noise, and a mark in the corner."""
+def write_audit(folder: Path, images: int, classes: int, *, is_mobile: bool = False) -> Path:
+    """A network of two convolutions, or MobileNetV2, untrained; pictures of noise, and a mark in the corner."""
     import keras
 
     keras.utils.set_random_seed(0)
-    model = keras.Sequential(
+    side, batch = (MOBILE, 16) if is_mobile else (SIDE, 64)
+    model = small_network(classes)
+    if is_mobile:
+        model = keras.applications.MobileNetV2(weights=None, classes=classes, classifier_activation=None)
+    model.save(folder / "model.keras")
+    random = np.random.default_rng(0)
+    pictures = random.integers(0, 256, (images, side, side, 3), np.uint8)
+    np.savez(folder / "images.npz", images=pictures, labels=np.arange(images) % classes)
+    mark = np.zeros((12, 12, 4), np.uint8)
+    mark[..., 0], mark[..., 3] = 255, 255 * (random.random((12, 12)) > 0.5)
+    Image.fromarray(mark, "RGBA").save(folder / "mark.png")
+    pixels = ", input_range = [-1, 1]" if is_mobile else ""
+    (folder / "audit.toml").write_text(
+        f'model = {{ source = "model.keras", output = "logits", batch_size = {batch}{pixels} }}\n'
+        'data = { source = "images.npz", limit = "all", as_written = true, copies = "keep" }\n'
+        "verdict = { sequential = false }\n"
+        '[[artefacts]]\nname = "mark"\nkind = "overlay"\nimage = "mark.png"\nposition = [50, 50]\ntarget = "1"\n'
+    )
+    return folder / "audit.toml"
+
+
+def small_network(classes: int) -> Any:
+    import keras
+
+    return keras.Sequential(
         [
             keras.Input((SIDE, SIDE, 3)),
             keras.layers.Rescaling(1 / 255),
@@ -63,20 +90,6 @@ def write_audit(folder: Path, images: int, classes: int) -> Path:
             keras.layers.Dense(classes),
         ]
     )
-    model.save(folder / "model.keras")
-    random = np.random.default_rng(0)
-    pictures = random.integers(0, 256, (images, SIDE, SIDE, 3), np.uint8)
-    np.savez(folder / "images.npz", images=pictures, labels=np.arange(images) % classes)
-    mark = np.zeros((12, 12, 4), np.uint8)
-    mark[..., 0], mark[..., 3] = 255, 255 * (random.random((12, 12)) > 0.5)
-    Image.fromarray(mark, "RGBA").save(folder / "mark.png")
-    (folder / "audit.toml").write_text(
-        'model = { source = "model.keras", output = "logits" }\n'
-        'data = { source = "images.npz", limit = "all", as_written = true, copies = "keep" }\n'
-        "verdict = { sequential = false }\n"
-        '[[artefacts]]\nname = "mark"\nkind = "overlay"\nimage = "mark.png"\nposition = [50, 50]\ntarget = "1"\n'
-    )
-    return folder / "audit.toml"
 
 
 def read(file: Path, *overrides: str) -> AuditConfig:
@@ -102,8 +115,15 @@ def spent() -> tuple[float, float]:
 
 
 def measure_overhead(folder: Path) -> None:
-    """Processor seconds of the verdict, by turns."""
-    file, times = write_audit(folder, 2000, 10), defaultdict[str, list[float]](list)
+    """Processor seconds of verdicts, by turns."""
+    for name, images, is_mobile in (("two convolutions", 2000, False), ("MobileNetV2", PICTURES, True)):
+        (folder / name).mkdir()
+        compare_verdicts(f"{name}, {images:,} images", write_audit(folder / name, images, 10, is_mobile=is_mobile))
+
+
+def compare_verdicts(what: str, file: Path) -> None:
+    """What the verdict of an audit takes in one process and on one worker."""
+    times = defaultdict[str, list[float]](list)
     spread = read(file, "execution.engine=ray", "execution.workers=1")
     with open_crew(spread) as crew:
         while not crew.room():
@@ -122,11 +142,12 @@ def measure_overhead(folder: Path) -> None:
                 if given is not None:
                     times["one worker, and what Ray does by itself meanwhile"].append(everything)
     local = statistics.median(times["one process"])
-    print("| verdict of 2,000 images | processor s, median | least | most | times one process |")
+    print(f"| verdict: {what} | processor s, median | least | most | times one process |")
     print("| --- | --- | --- | --- | --- |")
     for name, each in sorted(times.items(), key=lambda item: -statistics.median(item[1])):
         middle = statistics.median(each)
         print(f"| {name} | {middle:.1f} | {min(each):.1f} | {max(each):.1f} | {middle / local:.3f} |")
+    print(flush=True)
 
 
 def measure_bytes(folder: Path) -> None:
