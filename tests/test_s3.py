@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engine_world import told as told_of_ray
 from tests.small_audits import TIMES
 from tests.small_world import World
 from tests.test_stored_audits import draw_pictures
@@ -30,7 +31,30 @@ pytestmark = pytest.mark.slow
 
 PACKAGES = ("s3fs==2026.9.0", "moto[server]==5.2.5")
 
+ROOT = Path(__file__).resolve().parents[1]
+
 SECRET = "a-key-that-no-text-may-hold"
+
+SERVER = """
+import os, random, sys
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import run_simple
+
+moto, draw = DomainDispatcherApplication(create_backend_app), random.Random(0)
+
+
+def serve(environ, start):
+    if environ["REQUEST_METHOD"] == "GET" and draw.random() < float(open(sys.argv[1]).read()):
+        with open(sys.argv[2], "ab") as file:
+            file.write(b"x")
+        start("500 Internal Server Error", [("Content-Length", "0")])
+        return [b""]
+    return moto(environ, start)
+
+
+run_simple("127.0.0.1", 0, serve, threaded=True, request_handler=MotoRequestHandler)
+"""
+"""Keeps buckets, and answers the share of what is asked for that a file names with an error, which it counts."""
 
 COMMAND = "import sys; sys.path.append(sys.argv.pop(1)); from auditor.cli import main; main()"
 """The command line, with the packages of the environment after those of this one."""
@@ -42,6 +66,10 @@ class S3:
 
     packages: str
     variables: dict[str, str]
+    share: Path
+    """What stands in it is the share of all reads that fail."""
+    lost: Path
+    """It has a byte for each that did."""
 
     def run(self, *words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the command line against it."""
@@ -80,10 +108,12 @@ def environment(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="module")
 def s3(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    log = tmp_path_factory.mktemp("s3") / "log"
+    folder = tmp_path_factory.mktemp("s3")
+    log, share, lost = (folder / name for name in ("log", "share", "lost"))
+    share.write_text("0")
     python = str(environment / "bin" / "python")
     with log.open("w") as written:
-        server = subprocess.Popen([python, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"], stderr=written)
+        server = subprocess.Popen([python, "-c", SERVER, str(share), str(lost)], stderr=written)
         try:
             found = None
             for _ in range(300):
@@ -94,7 +124,8 @@ def s3(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             assert found, log.read_text()
             packages = sysconfig.get_path("purelib", vars={"base": str(environment)})
             keys = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_DEFAULT_REGION": "us-east-1"}
-            yield S3(packages, keys | {"AWS_ENDPOINT_URL": found[0], "XDG_CACHE_HOME": str(log.parent / "cache")})
+            keys |= {"AWS_ENDPOINT_URL": found[0], "XDG_CACHE_HOME": str(folder / "cache")}
+            yield S3(packages, keys, share, lost)
         finally:
             server.kill()
             server.wait()
@@ -157,6 +188,26 @@ def test_an_audit_from_and_to_a_bucket_says_what_one_of_the_disk_says(
     pruned = s3.run("prune", reports, "--keep", "0", "--yes")
     assert pruned.returncode == 0, pruned.stderr
     assert not s3.do("print(*s3.glob(sys.argv[1]))", f"{reports}/*/result.json").split()
+
+
+def test_workers_of_ray_read_the_bucket_themselves_though_some_reads_fail(s3: S3, bucket: str, world: World) -> None:
+    pytest.importorskip("ray")
+    world.replace('"images.npz"', '"pictures"')
+    for name in ("model.keras", "labels.txt", "pictures", "mark.png"):
+        world.replace(f'"{name}"', f'"{bucket}/in/{name}"')
+    words = ("audit", world.config, "--quiet", "--output")
+    alone = s3.run(*words, world.folder / "alone")
+    engine = ("engine=ray", "workers=2", "num_cpus=0.5")
+    settings = [word for setting in engine for word in ("--set", f"execution.{setting}")]
+    s3.share.write_text("0.05")
+    paths = os.pathsep.join((str(ROOT), s3.packages))  # which workers are told by the environment alone
+    spread = s3.run(*words, world.folder / "spread", *settings, PYTHONPATH=paths)
+    s3.share.write_text("0")
+    assert (alone.returncode, spread.returncode) == (1, 1), spread.stderr
+    assert s3.lost.exists()
+    (one,), (other,) = world.runs("alone"), world.runs("spread")
+    assert told_of_ray(other) == told_of_ray(one)
+    no_secret_in(s3, spread.stdout, spread.stderr, (other / "result.json").read_text())
 
 
 @pytest.mark.parametrize(
