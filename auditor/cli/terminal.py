@@ -135,12 +135,13 @@ class HereType(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """What was written, or the default."""
         try:
-            return super().convert(str(read_path(value)) if isinstance(value, str) else value, param, ctx)
+            path = read_path(value) if isinstance(value, str) else value
         except OptionError as fault:
             self.fail(fault.message, param, ctx)
+        return Path(os.fsdecode(super().convert(os.fspath(path), param, ctx)))
 
 
-HERE = HereType(path_type=Path)
+HERE = HereType()
 
 
 def only_here(place: Place, why: str) -> Path:
