@@ -69,9 +69,10 @@ class Copies:
         if not self._positions:
             return Found([], [])
         positions, small = np.concatenate(self._positions), self._joined()
-        first = {digest: at for at, digest in reversed(list(enumerate(self._digests)))}
-        same = np.array([(at, first[digest]) for at, digest in enumerate(self._digests)])
-        near = _near(small, np.array(sorted(first.values())))
+        known = dict[bytes, int]()
+        first = np.fromiter((known.setdefault(digest, at) for at, digest in enumerate(self._digests)), np.int64)
+        same = np.stack([np.arange(len(first)), first], axis=1)
+        near = _near(small, np.unique(first))
         return Found(_linked(positions, same), _linked(positions, np.concatenate([same, near])))
 
     def _joined(self) -> Floats:
@@ -93,8 +94,10 @@ def _linked(positions: Ints, pairs: Ints) -> list[Ints]:
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     _, names = connected_components(links, directed=False)
     order = np.argsort(names, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(names[order])) + 1)
-    return [np.sort(positions[group]) for group in groups if len(group) > 1]
+    ends = np.append(np.flatnonzero(np.diff(names[order])) + 1, count)
+    starts = np.append(0, ends[:-1])
+    linked = np.flatnonzero(ends - starts > 1)
+    return [np.sort(positions[order[starts[at] : ends[at]]]) for at in linked]
 
 
 def _averaging(length: int, parts: int) -> Floats:
