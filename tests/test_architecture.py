@@ -43,10 +43,12 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_every_template(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    templates = [file for file in (ROOT / "templates").rglob("*") if file.is_file()]
+    found = (ROOT / "templates").rglob("*")
+    templates = [file for file in found if file.is_file() and file.parent.name != "__pycache__"]
     assert templates
     for file in templates:
         assert f"auditor/templates/{file.relative_to(ROOT / 'templates').as_posix()}" in names
+    assert not [name for name in names if "__pycache__" in name]
 
 
 def test_the_wheel_holds_the_class_names_of_imagenet_and_their_licence(wheel):

@@ -8,13 +8,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.util import cache_from_source
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from auditor.config.file import AuditConfig
@@ -131,6 +136,30 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """Built-in templates, compiled once and kept as Python keeps its own modules: beside them, where it may write."""
+
+    def __init__(self, autoescape: bool) -> None:
+        self._kind = "".join(filter(str.isalnum, f"jinja{jinja2.__version__}{'html' if autoescape else 'text'}"))
+
+    def get_cache_key(self, name: str, filename: str | None = None) -> str:
+        return cache_from_source(filename or name, optimization=self._kind)
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        with suppress(OSError), Path(bucket.key).open("rb") as file:
+            bucket.load_bytecode(file)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if sys.dont_write_bytecode:
+            return
+        with suppress(OSError):
+            folder = Path(bucket.key).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=folder, delete=False) as file:
+                bucket.write_bytecode(file)
+            os.replace(file.name, bucket.key)
+
+
 @lru_cache(maxsize=4)  # page and PDF of one report are made from templates that are compiled once
 def open_templates(*, autoescape: bool, own: OwnTemplates = BUILT_IN) -> jinja2.Environment:
     """The environment that renders templates; what a template names and is not given is an error.
@@ -152,6 +181,7 @@ def open_templates(*, autoescape: bool, own: OwnTemplates = BUILT_IN) -> jinja2.
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=None if own.files else _Compiled(autoescape),
     )
     del environment.filters["random"], environment.globals["lipsum"]  # a report is the same twice
     return environment
