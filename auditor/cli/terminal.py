@@ -222,13 +222,16 @@ def show_progress(quiet: bool) -> Iterator[Progress]:
 
 @contextmanager
 def quiet_tensorflow() -> Iterator[None]:
-    """Keep the chatter that TensorFlow's libraries write to the terminal while they load out of it."""
+    """Load TensorFlow; what its libraries write to the terminal meanwhile, and until this ends, is kept out of it."""
+    from auditor.subject.model.backend import import_tensorflow
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
+            import_tensorflow()
             yield
         finally:
             sys.stderr.flush()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import ModelError, OptionError
+from auditor.subject.model.backend import import_tensorflow
 from auditor.subject.model.trial import (
     FORKS,
     LEAST_MEMORY,
@@ -47,6 +48,7 @@ def main() -> None:
     """Answer, one after the other, until there is no more to try."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no part of an answer
+    import_tensorflow()
     import auditor.subject.model.files  # noqa: F401  # once, for all
 
     while select.select([sys.stdin], [], [], _IDLE)[0] and (line := sys.stdin.readline()):
