@@ -196,7 +196,10 @@ def trace(function: Callable[..., Any], *specs: Any, in_place: bool) -> Any:
     tf.config.run_functions_eagerly(in_place)
     try:
         with _groups_apart() if in_place else nullcontext():
-            return tf.function(function).get_concrete_function(*specs)
+            try:
+                return tf.function(function, autograph=False).get_concrete_function(*specs)
+            except tf.errors.OperatorNotAllowedInGraphError:  # a function of the user's goes by the values of tensors
+                return tf.function(function).get_concrete_function(*specs)
     except ModelError as fault:  # TensorFlow puts an account of the trace before our own words
         raise ModelError(str(fault).rstrip().rpartition("\n")[2].rpartition("ModelError: ")[2]) from None
     finally:

@@ -144,10 +144,10 @@ class Traces:
             with tf.GradientTape(persistent=count > 1) as tape:
                 tape.watch(images)
                 scores, features = self._score_and_record(images, layers)
-                sums = [tf.reduce_sum(tf.gather(scores, aim, batch_dims=1)) for aim in aims]
             found = [scores, *self._laid(layers, features)]
-            for each in sums:
-                gradient, slopes = tape.gradient(each, (images if by_pixels else [], features))
+            for aim in aims:
+                asked = tf.one_hot(aim, scores.shape[1])
+                gradient, slopes = tape.gradient(scores, (images if by_pixels else [], features), asked)
                 if by_pixels:
                     self.reaches_pixels = gradient is not None
                     found.append(tf.zeros_like(images) if gradient is None else gradient)
@@ -167,8 +167,8 @@ class Traces:
         def compute(images: Any, weights: Any, *aims: Any) -> list[Any]:
             with by_chords():
                 scores = self._score_tensor(images)[0]
-            sums = [tf.reduce_sum(weights * tf.gather(scores, aim, batch_dims=1)) for aim in aims]
-            return [scores, *(tf.gradients(each, images)[0] for each in sums)]
+            asked = [weights[:, None] * tf.one_hot(aim, scores.shape[1]) for aim in aims]
+            return [scores, *(tf.gradients(scores, images, each)[0] for each in asked)]
 
         specs = [tf.TensorSpec((size,), kind) for kind in (tf.float32, *[tf.int32] * count)]
         return self._traced(("chords", size, count), compute, self._images(size), *specs)
