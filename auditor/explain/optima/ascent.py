@@ -183,6 +183,7 @@ class _Views:
         self._warps: list[sparse.csr_array] = []
         if recipe.scale or recipe.rotation:
             self._warps = warp_matrices(frame[0], frame[1], recipe, seed)
+            self._adjoints = [matrix.T.tocsr() for matrix in self._warps]
             self._chosen = np.stack([each.integers(len(self._warps), size=steps) for each in generators], axis=1)
 
     def look(self, images: Floats, step: int) -> Floats:
@@ -194,7 +195,11 @@ class _Views:
     def _roll(self, images: Floats, shifts: Ints) -> Floats:
         if not shifts.any():
             return images.copy()
-        return np.stack([np.roll(image, shift, axis=(0, 1)) for image, shift in zip(images, shifts, strict=True)])
+        rolled = np.empty_like(images)
+        for shift in np.unique(shifts, axis=0):
+            rows = np.flatnonzero((shifts == shift).all(axis=1))
+            rolled[rows] = np.roll(images[rows], shift, axis=(1, 2))
+        return rolled
 
     def _warp(self, images: Floats, step: int, *, is_adjoint: bool) -> Floats:
         if not self._warps:
@@ -203,7 +208,7 @@ class _Views:
         height, width, channels = images.shape[1:]
         for number in np.unique(self._chosen[step]):
             rows = np.flatnonzero(self._chosen[step] == number)
-            matrix = self._warps[number].T if is_adjoint else self._warps[number]
+            matrix = self._adjoints[number] if is_adjoint else self._warps[number]
             columns = images[rows].reshape(len(rows), height * width, channels).transpose(1, 0, 2)
             mapped = (matrix @ columns.reshape(height * width, -1)).reshape(height, width, len(rows), channels)
             warped[rows] = mapped.transpose(2, 0, 1, 3)
