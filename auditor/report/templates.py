@@ -16,15 +16,17 @@ from functools import lru_cache
 from importlib.util import cache_from_source
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from auditor.config.file import AuditConfig
 from auditor.errors import ReportError, TemplateError
 from auditor.run.limits import limited
+
+if TYPE_CHECKING:  # the process that draws a PDF needs no configuration
+    from auditor.config.file import AuditConfig
 
 _MOST_BITS = 4096
 """Of a whole number in a user's template."""
