@@ -550,6 +550,16 @@ def test_keras_runs_on_tensorflow_whatever_it_is_set_to(tmp_path, where):
     assert run.stdout == f"tensorflow Keras is set to {name}; here it runs on TensorFlow.\n"
 
 
+def test_what_keras_only_looks_for_is_not_imported_with_it_and_can_be_afterwards():
+    code = (
+        "import sys; from auditor.subject.model.backend import import_tensorflow; import_tensorflow();"
+        "print([name for name in ('matplotlib', 'pandas', 'sklearn') if name in sys.modules]);"
+        "import sklearn, matplotlib; print(sklearn.__name__, matplotlib.__name__)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\nsklearn matplotlib\n"
+
+
 class Lazy(keras.Model):
     """Layers that are made by the first call."""
 

@@ -159,6 +159,18 @@ def test_the_pixel_range_is_read_from_the_models_own_preprocessing(layer, expect
     assert KerasClassifier(model).record("m", None).input_range == expected
 
 
+def test_a_preprocessing_function_may_go_by_values():
+    def darken(pixels):
+        if tf.reduce_max(pixels) > 200:
+            pixels = pixels / 2
+        return pixels
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    images = np.random.default_rng(0).random((3, 8, 8, 3), np.float32)
+    plain, darkened = (KerasClassifier(model, preprocess=each).scores(images) for each in (lambda x: x / 2, darken))
+    np.testing.assert_allclose(darkened, plain, rtol=1e-5)
+
+
 def test_a_preprocessing_function_is_part_of_the_gradient():
     model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)])
     plain = KerasClassifier(model, input_range=(0, 1))

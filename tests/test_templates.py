@@ -6,9 +6,11 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jinja2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -262,6 +264,37 @@ class TestFaults:
         put(folder, "look.css", "")
         assert open_templates(autoescape=True, own=read_own_templates(folder)).sandboxed
         assert not open_templates(autoescape=True).sandboxed
+
+
+class TestCompiled:
+    @pytest.fixture(autouse=True)
+    def kept(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(sys, "pycache_prefix", str(tmp_path))
+        monkeypatch.setattr(sys, "dont_write_bytecode", False)
+        open_templates.cache_clear()
+        yield tmp_path
+        open_templates.cache_clear()
+
+    def test_a_built_in_template_is_compiled_once(self, kept, monkeypatch):
+        first = open_templates(autoescape=True).get_template("macros.html.j2")
+        assert [file.suffix for file in kept.rglob("*.*") if file.is_file()] == [".pyc"]
+        open_templates.cache_clear()
+        monkeypatch.setattr(jinja2.Environment, "_parse", None)
+        again = open_templates(autoescape=True).get_template("macros.html.j2")
+        assert again is not first
+        assert again.module.badge.name == "badge"
+        with pytest.raises(TypeError):  # one that does not escape is another
+            open_templates(autoescape=False).get_template("macros.html.j2")
+
+    def test_a_template_of_the_user_is_not_kept(self, kept, folder):
+        put(folder, "report.html.j2", PAGE)
+        open_templates(autoescape=True, own=read_own_templates(folder)).get_template("report.html.j2")
+        assert not list(kept.rglob("*.pyc"))
+
+    def test_a_folder_that_takes_no_files_is_no_fault(self, kept, monkeypatch):
+        (kept / "file").touch()
+        monkeypatch.setattr(sys, "pycache_prefix", str(kept / "file"))
+        assert open_templates(autoescape=True).get_template("macros.html.j2")
 
 
 class TestVerifying:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ class Meter:
     """Measures one audit, whose parts follow each other."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Part -> processor time, of all threads of this process ..."""
+    """Part -> processor time, of all threads of this process and of those that it waited for: trials, PDFs ..."""
     clock: dict[str, float] = field(default_factory=dict)
     """... and time that went by."""
     work: Work = field(default_factory=Work)
@@ -33,7 +34,7 @@ class Meter:
 
     def end(self) -> None:
         """End the part that was begun last, if any was."""
-        now, (needed, made) = (time.process_time(), time.monotonic()), self._before
+        now, (needed, made) = (sum(os.times()[:4]), time.monotonic()), self._before
         if self._part is not None:
             for times, at in ((self.seconds, 0), (self.clock, 1)):
                 times[self._part] = times.get(self._part, 0.0) + now[at] - self._since[at]
