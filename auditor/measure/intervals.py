@@ -89,8 +89,10 @@ def mean_intervals(
     values: Array, rows: Bools, groups: Groups, level: float, *, unit: str = "log-odds", score: str | None = None
 ) -> list[Measurement]:
     """Means of columns (n, k) over the rows (n, k) that count for each, with their intervals; see `mean_interval`."""
-    bounds = mean_bounds(np.where(rows, values, np.nan), groups, (level,))
     measured = score or (unit if unit in SCORES else None)
+    if not len(values):
+        return [missing("no images", unit=unit, score=measured)] * values.shape[1]
+    bounds = mean_bounds(np.where(rows, values, np.nan), groups, (level,))
     found = []
     for mean, low, high, n, count in zip(*bounds._replace(lows=bounds.lows[0], highs=bounds.highs[0]), strict=True):
         if n == 0:
@@ -99,7 +101,7 @@ def mean_intervals(
             found.append(_alone(float(mean), int(n), int(count), unit, measured, "an interval needs two groups"))
         else:
             part = Measurement(float(mean), float(low), float(high), level, int(n), int(count), unit, measured)
-            found.append(within(part, *RANGES.get(unit, (-math.inf, math.inf))))
+            found.append(within(part, *RANGES[unit]) if unit in RANGES else part)
     return found
 
 
@@ -229,8 +231,12 @@ def _quantile(level: float, n: int, groups: int) -> float:
 
 def _group_sums(values: Array, groups: Groups) -> Array:
     """Sums over groups of the first axis, in the order of their names."""
-    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return np.add.reduceat(values[np.argsort(inverse, kind="stable")], np.cumsum(sizes) - sizes, axis=0)
+    if (groups[:-1] < groups[1:]).all():  # each image is a group, as it mostly is
+        return np.ascontiguousarray(values)
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    return np.add.reduceat(values[order], starts, axis=0)
 
 
 class _Spread(NamedTuple):

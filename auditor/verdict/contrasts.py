@@ -25,6 +25,13 @@ def median_controls(controls: list[Array], rows: Bools) -> Array:
     return np.asarray(np.take_along_axis(stacked, middle[:, None, :], axis=0).mean(axis=0))
 
 
+def median_control(controls: list[Array]) -> Array:
+    """The same of one target, over all images: controls (n,) each, of which there is one at least."""
+    stacked = np.stack(controls)
+    order = np.argsort(stacked.sum(axis=1, dtype=np.float64) / stacked.shape[1], kind="stable")
+    return np.asarray(stacked[order[(len(order) - 1) // 2 : len(order) // 2 + 1]].mean(axis=0))
+
+
 def control_contrasts(shifts: Array, controls: list[Array], rows: Bools) -> Array:
     """Per image and target: its shift minus its shift by the median control (n, targets)."""
     return np.asarray(shifts - median_controls(controls, rows))

@@ -15,7 +15,7 @@ from auditor.measure.intervals import change_interval, mean_interval, missing, s
 from auditor.measure.measurement import Measurement
 from auditor.measure.words import PER_CENT
 from auditor.subject.population import Population, is_correct
-from auditor.verdict.contrasts import control_contrasts, median_controls
+from auditor.verdict.contrasts import control_contrasts, median_control
 from auditor.verdict.observations import Insertion, Observations
 from auditor.verdict.record import CarrierAccuracy, Missed, Rule, Stratum
 
@@ -144,7 +144,7 @@ def carriers_contradict(observed: Observations, target: int, rule: Rule) -> str:
     recognised far more often; Fisher's exact test on groups, and a difference of a tenth or more.
     """
     images, carries = observed.images, observed.carries
-    if images is None or carries is None:
+    if images is None or carries is None or carries.sum() < _FEWEST:
         return ""
     own = images.has[:, target]
     for rows, said in ((~own, "images of other classes are called"), (own, "its own images are called")):
@@ -205,7 +205,7 @@ def _changes(
     if not len(groups):
         return missing("no images", unit="share"), missing("no images", unit="share")
     flags = (insertion.predicted, insertion.images.predicted)
-    now, then = (each[:, targets][rows].max(axis=1).astype(np.float64) for each in flags)
+    now, then = (_any_of(each, rows, targets) for each in flags)
     raw = _signed_change(now, then, sign, groups, level)
     if not insertion.predicted_with:
         return raw, missing("every control equals the artefact", unit="share")
@@ -214,10 +214,17 @@ def _changes(
 
 def _now_and_middle(insertion: Insertion, rows: Bools, targets: list[int]) -> tuple[Array, Array]:
     """Whether images are predicted as any of the targets with the artefact, and how often with the median control."""
-    now = insertion.predicted[:, targets][rows].max(axis=1).astype(np.float64)
-    tried = [share[:, targets][rows].sum(axis=1, dtype=np.float64) for share in insertion.predicted_with.values()]
-    controls = [np.minimum(share, 1.0)[:, None] for share in tried]
-    return now, median_controls(controls, np.ones((len(now), 1), bool))[:, 0]
+    now = _any_of(insertion.predicted, rows, targets)
+    controls = [np.minimum(_any_of(share, rows, targets), 1.0) for share in insertion.predicted_with.values()]
+    return now, median_control(controls)
+
+
+def _any_of(flags: Array, rows: Bools, targets: list[int]) -> Array:
+    """Of some of the images (n,), whether any of the targets is among the flags (n, classes); of shares their sum."""
+    if len(targets) == 1:
+        return flags[rows, targets[0]].astype(np.float64)
+    chosen = flags[:, targets][rows]
+    return chosen.max(axis=1).astype(np.float64) if flags.dtype == bool else chosen.sum(axis=1, dtype=np.float64)
 
 
 def _changed_either_way(part: Insertion, target: int, level: float) -> Measurement:
@@ -225,10 +232,8 @@ def _changed_either_way(part: Insertion, target: int, level: float) -> Measureme
     before = part.images.predicted[:, target]
     if not part.predicted_with or not len(before):
         return missing("every control equals the artefact", unit="share")
-    controls = [
-        np.where(before, 1 - share[:, target], share[:, target])[:, None] for share in part.predicted_with.values()
-    ]
-    middle = median_controls(controls, np.ones((len(before), 1), bool))[:, 0].astype(np.float64)
+    shares = (share[:, target] for share in part.predicted_with.values())
+    middle = median_control([np.where(before, 1 - share, share) for share in shares]).astype(np.float64)
     changed = (part.predicted[:, target] != before).astype(np.float64)
     return change_interval(changed, middle, part.images.groups, level)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 from auditor.measure.arrays import Array
 from auditor.measure.intervals import mean_interval
@@ -47,10 +48,18 @@ def judge(observed: Observations, target: int | None, rule: Rule, alpha: float |
         Level that `relies` is decided at; that of the rule unless several artefacts are tried.
     """
     level = rule.alpha if alpha is None else alpha
-    if target is None:
-        return _scan(observed, rule, level)
-    measured = measure(observed, target, rule, level)
-    return _find(observed, target, measured, conclude(measured, rule), rule)
+    known, asked = _known.setdefault(observed, {}), (target, rule, level)
+    if asked not in known:
+        if target is None:
+            known[asked] = _scan(observed, rule, level)
+        else:
+            measured = measure(observed, target, rule, level)
+            known[asked] = _find(observed, target, measured, conclude(measured, rule), rule)
+    return known[asked]
+
+
+_known: WeakKeyDictionary[Observations, dict[tuple[int | None, Rule, float], Finding]] = WeakKeyDictionary()
+"""What was judged of observations for as long as these are there: whether all is clear is asked before the verdict."""
 
 
 def _find(observed: Observations, target: int, measured: Measured, decision: Decision, rule: Rule) -> Finding:

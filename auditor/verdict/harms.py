@@ -188,16 +188,23 @@ INTERACTION_ELSEWHERE = "interaction elsewhere with"
 """What begins the names of measurements on two artefacts."""
 
 
-def measure_checks(checks: Checks | None, target: int, rule: Rule) -> dict[str, Measurement]:
-    """What scoring again does to any class, and what pasting an object of the target does to the target."""
+def measure_no_op(checks: Checks | None, rule: Rule) -> dict[str, Measurement]:
+    """What scoring again does to any class."""
+    if checks is None:
+        return {}
+    no_op = median_interval(checks.no_op, checks.no_op_groups, rule.level, unit="log-odds")
+    return {"no_op_change": no_op}
+
+
+def measure_pasted(checks: Checks | None, target: int, rule: Rule) -> dict[str, Measurement]:
+    """What pasting an object of the target does to the target."""
     if checks is None:
         return {}
     kept = checks.pasted == target
     pasted = mean_interval(checks.rise[kept], checks.pasted_groups[kept], rule.level)
     if pasted.value is None:
         pasted = missing("no image shows the target and nothing else")
-    no_op = median_interval(checks.no_op, checks.no_op_groups, rule.level, unit="log-odds")
-    return {"no_op_change": no_op, "pasted_object": pasted}
+    return {"pasted_object": pasted}
 
 
 def measure_accuracy(images: Population, rule: Rule) -> Measurement:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -25,9 +25,10 @@ from auditor.verdict.effects import (
 )
 from auditor.verdict.harms import (
     measure_accuracy,
-    measure_checks,
     measure_drops,
     measure_jointly,
+    measure_no_op,
+    measure_pasted,
     measure_removals,
 )
 from auditor.verdict.observations import Insertion, Observations
@@ -97,7 +98,7 @@ def measure(observed: Observations, target: int, rule: Rule, alpha: float | None
     """
     level = rule.alpha if alpha is None else alpha
     insertion = observed.insertion
-    base = _begin(observed, target, rule, level, _measure_accuracy(observed, rule))
+    base = _begin(observed, target, rule, level, _measure_run(observed, rule))
     if insertion is None:
         return base
     values, together = measure_effects(observed, insertion, target, rule, level)
@@ -128,7 +129,7 @@ def measure_scan(observed: Observations, rule: Rule, alpha: float) -> list[Measu
         zip(promoted.tolist(), measure_leads(observed, insertion, promoted, 1, rule, alpha, wanted), strict=True)
     )
     share, controls = alpha / max(len(tested), 1), _measure_controls(insertion, numbers, rule)
-    accuracy, elsewhere = _measure_accuracy(observed, rule), _measure_elsewhere(observed, numbers, sets[1], rule)
+    shared, elsewhere = _measure_run(observed, rule), _measure_elsewhere(observed, numbers, sets[1], rule)
     found = []
     for at, number in enumerate(numbers):
         name = observed.classes[number]
@@ -142,7 +143,7 @@ def measure_scan(observed: Observations, rule: Rule, alpha: float) -> list[Measu
             own, own_set = insertion.rows(has[:, number]), sets[-1][at][None]
             (falls,) = measure_leads(observed, own, np.array([number]), -1, rule, share, own_set)
             values |= dict(zip(NAMES[-1], (*falls, confirm(insertion, number, -1, rule, share)), strict=True))
-        base = _begin(observed, number, rule, alpha, accuracy)
+        base = _begin(observed, number, rule, alpha, shared)
         together = {sign: sets[sign][at] for sign in (1, -1)}
         complete = _complete(base, observed, insertion, number, rule, values, together, controls[at], elsewhere[at])
         found.append(complete if innocent is None else _beside_chance(complete, innocent, number))
@@ -189,23 +190,31 @@ def _beside_chance(measured: Measured, innocent: Innocent, number: int) -> Measu
     return replace(measured, values=values, chance=innocent.chance[number], chance_words=innocent.words)
 
 
-def _measure_accuracy(observed: Observations, rule: Rule) -> dict[str, Measurement]:
-    """How often the model is right on the images as they came, and with the artefact: the same for all classes."""
+class _OfRun(NamedTuple):
+    """What is the same for all classes."""
+
+    steadiness: dict[str, Measurement]
+    """What scoring again does."""
+    accuracy: dict[str, Measurement]
+    """How often the model is right on the images as they came, and with the artefact."""
+
+
+def _measure_run(observed: Observations, rule: Rule) -> _OfRun:
     found, insertion = {}, observed.insertion
     if observed.everything is not None:
         found["accuracy"] = measure_accuracy(observed.everything, rule)
     if insertion is not None:
         marked = replace(insertion.images, scores=insertion.images.scores + insertion.shift)
         found["accuracy_inserted"] = measure_accuracy(marked, rule)
-    return found
+    return _OfRun(measure_no_op(observed.checks, rule), found)
 
 
-def _begin(observed: Observations, target: int, rule: Rule, alpha: float, accuracy: dict[str, Measurement]) -> Measured:
+def _begin(observed: Observations, target: int, rule: Rule, alpha: float, shared: _OfRun) -> Measured:
     """What is known without insertion: removal, and the checks of the run."""
     drops = measure_drops(observed, target, rule.level if observed.insertion else 1 - alpha)
     removals = measure_removals(observed, target, rule, drops)
-    values = removals | measure_checks(observed.checks, target, rule)
-    values |= measure_jointly(observed, target, rule) | measure_found(observed, rule) | observed.shown | accuracy
+    values = removals | shared.steadiness | measure_pasted(observed.checks, target, rule)
+    values |= measure_jointly(observed, target, rule) | measure_found(observed, rule) | observed.shown | shared.accuracy
     if observed.alone is not None:
         (leads,) = measure_leads(observed, observed.alone, np.array([target]), 1, rule, rule.alpha)
         values["alone"] = leads.theta

@@ -127,7 +127,7 @@ class Checks:
     """(m,): groups of the images that the objects came from."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observations:
     """Everything that interventions measured about one artefact."""
 
