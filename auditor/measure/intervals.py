@@ -231,7 +231,7 @@ def _quantile(level: float, n: int, groups: int) -> float:
 
 def _group_sums(values: Array, groups: Groups) -> Array:
     """Sums over groups of the first axis, in the order of their names."""
-    if (groups[:-1] < groups[1:]).all():  # each image is a group, as it mostly is
+    if np.less(groups[:-1], groups[1:]).all():  # each image is a group, as it mostly is
         return np.ascontiguousarray(values)
     order = np.argsort(groups, kind="stable")
     ordered = groups[order]
