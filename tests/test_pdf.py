@@ -18,7 +18,7 @@ import pytest
 from auditor.errors import ReportError
 from auditor.measure.ledger import Rows
 from auditor.measure.words import say_effect
-from auditor.report import pdf, plots
+from auditor.report import cells, pdf, plots
 from auditor.report import write as report
 from auditor.report.page import SECTIONS, fill_page, view_page
 from auditor.report.pdf import MOST_ROWS, Pdf, PdfError, Request, render_pdf
@@ -431,6 +431,25 @@ class TestSafety:
         (tmp_path / "mine" / "report.html.j2").write_text('<p>text<img src="http://127.0.0.1:9/logo.png" alt="">')
         (warning,) = write_report(run, ("pdf",), own=read_own_templates(tmp_path / "mine"))
         assert warning == "not fetched for the PDF: http://127.0.0.1:9/logo.png; the page must carry it"
+
+    def test_names_that_break_anywhere_lie_as_if_every_letter_had_been_measured(self, monkeypatch):
+        require("pango")
+        style = "tbody th { min-width: 10rem; overflow-wrap: anywhere; } .narrow tbody th { min-width: 1rem; }"
+        row = "<tr><th>integrated_gradients of <i>many</i> words<td>a value</tr>"
+        tables = "".join(f"<table class={name}><thead><tr><th>a<th>b<tbody>{row}</table>" for name in ("", "narrow"))
+        request = ask(f"<style>{style}</style>{tables}")
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+        is_wide_enough, seen = cells._is_wide_enough, set()
+
+        def noted(cell: Any) -> bool:
+            seen.add(is_wide_enough(cell))
+            return is_wide_enough(cell)
+
+        monkeypatch.setattr(cells, "_is_wide_enough", noted)
+        found = pdf._draw(request).data
+        assert seen == {True, False}
+        monkeypatch.setattr(cells, "_is_wide_enough", lambda cell: False)
+        assert pdf._draw(request).data == found
 
     def test_needs_no_tensorflow_and_no_matplotlib(self):
         require("pango")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import ReportError
+from auditor.report.cells import spare_measuring
 from auditor.report.fonts import watch_fonts
 from auditor.report.tags import mend_tags, take_out_running_heads
 from auditor.report.templates import read_template
@@ -146,7 +147,7 @@ def _draw(request: Request) -> Pdf:
         modified=made,
         url_fetcher=fetcher,
     )
-    with watch_fonts() as missing:
+    with watch_fonts() as missing, spare_measuring():
         data: bytes = document.write_pdf(
             stylesheets=[style],
             font_config=fonts,
