@@ -20,6 +20,7 @@ from auditor.config.file import AuditConfig
 from auditor.config.options import to_toml
 from auditor.discovery.candidate import Candidate, say_place
 from auditor.discovery.columns import look_at_columns, measure_pixels
+from auditor.discovery.control import plant_and_seek
 from auditor.discovery.material import Material, halve
 from auditor.discovery.proposing import SOURCES, Proposed, propose
 from auditor.discovery.record import ColumnsRecord
@@ -144,6 +145,7 @@ def find_suspects(
         tried=proposed.tried,
         dropped=proposed.dropped,
         why_not_judged=why_not,
+        control=plant_and_seek(material) if "stamps" in sources else None,
     )
     judged = Suspected(record, parts=parts)
     if not why_not and proposed.candidates:

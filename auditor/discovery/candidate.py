@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from auditor.artefacts.appearance import Appearance, box_of
+from auditor.discovery.splits import Filter
 from auditor.measure.arrays import Bools
 
 
@@ -32,7 +33,12 @@ class Proposal:
     told: str = ""
     """What it is, as a clause: of a place nothing, for pictures show it."""
     focus: float = 0.0
-    """How sharply the model looks at its place whatever an image shows, in [0, 1]: that is no object's manner."""
+    """How much its source saw what is no object's manner, in [0, 1]: that the model looks sharply at its place whatever
+    an image shows, or that images of the class fall in two by it with nothing between."""
+    filter: Filter | None = None
+    """What tells images that show it from those that do not, where they fall in two."""
+    is_common: bool = False
+    """Images of several classes show it, and not of one alone."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +53,18 @@ class Candidate:
     deviations of the score, on the half that proposed it."""
     on_object: float
     """How much of it may be the object's, in [0, 1], as `extent.of_object` tells."""
+    raised: float = 0.0
+    """What the look does to that score, whatever harmless edits do."""
+
+    @property
+    def effect(self) -> float:
+        """The gain; of what no object does at least what it does by itself, though harmless edits may do as much."""
+        return max(self.gain, self.proposal.focus * self.raised)
 
     @property
     def number(self) -> float:
-        """What it was ranked by: its gain, less where it may be the object's and the model does not look sharply."""
-        return self.gain * (1 - OF_OBJECT * self.on_object * (1 - self.proposal.focus))
+        """What it was ranked by: its effect, less where it may be the object's and nothing says otherwise."""
+        return self.effect * (1 - OF_OBJECT * self.on_object * (1 - self.proposal.focus))
 
     @property
     def target(self) -> int:

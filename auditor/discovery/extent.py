@@ -33,6 +33,13 @@ def _foreground(image: Floats) -> Bools:
     return np.asarray(front)
 
 
+def are_photographs(images: Floats) -> bool:
+    """Whether the edge of most images (n, h, w, c) is not plain, as that of things on a ground of one colour is."""
+    edges = images[:_MANY, edge_of(images.shape[1:3])]
+    apart = np.abs(edges - np.median(edges, axis=1, keepdims=True)).max(axis=-1)
+    return bool(len(images)) and float((np.median(apart, axis=1) > PLAIN).mean()) > 0.5
+
+
 def object_map(own: Floats, others: Floats) -> Doubles:
     """(h, w): how often a pixel is covered by an object: by anything in others, or by the largest thing in own images.
 
@@ -122,6 +129,9 @@ LEAST_SHOWN = 0.5
 
 LEAST_SPREAD = 0.02
 """Standard deviation of a pixel, below which it hardly varies at all."""
+
+PLAIN = 0.06
+"""How far half of an edge may lie from its median colour and be plain: noise, and no scene."""
 
 LEAST_CONTRAST, MOST_OF_EDGE = 0.1, 0.5
 """Of a thing to what is around it; and share of the edge that may be covered by things."""

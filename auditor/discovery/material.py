@@ -29,6 +29,7 @@ class Material:
     batch_size: int = 64
     columns: Mapping[str, Array] = field(default_factory=dict)
     """What the data say of each image besides, (n,) each."""
+    _orders: dict[tuple[int, str], Ints] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def spread(self) -> Doubles:
@@ -49,9 +50,21 @@ class Material:
 
     def others(self, number: int, most: int | None = None, purpose: str = "recipients") -> Ints:
         """Rows (m,) of images that lack a class, so many at the most, in a seeded order."""
-        rows = np.flatnonzero(~self.seen.has[:, number])
-        order = seeded_order(self.seed, f"{purpose} of {number}", [self.ids[row] for row in rows])
-        return rows[order][:most]
+        if (number, purpose) not in self._orders:
+            rows = np.flatnonzero(~self.seen.has[:, number])
+            order = seeded_order(self.seed, f"{purpose} of {number}", [self.ids[row] for row in rows])
+            self._orders[number, purpose] = rows[order]
+        return self._orders[number, purpose][:most]
+
+    def all(self, most: int) -> Ints:
+        """Rows (m,) of images of any class, so many at the most, in order."""
+        return np.sort(seeded_order(self.seed, "images of any class", self.ids)[:most])
+
+    def raised_most(self, look: Appearance, rows: Ints) -> int:
+        """The class whose score a look raises most, in its standard deviations, in images at some rows."""
+        rows = rows[:RECIPIENTS]
+        edited = look.insert(self.images[rows], [np.random.default_rng(0) for _ in rows])
+        return int((self.shifts(rows, edited).mean(axis=0) / self.spread).argmax())
 
     def generator(self, purpose: str) -> np.random.Generator:
         """What a source draws from."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from auditor.artefacts.appearance import Appearance
 from auditor.discovery.candidate import Candidate, Proposal, say_place
@@ -56,23 +57,24 @@ def propose(material: Material, most: int, passes: int, sources: Iterable[str] =
     tried: dict[str, int] = {}
     free: dict[int, Doubles] = {}
     for name in sources:
-        proposals = list(SOURCES[name](material, passes)) if material.classes else []
+        proposals = list(SOURCES[name](material, passes))
         tried[name] = len(proposals)
         for proposal in proposals:
             if proposal.target not in free:
                 own, others = material.own(proposal.target), material.others(proposal.target)
                 free[proposal.target] = object_map(material.images[own], material.images[others])
             candidate = _try(material, proposal, free[proposal.target])
-            if candidate.gain > LEAST_GAIN and candidate.number > 0:
+            if candidate.effect > LEAST_GAIN and candidate.number > 0:
                 found.append(candidate)
     found.sort(key=lambda candidate: -candidate.number)
     kept: list[Candidate] = []
     for candidate in found:
-        if not any(_is_same(candidate, other) for other in kept):
+        same = [at for at, other in enumerate(kept) if _is_same(candidate, other)]
+        if same:
+            kept[same[0]] = _joined(kept[same[0]], candidate)
+        elif len(kept) < most:
             kept.append(candidate)
-        if len(kept) == most:
-            break
-    return Proposed([_named(material, number, each) for number, each in enumerate(kept, 1)], tried)
+    return Proposed(_named(material, kept), tried)
 
 
 def _try(material: Material, proposal: Proposal, objects: Doubles) -> Candidate:
@@ -82,9 +84,9 @@ def _try(material: Material, proposal: Proposal, objects: Doubles) -> Candidate:
     well = [number for number, (_, gain) in enumerate(gains) if gain >= NEARLY * most] or [0]
     best = min(well, key=lambda number: _size(proposal.looks[number]))
     look = proposal.looks[best]
-    return Candidate(
-        "", proposal, look, gains[best][1], of_object(look, objects, material.images[list(proposal.strong)])
-    )
+    raised, gain = gains[best]
+    strong = material.images[list(proposal.strong)]
+    return Candidate("", proposal, look, gain, of_object(look, objects, strong), raised)
 
 
 def _size(look: Appearance) -> int:
@@ -108,10 +110,23 @@ def overlap(one: Bools, other: Bools) -> float:
     return float((one & other).sum()) / union if union else 0.0
 
 
-def _named(material: Material, number: int, candidate: Candidate) -> Candidate:
-    what = candidate.proposal.told or say_place(candidate.look.fixed_region)
-    name = f"suspect {number}: {what} of {material.classifier.classes[candidate.target]}"
-    return Candidate(name, candidate.proposal, candidate.look, candidate.gain, candidate.on_object)
+def _joined(one: Candidate, other: Candidate) -> Candidate:
+    """A candidate with what another source saw of the same."""
+    first, second = one.proposal, other.proposal
+    seen = replace(first, focus=max(first.focus, second.focus), filter=first.filter or second.filter)
+    return replace(one, proposal=seen)
+
+
+def _named(material: Material, candidates: list[Candidate]) -> list[Candidate]:
+    """With names of their own, which stay apart without the number of the suspect, too."""
+    named, count = list[Candidate](), Counter[str]()
+    for number, candidate in enumerate(candidates, 1):
+        what = candidate.proposal.told or say_place(candidate.look.fixed_region)
+        what = f"{what} of {material.classifier.classes[candidate.target]}"
+        count[what] += 1
+        again = f" ({count[what]})" if count[what] > 1 else ""
+        named.append(replace(candidate, name=f"suspect {number}: {what}{again}"))
+    return named
 
 
 NEARLY = 0.7

@@ -1,4 +1,4 @@
-"""What a result tells of columns of the data that go with a class."""
+"""What a result tells of columns of the data that go with a class, and of the positive control of the search."""
 
 from __future__ import annotations
 
@@ -58,6 +58,29 @@ class ColumnsRecord:
     """Values that go with a class so wholly that nothing tells whether the model uses them; a sentence each."""
     why_not: str = ""
     """Why nothing could be looked at; else empty."""
+
+
+@dataclass(frozen=True)
+class ControlRecord:
+    """A mark put into a copy of the images that propose, ever fainter, and whether the search saw it."""
+
+    target: str
+    """Class that carried it: the one with most images."""
+    carriers: int
+    """How many of its images ..."""
+    images: int
+    """... of how many."""
+    side: int
+    """Of the square, in pixels."""
+    opacities: list[float]
+    """From opaque on; the last is the first that was not seen, where one was not."""
+    seen: list[bool]
+
+    @property
+    def weakest_seen(self) -> float | None:
+        """Opacity of the faintest that was seen; None where not even the opaque one was."""
+        faint = [opacity for opacity, seen in zip(self.opacities, self.seen, strict=True) if seen]
+        return faint[-1] if faint else None
 
 
 OTHER, NONE = "other", "(none)"

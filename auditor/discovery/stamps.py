@@ -1,66 +1,93 @@
-"""Content that many images of a class share to the pixel, and others lack: a stamp, a frame, a tint, from data alone.
+"""Content that images of a class share to the pixel, and others lack: a stamp, a frame, a tint, from data alone.
 
-An object differs from image to image, a stamp does not. Images of a class are told apart by how much they show of the
-mean difference of the class from others, where objects seldom lie; those that show most are compared with others as
-`looks.see_through` does.
+An object differs from image to image, a stamp does not. Where some images of a class carry one, they fall in two as
+`splits` tells, and those that carry it are compared with those that do not. Where all do, the class is compared with
+others beside the object, for there nothing tells a stamp from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from scipy.ndimage import binary_dilation, label
 
 from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import Proposal
-from auditor.discovery.extent import object_map
-from auditor.discovery.looks import detail, likeness, see_through
+from auditor.discovery.extent import are_photographs, object_map
+from auditor.discovery.looks import likeness, see_through
 from auditor.discovery.material import Material
-from auditor.measure.arrays import Bools, Floats, Ints
+from auditor.discovery.splits import FEWEST, Population, Split, Texture, find_splits, same_images
+from auditor.measure.arrays import Bools, Ints
 
 
 def propose_stamps(material: Material, passes: int) -> Iterator[Proposal]:
-    """What some images of a class share, and others lack, beside the object."""
-    del passes  # the model is not asked
-    found: list[Proposal] = []
-    for number in material.classes:
-        own, others = material.own(number), material.others(number, _LOOKED_AT)
-        mine, free = material.images[own], material.images[others]
-        beside = object_map(mine, free) < MOST_OBJECTS
-        of_class: list[Proposal] = []
-        for scale in (detail, np.asarray):
-            ways = scale(mine)[:, beside], scale(free)[:, beside]
-            for share in SHARES:
-                rows = pick_alike(*ways, share)
-                look = see_through(mine[rows], free, beside) if len(rows) >= FEWEST else None
-                for part in [] if look is None else split_parts(look):
-                    carries = likeness(mine, part, free)
-                    shown = float((carries > np.quantile(likeness(free, part, free), _OTHERS)).mean()) - 1 + _OTHERS
-                    strong = own[np.argsort(-carries, kind="stable")[: max(FEWEST, round(shown * len(own)))]]
-                    of_class.append(Proposal("stamps", number, (part,), shown, tuple(strong.tolist())))
-        of_class.sort(key=lambda each: -each.found)
-        found += of_class[:OF_A_CLASS]
+    """What some images share and the rest lack, and what all of a class share beside the object and others lack."""
+    del passes  # only which class it is about is asked of the model
+    found = [proposal for number in material.classes for proposal in propose_splits(material, number)]
+    found += propose_common(material)
     found.sort(key=lambda each: -each.found)
-    yield from [each for each in found if each.found >= LEAST_SHOWN][:MOST]
+    yield from found[:MOST]
+    for number in material.classes:
+        yield from _of_all(material, number)
 
 
-def pick_alike(own: Floats, free: Floats, share: float) -> Ints:
-    """Rows (m,) of a share of the images (n, pixels, c) that are most alike in what others (m, pixels, c) lack."""
-    count = max(FEWEST, round(share * len(own)))
-    if count >= len(own):
-        return np.arange(len(own))
-    mean, spread = free.mean(axis=0), free.std(axis=0) + 0.05
-    flat = ((own - mean) / spread).reshape(len(own), -1)
-    chosen = np.arange(len(own))
-    for _ in range(ROUNDS):
-        way = flat[chosen].mean(axis=0)
-        chosen = np.sort(np.argsort(-(flat @ way), kind="stable")[:count])
-    return chosen
+def propose_splits(material: Material, number: int) -> list[Proposal]:
+    """What some images of a class share and the rest of it lacks, the clearest first; `found` is the gap."""
+    own, others = material.own(number)[:_LOOKED_AT], material.others(number, _LOOKED_AT)
+    mine, free = material.images[own], material.images[others]
+    splits = list(find_splits(mine, Population(free), free))
+    if are_photographs(free):
+        splits += find_splits(mine, Texture(), free)
+    return [_propose(material, number, own, split, look) for split, look in _seen(material, own, splits)]
+
+
+def propose_common(material: Material) -> list[Proposal]:
+    """What some images of several classes share, where they are photographs: of the class that it raises most."""
+    rows = material.all(_LOOKED_AT)
+    images, found = material.images[rows], list[Proposal]()
+    if not are_photographs(images):
+        return []
+    for split, look in _seen(material, rows, find_splits(images, Texture())):
+        shows = material.seen.has[rows[split.shows]]
+        if shows.mean(axis=0).max() > MOST_OF_ONE:
+            continue  # that is what the class looks like, or what a part of it shows
+        number = material.raised_most(look, rows[~split.shows])
+        found.append(replace(_propose(material, number, rows, split, look), is_common=True))
+    return found
+
+
+def _seen(material: Material, rows: Ints, splits: Iterable[Split]) -> Iterator[tuple[Split, Overlay]]:
+    """Splits that are clear enough, the clearest first, with what those that show the thing show more than the rest."""
+    kept = list[Ints]()
+    for split in sorted((each for each in splits if each.gap >= LEAST_GAP), key=lambda split: -split.gap):
+        shown = rows[split.shows]
+        if len(np.unique(material.seen.groups[shown])) < FEWEST or any(same_images(shown, other) for other in kept):
+            continue
+        kept.append(shown)
+        look = see_through(material.images[shown], material.images[rows[~split.shows]])
+        if look is not None:
+            yield split, look
+
+
+def _propose(material: Material, number: int, rows: Ints, split: Split, look: Overlay) -> Proposal:
+    shown = tuple(rows[split.shows].tolist())
+    return Proposal("stamps", number, (look,), split.gap, shown, focus=split.sureness, filter=split.filter)
+
+
+def _of_all(material: Material, number: int) -> Iterator[Proposal]:
+    """What all images of a class share beside objects, whole and in its largest parts."""
+    own, others = material.own(number)[:_LOOKED_AT], material.others(number, _LOOKED_AT)
+    mine, free = material.images[own], material.images[others]
+    look = see_through(mine, free, object_map(mine, free) < MOST_OBJECTS)
+    for part in [] if look is None else split_parts(look):
+        order = np.argsort(-likeness(mine, part, free), kind="stable")
+        yield Proposal("stamps", number, (part,), 0.0, tuple(own[order][: max(3, len(own) // 4)].tolist()))
 
 
 def split_parts(look: Overlay) -> list[Overlay]:
-    """The whole, and its largest connected part where that is not most of it."""
+    """The whole, and its largest connected parts where none is most of it."""
     region = look.fixed_region
     parts, count = label(binary_dilation(region))
     found = [look]
@@ -77,15 +104,14 @@ def _within(look: Overlay, region: Bools) -> Overlay:
     return Overlay(alpha, np.where(inside[..., None], look.ink, 0).astype(np.float32))
 
 
-SHARES = (1.0, 0.5, 0.25)
-"""Shares of a class that may carry something."""
-
 MOST_OBJECTS = 0.5
 """Of images, whose object covers a pixel: where more do, content is the object's."""
 
-OF_A_CLASS, MOST, LEAST_SHOWN = 4, 16, 0.05
-"""Proposals of a class and in all; and the share of its images that must show it as hardly any other does."""
+LEAST_GAP, MOST = 4.0, 16
+"""Of groups that are told from one; and how many splits are proposed."""
 
-FEWEST, ROUNDS = 5, 4
+MOST_OF_ONE = 0.7
+"""Share of the images that show something that may be of one class, where it is said to be common to several."""
 
-_LOOKED_AT, _OTHERS = 200, 0.98
+_LOOKED_AT = 300
+"""Images of a class, and of others, that are compared."""

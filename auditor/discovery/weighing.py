@@ -14,6 +14,8 @@ from auditor.discovery.candidate import Candidate, say_place
 from auditor.discovery.extent import attached, is_visible, object_map, variation
 from auditor.discovery.looks import likeness
 from auditor.discovery.material import Material
+from auditor.discovery.splits import OF_STAMPS, Filter, divide
+from auditor.measure.arrays import Floats
 from auditor.measure.words import number
 
 
@@ -64,12 +66,33 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
             f"It is the same to the pixel, as objects are not: images that show it vary there {varies:.2f} times as "
             "much as elsewhere."
         )
-    if not (stands_beside or is_fixed):
+    bar = LEAST_GAP if hung < MOST_HANGING else OF_STAMPS
+    divides = ""
+    if candidate.proposal.filter and candidate.proposal.is_common:
+        divides = _divides(material.images, "all images", candidate.proposal.filter, bar)
+    elif candidate.proposal.filter:
+        divides = _divides(mine, "the class", candidate.proposal.filter, bar)
+    if divides:
+        told.append(divides)
+    if not (stands_beside or is_fixed or divides):
         told.append(
             f"Objects cover {number(covered, 'share')} of its place ({where}), {number(hung, 'share')} of it hangs "
             "together with the largest thing, and it varies as objects do: it may be a part of one."
         )
-    return Weighed(stands_beside or is_fixed, told, covered, hung, share, varies)
+    return Weighed(stands_beside or is_fixed or bool(divides), told, covered, hung, share, varies)
+
+
+def _divides(own: Floats, what: str, told_by: Filter, least: float) -> str:
+    """A sentence, where images fall in two with nothing between, and nothing where they do not."""
+    levels = told_by(own)
+    bar, gap = divide(levels)
+    shows = levels > bar
+    if gap < least or min(shows.sum(), (~shows).sum()) < FEWEST:
+        return ""
+    return (
+        f"It divides {what}: {shows.sum()} of {len(own)} other images show it and the rest show nothing of it "
+        f"({gap:.1f} standard deviations lie between), while objects differ by degrees."
+    )
 
 
 SHOWN, OTHERS = 0.7, 0.98
@@ -79,5 +102,9 @@ MOST_VARIED, LEAST_CARRIED, FEWEST = 0.7, 0.12, 6
 """How much images that show it may vary there, of how much they do elsewhere, to be the same to the pixel; and the
 share of the class, and the number of images, that must show it for that to be told."""
 
-MOST_COVERED, MOST_HANGING = 0.3, 0.7
+LEAST_GAP = 5.0
+"""Between images that show it and the rest, on images that did not tell how to ask: where it hangs on no object. Where
+it does, only a gap that objects never left counts, for an object that reaches a place in some images leaves some."""
+
+MOST_COVERED, MOST_HANGING = 0.2, 0.7
 """Of a suspect that stands beside objects."""

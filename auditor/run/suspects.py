@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from auditor.discovery.record import ColumnsRecord
+from auditor.discovery.record import ColumnsRecord, ControlRecord
 from auditor.measure.pieces import Picture
 
 Standing = Literal["shortcut candidate", "part of the object, perhaps", "not confirmed", "not judged"]
@@ -64,3 +64,6 @@ class DiscoveryRecord:
     """Why suspects are listed and not judged; empty where they are judged."""
     columns: ColumnsRecord | None = None
     """What goes with a class beside the pictures, listed and not judged; null where nothing was looked at."""
+    control: ControlRecord | None = None
+    """What the source that needs no model sees of a mark put into a copy of the images; null where it did not look, or
+    where no class has images enough."""

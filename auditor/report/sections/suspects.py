@@ -8,7 +8,7 @@ from typing import Any
 
 from auditor.config.options import to_toml
 from auditor.measure.pieces import Strip
-from auditor.measure.words import listed
+from auditor.measure.words import listed, number
 from auditor.report.sections.columns import view_columns
 from auditor.run.result import AuditResult
 from auditor.run.suspects import DiscoveryRecord, Standing, Suspect
@@ -23,7 +23,7 @@ def view_suspects(result: AuditResult, run: str) -> dict[str, Any] | None:
     return {
         "lead": tell_suspects(result),
         "columns": view_columns(record.columns),
-        "how": _tell_how(record, len(result.suspects)),
+        "how": f"{_tell_how(record, len(result.suspects))} {tell_control(record)}".strip(),
         "items": [_view(suspect, result, numbers.get(suspect.name), run) for suspect in result.suspects],
     }
 
@@ -62,6 +62,24 @@ def _tell_how(record: DiscoveryRecord, kept: int) -> str:
         f"{whole} proposals ({tried}) were tried on {_images(record.proposing)}{half}; {record.dropped} were weaker "
         f"than the {kept} shown, or like one of them."
     )
+
+
+def tell_control(record: DiscoveryRecord) -> str:
+    """What the search would have seen and what not; empty where that was not tried."""
+    control = record.control
+    if control is None:
+        return ""
+    tried = (
+        f"a square of black and white noise, {control.side} pixels wide, put into {control.carriers} of "
+        f"{control.images} images of {control.target}"
+    )
+    if control.weakest_seen is None:
+        return f"It would have missed even an opaque mark: {tried}, was not seen."
+    weakest = number(control.weakest_seen, "share")
+    if all(control.seen):
+        return f"As a control, {tried}, was seen down to an opacity of {weakest}; fainter ones were not tried."
+    missed = number(control.opacities[-1], "share")
+    return f"As a control, {tried}, was seen down to an opacity of {weakest}, and missed at {missed}."
 
 
 def _view(suspect: Suspect, result: AuditResult, at: int | None, run: str) -> dict[str, Any]:
