@@ -126,6 +126,7 @@ def main() -> None:
         answer = {"fault": f"No PDF was written: drawing it failed: {type(fault).__name__}: {fault}"}
     output.write(json.dumps(answer).encode() + b"\n" + data)
     output.close()
+    gc.freeze()  # this process ends, and nothing is looked through before
 
 
 def _draw(request: Request) -> Pdf:

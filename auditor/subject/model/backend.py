@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -31,17 +32,23 @@ def import_tensorflow() -> None:
     """Import TensorFlow and Keras, in a process of our own, without what Keras looks for and no audit has a use for.
 
     That takes a third of the time. Keras then has no `wrappers` of scikit-learn and no galleries, and takes no data
-    frames; whoever imports these packages gets them all the same.
+    frames; whoever imports these packages gets them all the same. Nor is anything of it, which all stays to the end,
+    looked through for what might be dropped, meanwhile or later.
     """
-    hidden = [name for name in _LOOKED_FOR if not {name, "keras"} & sys.modules.keys()]
+    if "keras" in sys.modules:
+        return
+    hidden = [name for name in _LOOKED_FOR if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # so an import of it fails
+    gc.disable()
     try:
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
     finally:
         for name in hidden:
             del sys.modules[name]
+        gc.freeze()
+        gc.enable()
 
 
 _LOOKED_FOR = ("matplotlib", "pandas", "sklearn")
