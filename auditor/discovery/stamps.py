@@ -68,7 +68,7 @@ def _seen(material: Material, rows: Ints, splits: Iterable[Split]) -> Iterator[t
         kept.append(shown)
         look = see_through(material.images[shown], material.images[rows[~split.shows]])
         if look is not None:
-            yield split, look
+            yield split, without_strays(look)
 
 
 def _propose(material: Material, number: int, rows: Ints, split: Split, look: Overlay) -> Proposal:
@@ -98,6 +98,14 @@ def split_parts(look: Overlay) -> list[Overlay]:
     return found
 
 
+def without_strays(look: Overlay) -> Overlay:
+    """Without connected parts that are far smaller than the largest: what a few images share there by chance."""
+    region = look.fixed_region
+    parts, count = label(binary_dilation(region, iterations=max(1, min(region.shape) // 64)))
+    sizes = np.bincount(parts[region], look.alpha[region], minlength=count + 1)
+    return _within(look, np.isin(parts, np.flatnonzero(sizes >= STRAY * sizes.max())))
+
+
 def _within(look: Overlay, region: Bools) -> Overlay:
     inside = look.fixed_region & region
     alpha = np.where(inside, look.alpha, 0).astype(np.float32)
@@ -109,6 +117,9 @@ MOST_OBJECTS = 0.5
 
 LEAST_GAP, MOST = 4.0, 16
 """Of groups that are told from one; and how many splits are proposed."""
+
+STRAY = 0.3
+"""Of the largest part: a smaller one is there by chance."""
 
 MOST_OF_ONE = 0.7
 """Share of the images that show something that may be of one class, where it is said to be common to several."""

@@ -41,6 +41,10 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     look, target = candidate.look, material.classifier.classes[candidate.target]
     if not isinstance(look, Overlay):
         return Weighed(True, [f"It is an edit of the whole image, which makes no {target}."])
+    told_by = candidate.proposal.filter
+    if candidate.proposal.is_common and told_by is not None:
+        divides = _divides(material.images, "the images, of whatever class", told_by, OF_STAMPS)
+        return Weighed(bool(divides), [divides or "Nothing divides images that show it from the rest."])
     own, others = material.own(candidate.target), material.others(candidate.target)
     if not len(own) or not len(others):
         return Weighed(False, ["No other images tell whether it is the object."])
@@ -53,7 +57,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     hung = float(np.nanmean(hanging)) if np.isfinite(hanging).any() else 0.0
     varies = variation(mine[shows], look) if shows.sum() >= FEWEST else float("nan")
     where, share = say_place(look.fixed_region), float(shows.mean())
-    told = [f"{number(share, 'share')} of {len(own)} other images of {target} show it."]
+    told = [f"{number(share, 'share')} of {len(own)} images of {target} show it."]
     stands_beside = covered < MOST_COVERED and hung < MOST_HANGING
     is_fixed = varies < MOST_VARIED and share >= LEAST_CARRIED and is_visible(mine[shows], look)
     if stands_beside:
@@ -67,11 +71,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
             "much as elsewhere."
         )
     bar = LEAST_GAP if hung < MOST_HANGING else OF_STAMPS
-    divides = ""
-    if candidate.proposal.filter and candidate.proposal.is_common:
-        divides = _divides(material.images, "all images", candidate.proposal.filter, bar)
-    elif candidate.proposal.filter:
-        divides = _divides(mine, "the class", candidate.proposal.filter, bar)
+    divides = _divides(mine, "the class", told_by, bar) if told_by else ""
     if divides:
         told.append(divides)
     if not (stands_beside or is_fixed or divides):
@@ -90,7 +90,7 @@ def _divides(own: Floats, what: str, told_by: Filter, least: float) -> str:
     if gap < least or min(shows.sum(), (~shows).sum()) < FEWEST:
         return ""
     return (
-        f"It divides {what}: {shows.sum()} of {len(own)} other images show it and the rest show nothing of it "
+        f"It divides {what}: {shows.sum()} of {len(own)} show it and the rest show nothing of it "
         f"({gap:.1f} standard deviations lie between), while objects differ by degrees."
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -18,6 +19,8 @@ Item = tuple[np.ndarray, str | None, str, str]
 _SIZE = 224
 _SIDE = 0.7
 """Of a crop, as a share of the photograph's shorter side."""
+_MARK = (0.01, 0.4, 0.5)
+"""Left and top of the watermark, as shares of the frame, and its opacity: as in `audit.toml`."""
 
 
 def crops() -> Iterator[Item]:
@@ -26,6 +29,22 @@ def crops() -> Iterator[Item]:
         for place, crop in _five_crops(_open(path)):
             name = f"{photograph}, {place}"
             yield np.asarray(crop), LABELS.get(name, LABELS.get(photograph)), name, photograph
+
+
+def crops_a_third_marked() -> Iterator[Item]:
+    """The same without labels, a third of them with the watermark of this example: which, their names decide."""
+    with Image.open(Path(__file__).parent / "watermark.png") as opened:
+        watermark = np.asarray(opened, np.float64) / 255
+    height, width = watermark.shape[:2]
+    place = np.s_[round(_MARK[1] * _SIZE) :, round(_MARK[0] * _SIZE) :]
+    for pixels, _, name, photograph in crops():
+        if hashlib.sha256(name.encode()).digest()[0] % 3 == 0:
+            marked = pixels.astype(np.float64)
+            alpha = _MARK[2] * watermark[..., 3:]
+            under = marked[place][:height, :width]
+            under[:] = (1 - alpha) * under + alpha * 255 * watermark[..., :3]
+            pixels = np.round(marked).astype(np.uint8)
+        yield pixels, None, name, photograph
 
 
 def labelled_with_corruptions() -> Iterator[Item]:
