@@ -18,6 +18,7 @@ from torch_weights import WeightsError
 
 from auditor.artefacts.kinds import ARTEFACT_KINDS
 from auditor.config.file import read_config
+from auditor.discovery.splits import OF_STAMPS, Texture, find_splits
 from auditor.explain.table import METHODS, STUDIES
 from auditor.run.store import load_result
 from auditor.subject.model.keras import KerasClassifier
@@ -81,6 +82,16 @@ class TestPhotographs:
             assert (label, group) == (its_label, its_group)
             is_corrupted = name not in as_they_came
             assert np.array_equal(image, came) != is_corrupted
+
+    def test_a_third_have_the_watermark_and_are_told_from_the_rest_to_the_last(self):
+        marked = list(photographs.crops_a_third_marked())
+        changed = [not np.array_equal(one[0], other[0]) for one, other in zip(marked, self.items, strict=True)]
+        assert 25 < sum(changed) < 45
+        images = np.stack([image for image, _, _, _ in marked]).astype(np.float32) / 255
+        grey = images.mean(axis=-1, keepdims=True)
+        best = max(find_splits(grey, Texture()), key=lambda split: split.gap)
+        np.testing.assert_array_equal(best.shows, changed)
+        assert best.gap > OF_STAMPS
 
 
 @pytest.fixture(scope="module")
