@@ -84,9 +84,10 @@ def found_in(output: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_workers_of_ray_find_the_same_reach_nobody_and_leave_nothing_behind(alone, tmp_path):
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_of_ray_find_the_same_reach_nobody_and_leave_nothing_behind(workers, alone, tmp_path):
     file, wanted = alone
-    audit = Audit(file, tmp_path)
+    audit = Audit(file, tmp_path, f"execution.workers={workers}")
     code, said = audit.end()
     assert code == 1, said
     assert found_in(tmp_path) == wanted
