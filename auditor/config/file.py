@@ -125,7 +125,9 @@ def read_toml(file: Path, wanted: str = "the configuration of an audit") -> tupl
     except tomllib.TOMLDecodeError as fault:
         line, column, message = _syntax_fault(text, fault)
         raise ConfigError(f"{file}:{line}:{column}: not TOML: {message}") from None
-    except (RecursionError, ValueError) as fault:  # nested without end, or a number of too many digits
+    except RecursionError:
+        raise ConfigError(f"{file}: cannot be read: it nests without end") from None
+    except ValueError as fault:  # a number of too many digits
         raise ConfigError(f"{file}: cannot be read: {fault}") from None
     return data, find_places(text)
 
