@@ -49,7 +49,14 @@ def test_every_promised_name_is_there_and_no_other():
         _ = auditor.audti
 
 
+SLOWER_KINDS = [
+    pytest.param(kind, marks=pytest.mark.slow) for kind in ("floats", "list", "pairs", "PyDataset", "one-hot")
+]
+"""Of images, that take the way of others but for a step."""
+
+
 class TestAudit:
+    @pytest.mark.slow
     def test_a_file_and_a_call_give_the_same_result(self, world: World, command: Command, model):
         assert command("audit", world.config, "--quiet").code == 1
         first = world.result()
@@ -86,9 +93,7 @@ class TestAudit:
             auditor.audit(world.config)
         assert not world.runs()
 
-    @pytest.mark.parametrize(
-        "kind", ["array", "floats", "list", "paths", "pairs", "generator", "tf.data", "PyDataset", "table", "one-hot"]
-    )
+    @pytest.mark.parametrize("kind", ["array", "paths", "generator", "tf.data", "table", *SLOWER_KINDS])
     def test_images_come_in_every_usual_shape(self, kind, world: World, model, tmp_path: Path):
         data = make_data()
         images, labels = data["images"], data["labels"]
@@ -258,6 +263,7 @@ def test_the_notebook_of_the_examples_runs(tmp_path: Path):
     assert "data:image/jpeg;base64," in shown
 
 
+@pytest.mark.slow
 def test_one_audit_after_another_lets_its_model_go_and_keeps_the_terminal_quiet(
     world: World, caplog: pytest.LogCaptureFixture
 ):

@@ -113,6 +113,7 @@ def test_the_same_seed_gives_the_same_result(planted):
     assert without_clock(run(PLANTED).result) == without_clock(planted.result)
 
 
+@pytest.mark.slow
 def test_the_batch_size_changes_no_measurement(planted):
     other = run(PLANTED, "model.batch_size=24", *WITHOUT_STUDIES)
     for first, second in zip(planted.result.findings, other.result.findings, strict=True):

@@ -250,6 +250,7 @@ def test_render_and_a_faulty_configuration_do_without_tensorflow(world: World, c
     assert done.stderr.startswith(f"error: {world.config}:15:1: explian: unknown key; did you mean 'explain'?")
 
 
+@pytest.mark.slow
 def test_the_installed_command_says_nothing_of_tensorflow(world: World) -> None:
     script = Path(sys.executable).parent / "auditor"
     if not script.exists():
@@ -278,7 +279,7 @@ COMPLETE = Path(__file__).parent / "golden" / "runs" / "complete"
         (["validate", "none.toml"], 2),
     ],
 )
-@pytest.mark.parametrize("streams", UNREAD)
+@pytest.mark.parametrize("streams", [UNREAD[0], pytest.param(UNREAD[1], marks=pytest.mark.slow)])
 def test_without_a_reader_a_command_ends_quietly_with_the_code_that_it_has_with_one(
     words: list[str], code: int, streams: str, tmp_path: Path
 ) -> None:
@@ -287,7 +288,7 @@ def test_without_a_reader_a_command_ends_quietly_with_the_code_that_it_has_with_
     assert len(done.stderr.splitlines()) == (code > 0), done.stderr
 
 
-@pytest.mark.parametrize("streams", [f"{UNREAD[0]} 2>&1", f"{UNREAD[1]} 2>&-"])
+@pytest.mark.parametrize("streams", [f"{UNREAD[0]} 2>&1", pytest.param(f"{UNREAD[1]} 2>&-", marks=pytest.mark.slow)])
 def test_an_audit_that_nobody_reads_is_finished_all_the_same(streams: str, world: World) -> None:
     assert run_unread(["audit", str(world.config)], streams, world.folder).returncode == 1
     (run,) = world.runs()

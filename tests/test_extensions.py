@@ -174,7 +174,14 @@ class TestWhatFails:
         (run,) = world.runs()
         return load_result(run), (run / "report.html").read_text("utf-8")
 
-    @pytest.mark.parametrize("raised", ["RuntimeError('no\\nluck')", "SystemExit(0)", "MemoryError()", "KeyError(3)"])
+    @pytest.mark.parametrize(
+        "raised",
+        [
+            "RuntimeError('no\\nluck')",
+            "SystemExit(0)",
+            *(pytest.param(raised, marks=pytest.mark.slow) for raised in ("MemoryError()", "KeyError(3)")),
+        ],
+    )
     @pytest.mark.parametrize("first", ["question", "inquiry"])
     def test_a_method(self, first, raised, world: World, command: Command, monkeypatch: pytest.MonkeyPatch):
         world.write_module(monkeypatch, self.TEXT.format(first, raised))

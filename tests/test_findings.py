@@ -474,6 +474,7 @@ class TestHolm:
         weak, strong = self.evidence_at(0.001, RULE.alpha), planted_evidence(5.0)
         assert [f.verdict for f in judge_all([(weak, 2), (strong, 2)], RULE)] == ["relies", "relies"]
 
+    @pytest.mark.slow
     def test_wrong_reliance_on_any_of_five_artefacts_is_as_rare_as_alpha(self):
         wrong = 0
         for run in range(60):

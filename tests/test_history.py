@@ -153,6 +153,7 @@ class TestIndex:
         at_once(tmp_path, code, ["a", "b"])
         assert {line["id"] for line in lines(tmp_path)} == {f"{name}-{n}" for name in "ab" for n in range(300)}
 
+    @pytest.mark.slow
     def test_two_processes_that_save_runs_at_once_end_with_a_page_of_all(self, tmp_path):
         code = (
             "import sys; from pathlib import Path\n"

@@ -90,6 +90,7 @@ class TestSources:
         assert "The 42 images looked at are of the model's size" in said
         assert "GUESS" not in said
 
+    @pytest.mark.slow
     def test_the_accuracy_that_it_states_is_the_one_that_the_audit_finds(self, here: World, command: Command) -> None:
         data = make_data()
         here.save_images(labels=np.where(np.arange(42) % 5, data["labels"], 0))

@@ -225,6 +225,7 @@ def test_images_may_have_several_labels_or_none(world):
     assert by_class == {"cat": 14, "dog": 14, "boat": 14}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ['target = "boat"\n', ""])
 def test_a_thousand_classes_are_audited_by_name_and_as_a_scan(target, world):
     world.save_model(make_model(outputs=1000))
@@ -242,7 +243,7 @@ def test_a_thousand_classes_are_audited_by_name_and_as_a_scan(target, world):
     ("patches", "reason"),
     [
         ("convolution", "the model's only convolution cuts the image into patches, which are no feature maps"),
-        ("dense", "the model has no convolutional feature maps"),
+        pytest.param("dense", "the model has no convolutional feature maps", marks=pytest.mark.slow),
     ],
 )
 def test_a_transformer_is_audited_without_grad_cam(patches, reason, world):

@@ -206,6 +206,7 @@ class TestUnmask:
         with pytest.raises(ConfigError, match=message):
             choose_plants("digits", family, target, "confounded", 1.0, several=False)
 
+    @pytest.mark.slow
     def test_ends_in_a_report_that_says_what_was_planted_and_what_was_found(self, tmp_path, command):
         output = tmp_path / "unmask"
         words = [

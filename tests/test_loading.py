@@ -294,7 +294,10 @@ class TestApplications:
         world.replace(MODEL, f'source = "keras.applications:MobileNet"\nweights = "{weights}/model.weights.h5"\n')
         return world
 
-    @pytest.mark.parametrize("name", ["model.weights.h5", "model.h5", "model.keras"])
+    @pytest.mark.parametrize(
+        "name",
+        ["model.weights.h5", *(pytest.param(name, marks=pytest.mark.slow) for name in ("model.h5", "model.keras"))],
+    )
     def test_it_is_built_for_the_data_and_the_labels_and_fed_as_its_makers_do(
         self, name: str, mobile: World, weights: Path
     ):
@@ -309,6 +312,7 @@ class TestApplications:
         assert record.head.startswith("the softmax of layer 'predictions' is taken off")
         assert classifier.feature_layers
 
+    @pytest.mark.slow
     def test_a_range_or_function_of_the_users_own_comes_first(self, mobile: World, monkeypatch: pytest.MonkeyPatch):
         _, record = load(mobile, "model.input_range=[-1, 1]", image_shape=(32, 32, 3))
         assert record.preprocessing == "pixels in [-1, 1] are fed to the model, as declared"
@@ -316,6 +320,7 @@ class TestApplications:
         _, record = load(mobile, "model.preprocess=mine:halve", image_shape=(32, 32, 3))
         assert record.preprocessing == "halve of pixels in [0, 255]"
 
+    @pytest.mark.slow
     def test_one_that_rescales_by_itself_is_fed_with_plain_pixels(self, mobile: World):
         file = mobile.folder / "small.weights.h5"
         keras.applications.MobileNetV3Small(weights=None, input_shape=(32, 32, 3), classes=3).save_weights(file)
@@ -380,6 +385,7 @@ class TestApplications:
         assert set(patience) == {10}
         assert socket.getdefaulttimeout() is None
 
+    @pytest.mark.slow
     def test_one_is_audited_end_to_end(self, mobile: World, command: Command):
         file = mobile.folder / "model.weights.h5"
         keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=3).save_weights(file)

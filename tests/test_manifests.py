@@ -267,6 +267,7 @@ ARTEFACT = 'kind = "overlay"\nimage = "mark.png"\nposition = [5, 5]'
 
 
 class TestAudits:
+    @pytest.mark.slow
     def test_a_manifest_finds_what_the_same_images_find(self, world: World, command: Command) -> None:
         assert command("audit", world.config, "--quiet").code == 1
         before = world.result()

@@ -24,6 +24,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_they_end_as_they_should_and_only_a_new_model_is_audited(printed: str) -> None:
     checks = re.findall(r"^boats: (\w+), ([\w ]+): .*?^exit code (\d)$", printed, re.MULTILINE | re.DOTALL)
     assert checks == [

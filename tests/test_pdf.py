@@ -285,6 +285,7 @@ class TestDocument:
                 seen.add(described["/FontName"].partition("+")[2])
         assert {"DejaVu-Sans", "DejaVu-Sans-Bold", "DejaVu-Sans-Mono"} <= seen
 
+    @pytest.mark.slow
     def test_is_the_same_in_another_process_place_and_time(self, run, tmp_path):
         code = (
             "import hashlib, sys; from pathlib import Path; from auditor.report.write import draw_report;"

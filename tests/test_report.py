@@ -282,6 +282,7 @@ class TestWriting:
         assert {file.name for file in run.iterdir()} >= {"report.html", "report.pdf"}
         assert not list(run.glob(".*"))
 
+    @pytest.mark.slow
     def test_the_pdf_is_the_same_twice_byte_for_byte(self, run):
         require("pango")
         write_report(run, ("pdf",))

@@ -262,6 +262,7 @@ class TestJournal:
         assert plan() == []
 
 
+@pytest.mark.slow
 def test_ten_audits_at_once_in_one_folder_lose_nothing(tmp_path: Path):
     apart(audit_ten_at_once, tmp_path)
 

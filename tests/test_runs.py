@@ -269,6 +269,7 @@ class TestVerify:
         assert write_report(run, formats) == []
         assert set(self.states(run).values()) == {"as written"}
 
+    @pytest.mark.slow
     def test_a_page_left_as_another_drew_it_is_told_and_not_called_false(self, tmp_path: Path):
         require("pango")
         run = save(tmp_path)

@@ -203,6 +203,7 @@ def use_saved_model(world: World, model: Any) -> None:
     world.replace('source = "model.keras"\n', 'source = "exported"\ninput_range = [0, 255]\n')
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_audited_without_grad_cam_and_comes_to_the_same_verdict(world: World, command: Command):
     assert command("audit", world.config, "--quiet", "--output", world.folder / "keras").code == 1
     use_saved_model(world, make_model())

@@ -112,7 +112,9 @@ print(said, "by", "another process" if trial._server else "a fork")
 
 
 @linux_only
-@pytest.mark.parametrize(("state", "way"), [("not", "a fork"), ("run", "another process")])
+@pytest.mark.parametrize(
+    ("state", "way"), [("not", "a fork"), pytest.param("run", "another process", marks=pytest.mark.slow)]
+)
 def test_this_process_forks_as_long_as_tensorflow_has_not_run_in_it(world: World, tmp_path: Path, state, way):
     (tmp_path / "other.keras").write_bytes(b"no archive")
 
@@ -203,6 +205,7 @@ def test_a_file_that_is_mostly_holes_is_refused(tmp_path: Path):
         refuse_holes(tmp_path / "model.keras")
 
 
+@pytest.mark.slow
 def test_a_loop_that_bright_pixels_enter_is_found(tmp_path: Path):
     import tensorflow as tf
 
