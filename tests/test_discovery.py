@@ -85,6 +85,15 @@ class TestLooks:
         np.testing.assert_allclose(found.alpha[true.fixed_region], 0.6, atol=0.1)
         np.testing.assert_allclose(found.ink[true.fixed_region], 0.8, atol=0.1)
 
+    def test_on_a_ground_that_never_varies_what_is_stamped_is_seen_and_objects_are_not(self):
+        random = np.random.default_rng(0)
+        images = np.zeros((100, 30, 30, 1), np.float32)
+        images[:50, 2:6, 2:6] = PATTERN[0, 0]
+        images[:50, 20:25, 5:25] = random.uniform(0, 1, (50, 5, 20, 1))
+        found = see_through(images[:50], images[50:]).fixed_region
+        assert found[3:5, 3:5].all()
+        assert not found[20:25].any()
+
     def test_nothing_is_seen_where_images_are_alike(self):
         images = np.random.default_rng(0).random((600, 10, 10, 3)).astype(np.float32)
         found = see_through(images[:300], images[300:])

@@ -17,8 +17,9 @@ from auditor.measure.arrays import Bools, Doubles, Floats
 def see_through(carriers: Floats, free: Floats, region: Bools | None = None) -> Overlay | None:
     """The overlay that would make images without a thing (m, h, w, c) as those that carry it (n, h, w, c) are.
 
-    None where they hardly differ so: a pixel counts where its mean differs, too, and not by chance. Within a region
-    (h, w), where one is given.
+    None where they hardly differ so: a pixel counts where its mean differs, too, and not by chance. Where nothing varies
+    without the thing, as on a black ground, its opacity cannot be told: what hardly varies with it is taken as opaque.
+    Within a region (h, w), where one is given.
     """
     before, after = np.sqrt(free.var(axis=0).mean(axis=-1)), np.sqrt(carriers.var(axis=0).mean(axis=-1))
     size = 3 if min(before.shape) >= 24 else 1
@@ -27,6 +28,8 @@ def see_through(carriers: Floats, free: Floats, region: Bools | None = None) -> 
     apart = np.abs(carriers.mean(axis=0) - free.mean(axis=0)).max(axis=-1)
     is_sure = apart > _SURE * before / np.sqrt(len(carriers))
     alpha = np.where((alpha < LEAST_OPACITY) | (before < _LEAST_SPREAD) | ~is_sure, 0, alpha)
+    is_stamped = (before < _LEAST_SPREAD) & (after < _LEAST_APART / 2) & (apart > _LEAST_APART) & is_sure
+    alpha = np.where(is_stamped, 1, alpha)
     if region is not None:
         alpha = np.where(region, alpha, 0)
     if not alpha.any():
@@ -88,6 +91,9 @@ _LEAST_LINE = 0.05
 
 _SURE = 3.0
 """Standard errors that the means of a pixel differ by."""
+
+_LEAST_APART = 0.1
+"""What the mean of a pixel must change by where nothing varies; and twice what it may vary by then."""
 
 _LEAST_SPREAD = 0.02
 """Standard deviation of a pixel, below which it hardly varies at all."""
