@@ -141,7 +141,7 @@ class Traces:
         """
 
         def compute(images: Any, *aims: Any) -> list[Any]:
-            with tf.GradientTape(persistent=count > 1) as tape:
+            with tf.GradientTape(persistent=count > 1, watch_accessed_variables=False) as tape:
                 tape.watch(images)
                 scores, features = self._score_and_record(images, layers)
             found = [scores, *self._laid(layers, features)]
