@@ -10,6 +10,7 @@ from auditor.artefacts.overlay import Overlay
 from auditor.discovery.control import plant_and_seek
 from auditor.discovery.extent import are_photographs
 from auditor.discovery.proposing import overlap, propose
+from auditor.discovery.record import ControlRecord
 from auditor.discovery.splits import (
     FEWEST,
     OF_STAMPS,
@@ -22,6 +23,8 @@ from auditor.discovery.splits import (
 )
 from auditor.discovery.stamps import propose_common, propose_stamps
 from auditor.discovery.weighing import weigh
+from auditor.report.sections.suspects import tell_control
+from auditor.run.suspects import DiscoveryRecord
 from tests.closed_form import LinearClassifier
 from tests.test_discovery import classifier, material, pictures
 
@@ -236,3 +239,22 @@ class TestControl:
     def test_too_few_images_are_not_tried(self):
         images, labels, _ = pictures(count=24, share=0.0)
         assert plant_and_seek(material(classifier(), images, labels)) is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ([False], "It would have missed even an opaque mark"),
+        ([True, True, False], "was seen down to an opacity of 70\u202f%, and missed at 50\u202f%."),
+        ([True, True], "was seen down to an opacity of 70\u202f%; fainter ones were not tried."),
+    ],
+)
+def test_the_report_tells_what_would_have_been_missed(seen, words):
+    control = ControlRecord("cat", 6, 30, 4, [1.0, 0.7, 0.5][: len(seen)], seen)
+    told = tell_control(DiscoveryRecord(100, 100, 200, {}, 0, control=control))
+    assert words in told
+    assert "a corner of 6 of 30 images of cat" in told
+
+
+def test_where_nothing_was_planted_nothing_is_told():
+    assert tell_control(DiscoveryRecord(100, 100, 200, {}, 0)) == ""

@@ -23,7 +23,8 @@ def plant_and_seek(material: Material) -> ControlRecord | None:
     """From what opacity on a mark is seen; None where no class has images enough.
 
     The class is that with most images. It is seen where something is proposed that at least `RIGHT` of the images that
-    carry it are said to show, as many of those that are said to show it carry, and whose region fits its own.
+    carry it are said to show, as many of those that are said to show it carry, and whose region fits what it changed:
+    black on black is not there.
     """
     if not material.classes:
         return None
@@ -37,6 +38,7 @@ def plant_and_seek(material: Material) -> ControlRecord | None:
     side = max(2, round(SIDE * min(height, width)))
     top, left = (int(random.choice([0, whole - side])) for whole in (height, width))
     pattern = np.repeat(random.integers(0, 2, (side, side, 1)), channels, axis=2)
+    pattern[0, 0], pattern[-1, -1] = 0, 1
     seen = list[bool]()
     for opacity in OPACITIES:
         alpha, ink = np.zeros((height, width), np.float32), np.zeros((height, width, channels), np.float32)
@@ -44,8 +46,9 @@ def plant_and_seek(material: Material) -> ControlRecord | None:
         ink[top : top + side, left : left + side] = pattern
         images = material.images.copy()
         images[carries] = Overlay(alpha, ink).insert(images[carries])
+        changed = np.abs(images[carries] - material.images[carries]).mean(axis=(0, 3))
         proposals = propose_splits(replace(material, images=images), number)
-        seen.append(any(_is_it(each, carries, alpha > 0) for each in proposals))
+        seen.append(any(_is_it(each, carries, changed > changed.max() / 4) for each in proposals))
         if not seen[-1]:
             break
     return ControlRecord(

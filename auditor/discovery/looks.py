@@ -17,8 +17,8 @@ from auditor.measure.arrays import Bools, Doubles, Floats
 def see_through(carriers: Floats, free: Floats, region: Bools | None = None) -> Overlay | None:
     """The overlay that would make images without a thing (m, h, w, c) as those that carry it (n, h, w, c) are.
 
-    None where they hardly differ so: a pixel counts where its mean differs, too, and not by chance. Where nothing varies
-    without the thing, as on a black ground, its opacity cannot be told: what hardly varies with it is taken as opaque.
+    None where they hardly differ so: a pixel counts where its mean differs, too, and not by chance. Where nothing
+    varies without the thing, as on a black ground, its opacity cannot be told: what hardly varies with it is opaque.
     Within a region (h, w), where one is given.
     """
     before, after = np.sqrt(free.var(axis=0).mean(axis=-1)), np.sqrt(carriers.var(axis=0).mean(axis=-1))

@@ -70,7 +70,7 @@ def tell_control(record: DiscoveryRecord) -> str:
     if control is None:
         return ""
     tried = (
-        f"a square of black and white noise, {control.side} pixels wide, put into {control.carriers} of "
+        f"a square of black and white noise, {control.side} pixels wide, put into a corner of {control.carriers} of "
         f"{control.images} images of {control.target}"
     )
     if control.weakest_seen is None:
