@@ -164,6 +164,26 @@ def test_a_cluster_lets_in_who_has_its_token_and_tells_others_in_a_sentence(alon
     assert found_in(tmp_path) == wanted
 
 
+@pytest.mark.slow
+def test_one_process_starts_a_cluster_after_another():
+    code = """
+from auditor.auditing.engine.cluster import cluster
+from auditor.config.sections import ExecutionConfig
+
+for number in range(2):
+    with cluster(ExecutionConfig(engine="ray", workers=1), "here") as ray:
+        print(ray.get(ray.remote(lambda: number).remote()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["0", "1"], done.stderr
+
+
 TOKEN = "a" * 64
 
 

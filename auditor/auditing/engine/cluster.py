@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -86,9 +87,15 @@ def _environment(section: ExecutionConfig) -> dict[str, str]:
     if not section.address or section.address.startswith((_LOOPBACK, "localhost")):
         wanted |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as there, Ray keeps to the loopback
     if not section.address:  # nobody else is to join
-        wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
         wanted |= {"RAY_gcs_rpc_server_reconnect_timeout_s": "15"}  # what outlives a kill of this process ends soon
     return wanted
+
+
+@cache
+def _token() -> str:
+    """The secret of all clusters that this process starts: Ray keeps the first one that it reads."""
+    return secrets.token_hex(32)
 
 
 def _sweep() -> None:
