@@ -188,7 +188,7 @@ class TestOrder:
     def test_several_are_counted(self):
         verdicts: list[Any] = ["no_evidence", "inconclusive", "relies", "inconclusive"]
         told = tell_counts([make_finding(verdict=verdict) for verdict in verdicts])
-        assert told == "1 of 4 suspects relied on, 2 open, 1 no evidence"
+        assert told == "1 of 4 findings relied on, 2 open, 1 no evidence"
         assert tell_counts([make_finding()]) == ""
 
 
@@ -238,7 +238,7 @@ class TestTerminal:
             told = capsys.readouterr().out
             assert "\x1b[3" not in told
             assert all(name in told for name in names)
-            assert "2 of 2 suspects relied on." in told
+            assert "2 of 2 findings relied on." in told
 
 
 def test_images_are_counted_before_their_groups_are():
@@ -275,7 +275,7 @@ class TestASuspectThatNobodyNamed:
         assert tell_lead(finding, RULE).startswith("Not confirmed, and not cleared.")
         assert "<skipped" in write_junit(result).decode()
         assert '"kind": "open"' in write_sarif(result, result).decode()
-        assert tell_counts([finding, finding]) == "0 of 2 suspects relied on, 2 not confirmed"
+        assert tell_counts([finding, finding]) == "0 of 2 findings relied on, 2 not confirmed"
 
     def test_leaves_what_was_named_as_it_is(self):
         assert make_finding(verdict="no_evidence").told == "no_evidence"

@@ -31,7 +31,7 @@ def gravest_first(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def tell_counts(findings: Sequence[Finding | Outcome]) -> str:
-    """`1 of 4 suspects relied on, 2 open, 1 no evidence`; empty where there are fewer than two."""
+    """`1 of 4 findings relied on, 2 open, 1 no evidence`; empty where there are fewer than two."""
     if len(findings) < 2:
         return ""
     counts = {verdict: sum(finding.told == verdict for finding in findings) for verdict in GRAVITY}

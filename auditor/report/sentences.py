@@ -116,7 +116,7 @@ ADVICE = {
 """What to do in this case."""
 
 SUMMARY = {
-    "relies": "{count} of {all} suspects relied on",
+    "relies": "{count} of {all} findings relied on",
     "error": "{count} failed",
     "inconclusive": "{count} open",
     "unconfirmed": "{count} not confirmed",
