@@ -171,6 +171,44 @@ def test_a_preprocessing_function_may_go_by_values():
     np.testing.assert_allclose(darkened, plain, rtol=1e-5)
 
 
+def test_a_preprocessing_function_may_loop_over_a_tensor_and_swallow_what_fails():
+    def halve_each_row(pixels):
+        for _ in range(tf.shape(pixels)[1] // 8):
+            pixels = pixels / 2
+        return pixels
+
+    def scale_if_large(pixels):
+        try:
+            if tf.reduce_max(pixels) > 1.5:
+                pixels = pixels / 2
+        except Exception:  # as people write it
+            pass
+        return pixels
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    images = np.random.default_rng(0).random((3, 8, 8, 3), np.float32)
+    plain = KerasClassifier(model, preprocess=lambda pixels: pixels / 2).scores(images)
+    for function in (halve_each_row, scale_if_large):
+        np.testing.assert_allclose(KerasClassifier(model, preprocess=function).scores(images), plain, rtol=1e-5)
+
+
+def test_a_model_whose_number_of_scores_only_the_run_tells_is_differentiated():
+    @keras.saving.register_keras_serializable("tests")
+    class FirstTwo(keras.layers.Layer):
+        def call(self, scores):
+            return tf.boolean_mask(scores, tf.range(4) < 2, axis=1)
+
+        def compute_output_shape(self, shape):
+            return (shape[0], 2)
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(4), FirstTwo()])
+    images, aims = np.random.default_rng(0).random((3, 8, 8, 3), np.float32), np.array([0, 1, 0])
+    classifier = KerasClassifier(model, classes=("a", "b"), input_range=(0, 1))
+    found = classifier.differentiate(images, aims).gradient
+    kernel = model.layers[1].get_weights()[0]
+    np.testing.assert_allclose(found, kernel[:, aims].T.reshape(found.shape), atol=1e-5)
+
+
 def test_a_preprocessing_function_is_part_of_the_gradient():
     model = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)])
     plain = KerasClassifier(model, input_range=(0, 1))

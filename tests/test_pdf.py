@@ -436,7 +436,7 @@ class TestSafety:
     def test_names_that_break_anywhere_lie_as_if_every_letter_had_been_measured(self, monkeypatch):
         require("pango")
         style = "tbody th { min-width: 10rem; overflow-wrap: anywhere; } .narrow tbody th { min-width: 1rem; }"
-        row = "<tr><th>integrated_gradients of <i>many</i> words<td>a value</tr>"
+        row = f"<tr><th>integrated_gradients of <i>many</i> words<td>{'a value ' * 200}</tr>"
         tables = "".join(f"<table class={name}><thead><tr><th>a<th>b<tbody>{row}</table>" for name in ("", "narrow"))
         request = ask(f"<style>{style}</style>{tables}")
         monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
@@ -449,6 +449,21 @@ class TestSafety:
         monkeypatch.setattr(cells, "_is_wide_enough", noted)
         found = pdf._draw(request).data
         assert seen == {True, False}
+        monkeypatch.setattr(cells, "_is_wide_enough", lambda cell: False)
+        assert pdf._draw(request).data == found
+        monkeypatch.setattr(cells, "_is_wide_enough", lambda cell: True)  # names without a least width are not spared
+        assert pdf._draw(request).data != found
+
+    @pytest.mark.parametrize(
+        "inner", ["padding: 0 12rem", "min-width: 20rem", "margin-left: 14rem", "letter-spacing: 3rem"]
+    )
+    def test_what_takes_width_within_a_name_is_measured(self, inner, monkeypatch):
+        require("pango")
+        style = f"tbody th {{ min-width: 10rem; overflow-wrap: anywhere; }} th div {{ {inner}; }}"
+        table = f"<table><tbody><tr><th><div>name</div><td>{'a value ' * 200}</tr></table>"
+        request = ask(f"<style>{style}</style>{table}")
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+        found = pdf._draw(request).data
         monkeypatch.setattr(cells, "_is_wide_enough", lambda cell: False)
         assert pdf._draw(request).data == found
 

@@ -44,8 +44,21 @@ def _breaks_anywhere(box: Any, letters: float) -> bool:
     if isinstance(box, boxes.TextBox):
         wraps = style["white_space"] in ("normal", "pre-wrap", "pre-line")
         return wraps and style["overflow_wrap"] == "anywhere" and style["font_size"] <= letters
-    return type(box) in (boxes.LineBox, boxes.InlineBox, boxes.BlockBox) and style["width"] == "auto"
+    if type(box) not in (boxes.LineBox, boxes.InlineBox, boxes.BlockBox) or style["width"] != "auto":
+        return False
+    return style["letter_spacing"] in ("normal", 0) and all(_is_nothing(style[name]) for name in _TAKING_WIDTH)
 
+
+def _is_nothing(length: Any) -> bool:
+    return length in (0, "auto") or getattr(length, "value", None) == 0
+
+
+_TAKING_WIDTH = (
+    "min_width",
+    *(f"{what}_{side}" for what in ("padding", "margin") for side in ("left", "right")),
+    *(f"border_{side}_width" for side in ("left", "right")),
+)
+"""What of a piece within the cell would take width beside its letters."""
 
 _LETTERS = 6
 """So many letters, each as wide as high, and whatever lies around them, are a least width that is wide enough."""

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import cache_from_source
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -148,18 +147,25 @@ class _Compiled(jinja2.BytecodeCache):
         return cache_from_source(filename or name, optimization=self._kind)
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        with suppress(OSError), Path(bucket.key).open("rb") as file:
-            bucket.load_bytecode(file)
+        try:
+            with Path(bucket.key).open("rb") as file:
+                bucket.load_bytecode(file)
+        except Exception:  # it is not there, or torn, which unpickling tells in many ways: then it is compiled anew
+            bucket.reset()
 
     def dump_bytecode(self, bucket: Bucket) -> None:
         if sys.dont_write_bytecode:
             return
+        kept = Path(bucket.key)
+        written = kept.with_name(f"{kept.name}.{os.getpid()}")
         with suppress(OSError):
-            folder = Path(bucket.key).parent
-            folder.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=folder, delete=False) as file:
-                bucket.write_bytecode(file)
-            os.replace(file.name, bucket.key)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with written.open("wb") as file:
+                    bucket.write_bytecode(file)
+                os.replace(written, kept)
+            finally:
+                written.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=4)  # page and PDF of one report are made from templates that are compiled once

@@ -132,7 +132,7 @@ class RayCrew:
         most, found = 60 * self._section.unit_minutes, list[tuple[int, Outcome]]()
         for actor in list(self._actors):
             is_late = bool(actor.units) and time.monotonic() - actor.began > most
-            if is_late and not self._ray.wait([actor.units[0][1]], num_returns=1, timeout=0)[0]:
+            if is_late and not self._ray.wait([actor.units[0][1]], num_returns=1, timeout=0, fetch_local=False)[0]:
                 with contextlib.suppress(self._ray.exceptions.RayError):
                     self._ray.kill(actor.handle)
                 found += self._give_up(actor, f"its worker gave nothing for {self._section.unit_minutes:g} minutes")

@@ -44,13 +44,16 @@ class LayerCall:
 class Anatomy:
     """A model, traced once."""
 
-    def __init__(self, run: Callable[[Any], Any], spec: Any, layers: Sequence[Any]) -> None:
+    def __init__(
+        self, run: Callable[[Any], Any], spec: Any, layers: Sequence[Any], *, is_converted: bool = False
+    ) -> None:
         """Trace `run`, a function of a tensor like `spec`, noting what its layers do.
 
         What is inside of a `tf.function` of the model's own is seen too, unless it cannot be traced in place; then
-        `is_open` is False.
+        `is_open` is False. With `is_converted`, AutoGraph converts what goes by the values of tensors: a preprocessing
+        function of the user's may. Keras never converts layers, and converting our own functions takes long.
         """
-        self.is_open = True
+        self.is_open, self.is_converted = True, is_converted
         try:
             self._trace(run, spec, layers)
         except Exception:  # control flow by the values of tensors is only understood by tf.function itself
@@ -68,12 +71,16 @@ class Anatomy:
             seen.update(fed=fed, output=output, calls=calls, operations=graph.get_operations()[before:])
             return output
 
-        self._function = trace(watched, spec, in_place=self.is_open)
+        self._function = self.trace(watched, spec)
         self.fed, self.output = seen["fed"], seen["output"]
         self.calls: list[LayerCall] = seen["calls"]
         self.operations: list[Any] = seen["operations"]
         self._inputs: dict[int, list[Place]] = {}
         self._numbers = {operation.name: number for number, operation in enumerate(self.operations)}
+
+    def trace(self, function: Callable[..., Any], *specs: Any) -> Any:
+        """A concrete function of something that runs the model, traced as the model was."""
+        return trace(function, *specs, in_place=self.is_open, is_converted=self.is_converted)
 
     def values(self, fed: Any) -> Any:
         """What the model gives, run as it was traced."""
@@ -187,19 +194,17 @@ class Anatomy:
         return next((call.layer for call in self.calls if call.is_leaf and call.start <= number < call.end), None)
 
 
-def trace(function: Callable[..., Any], *specs: Any, in_place: bool) -> Any:
+def trace(function: Callable[..., Any], *specs: Any, in_place: bool, is_converted: bool = False) -> Any:
     """A concrete function; with `in_place`, whatever is a `tf.function` inside of it is traced as plain Python.
 
-    Otherwise a layer inside of one would be out of reach, and would serve an old trace.
+    Otherwise a layer inside of one would be out of reach, and would serve an old trace. With `is_converted`, AutoGraph
+    converts it first.
     """
     was_eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(in_place)
     try:
         with _groups_apart() if in_place else nullcontext():
-            try:
-                return tf.function(function, autograph=False).get_concrete_function(*specs)
-            except tf.errors.OperatorNotAllowedInGraphError:  # a function of the user's goes by the values of tensors
-                return tf.function(function).get_concrete_function(*specs)
+            return tf.function(function, autograph=is_converted).get_concrete_function(*specs)
     except ModelError as fault:  # TensorFlow puts an account of the trace before our own words
         raise ModelError(str(fault).rstrip().rpartition("\n")[2].rpartition("ModelError: ")[2]) from None
     finally:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from auditor.errors import ModelError
 from auditor.measure.arrays import Floats, Numbers
-from auditor.subject.model.anatomy import Anatomy, LayerCall, Place, trace
+from auditor.subject.model.anatomy import Anatomy, LayerCall, Place
 from auditor.subject.model.batches import cut_batches, gather
 from auditor.subject.model.foreign import user_code
 from auditor.subject.model.placement import Placement, Turn, find_placement
@@ -108,7 +108,7 @@ class FeatureReader:
         size = len(self._probe)
         specs = [tf.TensorSpec(shape, tf.float32) for shape in (self._probe.shape, (size, *masks.shape[1:]))]
         with user_code("the model cannot be differentiated"):
-            function = trace(compute, *specs, in_place=self._anatomy.is_open)
+            function = self._anatomy.trace(compute, *specs)
             gradients = [function(self._probe, batch) for batch in cut_batches(masks, (size,))]
         if gradients[0] is None:
             return np.zeros((len(masks), *self._probe.shape[1:3]))

@@ -102,7 +102,7 @@ class KerasClassifier:
         shape = self.image_shape if self._has_channel_axis else self.image_shape[:2]
         with user_code(f"the model cannot be run on images {self.image_shape}"):
             fed = tf.TensorSpec((len(self._probe_images()), *shape), tf.float32)
-            self._anatomy = Anatomy(self._run, fed, layers)
+            self._anatomy = Anatomy(self._run, fed, layers, is_converted=preprocess is not None)
         known = find_input_range(self._anatomy) if preprocess is None else None
         if preprocess is None:
             self._input_range = settle_input_range(input_range, known)

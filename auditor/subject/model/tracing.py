@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from auditor.errors import ModelError
 from auditor.measure.arrays import Floats, Ints
-from auditor.subject.model.anatomy import Anatomy, Place, trace, zeros_for_none
+from auditor.subject.model.anatomy import Anatomy, Place, zeros_for_none
 from auditor.subject.model.batches import finite
 from auditor.subject.model.chords import by_chords
 from auditor.subject.model.classifier import Output
@@ -99,7 +99,7 @@ class Traces:
                 output = found.outputs[at]
             return self._head.to_scores(tf.cast(output, tf.float32), self._output)
 
-        return trace(compute, tf.TensorSpec((None, *self._shape), tf.float32), in_place=self._anatomy.is_open)
+        return self._anatomy.trace(compute, tf.TensorSpec((None, *self._shape), tf.float32))
 
     def scores(self, size: int) -> Any:
         """A function of images: scores (n, classes)."""
@@ -146,7 +146,7 @@ class Traces:
                 scores, features = self._score_and_record(images, layers)
             found = [scores, *self._laid(layers, features)]
             for aim in aims:
-                asked = tf.one_hot(aim, scores.shape[1])
+                asked = tf.one_hot(aim, tf.shape(scores)[1])
                 gradient, slopes = tape.gradient(scores, (images if by_pixels else [], features), asked)
                 if by_pixels:
                     self.reaches_pixels = gradient is not None
@@ -167,7 +167,7 @@ class Traces:
         def compute(images: Any, weights: Any, *aims: Any) -> list[Any]:
             with by_chords():
                 scores = self._score_tensor(images)[0]
-            asked = [weights[:, None] * tf.one_hot(aim, scores.shape[1]) for aim in aims]
+            asked = [weights[:, None] * tf.one_hot(aim, tf.shape(scores)[1]) for aim in aims]
             return [scores, *(tf.gradients(scores, images, each)[0] for each in asked)]
 
         specs = [tf.TensorSpec((size,), kind) for kind in (tf.float32, *[tf.int32] * count)]
@@ -184,7 +184,7 @@ class Traces:
     ) -> Any:
         if key not in self._known:
             with user_code(f"the model cannot be {doing}"):
-                self._known[key] = trace(function, *specs, in_place=self._anatomy.is_open)
+                self._known[key] = self._anatomy.trace(function, *specs)
         return self._known[key]
 
     def _images(self, size: int) -> Any:
