@@ -135,7 +135,7 @@ def find_suspects(
     proposed = propose(material, config.discovery.most, config.discovery.passes, sources)
     progress("suspects", 1, 2)
     deciding = _gather(config, subject, images, ~proposes if not why_not else proposes)
-    weighed = [weigh(deciding, candidate) for candidate in proposed.candidates]
+    weighed = [weigh(deciding, each if not why_not else each.unfiltered()) for each in proposed.candidates]
     columns, parts = _look_at_columns(config, subject, [material] if why_not else [material, deciding], rule)
     record = DiscoveryRecord(
         columns=columns,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -65,6 +65,10 @@ class Candidate:
     def number(self) -> float:
         """What it was ranked by: its effect, less where it may be the object's and nothing says otherwise."""
         return self.effect * (1 - OF_OBJECT * self.on_object * (1 - self.proposal.focus))
+
+    def unfiltered(self) -> Candidate:
+        """Without what divides images: those that it was told from say nothing by it."""
+        return replace(self, proposal=replace(self.proposal, filter=None))
 
     @property
     def target(self) -> int:

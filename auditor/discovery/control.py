@@ -15,7 +15,7 @@ from auditor.discovery.candidate import Proposal
 from auditor.discovery.material import Material
 from auditor.discovery.proposing import overlap
 from auditor.discovery.record import ControlRecord
-from auditor.discovery.stamps import propose_splits
+from auditor.discovery.stamps import LOOKED_AT, propose_splits
 from auditor.measure.arrays import Bools
 
 
@@ -29,10 +29,10 @@ def plant_and_seek(material: Material) -> ControlRecord | None:
     if not material.classes:
         return None
     number = material.classes[0]
-    own, random = material.own(number), material.generator("positive control")
+    own, random = material.own(number)[:LOOKED_AT], material.generator("positive control")
     carries = np.zeros(len(material.images), bool)
     carries[random.permutation(own)[: max(FEWEST, round(SHARE * len(own)))]] = True
-    if carries.sum() > len(own) - FEWEST:
+    if carries.sum() > len(own) - FEWEST or min(material.images.shape[1:3]) < 4:
         return None
     height, width, channels = material.images.shape[1:]
     side = max(2, round(SIDE * min(height, width)))

@@ -101,15 +101,14 @@ def object_share(images: Floats) -> Doubles:
 
 
 def attached(images: Floats, region: Bools) -> Doubles:
-    """(n,): share of what is shown in a region (h, w) that hangs together with the largest thing; NaN of none."""
+    """(n,): share of what is shown in a region (h, w) that is of things which lie mostly outside; NaN of none."""
     shares = np.full(len(images), np.nan)
     for at, front in enumerate(foreground(images)):
         parts, count = label(front, np.ones((3, 3)))
         inside = front & region
         if count and inside.any():
-            sizes = np.bincount(parts[front & ~region], minlength=count + 1)
-            largest = int(sizes[1:].argmax()) + 1 if sizes[1:].any() else 0
-            shares[at] = float((parts[inside] == largest).mean()) if largest else 0.0
+            within, beyond = (np.bincount(parts[part], minlength=count + 1) for part in (inside, front & ~region))
+            shares[at] = float((beyond > within)[parts[inside]].mean())
     return shares
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.linalg import eigh
 from scipy.ndimage import gaussian_filter
 
-from auditor.measure.arrays import Bools, Doubles, Floats, Ints
+from auditor.measure.arrays import Array, Bools, Doubles, Floats, Ints
 
 Window = tuple[slice, slice]
 """Rows and columns of a frame."""
@@ -40,11 +40,29 @@ class Filter:
     nature: Nature
     direction: Floats
     """(h, w, c)."""
+    usual: float
+    """How much of it images show that lack it ..."""
+    shown: float
+    """... and those that have it."""
 
     def __call__(self, images: Floats) -> Doubles:
         """How much of it each image (n, h, w, c) shows, (n,), in a unit of its own."""
         left = self.nature.unexplained(images)
         return np.asarray(left.reshape(len(images), -1) @ self.direction.ravel(), np.float64)
+
+    def divides(self, images: Floats, groups: Array) -> tuple[Bools, float]:
+        """Which independent groups of images (n, h, w, c) show it, and the gap that lies between them and the rest.
+
+        The gap is 0 where they do not fall in two as those images did that the filter is from: near one level each.
+        """
+        names, of = np.unique(groups, return_inverse=True)
+        levels = np.bincount(of, self(images)) / np.bincount(of)
+        bar, gap = divide(levels)
+        shows, half = levels > bar, abs(self.shown - self.usual) / 2
+        if len(names) < 2 * FEWEST or self.shown < self.usual:
+            return shows, 0.0
+        is_alike = abs(levels[shows].mean() - self.shown) < half and abs(levels[~shows].mean() - self.usual) < half
+        return shows, gap if is_alike else 0.0
 
 
 @dataclass(frozen=True)
@@ -118,20 +136,20 @@ def find_splits(own: Floats, nature: Nature, others: Floats | None = None) -> It
     for window in lay_windows(own.shape[1:3]):
         part = _within(left, window)
         level = None if usual is None else _within(usual, window)[0]
-        for shows, gap in halve_by_likeness(part @ part.T):
+        for shows, gap, (low, high) in halve_by_likeness(part @ part.T):
             way = part[shows].mean(axis=0) - part[~shows].mean(axis=0)
-            if _is_reversed(shows, part @ way, None if level is None else float(level @ way)):
-                shows, way = ~shows, -way
+            if _is_reversed(shows, low, high, None if level is None else float(level @ way)):
+                shows, way, low, high = ~shows, -way, -high, -low
             direction = np.zeros(own.shape[1:], np.float32)
             direction[window] = way.reshape(direction[window].shape)
-            yield Split(shows, gap, Filter(nature, direction))
+            yield Split(shows, gap, Filter(nature, direction, low, high))
 
 
-def _is_reversed(shows: Bools, levels: Floats, usual: float | None) -> bool:
+def _is_reversed(shows: Bools, low: float, high: float, usual: float | None) -> bool:
     """Whether those said to show something are those that lack it: they are like others, or are most."""
     if usual is None:
         return bool(shows.mean() > 0.5)
-    return bool(abs(levels[~shows].mean() - usual) > abs(levels[shows].mean() - usual))
+    return abs(low - usual) > abs(high - usual)
 
 
 def lay_windows(frame: tuple[int, ...]) -> Iterator[Window]:
@@ -145,8 +163,8 @@ def lay_windows(frame: tuple[int, ...]) -> Iterator[Window]:
                 yield slice(top, top + height), slice(left, left + width)
 
 
-def halve_by_likeness(products: Floats) -> list[tuple[Bools, float]]:
-    """Two groups of images each time, with their gap, from the products of all with all (n, n).
+def halve_by_likeness(products: Floats) -> list[tuple[Bools, float, tuple[float, float]]]:
+    """Two groups of images each time, with their gap and levels, from the products of all with all (n, n).
 
     Starts from each of the directions in which they vary most; each image is put where it belongs by a direction that
     it has no part in.
@@ -157,7 +175,7 @@ def halve_by_likeness(products: Floats) -> list[tuple[Bools, float]]:
     means = products.mean(axis=0)
     centred = products - means - means[:, None] + means.mean()
     _, vectors = eigh(centred.astype(np.float64), subset_by_index=(count - STARTS, count - 1))
-    own, found = np.diag(products), list[tuple[Bools, float]]()
+    own, found = np.diag(products), list[tuple[Bools, float, tuple[float, float]]]()
     for start in range(1, STARTS + 1):
         levels, before = vectors[:, -start], None
         for _ in range(ROUNDS):
@@ -166,10 +184,13 @@ def halve_by_likeness(products: Floats) -> list[tuple[Bools, float]]:
             if before is not None and (shows == before).all():
                 break
             before = shows
-            share = np.where(shows, 1 / max(1, shows.sum()), -1 / max(1, (~shows).sum()))
-            levels = products @ share - own * share
-        if min(shows.sum(), (~shows).sum()) >= FEWEST and not any(_is_same(shows, other) for other, _ in found):
-            found.append((shows, gap))
+            likeness, first, second = products @ shows, int(shows.sum()), int((~shows).sum())
+            unlike = products @ ~shows
+            with_it = (likeness - own * shows) / np.maximum(1, first - shows)  # each by others alone
+            levels = with_it - (unlike - own * ~shows) / np.maximum(1, second - ~shows)
+        if min(shows.sum(), (~shows).sum()) >= FEWEST and not any(_is_same(shows, other) for other, *_ in found):
+            bar, gap = divide(levels)
+            found.append((shows, gap, (float(levels[~shows].mean()), float(levels[shows].mean()))))
     return found
 
 
@@ -218,6 +239,6 @@ STARTS, ROUNDS, FEWEST = 5, 15, 5
 """Directions to start from, steps from each, and images of a group."""
 
 OF_OBJECTS, OF_STAMPS = 5.0, 8.0
-"""Gaps that objects leave, and that they never left."""
+"""Gaps that objects leave often, and seldom."""
 
 _SAME, _ALIKE = 0.95, 0.8

@@ -35,7 +35,7 @@ def propose_stamps(material: Material, passes: int) -> Iterator[Proposal]:
 
 def propose_splits(material: Material, number: int) -> list[Proposal]:
     """What some images of a class share and the rest of it lacks, the clearest first; `found` is the gap."""
-    own, others = material.own(number)[:_LOOKED_AT], material.others(number, _LOOKED_AT)
+    own, others = material.own(number)[:LOOKED_AT], material.others(number, LOOKED_AT)
     mine, free = material.images[own], material.images[others]
     splits = list(find_splits(mine, Population(free), free))
     if are_photographs(free):
@@ -45,13 +45,13 @@ def propose_splits(material: Material, number: int) -> list[Proposal]:
 
 def propose_common(material: Material) -> list[Proposal]:
     """What some images of several classes share, where they are photographs: of the class that it raises most."""
-    rows = material.all(_LOOKED_AT)
+    rows = material.all(LOOKED_AT)
     images, found = material.images[rows], list[Proposal]()
     if not are_photographs(images):
         return []
     for split, look in _seen(material, rows, find_splits(images, Texture())):
-        shows = material.seen.has[rows[split.shows]]
-        if shows.mean(axis=0).max() > MOST_OF_ONE:
+        shows, rest = (material.seen.has[rows[part]].mean(axis=0) for part in (split.shows, ~split.shows))
+        if (shows - rest).max() > MOST_OF_ONE:
             continue  # that is what the class looks like, or what a part of it shows
         number = material.raised_most(look, rows[~split.shows])
         found.append(replace(_propose(material, number, rows, split, look), is_common=True))
@@ -78,7 +78,7 @@ def _propose(material: Material, number: int, rows: Ints, split: Split, look: Ov
 
 def _of_all(material: Material, number: int) -> Iterator[Proposal]:
     """What all images of a class share beside objects, whole and in its largest parts."""
-    own, others = material.own(number)[:_LOOKED_AT], material.others(number, _LOOKED_AT)
+    own, others = material.own(number)[:LOOKED_AT], material.others(number, LOOKED_AT)
     mine, free = material.images[own], material.images[others]
     look = see_through(mine, free, object_map(mine, free) < MOST_OBJECTS)
     for part in [] if look is None else split_parts(look):
@@ -121,8 +121,8 @@ LEAST_GAP, MOST = 4.0, 16
 STRAY = 0.3
 """Of the largest part: a smaller one is there by chance."""
 
-MOST_OF_ONE = 0.7
-"""Share of the images that show something that may be of one class, where it is said to be common to several."""
+MOST_OF_ONE = 0.5
+"""By how much a class may be commoner among images that show something, where it is said to be common to several."""
 
-_LOOKED_AT = 300
+LOOKED_AT = 300
 """Images of a class, and of others, that are compared."""

@@ -14,8 +14,8 @@ from auditor.discovery.candidate import Candidate, say_place
 from auditor.discovery.extent import attached, is_visible, object_map, variation
 from auditor.discovery.looks import likeness
 from auditor.discovery.material import Material
-from auditor.discovery.splits import OF_STAMPS, Filter, divide
-from auditor.measure.arrays import Floats
+from auditor.discovery.splits import OF_STAMPS, Filter
+from auditor.measure.arrays import Array, Floats
 from auditor.measure.words import number
 
 
@@ -43,7 +43,8 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
         return Weighed(True, [f"It is an edit of the whole image, which makes no {target}."])
     told_by = candidate.proposal.filter
     if candidate.proposal.is_common and told_by is not None:
-        divides = _divides(material.images, "the images, of whatever class", told_by, OF_STAMPS)
+        everything = material.images, material.seen.groups
+        divides = _divides(*everything, "the images, of whatever class", told_by, OF_STAMPS)
         return Weighed(bool(divides), [divides or "Nothing divides images that show it from the rest."])
     own, others = material.own(candidate.target), material.others(candidate.target)
     if not len(own) or not len(others):
@@ -58,7 +59,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     varies = variation(mine[shows], look) if shows.sum() >= FEWEST else float("nan")
     where, share = say_place(look.fixed_region), float(shows.mean())
     told = [f"{number(share, 'share')} of {len(own)} images of {target} show it."]
-    stands_beside = covered < MOST_COVERED and hung < MOST_HANGING
+    stands_beside = covered < MOST_COVERED and hung < MOST_HANGING and shows.sum() >= FEWEST
     is_fixed = varies < MOST_VARIED and share >= LEAST_CARRIED and is_visible(mine[shows], look)
     if stands_beside:
         told.append(
@@ -71,7 +72,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
             "much as elsewhere."
         )
     bar = LEAST_GAP if hung < MOST_HANGING else OF_STAMPS
-    divides = _divides(mine, "the class", told_by, bar) if told_by else ""
+    divides = _divides(mine, material.seen.groups[own], "the class", told_by, bar) if told_by else ""
     if divides:
         told.append(divides)
     if not (stands_beside or is_fixed or divides):
@@ -79,26 +80,24 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
             f"Objects cover {number(covered, 'share')} of its place ({where}), {number(hung, 'share')} of it hangs "
             "together with the largest thing, and it varies as objects do: it may be a part of one."
         )
-    return Weighed(stands_beside or is_fixed or bool(divides), told, covered, hung, share, varies)
+    return Weighed(bool(stands_beside or is_fixed or divides), told, covered, hung, share, varies)
 
 
-def _divides(own: Floats, what: str, told_by: Filter, least: float) -> str:
+def _divides(images: Floats, groups: Array, what: str, told_by: Filter, least: float) -> str:
     """A sentence, where images fall in two with nothing between, and nothing where they do not."""
-    levels = told_by(own)
-    bar, gap = divide(levels)
-    shows = levels > bar
+    shows, gap = told_by.divides(images, groups)
     if gap < least or min(shows.sum(), (~shows).sum()) < FEWEST:
         return ""
     return (
-        f"It divides {what}: {shows.sum()} of {len(own)} show it and the rest show nothing of it "
-        f"({gap:.1f} standard deviations lie between), while objects differ by degrees."
+        f"It divides {what}: {shows.sum()} of {len(shows)} independent groups of images show it and the rest show "
+        f"nothing of it ({gap:.1f} standard deviations lie between), while objects differ by degrees."
     )
 
 
 SHOWN, OTHERS = 0.7, 0.98
 """Likeness from which on an image shows it, where so many of the others show less."""
 
-MOST_VARIED, LEAST_CARRIED, FEWEST = 0.7, 0.12, 6
+MOST_VARIED, LEAST_CARRIED, FEWEST = 0.6, 0.12, 6
 """How much images that show it may vary there, of how much they do elsewhere, to be the same to the pixel; and the
 share of the class, and the number of images, that must show it for that to be told."""
 
