@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from auditor.artefacts.overlay import Overlay
+from auditor.discovery.candidate import Candidate
 from auditor.discovery.control import plant_and_seek
 from auditor.discovery.extent import are_photographs
 from auditor.discovery.proposing import overlap, propose
@@ -115,6 +116,31 @@ class TestSplits:
         fresh = scenes(200, 90 + seed)
         assert max(divide(split.filter(fresh))[1] for split in splits) < OF_STAMPS
 
+    def test_a_picture_that_all_share_divides_nobody(self):
+        icon = np.zeros((SIDE, SIDE, 1), np.float32)
+        icon[4:12, 6:10] = 0.8
+        own, others = (icon + np.random.default_rng(at).normal(0, 0.05, (60, SIDE, SIDE, 1)) for at in (0, 1))
+        splits = of(own.astype(np.float32), others.astype(np.float32) * 0.5)
+        assert max(split.gap for split in splits) < 6
+
+    def test_the_frames_of_one_group_are_no_group_of_images(self):
+        own, _ = stamped(scenes(120, 0), 0.3, 0.5)
+        (best, *_) = clearest(of(own, scenes(150, 1)))
+        others, carries = stamped(scenes(90, 2), 0.2, 0.5)
+        _, gap = best.filter.divides(others, np.arange(90))
+        assert gap > OF_STAMPS
+        as_one = np.where(carries, 0, np.arange(90))
+        shows, gap = best.filter.divides(others, as_one)
+        assert min(shows.sum(), (~shows).sum()) < 6 or gap < 5
+
+    def test_what_falls_in_two_otherwise_is_not_what_was_seen(self):
+        own, _ = stamped(scenes(120, 0), 0.3, 0.5)
+        (best, *_) = clearest(of(own, scenes(150, 1)))
+        others = scenes(90, 2)
+        others[:8] = 0
+        assert divide(best.filter(others))[1] > 0
+        assert best.filter.divides(others, np.arange(90))[1] == 0
+
     def test_what_others_vary_in_is_taken_out(self):
         nature = Population(scenes(200, 3))
         fresh = scenes(100, 4)
@@ -178,6 +204,11 @@ class TestPhotographs:
         assert first.is_common
         assert set(first.strong) == set(np.flatnonzero(carries))
         assert overlap(first.looks[0].fixed_region, line().fixed_region) > 0.3
+        candidate = Candidate("", first, first.looks[0], 1.0, 1.0)
+        others = photographs(120, 9)
+        assert not weigh(material(model, others, labels), candidate).is_apart
+        others[carries] = line().insert(others[carries])
+        assert weigh(material(model, others, labels), candidate).is_apart
 
     def test_what_one_class_shows_is_not_common(self):
         images = photographs(120, 4)
@@ -209,6 +240,13 @@ class TestStamps:
         assert any(told.startswith("It divides the class:") for told in weighed.told)
         innocent, labels, _ = pictures(count=180, share=0.0, seed=4)
         assert not any("divides" in told for told in weigh(material(classifier(), innocent, labels), candidate).told)
+
+    def test_images_that_proposed_say_nothing_by_what_divides_them(self):
+        images, labels, _ = pictures(count=240, share=0.4)
+        given = material(classifier(), images, labels)
+        candidate = next(each for each in propose(given, 6, 6000).candidates if each.proposal.filter)
+        assert any("divides" in told for told in weigh(given, candidate).told)
+        assert not any("divides" in told for told in weigh(given, candidate.unfiltered()).told)
 
 
 class TestControl:
