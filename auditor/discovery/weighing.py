@@ -29,7 +29,7 @@ class Weighed:
     covered: float = float("nan")
     """Share of its region that objects cover, as `object_map` tells it."""
     hanging: float = float("nan")
-    """Share of what carriers show there that hangs together with their largest thing."""
+    """Share of what carriers show there that belongs to things which reach beyond it."""
     carried: float = float("nan")
     """Share of the class's images that show it."""
     varied: float = float("nan")
@@ -64,7 +64,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     if stands_beside:
         told.append(
             f"It stands beside objects: they cover {number(covered, 'share')} of its place ({where}), and in images "
-            f"that show it {number(hung, 'share')} of it hangs together with the largest thing."
+            f"that show it {number(hung, 'share')} of it belongs to things that reach beyond it."
         )
     if is_fixed:
         told.append(
@@ -77,8 +77,8 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
         told.append(divides)
     if not (stands_beside or is_fixed or divides):
         told.append(
-            f"Objects cover {number(covered, 'share')} of its place ({where}), {number(hung, 'share')} of it hangs "
-            "together with the largest thing, and it varies as objects do: it may be a part of one."
+            f"Objects cover {number(covered, 'share')} of its place ({where}), {number(hung, 'share')} of it belongs to "
+            "things that reach beyond it, and it varies as objects do: it may be a part of one."
         )
     return Weighed(bool(stands_beside or is_fixed or divides), told, covered, hung, share, varies)
 
