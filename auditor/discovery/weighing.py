@@ -77,8 +77,8 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
         told.append(divides)
     if not (stands_beside or is_fixed or divides):
         told.append(
-            f"Objects cover {number(covered, 'share')} of its place ({where}), {number(hung, 'share')} of it belongs to "
-            "things that reach beyond it, and it varies as objects do: it may be a part of one."
+            f"Objects cover {number(covered, 'share')} of its place ({where}), {number(hung, 'share')} of it belongs "
+            "to things that reach beyond it, and it varies as objects do: it may be a part of one."
         )
     return Weighed(bool(stands_beside or is_fixed or divides), told, covered, hung, share, varies)
 

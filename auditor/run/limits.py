@@ -87,12 +87,13 @@ def _limited_time(seconds: float, named: str) -> Iterator[None]:
         return
 
     late = ReportError(f"{named}: takes more than {seconds:.0f} seconds of the processor; {_HOSTILE}")
-    is_late = False
+    is_late = is_over = False
 
     def stop(*_: Any) -> None:
         nonlocal is_late
-        is_late = True
-        raise late
+        if not is_over:  # what is set back below is set back to the end
+            is_late = True
+            raise late
 
     import resource
 
@@ -108,9 +109,10 @@ def _limited_time(seconds: float, named: str) -> Iterator[None]:
             raise late from None
         raise
     finally:
+        is_over = True
+        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
-        resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
 def _size(path: Path) -> int:
@@ -124,7 +126,7 @@ def _size(path: Path) -> int:
     return total
 
 
-_LAST = 5
+_LAST = 30
 """Seconds more after which the system ends the process."""
 
 _HOSTILE = "it is damaged, or made to do so"
