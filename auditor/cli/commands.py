@@ -302,13 +302,15 @@ def _fail(message: str, code: int = 3, of: BaseException | None = None) -> int:
 
 
 def _read(config: Path, overrides: tuple[str, ...]) -> AuditConfig:
+    was_on = gc.isenabled()
     gc.disable()  # of all that is imported here nothing is dropped, and looking for it takes a fifth of the time
     try:
         from auditor.artefacts.kinds import ARTEFACT_KINDS
         from auditor.config.file import read_config
         from auditor.explain.table import METHODS
     finally:
-        gc.enable()
+        if was_on:
+            gc.enable()
     return read_config(config, overrides, kinds=ARTEFACT_KINDS, methods=METHODS)
 
 

@@ -103,7 +103,7 @@ share of the class, and the number of images, that must show it for that to be t
 
 LEAST_GAP = 5.0
 """Between images that show it and the rest, on images that did not tell how to ask: where it hangs on no object. Where
-it does, only a gap that objects never left counts, for an object that reaches a place in some images leaves some."""
+it does, a gap that objects seldom leave is asked for: one that reaches a place in few images leaves some."""
 
 MOST_COVERED, MOST_HANGING = 0.2, 0.7
 """Of a suspect that stands beside objects."""
