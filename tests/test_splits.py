@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
 from auditor.artefacts.overlay import Overlay
-from auditor.discovery.candidate import Candidate
+from auditor.discovery.candidate import Candidate, Proposal
 from auditor.discovery.control import plant_and_seek
 from auditor.discovery.extent import are_photographs
-from auditor.discovery.proposing import overlap, propose
+from auditor.discovery.proposing import _joined, overlap, propose
 from auditor.discovery.record import ControlRecord
 from auditor.discovery.splits import (
     FEWEST,
@@ -247,6 +249,19 @@ class TestStamps:
         candidate = next(each for each in propose(given, 6, 6000).candidates if each.proposal.filter)
         assert any("divides" in told for told in weigh(given, candidate).told)
         assert not any("divides" in told for told in weigh(given, candidate.unfiltered()).told)
+
+    def test_what_another_source_saw_of_the_same_keeps_what_it_divides(self):
+        images, labels, _ = pictures(count=240, share=0.4)
+        (split, *_) = [each for each in propose_stamps(material(classifier(), images, labels), 0) if each.filter]
+        look = split.looks[0]
+        found = Proposal("places", split.target, (look,), 9.0, split.strong)
+        common = Candidate("", replace(split, is_common=True), look, 1.0, 0.0)
+        joined = _joined(Candidate("", found, look, 2.0, 0.0), common)
+        assert (joined.gain, joined.proposal.source) == (2.0, "places")
+        assert joined.proposal.filter is split.filter
+        assert joined.proposal.is_common
+        of_class = _joined(Candidate("", split, look, 2.0, 0.0), common)
+        assert not of_class.proposal.is_common
 
 
 class TestControl:

@@ -53,7 +53,7 @@ def object_map(own: Floats, others: Floats) -> Doubles:
 def of_object(look: Appearance, objects: Doubles, strong: Floats) -> float:
     """How much of a look may be the object's, in [0, 1]; 0 of what has no place.
 
-    The less of it lies where objects do and hangs together with the largest thing, or the less its pixels vary.
+    The less of it lies where objects do and belongs to things that reach beyond it, or the less its pixels vary.
 
     Parameters
     ----------

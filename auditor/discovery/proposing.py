@@ -113,7 +113,8 @@ def overlap(one: Bools, other: Bools) -> float:
 def _joined(one: Candidate, other: Candidate) -> Candidate:
     """A candidate with what another source saw of the same."""
     first, second = one.proposal, other.proposal
-    seen = replace(first, focus=max(first.focus, second.focus), filter=first.filter or second.filter)
+    divides = first if first.filter is not None else second  # whether it divides a class, or images of all
+    seen = replace(first, focus=max(first.focus, second.focus), filter=divides.filter, is_common=divides.is_common)
     return replace(one, proposal=seen)
 
 
