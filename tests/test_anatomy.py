@@ -536,7 +536,7 @@ class TestNarrowed:
             narrowed(Residual(), {}, "kind")
 
 
-@pytest.mark.parametrize("where", ["environment", "file"])
+@pytest.mark.parametrize("where", [pytest.param("environment", marks=pytest.mark.slow), "file"])
 def test_keras_runs_on_tensorflow_whatever_it_is_set_to(tmp_path, where):
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     environment = dict(os.environ, KERAS_HOME=str(tmp_path), TF_CPP_MIN_LOG_LEVEL="3")

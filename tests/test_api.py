@@ -249,6 +249,7 @@ class TestRun:
         assert bad not in shown
 
 
+@pytest.mark.slow
 def test_the_notebook_of_the_examples_runs(tmp_path: Path):
     """Every cell, in a kernel of its own."""
     import nbformat

@@ -55,7 +55,9 @@ def run_until(world: World, begun: Path, how: int) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGTERM, *(pytest.param(how, marks=pytest.mark.slow) for how in (signal.SIGKILL, signal.SIGINT))]
+)
 def test_the_verdicts_stand_what_is_missing_is_said_and_gone_on_with(hanging: World, how: int, command: Command):
     code, out, err = run_until(hanging, hanging.folder / "mine.begun", how)
     assert code == (-how if how == signal.SIGKILL else 3)

@@ -294,10 +294,8 @@ class TestApplications:
         world.replace(MODEL, f'source = "keras.applications:MobileNet"\nweights = "{weights}/model.weights.h5"\n')
         return world
 
-    @pytest.mark.parametrize(
-        "name",
-        ["model.weights.h5", *(pytest.param(name, marks=pytest.mark.slow) for name in ("model.h5", "model.keras"))],
-    )
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", ["model.weights.h5", "model.h5", "model.keras"])
     def test_it_is_built_for_the_data_and_the_labels_and_fed_as_its_makers_do(
         self, name: str, mobile: World, weights: Path
     ):

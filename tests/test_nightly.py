@@ -39,6 +39,7 @@ def test_they_end_as_they_should_and_only_a_new_model_is_audited(printed: str) -
     assert len(re.findall(r"^# checks\.toml: 1 changed", printed, re.MULTILINE)) == 6
 
 
+@pytest.mark.slow
 def test_they_are_told_as_they_go(printed: str) -> None:
     page = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
     (shown,) = re.findall(r"^```text\n(# The first night.*?)^```$", page, re.MULTILINE | re.DOTALL)

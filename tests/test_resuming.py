@@ -138,7 +138,10 @@ def test_another_model_of_the_same_form_is_found_out_by_the_first_pass(tmp_path:
         ({"settings": {"report": {"formats": ["markdown"]}, "verdict": {"margin": 0.7}}}, "configuration"),
         ({"data": {"labels": np.arange(42)[::-1] % 3}}, "data"),
         ({"model": replace(make_classifier(), output="multilabel")}, "model"),
-        ({"classes": ("cat", "dog", "ship"), "artefacts": []}, "model and configuration"),
+        (
+            {"classes": ("cat", "dog", "ship"), "artefacts": [], "settings": {"discovery": {"enabled": False}}},
+            "model and configuration",
+        ),
     ],
 )
 def test_what_another_audit_left_is_named_and_not_used(changes: dict[str, Any], named: str, tmp_path: Path):

@@ -89,6 +89,7 @@ def test_damaged_or_missing_records_end_in_one_sentence(tmp_path: Path, example:
         FunctionSource(example.pictures, "mine")
 
 
+@pytest.mark.slow
 def test_the_example_is_in_order_as_it_stands(tmp_path: Path) -> None:
     for folder in ("tfrecord", "planted"):
         shutil.copytree(EXAMPLES / folder, tmp_path / folder, ignore=shutil.ignore_patterns("records", "__pycache__"))

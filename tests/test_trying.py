@@ -112,9 +112,8 @@ print(said, "by", "another process" if trial._server else "a fork")
 
 
 @linux_only
-@pytest.mark.parametrize(
-    ("state", "way"), [("not", "a fork"), pytest.param("run", "another process", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("state", "way"), [("not", "a fork"), ("run", "another process")])
 def test_this_process_forks_as_long_as_tensorflow_has_not_run_in_it(world: World, tmp_path: Path, state, way):
     (tmp_path / "other.keras").write_bytes(b"no archive")
 

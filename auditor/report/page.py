@@ -250,7 +250,7 @@ def _accuracy_plot(result: AuditResult) -> IntervalPlot | None:
     return IntervalPlot(title, rows[:MOST_ROWS], axis, text, origin=None, name="accuracy") if rows else None
 
 
-_MOST_ON_COVER = 5
+_MOST_ON_COVER = 4
 
 _MOST_SCALED = 16
 """Images that the scale of a method's maps is taken from."""
