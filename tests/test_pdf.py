@@ -168,7 +168,7 @@ class TestPages:
         drawn = draw(f'<style>{sheets}</style><section class="cover"{cover}</section><nav class="contents">next')
         assert len(drawn.pages) == 2
         shown = "".join(drawn.pages[0].extract_text().split())
-        assert f"{len(names) - 5}moreartefactsareunderVerdict" in shown
+        assert f"{len(names) - 4}moreartefactsareunderVerdict" in shown
         for name in names[:3]:
             assert "".join(make_visible(name).split())[:20] in shown
 
