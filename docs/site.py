@@ -171,6 +171,7 @@ ROOMS = {
     "auditing.audit": "verdicts, maps, studies: the story",
     "auditing.suspecting": "suspects proposed by half of the images, judged by the other",
     "auditing.suspect_files": "suspects as files",
+    "auditing.suspect_pictures": "a suspect as a result tells of it",
     "run": "runs on disk",
     "auditing.opening": "model, data, artefacts",
     "auditing.plan": "which methods run",

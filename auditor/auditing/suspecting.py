@@ -12,28 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from auditor.artefacts.appearance import box_of
 from auditor.artefacts.artefact import Artefact
 from auditor.auditing.judging import judge_tried
 from auditor.auditing.opening import Subject, open_subject, read_strata
+from auditor.auditing.suspect_pictures import describe_suspect
 from auditor.config.file import AuditConfig
-from auditor.config.options import to_toml
-from auditor.discovery.candidate import Candidate, say_place
+from auditor.discovery.candidate import Candidate
 from auditor.discovery.columns import look_at_columns, measure_pixels
 from auditor.discovery.control import plant_and_seek
 from auditor.discovery.material import Material, halve
 from auditor.discovery.proposing import SOURCES, Proposed, propose
 from auditor.discovery.record import ColumnsRecord
-from auditor.discovery.weighing import Weighed, weigh
+from auditor.discovery.weighing import LEAST_CARRIED, Weighed, weigh
 from auditor.errors import AuditError, MethodError
-from auditor.measure.arrays import Array, Bools, Floats, Ints, join, take
+from auditor.measure.arrays import Array, Bools, Ints, join, take
 from auditor.measure.ledger import NewArrays
 from auditor.measure.measurement import Note
-from auditor.measure.pieces import Picture
 from auditor.measure.seeds import seeded_order
 from auditor.run.result import WorkUnit
 from auditor.run.suspects import DiscoveryRecord, Standing, Suspect
-from auditor.subject.data.pictures import to_pixels
 from auditor.subject.model.classifier import Classifier
 from auditor.subject.population import Population
 from auditor.verdict.observations import Observations
@@ -143,6 +140,7 @@ def find_suspects(
         deciding=0 if why_not else int((~proposes).sum()),
         groups=groups,
         tried=proposed.tried,
+        skipped=proposed.skipped,
         dropped=proposed.dropped,
         why_not_judged=why_not,
         control=plant_and_seek(material) if "stamps" in sources else None,
@@ -155,10 +153,10 @@ def find_suspects(
     suspects, arrays = list[Suspect](), judged.arrays
     for number, (candidate, weight) in enumerate(zip(proposed.candidates, weighed, strict=True)):
         finding = judged.findings[number] if judged.findings else None
-        standing, evidence = _stand(finding, weight)
-        suspects.append(_describe(number + 1, candidate, material, standing, evidence, arrays))
-        if finding is not None and standing == "part of the object, perhaps":
-            judged.findings[number] = _set_apart(finding)
+        standing, evidence = _stand(finding, weight, candidate)
+        suspects.append(describe_suspect(number + 1, candidate, material, standing, evidence, arrays))
+        if finding is not None and standing in SET_APART:
+            judged.findings[number] = _set_apart(finding, SET_APART[standing])
     progress("suspects", 2, 2)
     return replace(judged, suspects=suspects)
 
@@ -253,123 +251,39 @@ def _of_a_half(observed: Observations | AuditError) -> Observations | AuditError
     return replace(observed, notes=tuple(note for note in observed.notes if note.kind != SETTLED))
 
 
-def _stand(finding: Finding | None, weighed: Weighed) -> tuple[Standing, list[str]]:
+def _stand(finding: Finding | None, weighed: Weighed, candidate: Candidate) -> tuple[Standing, list[str]]:
     """What became of a suspect, and what says so."""
+    is_unseen = candidate.proposal.source == "universal" and not weighed.is_apart and weighed.carried < LEAST_CARRIED
+    told = [weighed.told[0], UNSEEN] if is_unseen else weighed.told
     if finding is None:
-        return "not judged", weighed.told
+        return "not judged", told
     if finding.verdict != "relies":
-        return "not confirmed", weighed.told
-    return ("shortcut candidate" if weighed.is_apart else "part of the object, perhaps"), weighed.told
+        return "not confirmed", told
+    if is_unseen:
+        return "shown by no image", told
+    return ("shortcut candidate" if weighed.is_apart else "part of the object, perhaps"), told
 
 
-def _set_apart(finding: Finding) -> Finding:
-    """The finding, inconclusive because what was found may be what the class is rightly told by."""
-    reason = (
-        "The model uses it, but nothing tells it from a part of the object, which would be used rightly: look at it. "
-        f"So no verdict is given, which would be: {finding.reason}"
-    )
+def _set_apart(finding: Finding, why: str) -> Finding:
+    """The finding, inconclusive because what was found may be no shortcut."""
+    reason = f"{why} So no verdict is given, which would be: {finding.reason}"
     return replace(finding, verdict="inconclusive", direction=None, severity=None, reason=reason)
 
 
-def _describe(
-    number: int,
-    candidate: Candidate,
-    material: Material,
-    standing: Standing,
-    evidence: list[str],
-    arrays: NewArrays,
-) -> Suspect:
-    """A suspect as a result tells of it, its pictures kept."""
-    look, proposal, classes = candidate.look, candidate.proposal, material.classifier.classes
-    target, region = classes[candidate.target], look.fixed_region
-    is_place = proposal.kind == "overlay" and region is not None
-    box = box_of(region) if region is not None else None
-    where = f"at the {say_place(region)}" if is_place else proposal.told
-    why = COMMON if proposal.is_common else REASONS[proposal.source]
-    reason = why.format(target=target, where=where, gain=f"{candidate.gain:.1f}")
-    frame = material.images.shape[1:]
-    key = f"suspect {number}"
-    strong = list(proposal.strong)
-    weak = material.others(candidate.target, 1)
-    shown = [
-        _keep(
-            arrays, f"{key}: strongest", material.images[strong[0]], "where it is strongest", material.ids[strong[0]]
-        ),
-        _keep(arrays, f"{key}: without", material.images[weak[0]], "an image without it", material.ids[weak[0]]),
-        _keep(arrays, f"{key}: with", _put(look, material.images[weak]), "the same with it", material.ids[weak[0]]),
-    ]
-    picture = None
-    if is_place:
-        grey = np.full((1, *frame), 0.5, np.float32)
-        picture = arrays.keep(f"{key}: alone", to_pixels(_put(look, grey)), of_data=True)
-        shown.append(Picture(picture, "it alone, on grey"))
-    mean = material.images[strong].mean(axis=0)
-    shown.append(_keep(arrays, f"{key}: average", mean, f"mean of the {len(strong)} images where it is strongest"))
-    file = ""
-    if is_place:
-        file = f"suspect-{number}.png"
-        arrays.keep(f"{key}: look", np.concatenate([look.ink, look.alpha[..., None]], axis=2), of_data=True)  # type: ignore[attr-defined]
-    return Suspect(
-        name=candidate.name,
-        reason=reason,
-        box=box,
-        picture=picture,
-        source=proposal.source,
-        target=target,
-        gain=candidate.gain,
-        on_object=candidate.on_object,
-        standing=standing,
-        evidence=evidence,
-        pictures=shown,
-        block=_write_block(candidate, target, box, file),
-        file=file,
-    )
+SET_APART: dict[Standing, str] = {
+    "part of the object, perhaps": (
+        "The model uses it, but nothing tells it from a part of the object, which would be used rightly: look at it."
+    ),
+    "shown by no image": (
+        "The model answers to it, but no image here shows it: it learnt it elsewhere, or answers to it by chance, as "
+        "every network does to something. Look at it."
+    ),
+}
+"""Why suspects that were confirmed have no verdict."""
 
-
-def _put(look: Any, images: Floats) -> Floats:
-    return np.asarray(look.insert(images, [np.random.default_rng(0) for _ in images])[0])
-
-
-def _keep(arrays: NewArrays, key: str, image: Floats, caption: str, identity: str = "") -> Picture:
-    return Picture(arrays.keep(key, to_pixels(image), of_data=True), caption, image=identity)
-
-
-def _write_block(candidate: Candidate, target: str, box: tuple[int, int, int, int] | None, file: str) -> str:
-    """The `[[artefacts]]` that name it."""
-    said: dict[str, Any] = {"name": candidate.name.partition(": ")[2], "kind": candidate.proposal.kind}
-    if file and box is not None:
-        said |= {"image": file, "position": list(box[:2])}
-    said |= {**candidate.proposal.options, "target": target}
-    return "[[artefacts]]\n" + "".join(f"{name} = {to_toml(value)}\n" for name, value in said.items())
-
+UNSEEN = "So nothing tells whether the model learnt it, or answers to it by chance, as every network does to something."
 
 UNIT = "suspects"
 
 FEWEST_GROUPS = 24
 """Fewer independent groups are not divided: suspects are listed and not judged."""
-
-REASONS = {
-    "places": (
-        "What images of {target} show {where} raises the score of {target} in other images, {gain} standard "
-        "deviations more than harmless edits there."
-    ),
-    "stamps": (
-        "Images of {target} show the same {where}, pixel by pixel, as others do not; put into others it raises the "
-        "score of {target} by {gain} standard deviations more than harmless edits."
-    ),
-    "gradients": (
-        "The model looks for the same {where} in every image, as its mean derivative tells. What images of {target} "
-        "show there raises their score in others by {gain} standard deviations more than harmless edits."
-    ),
-    "properties": (
-        "Images of {target} have {where} than others; edited likewise, others score higher for {target}, by {gain} "
-        "standard deviations more than by harmless edits."
-    ),
-}
-"""Why a source proposed a suspect."""
-
-COMMON = (
-    "Images of several classes show the same {where}, pixel by pixel, and the rest show nothing of it; put into others "
-    "it raises the score of {target} most of all classes, by {gain} standard deviations more than harmless edits."
-)
-"""The same of what no class has for its own."""

@@ -211,20 +211,21 @@ class DiscoveryConfig(_Section):
     """Whether suspects are looked for: `auto` where no artefact is named."""
     most: Annotated[int, Field(ge=1, le=20)] = 6
     """Suspects that are judged, at the most: the more there are, the clearer each must be."""
-    sources: tuple[Literal["places", "stamps", "gradients", "properties", "columns"], ...] = (
+    sources: tuple[Literal["places", "stamps", "gradients", "properties", "universal", "columns"], ...] = (
         "places",
         "stamps",
         "gradients",
         "properties",
+        "universal",
         "columns",
     )
     """Where they come from: patches pasted from image to image, content that images of a class share to the pixel,
-    places that the model looks at whatever an image shows, properties of whole images; and columns, which are listed
-    and not judged: what manifest, files and pixels say."""
+    places that the model looks at whatever an image shows, properties of whole images, the smallest change that turns
+    images of others into a class; and columns, which are listed and not judged: what manifest, files and pixels say."""
     ignore: tuple[_Name, ...] = ()
     """Columns that are not read at all, nor what files tell under that name (`Make` or `EXIF: Make`)."""
     passes: Annotated[int, Field(ge=100)] = 20_000
-    """About how many images the model may score to find places."""
+    """About how many images the model may score to find places; and differentiate, for the smallest change."""
     images: Annotated[int, Field(ge=24)] = 600
     """Images of the half that proposes, at the most: they are held in memory."""
 

@@ -12,6 +12,10 @@ from auditor.discovery.splits import Filter
 from auditor.measure.arrays import Bools
 
 
+class CannotLookError(Exception):
+    """A source cannot look here: its message says why, as a clause."""
+
+
 @dataclass(frozen=True)
 class Proposal:
     """What a source found, before all proposals are tried on the same images and ranked."""
@@ -39,6 +43,10 @@ class Proposal:
     """What tells images that show it from those that do not, where they fall in two."""
     is_common: bool = False
     """Images of several classes show it, and not of one alone."""
+    trust: float = 1.0
+    """How far its effect counts in the ranking, in [0, 1]: less where its source chose it for that very effect."""
+    beside: str = ""
+    """What its source tells of it besides, as sentences."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +71,12 @@ class Candidate:
 
     @property
     def number(self) -> float:
-        """What it was ranked by: its effect, less where it may be the object's and nothing says otherwise."""
-        return self.effect * (1 - OF_OBJECT * self.on_object * (1 - self.proposal.focus))
+        """What it was ranked by: its effect, as far as that counts, less where it may be the object's.
+
+        The latter unless something says otherwise.
+        """
+        effect = self.effect * self.proposal.trust
+        return effect * (1 - OF_OBJECT * self.on_object * (1 - self.proposal.focus))
 
     def unfiltered(self) -> Candidate:
         """Without what divides images: those that it was told from say nothing by it."""

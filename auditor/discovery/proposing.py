@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from auditor.artefacts.appearance import Appearance
-from auditor.discovery.candidate import Candidate, Proposal, say_place
+from auditor.discovery.candidate import Candidate, CannotLookError, Proposal, say_place
 from auditor.discovery.extent import object_map, of_object
 from auditor.discovery.gradients import propose_gradients
 from auditor.discovery.material import Material
 from auditor.discovery.places import propose_places
 from auditor.discovery.properties import propose_properties
 from auditor.discovery.stamps import propose_stamps
+from auditor.discovery.universal import propose_universal
 from auditor.measure.arrays import Bools, Doubles
 
 Source = Callable[[Material, int], Iterable[Proposal]]
@@ -24,6 +25,7 @@ SOURCES: dict[str, Source] = {
     "stamps": propose_stamps,
     "gradients": propose_gradients,
     "properties": propose_properties,
+    "universal": propose_universal,
 }
 """Where suspects come from, by the name that a report gives it."""
 
@@ -36,6 +38,8 @@ class Proposed:
     """The foremost first; names are unique."""
     tried: dict[str, int] = field(default_factory=dict)
     """Source -> how many proposals of it were tried."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Source -> why it did not look, as a clause."""
 
     @property
     def dropped(self) -> int:
@@ -55,9 +59,14 @@ def propose(material: Material, most: int, passes: int, sources: Iterable[str] =
     """
     found: list[Candidate] = []
     tried: dict[str, int] = {}
+    skipped: dict[str, str] = {}
     free: dict[int, Doubles] = {}
     for name in sources:
-        proposals = list(SOURCES[name](material, passes))
+        try:
+            proposals = list(SOURCES[name](material, passes))
+        except CannotLookError as why:
+            skipped[name] = str(why)
+            continue
         tried[name] = len(proposals)
         for proposal in proposals:
             if proposal.target not in free:
@@ -74,7 +83,7 @@ def propose(material: Material, most: int, passes: int, sources: Iterable[str] =
             kept[same[0]] = _joined(kept[same[0]], candidate)
         elif len(kept) < most:
             kept.append(candidate)
-    return Proposed(_named(material, kept), tried)
+    return Proposed(_named(material, kept), tried, skipped)
 
 
 def _try(material: Material, proposal: Proposal, objects: Doubles) -> Candidate:

@@ -8,9 +8,11 @@ from typing import Literal
 from auditor.discovery.record import ColumnsRecord, ControlRecord
 from auditor.measure.pieces import Picture
 
-Standing = Literal["shortcut candidate", "part of the object, perhaps", "not confirmed", "not judged"]
-"""What became of a suspect: confirmed on other images, and known not to be the object; confirmed, and perhaps it; not
-confirmed; or only listed."""
+Standing = Literal[
+    "shortcut candidate", "part of the object, perhaps", "shown by no image", "not confirmed", "not judged"
+]
+"""What became of a suspect: confirmed on other images, and known not to be the object; confirmed, and perhaps it;
+confirmed, and told by the model alone; not confirmed; or only listed."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +69,5 @@ class DiscoveryRecord:
     control: ControlRecord | None = None
     """What the source that needs no model sees of a mark put into a copy of the images; null where it did not look, or
     where no class has images enough."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Source -> why it did not look, as a clause."""

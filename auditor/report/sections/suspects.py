@@ -23,7 +23,9 @@ def view_suspects(result: AuditResult, run: str) -> dict[str, Any] | None:
     return {
         "lead": tell_suspects(result),
         "columns": view_columns(record.columns),
-        "how": f"{_tell_how(record, len(result.suspects))} {tell_control(record)}".strip(),
+        "how": " ".join(
+            filter(None, [_tell_how(record, len(result.suspects)), *_tell_skipped(record), tell_control(record)])
+        ),
         "items": [_view(suspect, result, numbers.get(suspect.name), run) for suspect in result.suspects],
     }
 
@@ -62,6 +64,10 @@ def _tell_how(record: DiscoveryRecord, kept: int) -> str:
         f"{whole} proposals ({tried}) were tried on {_images(record.proposing)}{half}; {record.dropped} were weaker "
         f"than the {kept} shown, or like one of them."
     )
+
+
+def _tell_skipped(record: DiscoveryRecord) -> list[str]:
+    return [f"Nothing was sought from {SOURCES.get(name, name)}: {why}." for name, why in record.skipped.items()]
 
 
 def tell_control(record: DiscoveryRecord) -> str:
@@ -113,12 +119,14 @@ SOURCES = {
     "stamps": "shared content",
     "gradients": "mean derivatives",
     "properties": "whole images",
+    "universal": "the model alone",
 }
 """What sources are called."""
 
 WORDS: dict[Standing, str] = {
     "shortcut candidate": "Shortcut candidate",
     "part of the object, perhaps": "Part of the object, perhaps",
+    "shown by no image": "Shown by no image",
     "not confirmed": "Not confirmed",
     "not judged": "Not judged",
 }
@@ -126,12 +134,14 @@ WORDS: dict[Standing, str] = {
 TOLD: dict[Standing, str] = {
     "shortcut candidate": "confirmed, and not the object",
     "part of the object, perhaps": "confirmed, and perhaps a part of the object",
+    "shown by no image": "confirmed, and shown by no image",
     "not confirmed": "not confirmed",
 }
 
 BADGES: dict[Standing, str] = {
     "shortcut candidate": "relies",
     "part of the object, perhaps": "inconclusive",
+    "shown by no image": "inconclusive",
     "not confirmed": "not_applicable",
     "not judged": "not_applicable",
 }

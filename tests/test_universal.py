@@ -1,0 +1,132 @@
+"""What a model alone asks for: a mark that no image shows, and nothing that is claimed of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auditor.auditing import suspecting
+from auditor.discovery.candidate import Candidate, CannotLookError, Proposal
+from auditor.discovery.proposing import overlap, propose
+from auditor.discovery.universal import STARTS, Change, climb, drawn_in, places_of, plan, propose_universal
+from auditor.report.sections.suspects import tell_suspects
+from tests.small_audits import audit
+from tests.small_world import make_data
+from tests.test_discovery import CORNER, FRAME, PATTERN, classifier, material, pictures
+
+
+def planted_corner():
+    region = np.zeros(FRAME[:2], bool)
+    region[CORNER] = True
+    return region
+
+
+def without_carriers():
+    images, labels, carries = pictures(share=0.0)
+    assert not carries.any()
+    return material(classifier(), images, labels)
+
+
+class TestTheClimb:
+    def test_finds_the_place_and_the_pattern_of_a_mark_that_no_image_shows(self):
+        given = without_carriers()
+        change = next(each for each in climb(given, *plan(given, 20_000)) if each.target == 2)
+        (first, *_) = places_of(change)
+        assert overlap(first.region, planted_corner()) > 0.5
+        np.testing.assert_array_equal(drawn_in(first).ink[CORNER][..., 0] > 0.5, PATTERN > 0.5)
+
+    def test_has_its_starts_agree_where_the_model_asks_for_one_place(self):
+        given = without_carriers()
+        change = next(each for each in climb(given, *plan(given, 20_000)) if each.target == 2)
+        assert change.masks.shape == (STARTS, *FRAME[:2])
+        assert places_of(change)[0].agreement > 0.6
+
+    def test_is_the_same_for_the_same_seed(self):
+        given = without_carriers()
+        first, second = (climb(given, [2], 60)[0].mask for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+
+    def test_gives_a_place_the_share_of_the_mask_beyond_an_even_one(self):
+        mask = np.full((10, 10), 0.01)
+        mask[:2, :2] = 0.9
+        (place,) = places_of(Change(0, np.stack([mask, mask]), np.zeros((2, 10, 10, 1))))
+        share = 3.6 / (3.6 + 0.96)
+        assert place.region.sum() == 4
+        np.testing.assert_allclose(place.concentration, (share - 0.04) / 0.96)
+        np.testing.assert_allclose([place.agreement, place.smoothness], 1)
+
+    def test_starts_that_disagree_make_a_place_unlikely(self):
+        one, other = np.full((10, 10), 0.01), np.full((10, 10), 0.01)
+        one[:2, :2], other[-2:, -2:] = 0.9, 0.9
+        for place in places_of(Change(0, np.stack([one, other]), np.zeros((2, 10, 10, 1)))):
+            assert place.likelihood == 0
+
+
+class TestThePlan:
+    def test_begins_with_the_class_that_most_images_are_taken_for(self):
+        given = without_carriers()
+        predicted = given.seen.predicted.copy()
+        predicted[:, 1] = True
+        wrong = replace(given, seen=replace(given.seen, predicted=predicted))
+        assert plan(wrong, 20_000)[0][0] == 1
+
+    def test_looks_at_fewer_classes_before_it_takes_fewer_steps_than_are_a_search(self):
+        assert len(plan(without_carriers(), 1000)[0]) == 1
+
+    @pytest.mark.parametrize("passes", [100, 900])
+    def test_is_none_with_too_few_passes(self, passes):
+        with pytest.raises(CannotLookError, match="too few"):
+            plan(without_carriers(), passes)
+
+
+class TestWhatIsProposed:
+    def test_is_of_the_class_and_place_that_the_model_asks_for(self):
+        found = list(propose_universal(without_carriers(), 20_000))
+        assert any(each.target == 2 and overlap(each.looks[0].fixed_region, planted_corner()) > 0.5 for each in found)
+
+    def test_counts_less_in_the_ranking_than_what_images_show(self):
+        proposal = Proposal("universal", 0, (), 0.5, (0,), trust=0.5)
+        asked, shown = (Candidate("", replace(proposal, trust=trust), None, 2.0, 0.0) for trust in (0.5, 1.0))
+        np.testing.assert_allclose(2 * asked.number, shown.number)
+
+    def test_a_model_that_gives_scores_alone_is_said_not_to_be_asked(self):
+        given, model = without_carriers(), classifier()
+
+        class Scores:
+            classes, image_shape, output = model.classes, model.image_shape, model.output
+
+            def scores(self, images):
+                return model.scores(images)
+
+        proposed = propose(replace(given, classifier=Scores()), 6, 20_000, ["universal"])
+        assert proposed.candidates == []
+        assert "no derivatives" in proposed.skipped["universal"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    data = make_data(150)
+    data["images"][:, 4:] = np.random.default_rng(1).integers(20, 60, data["images"][:, 4:].shape)
+    settings = {
+        "discovery": {"sources": ["universal"]},
+        "explain": {"images": 6, "exemplars": 2},
+        "report": {"formats": ["markdown"]},
+    }
+    return audit(tmp_path_factory.mktemp("universal") / "audit", artefacts=[], data=data, settings=settings)
+
+
+class TestAnAuditOfAModelWhoseMarkNoImageShows:
+    def test_names_the_mark_and_accuses_nobody(self, run):
+        found = [each for each in run.result.suspects if each.target == "boat"]
+        assert found[0].standing == "shown by no image"
+        left, top, right, bottom = found[0].box
+        assert min(right, 8) - max(left, 5) > 0
+        assert min(bottom, 8) - max(top, 5) > 0
+        assert "relies" not in {finding.verdict for finding in run.findings}
+        assert run.exit_code == 4
+
+    def test_says_so_in_the_report(self, run):
+        assert "shown by no image" in tell_suspects(run.result)
+        assert suspecting.UNSEEN in run.result.suspects[0].evidence
