@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -263,7 +264,7 @@ class TestDocument:
         run = save(tmp_path, image="a very private name")
         saved, attached = SavedRun(run), []
 
-        def keep(request: Request) -> Pdf:
+        def keep(request: Request, meanwhile: object) -> Pdf:
             attached.append(request.attachment)
             return Pdf(b"", frozenset(), ())
 
@@ -394,6 +395,23 @@ class TestSafety:
         code = f"import time, pathlib; time.sleep(4); pathlib.Path({str(tmp_path / 'late')!r}).touch()"
         assert "took more than 1.5 seconds" in self.failing(save(tmp_path), tmp_path, monkeypatch, code)
         assert not (tmp_path / "late").exists()
+
+    def test_what_fails_beside_it_ends_it(self, monkeypatch):
+        begun = []
+
+        class Kept(subprocess.Popen):
+            def __init__(self, *given, **named):
+                super().__init__(*given, **named)
+                begun.append(self)
+
+        def fail() -> None:
+            assert begun[0].poll() is None
+            raise ReportError("no page")
+
+        monkeypatch.setattr(subprocess, "Popen", Kept)
+        with pytest.raises(ReportError, match="no page"):
+            render_pdf(ask("x"), fail)
+        assert begun[0].returncode == -signal.SIGKILL
 
     def test_what_libraries_print_is_no_part_of_the_pdf(self, tmp_path, monkeypatch):
         replace_weasyprint(monkeypatch, tmp_path, "import os; os.write(1, b'noise'); print('noise'); raise ImportError")

@@ -334,7 +334,7 @@ class TestOnce:
 
         for name in ("run.store.result_from_json", "report.presentable.withhold", "report.presentable.show_plainly"):
             count(f"auditor.{name}")
-        monkeypatch.setattr("auditor.report.write.render_pdf", lambda request: Pdf(b"%PDF", frozenset(), ()))
+        monkeypatch.setattr("auditor.report.write.render_pdf", lambda request, meanwhile: Pdf(b"%PDF", frozenset(), ()))
         write_report(run, tuple(FORMATS), pictures)
         assert sorted(done) == ["result_from_json", "show_plainly", "withhold"]
         assert all((run / file).exists() for file in FORMATS.values())

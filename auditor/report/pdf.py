@@ -13,7 +13,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,8 +72,13 @@ class Pdf:
     """Addresses that the page asks for and that were not fetched."""
 
 
-def render_pdf(request: Request) -> Pdf:
+def render_pdf(request: Request, meanwhile: Callable[[], object] = lambda: None) -> Pdf:
     """Draw a page in a process of its own; the same request gives the same bytes.
+
+    Parameters
+    ----------
+    meanwhile
+        Called here while it draws; what this raises ends the drawing.
 
     Raises
     ------
@@ -82,25 +89,37 @@ def render_pdf(request: Request) -> Pdf:
     fixed = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
     fixed["SOURCE_DATE_EPOCH"] = str(max(0, int(_moment(request.made).timestamp())))
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "auditor.report.pdf"],
-            input=json.dumps(asdict(request)).encode(),
-            capture_output=True,
-            timeout=MOST_SECONDS,
-            env=os.environ | fixed,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise PdfError(f"No PDF was written: drawing it took more than {MOST_SECONDS:g} seconds.") from None
+        with tempfile.TemporaryFile() as asked:  # a pipe would have to be read from, and fed, while others are at work
+            asked.write(json.dumps(asdict(request)).encode())
+            asked.seek(0)
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "auditor.report.pdf"],
+                stdin=asked,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=os.environ | fixed,
+            )
     except OSError as fault:
         raise PdfError(f"No PDF was written: it cannot be started: {fault.strerror or fault}") from None
-    head, _, data = done.stdout.partition(b"\n")
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
+    with process:
+        try:
+            meanwhile()
+            out, err = process.communicate(timeout=MOST_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise PdfError(f"No PDF was written: drawing it took more than {MOST_SECONDS:g} seconds.") from None
+        finally:
+            process.kill()  # nothing, where it has ended
+    return _read_answer(process.returncode, out, err)
+
+
+def _read_answer(code: int, out: bytes, err: bytes) -> Pdf:
+    head, _, data = out.partition(b"\n")
+    if code < 0:
+        name = signal.Signals(-code).name
         raise PdfError(f"No PDF was written: the process that draws it was ended by {name}.")
-    if done.returncode or not head:
-        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise PdfError(f"No PDF was written: the process that draws it ended with {done.returncode}: {last}")
+    if code or not head:
+        last = err.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise PdfError(f"No PDF was written: the process that draws it ended with {code}: {last}")
     answer = json.loads(head)
     if "fault" in answer:
         raise (NoPdfError if answer.get("is_missing") else PdfError)(answer["fault"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -149,9 +149,15 @@ def draw_report(
     if {"html", "pdf"} & set(formats):
         page = view_page(shown, run=name, own=own)
         attachment = run.text if shown.data is run.result else result_to_json(shown.data)
+        drawn = dict[str, bytes]()
+
+        def draw_beside() -> None:
+            if "html" in formats:
+                drawn.update(_draw_html(page, warnings, attachment))
+
         if "pdf" in formats:
             try:
-                files[PDF], new, aside = _draw_pdf(page, told, attachment)
+                files[PDF], new, aside = _draw_pdf(page, warnings, attachment, draw_beside)
                 told += new
             except PdfError as fault:
                 if "html" not in formats:
@@ -159,7 +165,7 @@ def draw_report(
                 no_pdf = str(fault)
                 (told if isinstance(fault, NoPdfError) else aside).append(no_pdf)
         if "html" in formats:
-            files |= _draw_html(page, told, attachment)
+            files |= drawn if drawn and told == [*warnings] else _draw_html(page, told, attachment)
     return Drawing(files, [*told, *aside], no_pdf)
 
 
@@ -215,15 +221,17 @@ def _draw_html(page: Page, warnings: Sequence[str], attachment: str) -> dict[str
     return packing.unpack(text, page.album, page.style, {RESULT: attachment.encode("utf-8")})
 
 
-def _draw_pdf(page: Page, warnings: Sequence[str], attachment: str) -> tuple[bytes, list[str], list[str]]:
-    """The PDF, what the report must tell of it, and what only who makes it needs to know."""
+def _draw_pdf(
+    page: Page, warnings: Sequence[str], attachment: str, meanwhile: Callable[[], None] = lambda: None
+) -> tuple[bytes, list[str], list[str]]:
+    """The PDF, what the report must tell of it, and what only who makes it needs to know; something is done beside."""
 
-    def draw(told: Sequence[str]) -> Pdf:
+    def draw(told: Sequence[str], meanwhile: Callable[[], None] = lambda: None) -> Pdf:
         made, fonts = page.view["result"].provenance.started, str(plots.font_folder())
         text = packing.embed(fill_page(page, told, paper=True), page.album)
-        return render_pdf(Request(text, attachment, made, fonts))
+        return render_pdf(Request(text, attachment, made, fonts), meanwhile)
 
-    pdf, told = draw(warnings), []
+    pdf, told = draw(warnings, meanwhile), []
     if pdf.missing:
         told = [describe_missing(set(pdf.missing))]
         pdf = draw([*warnings, *told])
