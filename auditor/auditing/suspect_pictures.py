@@ -107,6 +107,18 @@ REASONS = {
         "Images of {target} have {where} than others; edited likewise, others score higher for {target}, by {gain} "
         "standard deviations more than by harmless edits."
     ),
+    "clusters": (
+        "Some images of {target} are recognised by what they show {where}, where the rest are not. Put into others it "
+        "raises the score of {target} by {gain} standard deviations more than harmless edits."
+    ),
+    "components": (
+        "Images of {target} differ most in what they owe to what they show {where}. Put into others it raises the "
+        "score of {target} by {gain} standard deviations more than harmless edits."
+    ),
+    "errors": (
+        "Images that are wrongly called {target} share what they show {where}. Put into others it raises the score of "
+        "{target} by {gain} standard deviations more than harmless edits."
+    ),
     "universal": (
         "The model alone asks for it: of all changes that turn images of others into {target}, the smallest one lies "
         "{where}. It raises their score by {gain} standard deviations more than harmless edits."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 from pydantic import Field
@@ -28,6 +28,10 @@ def _rises(limits: tuple[float, float]) -> tuple[float, float]:
 _Range = Annotated[tuple[float, float], pydantic.AfterValidator(_rises)]
 
 _Fill = Literal["mean", "blur", "inpaint"]
+
+_Source = Literal[
+    "places", "stamps", "gradients", "properties", "clusters", "components", "errors", "universal", "columns"
+]
 
 
 class _Section(pydantic.BaseModel):
@@ -211,17 +215,11 @@ class DiscoveryConfig(_Section):
     """Whether suspects are looked for: `auto` where no artefact is named."""
     most: Annotated[int, Field(ge=1, le=20)] = 6
     """Suspects that are judged, at the most: the more there are, the clearer each must be."""
-    sources: tuple[Literal["places", "stamps", "gradients", "properties", "universal", "columns"], ...] = (
-        "places",
-        "stamps",
-        "gradients",
-        "properties",
-        "universal",
-        "columns",
-    )
+    sources: tuple[_Source, ...] = get_args(_Source)
     """Where they come from: patches pasted from image to image, content that images of a class share to the pixel,
-    places that the model looks at whatever an image shows, properties of whole images, the smallest change that turns
-    images of others into a class; and columns, which are listed and not judged: what manifest, files and pixels say."""
+    places that the model looks at whatever an image shows, properties of whole images, clusters of maps, components of
+    feature maps, what errors share, the smallest change that turns images of others into a class; and columns, which
+    are listed and not judged: what manifest, files and pixels say."""
     ignore: tuple[_Name, ...] = ()
     """Columns that are not read at all, nor what files tell under that name (`Make` or `EXIF: Make`)."""
     passes: Annotated[int, Field(ge=100)] = 20_000

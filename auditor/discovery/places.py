@@ -46,20 +46,20 @@ def propose_places(material: Material, passes: int) -> Iterator[Proposal]:
     found = []
     for number in material.classes:
         rises = np.stack([rise_of(material, pairs, each, number) for each in shifts])
-        for at in _peaks(rises, places):
+        for at in peaks(rises, places):
             found.append((float(rises[at]), number, at, rises))
     found.sort(key=lambda each: -each[0])
     for rise, number, at, rises in found[:MOST_PLACES]:
         if rise <= 0:
             continue
-        region = _joined(at, rises, places)
+        region = joined(at, rises, places)
         strong = strongest(material, pairs, shifts[at], number)
         free = material.images[material.others(number)]
         carriers = material.images[strong]
         looks = [cut_out(carriers, region)]
         if region.sum() > places[at].sum():
             looks.append(cut_out(carriers, places[at]))
-        around, own = _around(region, places), material.images[material.own(number)]
+        around, own = around_of(region, places), material.images[material.own(number)]
         for seen in (see_through(own, free, around), drawn_over(own, free, around), drawn_over(own, free, region)):
             if seen is not None:
                 looks.append(seen)
@@ -140,7 +140,7 @@ def _by_donor(pairs: Pairs, values: Doubles, rows: Bools) -> tuple[Ints, Doubles
     return np.array(both, np.int64), np.array([(first[donor], second[donor]) for donor in both]).reshape(-1, 2)
 
 
-def _peaks(rises: Doubles, places: list[Bools]) -> list[int]:
+def peaks(rises: Doubles, places: list[Bools]) -> list[int]:
     """Places that raise a class more than any that they overlap with, the strongest first."""
     order, kept = np.argsort(-rises, kind="stable"), list[int]()
     for at in order:
@@ -151,7 +151,7 @@ def _peaks(rises: Doubles, places: list[Bools]) -> list[int]:
     return kept
 
 
-def _joined(at: int, rises: Doubles, places: list[Bools]) -> Bools:
+def joined(at: int, rises: Doubles, places: list[Bools]) -> Bools:
     """A place with its neighbours that do nearly as much."""
     region = places[at].copy()
     for other in np.argsort(-rises, kind="stable"):
@@ -162,7 +162,7 @@ def _joined(at: int, rises: Doubles, places: list[Bools]) -> Bools:
     return region
 
 
-def _around(region: Bools, places: list[Bools]) -> Bools:
+def around_of(region: Bools, places: list[Bools]) -> Bools:
     """A region and all places that overlap it."""
     return np.any([place for place in places if (place & region).any()], axis=0)
 

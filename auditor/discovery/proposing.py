@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from auditor.artefacts.appearance import Appearance
 from auditor.discovery.candidate import Candidate, CannotLookError, Proposal, say_place
+from auditor.discovery.clusters import propose_clusters
+from auditor.discovery.components import propose_components
+from auditor.discovery.errors import propose_errors
 from auditor.discovery.extent import object_map, of_object
 from auditor.discovery.gradients import propose_gradients
 from auditor.discovery.material import Material
@@ -25,6 +28,9 @@ SOURCES: dict[str, Source] = {
     "stamps": propose_stamps,
     "gradients": propose_gradients,
     "properties": propose_properties,
+    "clusters": propose_clusters,
+    "components": propose_components,
+    "errors": propose_errors,
     "universal": propose_universal,
 }
 """Where suspects come from, by the name that a report gives it."""

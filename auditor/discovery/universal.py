@@ -90,10 +90,10 @@ def propose_universal(material: Material, passes: int) -> Iterator[Proposal]:
     for place in found[:MOST]:
         number = place.change.target
         own, free = material.own(number), material.images[material.others(number)]
-        mine, drawn = material.images[own], drawn_in(place)
-        carries = likeness(mine, drawn, free)
+        mine, drawn = material.images[own], [drawn_in(place, share) for share in SHARES]
+        carries = likeness(mine, drawn[0], free)
         strong = own[np.argsort(-carries, kind="stable")[: max(3, len(own) // 4)]]
-        looks = (drawn, cut_out(material.images[strong], place.region))
+        looks = (*drawn, cut_out(material.images[strong], place.region))
         yield Proposal("universal", number, looks, place.likelihood, tuple(strong.tolist()), trust=place.likelihood)
 
 
@@ -184,11 +184,11 @@ def places_of(change: Change) -> list[Asked]:
     return found
 
 
-def drawn_in(place: Asked) -> Overlay:
-    """What the model asks for in a place, as opaque as the mask says there: its strongest pixel is opaque."""
+def drawn_in(place: Asked, share: float = 0.0) -> Overlay:
+    """What the model asks for where the mask of a place is at least a share of its highest value there; opaque."""
     mask = np.where(place.region, place.change.mask, 0)
-    alpha = (mask / mask.max()).astype(np.float32)
-    return Overlay(alpha, np.where(place.region[..., None], place.change.pattern, 0).astype(np.float32))
+    region = place.region & (mask >= share * mask.max())
+    return Overlay(region.astype(np.float32), np.where(region[..., None], place.change.pattern, 0).astype(np.float32))
 
 
 def _smoothness(pattern: Doubles, region: Bools) -> float:
@@ -239,6 +239,10 @@ ENOUGH, DEARER = 0.9, 1.15
 
 NEARLY, MOST_OF_FRAME, FEWEST_PIXELS = 0.4, 0.5, 4
 """Of the mask's highest value, from where on a place holds it; and what is too large, or too small, for a place."""
+
+SHARES = (0.0, 0.4, 0.7)
+"""Of the highest value of a mask in its place, from where on a pixel is drawn: the fewest that do nearly as much are
+kept."""
 
 OF_A_CLASS, MOST = 2, 6
 """Proposals of a class, and in all."""

@@ -119,6 +119,9 @@ SOURCES = {
     "stamps": "shared content",
     "gradients": "mean derivatives",
     "properties": "whole images",
+    "clusters": "clusters of maps",
+    "components": "components of features",
+    "errors": "errors",
     "universal": "the model alone",
 }
 """What sources are called."""

@@ -1,0 +1,124 @@
+"""What confident errors share: what in images that are called a class, and are not of it, makes them so.
+
+In each such image a place is replaced by that of an image which is rightly told, of the same class where there is one.
+Where that mends the errors, there lies what they share; and what they share to the pixel, and the others lack, is
+looked for besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from auditor.artefacts.overlay import Overlay
+from auditor.discovery.candidate import CannotLookError, Proposal
+from auditor.discovery.looks import cut_out, see_through
+from auditor.discovery.material import Material
+from auditor.discovery.places import around_of, joined, lay_grid, peaks
+from auditor.discovery.stamps import without_strays
+from auditor.measure.arrays import Bools, Doubles, Ints
+from auditor.subject.model.classifier import to_probability
+
+
+def propose_errors(material: Material, passes: int) -> Iterator[Proposal]:
+    """The places that mend the confident errors of a class, and what these errors share.
+
+    Parameters
+    ----------
+    passes
+        About how many images the model may score for it.
+
+    Raises
+    ------
+    CannotLookError
+        No class has confident errors enough.
+    """
+    wrong = find_errors(material)
+    if not wrong:
+        raise CannotLookError(f"no class is said confidently, and wrongly, of {FEWEST} independent groups of images")
+    places = lay_grid(material.images.shape[1:3])
+    count = int(np.clip(passes // (len(places) * len(wrong)), FEWEST, LOOKED_AT))
+    for number, rows in wrong.items():
+        donors = _donors(material, number, rows[:count])
+        if donors is not None:
+            yield from _of_class(material, number, rows[:count], donors, places)
+
+
+def find_errors(material: Material) -> dict[int, Ints]:
+    """Class -> rows (m,) of images that are said to have it, and lack it, the surest first; most errors first."""
+    seen, found = material.seen, dict[int, Ints]()
+    sure = to_probability(seen.scores)
+    for number in range(seen.has.shape[1]):
+        rows = np.flatnonzero(seen.predicted[:, number] & ~seen.has[:, number] & (sure[:, number] >= CONFIDENT))
+        if len(np.unique(seen.groups[rows])) >= FEWEST:
+            found[number] = rows[np.argsort(-seen.scores[rows, number], kind="stable")]
+    return dict(sorted(found.items(), key=lambda each: -len(each[1]))[:MOST_CLASSES])
+
+
+def mend(material: Material, number: int, rows: Ints, donors: Ints, place: Bools) -> Doubles:
+    """Log-odds (n,) of a class in images at some rows, with a place (h, w) of each replaced by that of its donor."""
+    edited = material.images[rows]
+    edited[:, place] = material.images[donors][:, place]
+    return material.scores(edited)[:, number]
+
+
+def _of_class(material: Material, number: int, rows: Ints, donors: Ints, places: list[Bools]) -> Iterator[Proposal]:
+    before = material.seen.scores[rows, number]
+    drops = np.stack([before - mend(material, number, rows, donors, place) for place in places])
+    means = drops.mean(axis=1) / material.spread[number]
+    right = np.flatnonzero(~material.seen.has[:, number] & ~material.seen.predicted[:, number])
+    wrong, free = material.images[rows], material.images[right]
+    shared = see_through(wrong, free) if len(rows) >= FEWEST_ALIKE else None
+    for at in peaks(means, places):
+        if means[at] < LEAST_DROP:
+            continue
+        region = joined(at, means, places)
+        after = mend(material, number, rows, donors, region)
+        strong = rows[np.argsort(-drops[at], kind="stable")[: max(3, len(rows) // 2)]]
+        looks = [cut_out(material.images[strong], region)]
+        seen = see_through(wrong, free, around_of(region, places)) if len(rows) >= FEWEST_ALIKE else None
+        looks += [] if seen is None else [seen]
+        told = _tell(material, number, len(rows), int((after <= 0).sum()))
+        yield Proposal("errors", number, tuple(looks), float(means[at]), tuple(strong.tolist()), beside=told)
+    if shared is not None:
+        look = without_strays(shared)
+        mended = _without(material, number, rows, donors, look)
+        told = _tell(material, number, len(rows), mended)
+        yield Proposal("errors", number, (look,), mended / len(rows), tuple(rows.tolist()), beside=told)
+
+
+def _without(material: Material, number: int, rows: Ints, donors: Ints, look: Overlay) -> int:
+    return int((mend(material, number, rows, donors, look.fixed_region) <= 0).sum())
+
+
+def _tell(material: Material, number: int, errors: int, mended: int) -> str:
+    target = material.classifier.classes[number]
+    return (
+        f"Of {errors} images that are wrongly and confidently called {target}, {mended} are so no longer when the "
+        "place is replaced by that of images which are rightly told."
+    )
+
+
+def _donors(material: Material, number: int, rows: Ints) -> Ints | None:
+    """For each image at some rows one (n,) that is rightly not said to have a class, of its own where there is one."""
+    seen, random = material.seen, material.generator(f"donors for errors of {number}")
+    right = np.flatnonzero(~seen.has[:, number] & ~seen.predicted[:, number])
+    if not len(right):
+        return None
+    chosen = []
+    for row in rows:
+        alike = right[(seen.has[right] == seen.has[row]).all(axis=1)]
+        chosen.append(random.choice(alike if len(alike) else right))
+    return np.array(chosen, np.int64)
+
+
+CONFIDENT, FEWEST, FEWEST_ALIKE = 0.7, 4, 6
+"""Probability from which on an error is confident; independent groups of images that err alike; and images that tell
+what they share to the pixel."""
+
+LOOKED_AT, MOST_CLASSES = 24, 10
+"""Errors of a class that are mended; and classes."""
+
+LEAST_DROP = 0.2
+"""Of the score, in its standard deviations, that replacing a place must take."""
