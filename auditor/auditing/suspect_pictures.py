@@ -9,8 +9,10 @@ import numpy as np
 from auditor.artefacts.appearance import box_of
 from auditor.config.options import to_toml
 from auditor.discovery.candidate import Candidate, say_place
+from auditor.discovery.embedding import Embedding, embed
 from auditor.discovery.material import Material
-from auditor.measure.arrays import Floats
+from auditor.discovery.record import ClusterRecord, EmbeddingRecord
+from auditor.measure.arrays import Array, Floats
 from auditor.measure.ledger import NewArrays
 from auditor.measure.pieces import Picture
 from auditor.run.suspects import Standing, Suspect
@@ -89,6 +91,59 @@ def _write_block(candidate: Candidate, target: str, box: tuple[int, int, int, in
     said |= {**candidate.proposal.options, "target": target}
     return "[[artefacts]]\n" + "".join(f"{name} = {to_toml(value)}\n" for name, value in said.items())
 
+
+def show_embedding(material: Material, candidates: list[Candidate], arrays: NewArrays) -> EmbeddingRecord | None:
+    """How images lie to each other, with a contact sheet of each cluster kept; None where that tells nothing."""
+    found = embed(material)
+    if found is None:
+        return None
+    clusters = []
+    for number in range(int(found.labels.max()) + 1):
+        inside = found.labels == number
+        rows = found.rows[inside]
+        counts = material.seen.has[rows].sum(axis=0)
+        first = [at for at in np.argsort(-counts, kind="stable")[:3] if counts[at]]
+        middle = found.middle(number, ON_A_SHEET)
+        sheet = arrays.keep(f"cluster {number + 1}", _sheet(material.images[middle]), of_data=True)
+        suspects = {}
+        for each in candidates:
+            strong = np.intersect1d(each.proposal.strong, found.rows)
+            here = int(np.isin(strong, rows).sum())
+            if 2 * here > len(strong):
+                suspects[each.name] = (here, len(strong))
+        clusters.append(
+            ClusterRecord(
+                points=[(round(float(x), 3), round(float(y), 3)) for x, y in found.points[inside]],
+                stability=None if found.clusters is None else _stability(found, number),
+                classes={material.classifier.classes[at]: int(counts[at]) for at in first},
+                recognised=int((material.seen.has[rows] == material.seen.predicted[rows]).all(axis=1).sum()),
+                suspects=suspects,
+                sheet=Picture(sheet, f"{len(middle)} of {len(rows)} images, those nearest to its middle"),
+            )
+        )
+    return EmbeddingRecord(found.told_by, found.held, clusters)
+
+
+def _stability(found: Embedding, number: int) -> float:
+    assert found.clusters is not None
+    return float(found.clusters.stability[found.clusters.labels[found.labels == number][0]])
+
+
+def _sheet(images: Floats) -> Array:
+    """Images (n, h, w, c), none larger than a thumbnail, side by side on grey as one picture."""
+    step = max(1, -(-max(images.shape[1:3]) // THUMBNAIL))
+    small = np.stack([to_pixels(image) for image in images[:, ::step, ::step]])
+    height, width = small.shape[1] + 2, small.shape[2] + 2
+    columns = min(IN_A_ROW, len(small))
+    sheet = np.full((-(-len(small) // columns) * height, columns * width, small.shape[3]), 128, np.uint8)
+    for at, image in enumerate(small):
+        top, left = at // columns * height + 1, at % columns * width + 1
+        sheet[top : top + height - 2, left : left + width - 2] = image
+    return sheet
+
+
+ON_A_SHEET, IN_A_ROW, THUMBNAIL = 12, 6, 64
+"""Images on a contact sheet, in a row of it, and the longest side of one in pixels."""
 
 REASONS = {
     "places": (

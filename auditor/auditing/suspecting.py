@@ -15,7 +15,7 @@ import numpy as np
 from auditor.artefacts.artefact import Artefact
 from auditor.auditing.judging import judge_tried
 from auditor.auditing.opening import Subject, open_subject, read_strata
-from auditor.auditing.suspect_pictures import describe_suspect
+from auditor.auditing.suspect_pictures import describe_suspect, show_embedding
 from auditor.config.file import AuditConfig
 from auditor.discovery.candidate import Candidate
 from auditor.discovery.columns import look_at_columns, measure_pixels
@@ -157,8 +157,9 @@ def find_suspects(
         suspects.append(describe_suspect(number + 1, candidate, material, standing, evidence, arrays))
         if finding is not None and standing in SET_APART:
             judged.findings[number] = _set_apart(finding, SET_APART[standing])
+    embedding = show_embedding(material, proposed.candidates, arrays)
     progress("suspects", 2, 2)
-    return replace(judged, suspects=suspects)
+    return replace(judged, suspects=suspects, record=replace(record, embedding=embedding))
 
 
 def _gather(config: AuditConfig, subject: Subject, images: Population, chosen: Bools) -> Material:

@@ -1,10 +1,11 @@
-"""What a result tells of columns of the data that go with a class, and of the positive control of the search."""
+"""What a result tells of columns that go with a class, of the control of the search, and of how images lie together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from auditor.measure.measurement import Measurement
+from auditor.measure.pieces import Picture
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,35 @@ class ControlRecord:
         """Opacity of the faintest that was seen; None where not even the opaque one was."""
         faint = [opacity for opacity, seen in zip(self.opacities, self.seen, strict=True) if seen]
         return faint[-1] if faint else None
+
+
+@dataclass(frozen=True)
+class ClusterRecord:
+    """Images that lie together."""
+
+    points: list[tuple[float, float]]
+    """Where each lies in the plane."""
+    stability: float | None
+    """How alike it comes again when images are drawn anew, in [0, 1]; null where that was not asked."""
+    classes: dict[str, int]
+    """Class -> how many of its images are here, the most frequent first; three at the most."""
+    recognised: int
+    """How many are recognised."""
+    suspects: dict[str, tuple[int, int]]
+    """Suspect -> how many of the images where it is strongest are here, of how many; where most of them are."""
+    sheet: Picture
+    """The images nearest to its middle."""
+
+
+@dataclass(frozen=True)
+class EmbeddingRecord:
+    """How images of the half that proposes lie to each other, as the model sees them."""
+
+    told_by: str
+    """What they were placed by."""
+    held: tuple[float, float]
+    """Share of what differs that each axis holds."""
+    clusters: list[ClusterRecord]
 
 
 OTHER, NONE = "other", "(none)"

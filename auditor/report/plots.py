@@ -53,7 +53,7 @@ def plot_curves(curves: Curves, name: str, widths: Sequence[int] = (WIDE, NARROW
     """Lines over one axis, told apart by colour and by dashes and named at their ends; references are grey."""
     told = "; ".join(_tell_line(line) for line in curves.lines if line.points)
     return Markup("").join(
-        _svg(*_draw_curves(curves, width), f"{name}-{width}", curves.title, told, is_narrow=width == NARROW)
+        svg_of(*_draw_curves(curves, width), f"{name}-{width}", curves.title, told, is_narrow=width == NARROW)
         for width in widths
     )
 
@@ -62,7 +62,7 @@ def plot_intervals(plot: IntervalPlot, name: str, widths: Sequence[int] = (WIDE,
     """Measurements with their intervals, coloured by what they are; shares from nothing to all."""
     told = "; ".join(f"{row.name}: {say(row.measured, 'brief')}" for row in plot.rows)
     return Markup("").join(
-        _svg(*_draw_intervals(plot, width), f"{name}-{width}", plot.title, told, is_narrow=width == NARROW)
+        svg_of(*_draw_intervals(plot, width), f"{name}-{width}", plot.title, told, is_narrow=width == NARROW)
         for width in widths
     )
 
@@ -78,7 +78,7 @@ def font_folder() -> Path:
 def _draw_intervals(plot: IntervalPlot, width: int) -> tuple[list[str], float, float]:
     """The parts of a drawing, its width and its height."""
     is_narrow = width == NARROW
-    names = [_plain(row.name) for row in plot.rows]
+    names = [plain(row.name) for row in plot.rows]
     left = 10.0 if is_narrow else 12 + _LETTER * max(map(len, names), default=0)
     top = 26.0 if plot.bar is not None else 8.0
     each = 40.0 if is_narrow else 26.0
@@ -87,17 +87,17 @@ def _draw_intervals(plot: IntervalPlot, width: int) -> tuple[list[str], float, f
     is_share = _is_share(plot.rows)
     parts = list(_axis_below(scale, bottom, plot.axis, is_share, width))
     if plot.origin is not None:
-        parts.append(_line(scale(plot.origin), top, scale(plot.origin), bottom, "quiet", 'stroke-width="1"'))
+        parts.append(line_from(scale(plot.origin), top, scale(plot.origin), bottom, "quiet", 'stroke-width="1"'))
     if plot.bar is not None:
         at = scale(plot.bar)
-        parts.append(_line(at, top - 6, at, bottom, "bar", 'stroke-width="1.5" stroke-dasharray="6 4"'))
+        parts.append(line_from(at, top - 6, at, bottom, "bar", 'stroke-width="1.5" stroke-dasharray="6 4"'))
         parts.append(_label_beside(at, top - 10, plot.bar_name, width, "bar"))
     for number, (row, said) in enumerate(zip(plot.rows, names, strict=True)):
         middle = top + each * number + (28 if is_narrow else 13)
         if is_narrow:
-            parts.append(_text(left, middle - 13, said, "ink"))
+            parts.append(text_at(left, middle - 13, said, "ink"))
         else:
-            parts.append(_text(left, middle + 4.5, said, "ink", "end"))
+            parts.append(text_at(left, middle + 4.5, said, "ink", "end"))
         parts += _mark(row, scale, middle)
     return parts, width, bottom + 42
 
@@ -106,7 +106,7 @@ def _draw_curves(curves: Curves, width: int) -> tuple[list[str], float, float]:
     is_narrow = width == NARROW
     lines = [line for line in curves.lines if line.points]
     named = [line for line in lines if line.name]
-    room = _LETTER * max((len(_plain(line.name)) for line in named), default=0)
+    room = _LETTER * max((len(plain(line.name)) for line in named), default=0)
     left, right = 52.0, width - (14.0 if is_narrow or not named else room + 34)
     top, bottom = 30.0, 236.0
     places = [place for line in lines for place, _ in line.points] or [0.0, 1.0]
@@ -117,19 +117,19 @@ def _draw_curves(curves: Curves, width: int) -> tuple[list[str], float, float]:
     ends += [0.0, curves.bar] if curves.bar is not None else [0.0] if curves.mark is not None else []
     y = _Scale(*_widened(ends), bottom, top + 6)
     parts = list(_axis_below(x, bottom, curves.x, is_share, width, curves.are_steps))
-    parts.append(_text(6, 14, " ".join(curves.y.split()), "ink"))
-    parts.append(_line(left, top, left, bottom, "ink", 'stroke-width="1"'))
+    parts.append(text_at(6, 14, " ".join(curves.y.split()), "ink"))
+    parts.append(line_from(left, top, left, bottom, "ink", 'stroke-width="1"'))
     for tick in _ticks(y.low, y.high):
-        parts.append(_line(left - 4, y(tick), left, y(tick), "ink", 'stroke-width="1"'))
-        parts.append(_text(left - 7, y(tick) + 4.5, _tick_text(tick), "ink", "end"))
+        parts.append(line_from(left - 4, y(tick), left, y(tick), "ink", 'stroke-width="1"'))
+        parts.append(text_at(left - 7, y(tick) + 4.5, _tick_text(tick), "ink", "end"))
     if curves.bar is not None or curves.mark is not None:
-        parts.append(_line(left, y(0), right, y(0), "quiet", 'stroke-width="1"'))
+        parts.append(line_from(left, y(0), right, y(0), "quiet", 'stroke-width="1"'))
     if curves.bar is not None:
         dashed = 'stroke-width="1.5" stroke-dasharray="6 4"'
-        parts.append(_line(left, y(curves.bar), right, y(curves.bar), "bar", dashed))
+        parts.append(line_from(left, y(curves.bar), right, y(curves.bar), "bar", dashed))
     if curves.mark is not None:
         at = x(curves.mark)
-        parts.append(_line(at, top, at, bottom, "bar", 'stroke-width="1.5" stroke-dasharray="6 4"'))
+        parts.append(line_from(at, top, at, bottom, "bar", 'stroke-width="1.5" stroke-dasharray="6 4"'))
         parts.append(_label_beside(at, bottom - 8, curves.mark_name, right, "bar"))
     looks = list(_looks(lines))
     drawn = sorted(zip(lines, looks, strict=True), key=lambda pair: not pair[0].is_reference)  # references lie below
@@ -148,14 +148,14 @@ def _draw_line(line: Line, x: _Scale, y: _Scale, colour: str, dash: str, *, has_
     known = [(place, low, high) for place, (low, _, high) in points if not math.isnan(low) and not math.isnan(high)]
     if line.has_band and known:
         around = [(place, low) for place, low, _ in known] + [(place, high) for place, _, high in reversed(known)]
-        yield f'<polygon class="band {colour}" {_fill(colour)} fill-opacity=".2" points="{_points(around)}"/>'
+        yield f'<polygon class="band {colour}" {fill_of(colour)} fill-opacity=".2" points="{points_of(around)}"/>'
     middles = [(place, value) for place, (_, value, _) in points if not math.isnan(value)]
     style = f' stroke-dasharray="{dash}"' if dash else ""
-    style += f' points="{_points(middles)}"'
+    style += f' points="{points_of(middles)}"'
     yield f'<polyline class="{colour}" {_stroke(colour)} fill="none" stroke-width="2"{style}/>'
     if has_dots:
         for place, value in middles:
-            yield f'<circle class="{colour}" {_fill(colour)} cx="{place:.1f}" cy="{value:.1f}" r="3"/>'
+            yield f'<circle class="{colour}" {fill_of(colour)} cx="{place:.1f}" cy="{value:.1f}" r="3"/>'
 
 
 def _name_ends(named: list[Line], looks: dict[int, tuple[str, str]], y: _Scale, right: float) -> Iterator[str]:
@@ -169,8 +169,8 @@ def _name_ends(named: list[Line], looks: dict[int, tuple[str, str]], y: _Scale, 
         places[at] = min(places[at], limit)
         limit = places[at] - _SIZE - 3
     for place, line in zip(places, ordered, strict=True):
-        yield _line(right - 8, y(_last(line)), right + 16, place, looks[id(line)][0], 'stroke-width="1"')
-        yield _text(right + 20, place + 4.5, _plain(line.name), "ink")
+        yield line_from(right - 8, y(_last(line)), right + 16, place, looks[id(line)][0], 'stroke-width="1"')
+        yield text_at(right + 20, place + 4.5, plain(line.name), "ink")
 
 
 def _list_names(named: list[Line], looks: dict[int, tuple[str, str]], top: float) -> Iterator[str]:
@@ -179,27 +179,27 @@ def _list_names(named: list[Line], looks: dict[int, tuple[str, str]], top: float
         colour, dash = looks[id(line)]
         middle = top + 20 * at
         dashes = f'stroke-width="2" stroke-dasharray="{dash}"' if dash else 'stroke-width="2"'
-        yield _line(10, middle, 44, middle, colour, dashes)
-        yield _text(52, middle + 4.5, _plain(line.name), "ink")
+        yield line_from(10, middle, 44, middle, colour, dashes)
+        yield text_at(52, middle + 4.5, plain(line.name), "ink")
 
 
 def _axis_below(
     scale: _Scale, at: float, title: str, is_share: bool, width: float, are_steps: bool = False
 ) -> Iterator[str]:
-    yield _line(scale.start - 8, at, scale.end + 8, at, "ink", 'stroke-width="1"')
+    yield line_from(scale.start - 8, at, scale.end + 8, at, "ink", 'stroke-width="1"')
     steps = [*(step for step in _STEPS if scale.low <= step < scale.high), scale.high]
     ticks = steps if are_steps else _ticks(scale.low, scale.high)
     taken = -math.inf
     for tick in ticks:
         said = f"{round(100 * tick)} %" if is_share else _tick_text(tick)
         place, half = scale(tick), _LETTER * len(said) / 2
-        yield _line(place, at, place, at + 4, "ink", 'stroke-width="1"')
+        yield line_from(place, at, place, at + 4, "ink", 'stroke-width="1"')
         if place - half > taken and not (are_steps and tick != scale.high and place + half > scale(scale.high) - 16):
-            yield _text(place, at + 18, said, "ink", "middle")
+            yield text_at(place, at + 18, said, "ink", "middle")
             taken = place + half + 4
     half = _LETTER * len(title) / 2
     middle = min(max((scale.start + scale.end) / 2, half + 4), width - half - 4)
-    yield _text(max(middle, width / 2) if half > width / 2 - 4 else middle, at + 36, title, "ink", "middle")
+    yield text_at(max(middle, width / 2) if half > width / 2 - 4 else middle, at + 36, title, "ink", "middle")
 
 
 def _mark(row: Interval, scale: _Scale, middle: float) -> Iterator[str]:
@@ -207,13 +207,13 @@ def _mark(row: Interval, scale: _Scale, middle: float) -> Iterator[str]:
     low, value, high = _ends(row.measured)
     colour = _ROLES[row.role]
     if not math.isnan(low) and not math.isnan(high):
-        yield _line(scale(low), middle, scale(high), middle, colour, 'stroke-width="3"')
+        yield line_from(scale(low), middle, scale(high), middle, colour, 'stroke-width="3"')
     if not math.isnan(value):
         at = f'cx="{scale(value):.1f}" cy="{middle:.1f}"'
         if row.role == "reference":
             yield f'<circle class="{colour} hollow" {_stroke(colour)} stroke-width="2" fill="#ffffff" {at} r="4.5"/>'
         else:
-            yield f'<circle class="{colour}" {_fill(colour)} {at} r="5"/>'
+            yield f'<circle class="{colour}" {fill_of(colour)} {at} r="5"/>'
 
 
 def _scale_of(plot: IntervalPlot, start: float, end: float) -> _Scale:
@@ -243,7 +243,9 @@ def _looks(lines: list[Line]) -> Iterator[tuple[str, str]]:
         yield next(grey if line.is_reference else coloured)
 
 
-def _svg(parts: list[str], width: float, height: float, name: str, title: str, told: str, *, is_narrow: bool) -> Markup:
+def svg_of(
+    parts: list[str], width: float, height: float, name: str, title: str, told: str, *, is_narrow: bool
+) -> Markup:
     kind = "narrow" if is_narrow else "wide"
     words = escape(" ".join(title.split()).rstrip(".") or "Plot")
     return Markup(
@@ -254,27 +256,27 @@ def _svg(parts: list[str], width: float, height: float, name: str, title: str, t
     )
 
 
-def _text(x: float, y: float, said: str, colour: str, anchor: str = "start") -> str:
+def text_at(x: float, y: float, said: str, colour: str, anchor: str = "start") -> str:
     where = "" if anchor == "start" else f' text-anchor="{anchor}"'
-    return f'<text class="{colour}" {_fill(colour)} x="{x:.1f}" y="{y:.1f}"{where}>{escape(said)}</text>'
+    return f'<text class="{colour}" {fill_of(colour)} x="{x:.1f}" y="{y:.1f}"{where}>{escape(said)}</text>'
 
 
 def _label_beside(x: float, y: float, said: str, right: float, colour: str) -> str:
     """Text to the right of a line, or to its left where there is no room."""
     fits = x + 6 + _LETTER * len(said) <= right
-    return _text(x + (5 if fits else -5), y, said, colour, "start" if fits else "end")
+    return text_at(x + (5 if fits else -5), y, said, colour, "start" if fits else "end")
 
 
-def _line(x: float, y: float, to_x: float, to_y: float, colour: str, style: str) -> str:
+def line_from(x: float, y: float, to_x: float, to_y: float, colour: str, style: str) -> str:
     ends = f'x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}"'
     return f'<line class="{colour}" {_stroke(colour)} {style} {ends}/>'
 
 
-def _points(places: Iterable[tuple[float, float]]) -> str:
+def points_of(places: Iterable[tuple[float, float]]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
 
-def _fill(colour: str) -> str:
+def fill_of(colour: str) -> str:
     return f'fill="{_COLOURS[colour]}"'
 
 
@@ -306,7 +308,7 @@ def _tick_text(value: float) -> str:
     return "–" if math.isnan(value) else f"{value + 0.0:.3g}".replace("-", MINUS)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text for a plot: one line, not too long."""
     line = " ".join(text.split())
     if len(line) <= _LONGEST:

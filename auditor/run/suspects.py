@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from auditor.discovery.record import ColumnsRecord, ControlRecord
+from auditor.discovery.record import ColumnsRecord, ControlRecord, EmbeddingRecord
 from auditor.measure.pieces import Picture
 
 Standing = Literal[
@@ -71,3 +71,5 @@ class DiscoveryRecord:
     where no class has images enough."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Source -> why it did not look, as a clause."""
+    embedding: EmbeddingRecord | None = None
+    """How images lie to each other as the model sees them; null where they are few, or nothing differs."""

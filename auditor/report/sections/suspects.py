@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor.config.options import to_toml
+from auditor.discovery.record import ClusterRecord, EmbeddingRecord
 from auditor.measure.pieces import Strip
 from auditor.measure.words import listed, number
+from auditor.report.clouds import Cloud, plot_clouds
 from auditor.report.sections.columns import view_columns
 from auditor.run.result import AuditResult
 from auditor.run.suspects import DiscoveryRecord, Standing, Suspect
@@ -26,6 +28,7 @@ def view_suspects(result: AuditResult, run: str) -> dict[str, Any] | None:
         "how": " ".join(
             filter(None, [_tell_how(record, len(result.suspects)), *_tell_skipped(record), tell_control(record)])
         ),
+        "embedding": _view_embedding(record.embedding),
         "items": [_view(suspect, result, numbers.get(suspect.name), run) for suspect in result.suspects],
     }
 
@@ -102,6 +105,41 @@ def _view(suspect: Suspect, result: AuditResult, at: int | None, run: str) -> di
     }
 
 
+def _view_embedding(record: EmbeddingRecord | None) -> dict[str, Any] | None:
+    """The plot, what is told above it, and of each cluster a name, a sentence and its contact sheet."""
+    if record is None:
+        return None
+    clusters = [
+        {
+            "id": f"cluster-{at}",
+            "name": f"Cluster {at}",
+            "told": _tell_cluster(cluster),
+            "sheet": Strip("", [cluster.sheet]),
+        }
+        for at, cluster in enumerate(record.clusters, 1)
+    ]
+    clouds = [
+        Cloud(str(each["name"]), cluster.points, str(each["id"]))
+        for each, cluster in zip(clusters, record.clusters, strict=True)
+    ]
+    first, second = (number(share, "share") for share in record.held)
+    axes = (f"first component, {first} of what differs", f"second component, {second}")
+    title = f"How {_images(sum(len(cloud.points) for cloud in clouds))} lie to each other, by {record.told_by}"
+    return {"title": title, "plot": plot_clouds(clouds, title, axes, "embedding"), "clusters": clusters}
+
+
+def _tell_cluster(cluster: ClusterRecord) -> str:
+    count = len(cluster.points)
+    told = f"{_images(count)}, {cluster.recognised} recognised"
+    if cluster.classes:
+        told += f"; most are {listed([f'{name} ({images})' for name, images in cluster.classes.items()])}"
+    if cluster.stability is not None and cluster.stability < STABLE:
+        told += f"; drawn anew, the cluster comes again by {number(cluster.stability, '')} only"
+    for name, (here, strong) in cluster.suspects.items():
+        told += f"; {here} of {strong} images where {name.partition(':')[0]} is strongest"
+    return f"{told}."
+
+
 def _images(count: int) -> str:
     return f"{count} image{'' if count == 1 else 's'}"
 
@@ -109,6 +147,9 @@ def _images(count: int) -> str:
 def _count(count: int) -> str:
     return f"{count} suspect{' was' if count == 1 else 's were'}"
 
+
+STABLE = 0.75
+"""Mean Jaccard index from which on a cluster is said to be one."""
 
 NO_ALL_CLEAR = (
     "That is no all-clear: what no image here shows, what is faint, and what lies on the object is not found like this."
