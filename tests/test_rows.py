@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from auditor.measure.ledger import COLUMNS, Rows, Texts, Values
+from auditor.measure.columns import Coded, Texts, Values
+from auditor.measure.ledger import COLUMNS, Rows
 from auditor.run.parts import tabulate, write_rows
 
 
@@ -50,3 +52,35 @@ def test_rows_that_are_written_some_at_a_time_are_those_that_are_written_at_once
     table = pq.read_table(tmp_path / "rows.parquet")
     assert table.to_pydict() == tabulate(rows).to_pydict() == {name: list(rows.columns[name]) for name in COLUMNS}
     assert (len(rows), table["image"][-1].as_py(), table["value"][700].as_py()) == (702, "two", None)
+
+
+def test_what_is_coded_is_not_copied_and_reads_as_its_texts():
+    rows, names = Rows(), [f"picture-{number}" for number in range(20_000)]
+    image = Coded(np.arange(20_000)[::-1].copy(), names)
+    values = np.where(np.arange(20_000) % 2, np.nan, np.arange(20_000)).astype(np.float32)
+    tracemalloc.start()
+    for condition in "abc":
+        rows.note(values, image=image, measurement="shift", condition=condition)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 10 * len(rows)
+    assert list(rows.columns["image"]) == 3 * names[::-2]
+    assert list(rows.columns["value"]) == 3 * [float(number) for number in range(0, 20_000, 2)]
+    assert rows.columns["condition"][9_999:10_001] == ["a", "b"]
+
+
+def test_rows_are_added_to_others_and_forgotten_from_the_end():
+    rows, more = Rows(), Rows()
+    rows.note([1.0, 2.0], image=Coded(np.array([1, 0]), ["a", "b"]), measurement="one")
+    more.note([3.0, np.nan, 4.0], image=Coded(np.array([2, 1, 0]), ["c", "d", "e"]), group=["x", "y", "z"])
+    rows.extend(more)
+    rows.add(image="f", value=5.0)
+    assert list(rows.columns["image"]) == ["b", "a", "e", "c", "f"]
+    assert list(rows.columns["group"]) == [None, None, "x", "z", None]
+    rows.keep_first(3)
+    rows.add(image="a")
+    assert [list(rows.columns[name]) for name in ("image", "value", "measurement")] == [
+        ["b", "a", "e", "a"],
+        [1.0, 2.0, 3.0, None],
+        ["one", "one", None, None],
+    ]

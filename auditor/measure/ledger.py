@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from auditor.measure.arrays import Array, Doubles, Ints
+from auditor.measure.arrays import Array
+from auditor.measure.columns import Block, Texts, Values
 
 Arrays = Mapping[str, Array]
 
@@ -86,96 +84,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class Column(MutableSequence[Any]):
-    """A column of rows, in a byte or a few for each, where a list takes fifty: there may be millions."""
-
-    _codes: array[Any]
-
-    def _encode(self, item: Any) -> Any: ...
-
-    def _decode(self, code: Any) -> Any: ...
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    def __getitem__(self, at: Any) -> Any:
-        found = self._codes[at]
-        return [self._decode(code) for code in found] if isinstance(at, slice) else self._decode(found)
-
-    def __setitem__(self, at: Any, item: Any) -> None:
-        code = self._encode(item)
-        self._codes[at] = code
-
-    def __delitem__(self, at: Any) -> None:
-        del self._codes[at]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    def insert(self, at: int, item: Any) -> None:
-        """See `list.insert`."""
-        code = self._encode(item)
-        self._codes.insert(at, code)
-
-    def extend(self, items: Iterable[Any]) -> None:
-        """See `list.extend`."""
-        codes = [self._encode(item) for item in items]  # which may want a wider array
-        self._codes.extend(codes)
-
-    def clear(self) -> None:
-        """See `list.clear`."""
-        del self._codes[:]
-
-
-class Texts(Column):
-    """Texts, or None, of which most stand in many rows: each is kept once, and a row has its number."""
-
-    def __init__(self) -> None:
-        self._codes = array("B")
-        self._texts: list[str | None] = []
-        self._known: dict[str | None, int] = {}
-
-    def _encode(self, item: str | None) -> int:
-        code = self._known.setdefault(item, len(self._texts))
-        if code == len(self._texts):
-            self._texts.append(item)
-            if code == _FEW:
-                self._codes = array("i", self._codes)
-        return code
-
-    def _decode(self, code: int) -> str | None:
-        return self._texts[code]
-
-    def coded(self, part: slice) -> tuple[Ints, list[str | None]]:
-        """Some rows as numbers of texts, and the texts."""
-        return np.array(self._codes[part], np.int64), self._texts
-
-
-_FEW = 256
-
-
-class Values(Column):
-    """Finite numbers, or None."""
-
-    def __init__(self) -> None:
-        self._codes = array("d")
-
-    def _encode(self, item: float | None) -> float:
-        return math.nan if item is None else float(item)
-
-    def _decode(self, code: float) -> float | None:
-        return None if math.isnan(code) else code
-
-    def numbers(self, part: slice) -> Doubles:
-        """Some rows, NaN for None."""
-        return np.array(self._codes[part])
-
-
 @dataclass
 class Rows:
     """Measurements per image: every number of a result is an aggregate of some of these."""
 
-    columns: dict[str, MutableSequence[Any]] = field(
+    columns: dict[str, Texts | Values] = field(
         default_factory=lambda: {name: Values() if name == "value" else Texts() for name in COLUMNS}
     )
 
@@ -187,29 +100,30 @@ class Rows:
         values
             (n,).
         columns
-            A text for all rows, or a list or array with something for each.
+            A text for all rows, or a list or array or `Coded` with something for each. What is coded is not copied, so
+            it must stay as it is.
         """
         assert set(columns) < set(COLUMNS)
-        known = np.flatnonzero(np.isfinite(values)).tolist()
+        numbers = np.asarray(values)
+        is_known = np.isfinite(numbers)
+        known = None if is_known.all() else np.flatnonzero(is_known).astype(np.int32)
+        numbers = numbers.copy() if known is None else numbers[known]  # it may be a part of something larger
         for name, column in self.columns.items():
-            given = columns.get(name)
-            if name == "value":
-                column += [float(values[at]) for at in known]
-            elif isinstance(given, list | tuple | np.ndarray):
-                column += [None if given[at] is None else str(given[at]) for at in known]
-            else:
-                column += [None if given is None else str(given)] * len(known)
+            if isinstance(column, Texts):
+                column.note(columns.get(name), known, len(numbers))
+            elif isinstance(column, Values):
+                column.add(Block(numbers, None, ()))
 
     def add(self, **values: str | float | None) -> None:
         """Add a row; columns that are not named stay empty."""
         assert set(values) <= set(COLUMNS)
         for name, column in self.columns.items():
-            column.append(values.get(name))
+            column.append(values.get(name))  # type: ignore[arg-type]
 
     def extend(self, other: Rows) -> None:
         """Add all rows of another ledger."""
         for name, column in self.columns.items():
-            column += other.columns[name]
+            column.extend(other.columns[name])  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.columns["value"])
@@ -221,4 +135,4 @@ class Rows:
     def keep_first(self, count: int) -> None:
         """Forget all rows but the first."""
         for column in self.columns.values():
-            del column[count:]
+            column.keep_first(count)

@@ -15,7 +15,8 @@ import numpy as np
 
 from auditor.errors import ReportError
 from auditor.measure.arrays import Array
-from auditor.measure.ledger import COLUMNS, Arrays, Rows, Texts, Values
+from auditor.measure.columns import Texts, Values
+from auditor.measure.ledger import COLUMNS, Arrays, Rows
 from auditor.run.limits import refuse_odd
 
 
@@ -24,12 +25,16 @@ def write_rows(file: Path, rows: Rows) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    first = tabulate(rows, slice(_ROWS_AT_ONCE))
-    with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
-        writer.write_table(first)
-        for at in range(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE):
-            writer.write_table(tabulate(rows, slice(at, at + _ROWS_AT_ONCE)))
-            pa.default_memory_pool().release_unused()  # it would keep three times as much as it uses
+    usual = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())  # the usual one keeps three times as much as it uses
+    try:
+        first = tabulate(rows, slice(_ROWS_AT_ONCE))
+        with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+            writer.write_table(first)
+            for at in range(_ROWS_AT_ONCE, len(rows), _ROWS_AT_ONCE):
+                writer.write_table(tabulate(rows, slice(at, at + _ROWS_AT_ONCE)))
+    finally:
+        pa.set_memory_pool(usual)
 
 
 _ROWS_AT_ONCE = 2**14
@@ -43,10 +48,12 @@ def tabulate(rows: Rows, part: slice = slice(None)) -> Any:
     for name in COLUMNS:
         column = rows.columns[name]
         if isinstance(column, Texts):
-            codes, texts = column.coded(part)
-            used, codes = np.unique(codes, return_inverse=True)
-            chosen = pa.array([_storable(texts[code]) for code in used], pa.string())
-            table[name] = chosen.take(pa.array(codes))
+            chunks = []
+            for block, start, stop in column.blocks(part):
+                used, codes = np.unique(block.part(start, stop), return_inverse=True)
+                chosen = pa.array([_storable(block.table[code]) for code in used.tolist()], pa.string())
+                chunks.append(chosen.take(pa.array(codes)))
+            table[name] = pa.chunked_array(chunks, pa.string())
         elif isinstance(column, Values):
             table[name] = pa.array(column.numbers(part), pa.float64(), from_pandas=True)
         else:
