@@ -78,12 +78,12 @@ class S3:
             command, capture_output=True, text=True, env=os.environ | self.variables | variables, check=False
         )
 
-    def do(self, code: str, *words: str | Path) -> str:
+    def do(self, code: str, *words: str | Path, **variables: str) -> str:
         """Run some lines of Python with the bucket's file system as `s3`; gives what they print."""
         begun = "import sys; sys.path.append(sys.argv.pop(1)); import s3fs; s3 = s3fs.S3FileSystem()\n"
         command = [sys.executable, "-c", begun + code, self.packages, *map(str, words)]
         return subprocess.run(
-            command, capture_output=True, text=True, env=os.environ | self.variables, check=True
+            command, capture_output=True, text=True, env=os.environ | self.variables | variables, check=True
         ).stdout
 
 
@@ -257,6 +257,16 @@ for data in (b"one", b"two", b"two"):
     print(fetch(read_place(sys.argv[1])).read_bytes().decode())
 """
     assert s3.do(code, f"{bucket}/model.keras").split() == ["one", "two", "two"]
+
+
+def test_how_often_a_request_is_tried_is_what_the_files_of_aws_say(s3: S3, tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    code = "from auditor.stores.store import _open; print(_open('s3', 'bucket').config_kwargs.get('retries'))"
+    found = []
+    for text in ("[default]\nregion = us-east-1\n", "[default]\nretry_mode = adaptive\n"):
+        file.write_text(text)
+        found.append(s3.do(code, AWS_CONFIG_FILE=str(file)).strip())
+    assert found == ["{'mode': 'standard'}", "None"]
 
 
 def test_without_the_package_it_is_told_which_to_install(s3: S3, world: World) -> None:

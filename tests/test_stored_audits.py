@@ -127,6 +127,7 @@ def test_a_configuration_names_places_on_a_store_as_it_names_files(world: World,
         ("render", "run", "--templates", f"{BUCKET}/templates"),
         ("gate", "run", "--config", f"{BUCKET}/audit.toml"),
         ("check", f"{BUCKET}/checks.toml"),
+        ("lab", "audit", "--output", f"{BUCKET}/lab"),
     ],
 )
 def test_what_must_lie_on_this_machine_is_said_in_a_sentence(words: tuple[str, ...], command: Command) -> None:

@@ -148,11 +148,14 @@ class TestReading:
             with pytest.raises(StoreError, match=f"cannot be reached.*nobody there.*tried {tries}"):
                 read(stored("x"))
 
-    def test_fewer_bytes_than_the_store_says_are_an_error(self, store: type[Troubled], tmp_path: Path) -> None:
+    @pytest.mark.parametrize("length", [0, 90, 110])
+    def test_another_number_of_bytes_than_the_store_says_is_an_error(
+        self, length: int, store: type[Troubled], tmp_path: Path
+    ) -> None:
         write(stored("x"), b"x" * 100)
-        store.change = staticmethod(lambda path, data: data[:90])
+        store.change = staticmethod(lambda path, data: b"y" * length)
         for ask in (read, fetch):
-            with pytest.raises(NotGivenError, match="got 90 bytes, and the store says that it has 100"):
+            with pytest.raises(NotGivenError, match=f"got {length} bytes, and the store says that it has 100"):
                 ask(stored("x"))
 
     def test_what_is_denied_is_not_asked_for_again(self, store: type[Troubled]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from auditor.cli.terminal import EXIT_CODES, print_warnings, quiet_tensorflow
+from auditor.cli.terminal import EXIT_CODES, HERE, HereType, print_warnings, quiet_tensorflow
 
 
 @click.group()
@@ -15,9 +15,7 @@ def lab() -> None:
     """Models whose truth is known, to test the audit on."""
 
 
-_LAB = click.option(
-    "--folder", type=click.Path(path_type=Path), default=Path("lab"), show_default=True, help="Where models are kept."
-)
+_LAB = click.option("--folder", type=HERE, default=Path("lab"), show_default=True, help="Where models are kept.")
 
 
 @lab.command()
@@ -41,7 +39,7 @@ def train(folder: Path, only: str) -> None:
 @_LAB
 @click.option("--only", default="", metavar="TEXT", help="Only models whose world, family or regime is this.")
 @click.option(
-    "--output", type=click.Path(path_type=Path), default=Path("docs/laboratory"), show_default=True,
+    "--output", type=HERE, default=Path("docs/laboratory"), show_default=True,
     help="Folder for models.csv and README.md.",
 )  # fmt: skip
 def audit_lab(folder: Path, only: str, output: Path) -> None:
@@ -62,12 +60,10 @@ def audit_lab(folder: Path, only: str, output: Path) -> None:
 @click.option(
     "--seeds", nargs=2, type=int, default=(0, 3000), show_default=True, metavar="FIRST LAST", help="Half-open."
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("lab/rows.jsonl"), show_default=True
-)
+@click.option("--out", type=HereType(dir_okay=False), default=Path("lab/rows.jsonl"), show_default=True)
 @click.option("--minutes", type=click.FloatRange(min=0), default=None, help="Begin no further model after so long.")
 @click.option(
-    "--cache", type=click.Path(path_type=Path, file_okay=False), default=None,
+    "--cache", type=HereType(file_okay=False), default=None,
     help="Keep what models say here, half a megabyte of each, and fit none of which it is known.",
 )  # fmt: skip
 @click.option("--scan-carriers", is_flag=True, help="Only scans of pictures that all carry the artefact.")
@@ -94,23 +90,23 @@ def make_features(
 @click.option(
     "--add",
     multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=HereType(dir_okay=False),
     metavar="FILE",
     help="What `auditor lab features` wrote: these rows take the place of those in the folder.",
 )
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path),
+    type=HERE,
     default=Path("docs/laboratory"),
     show_default=True,
     help="Folder of rows.parquet, for modes.md and its plots.",
 )
 @click.option(
-    "--calibration", type=click.Path(path_type=Path, dir_okay=False), default=None,
+    "--calibration", type=HereType(dir_okay=False), default=None,
     help="Write the figures that reports print here (auditor/verdict/calibration.json).",
 )  # fmt: skip
 @click.option(
-    "--readme", type=click.Path(path_type=Path, dir_okay=False), default=None,
+    "--readme", type=HereType(dir_okay=False), default=None,
     help="Put the table of these figures between its marks in this file.",
 )  # fmt: skip
 def judge_features(add: tuple[Path, ...], folder: Path, calibration: Path | None, readme: Path | None) -> None:
@@ -142,7 +138,7 @@ def judge_features(add: tuple[Path, ...], folder: Path, calibration: Path | None
 @click.option("--several", is_flag=True, help="Different artefacts on four classes of one model.")
 @click.option("--augment", multiple=True, help="Augment the training pictures: mirror, shift, crop, ...")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), default=Path("lab/unmask"), show_default=True)
+@click.option("--output", type=HERE, default=Path("lab/unmask"), show_default=True)
 @click.pass_context
 def unmask(
     context: click.Context,

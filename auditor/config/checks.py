@@ -19,8 +19,8 @@ from auditor.config.file import raise_faults, read_toml
 from auditor.config.options import KeyPath, dotted, explain_faults, is_function_spec, suggest, to_json
 from auditor.config.places import Place, nearest_place
 from auditor.config.sections import Document, ExecutionConfig, GateConfig, WaiverConfig
-from auditor.errors import ConfigError
-from auditor.stores.address import is_address
+from auditor.errors import ConfigError, OptionError
+from auditor.stores.address import is_address, is_stored, read_path
 
 
 def to_seconds(duration: str) -> float:
@@ -199,9 +199,11 @@ def read_checks(file: Path) -> ChecksConfig:
         if names[cell.name] == 2:
             faults[path] = [f"got {cell.name!r} twice, wanted a name of its own for each check"]
         cells.append(cell)
-    if is_address(document.reports):
+    if is_stored(document.reports):
         why = "a store has no lock, which checks hold on to their record"
         faults["reports",] = [f"got {document.reports!r}, wanted a folder of this machine: {why}"]
+    elif why_not := _why_no_path(document.reports):
+        faults["reports",] = [why_not]
     if "base" in data and document.models is None and document.data is None:
         faults["base",] = ["has an effect only beside models or data; leave it out"]
     for number, waiver in enumerate(document.waivers):
@@ -210,12 +212,23 @@ def read_checks(file: Path) -> ChecksConfig:
                 told = f"got {name!r}, wanted the name of a check{suggest(name, list(names))}"
                 faults["waivers", number, "checks", at] = [told]
     for path, name in _configs(document):
-        if not (file.parent / name).is_file():
+        if why_not := _why_no_path(name):
+            faults[path] = [why_not]
+        elif not (file.parent / name).is_file():
             faults[path] = [f"got {name!r}, wanted the configuration of an audit; {file.parent / name}: no such file"]
     raise_faults(file, places, faults, {})
     if not cells:
         raise ConfigError(f"{file}: got no check; wanted [[checks]], or models and data for a matrix of them")
     return ChecksConfig(**dict(document), file=file, places=places, cells=tuple(cells))
+
+
+def _why_no_path(text: str) -> str:
+    """Why a text is no path as it stands; empty where it is one."""
+    try:
+        read_path(text)
+    except OptionError as fault:
+        return fault.message
+    return f"got {text!r}, wanted a path" if is_address(text) else ""
 
 
 def checks_schema() -> dict[str, Any]:

@@ -98,11 +98,13 @@ def list_files(folder: Stored) -> list[Stored]:
     found = _patiently(lambda: system.find(str(folder), detail=True), folder)
     root = system._strip_protocol(str(folder)).strip("/")
     files = []
-    for name, told in found.items():
+    while found:  # what is told of each file takes far more memory than what is kept of it
+        name, told = found.popitem()
         inside = name.strip("/").removeprefix(f"{root}/")
         if told.get("type") == "file" and not name.endswith("/") and inside != root:
             files.append(Stored(folder.store, f"{folder.key}/{inside}", int(told["size"])))
-    return sorted(files, key=lambda file: file.key.split("/"))
+    files.sort(key=lambda file: file.key.replace("/", "\0"))  # as by their parts, without a list for each
+    return files
 
 
 def read(file: Stored, given_up: threading.Event | None = None) -> bytes:
@@ -216,16 +218,27 @@ def _open(store: str, bucket: str) -> Any:
 
 
 def _patience_of(package: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """How long S3 is waited for, where neither the environment nor the settings of fsspec say that.
+    """How long S3 is waited for, where neither the environment, the files of AWS nor the settings of fsspec say that.
 
     Its package would try an address that nobody answers at for two minutes.
     """
     if package != "s3fs":
         return {}
     config: dict[str, Any] = {"connect_timeout": _CONNECTING}
-    if not os.environ.keys() & {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"}:
+    if not os.environ.keys() & {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"} and not _profile_says_retries():
         config["retries"] = {"mode": "standard"}  # three tries of each request, where there were five
     return {"config_kwargs": config | settings.get("config_kwargs", {})}
+
+
+def _profile_says_retries() -> bool:
+    """Whether the files of AWS, as `~/.aws/config`, say how often a request is tried."""
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        return not Session().get_scoped_config().keys().isdisjoint({"max_attempts", "retry_mode"})
+    except BotoCoreError:  # there is no such profile, or no such file can be read: that is told when it is needed
+        return False
 
 
 def _patiently(
