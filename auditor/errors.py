@@ -11,6 +11,7 @@
     ├── StoreError        3   an object store cannot be reached, or what reaches it is not installed
     │   └── NotGivenError 3   it can, and something on it is not there, denied, or not as long as it says
     ├── EngineError       3   the workers that an audit was to be spread over cannot be had, or are of another kind
+    │   └── EngineLostError 3 what holds them together was lost in the middle of an audit
     └── ReportError       3   a saved run cannot be read, or its report not be written
 
 Our own bugs are `AssertionError`s; the command line alone catches them, shows them whole and ends with 3.
@@ -104,6 +105,13 @@ class NotGivenError(StoreError):
 
 class EngineError(AuditError):
     """Workers cannot be had, differ from the process that asked for them, or failed at a unit of work too often."""
+
+
+class EngineLostError(EngineError):
+    """What holds the workers together was lost in the middle of an audit.
+
+    Ray would crash a process that ends as usual after that: who tells of it on a command line ends it at once.
+    """
 
 
 class ReportError(AuditError):

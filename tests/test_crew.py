@@ -42,7 +42,10 @@ class Ray:
         return self.resources
 
     def get_runtime_context(self) -> Any:
-        return SimpleNamespace(gcs_address="127.0.0.1:1")
+        return SimpleNamespace(gcs_address="127.0.0.1:1", get_node_id=lambda: "here")
+
+    def nodes(self) -> list[dict[str, str]]:
+        return []
 
     def remote(self, kind: type) -> Any:
         return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self.start))
@@ -169,7 +172,8 @@ def test_a_worker_without_what_numbers_depend_on_is_given_nothing():
         crew.collect()
 
 
-def test_where_nobody_answers_that_is_an_error_only_if_nobody_can():
+def test_where_nobody_answers_that_is_an_error_only_if_nobody_can(monkeypatch):
+    monkeypatch.setattr("auditor.auditing.engine.crew._PATIENCE", 0)
     ray = Ray()
     crew = RayCrew(ray, section(), OPENING)
     ray.is_deaf = True

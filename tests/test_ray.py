@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from auditor.auditing.api import audit_file
 from auditor.auditing.engine.spread import PASSES_OF_A_UNIT
+from auditor.auditing.resuming import KEPT
 from tests.engine_world import told, write_audit
 from tests.ray_processes import descendants, is_loopback, left_of, listens, name_of
 
@@ -165,6 +167,46 @@ def test_a_cluster_lets_in_who_has_its_token_and_tells_others_in_a_sentence(alon
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lost", ["gcs_server", ""])
+def test_a_head_that_is_lost_is_told_in_a_sentence_and_another_goes_on(lost, alone, tmp_path):
+    file, wanted = alone
+    address = f"127.0.0.1:{free_port()}"
+    with head(address) as process:
+        audit = Audit(file, tmp_path, f"execution.address={address}", RAY_AUTH_TOKEN=TOKEN, SLOW="0.2")
+        assert audit.until(lambda: has_begun(audit, tmp_path, descendants(process.pid)))
+        for one in descendants(process.pid) if not lost else named(process.pid, lost):
+            os.kill(one, signal.SIGKILL)
+        begun = time.monotonic()
+        code, said = audit.end()
+    assert code == 3, said
+    assert time.monotonic() - begun < 120
+    assert error_of(said).startswith(f"execution: the head of the cluster at {address} was lost: nobody answers there ")
+    assert KEPT in said
+    again = Audit(file, tmp_path)
+    code, said = again.end()
+    assert code == 1, said
+    assert "going on with the audit of" in said
+    result, *others = found_in(tmp_path)
+    assert (without_work(result), others) == (without_work(wanted[0]), list(wanted[1:]))
+    assert left_of(audit.started) == []
+
+
+@pytest.mark.slow
+def test_a_worker_with_another_package_than_this_process_is_told_in_a_sentence(alone, tmp_path):
+    file, _ = alone
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.metadata, sys\n"
+        "known = importlib.metadata.version\n"
+        "if any('default_worker' in word for word in sys.orig_argv):\n"
+        "    importlib.metadata.version = lambda name: '0.1' if name == 'numpy' else known(name)\n"
+    )
+    code, said = Audit(file, tmp_path / "out", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}").end()
+    assert code == 3, said
+    wanted = f"wanted {version('numpy')} as in this process"
+    assert error_of(said).startswith(f"execution: got a worker with numpy 0.1, {wanted}")
+
+
+@pytest.mark.slow
 def test_one_process_starts_a_cluster_after_another():
     code = """
 from auditor.auditing.engine.cluster import cluster
@@ -188,7 +230,7 @@ TOKEN = "a" * 64
 
 
 @contextmanager
-def head(address: str) -> Iterator[None]:
+def head(address: str) -> Iterator[subprocess.Popen[str]]:
     """A cluster of Ray on this machine that lets in who has the token."""
     words = ["--head", "--block", f"--port={address.rpartition(':')[2]}", "--num-cpus=2", "--node-ip-address=127.0.0.1"]
     settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
@@ -207,7 +249,7 @@ def head(address: str) -> Iterator[None]:
         raise AssertionError("the head did not start")
     started = descendants(process.pid)
     try:
-        yield
+        yield process
     finally:
         started |= descendants(process.pid)
         process.terminate()
@@ -215,10 +257,16 @@ def head(address: str) -> Iterator[None]:
         assert left_of(started, 30) == []
 
 
-def has_begun(audit: Audit, output: Path) -> bool:
-    """Whether workers do units, and passes of theirs are kept."""
+def has_begun(audit: Audit, output: Path, beside: Iterable[int] = ()) -> bool:
+    """Whether workers, which it has started or are among others, do units, and passes of theirs are kept."""
     kept = [int(file.stem) for file in output.glob(".*.journal/*.npz")]
-    return bool(audit.workers()) and max(kept, default=0) >= PASSES_OF_A_UNIT
+    workers = audit.workers() or any(name_of(process).startswith("ray::Worker") for process in beside)
+    return bool(workers) and max(kept, default=0) >= PASSES_OF_A_UNIT
+
+
+def named(root: int, text: str) -> list[int]:
+    """The processes below one whose command has a text in it."""
+    return [process for process in descendants(root) if text in name_of(process)]
 
 
 def passes_of_verdicts(result: str) -> int:

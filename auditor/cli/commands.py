@@ -32,7 +32,7 @@ from auditor.cli.terminal import (
     show_progress,
     stoppable,
 )
-from auditor.errors import AuditError, ConfigError
+from auditor.errors import AuditError, ConfigError, EngineLostError
 from auditor.run.files import refuse_unwritable
 from auditor.stores.address import Place
 from auditor.stores.fetched import tell
@@ -282,6 +282,11 @@ def _run() -> int:
     except click.ClickException as fault:
         fault.show()
         return 2
+    except EngineLostError as fault:
+        code = _fail(str(fault), fault.exit_code, of=fault)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     except AuditError as fault:
         return _fail(str(fault), fault.exit_code, of=fault)
     except MemoryError as fault:

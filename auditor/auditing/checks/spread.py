@@ -13,7 +13,7 @@ from typing import Any
 from auditor.auditing.checks.cell import Audit, Checked
 from auditor.auditing.checks.check import Each, One
 from auditor.auditing.checks.child import Ending, run_auditor
-from auditor.auditing.engine.cluster import cluster, room_for_workers, said
+from auditor.auditing.engine.cluster import Head, cluster, room_for_workers, said
 from auditor.config.checks import Cell, ChecksConfig
 from auditor.config.sections import ExecutionConfig
 
@@ -100,6 +100,7 @@ class RayAudits:
         room = room_for_workers(ray, section)
         self.workers = section.workers or room
         self._stopped = threading.Event()
+        self._head = Head(ray)
         self._address = str(ray.get_runtime_context().gcs_address)
 
     def audit(self, workers: int) -> Audit:
@@ -121,13 +122,15 @@ class RayAudits:
 
     def _wait(self, reference: Any) -> Ending:
         while not self._stopped.is_set():
+            self._head.look()
             ready, _ = self._ray.wait([reference], timeout=_PATIENCE)
             if ready:
                 try:
                     return self._ray.get(reference)
                 except Exception as fault:  # whatever Ray raises for a node that is lost too often
                     return Ending(-9, "", f"error: its worker was lost {_RETRIES + 1} times: {said(fault)}")
-        self._ray.cancel(reference, force=True)
+        if not self._head.is_lost:
+            self._ray.cancel(reference, force=True)
         return Ending(-15, "", "")
 
     def stop(self) -> None:

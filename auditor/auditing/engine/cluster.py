@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import shutil
@@ -9,15 +10,16 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from auditor.config.sections import ExecutionConfig
-from auditor.errors import EngineError
+from auditor.errors import EngineError, EngineLostError
 
 
 @contextmanager
@@ -44,13 +46,19 @@ def cluster(section: ExecutionConfig, place: str) -> Iterator[Any]:
 
     _sweep()
     folder = tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-")  # what Ray writes of itself goes with it
+    is_lost = False
     try:
         _begin(ray, section, place, folder)
         if is_main:
             signal.signal(signal.SIGTERM, handler)  # Ray's own ends Python without a word of what is kept
         yield ray
+    except EngineLostError:
+        is_lost = True
+        atexit.unregister(ray.shutdown)  # it would end this process before anything is said
+        raise
     finally:
-        ray.shutdown()
+        if not is_lost:
+            ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
         if is_main:
             signal.signal(signal.SIGTERM, handler)
@@ -59,6 +67,56 @@ def cluster(section: ExecutionConfig, place: str) -> Iterator[Any]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+class Head:
+    """What a cluster stands on, which is looked at before Ray is asked: where that is lost, Ray ends this process."""
+
+    def __init__(self, ray: Any) -> None:
+        """That of the cluster which was joined or started."""
+        context = ray.get_runtime_context()
+        self._address, node = str(context.gcs_address), context.get_node_id()
+        own = [str(each["ObjectStoreSocketName"]) for each in ray.nodes() if each["NodeID"] == node]
+        self._store = own[0] if own else ""
+        self._looked = self._answered = time.monotonic()
+        self.is_lost = False
+
+    def look(self) -> None:
+        """See whether both are there: the store on this machine each time, the head every few seconds.
+
+        Raises
+        ------
+        EngineLostError
+            The store is gone, or the head has not answered for a while.
+        """
+        if self._store and not _takes(self._store):
+            self._lose("what Ray keeps on this machine has ended")
+        now = time.monotonic()
+        if now - self._looked < _EACH:
+            return
+        self._looked = now
+        try:
+            _reach(self._address)
+            self._answered = now
+        except RuntimeError as fault:
+            if now - self._answered > _SILENCE:
+                self._lose(f"{fault} for {_SILENCE} seconds")
+
+    def _lose(self, why: str) -> NoReturn:
+        self.is_lost = True
+        raise EngineLostError(f"execution: the head of the cluster at {self._address} was lost: {why}")
+
+
+def _takes(path: str) -> bool:
+    """Whether anybody listens at a socket of this machine."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        try:
+            asking.connect(path)
+        except BlockingIOError:
+            return True  # it has many to listen to
+        except OSError:
+            return False
+    return True
 
 
 def room_for_workers(ray: Any, section: ExecutionConfig) -> int:
@@ -152,6 +210,12 @@ def said(fault: BaseException) -> str:
     lines = [line.strip() for line in str(fault).splitlines() if line.strip()]
     return (lines[0] if lines else type(fault).__name__).partition(". ")[0][:300].rstrip(".")
 
+
+_EACH = 5
+"""Seconds after which it is looked whether the head is still there."""
+
+_SILENCE = 20
+"""Seconds that a head may not answer; Ray's own patience is a minute."""
 
 _LOOPBACK = "127.0.0.1"
 

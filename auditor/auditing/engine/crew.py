@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from auditor.auditing.engine.cluster import cluster, room_for_workers, said
+from auditor.auditing.engine.cluster import Head, cluster, room_for_workers, said
 from auditor.auditing.engine.units import Broken, Outcome, Refused, Unit
 from auditor.auditing.engine.worker import Opening, Worker, opening_of
 from auditor.config.file import AuditConfig
@@ -66,6 +66,7 @@ class RayCrew:
         self._vain = 0
         self.lost = 0
         """Workers that were lost, and replaced."""
+        self._head, self._heard = Head(ray), time.monotonic()
         room = room_for_workers(ray, section)
         self.size = section.workers or room
         self._actors = [self._start() for _ in range(self.size)]
@@ -80,6 +81,7 @@ class RayCrew:
 
     def share(self, value: Any) -> Any:
         """See `Crew.share`."""
+        self._head.look()
         return self._ray.put(value)
 
     def room(self) -> int:
@@ -102,13 +104,18 @@ class RayCrew:
                 actor
             )
         waited.pop(None, None)
-        ready, _ = self._ray.wait(list(waited), num_returns=1, timeout=min(_PATIENCE, 60 * self._section.unit_minutes))
+        self._head.look()
+        ready, _ = self._ray.wait(list(waited), num_returns=1, timeout=min(_LOOKS, 60 * self._section.unit_minutes))
         if overdue := self._end_overdue():
             return overdue
         if not ready:
+            if time.monotonic() - self._heard < _PATIENCE:
+                return []
+            self._heard = time.monotonic()
             if self._ray.cluster_resources().get("CPU", 0) >= self._section.num_cpus:
                 return []  # others may have all of it for now
             raise EngineError("execution: the cluster has no room for any worker now; wanted a node that is alive")
+        self._heard = time.monotonic()
         found: list[tuple[int, Outcome]] = []
         for reference in ready:
             actor = waited[reference]
@@ -116,6 +123,7 @@ class RayCrew:
                 self._take_up(actor)
                 continue
             number, _ = actor.units[0]
+            self._head.look()
             try:
                 found.append((number, self._ray.get(reference)))
                 actor.has_ended()
@@ -163,6 +171,8 @@ class RayCrew:
 
     def end(self) -> None:
         """Let all workers go."""
+        if self._head.is_lost:
+            return  # they end by themselves, and whoever asks Ray for anything waits for ever
         for actor in self._actors:
             with contextlib.suppress(self._ray.exceptions.RayError):  # the cluster may be gone
                 self._ray.kill(actor.handle)
@@ -200,6 +210,9 @@ def _why(fault: BaseException) -> str:
 
 _AHEAD = 2
 """Units that a worker has: one in work, and the next."""
+
+_LOOKS = 1
+"""Seconds that nothing comes back before it is looked whether all is there."""
 
 _PATIENCE = 60
 """Seconds that nobody answers before that is looked at."""
