@@ -13,7 +13,7 @@ from PIL import Image
 
 import auditor
 from auditor.errors import DataError
-from auditor.subject.data.copies import Copies, merge_groups
+from auditor.subject.data.copies import Copies, merge_groups, sketch
 from auditor.subject.data.folders import FolderSource
 from auditor.subject.data.sample import Dataset
 from auditor.subject.data.sources import NpzSource
@@ -30,7 +30,7 @@ def find(images, batch=7):
     copies = Copies()
     for start in range(0, len(images), batch):
         rows = np.arange(start, min(start + batch, len(images)))
-        copies.add(rows, images[rows])
+        copies.add(sketch(rows, images[rows]))
     return [rows.tolist() for rows in copies.find().alike]
 
 
@@ -70,7 +70,7 @@ class TestFind:
         others = random_images(50, (32, 32, 1), seed=1)
         others[30] = others[10]
         copies, images = Copies(), np.concatenate([frames, others]).astype(np.float32)
-        copies.add(np.arange(len(images)), images)
+        copies.add(sketch(np.arange(len(images)), images))
         found = copies.find()
         assert [len(rows) for rows in found.alike] == [2000, 2]
         assert [rows.tolist() for rows in found.identical] == [[2010, 2030]]

@@ -94,12 +94,12 @@ class TestSampling:
         assert [int(name) for name in dataset.ids] == numbers.tolist()
         assert dataset.truth is not None
         assert dataset.truth.argmax(axis=1).tolist() == (numbers % 3).tolist()
-        assert dataset.groups.tolist() == [str(number // 5) for number in numbers]
+        assert [dataset.group_names[group] for group in dataset.groups] == [str(number // 5) for number in numbers]
         assert dataset.array("mark").tolist() == (numbers % 2 == 0).tolist()  # type: ignore[union-attr]
 
     def test_without_groups_every_image_is_its_own(self, tmp_path: Path) -> None:
         dataset = open_sample(save(tmp_path, images=noise(5, 8, 8)))
-        assert dataset.groups.tolist() == dataset.ids
+        assert [dataset.group_names[group] for group in dataset.groups] == dataset.ids
 
     def test_without_labels_nothing_is_true_and_nothing_labelled(self, tmp_path: Path) -> None:
         dataset = open_sample(save(tmp_path, images=noise(5, 8, 8)), limit=3)

@@ -70,11 +70,10 @@ def test_what_decides_nothing_is_tried_on_few_images_and_on_the_same_in_batches_
     tried = []
     for size in (7, 80):
         seen, observed = observe(classifier, images, overlay, carriers, labels, batch_size=size, target=1)
-        insertion = observed.insertion
-        known = {name: np.isfinite(values[:, 0]) for name, values in (insertion.variants | insertion.doses).items()}
-        tried.append(insertion.images.positions[next(iter(known.values()))])
-        assert all(np.array_equal(each, next(iter(known.values()))) for each in known.values())
-        assert seen.passes["variants and doses"] == 48 * len(known)
+        shifts = observed.varied.variants | observed.varied.doses
+        tried.append(observed.varied.images.positions)
+        assert all(np.isfinite(values).all() for values in shifts.values())
+        assert seen.passes["variants and doses"] == 48 * len(shifts)
     assert len(tried[0]) == 48
     np.testing.assert_array_equal(*tried)
     assert not np.isin(labels[tried[0]], 1).any()
@@ -189,8 +188,8 @@ def test_only_the_named_targets_columns_are_kept(overlay):
     classifier, images = linear(shape=SHAPE), random_images(20, SHAPE)
     _, every = observe(classifier, images, overlay, np.arange(20) < 5)
     _, one = observe(classifier, images, overlay, np.arange(20) < 5, target=2)
-    for name, values in every.insertion.variants.items():
-        np.testing.assert_allclose(one.insertion.variants[name], values[:, [2]], rtol=1e-6)
+    for name, values in every.varied.variants.items():
+        np.testing.assert_allclose(one.varied.variants[name], values[:, [2]], rtol=1e-6)
     first, second = (judge(observed, 2, Rule()).measurements for observed in (one, every))
     for name in ("theta", "removal_drop"):
         assert asdict(first[name]) == pytest.approx(asdict(second[name]))

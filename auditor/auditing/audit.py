@@ -154,6 +154,7 @@ def run_audit(
         units=[WorkUnit("verdicts", "done"), *suspected.units, *(WorkUnit(name, "missing") for name in waiting)],
     )
 
+    seen = replace(seen, observed=[])  # scores of edits are held no more: what they say stands in rows
     growing = Growing(result, exhibits, subject, clock, meter, config.audit.minutes)
     if keeping is not None:
         keeping.take_up(growing)

@@ -39,7 +39,9 @@ Fingerprint = dict[str, str]
 def take_fingerprint(config: AuditConfig, subject: Subject) -> Fingerprint:
     """What an audit is of; what pictures hold is told by each pass instead, without a look at all of them."""
     dataset, code = subject.dataset, hashlib.sha256()
-    data = hashlib.sha256(json.dumps([dataset.file_sha256, dataset.ids, dataset.groups.astype(str).tolist()]).encode())
+    data = hashlib.sha256(json.dumps(dataset.file_sha256).encode())
+    for identity, group in zip(dataset.ids, dataset.groups.tolist(), strict=True):
+        data.update(json.dumps([identity, dataset.group_names[group]]).encode())
     for array in (dataset.labelled, dataset.truth):
         data.update(b"" if array is None else array.tobytes())
     for call in config.calls.values():

@@ -125,7 +125,8 @@ def find_suspects(
     why_not = "" if is_judging else "they were only asked for"
     if is_judging and groups < FEWEST_GROUPS:
         why_not = f"there are {groups} independent groups of images, too few for two halves ({FEWEST_GROUPS})"
-    proposes = halve(images.groups, config.data.seed) if not why_not else np.ones(len(images), bool)
+    named = [subject.dataset.group_names[group] for group in images.groups.tolist()]
+    proposes = halve(named, config.data.seed) if not why_not else np.ones(len(images), bool)
     progress("suspects", 0, 2)
     material = _gather(config, subject, images, proposes)
     sources = [name for name in config.discovery.sources if name in SOURCES]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -97,8 +97,14 @@ class Material:
         return raised, raised - float(np.median(innocent)) if innocent else raised
 
 
-def halve(groups: Array, seed: int) -> Bools:
-    """Which images (n,) propose: half of the groups, by seed and name alone; the others decide."""
+def halve(groups: Sequence[str] | Array, seed: int) -> Bools:
+    """Which images (n,) propose: half of the groups, by seed and name alone; the others decide.
+
+    Parameters
+    ----------
+    groups
+        (n,): by name.
+    """
     names = sorted({str(group) for group in groups})
     order = seeded_order(seed, "halves of suspects", names)
     first = {names[at] for at in order[: (len(names) + 1) // 2]}

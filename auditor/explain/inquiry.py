@@ -107,7 +107,8 @@ class Inquiry:
 
     def note(self, of: Selection, values: Array, measurement: str, **columns: object) -> None:
         """Keep what was measured of each image, (n,), where it is known; see `Rows.note` for further columns."""
-        self.rows.note(values, image=of.ids, group=of.groups, measurement=measurement, **columns)
+        groups = [self.dataset.group_names[group] for group in of.groups.tolist()]
+        self.rows.note(values, image=of.ids, group=groups, measurement=measurement, **columns)
 
     def keep(self, key: str, values: Array) -> str:
         """Keep a picture or a map that was made of audited images; returns its key. See `NewArrays.keep`."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import fields, is_dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +30,64 @@ def take(record: Record, rows: Ints | Bools) -> Record:
     All that it holds has the image first: arrays, lists, dictionaries of such, further records. What is None stays.
     """
     at: Any = np.flatnonzero(rows) if rows.dtype == bool else rows
-    return _merged([record], lambda parts: _chosen(parts[0], at))
+    return _merged([_loosened(record)], lambda parts: _chosen(parts[0], at))
 
 
 def join(records: Sequence[Record]) -> Record:
     """One record of all the images of several, in their order; see `take` for what they hold."""
-    return _merged(records, _concatenated)
+    return _merged([_loosened(record) for record in records], _concatenated)
+
+
+class Parts(Generic[Record]):
+    """Records of arrays that come batch by batch, see `take`, held in little more memory than one of all of them."""
+
+    def __init__(self) -> None:
+        self._parts: list[Record] = []
+        self._recent: list[Record] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._parts or self._recent)
+
+    def add(self, record: Record) -> None:
+        """Take one more batch."""
+        self._recent.append(record)
+        if len(self._recent) == _TOGETHER:  # small arrays take as much by being many as by what they hold
+            self._parts.append(join(self._recent))
+            self._recent = []
+
+    def extend(self, other: Parts[Record]) -> None:
+        """Take all that others hold."""
+        for record in (*other._parts, *other._recent):
+            self.add(record)
+
+    def joined(self) -> Record:
+        """One record of all, which is not to be changed; there must be some."""
+        held = [*self._parts, *self._recent]
+        if len(held) > 1:
+            self._parts, self._recent = [], []
+            loose = [_loosened(record) for record in held]
+            held = []  # so that each array is forgotten once it is joined
+            held = [_merged(loose, _concatenated)]
+        self._parts, self._recent = held, []
+        return held[0]
+
+
+_TOGETHER = 32
+
+
+class _Loose(NamedTuple):
+    """A record taken apart, whose values can be taken out one after the other."""
+
+    kind: type
+    held: dict[str, Any]
+
+
+def _loosened(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _loosened(value) for key, value in values.items()}
+    if is_dataclass(values) and not isinstance(values, type):
+        return _Loose(type(values), {field.name: _loosened(getattr(values, field.name)) for field in fields(values)})
+    return values
 
 
 def _chosen(values: Any, at: Ints) -> Any:
@@ -48,13 +100,12 @@ def _concatenated(parts: Sequence[Any]) -> Any:
 
 
 def _merged(parts: Sequence[Any], merge: Callable[[Sequence[Any]], Any]) -> Any:
-    """A record like the first, with what all of them hold in each place merged."""
+    """A record like the first, with what all of them hold in each place merged, and taken out of them."""
     first = parts[0]
     if isinstance(first, np.ndarray | list):
         return merge(parts)
     if isinstance(first, dict):
-        return {key: _merged([part[key] for part in parts], merge) for key in first}
-    if is_dataclass(first) and not isinstance(first, type):
-        names = [field.name for field in fields(first)]
-        return replace(first, **{name: _merged([getattr(part, name) for part in parts], merge) for name in names})
+        return {key: _merged([part.pop(key) for part in parts], merge) for key in [*first]}
+    if isinstance(first, _Loose):
+        return first.kind(**{name: _merged([part.held.pop(name) for part in parts], merge) for name in [*first.held]})
     return first

@@ -12,7 +12,7 @@ import threading
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -45,7 +45,7 @@ class Ahead:
         """A copy in another process, which keeps files of its own."""
         return Ahead, (self._files,)
 
-    def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, bytes | NotGivenError]]:
+    def stream(self, wanted: Iterable[int]) -> Iterator[tuple[int, bytes | NotGivenError]]:
         """The bytes of the files at these positions, in this order, each with its position, or why there are none.
 
         Raises

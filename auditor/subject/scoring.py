@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from auditor.errors import NotFiniteError
-from auditor.measure.arrays import Floats
+from auditor.measure.arrays import Floats, Ints
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.classifier import Classifier
 
 
 def score_batches(
-    classifier: Classifier, dataset: Dataset, size: int, positions: Sequence[int] | None = None
+    classifier: Classifier, dataset: Dataset, size: int, positions: Sequence[int] | Ints | None = None
 ) -> Iterator[tuple[Batch, Floats]]:
     """Each batch of `Dataset.batches` and its scores (n, classes).
 

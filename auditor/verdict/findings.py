@@ -62,26 +62,36 @@ _known: WeakKeyDictionary[Observations, dict[tuple[int | None, Rule, float], Fin
 """What was judged of observations for as long as these are there: whether all is clear is asked before the verdict."""
 
 
+def _measure_varied(observed: Observations, target: int, rule: Rule) -> tuple[dict[str, Measurement], list[DosePoint]]:
+    """What variants of the artefact do, and what it does by its opacity, to images without the class."""
+    varied, at = observed.varied, observed.column(target)
+    if varied is None:
+        return {}, []
+    lacks = ~varied.images.has[:, target]
+
+    def mean(shift: Array) -> Measurement:
+        return mean_interval(shift[lacks, at], varied.images.groups[lacks], rule.level)
+
+    doses = [DosePoint(dose, mean(shift)) for dose, shift in varied.doses.items()]
+    return {name: mean(shift) for name, shift in varied.variants.items()}, doses
+
+
 def _find(observed: Observations, target: int, measured: Measured, decision: Decision, rule: Rule) -> Finding:
     """Everything that is known of one artefact and one class."""
     values, notes = dict(measured.values), list(observed.notes)
     variants: dict[str, Measurement] = {}
     doses: list[DosePoint] = []
     missed = None
-    insertion, at = observed.insertion, observed.column(target)
+    insertion = observed.insertion
     if insertion is not None:
-        lacks = ~insertion.images.has[:, target]
-        groups = insertion.images.groups[lacks]
-
-        def mean(shift: Array) -> Measurement:
-            return mean_interval(shift[lacks], groups, rule.level)
-
-        variants = {name: mean(shift[:, at]) for name, shift in insertion.variants.items()}
-        doses = [DosePoint(dose, mean(shift[:, at])) for dose, shift in insertion.doses.items()]
+        variants, doses = _measure_varied(observed, target, rule)
         if measured.controls:
             strongest = _strongest(measured.controls)
             lead = insertion.shift[:, target] - insertion.controls[strongest][:, target]
-            values["lead_over_strongest_control"] = mean(lead)
+            lacks = ~insertion.images.has[:, target]
+            values["lead_over_strongest_control"] = mean_interval(
+                lead[lacks], insertion.images.groups[lacks], rule.level
+            )
         values |= measure_harms(observed, target, rule, values["theta"])
         missed = measure_missed(insertion, target, values["theta"], measured.margin, rule)
         worst = find_worst_group(observed, rule)

@@ -15,7 +15,7 @@ from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.overlay import Overlay
 from auditor.artefacts.showing import fit, has_place
 from auditor.errors import AuditError
-from auditor.measure.arrays import Array, Floats, Ints, join, take
+from auditor.measure.arrays import Array, Floats, Ints, take
 from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.sample import Batch, Dataset
@@ -23,8 +23,8 @@ from auditor.subject.model.classifier import Classifier, log_odds, predicted_cla
 from auditor.subject.pooling import Answer
 from auditor.subject.population import Population
 from auditor.verdict.carrying import bears_out, describe_found, describe_shown, measure_shown
-from auditor.verdict.gathered import Gathered
-from auditor.verdict.observations import ITSELF, Checks, Insertion, Observations, Removals, Shown
+from auditor.verdict.gathered import Gathered, Put
+from auditor.verdict.observations import ITSELF, Checks, Insertion, Observations, Removals, Shown, Varied
 from auditor.verdict.passes import CANVASES, NEIGHBOURS, Counted
 from auditor.verdict.record import Rule, Strength
 from auditor.verdict.removing import take_out
@@ -39,7 +39,7 @@ from auditor.verdict.screening import (
     scrambled,
 )
 
-Tried = TypeVar("Tried", Insertion, Removals)
+Tried = TypeVar("Tried", Insertion, Removals, Varied)
 
 
 class Came(NamedTuple):
@@ -106,7 +106,7 @@ class Trial:
             if self.is_looked_at:
                 # where none is said to carry it, a few tell
                 rows = np.isin(batch.positions, self.shown) | self.artefact.carriers.any()
-                into.fits.append(Shown(batch.positions[rows], carries[rows], *fit(batch.images[rows], look)))
+                into.fits.add(Shown(batch.positions[rows], carries[rows], *fit(batch.images[rows], look)))
             asked: list[Callable[[], None]] = []
             if self.artefact.appearance.can_insert and (~carries).any():
                 before = populate(self.classifier, self.dataset, batch.positions[~carries], scores[~carries])
@@ -166,22 +166,20 @@ class Trial:
                     NEIGHBOURS,
                 )
 
-        def shift(name: str | float) -> Floats:
-            known = before().scores
-            by = np.full(known.shape, np.nan, np.float32)
-            if name == self.own_dose:
-                by[is_shown] = (log_odds(put.inserted.scores, shown.output) - known)[is_shown]
-            elif name in tried:
-                by[is_shown] = log_odds(tried[name].scores, shown.output) - known[is_shown]
-            return self._kept(by)
+        def shift(name: str | float, known: Array) -> Floats:
+            raw = put.inserted.scores[is_shown] if name == self.own_dose else tried[name].scores
+            return self._kept(log_odds(raw, shown.output) - known)
 
         def take_in() -> None:
-            variants = {name: shift(name) for name in self.variants}
-            doses = {dose: shift(dose) for dose in self.doses}
-            measured = replace(self._measured(put), variants=variants, doses=doses)
-            into.inserted.append((measured, came is not None))
+            is_freed = np.full(len(positions), came is not None)
+            into.inserted.add(Put(self._measured(put), is_freed))
+            if is_shown.any():
+                those = take(before(), is_shown)
+                variants = {name: shift(name, those.scores) for name in self.variants}
+                doses = {dose: shift(dose, those.scores) for dose in self.doses}
+                into.varied.add(Put(Varied(those, variants, doses), is_freed[is_shown]))
             if moved is not None:
-                into.moved.append(self._measured(moved))
+                into.moved.add(self._measured(moved))
 
         return take_in
 
@@ -249,7 +247,7 @@ class Trial:
         asked: list[Callable[[], None]] = []
         if (removals := taken.removals) is not None:
             known = removals
-            asked.append(lambda: into.removed.append(known()))
+            asked.append(lambda: into.removed.add(known()))
         if len(taken.rows) and self.artefact.appearance.can_insert:
             free, came = positions[taken.rows], Came(images[taken.rows], scores[rows][taken.rows])
             asked.append(
@@ -274,28 +272,27 @@ class Trial:
         if self.failure is not None:
             return self.failure
         found, notes, carriers = self.gathered, list(self.notes), self.artefact.carriers
-        freed = join([np.arange(0), *(each.images.positions for each, is_freed in found.inserted if is_freed)])
+        put = found.inserted.joined() if found.inserted else None
+        freed = np.arange(0) if put is None else put.what.images.positions[put.is_freed]
         count = len(np.unique(self.dataset.groups[freed]))
         # what lies elsewhere was not taken out; and too few would keep all the other carriers from deciding
         is_free = count >= rule.min_groups or not carriers[images.positions].all()
         is_free &= bears_out(self._shown(freed, rule))
-        tried = [each for each, is_freed in found.inserted if is_free or not is_freed]
-        insertion = join(tried) if tried else None
+        insertion = None if put is None else put.of(is_free=is_free)
         if insertion is not None:
             alike = max(_ALIKE * sum(found.apart[ITSELF]), _STEP * found.pixels)
-            for name in [name for name in insertion.controls if sum(found.apart[name]) < alike]:
-                del insertion.controls[name], insertion.predicted_with[name]
-                notes.append(
-                    Note("control", f"control {name!r} looks like the artefact on these images and is left out")
-                )
-            insertion = _of_groups(insertion, self.dataset)
+            same = [name for name in insertion.controls if sum(found.apart[name]) < alike]
+            told = "looks like the artefact on these images and is left out"
+            notes += [Note("control", f"control {name!r} {told}") for name in same]
+            insertion = _of_groups(insertion.without(same), self.dataset)
+        varied = found.varied.joined().of(is_free=is_free) if found.varied else None
         if found.without_mask:
             told = f"{found.without_mask} images said to carry it have no usable region and were left out"
             notes.append(Note("no region", told))
         if is_free and len(freed):
             told = f"{len(freed)} images that carry it count as images without it, too"
             notes.append(Note("freed", f"{told}: it was taken out of them exactly"))
-        removals = _of_groups(join(found.removed), self.dataset) if found.removed else None
+        removals = _of_groups(found.removed.joined(), self.dataset) if found.removed else None
         shown = self._shown(np.flatnonzero(carriers), rule)
         told_of = [] if removals is None else describe_found(removals)
         notes += [*self.artefact.notes, *told_of, *describe_shown(shown)]
@@ -310,6 +307,7 @@ class Trial:
             removals=removals,
             notes=tuple(notes),
             target=self.artefact.target,
+            varied=None if varied is None else _of_groups(varied, self.dataset),
             images=images,
             carries=self.artefact.carriers[images.positions],
             columns={name: column[images.positions] for name, column in (columns or {}).items()},
@@ -351,7 +349,7 @@ class Trial:
         """How much of it some carriers show where it is named; nothing where that was not looked at."""
         if not self.gathered.fits:
             return {}
-        shown = join(self.gathered.fits)
+        shown = self.gathered.fits.joined()
         rows = np.isin(shown.positions, positions)
         return measure_shown(shown, self.dataset.groups[shown.positions], rule.level, rule.min_groups, rows)
 
@@ -359,7 +357,7 @@ class Trial:
         """What the neighbour does, on images of groups that it was not chosen on."""
         if self.neighbour is None or not self.gathered.moved:
             return None
-        moved = _of_groups(join(self.gathered.moved), self.dataset)
+        moved = _of_groups(self.gathered.moved.joined(), self.dataset)
         fresh = ~np.isin(moved.images.groups, self.dataset.groups[self.neighbour.screened])
         return moved.rows(fresh) if fresh.any() else None
 

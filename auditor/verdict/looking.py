@@ -12,7 +12,7 @@ import numpy as np
 from auditor.errors import ModelError
 from auditor.measure.arrays import Doubles, Floats, Groups, Ints
 from auditor.measure.measurement import Note
-from auditor.subject.data.copies import Copies
+from auditor.subject.data.copies import Sketches, sketch
 from auditor.subject.data.sample import Batch, Dataset
 from auditor.subject.model.batches import Work
 from auditor.subject.model.classifier import Classifier
@@ -46,7 +46,8 @@ class Looked:
     """The images as they came; None where none of them can be used."""
     total: Doubles = field(default_factory=lambda: np.zeros(0))
     """(h, w, c): their sum."""
-    copies: Copies = field(default_factory=Copies)
+    sketches: Sketches | None = None
+    """By which copies are found; None where `came` is."""
     gathered: dict[int, Gathered] = field(default_factory=dict)
     """By the number of the artefact."""
     skipped: dict[int, str] = field(default_factory=dict)
@@ -81,7 +82,7 @@ def look_here(
 ) -> Iterator[Looked]:
     """Look at them in this process, one batch after the other."""
     is_first = course.is_first
-    for batch, raw in score_batches(counted, dataset, batch_size, rows.tolist()):
+    for batch, raw in score_batches(counted, dataset, batch_size, rows):
         if is_first:
             _refuse_chance(counted.part(CHECKS), batch.images, raw)
         is_first = False
@@ -108,7 +109,7 @@ def look_for_another(
     dataset.groups = course.groups
     counted, ask = Counted(classifier), _Metered(work)
     looked = Looked()
-    for batch, raw in score_batches(counted, dataset, len(rows), rows.tolist()):
+    for batch, raw in score_batches(counted, dataset, len(rows), rows):
         if course.is_first:
             _refuse_chance(counted.part(CHECKS), batch.images, raw)
         looked = see(counted, dataset, batch, raw)
@@ -144,9 +145,8 @@ def tell(looked: Looked, counted: Counted, work: Work, dataset: Dataset, trials:
 
 def see(classifier: Classifier, dataset: Dataset, batch: Batch, raw: Floats) -> Looked:
     """A batch as it came, with its scores (n, classes)."""
-    looked = Looked(populate(classifier, dataset, batch.positions, raw), batch.images.sum(axis=0, dtype=np.float64))
-    looked.copies.add(batch.positions, batch.images)
-    return looked
+    came = populate(classifier, dataset, batch.positions, raw)
+    return Looked(came, batch.images.sum(axis=0, dtype=np.float64), sketch(batch.positions, batch.images))
 
 
 class _Metered:

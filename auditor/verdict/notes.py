@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from auditor.measure.arrays import Array, Bools
+from auditor.measure.columns import Coded
 from auditor.measure.ledger import Rows
 from auditor.subject.data.sample import Dataset
 from auditor.subject.population import Population, is_correct, name_classes
@@ -37,15 +38,13 @@ def note_images(
     """
     rows.note(
         images.scores.max(axis=1),
-        image=dataset.named(images.positions),
-        group=images.groups,
+        **_who(dataset, images),
         label=_named(images.has & images.labelled[:, None], classes),
         predicted=_named(images.predicted, classes),
         measurement=SCORE,
         condition="as it came",
     )
-    named = {"image": dataset.named(images.positions), "group": images.groups}
-    rows.note(hits_by_image(images), **named, measurement="accuracy", condition="as it came")
+    rows.note(hits_by_image(images), **_who(dataset, images), measurement="accuracy", condition="as it came")
     for column, values in columns.items():
         note_column(rows, dataset, images, column, values)
 
@@ -54,9 +53,9 @@ def note_column(
     rows: Rows, dataset: Dataset, images: Population, column: str, values: Array, measurement: str = PART
 ) -> None:
     """One row per image: the value (n,) that it has of a column."""
-    parts = [f"{column} = {value}" for value in values]
-    named = {"image": dataset.named(images.positions), "group": images.groups}
-    rows.note(np.ones(len(images)), **named, measurement=measurement, condition=parts)
+    known, codes = np.unique(values, return_inverse=True)
+    parts = Coded(codes.astype(np.min_scalar_type(len(known))), [f"{column} = {value}" for value in known])
+    rows.note(np.ones(len(images), bool), **_who(dataset, images), measurement=measurement, condition=parts)
 
 
 def note_parts(rows: Rows, dataset: Dataset, finding: Finding, observed: Observations, rule: Rule) -> None:
@@ -86,8 +85,7 @@ def note_parts(rows: Rows, dataset: Dataset, finding: Finding, observed: Observa
     for images, measurement, condition, values in parts:
         rows.note(
             values,
-            image=dataset.named(images.positions),
-            group=images.groups,
+            **_who(dataset, images),
             label=_named(images.has, observed.classes),
             artefact=finding.artefact,
             target=finding.target,
@@ -102,13 +100,15 @@ def note_interventions(rows: Rows, dataset: Dataset, finding: Finding, observed:
         return
     target = observed.classes.index(finding.target)
     insertion, removals, at = observed.insertion, observed.removals, observed.column(target)
-    shifts: list[tuple[Population, str, Array]] = []
+    varied, shifts = observed.varied, list[tuple[Population, str, Array]]()
     if insertion is not None:
         images = insertion.images
         shifts.append((images, "inserted", insertion.shift[:, target]))
         shifts += [(images, f"control: {name}", values[:, target]) for name, values in insertion.controls.items()]
-        shifts += [(images, f"variant: {name}", values[:, at]) for name, values in insertion.variants.items()]
-        shifts += [(images, f"opacity: {dose:g}", values[:, at]) for dose, values in insertion.doses.items()]
+    if varied is not None:
+        images = varied.images
+        shifts += [(images, f"variant: {name}", values[:, at]) for name, values in varied.variants.items()]
+        shifts += [(images, f"opacity: {dose:g}", values[:, at]) for dose, values in varied.doses.items()]
     if removals is not None:
         images = removals.images
         shifts += [(images, f"removed: {name}", -values[:, at]) for name, values in removals.fall.items()]
@@ -116,8 +116,7 @@ def note_interventions(rows: Rows, dataset: Dataset, finding: Finding, observed:
     for images, condition, values in shifts:
         rows.note(
             values,
-            image=dataset.named(images.positions),
-            group=images.groups,
+            **_who(dataset, images),
             artefact=finding.artefact,
             target=finding.target,
             measurement="shift of the log-odds",
@@ -125,5 +124,16 @@ def note_interventions(rows: Rows, dataset: Dataset, finding: Finding, observed:
         )
 
 
-def _named(flags: Bools, classes: tuple[str, ...]) -> list[str | None]:
-    return [name_classes(row, classes) if row.any() else None for row in flags]
+def _who(dataset: Dataset, images: Population) -> dict[str, Coded]:
+    """The images of rows, and their groups."""
+    return {
+        "image": Coded(images.positions, dataset.ids),
+        "group": Coded(images.groups, dataset.group_names),
+    }
+
+
+def _named(flags: Bools, classes: tuple[str, ...]) -> Coded:
+    """The classes that each image has, flags (n, classes); None where it has none."""
+    known, codes = np.unique(flags, axis=0, return_inverse=True)
+    names = [name_classes(row, classes) if row.any() else None for row in known]
+    return Coded(codes.ravel().astype(np.min_scalar_type(len(known))), names)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,14 +31,30 @@ class Insertion:
     """Name -> (n, classes)."""
     predicted_with: dict[str, Array] = field(default_factory=dict)
     """Control -> (n, classes): share of its draws with which a class is predicted."""
-    variants: dict[str, Array] = field(default_factory=dict)
-    """Name -> (n, targets); NaN of the images that it was not tried on."""
-    doses: dict[float, Array] = field(default_factory=dict)
-    """Opacity -> (n, targets); NaN of the same."""
 
     def rows(self, chosen: Ints | Bools) -> Insertion:
         """The same of some images only."""
         return take(self, chosen)
+
+    def without(self, controls: Collection[str]) -> Insertion:
+        """The same without some of the controls."""
+        kept = [name for name in self.controls if name not in controls]
+        return replace(
+            self,
+            controls={name: self.controls[name] for name in kept},
+            predicted_with={name: self.predicted_with[name] for name in kept},
+        )
+
+
+@dataclass(frozen=True)
+class Varied:
+    """Shifts of the log-odds by other looks of the artefact, on some of the images that it was inserted into."""
+
+    images: Population
+    variants: dict[str, Array]
+    """Name -> (n, targets)."""
+    doses: dict[float, Array]
+    """Opacity -> (n, targets)."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +159,8 @@ class Observations:
     """What edits of known effect did in this run."""
     target: int | None = None
     """The only class for which variants and doses were kept; None where all were."""
+    varied: Varied | None = None
+    """None where no other look of it was tried."""
     images: Population | None = None
     """All usable images, as they came."""
     carries: Bools | None = None

@@ -13,7 +13,7 @@ import numpy as np
 
 from auditor.artefacts.kinds import Artefact
 from auditor.errors import AuditError, DataError
-from auditor.measure.arrays import Array, Floats, Ints, join, take
+from auditor.measure.arrays import Array, Floats, Ints, Parts, take
 from auditor.subject.data.copies import Copies
 from auditor.subject.data.sample import Dataset
 from auditor.subject.model.classifier import Classifier
@@ -79,7 +79,7 @@ def survey(
     trials = [Trial(counted, dataset, each, fills, seed, rounds[0]) for each in artefacts]
     observed: dict[int, Observations | AuditError] = {}
     total = np.zeros(classifier.image_shape, np.float64)
-    seen: list[Population] = []
+    seen = Parts[Population]()
     done = due = 0
     copies = Copies()
     for rows in rounds:
@@ -87,9 +87,9 @@ def survey(
         waiting = {at: trial for at, trial in enumerate(trials) if at not in observed}
         course = Course(rounds[0], dataset.groups, {at: trial.chosen for at, trial in waiting.items()}, not seen)
         for looked in look(counted, dataset, waiting, course, rows, batch_size):
-            if looked.came is not None:
-                copies.extend(looked.copies)
-                seen.append(looked.came)
+            if looked.came is not None and looked.sketches is not None:
+                copies.add(looked.sketches)
+                seen.add(looked.came)
                 total += looked.total
             for at, trial in waiting.items():
                 if trial.failure is None and at in looked.gathered:
@@ -99,8 +99,7 @@ def survey(
         if not seen:
             raise DataError(f"none of {len(dataset)} images could be used")
         dataset.join_copies(copies.find())
-        seen = [join(seen)]
-        images, is_last = regrouped(seen[0], dataset), rows is rounds[-1]
+        images, is_last = regrouped(seen.joined(), dataset), rows is rounds[-1]
         images = take(images, np.argsort(images.positions))
         images = take(images, ~np.isin(images.positions, list(dataset.skipped)))
 

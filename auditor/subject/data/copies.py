@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+import mmap
+import tempfile
+import weakref
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from auditor.errors import DataError
 from auditor.measure.arrays import Array, Bools, Floats, Ints
 
 Joining = Literal["auto", "group", "keep"]
@@ -34,6 +41,11 @@ _NEAREST = 32
 
 _BLOCK = 512
 
+_COMPARED = 2**18
+"""Pairs of images that are compared at once, at the most; and no fewer than one image with all others."""
+
+_DIGEST = 20
+
 
 class Found(NamedTuple):
     """Rows of a data set that show one picture, a group at a time."""
@@ -44,54 +56,105 @@ class Found(NamedTuple):
     """... and of those that are identical or nearly so."""
 
 
+@dataclass(frozen=True)
+class Sketches:
+    """What some images are compared by."""
+
+    positions: Ints
+    """(n,): their rows of the data set."""
+    digests: bytes
+    """`_DIGEST` bytes of each, of its pixels."""
+    means: Floats
+    """(n, height, width): over the parts of each picture."""
+
+
+def sketch(positions: Ints, images: Floats) -> Sketches:
+    """Look at some images (n, height, width, channels) in [0, 1], at their rows (n,) of a data set."""
+    digests = b"".join(hashlib.sha1(image.tobytes(), usedforsecurity=False).digest() for image in images)
+    means = _in_parts(images @ np.full(images.shape[3], 1 / images.shape[3], np.float32), _SIDE)
+    return Sketches(positions, digests, means)
+
+
 class Copies:
-    """Collects images batch by batch, and then says which are copies of each other."""
+    """Collects images batch by batch, and then says which are copies of each other.
+
+    Means over parts, a KiB for each image, lie on the disk until it is forgotten.
+    """
 
     def __init__(self) -> None:
-        self._positions: list[Ints] = []
-        self._digests: list[bytes] = []
-        self._small: list[Floats] = []
+        self._positions = array("q")
+        self._digests = bytearray()
+        self._means = _Means()
 
-    def add(self, positions: Ints, images: Floats) -> None:
-        """Look at some images (n, height, width, channels) in [0, 1], at their rows (n,) of a data set."""
-        self._positions.append(positions)
-        self._digests += [hashlib.sha1(image.tobytes(), usedforsecurity=False).digest() for image in images]
-        self._small.append(_in_parts(images @ np.full(images.shape[3], 1 / images.shape[3], np.float32), _SIDE))
+    def add(self, seen: Sketches) -> None:
+        """Look at some images.
 
-    def extend(self, other: Copies) -> None:
-        """Look at what another has looked at."""
-        self._positions += other._positions
-        self._digests += other._digests
-        self._small += other._small
+        Raises
+        ------
+        DataError
+            The disk has no room.
+        """
+        self._positions.extend(seen.positions.tolist())
+        self._digests += seen.digests
+        self._means.add(seen.means)
 
     def find(self) -> Found:
         """What is there once only is in no group."""
         if not self._positions:
             return Found([], [])
-        positions, small = np.concatenate(self._positions), self._joined()
-        known = dict[bytes, int]()
-        first = np.fromiter((known.setdefault(digest, at) for at, digest in enumerate(self._digests)), np.int64)
-        same = np.stack([np.arange(len(first)), first], axis=1)
-        near = _near(small, np.unique(first))
+        positions = np.array(self._positions, np.int64)
+        _, first, of = np.unique(
+            np.frombuffer(bytes(self._digests), f"S{_DIGEST}"), return_index=True, return_inverse=True
+        )
+        first = first[of]
+        again = np.flatnonzero(first != np.arange(len(first)))
+        same = np.stack([again, first[again]], axis=1)
+        with self._means.opened() as means:
+            near = _near(means, np.unique(first))
         return Found(_linked(positions, same), _linked(positions, np.concatenate([same, near])))
 
-    def _joined(self) -> Floats:
-        """(n, height, width): the means over parts of all images; they take more memory than all else of an image."""
-        joined = np.empty((sum(map(len, self._small)), *self._small[0].shape[1:]), np.float32)
-        at = 0
-        self._small.reverse()
-        while self._small:  # so that never both are held
-            part = self._small.pop()
-            joined[at : at + len(part)] = part
-            at += len(part)
-        self._small.append(joined)
-        return joined
+
+class _Means:
+    """Means over parts of images (n, h, w), on the disk."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._shape: tuple[int, ...] = ()
+
+    def add(self, means: Floats) -> None:
+        self._shape = means.shape[1:]
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the object
+                weakref.finalize(self, self._file.close)
+            self._file.write(means.tobytes())
+            self._file.flush()
+        except OSError as fault:
+            raise DataError(f"{tempfile.gettempdir()}: no room to look for copies of images: {fault}") from None
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[Ints], Floats]]:
+        """A function that gives those of some images, by number."""
+        assert self._file is not None
+        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+            everything: Floats | None = np.frombuffer(held, np.float32).reshape(-1, *self._shape)
+
+            def give(rows: Ints) -> Floats:
+                assert everything is not None
+                found = everything[rows]
+                held.madvise(mmap.MADV_DONTNEED)  # pages that were read stay with the system, not with this process
+                return found
+
+            try:
+                yield give
+            finally:
+                everything = None  # a map that is looked into cannot be closed
 
 
 def _linked(positions: Ints, pairs: Ints) -> list[Ints]:
     """The rows of what pairs link, a group at a time."""
     count = len(positions)
-    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    links = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
     _, names = connected_components(links, directed=False)
     order = np.argsort(names, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(names[order])) + 1, count)
@@ -113,21 +176,27 @@ def _in_parts(planes: Floats, parts: int) -> Floats:
     return np.asarray(rows @ planes @ columns.T, np.float32)
 
 
-def _near(small: Floats, rows: Ints) -> Ints:
-    """Pairs (k, 2) of some rows of images that look alike, by their means over parts (n, h, w)."""
-    blocks = np.split(rows, range(_BLOCK, len(rows), _BLOCK))
-    rows = np.concatenate([block[small[block].std(axis=(1, 2)) > _PLAIN] for block in blocks])
-    pairs = [np.empty((0, 2), np.int64)]
+def _near(means: Callable[[Ints], Floats], rows: Ints) -> Ints:
+    """Pairs (k, 2) of some rows of images that look alike, by their means over parts."""
+    kept, coarse = [], []
+    for block in np.split(rows, range(_BLOCK, len(rows), _BLOCK)):
+        small = means(block)
+        is_told = small.std(axis=(1, 2)) > _PLAIN
+        kept.append(block[is_told])
+        parts = _in_parts(small[is_told], _COARSE)
+        coarse.append(parts.reshape(len(parts), parts.shape[1] * parts.shape[2]))
+    rows, points, pairs = np.concatenate(kept), np.concatenate(coarse), [np.empty((0, 2), np.int32)]
     if len(rows) > 1:
-        blocks = np.split(rows, range(_BLOCK, len(rows), _BLOCK))
-        coarse = np.concatenate([_in_parts(small[block], _COARSE) for block in blocks]).reshape(len(rows), -1)
-        coarse -= coarse.mean(axis=0)
-        along = coarse @ np.linalg.svd(coarse.T @ coarse)[0][:, 0]  # where they differ most
+        points -= points.mean(axis=0)
+        along = points @ np.linalg.svd(points.T @ points)[0][:, 0]  # where they differ most
         order = np.argsort(along, kind="stable")
-        for one, other in _close(coarse[order], along[order], _AT_FIRST * np.sqrt(coarse.shape[1])):
-            both = rows[order[one]], rows[order[other]]
-            is_copy = _are_copies(small[both[0]], small[both[1]])
-            pairs.append(np.stack(both, axis=1)[is_copy])
+        rows, along = rows[order], along[order]
+        for part in range(points.shape[1]):
+            points[:, part] = points[order, part]  # one after the other, so that never all are held twice
+        for one, other in _close(points, along, _AT_FIRST * np.sqrt(points.shape[1])):
+            both = rows[one], rows[other]
+            is_copy = _are_copies(means(both[0]), means(both[1]))
+            pairs.append(np.stack(both, axis=1)[is_copy].astype(np.int32))
     return np.concatenate(pairs)
 
 
@@ -137,9 +206,12 @@ def _close(points: Floats, along: Floats, radius: float) -> Iterator[tuple[Ints,
     The points are in the order of `along` (n,), which is no farther between two of them than they are.
     """
     squares = np.square(points).sum(axis=1)
-    for start in range(0, len(points), _BLOCK):
-        stop = min(start + _BLOCK, len(points))
-        end = int(np.searchsorted(along, along[stop - 1] + radius, side="right"))
+    ends = np.searchsorted(along, along + radius, side="right")
+    most = _COMPARED // max(1, int((ends - np.arange(len(points))).max()))
+    block = min(max(1, most), _BLOCK)
+    for start in range(0, len(points), block):
+        stop = min(start + block, len(points))
+        end = int(ends[stop - 1])
         apart = squares[start:stop, None] + squares[None, start:end] - 2 * points[start:stop] @ points[start:end].T
         is_close = np.triu(apart <= radius**2, k=1)
         crowded = np.flatnonzero(is_close.sum(axis=1) > _NEAREST)

@@ -7,7 +7,8 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import compress, groupby
+from operator import not_
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from auditor.measure.arrays import Array
 from auditor.stores.address import Place, Stored
 from auditor.stores.ahead import Ahead
 from auditor.stores.store import list_files
+from auditor.subject.data.listed import Files, Names, below
 from auditor.subject.data.pictures import PICTURES, CorruptImageError, Pictures, RawImage, is_picture_inside
 
 
@@ -34,10 +36,10 @@ class FolderSource:
             entries = split.entries()
         loose = [entry.place for entry in entries if not entry.is_folder]
         classed = [file for entry in entries if entry.is_folder for file in entry.files()]
-        told = [list(_with_kind(files)) for files in (loose, classed)]
-        ignored = [file for files in told for file, is_one in files if not is_one]
-        loose, classed = ([file for file, is_one in files if is_one] for files in told)
+        told = [list(_are_pictures(files)) for files in (loose, classed)]
+        ignored = list(compress(loose + classed, map(not_, told[0] + told[1])))
         if ignored:
+            loose, classed = (list(compress(*each)) for each in zip((loose, classed), told, strict=True))
             kinds = Counter(_printable(file.suffix.lower()) or "without a suffix" for file in ignored)
             listed = ", ".join(f"{kind} ({count})" for kind, count in kinds.most_common(5))
             self.notes.append(f"{len(ignored)} files are no pictures by their names and are left out: {listed}.")
@@ -45,18 +47,20 @@ class FolderSource:
         if not loose and not classed:
             raise MisfitError(f"{where}{folder}: no pictures ({', '.join(sorted(PICTURES))}); {wanted}")
         if loose and classed:
-            one, other = _printable(loose[0].name), _printable(_below(classed[0], folder))
+            one, other = _printable(loose[0].name), _printable(below(classed[0], folder))
             got = (
                 f"got pictures both directly in it ({len(loose)}, as {one}) and in folders ({len(classed)}, as {other})"
             )
             raise MisfitError(f"{where}{folder}: {got}; {wanted}")
-        self.files = loose or classed
+        self.files = Files(folder, loose or classed)
         self.further: list[str] = []
         self._pictures = Pictures(self.files)
-        root = folder if split is None else split.place
-        self.ids = [_printable(_below(file, folder)) for file in self.files]
-        classes = (_below(file, root).partition("/")[0] for file in self.files)
-        self.labels: list[Any] | None = None if loose else [_printable(name) for name in classes]
+        names, above = self.files.names, "" if split is None else f"{below(split.place, folder)}/"
+        printable = Names(map(_printable, names))
+        self.ids: Sequence[str] = names if printable == names else printable
+        known = dict[str, str]()  # a text for each class, not for each image
+        classes = (_printable(name.removeprefix(above).partition("/")[0]) for name in names)
+        self.labels: list[Any] | None = None if loose else [known.setdefault(name, name) for name in classes]
         self.groups: list[str] | None = None
         self.masks: list[Place | None] | None = None
 
@@ -98,13 +102,13 @@ class _Entry:
             inside = sorted(entry for entry in self.place.iterdir() if not entry.name.startswith("."))
             return [_Entry(entry, entry.is_dir()) for entry in inside]
         found: list[_Entry] = []
-        for name, files in groupby(self.listed, lambda file: _below(file, self.place).partition("/")[0]):
+        for name, files in groupby(self.listed, lambda file: below(file, self.place).partition("/")[0]):
             if name in ("", ".", ".."):  # no name that a file on the disk can have
                 continue
             place = self.place / name
-            below = list(files)
-            found += [_Entry(file, is_folder=False) for file in below if file == place]
-            deeper = tuple(file for file in below if file != place)
+            held = list(files)
+            found += [_Entry(file, is_folder=False) for file in held if file == place]
+            deeper = tuple(file for file in held if file != place)
             found += [_Entry(place, is_folder=True, listed=deeper)] if deeper else []
         return [entry for entry in found if not entry.name.startswith(".")]
 
@@ -112,20 +116,11 @@ class _Entry:
         """All files at any depth of a folder, but for hidden ones, in order."""
         if isinstance(self.place, Path):
             return [*sorted(_files_in(self.place))]
-        return [file for file in self.listed if "/." not in f"/{_below(file, self.place)}"]
+        return [file for file in self.listed if "/." not in f"/{below(file, self.place)}"]
 
 
 def _open(folder: Place) -> _Entry:
     return _Entry(folder, is_folder=True, listed=tuple(list_files(folder)) if isinstance(folder, Stored) else ())
-
-
-def _below(file: Place, folder: Place) -> str:
-    """The name of a file as it is from a folder."""
-    if isinstance(file, Stored) and isinstance(folder, Stored):
-        return file.below(folder)
-    assert isinstance(file, Path)
-    assert isinstance(folder, Path)
-    return file.relative_to(folder).as_posix()
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
@@ -159,7 +154,7 @@ def _test_split(entries: list[_Entry]) -> _Entry | None:
     folders = {entry.name.lower(): entry for entry in entries if entry.is_folder}
     folders.pop("__macosx", None)  # what an archive made on a Mac has beside them
     others = [entry.place for entry in entries if not entry.is_folder]
-    are_splits = folders and set(folders) <= set(_SPLITS) and not any(is_one for _, is_one in _with_kind(others))
+    are_splits = folders and set(folders) <= set(_SPLITS) and not any(_are_pictures(others))
     if not are_splits or not all(any(inner.is_folder for inner in entry.entries()) for entry in folders.values()):
         return None
     return next(folders[name] for name in _SPLITS if name in folders)
@@ -169,18 +164,18 @@ _SPLITS = ("test", "testing", "val", "valid", "validation", "train", "training")
 """Names of parts of a data set, those that a model has not seen first."""
 
 
-def _with_kind(files: list[Place]) -> Iterator[tuple[Place, bool]]:
-    """Each with whether it is a picture: by its suffix; without one by how it begins, as browsers save them."""
+def _are_pictures(files: list[Place]) -> Iterator[bool]:
+    """Whether each is a picture: by its suffix; without one by how it begins, as browsers save them."""
     unnamed = [at for at, file in enumerate(files) if not file.suffix and isinstance(file, Stored)]
     contents = Ahead(files).stream(unnamed) if unnamed else iter(())
     for file in files:
         if file.suffix:
-            yield file, file.suffix.lower() in PICTURES
+            yield file.suffix.lower() in PICTURES
         elif isinstance(file, Stored):
             content = next(contents)[1]
-            yield file, isinstance(content, bytes) and is_picture_inside(content)
+            yield isinstance(content, bytes) and is_picture_inside(content)
         else:
-            yield file, is_picture_inside(file)
+            yield is_picture_inside(file)
 
 
 def _printable(path: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from auditor.errors import DataError
 from auditor.measure.arrays import Array
 from auditor.stores.address import Place
+from auditor.subject.data.listed import Names
 from auditor.subject.data.pictures import CorruptImageError, RawImage
 
 
@@ -23,13 +24,14 @@ class FunctionSource:
         self._function = function
         self._name = name
         self.notes: list[str] = []
-        self.ids = []
+        ids: list[str] = []
         labels: list[Any] = []
         groups: list[str] = []
         for _, label, identity, group in self._items():
-            self.ids.append(str(identity))
+            ids.append(str(identity))
             labels.append(label)
             groups.append(str(identity if group is None else group))
+        self.ids: Sequence[str] = Names(ids)
         self.labels: list[Any] | None = None if all(label is None for label in labels) else labels
         self.groups: list[str] | None = groups
         self.masks: list[Place | None] | None = None

@@ -11,6 +11,7 @@ import numpy as np
 from auditor.errors import MisfitError
 from auditor.measure.arrays import Array
 from auditor.stores.address import Place
+from auditor.subject.data.listed import Names
 from auditor.subject.data.pictures import CorruptImageError, Pictures, RawImage
 from auditor.subject.data.sources import Label
 
@@ -63,7 +64,8 @@ class HeldSource:
         self.labels: list[Label] | None = None if labels is None else [_label(label) for label in labels]
         names = self._files if ids is None and self._files is not None else ids
         digits = len(str(max(count - 1, 0)))
-        self.ids = [f"{at:0{digits}d}" for at in range(count)] if names is None else [str(name) for name in names]
+        numbered = (f"{at:0{digits}d}" for at in range(count))
+        self.ids: Sequence[str] = Names(numbered if names is None else map(str, names))
         self.groups = None if groups is None else [str(group) for group in groups]
         self.masks: list[Place | None] | None = None
         self.notes: list[str] = []

@@ -85,12 +85,12 @@ class Pictures:
 
     def __init__(self, files: Sequence[Place]) -> None:
         self._files = files
-        self._stamps: dict[int, tuple[int, int]] = {}
+        self._stamps = np.zeros((len(files), 2), np.int64)
         self._ahead = Ahead(files) if any(isinstance(file, Stored) for file in files) else None
 
     def stream(self, wanted: Sequence[int]) -> Iterator[tuple[int, RawImage | CorruptImageError]]:
         """The pictures at these positions, one after the other, each with its position, or why it cannot be used."""
-        stored = [] if self._ahead is None else [at for at in wanted if isinstance(self._files[at], Stored)]
+        stored = (at for at in wanted if isinstance(self._files[at], Stored))
         contents = iter(()) if self._ahead is None else self._ahead.stream(stored)
         for position in wanted:
             file = self._files[position]
@@ -111,11 +111,13 @@ class Pictures:
         try:
             state = file.stat()
         except OSError:
-            if position in self._stamps:
+            if self._stamps[position].any():
                 raise CorruptImageError("it was there and is gone; the images must stay") from None
             return  # reading it tells why
-        stamp = state.st_mtime_ns, state.st_size
-        if self._stamps.setdefault(position, stamp) != stamp:
+        stamp = state.st_mtime_ns, state.st_size + 1  # 0 is of none that was seen
+        if not self._stamps[position].any():
+            self._stamps[position] = stamp
+        elif tuple(self._stamps[position].tolist()) != stamp:
             raise CorruptImageError("it was changed while it was audited; the images must stay")
 
 

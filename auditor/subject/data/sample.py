@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from PIL import Image
 
 from auditor.config.file import AuditConfig
 from auditor.errors import DataError, MisfitError
-from auditor.measure.arrays import Array, Bools, Floats, Ints
+from auditor.measure.arrays import Array, Bools, Floats, Groups, Ints
 from auditor.stores.address import Place
 from auditor.subject.data.columns import Columns, read_columns
 from auditor.subject.data.copies import Found, Joining, join_groups
 from auditor.subject.data.labels import find_class, is_labelled, note_numbers, read_labels
+from auditor.subject.data.listed import Picked
 from auditor.subject.data.pictures import CorruptImageError, RawImage
 from auditor.subject.data.ranges import guess_limits, to_unit
 from auditor.subject.data.sources import NpzSource, Source
@@ -77,8 +79,8 @@ class Dataset:
         """
         if not source.ids:
             raise MisfitError(f"{where}: there are no images")
-        commonest, count = Counter(source.ids).most_common(1)[0]
-        if count > 1:
+        if len(set(source.ids)) < len(source.ids):
+            commonest, count = Counter(source.ids).most_common(1)[0]
             raise MisfitError(f"{where}: got id {commonest!r} for {count} images, wanted an id of its own for each")
         self._source = source
         self._where = where
@@ -94,17 +96,22 @@ class Dataset:
         except DataError as fault:
             raise type(fault)(f"{where}: {fault}") from None
         self._chosen = _sample(truth, self.available, limit, seed, wanted)
-        self.ids = [source.ids[at] for at in self._chosen]
+        self.ids: Sequence[str] = Picked(source.ids, self._chosen)
         self._copies = copies
         groups = source.groups or source.ids
-        self._has_groups = groups != source.ids
-        self._given_groups = np.array([groups[at] for at in self._chosen])
-        self.groups = self._given_groups
+        self._has_groups = groups is not source.ids and groups != source.ids
+        numbers = {name: number for number, name in enumerate(sorted({groups[at] for at in self._chosen}))}
+        self._given_groups = np.fromiter((numbers[groups[at]] for at in self._chosen), np.int32, len(self._chosen))
+        _, first = np.unique(self._given_groups, return_index=True)
+        self.group_names: Sequence[str] = Picked(groups, self._chosen[first])
+        """Of groups by number."""
+        self.groups: Groups = self._given_groups
+        """(images,): the number of each image's group, which rises with its name."""
         self._of_copies: list[str] = []
         self.masks: dict[str, Place] | None = None
         """Mask pictures of sampled images by their ids; None where the data name none."""
         if source.masks is not None:
-            named = ((source.ids[at], source.masks[at]) for at in self._chosen)
+            named = zip(self.ids, (source.masks[at] for at in self._chosen), strict=True)
             self.masks = {identity: mask for identity, mask in named if mask is not None}
         self.truth: Bools | None = None if truth is None else truth[self._chosen]
         """Which classes (images, classes) each sampled image has; None where the data have no labels."""
@@ -147,7 +154,7 @@ class Dataset:
         """What the data say of some images of the sample, by row (n,), beside pixels and labels: see `read_columns`."""
         return read_columns(self._source, self._chosen[rows], ignored)
 
-    def batches(self, size: int, positions: Sequence[int] | None = None) -> Iterator[Batch]:
+    def batches(self, size: int, positions: Sequence[int] | Ints | None = None) -> Iterator[Batch]:
         """Stream the sample, or some rows of it (ascending), leaving out what cannot be read.
 
         A batch is of `size` rows that were asked for, fewer images where some of them cannot be read: so the batch of
@@ -158,11 +165,11 @@ class Dataset:
         DataError
             Too large a share of the images is corrupt, or one has the wrong size.
         """
-        rows = list(range(len(self))) if positions is None else list(positions)
-        row_of = {int(self._chosen[row]): row for row in rows}
+        rows = np.arange(len(self)) if positions is None else np.asarray(positions, np.int64)
+        wanted = array("q", self._chosen[rows].tobytes())  # a list would take five times as much
         kept: list[tuple[int, Floats]] = []
-        for number, (at, raw) in enumerate(self._source.stream(sorted(row_of)), start=1):
-            row = row_of[at]
+        for number, (at, raw) in enumerate(self._source.stream(wanted), start=1):
+            row = int(np.searchsorted(self._chosen, at))
             try:
                 if isinstance(raw, CorruptImageError):
                     raise raw
@@ -238,7 +245,7 @@ class Dataset:
         if self.file_sha256 is not None:
             return self.file_sha256
         digest = hashlib.sha256()
-        for batch in self.batches(64, rows.tolist()):
+        for batch in self.batches(64, rows):
             digest.update(batch.images.tobytes())
         if self.truth is not None:
             digest.update(self.truth[rows].tobytes())

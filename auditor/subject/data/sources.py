@@ -24,6 +24,7 @@ from auditor.stores.fetched import fetch
 from auditor.stores.store import kind_of
 from auditor.subject.data.folders import FolderSource
 from auditor.subject.data.functions import FunctionSource
+from auditor.subject.data.listed import Names
 from auditor.subject.data.manifests import MANIFESTS, read_manifest
 from auditor.subject.data.naming import OF_ARRAYS, Naming
 from auditor.subject.data.npz import UNREADABLE, NpzReader, read_header
@@ -46,7 +47,7 @@ _MOST_UNPACKED, _MOST_RATIO = 512 * 2**20, 20
 class Source(Protocol):
     """Where images come from."""
 
-    ids: list[str]
+    ids: Sequence[str]
     labels: list[Label] | None
     groups: list[str] | None
     masks: list[Place | None] | None
@@ -185,7 +186,7 @@ class NpzSource:
         self.class_names = self._class_names()
         self.labels: list[Label] | None = None if labels is None else list(labels.tolist())
         self.masks: list[Place | None] | None = None
-        self.ids = _numbered(self._count) if ids is None else [str(identity) for identity in ids]
+        self.ids = _numbered(self._count) if ids is None else Names(str(identity) for identity in ids)
         self.groups = None
         if groups is not None:  # an image without a group is one by itself
             if groups.ndim != 1:
@@ -322,7 +323,7 @@ class ManifestSource:
         self._manifest = read_manifest(file, where, declared or {}, origin, root)
         self._pictures = Pictures(self._manifest.files)
         self.notes = self._manifest.notes
-        self.ids = self._manifest.ids
+        self.ids: Sequence[str] = self._manifest.ids
         self.labels: list[Label] | None = self._manifest.labels
         self.groups = self._manifest.groups
         self.masks = self._manifest.masks
@@ -363,6 +364,6 @@ def _stamp(file: Path) -> tuple[int, int] | None:
     return state.st_mtime_ns, state.st_size
 
 
-def _numbered(count: int) -> list[str]:
+def _numbered(count: int) -> Sequence[str]:
     digits = len(str(max(count - 1, 0)))
-    return [f"{number:0{digits}d}" for number in range(count)]
+    return Names(f"{number:0{digits}d}" for number in range(count))
