@@ -364,7 +364,7 @@ class TestTheSample:
         artefacts = (("one", 0), ("two", 1))
         inquiry = make_inquiry(self.classifier, self.images, {}, artefacts=artefacts)
         turned = make_inquiry(self.classifier, self.images[::-1], {}, artefacts=artefacts)
-        turned.dataset.ids[:] = inquiry.dataset.ids[::-1]
+        turned.dataset.ids = inquiry.dataset.ids[::-1]
         first, second = draw_sample(inquiry, 16), draw_sample(turned, 16)
         assert first.ids == second.ids
         np.testing.assert_array_equal(first.images, second.images)
@@ -374,7 +374,7 @@ class TestTheSample:
         monkeypatch.setattr(optima, "SAMPLE", most)
         inquiry = make_inquiry(self.classifier, self.images, {})
         turned = make_inquiry(self.classifier, self.images[::-1], {})
-        turned.dataset.ids[:] = inquiry.dataset.ids[::-1]
+        turned.dataset.ids = inquiry.dataset.ids[::-1]
         maximisers = [optima.set_up(one) for one in (inquiry, turned)]
         first, second = ({one.inquiry.dataset.ids[at] for at in one.sample.positions} for one in maximisers)
         assert first == second
