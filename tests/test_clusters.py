@@ -83,7 +83,7 @@ class TestClusters:
     @pytest.mark.parametrize("share", [0.2, 0.5])
     def test_hold_the_images_that_are_recognised_by_the_mark(self, share):
         images, labels, carries = pictures(share=share)
-        (first, *rest) = propose_clusters(material(classifier(), images, labels), 0)
+        (first, *rest) = propose_clusters(material(classifier(), images, labels), 20_000)
         assert {each.target for each in (first, *rest)} == {2}
         assert max(overlap(look.fixed_region, corner()) for look in first.looks) > 0.5
         assert carries[list(first.strong)].all()
@@ -91,12 +91,12 @@ class TestClusters:
 
     def test_a_model_that_does_not_use_the_mark_has_none(self):
         images, labels, _ = pictures()
-        assert list(propose_clusters(material(classifier(shortcut=False), images, labels), 0)) == []
+        assert list(propose_clusters(material(classifier(shortcut=False), images, labels), 20_000)) == []
 
     def test_need_images_enough(self):
         images, labels, _ = pictures(count=60)
         with pytest.raises(CannotLookError, match="no class has 24 images"):
-            list(propose_clusters(material(classifier(), images, labels), 0))
+            list(propose_clusters(material(classifier(), images, labels), 20_000))
 
     def test_without_scikit_learn_nothing_is_looked_for_and_that_is_said(self, monkeypatch):
         images, labels, _ = pictures()
@@ -126,7 +126,9 @@ class TestComponents:
 
     def test_the_strongest_looks_at_the_planted_corner(self):
         images, labels, carries = pictures(share=0.4)
-        found = [each for each in propose_components(material(classifier(), images, labels), 0) if each.target == 2]
+        found = [
+            each for each in propose_components(material(classifier(), images, labels), 20_000) if each.target == 2
+        ]
         assert max(overlap(look.fixed_region, corner()) for look in found[0].looks) > 0.3
         assert carries[list(found[0].strong)].all()
 

@@ -75,6 +75,14 @@ class TestThePlan:
     def test_looks_at_fewer_classes_before_it_takes_fewer_steps_than_are_a_search(self):
         assert len(plan(without_carriers(), 1000)[0]) == 1
 
+    def test_counts_an_image_of_four_times_the_size_as_several(self):
+        given = without_carriers()
+        large = replace(given, images=np.zeros((len(given.images), 128, 128, 1), np.float32))
+        assert large.cost == 4
+        assert plan(large, 4000) == (given.classes[:1], 62)
+        with pytest.raises(CannotLookError, match="too few"):
+            plan(large, 3000)
+
     @pytest.mark.parametrize("passes", [100, 900])
     def test_is_none_with_too_few_passes(self, passes):
         with pytest.raises(CannotLookError, match="too few"):

@@ -43,12 +43,16 @@ class Clusters:
 def propose_clusters(material: Material, passes: int) -> Iterator[Proposal]:
     """What stable clusters of maps hang on more than the rest of their class, the most unlike first.
 
+    Parameters
+    ----------
+    passes
+        About how many images the model may be differentiated at, of 64 x 64 pixels or fewer; larger ones count more.
+
     Raises
     ------
     CannotLookError
         The model has no derivatives, scikit-learn is not installed, or no class has images enough.
     """
-    del passes  # each image is differentiated once
     if not can_be_differentiated(material.classifier):
         raise CannotLookError("the model gives scores and no derivatives")
     if importlib.util.find_spec("sklearn") is None:
@@ -56,13 +60,14 @@ def propose_clusters(material: Material, passes: int) -> Iterator[Proposal]:
     classes = [number for number in material.classes if len(material.own(number)) >= FEWEST_IMAGES]
     if not classes:
         raise CannotLookError(f"no class has {FEWEST_IMAGES} images")
-    found = [proposal for number in classes for proposal in _of_class(material, number)]
+    most = min(LOOKED_AT, max(FEWEST_IMAGES, passes // (len(classes) * material.cost)))
+    found = [proposal for number in classes for proposal in _of_class(material, number, most)]
     found.sort(key=lambda each: -each.found)
     yield from found[:MOST]
 
 
-def _of_class(material: Material, number: int) -> Iterator[Proposal]:
-    own = material.own(number)[:LOOKED_AT]
+def _of_class(material: Material, number: int, most: int) -> Iterator[Proposal]:
+    own = material.own(number)[:most]
     maps = maps_of(material, own, of_score(material, number))
     points, kept = as_points(coarse(maps, CELLS))
     if len(kept) < FEWEST_IMAGES:

@@ -37,12 +37,16 @@ class Component:
 def propose_components(material: Material, passes: int) -> Iterator[Proposal]:
     """Where the strongest components of each class look, those first that give most to the score.
 
+    Parameters
+    ----------
+    passes
+        About how many images the model may be differentiated at, of 64 x 64 pixels or fewer; larger ones count more.
+
     Raises
     ------
     CannotLookError
         The model has no derivatives of feature maps, or no class has images enough.
     """
-    del passes  # each image is differentiated a few times
     model = material.classifier
     layers = getattr(model, "feature_layers", ())
     if not can_be_differentiated(model) or not layers or not callable(getattr(model, "linearise", None)):
@@ -50,13 +54,14 @@ def propose_components(material: Material, passes: int) -> Iterator[Proposal]:
     classes = [number for number in material.classes if len(material.own(number)) >= FEWEST_IMAGES]
     if not classes:
         raise CannotLookError(f"no class has {FEWEST_IMAGES} images")
-    found = [proposal for number in classes for proposal in _of_class(material, number, layers[0])]
+    most = min(LOOKED_AT, max(FEWEST_IMAGES, passes // (OFTEN * len(classes) * material.cost)))
+    found = [proposal for number in classes for proposal in _of_class(material, number, layers[0], most)]
     found.sort(key=lambda each: -each.found)
     yield from found[:MOST]
 
 
-def _of_class(material: Material, number: int, layer: str) -> Iterator[Proposal]:
-    own = material.own(number)[:LOOKED_AT]
+def _of_class(material: Material, number: int, layer: str, most: int) -> Iterator[Proposal]:
+    own = material.own(number)[:most]
     count = max(FEWEST, len(own) // 6)
     for component in find_components(shares_of_channels(material, own, number, layer)):
         order = np.argsort(-component.gives, kind="stable")
@@ -116,5 +121,5 @@ def of_component(material: Material, number: int, layer: str, weights: Doubles) 
 LOOKED_AT, FEWEST_IMAGES, FEWEST = 200, 18, 4
 """Images of a class that are looked at, at the most and at least; and fewest where a component is strongest."""
 
-COMPONENTS, MOST = 4, 8
-"""Of a class; and proposals in all."""
+COMPONENTS, MOST, OFTEN = 4, 8, 4
+"""Of a class; proposals in all; and about how often an image is differentiated for them."""

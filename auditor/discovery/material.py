@@ -44,6 +44,12 @@ class Material:
         order = np.argsort(-counts, kind="stable")
         return [int(number) for number in order if enough[number]][:MOST_CLASSES]
 
+    @property
+    def cost(self) -> int:
+        """How many passes one image counts as, where it is differentiated: large ones take long."""
+        height, width = self.images.shape[1:3]
+        return max(1, round(height * width / SMALL**2))
+
     def own(self, number: int) -> Ints:
         """Rows (m,) of the images that have a class."""
         return np.flatnonzero(self.seen.has[:, number])
@@ -113,6 +119,9 @@ def halve(groups: Sequence[str] | Array, seed: int) -> Bools:
 
 FEWEST_OWN, MOST_CLASSES = 6, 20
 """Images that have a class, and that lack it, to be looked at; and classes that are, by how many images have them."""
+
+SMALL = 64
+"""Side in pixels of an image that is differentiated at the cost of one pass."""
 
 RECIPIENTS = 48
 """Images that a look is tried on, to rank it."""

@@ -75,7 +75,7 @@ def propose_universal(material: Material, passes: int) -> Iterator[Proposal]:
     Parameters
     ----------
     passes
-        About how many images the model may be differentiated at.
+        About how many images the model may be differentiated at, of 64 x 64 pixels or fewer; larger ones count more.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def plan(material: Material, passes: int) -> tuple[list[int], int]:
         raise CannotLookError("no class has images enough")
     wrongly = (material.seen.predicted & ~material.seen.has).sum(axis=0)
     classes = sorted(material.classes, key=lambda number: -int(wrongly[number]))
-    cost = STARTS * EACH
+    cost = STARTS * EACH * material.cost
     count = min(len(classes), passes // (cost * FEWEST_STEPS))
     if not count:
         raise CannotLookError(f"{passes} passes are too few: a search takes {cost * FEWEST_STEPS} for a class")
