@@ -94,6 +94,8 @@ def test_what_may_be_the_object_has_no_verdict(tmp_path, monkeypatch):
     run = audit(tmp_path / "audit", artefacts=[], data=planted())
     assert "part of the object, perhaps" in {each.standing for each in run.result.suspects}
     assert "relies" not in {finding.verdict for finding in run.findings}
+    kinds = {note.kind for finding in run.findings for note in finding.notes}
+    assert "part of the object, perhaps" in kinds
     assert run.exit_code == 4
 
 

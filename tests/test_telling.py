@@ -31,6 +31,7 @@ from auditor.report.telling import (
 )
 from auditor.report.write import draw_page
 from auditor.run.ruling import say_verdict
+from auditor.run.suspects import SET_APART
 from auditor.verdict.record import SUSPECTED, Finding, Rule, ScannedTarget, Stratum, Verdict
 from tests.synthetic import absent, make_arrays, make_finding, make_result, measure
 
@@ -276,6 +277,21 @@ class TestASuspectThatNobodyNamed:
         assert "<skipped" in write_junit(result).decode()
         assert '"kind": "open"' in write_sarif(result, result).decode()
         assert tell_counts([finding, finding]) == "0 of 2 findings relied on, 2 not confirmed"
+
+    def test_has_a_number_for_its_name_and_no_article(self):
+        finding = replace(make_finding("suspect 2: top of Coat", verdict="inconclusive"), notes=[self.NOTE])
+        told = [tell_lead(finding, RULE), tell_advice(finding, RULE), *tell_cautions(finding)]
+        assert "whether the model uses suspect 2 (top of Coat) for" in told[0]
+        assert "the suspect" not in " ".join(told)
+
+    @pytest.mark.parametrize("standing", SET_APART)
+    def test_that_was_confirmed_is_not_said_to_be_unsettled(self, standing):
+        notes = [self.NOTE, Note(standing, "who knows")]
+        finding = replace(make_finding("suspect 2: top of Coat", verdict="inconclusive"), notes=notes)
+        assert tell_lead(finding, RULE).startswith("The model ")
+        assert "suspect 2 (top of Coat)" in tell_lead(finding, RULE)
+        assert tell_advice(finding, RULE).startswith("Look at suspect 2 (top of Coat)")
+        assert "who knows" not in " ".join([*tell_notes(finding), *tell_cautions(finding)])
 
     def test_leaves_what_was_named_as_it_is(self):
         assert make_finding(verdict="no_evidence").told == "no_evidence"

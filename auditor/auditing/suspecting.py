@@ -30,7 +30,7 @@ from auditor.measure.ledger import NewArrays
 from auditor.measure.measurement import Note
 from auditor.measure.seeds import seeded_order
 from auditor.run.result import WorkUnit
-from auditor.run.suspects import DiscoveryRecord, Standing, Suspect
+from auditor.run.suspects import SET_APART, DiscoveryRecord, Standing, Suspect
 from auditor.subject.model.classifier import Classifier
 from auditor.subject.population import Population
 from auditor.verdict.observations import Observations
@@ -157,7 +157,7 @@ def find_suspects(
         standing, evidence = _stand(finding, weight, candidate)
         suspects.append(describe_suspect(number + 1, candidate, material, standing, evidence, arrays))
         if finding is not None and standing in SET_APART:
-            judged.findings[number] = _set_apart(finding, SET_APART[standing])
+            judged.findings[number] = _set_apart(finding, standing)
     embedding = show_embedding(material, proposed.candidates, arrays)
     progress("suspects", 2, 2)
     return replace(judged, suspects=suspects, record=replace(record, embedding=embedding))
@@ -266,22 +266,13 @@ def _stand(finding: Finding | None, weighed: Weighed, candidate: Candidate) -> t
     return ("shortcut candidate" if weighed.is_apart else "part of the object, perhaps"), told
 
 
-def _set_apart(finding: Finding, why: str) -> Finding:
+def _set_apart(finding: Finding, standing: Standing) -> Finding:
     """The finding, inconclusive because what was found may be no shortcut."""
+    why = SET_APART[standing]
     reason = f"{why} So no verdict is given, which would be: {finding.reason}"
-    return replace(finding, verdict="inconclusive", direction=None, severity=None, reason=reason)
+    notes = [*finding.notes, Note(standing, why.rstrip("."))]
+    return replace(finding, verdict="inconclusive", direction=None, severity=None, reason=reason, notes=notes)
 
-
-SET_APART: dict[Standing, str] = {
-    "part of the object, perhaps": (
-        "The model uses it, but nothing tells it from a part of the object, which would be used rightly: look at it."
-    ),
-    "shown by no image": (
-        "The model answers to it, but no image here shows it: it learnt it elsewhere, or answers to it by chance, as "
-        "every network does to something. Look at it."
-    ),
-}
-"""Why suspects that were confirmed have no verdict."""
 
 UNSEEN = "So nothing tells whether the model learnt it, or answers to it by chance, as every network does to something."
 

@@ -6,6 +6,17 @@ in words, `{effect}` the effect.
 
 from __future__ import annotations
 
+
+def fill(words: str, name: str, *, is_suspect: bool, **more: object) -> str:
+    """Words with the name of an artefact filled in; what nobody named has a number for its name, and no article."""
+    if is_suspect:
+        number, _, what = name.partition(": ")
+        name = f"{number} ({what})" if what else number
+        words = words.replace("the {a}", "{a}").replace("this {a}", "{a}")
+        words = words.replace("The {a}", f"{name[:1].upper()}{name[1:]}")
+    return words.format(a=name, **more)
+
+
 LEADS = {
     "promotes": "The model uses the {a}. Added to {n} images of other classes, it made {share} a {t}.",
     "promotes, score only": "The model uses the {a}, though it moves scores more than decisions: added to {n} images "
@@ -32,6 +43,9 @@ LEADS = {
     "ways that do not fit together.",
     "open": "Not settled whether the model uses the {a} for {t}.",
     "open, scan": "Not settled whether the model uses the {a}. {rest} of {classes} classes show no reliance; {open}.",
+    "part of the object, perhaps": "The model uses the {a} for {t}. Whether that is a part of the object, and used "
+    "rightly, is for a person to say.",
+    "shown by no image": "The model answers to the {a} for {t}, but no image here shows it.",
     "not_applicable": "Whether the model uses the {a} could not be tested.",
     "error": "The test of the {a} failed, so nothing can be said of it.",
 }
@@ -102,8 +116,12 @@ ADVICE = {
     "spans": "Audit about {needed} images (this run has {n}), if the effect stays what it is.",
     "spans, many": "The effect is close to the bar: more images alone will hardly settle it. Decide whether an "
     "effect of that size matters to you, and set `verdict.margin_sd` by that.",
-    "conflict": "The {a} may hide a part of the object, or look like one. Audit it at another place or smaller, and "
+    "conflict": "The {a} may hide a part of the object, or look like one. Audit it weaker, smaller or elsewhere, and "
     "look at the images of {t} below before you decide.",
+    "part of the object, perhaps": "Look at the {a} under Suspects that nobody named. If it is no part of {t}, do "
+    "not ship this model: name it under `[[artefacts]]`, and audit again.",
+    "shown by no image": "Look at the {a} under Suspects that nobody named. If images that the model will meet may "
+    "show it, name it under `[[artefacts]]`, and audit it on such images.",
     "place": "Check the position and the appearance of the {a} in the configuration: it may not be named where it is.",
     "present": "Say in `present` which images carry the {a}: adding it hardly changes them, so they seem to carry it "
     "already. Then audit again.",

@@ -25,7 +25,9 @@ from auditor.report.sentences import (
     TURNED_MOST,
     UNTESTED,
     UNTESTED_OWN,
+    fill,
 )
+from auditor.run.suspects import SET_APART
 from auditor.verdict.record import FILL_FACTOR, Finding, Rule
 
 
@@ -41,7 +43,7 @@ class Effect(NamedTuple):
 def tell_lead(finding: Finding, rule: Rule) -> str:
     """What was found, in a sentence that one can repeat."""
     key, words = _lead(finding, rule)
-    return LEADS[key].format(a=finding.artefact, t=finding.target or "the class", **words)
+    return _fill(LEADS[key], finding, **{"t": finding.target or "the class", **words})
 
 
 def tell_why(finding: Finding, rule: Rule) -> str:
@@ -166,9 +168,12 @@ def tell_hardest_hit(finding: Finding) -> str:
 def tell_advice(finding: Finding, rule: Rule) -> str:
     """What to do in this case."""
     case = _case(finding, rule)
-    if finding.is_suspect:
-        case = {"few": "few, suspect"}.get(case, case)
-    return ADVICE[case].format(a=finding.artefact, t=finding.target, **_needs(finding, rule))
+    case = "few, suspect" if case == "few" and finding.is_suspect else case
+    return _fill(ADVICE[case], finding, **_needs(finding, rule))
+
+
+def _fill(words: str, finding: Finding, **more: object) -> str:
+    return fill(words, finding.artefact, is_suspect=finding.is_suspect, **{"t": finding.target, **more})
 
 
 def strongest_control(finding: Finding) -> tuple[str, float, float] | None:
@@ -208,7 +213,7 @@ def _lead(finding: Finding, rule: Rule) -> tuple[str, dict[str, object]]:
         )
         return "open, scan", words | {"rest": rest, "open": said}
     case = _case(finding, rule)
-    return (case if case in ("few", "spans", "conflict") else "open"), words | _needs(finding, rule)
+    return (case if case in LEADS else "open"), words | _needs(finding, rule)
 
 
 def _case(finding: Finding, rule: Rule) -> str:
@@ -219,6 +224,9 @@ def _case(finding: Finding, rule: Rule) -> str:
         return "relies, score only" if finding.severity == "score only" else "relies, broader" if is_broad else "relies"
     if finding.verdict != "inconclusive":
         return finding.told
+    for note in finding.notes:
+        if note.kind in SET_APART:
+            return note.kind
     accuracy = values.get("accuracy")
     if effect is not None and effect.value is not None and effect.groups < rule.min_groups:
         return "few"
@@ -254,7 +262,7 @@ def _needs(finding: Finding, rule: Rule) -> dict[str, object]:
         "n": effect.n if effect else 0,
         "needed": _images_needed(finding) if effect and effect.groups >= rule.min_groups else rule.min_groups,
         "clear": rule.images_for_all_clear,
-        "control": _control(strongest[0]).replace("its ", f"the {finding.artefact}’s ")
+        "control": _control(strongest[0]).replace("its ", _fill("the {a}’s ", finding))
         if strongest
         else "the strongest harmless edit",
     }
@@ -313,8 +321,9 @@ def _broader(finding: Finding) -> Iterator[str]:
     for kind in _kinds_of_caution(finding):
         assert strongest is not None
         name, moved, lift = strongest
-        yield CAUTIONS[kind].format(
-            a=finding.artefact,
+        yield _fill(
+            CAUTIONS[kind],
+            finding,
             control=_control(name),
             share=number(moved / lift, "share"),
             moved=signed(moved),
@@ -356,7 +365,7 @@ def _untested(finding: Finding) -> Iterator[str]:
             others = finding.measurements.get("theta_suppression_others")
             is_told = does == "lower" and others is not None and others.value is not None
             told = UNTESTED_OWN if is_told else UNTESTED
-            yield told.format(a=finding.artefact, does=does, t=finding.target, why=why)
+            yield _fill(told, finding, does=does, why=why)
 
 
 def say_images(effect: Measurement) -> str:
@@ -387,5 +396,5 @@ _FRACTIONS = {0.1: "a tenth", 0.2: "a fifth", 0.25: "a quarter", 0.5: "half", 1.
 _FEWEST = 12
 """Groups of images from which a harmless edit is worth a caution where nothing is settled."""
 
-_SAID_OTHERWISE = ("broader", "simpler", "untested", "worst class", "stratum")
+_SAID_OTHERWISE = ("broader", "simpler", "untested", "worst class", "stratum", *SET_APART)
 """Kinds of notes that the report tells in its own words."""

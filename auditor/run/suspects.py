@@ -15,6 +15,18 @@ Standing = Literal[
 confirmed, and told by the model alone; not confirmed; or only listed."""
 
 
+SET_APART: dict[Standing, str] = {
+    "part of the object, perhaps": (
+        "The model uses it, but nothing tells it from a part of the object, which would be used rightly: look at it."
+    ),
+    "shown by no image": (
+        "The model answers to it, but no image here shows it: it learnt it elsewhere, or answers to it by chance, as "
+        "every network does to something. Look at it."
+    ),
+}
+"""Why suspects that were confirmed have no verdict; a note of that kind stands with their findings."""
+
+
 @dataclass(frozen=True)
 class Suspect:
     """Something that nobody named and that the audit found worth testing."""
