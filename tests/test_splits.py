@@ -297,7 +297,7 @@ class TestControl:
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        ([False], "It would have missed even an opaque mark"),
+        ([False], "The search would have missed even an opaque mark"),
         ([True, True, False], "was seen down to an opacity of 70\u202f%, and missed at 50\u202f%."),
         ([True, True], "was seen down to an opacity of 70\u202f%; fainter ones were not tried."),
     ],

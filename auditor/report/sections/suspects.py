@@ -70,7 +70,7 @@ def _tell_how(record: DiscoveryRecord, kept: int) -> str:
 
 
 def _tell_skipped(record: DiscoveryRecord) -> list[str]:
-    return [f"Nothing was sought from {SOURCES.get(name, name)}: {why}." for name, why in record.skipped.items()]
+    return [f"From {SOURCES.get(name, name)} came nothing: {why}." for name, why in record.skipped.items()]
 
 
 def tell_control(record: DiscoveryRecord) -> str:
@@ -83,7 +83,7 @@ def tell_control(record: DiscoveryRecord) -> str:
         f"{control.images} images of {control.target}"
     )
     if control.weakest_seen is None:
-        return f"It would have missed even an opaque mark: {tried}, was not seen."
+        return f"The search would have missed even an opaque mark: {tried}, was not seen."
     weakest = number(control.weakest_seen, "share")
     if all(control.seen):
         return f"As a control, {tried}, was seen down to an opacity of {weakest}; fainter ones were not tried."
@@ -176,9 +176,9 @@ WORDS: dict[Standing, str] = {
 }
 
 TOLD: dict[Standing, str] = {
-    "shortcut candidate": "confirmed, and not the object",
-    "part of the object, perhaps": "confirmed, and perhaps a part of the object",
-    "shown by no image": "confirmed, and shown by no image",
+    "shortcut candidate": "confirmed (not the object)",
+    "part of the object, perhaps": "confirmed (perhaps a part of the object)",
+    "shown by no image": "confirmed (shown by no image)",
     "not confirmed": "not confirmed",
 }
 
