@@ -11,7 +11,9 @@ from auditor.auditing import suspecting
 from auditor.discovery.candidate import Candidate, CannotLookError, Proposal
 from auditor.discovery.proposing import overlap, propose
 from auditor.discovery.universal import STARTS, Change, climb, drawn_in, places_of, plan, propose_universal
+from auditor.errors import ModelError
 from auditor.report.sections.suspects import tell_suspects
+from tests.closed_form import LinearClassifier
 from tests.small_audits import audit
 from tests.small_world import make_data
 from tests.test_discovery import CORNER, FRAME, PATTERN, classifier, material, pictures
@@ -123,6 +125,20 @@ def run(tmp_path_factory):
         "report": {"formats": ["markdown"]},
     }
     return audit(tmp_path_factory.mktemp("universal") / "audit", artefacts=[], data=data, settings=settings)
+
+
+def test_a_model_whose_derivatives_cannot_be_had_is_searched_by_the_other_sources():
+    images, labels, _ = pictures()
+    model = classifier()
+
+    class Stepped(LinearClassifier):
+        def differentiate(self, images, targets, layers=()):
+            raise ModelError("its scores do not hang on pixels in a way that has a derivative")
+
+    given = material(Stepped(model.weights, model.bias, output="softmax"), images, labels)
+    proposed = propose(given, 6, 20_000, ["stamps", "gradients", "universal", "clusters"])
+    assert proposed.candidates
+    assert set(proposed.skipped) == {"gradients", "universal", "clusters"}
 
 
 class TestAnAuditOfAModelWhoseMarkNoImageShows:

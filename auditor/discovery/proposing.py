@@ -18,6 +18,7 @@ from auditor.discovery.places import propose_places
 from auditor.discovery.properties import propose_properties
 from auditor.discovery.stamps import propose_stamps
 from auditor.discovery.universal import propose_universal
+from auditor.errors import ModelError
 from auditor.measure.arrays import Bools, Doubles
 
 Source = Callable[[Material, int], Iterable[Proposal]]
@@ -70,7 +71,7 @@ def propose(material: Material, most: int, passes: int, sources: Iterable[str] =
     for name in sources:
         try:
             proposals = list(SOURCES[name](material, passes))
-        except CannotLookError as why:
+        except (CannotLookError, ModelError) as why:  # the latter of a model whose derivatives cannot be had
             skipped[name] = str(why)
             continue
         tried[name] = len(proposals)
