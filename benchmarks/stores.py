@@ -181,17 +181,19 @@ def show(file: Path, found: dict[tuple[int, str], dict[str, Any]]) -> None:
 
     plt.rcParams |= {"svg.hashsalt": "stores", "svg.fonttype": "none", "font.size": 9}
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
+    for count, colour in zip(COUNTS, ("#bbbbbb", "#c46a2b", "#5fa8c0", "#1f6f8b"), strict=True):
+        left.plot(*zip(*found[count, "store"]["seen"], strict=True), color=colour, label=f"{count:,} pictures")
     for what, colour in COLOURS.items():
-        left.plot(*zip(*found[COUNTS[-1], what]["seen"], strict=True), color=colour, label=WATCHED[what])
-        right.plot(COUNTS, [most_held(found[count, what]) for count in COUNTS], "o-", color=colour)
+        counts = COUNTED[what]
+        right.plot(counts, [most_held(found[count, what]) for count in counts], "o-", color=colour, label=WATCHED[what])
     left.set_xlabel("seconds")
     right.set_xlabel("pictures")
-    for axes, title in ((left, f"{COUNTS[-1]:,} pictures"), (right, "At the most")):
+    for axes, title in ((left, "Audited from a store"), (right, "At the most")):
         axes.set(xlim=(0, None), ylim=(0, 100))
         axes.set_title(title, loc="left", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-    left.legend(frameon=False)
+        axes.legend(frameon=False)
     left.set_ylabel("MiB beyond what it held before")
     figure.savefig(file, metadata={"Date": None})
 
@@ -205,16 +207,17 @@ def main() -> None:
     print("| what | pictures | MiB at the most | KiB a picture | requests a picture | bytes a picture | seconds |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for what, told in WATCHED.items():
-        for count in COUNTS:
+        for count in COUNTED[what]:
             (found[count, what],) = measure("watch", count, what)
             seen, asked = found[count, what]["seen"], found[count, what]
             most = most_held(asked)
             rates = "|" if what == "folder" else f"{asked['requests'] / count:.2f} | {asked['given'] / count:.0f}"
             cost = f"{most:.0f} | {1024 * most / count:.1f} | {rates} | {seen[-1][0]:.0f}"
             print(f"| {told} | {count:,} | {cost} |", flush=True)
-    for what in WATCHED:
-        more = (most_held(found[COUNTS[-1], what]) - most_held(found[COUNTS[1], what])) / (COUNTS[-1] - COUNTS[1])
-        print(f"{WATCHED[what]}: {1024 * more:.2f} KiB for each picture beyond {COUNTS[1]:,}")
+    for what, counts in COUNTED.items():
+        least, most = counts[-2:]
+        more = 1024 * (most_held(found[most, what]) - most_held(found[least, what])) / (most - least)
+        print(f"\n{WATCHED[what]}: {more:.2f} KiB for each picture from {least:,} to {most:,}")
     show(Path(sys.argv[1]) if sys.argv[1:] else ROOT / "docs" / "pictures" / "stores.svg", found)
     print("\n| reading | pass | seconds | requests a picture | KiB a picture |\n| --- | --- | --- | --- | --- |")
     for how in ("one by one", "ahead"):
@@ -229,6 +232,7 @@ WATCHED = {
     "folder": "audited from a folder",
     "read": "read from a store twice",
 }
+COUNTED = {"store": COUNTS, "folder": COUNTS[1:3], "read": COUNTS[1::2]}
 COLOURS = {"store": "#1f6f8b", "folder": "#c46a2b", "read": "#777777"}
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 
 from auditor.auditing.checks.spread import RayAudits
+from auditor.auditing.engine.cluster import Head
 from auditor.auditing.engine.crew import RayCrew
 from auditor.auditing.engine.units import Broken, Dispatcher, Done, Outcome, Unit
 from auditor.auditing.engine.worker import Opening
 from auditor.config.sections import ExecutionConfig
-from auditor.errors import EngineError
+from auditor.errors import EngineError, EngineLostError
 from auditor.run.provenance import describe_software
 
 OPENING = Opening({}, "audit.toml", {}, {}, ".")
@@ -194,3 +196,23 @@ def test_workers_that_no_cluster_can_have_are_refused_and_not_waited_for(keys, s
 def test_there_are_as_many_workers_as_have_room_where_nobody_says():
     assert RayCrew(Ray(cpus=6, gpus=1), section(num_gpus=0.25), OPENING).size == 4
     assert RayAudits(Ray(cpus=6, gpus=1), section(num_cpus=2, num_gpus=0.25)).workers == 3
+
+
+def test_a_head_that_is_gone_for_a_while_or_the_store_beside_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("auditor.auditing.engine.cluster._EACH", 0)
+    ray, path = Ray(), str(tmp_path / "store")
+    ray.nodes = lambda: [{"NodeID": "here", "ObjectStoreSocketName": path}]
+    with socket.socket(socket.AF_UNIX) as store:
+        store.bind(path)
+        store.listen()
+        head = Head(ray)
+        head.look()  # nobody answers at its address, for no time yet
+        assert not head.is_lost
+        monkeypatch.setattr("auditor.auditing.engine.cluster._SILENCE", -1)
+        with pytest.raises(EngineLostError, match="head of the cluster at 127.0.0.1:1 was lost: nobody answers there"):
+            head.look()
+    crew = RayCrew(ray, section(workers=1), OPENING)
+    with pytest.raises(EngineLostError, match="what Ray keeps on this machine has ended"):
+        crew.collect()
+    crew.end()
+    assert ray.killed == 0  # who asks such a Ray for anything is ended by it
