@@ -1,16 +1,18 @@
 """What units of work cost on this machine, beside the same work in one process.
 
-    python benchmarks/scale/costs.py [overhead] [bytes] [data]
+    python benchmarks/scale/costs.py [--runs 3] [overhead] [mobile] [bytes] [data]
 
-`overhead`  audits of a small network and of MobileNetV2 in one process and on one worker, by turns, from the moment
-            that the worker has opened model and images: what units, their transport and taking them in add. Processor
-            time of all processes, for a machine that does other work has no clock to go by.
+`overhead`  audits of a small network in one process and on one worker, by turns, from the moment that the worker has
+            opened model and images: what units, their transport and taking them in add. Processor time of all
+            processes, for a machine that does other work has no clock to go by.
+`mobile`    the same of MobileNetV2, whose units take seconds.
 `bytes`     what comes back of a batch of 64 images, and what the process that decides holds of it, by classes.
 `data`      5,000 images scored by the same two actors, handed row numbers here, and by Ray Data's `map_batches`.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import pickle
@@ -45,7 +47,7 @@ from auditor.subject.data.sources import NpzSource
 from auditor.verdict.looking import Course
 from auditor.verdict.screening import Chosen
 
-SIDE, RUNS = 64, 3
+SIDE = 64
 MOBILE, PICTURES = 224, 64
 """Pixels a side of MobileNetV2's images, and how many of them it is audited with, sixteen in a batch."""
 OFF = tuple(f"methods.{name}.enabled=false" for name in METHODS)
@@ -114,21 +116,24 @@ def spent() -> tuple[float, float]:
     return tuple(sum(times[process] for process in part) / ticks for part in (ours & workers, ours))
 
 
-def measure_overhead(folder: Path) -> None:
-    """Processor seconds of verdicts, by turns."""
-    for name, images, is_mobile in (("two convolutions", 2000, False), ("MobileNetV2", PICTURES, True)):
-        (folder / name).mkdir()
-        compare_verdicts(f"{name}, {images:,} images", write_audit(folder / name, images, 10, is_mobile=is_mobile))
+def measure_overhead(folder: Path, runs: int) -> None:
+    """Processor seconds of verdicts on a small network, by turns."""
+    compare_verdicts("two convolutions, 2,000 images", write_audit(folder, 2000, 10), runs)
 
 
-def compare_verdicts(what: str, file: Path) -> None:
+def measure_mobile(folder: Path, runs: int) -> None:
+    """The same of a network of a usual size."""
+    compare_verdicts(f"MobileNetV2, {PICTURES} images", write_audit(folder, PICTURES, 10, is_mobile=True), runs)
+
+
+def compare_verdicts(what: str, file: Path, runs: int) -> None:
     """What the verdict of an audit takes in one process and on one worker."""
     times = defaultdict[str, list[float]](list)
     spread = read(file, "execution.engine=ray", "execution.workers=1")
     with open_crew(spread) as crew:
         while not crew.room():
             crew.collect()
-        for _ in range(RUNS):
+        for _ in range(runs):
             for name, config, given in (("one process", read(file), None), ("one worker", spread, crew)):
                 begun = list[tuple[float, float]]()
 
@@ -150,8 +155,9 @@ def compare_verdicts(what: str, file: Path) -> None:
     print(flush=True)
 
 
-def measure_bytes(folder: Path) -> None:
-    """Bytes of what a batch gives."""
+def measure_bytes(folder: Path, runs: int) -> None:
+    """Bytes of what a batch gives, which are the same each time."""
+    del runs
     print("| classes | sent back, kB an image | the image, kB as floats | kB at 224 pixels | seconds of the unit |")
     print("| --- | --- | --- | --- | --- |")
     for classes in (1000, 100, 10):
@@ -186,7 +192,7 @@ class Scorer:
         return {"id": np.sort(batch["id"]), "scores": self.model(images.astype(np.float32), training=False).numpy()}
 
 
-def measure_data(folder: Path) -> None:
+def measure_data(folder: Path, runs: int) -> None:
     """Seconds of scoring by actors, which have opened the model before, and by Ray Data, which opens it each time."""
     write_audit(folder, 5000, 10)
     count, size, times = 5000, 64, {"actors": list[float](), "Ray Data": list[float]()}
@@ -210,7 +216,7 @@ def measure_data(folder: Path) -> None:
             return sum(float(part["scores"].sum(dtype=np.float64)) for part in found.iter_batches(batch_size=size))
 
         by_actors()
-        for _ in range(RUNS):
+        for _ in range(runs):
             sums = []
             for name, score in (("actors", by_actors), ("Ray Data", by_data)):
                 started = time.monotonic()
@@ -228,13 +234,17 @@ def measure_data(folder: Path) -> None:
     print(f"\nAn actor takes {opening:.1f} s to open the model; Ray Data starts new ones each time, ours stay.")
 
 
-MEASURES = {"overhead": measure_overhead, "bytes": measure_bytes, "data": measure_data}
+MEASURES = {"overhead": measure_overhead, "mobile": measure_mobile, "bytes": measure_bytes, "data": measure_data}
 
 
 def main() -> None:
-    for name in sys.argv[1:] or MEASURES:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("what", nargs="*", choices=MEASURES)
+    asked = parser.parse_args()
+    for name in asked.what or MEASURES:
         with tempfile.TemporaryDirectory() as folder:
-            MEASURES[name](Path(folder))
+            MEASURES[name](Path(folder), asked.runs)
         print()
 
 
