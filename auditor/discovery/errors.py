@@ -36,7 +36,9 @@ def propose_errors(material: Material, passes: int) -> Iterator[Proposal]:
     """
     wrong = find_errors(material)
     if not wrong:
-        raise CannotLookError(f"no class has {FEWEST} independent groups of images that are confidently and wrongly taken for it")
+        raise CannotLookError(
+            f"no class has {FEWEST} independent groups of images that are confidently and wrongly taken for it"
+        )
     places = lay_grid(material.images.shape[1:3])
     count = int(np.clip(passes // (len(places) * len(wrong)), FEWEST, LOOKED_AT))
     for number, rows in wrong.items():
