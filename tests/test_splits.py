@@ -24,7 +24,7 @@ from auditor.discovery.splits import (
     halve_by_likeness,
     lay_windows,
 )
-from auditor.discovery.stamps import propose_common, propose_stamps
+from auditor.discovery.stamps import plainly_apart, propose_common, propose_stamps
 from auditor.discovery.weighing import weigh
 from auditor.report.sections.suspects import tell_control
 from auditor.run.suspects import DiscoveryRecord
@@ -152,6 +152,17 @@ class TestSplits:
         left = np.abs(nature.unexplained(own).mean(axis=0)).mean(axis=-1)
         assert left[inside].mean() > 5 * left[~inside].mean()
 
+    @pytest.mark.parametrize("count", [16, 60, 180])
+    def test_few_images_of_noise_leave_larger_gaps_than_many_and_neither_exceeds_what_noise_leaves(self, count):
+        class Plain:
+            def unexplained(self, images):
+                return images
+
+        noise = np.random.default_rng(count).normal(size=(count, SIDE, SIDE, 3)).astype(np.float32)
+        best = max(find_splits(noise, Plain()), key=lambda split: split.excess)
+        assert best.excess == pytest.approx(0, abs=0.8)
+        assert best.sureness < 0.2
+
     def test_windows_cover_the_frame_at_every_size(self):
         seen = np.zeros((30, 21), int)
         for rows, columns in lay_windows(seen.shape):
@@ -221,6 +232,15 @@ class TestPhotographs:
 
 
 class TestStamps:
+    def test_spots_on_all_images_of_a_class_are_seen_on_its_objects_too(self):
+        own, others = spots(0.7).insert(scenes(90, 0)), scenes(150, 1)
+        inside = spots(1).fixed_region
+        assert inside[5:11, 5:11].any()
+        assert overlap(plainly_apart(own, others), inside) > 0.6
+
+    def test_nothing_is_plainer_than_the_rest_where_images_are_equal(self):
+        assert not plainly_apart(np.ones((9, 8, 8, 1), np.float32), np.ones((9, 8, 8, 1), np.float32)).any()
+
     def test_a_stamp_on_part_of_a_class_is_proposed_as_it_is(self):
         images, labels, carries = pictures(share=0.3)
         found = [each for each in propose_stamps(material(classifier(), images, labels), 0) if each.filter]

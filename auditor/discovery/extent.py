@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import label
-from skimage.filters import threshold_otsu
+from scipy.ndimage import binary_dilation, label, laplace
 
 from auditor.artefacts.appearance import Appearance
 from auditor.artefacts.overlay import Overlay
@@ -26,11 +25,38 @@ def _foreground(image: Floats) -> Bools:
     apart = np.abs(image - np.median(image[edge], axis=0)).max(axis=-1)
     if apart.max() < LEAST_CONTRAST:
         return np.zeros(image.shape[:2], bool)
-    bar = max(float(threshold_otsu(apart)), LEAST_CONTRAST)
+    bar = max(otsu(apart), LEAST_CONTRAST)
     front = apart > bar
     if front[edge].mean() > MOST_OF_EDGE:
         return np.ones(image.shape[:2], bool)
     return np.asarray(front)
+
+
+def otsu(values: Floats) -> float:
+    """Otsu's threshold between numbers that are not all equal, of whatever shape: the middle of one of 256 bins."""
+    low, high = float(values.min()), float(values.max())
+    width = (high - low) / 256
+    counts = np.bincount(np.minimum((values.ravel() - low) / width, 255).astype(np.int64), minlength=256)
+    middles = low + width * (np.arange(256) + 0.5)
+    first, second = np.cumsum(counts)[:-1], np.cumsum(counts[::-1])[::-1][1:]
+    lower = np.cumsum(counts * middles)[:-1] / first
+    upper = np.cumsum((counts * middles)[::-1])[::-1][1:] / second
+    return float(middles[np.argmax(first * second * (lower - upper) ** 2)])
+
+
+def ground(images: Floats) -> Doubles:
+    """(n, c + 1): the colour of the edge of images (n, h, w, c), beside objects, and its grain; NaN of hardly any.
+
+    Medians, so that what else reaches the edge counts little.
+    """
+    edge = edge_of(images.shape[1:3])
+    found = np.full((len(images), images.shape[-1] + 1), np.nan)
+    for at, (image, front) in enumerate(zip(images, foreground(images), strict=True)):
+        beside = edge & ~binary_dilation(front, iterations=2)
+        if beside.sum() >= _FEWEST_PIXELS:
+            grain = np.abs(laplace(image.mean(axis=-1)))
+            found[at] = [*np.median(image[beside], axis=0), np.median(grain[beside])]
+    return found
 
 
 def are_photographs(images: Floats) -> bool:
@@ -119,6 +145,9 @@ def edge_of(frame: tuple[int, ...]) -> Bools:
     edge[width:-width, width:-width] = False
     return edge
 
+
+_FEWEST_PIXELS = 8
+"""Of an edge, to tell its colour."""
 
 _MANY = 100
 """Images that tell where objects lie."""

@@ -76,9 +76,14 @@ class Split:
     filter: Filter
 
     @property
+    def excess(self) -> float:
+        """By how much the gap is larger than the largest that so many images of noise leave: few leave large ones."""
+        return self.gap - (OF_NOISE[0] + OF_NOISE[1] / float(np.sqrt(len(self.shows))))
+
+    @property
     def sureness(self) -> float:
         """How sure it is that no object does so, in [0, 1]."""
-        return float(np.clip((self.gap - OF_OBJECTS) / (OF_STAMPS - OF_OBJECTS), 0, 1))
+        return float(np.clip((self.excess - OF_OBJECTS) / (CLEARLY - OF_OBJECTS), 0, 1))
 
 
 class Texture:
@@ -238,7 +243,13 @@ from."""
 STARTS, ROUNDS, FEWEST = 5, 15, 5
 """Directions to start from, steps from each, and images of a group."""
 
-OF_OBJECTS, OF_STAMPS = 5.0, 8.0
-"""Gaps that objects leave often, and seldom."""
+OF_STAMPS = 8.0
+"""Gap that objects leave seldom, where images fall in two by what other images told."""
+
+OF_NOISE = 2.65, 15.0
+"""The largest gap over all windows of n images of noise is about the first and the second by the root of n."""
+
+OF_OBJECTS, CLEARLY = 0.3, 3.3
+"""Excess over it that objects leave often, and seldom."""
 
 _SAME, _ALIKE = 0.95, 0.8

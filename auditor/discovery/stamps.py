@@ -15,11 +15,11 @@ from scipy.ndimage import binary_dilation, label
 
 from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import Proposal
-from auditor.discovery.extent import are_photographs, object_map
+from auditor.discovery.extent import are_photographs, object_map, otsu
 from auditor.discovery.looks import likeness, see_through
 from auditor.discovery.material import Material
 from auditor.discovery.splits import FEWEST, Population, Split, Texture, find_splits, same_images
-from auditor.measure.arrays import Bools, Ints
+from auditor.measure.arrays import Bools, Floats, Ints
 
 
 def propose_stamps(material: Material, passes: int) -> Iterator[Proposal]:
@@ -34,7 +34,7 @@ def propose_stamps(material: Material, passes: int) -> Iterator[Proposal]:
 
 
 def propose_splits(material: Material, number: int) -> list[Proposal]:
-    """What some images of a class share and the rest of it lacks, the clearest first; `found` is the gap."""
+    """What some images of a class share and the rest of it lacks, the clearest first; `found` is the gap's excess."""
     own, others = material.own(number)[:LOOKED_AT], material.others(number, LOOKED_AT)
     mine, free = material.images[own], material.images[others]
     splits = list(find_splits(mine, Population(free), free))
@@ -61,7 +61,7 @@ def propose_common(material: Material) -> list[Proposal]:
 def _seen(material: Material, rows: Ints, splits: Iterable[Split]) -> Iterator[tuple[Split, Overlay]]:
     """Splits that are clear enough, the clearest first, with what those that show the thing show more than the rest."""
     kept = list[Ints]()
-    for split in sorted((each for each in splits if each.gap >= LEAST_GAP), key=lambda split: -split.gap):
+    for split in sorted((each for each in splits if each.excess >= LEAST_EXCESS), key=lambda split: -split.excess):
         shown = rows[split.shows]
         if len(np.unique(material.seen.groups[shown])) < FEWEST or any(same_images(shown, other) for other in kept):
             continue
@@ -73,17 +73,32 @@ def _seen(material: Material, rows: Ints, splits: Iterable[Split]) -> Iterator[t
 
 def _propose(material: Material, number: int, rows: Ints, split: Split, look: Overlay) -> Proposal:
     shown = tuple(rows[split.shows].tolist())
-    return Proposal("stamps", number, (look,), split.gap, shown, focus=split.sureness, filter=split.filter)
+    return Proposal("stamps", number, (look,), split.excess, shown, focus=split.sureness, filter=split.filter)
 
 
 def _of_all(material: Material, number: int) -> Iterator[Proposal]:
-    """What all images of a class share beside objects, whole and in its largest parts."""
+    """What all images of a class share: beside objects, whole and in its largest parts; and where it is plainest."""
     own, others = material.own(number)[:LOOKED_AT], material.others(number, LOOKED_AT)
     mine, free = material.images[own], material.images[others]
-    look = see_through(mine, free, object_map(mine, free) < MOST_OBJECTS)
-    for part in [] if look is None else split_parts(look):
-        order = np.argsort(-likeness(mine, part, free), kind="stable")
-        yield Proposal("stamps", number, (part,), 0.0, tuple(own[order][: max(3, len(own) // 4)].tolist()))
+    beside = see_through(mine, free, object_map(mine, free) < MOST_OBJECTS)
+    plainest = see_through(mine, free, plainly_apart(mine, free))
+    looks = [] if beside is None else split_parts(beside)
+    for look in looks if plainest is None else [*looks, plainest]:
+        order = np.argsort(-likeness(mine, look, free), kind="stable")
+        yield Proposal("stamps", number, (look,), 0.0, tuple(own[order][: max(3, len(own) // 4)].tolist()))
+
+
+def plainly_apart(own: Floats, others: Floats) -> Bools:
+    """(h, w): where images of a class (n, h, w, c) differ from others (m, h, w, c) far more surely than elsewhere.
+
+    What others vary in is taken out first: objects leave differences everywhere, and a stamp leaves large ones where it
+    is, on objects, too. The bar is Otsu's, of square roots: some of a stamp is far surer than the rest.
+    """
+    nature = Population(others)
+    first, second = nature.unexplained(own), nature.unexplained(others)
+    error = np.sqrt(first.var(axis=0) / len(first) + second.var(axis=0) / len(second))
+    sure = np.sqrt((np.abs(first.mean(axis=0) - second.mean(axis=0)) / np.maximum(error, 1e-6)).max(axis=-1))
+    return np.asarray(sure > otsu(sure)) if sure.max() > sure.min() else np.zeros(sure.shape, bool)
 
 
 def split_parts(look: Overlay) -> list[Overlay]:
@@ -115,8 +130,8 @@ def _within(look: Overlay, region: Bools) -> Overlay:
 MOST_OBJECTS = 0.5
 """Of images, whose object covers a pixel: where more do, content is the object's."""
 
-LEAST_GAP, MOST = 4.0, 16
-"""Of groups that are told from one; and how many splits are proposed."""
+LEAST_EXCESS, MOST = -0.5, 16
+"""Of a gap over that of noise, from which on images may fall in two; and how many splits are proposed."""
 
 STRAY = 0.3
 """Of the largest part: a smaller one is there by chance."""
