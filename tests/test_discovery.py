@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from skimage.filters import threshold_otsu
 
 from auditor.artefacts.overlay import Overlay
 from auditor.config.sections import DiscoveryConfig
 from auditor.discovery.candidate import Candidate, Proposal, say_place
-from auditor.discovery.extent import attached, foreground, is_visible, variation
+from auditor.discovery.extent import attached, foreground, is_visible, otsu, variation
 from auditor.discovery.gradients import propose_gradients, wanted_places
 from auditor.discovery.looks import cut_out, likeness, see_through
 from auditor.discovery.material import Material, halve
@@ -110,6 +111,11 @@ class TestLooks:
 
 
 class TestExtent:
+    @pytest.mark.parametrize("seed", range(3))
+    def test_the_threshold_is_otsus(self, seed):
+        values = np.random.default_rng(seed).gamma(2, size=(16, 16)).astype(np.float32)
+        assert otsu(values) == pytest.approx(threshold_otsu(values), rel=1e-5)
+
     def test_what_differs_from_the_edge_is_the_object(self):
         image = np.full((1, 20, 20, 3), 0.2, np.float32)
         image[:, 6:14, 5:12] = 0.9
@@ -178,7 +184,7 @@ class TestGradients:
 
     def test_what_the_model_looks_at_sharply_is_not_put_back_for_lying_on_an_object(self):
         proposal = Proposal("gradients", 0, (), 5.0, (0,), focus=0.75)
-        sharp, dull = (Candidate("", replace(proposal, focus=focus), None, 1.0, 1.0) for focus in (0.75, 0.0))
+        sharp, dull = (Candidate("", replace(proposal, focus=focus), None, 1.0, 1.0, 1.0) for focus in (0.75, 0.0))
         assert sharp.number > 5 * dull.number
 
 

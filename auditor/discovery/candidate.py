@@ -66,8 +66,8 @@ class Candidate:
 
     @property
     def effect(self) -> float:
-        """The gain; of what no object does at least what it does by itself, though harmless edits may do as much."""
-        return max(self.gain, self.proposal.focus * self.raised)
+        """What it does by itself and beyond harmless edits; of what no object does by itself alone will do."""
+        return max(min(self.gain, self.raised), self.proposal.focus * self.raised)
 
     @property
     def number(self) -> float:

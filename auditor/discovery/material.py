@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from auditor.artefacts.appearance import Appearance
+from auditor.artefacts.appearance import Appearance, Edit
 from auditor.measure.arrays import Array, Bools, Doubles, Floats, Ints
 from auditor.measure.seeds import keyed_generator, seeded_order
 from auditor.subject.model.classifier import Classifier, log_odds
@@ -91,16 +91,16 @@ class Material:
 
         And what it does beyond the median harmless edit of the same kind: the number that suspects are ranked by.
         """
-        rows = self.others(number, RECIPIENTS)
-        images, random = self.images[rows], [np.random.default_rng(0) for _ in rows]
-
-        def lift(edited: Floats) -> float:
-            return float(self.shifts(rows, edited)[:, number].mean() / self.spread[number])
-
-        raised = lift(look.insert(images, random))
+        raised = self.raise_by(look.insert, number)
         controls, _ = look.controls({}, self.seed)
-        innocent = [np.mean([lift(edit(images, random)) for edit in draws[:1]]) for draws in controls.values()]
+        innocent = [self.raise_by(draws[0], number) for draws in controls.values()]
         return raised, raised - float(np.median(innocent)) if innocent else raised
+
+    def raise_by(self, edit: Edit, number: int) -> float:
+        """By how much an edit raises the score of a class, on images that lack it, in its standard deviations."""
+        rows = self.others(number, RECIPIENTS)
+        edited = edit(self.images[rows], np.random.default_rng(0).spawn(len(rows)))
+        return float(self.shifts(rows, edited)[:, number].mean() / self.spread[number])
 
 
 def halve(groups: Sequence[str] | Array, seed: int) -> Bools:

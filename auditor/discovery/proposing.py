@@ -84,8 +84,9 @@ def propose(material: Material, most: int, passes: int, sources: Iterable[str] =
                 found.append(candidate)
     found.sort(key=lambda candidate: -candidate.number)
     kept: list[Candidate] = []
+    is_mirrored = len(material.classifier.classes) == 2 and material.classifier.output != "multilabel"
     for candidate in found:
-        same = [at for at, other in enumerate(kept) if _is_same(candidate, other)]
+        same = [at for at, other in enumerate(kept) if _is_same(candidate, other, is_mirrored)]
         if same:
             kept[same[0]] = _joined(kept[same[0]], candidate)
         elif len(kept) < most:
@@ -110,14 +111,16 @@ def _size(look: Appearance) -> int:
     return 0 if region is None else int(region.sum())
 
 
-def _is_same(one: Candidate, other: Candidate) -> bool:
-    """Whether two candidates are of one class and mostly of one place, or of one kind of edit."""
-    if one.target != other.target:
-        return False
+def _is_same(one: Candidate, other: Candidate, is_mirrored: bool) -> bool:
+    """Whether two candidates are of one class and mostly of one place, or of one kind of edit.
+
+    Where one of two classes gains what the other loses, one kind of edit is the same whichever it is about.
+    """
     first, second = one.look.fixed_region, other.look.fixed_region
     if first is None or second is None:
-        return first is second is None and one.proposal.kind == other.proposal.kind
-    return overlap(first, second) > _SAME
+        is_one_class = one.target == other.target or is_mirrored
+        return first is second is None and is_one_class and one.proposal.kind == other.proposal.kind
+    return one.target == other.target and overlap(first, second) > _SAME
 
 
 def overlap(one: Bools, other: Bools) -> float:

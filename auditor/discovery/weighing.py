@@ -11,11 +11,19 @@ import numpy as np
 
 from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import Candidate, say_place
-from auditor.discovery.extent import attached, is_visible, object_map, variation
+from auditor.discovery.extent import (
+    LEAST_SPREAD,
+    are_photographs,
+    attached,
+    ground,
+    is_visible,
+    object_map,
+    variation,
+)
 from auditor.discovery.looks import likeness
 from auditor.discovery.material import Material
 from auditor.discovery.splits import OF_STAMPS, Filter
-from auditor.measure.arrays import Array, Floats
+from auditor.measure.arrays import Array, Doubles, Floats, Ints
 from auditor.measure.words import number
 
 
@@ -40,7 +48,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     """Whether a candidate is known not to be the object, by images that did not propose it."""
     look, target = candidate.look, material.classifier.classes[candidate.target]
     if not isinstance(look, Overlay):
-        return Weighed(True, [f"It is an edit of the whole image, which makes no {target}."])
+        return _weigh_edit(material, candidate)
     told_by = candidate.proposal.filter
     if candidate.proposal.is_common and told_by is not None:
         everything = material.images, material.seen.groups
@@ -83,6 +91,53 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     return Weighed(bool(stands_beside or is_fixed or divides), told, covered, hung, share, varies)
 
 
+def _weigh_edit(material: Material, candidate: Candidate) -> Weighed:
+    """Whether the ground beside objects is as an edit of the whole image would make it: snow is rightly bright."""
+    look, target = candidate.look, material.classifier.classes[candidate.target]
+    own, others = material.own(candidate.target), material.others(candidate.target)
+    whole = "It is an edit of the whole image"
+    if min(len(own), len(others)) < FEWEST or are_photographs(material.images[others]):
+        return Weighed(False, [f"{whole}, and nothing is known to be ground beside objects: {target} may look so."])
+    some = material.images[others[:_EDITED]]
+    edited = look.insert(some, np.random.default_rng(0).spawn(len(some)))
+    share, sureness = _shown_by_ground(material, own, others, ground(edited) - ground(some))
+    if share >= LEAST_CARRIED and sureness >= SURE:
+        seen = f"{whole}, and the ground beside objects shows it, too: images of {target} differ there from others by "
+        return Weighed(True, [f"{seen}{number(share, 'share')} of it ({sureness:.1f} standard errors)."], carried=share)
+    return Weighed(False, [f"{whole}, and the ground beside objects does not show it: {target} may look so."])
+
+
+def _shown_by_ground(material: Material, own: Ints, others: Ints, changes: Doubles) -> tuple[float, float]:
+    """How much of an edit the ground of a class shows more than that of others, and in how many standard errors.
+
+    Parameters
+    ----------
+    changes
+        (n, k): what the edit does to the ground of single images.
+    """
+    change = np.nanmean(changes, axis=0)
+    mine, free = (_by_group(ground(material.images[rows]), material.seen.groups[rows]) for rows in (own, others))
+    if min(len(mine), len(free)) < FEWEST or not np.isfinite(change).all():
+        return 0.0, 0.0
+    along = np.linalg.solve(np.cov(free.T) + LEAST_SPREAD**2 * np.eye(len(change)), change)
+    size = float(change @ along)
+    if size < LEAST_CHANGE**2:
+        return 0.0, 0.0
+    shown, usual = mine @ along, free @ along
+    error = float(np.sqrt(shown.var() / len(shown) + usual.var() / len(usual)))
+    apart = float(shown.mean() - usual.mean())
+    return apart / size, apart / max(error, 1e-12)
+
+
+def _by_group(values: Doubles, groups: Array) -> Doubles:
+    """The mean of each group's values (n, k), (groups, k), of those that have any."""
+    kept = np.isfinite(values).all(axis=1)
+    names, of = np.unique(groups[kept], return_inverse=True)
+    counts = np.bincount(of, minlength=len(names))
+    columns = [np.bincount(of, column, minlength=len(names)) / counts for column in values[kept].T]
+    return np.stack(columns, axis=1)
+
+
 def _divides(images: Floats, groups: Array, what: str, told_by: Filter, least: float) -> str:
     """A sentence, where images fall in two with nothing between, and nothing where they do not."""
     shows, gap = told_by.divides(images, groups)
@@ -104,6 +159,10 @@ share of the class, and the number of images, that must show it for that to be t
 LEAST_GAP = 5.0
 """Between images that show it and the rest, on images that did not tell how to ask: where it hangs on no object. Where
 it does, a gap that objects seldom leave is asked for: one that reaches a place in few images leaves some."""
+
+SURE, LEAST_CHANGE, _EDITED = 4.0, 0.05, 100
+"""Standard errors from which on ground is another; what an edit must do to ground to be seen there, in standard
+deviations of it; and images that it is tried on."""
 
 MOST_COVERED, MOST_HANGING = 0.2, 0.7
 """Of a suspect that stands beside objects."""
