@@ -209,10 +209,10 @@ def judge(specimen: Specimen, images: Floats, has: Bools, candidates: list[Candi
         specimen.model, dataset, artefacts, fills=("mean",), rule=Rule(), seed=0, batch_size=300,
         progress=lambda *_: None, rounds=[_halves(len(images))[1]],
     )  # fmt: skip
-    tried = [at for at, each in enumerate(seen.observed) if isinstance(each, Observations)]
-    pairs = [(seen.observed[at], candidates[at].target) for at in tried]
+    tried = {at: each for at, each in enumerate(seen.observed) if isinstance(each, Observations)}
+    findings = judge_all([(each, candidates[at].target) for at, each in tried.items()], Rule())
     relied = [False] * len(candidates)
-    for at, finding in zip(tried, judge_all(pairs, Rule()), strict=True):
+    for at, finding in zip(tried, findings, strict=True):
         relied[at] = finding.verdict == "relies"
     return relied
 
