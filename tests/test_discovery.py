@@ -11,7 +11,7 @@ from skimage.filters import threshold_otsu
 from auditor.artefacts.overlay import Overlay
 from auditor.config.sections import DiscoveryConfig
 from auditor.discovery.candidate import Candidate, Proposal, say_place
-from auditor.discovery.extent import attached, foreground, is_visible, otsu, variation
+from auditor.discovery.extent import attached, changes_ground, foreground, is_visible, otsu, variation
 from auditor.discovery.gradients import propose_gradients, wanted_places
 from auditor.discovery.looks import cut_out, likeness, see_through
 from auditor.discovery.material import Material, halve
@@ -123,6 +123,29 @@ class TestExtent:
 
     def test_a_photograph_is_all_object(self):
         assert foreground(np.random.default_rng(0).random((1, 20, 20, 3)).astype(np.float32)).all()
+
+    @pytest.mark.parametrize("half", [np.arange(8) < 4, np.indices((8, 8)).sum(axis=0) % 2 == 0])
+    def test_of_an_edge_of_two_colours_by_halves_nothing_is_known_to_be_background(self, half):
+        image = np.broadcast_to(half, (8, 8)).astype(np.float32)[None, ..., None]
+        assert foreground(image).all()
+
+    def test_an_overlay_of_an_empty_place_shows_nothing_on_the_ground(self):
+        images, _, _ = pictures(share=0.0)
+        region = np.zeros(FRAME[:2], np.float32)
+        region[CORNER] = 1.0
+        plain = np.zeros_like(images)
+        plain[:, :3, :3] = 0.8
+        for ink, shows in ((0.0, False), (0.02, False), (0.9, True)):
+            assert changes_ground(Overlay(region, np.full(FRAME, ink, np.float32)), plain) == shows
+        noise = np.random.default_rng(0).random(images.shape).astype(np.float32)
+        assert changes_ground(Overlay(region, np.zeros(FRAME, np.float32)), noise)
+
+    def test_what_all_images_are_of_is_raised_by_nothing_and_breaks_nothing(self):
+        random = np.random.default_rng(0)
+        images = random.random((40, 8, 8, 1)).astype(np.float32)
+        images[:12, 2:6, 2:6] = images[0, 2:6, 2:6]
+        given = material(classifier(), np.resize(images, (40, *FRAME)), np.zeros(40, int))
+        assert propose(given, 6, 2_000, ["stamps"]).candidates == []
 
     def test_a_stamp_apart_from_the_object_hangs_on_nothing(self):
         image = np.full((2, 20, 20, 1), 0.2, np.float32)

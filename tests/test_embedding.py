@@ -85,7 +85,8 @@ class TestWhatIsKept:
         suspect = Candidate("suspect 1: corner", Proposal("stamps", 2, (), 1.0, strong), None, 1.0, 0.0)
         record = show_embedding(material(classifier(), images, labels), [suspect], NewArrays())
         homes = [cluster for cluster in record.clusters if cluster.suspects]
-        assert len(homes) <= 1
+        (home,) = homes
+        assert list(home.suspects) == [suspect.name]
         assert sum(len(cluster.points) for cluster in record.clusters) == len(images)
 
     def test_a_contact_sheet_holds_thumbnails_alone(self):

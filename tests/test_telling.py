@@ -15,6 +15,7 @@ from auditor.report.exports.markdown import write_markdown
 from auditor.report.exports.sarif import write_sarif
 from auditor.report.gravity import by_gravity, tell_counts
 from auditor.report.sections.findings import view_finding
+from auditor.report.sentences import fill
 from auditor.report.telling import (
     deciding,
     effects_of,
@@ -283,6 +284,10 @@ class TestASuspectThatNobodyNamed:
         told = [tell_lead(finding, RULE), tell_advice(finding, RULE), *tell_cautions(finding)]
         assert "whether the model uses suspect 2 (top of Coat) for" in told[0]
         assert "the suspect" not in " ".join(told)
+
+    @pytest.mark.parametrize("name", ["suspect 1: top of {cat}", "suspect 1: top of cat}", "suspect 1: {t}"])
+    def test_may_have_any_name(self, name):
+        assert fill("The {a} of {t}.", name, is_suspect=True, t="cat") == f"Suspect 1 ({name[11:]}) of cat."
 
     @pytest.mark.parametrize("standing", SET_APART)
     def test_that_was_confirmed_is_not_said_to_be_unsettled(self, standing):

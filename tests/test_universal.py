@@ -14,9 +14,11 @@ from auditor.discovery.universal import STARTS, Change, climb, drawn_in, places_
 from auditor.errors import ModelError
 from auditor.report.sections.suspects import tell_suspects
 from tests.closed_form import LinearClassifier
-from tests.small_audits import audit
+from tests.small_audits import audit, make_classifier
 from tests.small_world import make_data
+from tests.synthetic import make_finding
 from tests.test_discovery import CORNER, FRAME, PATTERN, classifier, material, pictures
+from tests.test_suspecting import planted
 
 
 def planted_corner():
@@ -115,6 +117,13 @@ class TestWhatIsProposed:
         assert "no derivatives" in proposed.skipped["universal"]
 
 
+class Stepped(LinearClassifier):
+    def differentiate(self, images, targets, layers=()):
+        raise ModelError("its scores do not hang on pixels in a way that has a derivative")
+
+    weigh = differentiate
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     data = make_data(150)
@@ -130,15 +139,27 @@ def run(tmp_path_factory):
 def test_a_model_whose_derivatives_cannot_be_had_is_searched_by_the_other_sources():
     images, labels, _ = pictures()
     model = classifier()
-
-    class Stepped(LinearClassifier):
-        def differentiate(self, images, targets, layers=()):
-            raise ModelError("its scores do not hang on pixels in a way that has a derivative")
-
     given = material(Stepped(model.weights, model.bias, output="softmax"), images, labels)
     proposed = propose(given, 6, 20_000, ["stamps", "gradients", "universal", "clusters"])
     assert proposed.candidates
     assert set(proposed.skipped) == {"gradients", "universal", "clusters"}
+
+
+def test_an_audit_of_it_keeps_its_suspects(tmp_path):
+    whole = make_classifier()
+    model = Stepped(whole.weights, whole.bias, output=whole.output)
+    settings = {"discovery": {"sources": ["stamps", "universal"]}, "report": {"formats": ["markdown"]}}
+    run = audit(tmp_path / "audit", model=model, artefacts=[], data=planted(), settings=settings)
+    assert run.result.suspects
+    assert {unit.name: unit.status for unit in run.result.units}["suspects"] == "done"
+    assert run.result.discovery.embedding.told_by == "scores"
+
+
+@pytest.mark.parametrize("is_apart", [True, False])
+def test_what_hardly_any_image_shows_is_no_shortcut_candidate(is_apart):
+    suspect = Candidate("suspect 1: top", Proposal("universal", 2, (), 1.0, (0,)), None, 1.0, 0.0)
+    weighed = suspecting.Weighed(is_apart, ["2 % of 300 images show it."], carried=0.02)
+    assert suspecting._stand(make_finding(), weighed, suspect)[0] == "shown by no image"
 
 
 class TestAnAuditOfAModelWhoseMarkNoImageShows:

@@ -255,7 +255,7 @@ def _of_a_half(observed: Observations | AuditError) -> Observations | AuditError
 
 def _stand(finding: Finding | None, weighed: Weighed, candidate: Candidate) -> tuple[Standing, list[str]]:
     """What became of a suspect, and what says so."""
-    is_unseen = candidate.proposal.source == "universal" and not weighed.is_apart and weighed.carried < LEAST_CARRIED
+    is_unseen = candidate.proposal.source == "universal" and weighed.carried < LEAST_CARRIED
     told = [weighed.told[0], UNSEEN] if is_unseen else weighed.told
     if finding is None:
         return "not judged", told

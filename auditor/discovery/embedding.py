@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from auditor.discovery.clusters import Clusters, find_clusters
 from auditor.discovery.gradients import can_be_differentiated
 from auditor.discovery.material import Material
+from auditor.errors import ModelError
 from auditor.measure.arrays import Doubles, Ints
 
 
@@ -72,12 +74,13 @@ def last_features(material: Material, rows: Ints) -> tuple[Doubles, str]:
     if not (can_be_differentiated(model) and layers and callable(getattr(model, "weigh", None))):
         return material.seen.scores[rows].astype(np.float64), "scores"
     parts = []
-    for at in range(0, len(rows), material.batch_size):
-        part = rows[at : at + material.batch_size]
-        seen = model.weigh(material.images[part], np.zeros(len(part), np.int64), (layers[0],))  # type: ignore[attr-defined]
-        parts.append(seen.features[layers[0]].mean(axis=(1, 2), dtype=np.float64))
-    found = np.concatenate(parts)
-    if found.shape[1] < len(model.classes):
+    with contextlib.suppress(ModelError):  # its features cannot be had, or no derivative of its scores
+        for at in range(0, len(rows), material.batch_size):
+            part = rows[at : at + material.batch_size]
+            seen = model.weigh(material.images[part], np.zeros(len(part), np.int64), (layers[0],))  # type: ignore[attr-defined]
+            parts.append(seen.features[layers[0]].mean(axis=(1, 2), dtype=np.float64))
+    found = np.concatenate(parts) if parts else np.empty((0, 0))
+    if len(found) < len(rows) or found.shape[1] < len(model.classes):
         return material.seen.scores[rows].astype(np.float64), "scores"
     return found, f"features of layer {layers[0]}"
 

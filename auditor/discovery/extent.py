@@ -25,6 +25,8 @@ def _foreground(image: Floats) -> Bools:
     apart = np.abs(image - np.median(image[edge], axis=0)).max(axis=-1)
     if apart.max() < LEAST_CONTRAST:
         return np.zeros(image.shape[:2], bool)
+    if apart.max() == apart.min():  # half of the edge is of one colour, half of another
+        return np.ones(image.shape[:2], bool)
     bar = max(otsu(apart), LEAST_CONTRAST)
     front = apart > bar
     if front[edge].mean() > MOST_OF_EDGE:
@@ -105,6 +107,18 @@ def is_visible(carriers: Floats, look: Overlay) -> bool:
     return float(np.average(object_share(carriers), weights=look.alpha)) >= LEAST_SHOWN
 
 
+def changes_ground(look: Overlay, images: Floats) -> bool:
+    """Whether an overlay shows on the plain ground of images (n, h, w, c); one of an empty place shows nothing there.
+
+    True where no ground is known, as in photographs.
+    """
+    known = ground(images)[:, :-1]
+    if not np.isfinite(known).any():
+        return True
+    change = look.alpha * np.abs(look.ink - np.nanmedian(known, axis=0)).max(axis=-1)
+    return float(np.quantile(change[look.fixed_region], _PLAINEST)) >= LEAST_CONTRAST
+
+
 def variation(carriers: Floats, look: Overlay) -> float:
     """How much images (n, h, w, c) that show an overlay vary from each other in its place, as a ratio to elsewhere.
 
@@ -148,6 +162,9 @@ def edge_of(frame: tuple[int, ...]) -> Bools:
 
 _FEWEST_PIXELS = 8
 """Of an edge, to tell its colour."""
+
+_PLAINEST = 0.9
+"""Of the pixels of an overlay: so many may show nothing."""
 
 _MANY = 100
 """Images that tell where objects lie."""

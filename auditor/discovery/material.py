@@ -67,10 +67,10 @@ class Material:
         return np.sort(seeded_order(self.seed, "images of any class", self.ids)[:most])
 
     def raised_most(self, look: Appearance, rows: Ints) -> int:
-        """The class whose score a look raises most, in log-odds, in images at some rows."""
+        """Of the classes looked at, that whose score a look raises most, in log-odds, in images at some rows."""
         rows = rows[:RECIPIENTS]
         edited = look.insert(self.images[rows], [np.random.default_rng(0) for _ in rows])
-        return int(self.shifts(rows, edited).mean(axis=0).argmax())
+        return self.classes[int(self.shifts(rows, edited).mean(axis=0)[self.classes].argmax())]
 
     def generator(self, purpose: str) -> np.random.Generator:
         """What a source draws from."""

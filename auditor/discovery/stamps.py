@@ -47,7 +47,7 @@ def propose_common(material: Material) -> list[Proposal]:
     """What some images of several classes share, where they are photographs: of the class that it raises most."""
     rows = material.all(LOOKED_AT)
     images, found = material.images[rows], list[Proposal]()
-    if not are_photographs(images):
+    if not material.classes or not are_photographs(images):
         return []
     for split, look in _seen(material, rows, find_splits(images, Texture())):
         shows, rest = (material.seen.has[rows[part]].mean(axis=0) for part in (split.shows, ~split.shows))

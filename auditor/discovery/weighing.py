@@ -15,6 +15,7 @@ from auditor.discovery.extent import (
     LEAST_SPREAD,
     are_photographs,
     attached,
+    changes_ground,
     ground,
     is_visible,
     object_map,
@@ -68,6 +69,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     where, share = say_place(look.fixed_region), float(shows.mean())
     told = [f"{number(share, 'share')} of {len(own)} images of {target} show it."]
     stands_beside = covered < MOST_COVERED and hung < MOST_HANGING and shows.sum() >= FEWEST
+    stands_beside = stands_beside and changes_ground(look, free)
     is_fixed = varies < MOST_VARIED and share >= LEAST_CARRIED and is_visible(mine[shows], look)
     if stands_beside:
         told.append(

@@ -12,9 +12,8 @@ def fill(words: str, name: str, *, is_suspect: bool, **more: object) -> str:
     if is_suspect:
         number, _, what = name.partition(": ")
         name = f"{number} ({what})" if what else number
-        words = words.replace("the {a}", "{a}").replace("this {a}", "{a}")
-        words = words.replace("The {a}", f"{name[:1].upper()}{name[1:]}")
-    return words.format(a=name, **more)
+        words = words.replace("the {a}", "{a}").replace("this {a}", "{a}").replace("The {a}", "{A}")
+    return words.format(a=name, A=f"{name[:1].upper()}{name[1:]}", **more)
 
 
 LEADS = {
