@@ -288,8 +288,7 @@ def test_without_a_reader_a_command_ends_quietly_with_the_code_that_it_has_with_
     assert len(done.stderr.splitlines()) == (code > 0), done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("streams", [f"{UNREAD[0]} 2>&1", f"{UNREAD[1]} 2>&-"])
+@pytest.mark.parametrize("streams", [f"{UNREAD[0]} 2>&1", pytest.param(f"{UNREAD[1]} 2>&-", marks=pytest.mark.slow)])
 def test_an_audit_that_nobody_reads_is_finished_all_the_same(streams: str, world: World) -> None:
     assert run_unread(["audit", str(world.config)], streams, world.folder).returncode == 1
     (run,) = world.runs()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from auditor.auditing.checks.cell import check_cell
 from auditor.auditing.checks.spread import RayAudits
-from auditor.auditing.engine.cluster import Head
+from auditor.auditing.engine.cluster import Head, _takes
 from auditor.auditing.engine.crew import RayCrew
 from auditor.auditing.engine.units import Broken, Dispatcher, Done, Outcome, Unit
 from auditor.auditing.engine.worker import Opening
@@ -198,19 +201,63 @@ def test_there_are_as_many_workers_as_have_room_where_nobody_says():
     assert RayAudits(Ray(cpus=6, gpus=1), section(num_cpus=2, num_gpus=0.25)).workers == 3
 
 
-def test_a_head_that_is_gone_for_a_while_or_the_store_beside_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("auditor.auditing.engine.cluster._EACH", 0)
-    ray, path = Ray(), str(tmp_path / "store")
-    ray.nodes = lambda: [{"NodeID": "here", "ObjectStoreSocketName": path}]
+def test_a_head_is_lost_when_it_is_silent_for_a_while_and_not_when_nobody_looked(monkeypatch):
+    clock, silent = [0.0], [False]
+
+    def reach(address):
+        if silent[0]:
+            raise RuntimeError("nobody answers there")
+
+    monkeypatch.setattr("auditor.auditing.engine.cluster.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("auditor.auditing.engine.cluster._reach", reach)
+    head = Head(Ray())
+
+    def look(at: float, is_silent: bool) -> None:
+        clock[0], silent[0] = at, is_silent
+        head.look()
+
+    look(600, True)  # it was not looked at before
+    look(615, True)
+    look(630, False)
+    look(640, True)
+    look(655, True)
+    assert not head.is_lost
+    with pytest.raises(EngineLostError, match=r"at 127\.0\.0\.1:1 was lost: nobody answers there for 20 seconds"):
+        look(665, True)
+    assert head.is_lost
+
+
+def test_a_store_with_many_to_listen_to_is_there(tmp_path):
+    path = str(tmp_path / "store")
     with socket.socket(socket.AF_UNIX) as store:
         store.bind(path)
-        store.listen()
-        head = Head(ray)
-        head.look()  # nobody answers at its address, for no time yet
-        assert not head.is_lost
-        monkeypatch.setattr("auditor.auditing.engine.cluster._SILENCE", -1)
-        with pytest.raises(EngineLostError, match=r"at 127\.0\.0\.1:1 was lost: nobody answers there"):
-            head.look()
+        store.listen(1)
+        with ExitStack() as waiting:
+            for _ in range(6):
+                one = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                one.setblocking(False)
+                with suppress(BlockingIOError):
+                    one.connect(path)
+            assert _takes(path)
+    assert not _takes(path)
+
+
+def test_a_cell_of_a_matrix_does_not_bury_that_the_cluster_is_lost(tmp_path, monkeypatch):
+    def lose(*_):
+        raise EngineLostError("execution: the head of the cluster was lost")
+
+    monkeypatch.setattr("auditor.auditing.checks.cell.read_cell", lose)
+    cell = SimpleNamespace(name="a", model="m", data="d")
+    with pytest.raises(EngineLostError):
+        check_cell(
+            cell, SimpleNamespace(folder=tmp_path, reports="reports"), None, {}, lose,
+            may_skip=False, now=datetime.now(UTC),
+        )  # fmt: skip
+
+
+def test_the_store_beside_that_is_gone_is_told(tmp_path):
+    ray, path = Ray(), str(tmp_path / "store")
+    ray.nodes = lambda: [{"NodeID": "here", "ObjectStoreSocketName": path}]
     crew = RayCrew(ray, section(workers=1), OPENING)
     with pytest.raises(EngineLostError, match="what Ray keeps on this machine has ended"):
         crew.collect()

@@ -57,8 +57,7 @@ def hashes(folder: Path) -> dict[str, str]:
             for file in folder.rglob("*") if file.is_file()}  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, PARTS))])
 def test_wherever_it_dies_it_is_gone_on_with_to_the_same_end(part: int, tmp_path: Path):
     apart(try_moments, part, tmp_path)
 

@@ -87,7 +87,7 @@ def document(run: Path) -> pypdf.PdfReader:
 @pytest.fixture
 def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take seconds, and no cover has one."""
-    monkeypatch.setattr(plots, "_svg", lambda *_, **__: "")
+    monkeypatch.setattr(plots, "svg_of", lambda *_, **__: "")
 
 
 def outline(document: pypdf.PdfReader) -> list[tuple[int, str, int]]:

@@ -53,7 +53,7 @@ def make_large() -> Arrays:
 
 @pytest.fixture
 def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots, "_svg", lambda *_, **__: "")
+    monkeypatch.setattr(plots, "svg_of", lambda *_, **__: "")
 
 
 def pictures_of(html: str) -> list[np.ndarray]:

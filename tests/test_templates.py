@@ -43,7 +43,7 @@ PAGE = '{% extends "builtin/report.html.j2" %}\n'
 def quick() -> Iterator[None]:
     """Plots are left out: they take seconds, and no template changes them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "_svg", lambda *_, **__: "")
+        patch.setattr(plots, "svg_of", lambda *_, **__: "")
         yield
 
 

@@ -159,13 +159,13 @@ def test_an_audit_of_it_keeps_its_suspects(tmp_path):
 def test_what_hardly_any_image_shows_is_no_shortcut_candidate(is_apart):
     suspect = Candidate("suspect 1: top", Proposal("universal", 2, (), 1.0, (0,)), None, 1.0, 0.0)
     weighed = suspecting.Weighed(is_apart, ["2 % of 300 images show it."], carried=0.02)
-    assert suspecting._stand(make_finding(), weighed, suspect)[0] == "shown by no image"
+    assert suspecting._stand(make_finding(), weighed, suspect)[0] == "shown by hardly any image"
 
 
 class TestAnAuditOfAModelWhoseMarkNoImageShows:
     def test_names_the_mark_and_accuses_nobody(self, run):
         found = [each for each in run.result.suspects if each.target == "boat"]
-        assert found[0].standing == "shown by no image"
+        assert found[0].standing == "shown by hardly any image"
         left, top, right, bottom = found[0].box
         assert min(right, 8) - max(left, 5) > 0
         assert min(bottom, 8) - max(top, 5) > 0
@@ -173,5 +173,5 @@ class TestAnAuditOfAModelWhoseMarkNoImageShows:
         assert run.exit_code == 4
 
     def test_says_so_in_the_report(self, run):
-        assert "shown by no image" in tell_suspects(run.result)
+        assert "shown by hardly any image" in tell_suspects(run.result)
         assert suspecting.UNSEEN in run.result.suspects[0].evidence

@@ -239,9 +239,9 @@ def _judge(
 
 def _of_a_suspect(finding: Finding) -> Finding:
     """The finding, marked as one that nobody asked for: whatever it shows, nothing is cleared by it."""
-    note = Note(SUSPECTED, "nobody named it, and that it is not confirmed clears nothing")
-    reason = finding.reason
+    note, reason = Note(SUSPECTED, "nobody named it"), finding.reason
     if told_as(finding.verdict, is_suspect=True) == "unconfirmed":
+        note = Note(SUSPECTED, "nobody named it, and that it is not confirmed clears nothing")
         reason = f"Not confirmed on images that did not propose it{reason.removeprefix('No evidence')}"
     return replace(finding, reason=reason, notes=[*finding.notes, note])
 
@@ -255,14 +255,15 @@ def _of_a_half(observed: Observations | AuditError) -> Observations | AuditError
 
 def _stand(finding: Finding | None, weighed: Weighed, candidate: Candidate) -> tuple[Standing, list[str]]:
     """What became of a suspect, and what says so."""
-    is_unseen = candidate.proposal.source == "universal" and weighed.carried < LEAST_CARRIED
+    may_be = candidate.proposal.source == "universal" or not weighed.is_apart
+    is_unseen = may_be and weighed.carried < LEAST_CARRIED
     told = [weighed.told[0], UNSEEN] if is_unseen else weighed.told
     if finding is None:
         return "not judged", told
     if finding.verdict != "relies":
         return "not confirmed", told
     if is_unseen:
-        return "shown by no image", told
+        return "shown by hardly any image", told
     return ("shortcut candidate" if weighed.is_apart else "part of the object, perhaps"), told
 
 

@@ -44,7 +44,7 @@ LEADS = {
     "open, scan": "Not settled whether the model uses the {a}. {rest} of {classes} classes show no reliance; {open}.",
     "part of the object, perhaps": "The model uses the {a} for {t}. Whether that is a part of the object, and used "
     "rightly, is for a person to say.",
-    "shown by no image": "The model answers to the {a} for {t}, but no image here shows it.",
+    "shown by hardly any image": "The model answers to the {a} for {t}, but hardly any image of {t} here shows it.",
     "not_applicable": "Whether the model uses the {a} could not be tested.",
     "error": "The test of the {a} failed, so nothing can be said of it.",
 }
@@ -63,13 +63,13 @@ NUMBERS = {
 }
 
 ROWS = {
-    "promotes": "Raising {t} (on other images)",
-    "suppresses": "Lowering {t} (on its own images)",
+    "theta": "Raising {t} (on other images)",
+    "theta_suppression": "Lowering {t} (on its own images)",
     "theta_suppression_others": "Lowering {t} (on other images)",
     "own_control_contrast": "Raising {t} on its own images",
     "suppression_others_control_contrast": "Lowering {t} on other images",
 }
-"""The directions in which an effect is told: those that conflict are rows of their own."""
+"""Measurement -> the direction in which it is told: those that conflict are rows of their own."""
 
 SEVERITIES = {
     "high": "high",
@@ -119,8 +119,8 @@ ADVICE = {
     "look at the images of {t} below before you decide.",
     "part of the object, perhaps": "Look at the {a} under Suspects that nobody named. If it is no part of {t}, do "
     "not ship this model: name it under `[[artefacts]]`, and audit again.",
-    "shown by no image": "Look at the {a} under Suspects that nobody named. If images that the model will meet may "
-    "show it, name it under `[[artefacts]]`, and audit it on such images.",
+    "shown by hardly any image": "Look at the {a} under Suspects that nobody named. If images that the model will meet "
+    "may show it, name it under `[[artefacts]]`, and audit it on such images.",
     "place": "Check the position and the appearance of the {a} in the configuration: it may not be named where it is.",
     "present": "Say in `present` which images carry the {a}: adding it hardly changes them, so they seem to carry it "
     "already. Then audit again.",
@@ -131,6 +131,9 @@ ADVICE = {
     "error": "Mend the cause and audit again.",
 }
 """What to do in this case."""
+
+OF_SUSPECTS = {"few": "few, suspect", "place": "inconclusive", "present": "inconclusive"}
+"""What to do instead where nobody named it: no configuration says where it is."""
 
 SUMMARY = {
     "relies": "{count} of {all} findings relied on",

@@ -20,6 +20,7 @@ from auditor.report.sentences import (
     KEPT_NOTES,
     LEADS,
     NUMBERS,
+    OF_SUSPECTS,
     ROWS,
     SEVERITIES,
     TURNED_MOST,
@@ -71,8 +72,7 @@ def deciding(finding: Finding) -> Effect | None:
     effect = finding.effect
     if effect is None or effect.value is None:
         return None
-    words = NUMBERS["removal" if finding.basis == "removal" else "effect"]
-    return Effect(words, finding.endpoint or "", effect)
+    return Effect(NUMBERS["removal" if finding.basis == "removal" else "effect"], finding.endpoint or "", effect)
 
 
 def effects_of(finding: Finding) -> list[Effect]:
@@ -89,7 +89,7 @@ def effects_of(finding: Finding) -> list[Effect]:
     for name in names:
         measured = finding.measurements.get(name)
         if measured is not None and measured.value is not None:
-            rows.append(Effect(_ROW_WORDS[name].format(t=finding.target), name, measured))
+            rows.append(Effect(ROWS[name].format(t=finding.target), name, measured))
     return rows or found
 
 
@@ -168,7 +168,7 @@ def tell_hardest_hit(finding: Finding) -> str:
 def tell_advice(finding: Finding, rule: Rule) -> str:
     """What to do in this case."""
     case = _case(finding, rule)
-    case = "few, suspect" if case == "few" and finding.is_suspect else case
+    case = OF_SUSPECTS.get(case, case) if finding.is_suspect else case
     return _fill(ADVICE[case], finding, **_needs(finding, rule))
 
 
@@ -375,19 +375,17 @@ def say_images(effect: Measurement) -> str:
     return f"{told} in {groups}" if groups else told
 
 
-_SAID_FIRST = ("Not settled whether the score of {t} relies on {a}: ", "{a} could not be tested on {t}: ")
+_SAID_FIRST = (
+    "Not settled whether the score of {t} relies on {a}: ",
+    "{a} could not be tested on {t}: ",
+    *(f"{why} " for why in SET_APART.values()),
+)
 """What a reason begins with, and what the first sentence says already."""
 
 _DIRECTIONS = ("theta", "theta_suppression", "theta_suppression_others")
 
 _OTHER_SIDE = {"theta": "own_control_contrast", "theta_suppression": "suppression_others_control_contrast"}
 """What must bear out an effect: the same on the images of the other side."""
-
-_ROW_WORDS = {
-    "theta": ROWS["promotes"],
-    "theta_suppression": ROWS["suppresses"],
-    "theta_suppression_others": ROWS["theta_suppression_others"],
-} | {name: ROWS[name] for name in _OTHER_SIDE.values()}
 
 _FLIPS = {"promotes": "flip_rate", "suppresses": "suppression_flip_rate", "removal": "removal_flip_rate"}
 

@@ -9,7 +9,7 @@ from auditor.discovery.record import ColumnsRecord, ControlRecord, EmbeddingReco
 from auditor.measure.pieces import Picture
 
 Standing = Literal[
-    "shortcut candidate", "part of the object, perhaps", "shown by no image", "not confirmed", "not judged"
+    "shortcut candidate", "part of the object, perhaps", "shown by hardly any image", "not confirmed", "not judged"
 ]
 """What became of a suspect: confirmed on other images, and known not to be the object; confirmed, and perhaps it;
 confirmed, and told by the model alone; not confirmed; or only listed."""
@@ -19,9 +19,9 @@ SET_APART: dict[Standing, str] = {
     "part of the object, perhaps": (
         "The model uses it, but nothing tells it from a part of the object, which would be used rightly: look at it."
     ),
-    "shown by no image": (
-        "The model answers to it, but no image here shows it: it learnt it elsewhere, or answers to it by chance, as "
-        "every network does to something. Look at it."
+    "shown by hardly any image": (
+        "The model answers to it, but hardly any image here shows it: either the model learnt it elsewhere, or it is "
+        "chance, for every network answers to something. Look at it."
     ),
 }
 """Why suspects that were confirmed have no verdict; a note of that kind stands with their findings."""

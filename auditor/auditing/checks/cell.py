@@ -14,7 +14,7 @@ from auditor.auditing.checks.fingerprint import Fingerprint, take_fingerprint
 from auditor.auditing.checks.hashing import Hashes
 from auditor.auditing.checks.judging import Judging, judge, read_cell, read_judging
 from auditor.config.checks import Cell, ChecksConfig, to_seconds
-from auditor.errors import AuditError, ConfigError
+from auditor.errors import AuditError, ConfigError, EngineLostError
 from auditor.run.checked import MOST_RUNS, CheckRecord, State
 from auditor.run.files import RESULT
 
@@ -76,6 +76,8 @@ def check_cell(
         ending = audit(words, config.folder, to_seconds(config.limit))
         how = "audited"
         record = _read_ending(blank, ending, config, judging)
+    except EngineLostError:  # no other cell can be tried, either
+        raise
     except (AuditError, OSError) as fault:  # the system may refuse another process
         state: State = "wrong" if isinstance(fault, ConfigError) else "broken"
         return _settle(before, replace(blank, state=state, reason=str(fault)), how)

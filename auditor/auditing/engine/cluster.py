@@ -78,7 +78,8 @@ class Head:
         self._address, node = str(context.gcs_address), context.get_node_id()
         own = [str(each["ObjectStoreSocketName"]) for each in ray.nodes() if each["NodeID"] == node]
         self._store = own[0] if own else ""
-        self._looked = self._answered = time.monotonic()
+        self._looked = time.monotonic()
+        self._silent_since: float | None = None
         self.is_lost = False
 
     def look(self) -> None:
@@ -97,9 +98,10 @@ class Head:
         self._looked = now
         try:
             _reach(self._address)
-            self._answered = now
+            self._silent_since = None
         except RuntimeError as fault:
-            if now - self._answered > _SILENCE:
+            self._silent_since = now if self._silent_since is None else self._silent_since
+            if now - self._silent_since > _SILENCE:
                 self._lose(f"{fault} for {_SILENCE} seconds")
 
     def _lose(self, why: str) -> NoReturn:
@@ -110,6 +112,7 @@ class Head:
 def _takes(path: str) -> bool:
     """Whether anybody listens at a socket of this machine."""
     with socket.socket(socket.AF_UNIX) as asking:
+        asking.setblocking(False)
         try:
             asking.connect(path)
         except BlockingIOError:

@@ -170,7 +170,7 @@ SOURCES = {
 WORDS: dict[Standing, str] = {
     "shortcut candidate": "Shortcut candidate",
     "part of the object, perhaps": "Part of the object, perhaps",
-    "shown by no image": "Shown by no image",
+    "shown by hardly any image": "Shown by hardly any image",
     "not confirmed": "Not confirmed",
     "not judged": "Not judged",
 }
@@ -178,14 +178,14 @@ WORDS: dict[Standing, str] = {
 TOLD: dict[Standing, str] = {
     "shortcut candidate": "confirmed (not the object)",
     "part of the object, perhaps": "confirmed (perhaps a part of the object)",
-    "shown by no image": "confirmed (shown by no image)",
+    "shown by hardly any image": "confirmed (shown by hardly any image)",
     "not confirmed": "not confirmed",
 }
 
 BADGES: dict[Standing, str] = {
     "shortcut candidate": "relies",
     "part of the object, perhaps": "inconclusive",
-    "shown by no image": "inconclusive",
+    "shown by hardly any image": "inconclusive",
     "not confirmed": "not_applicable",
     "not judged": "not_applicable",
 }
