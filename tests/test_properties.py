@@ -55,6 +55,27 @@ class TestProposing:
         images, labels = tinted()
         assert not any(each.kind == "tint" for each in propose_properties(material(classifier(), images, labels), 0))
 
+    @pytest.mark.parametrize(("is_grey", "asked"), [(True, (1, 1, 0)), (False, (1, 0, -1))])
+    def test_no_tint_of_classes_that_differ_by_chance(self, is_grey, asked):
+        for seed in range(4):
+            images, labels = scenes(180, seed), np.arange(180) % 3
+            if is_grey:
+                images = np.repeat(images.mean(axis=-1, keepdims=True), 3, axis=-1)
+            given = material(classifier(asked), images, labels)
+            assert not any(each.kind == "tint" for each in propose_properties(given, 0))
+
+    def test_no_tint_where_the_model_asks_for_another_colour_than_the_class_has(self):
+        images, labels = tinted()
+        given = material(classifier((-1, 0, 1)), images, labels)
+        assert not any(each.kind == "tint" and each.target == 2 for each in propose_properties(given, 0))
+
+    def test_no_tint_that_images_of_one_group_alone_have(self):
+        images, labels = tinted()
+        given = material(classifier((1, 0, -1)), images, labels)
+        groups = np.where(labels == 2, "one patient", given.seen.groups)
+        given = replace(given, seen=replace(given.seen, groups=groups))
+        assert not any(each.kind == "tint" and each.target == 2 for each in propose_properties(given, 0))
+
     def test_grey_images_have_no_tint(self):
         images, labels = tinted()
         weights = np.ones((3, SIDE, SIDE, 1), np.float32) * np.array([0, 0, 1])[:, None, None, None]

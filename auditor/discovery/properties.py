@@ -78,7 +78,8 @@ def _propose_tints(material: Material) -> Iterator[Proposal]:
     """Tints towards the colour that images of a class have more of, and that the model scores it higher for.
 
     The mean colours of a class and of others, and the slopes of the score by the mean colour, tell the way with errors
-    of their own: it is half that of the one and half that of the other.
+    of their own: it is half that of the one and half that of the other. A class has more of a colour where its mean
+    lies that way from that of others, clearly beyond what independent groups of images vary by; else there is no tint.
     """
     if material.images.shape[-1] != 3 or not material.classes:
         return
@@ -95,6 +96,8 @@ def _propose_tints(material: Material) -> Iterator[Proposal]:
         own, usual = material.own(number), colours[material.others(number)].mean(axis=0)
         apart, wanted = colours[own].mean(axis=0) - usual, slopes[:, number] / material.spread[number]
         way = _unit(_unit(apart) + _unit(wanted))
+        if _unit(apart) @ way < NEAR_WAY or _sureness(material, number, colours @ way) < CLEAR:
+            continue
         size = float(np.clip(2 * np.linalg.norm(apart), *SHIFTS))  # some of the class may lack it
         found.append((float(wanted @ way) * size, number, way, size, usual))
     found.sort(key=lambda each: -each[0])
@@ -111,6 +114,22 @@ def _propose_tints(material: Material) -> Iterator[Proposal]:
         strong = own[np.argsort(-(colours[own] @ way), kind="stable")[:8]]
         told = f"more of the colour {colour}"
         yield Proposal("properties", number, (look,), rise, tuple(strong.tolist()), "tint", options, told)
+
+
+def _sureness(material: Material, number: int, values: Doubles) -> float:
+    """By how many standard errors over independent groups the mean of values (n,) is larger in a class than in others.
+
+    0 where either has one group alone.
+    """
+    means, variance = list[float](), 0.0
+    for rows in (material.own(number), material.others(number)):
+        _, of = np.unique(material.seen.groups[rows], return_inverse=True)
+        levels = np.bincount(of, values[rows]) / np.bincount(of)
+        if len(levels) < 2:
+            return 0.0
+        means.append(float(levels.mean()))
+        variance += float(levels.var(ddof=1)) / len(levels)
+    return (means[0] - means[1]) / max(variance**0.5, 1e-9)
 
 
 def _unit(vector: Doubles) -> Doubles:
@@ -170,6 +189,9 @@ LEAST_APART, MOST = 0.5, 8
 
 MOST_TINTS, SHIFTS, STEP = 3, (0.08, 0.15), 0.04
 """Tints that are tried; by how much they move the mean colour; and the step by which slopes are asked for."""
+
+NEAR_WAY, CLEAR = 0.85, 3.0
+"""Cosine of the way of a tint and that from others to a class; and standard errors that lie between them along it."""
 
 _TRIED, _ASKED = 24, 96
 """Images that an amount is fitted to, and that slopes are asked on."""
