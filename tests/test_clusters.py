@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from auditor.discovery.candidate import CannotLookError
-from auditor.discovery.clusters import as_points, count_by_gap, find_clusters, places_of, propose_clusters
+from auditor.discovery.clusters import (
+    NEIGHBOURS,
+    as_points,
+    count_by_gap,
+    find_clusters,
+    join_neighbours,
+    places_of,
+    propose_clusters,
+)
 from auditor.discovery.components import find_components, propose_components, shares_of_channels
 from auditor.discovery.errors import find_errors, mend, propose_errors
 from auditor.discovery.maps import coarse, maps_of, of_score
@@ -70,6 +78,19 @@ class TestClusters:
         assert count_by_gap(np.array([0.0, 0.01, 0.02, 0.5, 0.6])) == 3
 
     def test_places_are_where_the_mean_map_exceeds_the_rest(self):
+    def test_no_image_is_joined_to_itself_beside_its_duplicates(self):
+        points = np.concatenate([np.zeros((15, 2)), np.random.default_rng(0).normal(5, 1, (15, 2))])
+        affinity = join_neighbours(points)
+        np.testing.assert_array_equal(np.diag(affinity), 0)
+        np.testing.assert_allclose(affinity.sum(), 30 * NEIGHBOURS)
+
+    def test_what_lowers_the_score_less_than_in_the_rest_is_no_place(self):
+        random = np.random.default_rng(0)
+        inside, outside = random.normal(0, 0.1, (20, 28, 28)), random.normal(0, 0.1, (30, 28, 28))
+        inside[:, 3:8, 20:26] -= 1
+        outside[:, 3:8, 20:26] -= 3
+        assert not any(region[3:8, 20:26].any() for region, _ in places_of(inside, outside))
+
         random = np.random.default_rng(0)
         inside, outside = random.normal(0, 0.1, (20, 28, 28)), random.normal(0, 0.1, (30, 28, 28))
         inside[:, 3:8, 20:26] += 1

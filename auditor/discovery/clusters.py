@@ -1,8 +1,9 @@
-"""Images of a class that are recognised by something else than the rest: clusters of coarse maps.
+"""Images of a class whose score hangs on something else than that of the rest: clusters of coarse maps.
 
 Spectral relevance analysis: maps of what the score hangs on are joined to their nearest neighbours, and where the
 spectrum of that graph has a gap, images fall into so many clusters. Only those count that come again when images are
-drawn anew; where the mean map of such a cluster exceeds that of the rest, there is the suspect, cut from its images.
+drawn anew; where the mean map of such a cluster is positive and exceeds that of the rest, there is the suspect, cut
+from its images.
 
 References: Lapuschkin et al., "Unmasking Clever Hans predictors and assessing what machines really learn" (2019); von
 Luxburg, "A tutorial on spectral clustering" (2007); Hennig, "Cluster-wise assessment of cluster stability" (2007).
@@ -82,8 +83,9 @@ def _of_class(material: Material, number: int, most: int) -> Iterator[Proposal]:
         for region, unlike in places_of(maps[inside], maps[~inside]):
             looks = looks_of(material.images[own[inside]], material.images[own[~inside]], region)
             told = (
-                f"{inside.sum()} of {len(inside)} images of the class are recognised by it and form a cluster of their "
-                f"own among {len(found.stability)}, which comes again by {stability:.2f} when images are drawn anew."
+                f"In the mean it raises the score of {inside.sum()} of {len(inside)} images of the class, which form a "
+                f"cluster of their own among {len(found.stability)}; that comes again by {stability:.2f} when images "
+                "are drawn anew."
             )
             yield Proposal("clusters", number, looks, unlike, tuple(own[inside].tolist()), beside=told)
 
@@ -114,7 +116,9 @@ def find_clusters(points: Doubles, seed: int) -> Clusters:
 
 def join_neighbours(points: Doubles) -> Doubles:
     """(n, n): 1 between points (n, k) of which each is among the nearest of the other, 1/2 where one is."""
-    nearest = np.argsort(cdist(points, points), axis=1, kind="stable")[:, 1 : NEIGHBOURS + 1]
+    apart = cdist(points, points)
+    np.fill_diagonal(apart, -1.0)  # itself comes first, before its duplicates
+    nearest = np.argsort(apart, axis=1, kind="stable")[:, 1 : NEIGHBOURS + 1]
     joined = np.zeros((len(points), len(points)))
     np.put_along_axis(joined, nearest, 1.0, axis=1)
     return (joined + joined.T) / 2
@@ -145,13 +149,14 @@ def cluster(affinity: Doubles, count: int, seed: int) -> Ints:
 
 
 def places_of(inside: Doubles, outside: Doubles) -> list[tuple[Bools, float]]:
-    """Where maps (n, h, w) exceed others (m, h, w), and by how many standard errors; the clearest first.
+    """Where maps (n, h, w) are positive and exceed others (m, h, w), by how many standard errors; the clearest first.
 
-    Connected, from a share of the highest excess on, and none most of the frame.
+    What lowers a score is no reason for it: negative means count as 0. Connected, from a share of the highest excess
+    on, and none most of the frame.
     """
     width = max(1.0, min(inside.shape[1:]) / 28)
     first, second = (gaussian_filter(maps, (0, width, width), mode="nearest") for maps in (inside, outside))
-    excess = first.mean(axis=0) - second.mean(axis=0)
+    excess = np.maximum(first.mean(axis=0), 0) - np.maximum(second.mean(axis=0), 0)
     noise = np.sqrt(first.var(axis=0) / len(first) + second.var(axis=0) / len(second))
     if excess.max() <= 0:
         return []
