@@ -11,14 +11,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import CannotLookError, Proposal
 from auditor.discovery.looks import cut_out, see_through
 from auditor.discovery.material import Material
 from auditor.discovery.places import around_of, joined, lay_grid, peaks
 from auditor.discovery.stamps import without_strays
 from auditor.measure.arrays import Bools, Doubles, Ints
-from auditor.subject.model.classifier import to_probability
+from auditor.subject.model.classifier import predicted_classes, to_probability
+from auditor.subject.population import is_correct
 
 
 def propose_errors(material: Material, passes: int) -> Iterator[Proposal]:
@@ -32,8 +32,10 @@ def propose_errors(material: Material, passes: int) -> Iterator[Proposal]:
     Raises
     ------
     CannotLookError
-        No class has confident errors enough.
+        The images have no labels, or no class has confident errors enough.
     """
+    if not material.seen.labelled.any():
+        raise CannotLookError("the images have no labels")
     wrong = find_errors(material)
     if not wrong:
         raise CannotLookError(
@@ -48,26 +50,29 @@ def propose_errors(material: Material, passes: int) -> Iterator[Proposal]:
 
 
 def find_errors(material: Material) -> dict[int, Ints]:
-    """Class -> rows (m,) of images that are said to have it, and lack it, the surest first; most errors first."""
+    """Class -> rows (m,) of images that are said to have it, and lack it, the surest first; most errors first.
+
+    Of the classes that are looked at: what no image shows has no images to be shown by.
+    """
     seen, found = material.seen, dict[int, Ints]()
     sure = to_probability(seen.scores)
-    for number in range(seen.has.shape[1]):
+    for number in material.classes:
         rows = np.flatnonzero(seen.predicted[:, number] & ~seen.has[:, number] & (sure[:, number] >= CONFIDENT))
         if len(np.unique(seen.groups[rows])) >= FEWEST:
             found[number] = rows[np.argsort(-seen.scores[rows, number], kind="stable")]
     return dict(sorted(found.items(), key=lambda each: -len(each[1]))[:MOST_CLASSES])
 
 
-def mend(material: Material, number: int, rows: Ints, donors: Ints, place: Bools) -> Doubles:
-    """Log-odds (n,) of a class in images at some rows, with a place (h, w) of each replaced by that of its donor."""
+def mend(material: Material, rows: Ints, donors: Ints, place: Bools) -> Doubles:
+    """Log-odds (n, classes) of images at some rows, with a place (h, w) of each replaced by that of its donor."""
     edited = material.images[rows]
     edited[:, place] = material.images[donors][:, place]
-    return material.scores(edited)[:, number]
+    return material.scores(edited)
 
 
 def _of_class(material: Material, number: int, rows: Ints, donors: Ints, places: list[Bools]) -> Iterator[Proposal]:
     before = material.seen.scores[rows, number]
-    drops = np.stack([before - mend(material, number, rows, donors, place) for place in places])
+    drops = np.stack([before - mend(material, rows, donors, place)[:, number] for place in places])
     means = drops.mean(axis=1) / material.spread[number]
     right = np.flatnonzero(~material.seen.has[:, number] & ~material.seen.predicted[:, number])
     wrong, free = material.images[rows], material.images[right]
@@ -76,22 +81,23 @@ def _of_class(material: Material, number: int, rows: Ints, donors: Ints, places:
         if means[at] < LEAST_DROP:
             continue
         region = joined(at, means, places)
-        after = mend(material, number, rows, donors, region)
         strong = rows[np.argsort(-drops[at], kind="stable")[: max(3, len(rows) // 2)]]
         looks = [cut_out(material.images[strong], region)]
         seen = see_through(wrong, free, around_of(region, places)) if len(rows) >= FEWEST_ALIKE else None
         looks += [] if seen is None else [seen]
-        told = _tell(material, number, len(rows), int((after <= 0).sum()))
+        told = _tell(material, number, len(rows), _count_mended(material, number, rows, donors, region))
         yield Proposal("errors", number, tuple(looks), float(means[at]), tuple(strong.tolist()), beside=told)
     if shared is not None:
         look = without_strays(shared)
-        mended = _without(material, number, rows, donors, look)
+        mended = _count_mended(material, number, rows, donors, look.fixed_region)
         told = _tell(material, number, len(rows), mended)
         yield Proposal("errors", number, (look,), mended / len(rows), tuple(rows.tolist()), beside=told)
 
 
-def _without(material: Material, number: int, rows: Ints, donors: Ints, look: Overlay) -> int:
-    return int((mend(material, number, rows, donors, look.fixed_region) <= 0).sum())
+def _count_mended(material: Material, number: int, rows: Ints, donors: Ints, place: Bools) -> int:
+    """How many images at some rows are no longer called a class with a place (h, w) of each replaced."""
+    after = predicted_classes(mend(material, rows, donors, place).astype(np.float32), material.classifier.output)
+    return int((~after[:, number]).sum())
 
 
 def _tell(material: Material, number: int, errors: int, mended: int) -> str:
@@ -103,9 +109,12 @@ def _tell(material: Material, number: int, errors: int, mended: int) -> str:
 
 
 def _donors(material: Material, number: int, rows: Ints) -> Ints | None:
-    """For each image at some rows one (n,) that is rightly not said to have a class, of its own where there is one."""
+    """For each image at some rows one (n,) that lacks a class and is rightly told wholly; None where no image is.
+
+    Of its own class where there is one.
+    """
     seen, random = material.seen, material.generator(f"donors for errors of {number}")
-    right = np.flatnonzero(~seen.has[:, number] & ~seen.predicted[:, number])
+    right = np.flatnonzero(seen.labelled & is_correct(seen.predicted, seen.has) & ~seen.has[:, number])
     if not len(right):
         return None
     chosen = []
