@@ -87,6 +87,13 @@ class TestThePlan:
         with pytest.raises(CannotLookError, match="too few"):
             plan(large, 3000)
 
+    def test_of_some_classes_only_is_said(self):
+        given = without_carriers()
+        assert propose(given, 6, 20_000, ["universal"]).skipped == {}
+        assert propose(given, 6, 1000, ["universal"]).skipped == {
+            "universal": "1000 passes allow a search for 1 of 3 classes"
+        }
+
     @pytest.mark.parametrize("passes", [100, 900])
     def test_is_none_with_too_few_passes(self, passes):
         with pytest.raises(CannotLookError, match="too few"):

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, label
 
 from auditor.artefacts.overlay import Overlay
-from auditor.discovery.candidate import Proposal
+from auditor.discovery.candidate import CannotLookError, Proposal
 from auditor.discovery.looks import cut_out, detail, likeness
 from auditor.discovery.material import Material
 from auditor.measure.arrays import Bools, Doubles, Floats, Ints
@@ -39,10 +39,16 @@ class Wanted:
 
 
 def propose_gradients(material: Material, passes: int) -> Iterator[Proposal]:
-    """Where the mean derivative of a class's score is largest; nothing of a model that has no derivatives."""
+    """Where the mean derivative of a class's score is largest.
+
+    Raises
+    ------
+    CannotLookError
+        The model has no derivatives.
+    """
     del passes  # few images are differentiated
     if not can_be_differentiated(material.classifier):
-        return
+        raise CannotLookError("the model gives scores and no derivatives")
     found = [(place, number) for number in material.classes for place in wanted_places(material, number)]
     found.sort(key=lambda each: -each[0].density)
     for place, number in found[:MOST]:

@@ -17,7 +17,7 @@ from auditor.discovery.material import Material
 from auditor.discovery.places import propose_places
 from auditor.discovery.properties import propose_properties
 from auditor.discovery.stamps import propose_stamps
-from auditor.discovery.universal import propose_universal
+from auditor.discovery.universal import propose_universal, tell_unasked
 from auditor.errors import ModelError
 from auditor.measure.arrays import Bools, Doubles
 
@@ -46,7 +46,7 @@ class Proposed:
     tried: dict[str, int] = field(default_factory=dict)
     """Source -> how many proposals of it were tried."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Source -> why it did not look, as a clause."""
+    """Source -> why it did not look, or looked in part only, as a clause."""
 
     @property
     def dropped(self) -> int:
@@ -75,6 +75,9 @@ def propose(material: Material, most: int, passes: int, sources: Iterable[str] =
             skipped[name] = str(why)
             continue
         tried[name] = len(proposals)
+        unasked = tell_unasked(material, passes) if name == "universal" else ""
+        if unasked:
+            skipped[name] = unasked
         for proposal in proposals:
             if proposal.target not in free:
                 own, others = material.own(proposal.target), material.others(proposal.target)

@@ -119,6 +119,12 @@ def plan(material: Material, passes: int) -> tuple[list[int], int]:
     return classes[:count], min(STEPS, passes // (cost * count))
 
 
+def tell_unasked(material: Material, passes: int) -> str:
+    """How many classes are climbed to, and of how many, as a clause; empty where it is all that are looked at."""
+    classes, whole = plan(material, passes)[0], len(material.classes)
+    return "" if len(classes) == whole else f"{passes} passes allow a search for {len(classes)} of {whole} classes"
+
+
 def climb(material: Material, classes: list[int], steps: int) -> list[Change]:
     """Masks and patterns that raise the score of each class in images of others, and the mask as small as it can be.
 

@@ -82,6 +82,6 @@ class DiscoveryRecord:
     """What the source that needs no model sees of a mark put into a copy of the images; null where it did not look, or
     where no class has images enough."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Source -> why it did not look, as a clause."""
+    """Source -> why it did not look, or, where it is in `tried`, looked in part only; as a clause."""
     embedding: EmbeddingRecord | None = None
     """How images lie to each other as the model sees them; null where they are few, or nothing differs."""
