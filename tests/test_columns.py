@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,6 +77,11 @@ class TestAPlantedColumn:
         record, _ = look(seen, {}, {"age": ages})
         assert {found.target for found in record.found} == {"boat"}
         assert " to " in record.found[0].value
+
+    def test_of_one_group_is_not_looked_for_and_that_is_said(self):
+        seen, hospital = population()
+        record, _ = look(replace(seen, groups=np.full(len(seen), "one")), {"hospital": hospital})
+        assert record.why_not == "there is 1 independent group of images, and two parts of 12 each are wanted"
 
     def test_counts_groups_and_not_images(self):
         seen, hospital = population(lift=2.0)

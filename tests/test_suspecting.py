@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from auditor.auditing import suspecting
 from auditor.auditing.judging import exit_code
+from auditor.report.sections.suspects import tell_suspects, view_suspects
 from auditor.report.write import draw_page
 from auditor.run.result import result_from_json, result_to_json
 from auditor.run.store import SavedRun
+from auditor.run.suspects import DiscoveryRecord
 from tests.small_audits import audit
 from tests.small_world import CORNER, PATTERN, Command, World, make_data
-from tests.synthetic import make_finding
+from tests.synthetic import make_finding, make_result
 
 
 def planted(count: int = 150, share: float = 0.6) -> dict:
@@ -87,6 +90,24 @@ def test_too_few_groups_are_listed_and_not_judged(tmp_path):
     assert {each.standing for each in run.result.suspects} <= {"not judged"}
     assert "too few for two halves" in run.result.discovery.why_not_judged
     assert run.exit_code == 4
+
+
+@pytest.mark.parametrize(("groups", "there"), [(1, "is 1 independent group of"), (12, "are 12 independent groups of")])
+def test_that_none_was_found_is_not_laid_to_what_kept_it_from_being_judged(groups, there):
+    why_not = f"there are {groups} independent groups of images, too few for two halves (24)"
+    record = DiscoveryRecord(40, 0, groups, {}, 0, why_not_judged=why_not)
+    assert tell_suspects(replace(make_result(), suspects=[], discovery=record)) == (
+        f"No suspect was found among 40 images, and none would have been judged, for there {there} images, too few for "
+        "two halves (24). Nothing is decided on."
+    )
+
+
+def test_what_a_source_did_not_look_at_is_told():
+    skipped = {"gradients": "the model gives scores and no derivatives", "universal": "9 passes allow less"}
+    record = DiscoveryRecord(40, 40, 80, {"universal": 2}, 2, skipped=skipped)
+    told = view_suspects(replace(make_result(), suspects=[], discovery=record), "")["how"]
+    assert "From mean derivatives came nothing: the model gives scores and no derivatives." in told
+    assert "From the model alone came a part only: 9 passes allow less." in told
 
 
 def test_what_may_be_the_object_has_no_verdict(tmp_path, monkeypatch):

@@ -135,7 +135,8 @@ def _why_not(seen: Population, groups: int, least: int) -> str:
     if not seen.labelled.any():
         return "the data have no labels"
     if groups < 2 * least:
-        return f"there are {groups} independent groups of images, and two parts of {least} each are wanted"
+        there = "is 1 independent group" if groups == 1 else f"are {groups} independent groups"
+        return f"there {there} of images, and two parts of {least} each are wanted"
     if (seen.has[seen.labelled].any(axis=0)).sum() < 2:
         return "all images are of one class"
     return ""

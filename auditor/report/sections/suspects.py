@@ -40,8 +40,10 @@ def tell_suspects(result: AuditResult) -> str:
         return ""
     counts = {standing: sum(each.standing == standing for each in suspects) for standing in WORDS}
     if record.why_not_judged:
-        found = f"{_count(len(suspects))} listed and not judged" if suspects else "No suspect was found"
-        return f"{found}, for {record.why_not_judged}. Nothing is decided on."
+        found = f"{_count(len(suspects))} listed and not judged"
+        if not suspects:
+            found = f"No suspect was found among {_images(record.proposing)}, and none would have been judged"
+        return f"{found}, for {_tell_why(record)}. Nothing is decided on."
     if not suspects:
         return f"No suspect was found among {_images(record.proposing)}. {NO_ALL_CLEAR}"
     told = [f"{counts[standing]} {words}" for standing, words in TOLD.items() if counts[standing]]
@@ -57,6 +59,11 @@ def block_of(suspect: Suspect, folder: str) -> str:
     return suspect.block.replace(f"image = {to_toml(suspect.file)}", f"image = {to_toml(f'{folder}/{suspect.file}')}")
 
 
+def _tell_why(record: DiscoveryRecord) -> str:
+    """Why suspects are not judged, as a clause; of one group in the singular."""
+    return record.why_not_judged.replace("there are 1 independent groups", "there is 1 independent group")
+
+
 def _tell_how(record: DiscoveryRecord, kept: int) -> str:
     whole = sum(record.tried.values())
     if not whole:
@@ -70,7 +77,11 @@ def _tell_how(record: DiscoveryRecord, kept: int) -> str:
 
 
 def _tell_skipped(record: DiscoveryRecord) -> list[str]:
-    return [f"From {SOURCES.get(name, name)} came nothing: {why}." for name, why in record.skipped.items()]
+    """Why sources did not look, or looked in part only."""
+    return [
+        f"From {SOURCES.get(name, name)} came {'a part only' if name in record.tried else 'nothing'}: {why}."
+        for name, why in record.skipped.items()
+    ]
 
 
 def tell_control(record: DiscoveryRecord) -> str:
