@@ -190,7 +190,7 @@ LEAST_APART, MOST = 0.5, 8
 MOST_TINTS, SHIFTS, STEP = 3, (0.08, 0.15), 0.04
 """Tints that are tried; by how much they move the mean colour; and the step by which slopes are asked for."""
 
-NEAR_WAY, CLEAR = 0.85, 3.0
+NEAR_WAY, CLEAR = 0.8, 3.0
 """Cosine of the way of a tint and that from others to a class; and standard errors that lie between them along it."""
 
 _TRIED, _ASKED = 24, 96
