@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tracemalloc
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -137,6 +139,16 @@ class TestStreaming:
         expected = images.reshape(23, 8, 8, channels).astype(np.float32) / 255
         np.testing.assert_array_equal(all_images(dataset), expected)
         np.testing.assert_array_equal(all_images(dataset, 64), expected)
+
+    def test_one_that_is_not_read_to_its_end_is_closed_with_it(self, tmp_path: Path):
+        source: Any = save(tmp_path, images=np.zeros((5, 2, 2), np.uint8))
+        assert len(list(source.stream([0, 1]))) == 2
+        source.itself = source  # whatever is collected in a circle goes in any order
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            del source
+            gc.collect()
+        assert [str(each.message) for each in told] == []
 
     @pytest.mark.parametrize("compressed", [False, True])
     def test_who_asks_for_parts_in_turn_has_the_file_read_once(

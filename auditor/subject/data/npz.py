@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import weakref
 import zipfile
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,10 @@ class NpzReader:
     """The images in an `.npz`, which can only be read on from where one is."""
 
     def __init__(self, file: Path, name: str) -> None:
-        self._archive = zipfile.ZipFile(file)
-        self._member = self._archive.open(name)
+        with ExitStack() as opened:
+            archive = opened.enter_context(zipfile.ZipFile(file))
+            self._member = opened.enter_context(archive.open(name))
+            weakref.finalize(self, opened.pop_all().close)  # when nobody reads on; a cycle would leave that to chance
         shape, _, self._dtype = read_header(self._member)
         self._shape, self._size = shape[1:], math.prod(shape[1:]) * self._dtype.itemsize
         self.at = 0
