@@ -1,6 +1,6 @@
 """Are shortcuts found that nobody named? On random-feature models of known truth, as a table in Markdown.
 
-    python benchmarks/discovery.py 700000 60 --clean 41 > docs/laboratory/discovery.md
+    python benchmarks/discovery.py 800000 60 --clean 60 > docs/laboratory/discovery.md
 
 Models follow seed by seed until so many use what was planted; those that do not are counted, and have nothing to find.
 600 pictures, of which a drawn share of the target's carries what was planted in training; half of them propose, half

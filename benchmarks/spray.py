@@ -52,8 +52,8 @@ ROUNDING = 1e-12
 
 HEAD = """# Clusters of maps, beside CoRelAy
 
-Written by `python benchmarks/spray.py --networks 2`: spectral relevance analysis of the same coarse maps, here and by
-CoRelAy. *Agreement* is the adjusted Rand index of both, *with carriers* that of each with which images carry the mark:
+Written by `python benchmarks/spray.py --networks {networks}`: spectral relevance analysis of the same coarse maps, here
+and by CoRelAy. *Agreement* is the adjusted Rand index of both, *with carriers* that of each with which images carry the mark:
 1 where they are alike, 0 as by chance.
 
 - The watermark of the example is not seen by either: it lies on the object, translucent, and moves no map to another
@@ -115,6 +115,7 @@ def main() -> None:
         command = [str(python), "-c", CORELAY, files[0], str(NEIGHBOURS), str(MOST_CLUSTERS), files[1]]
         subprocess.run(command, check=True)
         found = np.load(files[1])
+        print(HEAD.format(networks=asked.networks))
         tell(maps, carriers, {name: found[name] for name in found.files})
 
 

@@ -84,21 +84,24 @@ class TestAnAuditWithoutArtefacts:
                 assert (run.folder / suspect.file).is_file()
 
 
-def test_too_few_groups_are_listed_and_not_judged(tmp_path):
-    run = audit(tmp_path / "audit", artefacts=[], data=planted(23))
+@pytest.mark.parametrize(
+    ("groups", "there"),
+    [(list(range(23)), "there are 23 independent groups of"), ([0] * 23, "there is 1 independent group of")],
+)
+def test_too_few_groups_are_listed_and_not_judged(groups, there, tmp_path):
+    settings = {"discovery": {"sources": ["stamps"]}, "report": {"formats": ["markdown"]}}
+    run = audit(tmp_path / "audit", artefacts=[], data=planted(23), groups=groups, settings=settings)
     assert run.findings == []
     assert {each.standing for each in run.result.suspects} <= {"not judged"}
-    assert "too few for two halves" in run.result.discovery.why_not_judged
+    assert run.result.discovery.why_not_judged.startswith(f"{there} images, too few for two halves")
     assert run.exit_code == 4
 
 
-@pytest.mark.parametrize(("groups", "there"), [(1, "is 1 independent group of"), (12, "are 12 independent groups of")])
-def test_that_none_was_found_is_not_laid_to_what_kept_it_from_being_judged(groups, there):
-    why_not = f"there are {groups} independent groups of images, too few for two halves (24)"
-    record = DiscoveryRecord(40, 0, groups, {}, 0, why_not_judged=why_not)
+def test_that_none_was_found_is_not_laid_to_what_kept_it_from_being_judged():
+    record = DiscoveryRecord(40, 0, 12, {}, 0, why_not_judged="there are 12 of them")
     assert tell_suspects(replace(make_result(), suspects=[], discovery=record)) == (
-        f"No suspect was found among 40 images, and none would have been judged, for there {there} images, too few for "
-        "two halves (24). Nothing is decided on."
+        "No suspect was found among 40 images, and none would have been judged, for there are 12 of them. "
+        "Nothing is decided on."
     )
 
 

@@ -163,8 +163,8 @@ REASONS = {
         "standard deviations more than by harmless edits."
     ),
     "clusters": (
-        "Some images of {target} are recognised by what they show {where}, where the rest are not. Put into others it "
-        "raises the score of {target} by {gain} standard deviations more than harmless edits."
+        "In some images of {target} the score hangs on what they show {where}, in the rest it does not. Put into "
+        "others it raises the score of {target} by {gain} standard deviations more than harmless edits."
     ),
     "components": (
         "Images of {target} differ most in what they owe to what they show {where}. Put into others it raises the "

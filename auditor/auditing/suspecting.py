@@ -124,7 +124,8 @@ def find_suspects(
     groups = len(np.unique(images.groups))
     why_not = "" if is_judging else "they were only asked for"
     if is_judging and groups < FEWEST_GROUPS:
-        why_not = f"there are {groups} independent groups of images, too few for two halves ({FEWEST_GROUPS})"
+        count = "is 1 independent group" if groups == 1 else f"are {groups} independent groups"
+        why_not = f"there {count} of images, too few for two halves ({FEWEST_GROUPS})"
     named = [subject.dataset.group_names[group] for group in images.groups.tolist()]
     proposes = halve(named, config.data.seed) if not why_not else np.ones(len(images), bool)
     progress("suspects", 0, 2)

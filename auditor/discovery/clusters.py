@@ -22,10 +22,11 @@ from scipy.spatial.distance import cdist
 
 from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import CannotLookError, Proposal
-from auditor.discovery.gradients import can_be_differentiated
+from auditor.discovery.gradients import refuse_scores_alone
 from auditor.discovery.looks import cut_out, see_through
 from auditor.discovery.maps import coarse, maps_of, of_score
 from auditor.discovery.material import Material
+from auditor.discovery.record import STABLE
 from auditor.measure.arrays import Bools, Doubles, Floats, Ints
 
 
@@ -54,8 +55,7 @@ def propose_clusters(material: Material, passes: int) -> Iterator[Proposal]:
     CannotLookError
         The model has no derivatives, scikit-learn is not installed, or no class has images enough.
     """
-    if not can_be_differentiated(material.classifier):
-        raise CannotLookError("the model gives scores and no derivatives")
+    refuse_scores_alone(material)
     if importlib.util.find_spec("sklearn") is None:
         raise CannotLookError("scikit-learn is not installed: pip install 'auditor[clusters]'")
     classes = [number for number in material.classes if len(material.own(number)) >= FEWEST_IMAGES]
@@ -190,8 +190,8 @@ FEWEST_IMAGES, FEWEST = 24, 6
 NEIGHBOURS, MOST_CLUSTERS = 10, 8
 """Of each image in the graph; and clusters of a class, at the most."""
 
-DRAWS, STABLE = 10, 0.75
-"""How often images are drawn anew; and the mean Jaccard index from which on a cluster is stable (Hennig)."""
+DRAWS = 10
+"""How often images are drawn anew."""
 
 NEARLY, MOST_OF_FRAME, FEWEST_PIXELS, CLEAR = 0.4, 0.5, 4, 3.0
 """Of the highest excess, from where on a place belongs; what is too large, or too small, for a place; and the standard

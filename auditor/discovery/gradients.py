@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter, label
 
 from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import CannotLookError, Proposal
-from auditor.discovery.looks import cut_out, detail, likeness
+from auditor.discovery.looks import cut_out, detail, strongest
 from auditor.discovery.material import Material
 from auditor.measure.arrays import Bools, Doubles, Floats, Ints
 
@@ -47,8 +47,7 @@ def propose_gradients(material: Material, passes: int) -> Iterator[Proposal]:
         The model has no derivatives.
     """
     del passes  # few images are differentiated
-    if not can_be_differentiated(material.classifier):
-        raise CannotLookError("the model gives scores and no derivatives")
+    refuse_scores_alone(material)
     found = [(place, number) for number in material.classes for place in wanted_places(material, number)]
     found.sort(key=lambda each: -each[0].density)
     for place, number in found[:MOST]:
@@ -56,9 +55,14 @@ def propose_gradients(material: Material, passes: int) -> Iterator[Proposal]:
         mine = material.images[own]
         lines = lines_towards(place.slopes, mine, free, place.region)
         looks = [cut_out(mine, place.region)] if lines is None else [lines, cut_out(mine, place.region)]
-        carries = likeness(mine, looks[0], free)
-        strong = own[np.argsort(-carries, kind="stable")[: max(3, len(own) // 4)]]
-        yield Proposal("gradients", number, tuple(looks), place.density, tuple(strong.tolist()), focus=place.focus)
+        strong = strongest(own, mine, looks[0], free)
+        yield Proposal("gradients", number, tuple(looks), place.density, strong, focus=place.focus)
+
+
+def refuse_scores_alone(material: Material) -> None:
+    """Raise `CannotLookError` where a model gives scores and no derivatives."""
+    if not can_be_differentiated(material.classifier):
+        raise CannotLookError("the model gives scores and no derivatives")
 
 
 def can_be_differentiated(classifier: Any) -> bool:

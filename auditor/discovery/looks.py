@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from auditor.artefacts.overlay import Overlay
-from auditor.measure.arrays import Bools, Doubles, Floats
+from auditor.measure.arrays import Bools, Doubles, Floats, Ints
 
 
 def see_through(carriers: Floats, free: Floats, region: Bools | None = None) -> Overlay | None:
@@ -81,6 +81,12 @@ def likeness(images: Floats, look: Overlay, free: Floats) -> Doubles:
     if scale == 0:
         return np.zeros(len(images))
     return np.asarray(((images[:, inside] - below) / spread * change).sum(axis=(1, 2)) / scale, np.float64)
+
+
+def strongest(rows: Ints, images: Floats, look: Overlay, free: Floats) -> tuple[int, ...]:
+    """Of the rows (n,) of images (n, h, w, c) the quarter that shows most of an overlay, the strongest first."""
+    order = np.argsort(-likeness(images, look, free), kind="stable")
+    return tuple(rows[order][: max(3, len(rows) // 4)].tolist())
 
 
 LEAST_OPACITY = 0.15

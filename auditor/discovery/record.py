@@ -113,6 +113,9 @@ class EmbeddingRecord:
     clusters: list[ClusterRecord]
 
 
+STABLE = 0.75
+"""Mean Jaccard index from which on a cluster is stable (Hennig, "Cluster-wise assessment of stability", 2007)."""
+
 OTHER, NONE = "other", "(none)"
 """What values are called that few images share, and that are missing."""
 

@@ -16,7 +16,7 @@ from scipy.ndimage import binary_dilation, label
 from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import Proposal
 from auditor.discovery.extent import are_photographs, object_map, otsu
-from auditor.discovery.looks import likeness, see_through
+from auditor.discovery.looks import see_through, strongest
 from auditor.discovery.material import Material
 from auditor.discovery.splits import FEWEST, Population, Split, Texture, find_splits, same_images
 from auditor.measure.arrays import Bools, Floats, Ints
@@ -84,8 +84,7 @@ def _of_all(material: Material, number: int) -> Iterator[Proposal]:
     plainest = see_through(mine, free, plainly_apart(mine, free))
     looks = [] if beside is None else split_parts(beside)
     for look in looks if plainest is None else [*looks, plainest]:
-        order = np.argsort(-likeness(mine, look, free), kind="stable")
-        yield Proposal("stamps", number, (look,), 0.0, tuple(own[order][: max(3, len(own) // 4)].tolist()))
+        yield Proposal("stamps", number, (look,), 0.0, strongest(own, mine, look, free))
 
 
 def plainly_apart(own: Floats, others: Floats) -> Bools:

@@ -20,8 +20,8 @@ from scipy.special import expit
 
 from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import CannotLookError, Proposal
-from auditor.discovery.gradients import can_be_differentiated
-from auditor.discovery.looks import cut_out, likeness
+from auditor.discovery.gradients import refuse_scores_alone
+from auditor.discovery.looks import cut_out, strongest
 from auditor.discovery.material import Material
 from auditor.measure.arrays import Bools, Doubles, Floats, Ints
 from auditor.subject.model.classifier import log_odds
@@ -82,8 +82,7 @@ def propose_universal(material: Material, passes: int) -> Iterator[Proposal]:
     CannotLookError
         The model has no derivatives, or so few passes are no search.
     """
-    if not can_be_differentiated(material.classifier):
-        raise CannotLookError("the model gives scores and no derivatives")
+    refuse_scores_alone(material)
     classes, steps = plan(material, passes)
     found = [place for change in climb(material, classes, steps) for place in places_of(change)]
     found.sort(key=lambda place: -place.likelihood)
@@ -91,10 +90,9 @@ def propose_universal(material: Material, passes: int) -> Iterator[Proposal]:
         number = place.change.target
         own, free = material.own(number), material.images[material.others(number)]
         mine, drawn = material.images[own], [drawn_in(place, share) for share in SHARES]
-        carries = likeness(mine, drawn[0], free)
-        strong = own[np.argsort(-carries, kind="stable")[: max(3, len(own) // 4)]]
-        looks = (*drawn, cut_out(material.images[strong], place.region))
-        yield Proposal("universal", number, looks, place.likelihood, tuple(strong.tolist()), trust=place.likelihood)
+        strong = strongest(own, mine, drawn[0], free)
+        looks = (*drawn, cut_out(material.images[list(strong)], place.region))
+        yield Proposal("universal", number, looks, place.likelihood, strong, trust=place.likelihood)
 
 
 def plan(material: Material, passes: int) -> tuple[list[int], int]:

@@ -12,7 +12,7 @@ Standing = Literal[
     "shortcut candidate", "part of the object, perhaps", "shown by hardly any image", "not confirmed", "not judged"
 ]
 """What became of a suspect: confirmed on other images, and known not to be the object; confirmed, and perhaps it;
-confirmed, and told by the model alone; not confirmed; or only listed."""
+confirmed, and shown by hardly any image; not confirmed; or only listed."""
 
 
 SET_APART: dict[Standing, str] = {

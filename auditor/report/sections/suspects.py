@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from auditor.config.options import to_toml
-from auditor.discovery.record import ClusterRecord, EmbeddingRecord
+from auditor.discovery.record import STABLE, ClusterRecord, EmbeddingRecord
 from auditor.measure.pieces import Strip
 from auditor.measure.words import listed, number
 from auditor.report.clouds import Cloud, plot_clouds
@@ -43,7 +43,7 @@ def tell_suspects(result: AuditResult) -> str:
         found = f"{_count(len(suspects))} listed and not judged"
         if not suspects:
             found = f"No suspect was found among {_images(record.proposing)}, and none would have been judged"
-        return f"{found}, for {_tell_why(record)}. Nothing is decided on."
+        return f"{found}, for {record.why_not_judged}. Nothing is decided on."
     if not suspects:
         return f"No suspect was found among {_images(record.proposing)}. {NO_ALL_CLEAR}"
     told = [f"{counts[standing]} {words}" for standing, words in TOLD.items() if counts[standing]]
@@ -57,11 +57,6 @@ def block_of(suspect: Suspect, folder: str) -> str:
     if not suspect.file or not folder:
         return suspect.block
     return suspect.block.replace(f"image = {to_toml(suspect.file)}", f"image = {to_toml(f'{folder}/{suspect.file}')}")
-
-
-def _tell_why(record: DiscoveryRecord) -> str:
-    """Why suspects are not judged, as a clause; of one group in the singular."""
-    return record.why_not_judged.replace("there are 1 independent groups", "there is 1 independent group")
 
 
 def _tell_how(record: DiscoveryRecord, kept: int) -> str:
@@ -158,9 +153,6 @@ def _images(count: int) -> str:
 def _count(count: int) -> str:
     return f"{count} suspect{' was' if count == 1 else 's were'}"
 
-
-STABLE = 0.75
-"""Mean Jaccard index from which on a cluster is said to be one."""
 
 NO_ALL_CLEAR = (
     "That is no all-clear: what no image here shows, what is faint, and what lies on the object is not found like this."
