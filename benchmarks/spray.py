@@ -53,8 +53,8 @@ ROUNDING = 1e-12
 HEAD = """# Clusters of maps, beside CoRelAy
 
 Written by `python benchmarks/spray.py --networks {networks}`: spectral relevance analysis of the same coarse maps, here
-and by CoRelAy. *Agreement* is the adjusted Rand index of both, *with carriers* that of each with which images carry the mark:
-1 where they are alike, 0 as by chance.
+and by CoRelAy. *Agreement* is the adjusted Rand index of both, *with carriers* that of each with which images carry the
+mark: 1 where they are alike, 0 as by chance.
 
 - The watermark of the example is not seen by either: it lies on the object, translucent, and moves no map to another
   cluster.
