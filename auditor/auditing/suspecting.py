@@ -256,15 +256,13 @@ def _of_a_half(observed: Observations | AuditError) -> Observations | AuditError
 
 def _stand(finding: Finding | None, weighed: Weighed, candidate: Candidate) -> tuple[Standing, list[str]]:
     """What became of a suspect, and what says so."""
-    may_be = candidate.proposal.source == "universal" or not weighed.is_apart
-    is_unseen = may_be and weighed.carried < LEAST_CARRIED
-    told = [weighed.told[0], UNSEEN] if is_unseen else weighed.told
+    told, is_told_by_images = weighed.told, candidate.proposal.source != "universal"
     if finding is None:
         return "not judged", told
     if finding.verdict != "relies":
         return "not confirmed", told
-    if is_unseen:
-        return "shown by hardly any image", told
+    if weighed.carried < LEAST_CARRIED and not (weighed.is_apart and is_told_by_images):
+        return "shown by hardly any image", [told[0], UNSEEN]
     return ("shortcut candidate" if weighed.is_apart else "part of the object, perhaps"), told
 
 
