@@ -254,7 +254,7 @@ class TestWhatCannotBeTested:
 
 
 def test_a_costly_method_is_tested_on_less_and_said_to_be(monkeypatch):
-    monkeypatch.setattr(panels, "_COSTLY", 300)
+    monkeypatch.setattr(panels, "_COSTLY", 8)
     methods = {"gradient": {}, "smoothgrad": {"samples": 16}}
     record = study_trust(make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), methods), costly_images=3)
     assert [(entry.map.method, entry.is_costly, entry.images) for entry in record.methods] == [
@@ -263,36 +263,41 @@ def test_a_costly_method_is_tested_on_less_and_said_to_be(monkeypatch):
     ]
 
 
-def test_a_costly_method_is_tested_on_enough_small_images_to_decide(monkeypatch):
-    monkeypatch.setattr(panels, "_COSTLY", 300)
-    inquiry = make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), {"smoothgrad": {"samples": 16}})
-    (entry,) = study_trust(inquiry).methods
-    assert entry.is_costly
-    assert (entry.images, outcomes_of(entry)["randomised weights"]) == (12, "passed")
+def test_a_costly_method_is_tested_on_all_small_images_in_fewer_stages():
+    """What it costs is counted in images that are differentiated for a map, and their size does not matter."""
+    methods = {"gradient": {}, "smoothgrad": {"samples": 16}}
+    record = study_trust(make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), methods))
+    assert [(entry.map.method, entry.is_costly, entry.images) for entry in record.methods] == [
+        ("gradient", False, 16),
+        ("smoothgrad", True, 16),
+    ]
+    assert outcomes_of(record.methods[1])["randomised weights"] == "passed"
 
 
-def test_what_decides_nothing_is_not_tried_with_a_costly_method(monkeypatch):
+def test_a_costly_method_is_differentiated_for_fewer_stages(monkeypatch):
     asked = []
 
     class Counting(LinearClassifier):
+        weight_layers = ("a", "b", "c", "d", "e")
+
         def differentiate(self, images, targets, layers=()):
             asked.append(len(images))
             return super().differentiate(images, targets, layers)
 
     plain, spent = linear(shape=(8, 8, 1)), []
-    for costly in (10**9, 300):
+    for costly in (10**9, 8):
         monkeypatch.setattr(panels, "_COSTLY", costly)
         methods = {"smoothgrad": {"samples": 8}}
         inquiry = make_inquiry(Counting(plain.weights, plain.bias), random_images(30, (8, 8, 1)), methods)
         asked.clear()
         (entry,) = study_trust(inquiry, images=12).methods
         spent.append(sum(asked))
-    assert {outcomes_of(entry)[name] for name in ("other class", "small noise")} == {"not_applicable"}
-    assert spent[0] - spent[1] == 2 * 12 * (8 + 1)  # two tests, each of eight samples and a first pass for an image
+        assert {outcomes_of(entry)[name] for name in ("other class", "small noise")} <= {"passed", "failed", "open"}
+    assert spent[0] - spent[1] == 2 * 12 * (8 + 1)  # two stages, each of eight samples and a first pass for an image
 
 
 def test_a_costly_method_on_large_images_is_not_tested_unless_asked_and_said_not_to_be(monkeypatch):
-    monkeypatch.setattr(panels, "_COSTLY", 300)
+    monkeypatch.setattr(panels, "_COSTLY", 8)
     monkeypatch.setattr(study, "_SMALL", 60)
     methods = {"gradient": {}, "smoothgrad": {"samples": 16}}
     inquiry = make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), methods)

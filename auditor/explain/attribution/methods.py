@@ -66,7 +66,7 @@ def integrated_gradients(
     baselines: Annotated[tuple[Baseline, ...], Field(min_length=1)] = ("mean", "blur"),
     nodes: Count = 6,
     most_nodes: Count = 162,
-    tolerance: Tolerance = 0.02,
+    tolerance: Tolerance = 0.05,
 ) -> dict[str, Attribution]:
     """Difference to a baseline times the mean gradient on the way there; one variant per baseline.
 

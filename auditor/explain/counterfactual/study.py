@@ -48,7 +48,7 @@ Price = Annotated[float, Field(ge=0, le=100)]
 _AFFORDABLE = 600_000
 """Numbers of all images of one aim together, where the number of images is left open."""
 _FEWEST, _USUAL = 6, 16
-_FEWER_STEPS, _STEPS = 24, 40
+_FEWER_STEPS, _STEPS = 24, 30
 _PAIRS = 200
 """Pairs of real images whose differences are compared with changes."""
 

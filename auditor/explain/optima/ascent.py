@@ -54,8 +54,8 @@ class Objective:
 class Recipe:
     """How to climb; a weight, width or angle of zero switches its part off."""
 
-    steps: int = 256
-    rate: float = 0.05
+    steps: int = 96
+    rate: float = 0.2
     """Of Adam in parameters; it falls to nothing over the second half of the steps."""
     optimiser: Literal["adam", "plain"] = "adam"
     l2: float = 0.0

@@ -39,7 +39,6 @@ _LARGE = 128 * 128
 """Pixels of an image from which the defaults are those for large images."""
 
 _SMALL_CAP, _LARGE_CAP = 12, 4
-_SMALL_STEPS, _LARGE_STEPS = 256, 96
 _FEATURE_RESTARTS = 4
 
 _SNAPSHOTS = (0, 1, 10, 50)
@@ -49,7 +48,7 @@ _WATCHED = (0, 1, 2, 5, 10, 20, 50, 100, 150, 200, 300, 500, 1000)
 def study_optima(
     inquiry: Inquiry,
     *,
-    steps: Annotated[int, Field(ge=1, le=4096)] | None = None,
+    steps: Annotated[int, Field(ge=1, le=4096)] = 96,
     restarts: Annotated[int, Field(ge=2, le=64)] = 8,
     classes: Annotated[int, Field(ge=1, le=1000)] | None = None,
     objective: ClassObjective = "logit",
@@ -57,7 +56,7 @@ def study_optima(
     basis: Basis = "fourier",
     constraint: Constraint = "sigmoid",
     optimiser: Literal["adam", "plain"] = "adam",
-    rate: Annotated[float, Field(gt=0)] = 0.05,
+    rate: Annotated[float, Field(gt=0)] = 0.2,
     l2: Weight = 10.0,
     total_variation: Weight = 5.0,
     blur_every: Annotated[int, Field(ge=0)] = 0,
@@ -69,10 +68,10 @@ def study_optima(
 ) -> OptimaRecord:
     """Images optimised to excite a class, a channel or a direction most: what the model looks for.
 
-    Where images are large (128 x 128 pixels or more), `steps` is 96 instead of 256 and `classes` 4 instead of 12
-    unless given. `l2` and `total_variation` weigh in standard deviations of the class's log-odds over the real images.
-    `features` are channels ("conv_2:5") or neurons ("conv_2:5@3,4": row 3, column 4). Restarts of a feature repel each
-    other (`diversity`, cosine of pixels) and pay no penalties; those of a class are independent.
+    Where images are large (128 x 128 pixels or more), `classes` is 4 instead of 12 unless given. `l2` and
+    `total_variation` weigh in standard deviations of the class's log-odds over the real images. `features` are channels
+    ("conv_2:5") or neurons ("conv_2:5@3,4": row 3, column 4). Restarts of a feature repel each other (`diversity`,
+    cosine of pixels) and pay no penalties; those of a class are independent.
 
     References: Erhan et al., "Visualizing higher-layer features of a deep network" (2009); Simonyan et al., "Deep
     inside convolutional networks" (2014); Olah, Mordvintsev, Schubert, "Feature visualization" (2017).
@@ -83,7 +82,6 @@ def study_optima(
     wanted = find_features(classifier, features)
     height, width, _ = classifier.image_shape
     is_large = height * width >= _LARGE
-    steps = steps or (_LARGE_STEPS if is_large else _SMALL_STEPS)
     most = classes or (_LARGE_CAP if is_large else _SMALL_CAP)
     jitter = max(1, round(max(height, width) / 28)) if jitter is None else jitter
     recipe = Recipe(steps, rate, optimiser, l2, total_variation, blur_every, jitter, scale, rotation)

@@ -21,8 +21,8 @@ from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement
 from auditor.subject.model.classifier import Chords, Explainable, Pass
 
-_COSTLY = 1_000_000
-"""Pixels that the model is differentiated at for one map, from which on a method is costly."""
+_COSTLY = 16
+"""Images that the model is differentiated at for one map, from which on a method is costly."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class MethodGroup:
     draws: int
     """Of random weights."""
     is_reduced: bool = False
-    """Whether on fewer images, stages and draws, for its cost."""
+    """Whether on fewer images, stages and draws, for what maps cost."""
 
     def explain(self, classifier: Explainable | None = None, **changed: Any) -> dict[MapName, Attribution]:
         """Attributions by name: of the audited model or another, for the sample with some of its fields changed."""
@@ -71,8 +71,7 @@ class MethodGroup:
         one, counted = self.sample.first(1), _Counted(self.inquiry.classifier)
         question = self.inquiry.ask(one.images, one.targets, one.ids)
         explain(method, replace(question, classifier=cast(Explainable, counted)))
-        height, width, _ = self.inquiry.classifier.image_shape
-        return counted.images * height * width >= _COSTLY
+        return counted.images >= _COSTLY
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ Share = Annotated[float, Field(gt=0, le=0.1)]
 Criteria = dict[str, TrustCriterion]
 
 _SMALL = 128 * 128
-"""Pixels of an image up to which a costly method is tested, on enough images to decide."""
+"""Pixels of an image up to which a costly method is tested."""
 
 _COMPLETENESS = "completeness residual"
 """The check of a path method that tells whether its attributions add up."""
@@ -68,10 +68,9 @@ def study_trust(
     """Tests that maps must pass to be believed: they follow the model, the class, and what moves the score.
 
     Weights are drawn anew in so many `stages`, from the head down, `draws` times at each; `noise` is the standard
-    deviation in the test of stability. A method that differentiates the model at a million pixels or more for one map
-    is tested on `costly_images` (by default 12, and where an image has more than 128 × 128 pixels on none: it is then
-    said not to be tested) and `costly_stages`, with one draw, and for the other class and small noise, which decide
-    nothing, not at all.
+    deviation in the test of stability. A method that differentiates the model at 16 images or more for one map is
+    tested in `costly_stages`, with one draw, and on `costly_images`: by default on all, and where an image has more
+    than 128 × 128 pixels on none. It is then said not to be tested.
 
     Regions are scored by absolute maps. So weights drawn anew must change signed and absolute maps alike, and the order
     passes by the absolute map alone; it fails where that of the signed map fails as well, for an exact map of what
@@ -93,8 +92,8 @@ def study_trust(
     untested: list[MapName] = []
     if costly_images is None and np.prod(inquiry.classifier.image_shape[:2]) > _SMALL:
         untested, slow = [name for method in slow for name in whole.names(method)], []
-    many = costly_images or LEAST_GROUPS
-    costly = MethodGroup(replace(inquiry, attributions=slow), sample.first(many), costly_stages, 1, True)
+    few = sample.first(costly_images or images)
+    costly = MethodGroup(replace(inquiry, attributions=slow), few, costly_stages, 1, True)
     criteria = criteria_at_scale(float(np.median(inquiry.images.scores.std(axis=0))))
     flipping = PixelFlipping(inquiry, sample)
     methods: list[MethodTrust] = []
@@ -130,18 +129,15 @@ def _examine(
     inquiry, sample = group.inquiry, group.sample
     cascade = run_cascade(group, trained)
     foils, why_no_foil = _other_classes(inquiry, sample)
-    why_no_noise = None
-    if group.is_reduced:
-        why_no_foil = why_no_noise = "it decides nothing, and a map takes long here"
     others = group.explain(targets=foils) if why_no_foil is None else {}
-    noisy = group.explain(images=_disturb(inquiry, sample, noise)) if why_no_noise is None else {}
+    noisy = group.explain(images=_disturb(inquiry, sample, noise))
     found = []
     for name, attribution in trained.items():
         maps = attribution.maps
         signed = read_map(maps, "signed")
         values: dict[str, Doubles | str] = {
             "other class": why_no_foil or rank_correlations(signed, read_map(others[name].maps, "signed")),
-            "small noise": why_no_noise or rank_correlations(signed, read_map(noisy[name].maps, "signed")),
+            "small noise": rank_correlations(signed, read_map(noisy[name].maps, "signed")),
             "completeness": attribution.diagnostics.get(_COMPLETENESS, "such maps are not said to add up to anything"),
         }
         readings = {reading: read_map(maps, reading) for reading in readings_of(name.method, maps)}

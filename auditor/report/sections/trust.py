@@ -117,12 +117,11 @@ def _tell_readings(record: TrustRecord) -> list[Piece]:
 def _describe_sample(record: TrustRecord) -> str:
     few = [entry for entry in record.methods if entry.is_costly and entry.images]
     none = [_name(entry) for entry in record.methods if not entry.images]
-    costly = (
-        f" The tests of {listed([_name(entry) for entry in few])} took only {few[0].images} images and fewer stages, "
-        "because these methods are slow."
-        if few
-        else ""
-    )
+    costly = ""
+    if few:
+        images = f"{few[0].images} images and " if few[0].images < record.images else ""
+        names = listed([_name(entry) for entry in few])
+        costly = f" The tests of {names} took only {images}fewer stages, because these methods are slow."
     costly += f" {listed(none)} {'were' if len(none) > 1 else 'was'} not tested, for a map takes long." if none else ""
     return (
         f"Tested on {record.images} images, drawn at random with a fixed seed. {record.with_artefact} carry the "
@@ -300,7 +299,7 @@ def _way(record: TrustRecord, way: Literal["deletion", "insertion"], done: str, 
     best = {
         names.short(entry.map): entry.by_reading.get(entry.best_reading or "absolute")
         for entry in record.methods
-        if not entry.is_costly
+        if entry.images == record.images
     }
     orders = best | {control.reading: control for control in record.controls}
     lines = [
