@@ -48,12 +48,14 @@ def tabulate(rows: Rows, part: slice = slice(None)) -> Any:
     for name in COLUMNS:
         column = rows.columns[name]
         if isinstance(column, Texts):
-            chunks = []
+            known: dict[str | None, int] = {}  # one table for all blocks, of which there are many and short ones
+            codes = [np.zeros(0, np.int64)]
             for block, start, stop in column.blocks(part):
-                used, codes = np.unique(block.part(start, stop), return_inverse=True)
-                chosen = pa.array([_storable(block.table[code]) for code in used.tolist()], pa.string())
-                chunks.append(chosen.take(pa.array(codes)))
-            table[name] = pa.chunked_array(chunks, pa.string())
+                used, at = np.unique(block.part(start, stop), return_inverse=True)
+                numbers = [known.setdefault(block.table[code], len(known)) for code in used.tolist()]
+                codes.append(np.array(numbers, np.int64)[at])
+            texts = pa.array(map(_storable, known), pa.string())
+            table[name] = texts.take(pa.array(np.concatenate(codes)))
         elif isinstance(column, Values):
             table[name] = pa.array(column.numbers(part), pa.float64(), from_pandas=True)
         else:
