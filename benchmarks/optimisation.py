@@ -9,7 +9,7 @@ batched `tf.function` that computes as many gradients, fed with arrays and givin
 and their ratio, run by run. The first run of either, which traces the network, is not counted but is printed.
 
 `--schedules` climbs to all classes of the example of this repository and of its honest twin, from four starts each,
-and with `--imagenet` to four of EfficientNet-Lite0. Prints the mean of what is climbed, the logit less penalties in
+and with `--imagenet` to four of EfficientNet-Lite0, from one start. Prints the mean of what is climbed, the logit less penalties in
 standard deviations of the real images' logits, and of the logit; then of the logit where nothing is penalised.
 """
 
@@ -48,7 +48,7 @@ STEPS, RUNS = 256, 3
 SCHEDULES = ((256, 0.05), (96, 0.05), (128, 0.1), (96, 0.2), (64, 0.2), (64, 0.3), (32, 0.4))
 """Steps and rates that are compared, of which the first was the default once."""
 
-STARTS, L2, VARIATION = 4, 10.0, 5.0
+L2, VARIATION = 10.0, 5.0
 
 
 def make_bare_loop(model: keras.Model, count: int, shape: tuple[int, int, int], targets: np.ndarray):
@@ -95,11 +95,13 @@ def measure(title: str, model: keras.Model, targets: np.ndarray, seconds: float)
     print(f"  ratio: median {statistics.median(ratios):.2f} ({' '.join(f'{ratio:.2f}' for ratio in ratios)})")
 
 
-def compare_schedules(name: str, classifier: KerasClassifier, images: np.ndarray, classes: np.ndarray) -> None:
+def compare_schedules(
+    name: str, classifier: KerasClassifier, images: np.ndarray, classes: np.ndarray, starts: int
+) -> None:
     """Print what each schedule reaches, for some classes."""
     shape = classifier.image_shape
-    targets, starts = np.repeat(classes, STARTS), np.tile(np.arange(STARTS), len(classes))
-    names = [f"{target}, {start}" for target, start in zip(targets, starts, strict=True)]
+    targets, numbers = np.repeat(classes, starts), np.tile(np.arange(starts), len(classes))
+    names = [f"{target}, {number}" for target, number in zip(targets, numbers, strict=True)]
     units = np.maximum(classifier.scores(images).std(axis=0, dtype=np.float64), 1e-3)[targets]
     way = parametrise("fourier", "sigmoid", shape, colour_covariance(images))
     for steps, rate in SCHEDULES:
@@ -122,8 +124,9 @@ def tell_schedules(*, with_imagenet: bool) -> None:
         subject = open_subject(read_config(ROOT / file, (), kinds=ARTEFACT_KINDS, methods=METHODS))
         _, images = subject.dataset.read(np.arange(min(256, len(subject.dataset))))
         count = len(subject.classifier.classes)
-        classes = np.arange(count) if count <= 10 else np.linspace(0, count - 1, 4).astype(np.int64)
-        compare_schedules(file, subject.classifier, images, classes)
+        is_large = count > 10
+        classes = np.linspace(0, count - 1, 4).astype(np.int64) if is_large else np.arange(count)
+        compare_schedules(file, subject.classifier, images, classes, starts=1 if is_large else 4)
 
 
 def main() -> None:
