@@ -9,8 +9,9 @@ batched `tf.function` that computes as many gradients, fed with arrays and givin
 and their ratio, run by run. The first run of either, which traces the network, is not counted but is printed.
 
 `--schedules` climbs to all classes of the example of this repository and of its honest twin, from four starts each,
-and with `--imagenet` to four of EfficientNet-Lite0, from one start. Prints the mean of what is climbed, the logit less penalties in
-standard deviations of the real images' logits, and of the logit; then of the logit where nothing is penalised.
+and with `--imagenet` to four of EfficientNet-Lite0, from one start. Prints the mean of what is climbed, the logit less
+penalties in standard deviations of the real images' logits, and of the logit; then of the logit where nothing is
+penalised.
 """
 
 from __future__ import annotations
