@@ -151,8 +151,8 @@ REASONS = {
         "deviations more than harmless edits there."
     ),
     "stamps": (
-        "Images of {target} show the same {where}, pixel by pixel, as others do not; put into others it raises the "
-        "score of {target} by {gain} standard deviations more than harmless edits."
+        "Images of {target}, or a part of them, are more alike {where} than other images; put into others, what they "
+        "show there raises the score of {target} by {gain} standard deviations more than harmless edits."
     ),
     "gradients": (
         "The model looks for the same {where} in every image, as its mean derivative tells. What images of {target} "
@@ -182,7 +182,7 @@ REASONS = {
 """Why a source proposed a suspect."""
 
 COMMON = (
-    "Images of several classes show the same {where}, pixel by pixel, and the rest show nothing of it; put into others "
-    "it raises the score of {target} most of all classes, by {gain} standard deviations more than harmless edits."
+    "Some images of several classes are alike {where}, and the rest show nothing of it; put into others it "
+    "raises the score of {target} most of all classes, by {gain} standard deviations more than harmless edits."
 )
 """The same of what no class has for its own."""
