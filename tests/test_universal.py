@@ -7,10 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from auditor.artefacts.overlay import Overlay
 from auditor.auditing import suspecting
 from auditor.discovery.candidate import Candidate, CannotLookError, Proposal
 from auditor.discovery.proposing import overlap, propose
-from auditor.discovery.universal import STARTS, Change, climb, drawn_in, places_of, plan, propose_universal
+from auditor.discovery.universal import (
+    Asked,
+    Patches,
+    climb,
+    plan,
+    propose_universal,
+    search,
+    try_patches,
+    weigh_likelihood,
+)
 from auditor.errors import ModelError
 from auditor.report.sections.suspects import tell_suspects
 from tests.closed_form import LinearClassifier
@@ -33,39 +43,68 @@ def without_carriers():
     return material(classifier(), images, labels)
 
 
-class TestTheClimb:
-    def test_finds_the_place_and_the_pattern_of_a_mark_that_no_image_shows(self):
-        given = without_carriers()
-        change = next(each for each in climb(given, *plan(given, 20_000)) if each.target == 2)
-        (first, *_) = places_of(change)
-        assert overlap(first.region, planted_corner()) > 0.5
-        np.testing.assert_array_equal(drawn_in(first).ink[CORNER][..., 0] > 0.5, PATTERN > 0.5)
+def one_patch(corner, pattern):
+    return Patches(np.array([corner]), np.asarray(pattern, np.float64)[None, ..., None])
 
-    def test_has_its_starts_agree_where_the_model_asks_for_one_place(self):
-        given = without_carriers()
-        change = next(each for each in climb(given, *plan(given, 20_000)) if each.target == 2)
-        assert change.masks.shape == (STARTS, *FRAME[:2])
-        assert places_of(change)[0].agreement > 0.6
+
+class TestTheSearch:
+    def test_finds_the_place_and_the_pattern_of_a_mark_that_no_image_shows(self):
+        asked = search(without_carriers(), 2, 4)
+        assert overlap(asked.look.fixed_region, planted_corner()) > 0.4
+        shown = asked.look.fixed_region & planted_corner()
+        wanted = np.zeros(FRAME[:2])
+        wanted[CORNER] = PATTERN
+        np.testing.assert_array_equal(asked.look.ink[shown][:, 0] > 0.5, wanted[shown] > 0.5)
+        assert asked.raised > asked.usual
 
     def test_is_the_same_for_the_same_seed(self):
         given = without_carriers()
-        first, second = (climb(given, [2], 60)[0].mask for _ in range(2))
-        np.testing.assert_array_equal(first, second)
+        first, second = (search(given, 2, 3).look for _ in range(2))
+        np.testing.assert_array_equal(first.ink, second.ink)
 
-    def test_gives_a_place_the_share_of_the_mask_beyond_an_even_one(self):
-        mask = np.full((10, 10), 0.01)
-        mask[:2, :2] = 0.9
-        (place,) = places_of(Change(0, np.stack([mask, mask]), np.zeros((2, 10, 10, 1))))
-        share = 3.6 / (3.6 + 0.96)
-        assert place.region.sum() == 4
-        np.testing.assert_allclose(place.concentration, (share - 0.04) / 0.96)
-        np.testing.assert_allclose([place.agreement, place.smoothness], 1)
+    def test_keeps_patterns_in_range_and_raises_what_they_do(self):
+        given, patch = without_carriers(), one_patch((8, 8), np.full((3, 3), 0.5))
+        climbed = climb(given, 2, patch, 4, 0.5)
+        assert climbed.patterns.min() >= 0
+        assert climbed.patterns.max() <= 1
+        assert try_patches(given, 2, climbed, 8)[0] > try_patches(given, 2, patch, 8)[0]
+        np.testing.assert_array_equal(patch.patterns, 0.5)
 
-    def test_starts_that_disagree_make_a_place_unlikely(self):
-        one, other = np.full((10, 10), 0.01), np.full((10, 10), 0.01)
-        one[:2, :2], other[-2:, -2:] = 0.9, 0.9
-        for place in places_of(Change(0, np.stack([one, other]), np.zeros((2, 10, 10, 1)))):
-            assert place.likelihood == 0
+    def test_counts_what_a_patch_does_to_images_of_the_class_or_to_others_whichever_is_less(self):
+        given, patch = without_carriers(), one_patch((2, 7), np.ones((3, 3)))  # over where the class is bright itself
+        look = Overlay(np.zeros(FRAME[:2], np.float32), np.ones(FRAME, np.float32))
+        look.alpha[2:5, 7:10] = 1
+        rows = given.own(2)[:8], given.others(2, 8)
+        mine, others = (given.shifts(part, look.insert(given.images[part]))[:, 2].mean() for part in rows)
+        assert mine < others
+        np.testing.assert_allclose(try_patches(given, 2, patch, 8), mine, rtol=1e-5)
+
+    def test_moves_a_pattern_so_that_it_shows_the_same_pixels(self):
+        pattern = np.arange(9).reshape(3, 3) / 9
+        moved = one_patch((8, 4), pattern).moved(np.array([[0, 0], [1, -2], [3, 0]]), (12, 12))
+        np.testing.assert_array_equal(moved.corners, [[8, 4], [9, 2], [9, 4]])
+        np.testing.assert_array_equal(moved.patterns[0, ..., 0], pattern)
+        np.testing.assert_array_equal(moved.patterns[1, :2, 2:, 0], pattern[1:, :1])
+        np.testing.assert_array_equal(moved.patterns[1, 2], 0.5)
+        np.testing.assert_array_equal(moved.patterns[2, :2, :, 0], pattern[1:])
+
+
+class TestHowLikelyItIs:
+    def asked(self, target, raised, usual=0.0):
+        return Asked(target, Overlay(np.zeros(FRAME[:2], np.float32), np.zeros(FRAME, np.float32)), raised, usual)
+
+    def test_is_the_share_beyond_what_other_classes_ask_for(self):
+        every = [self.asked(number, raised) for number, raised in enumerate((8.0, 2.0, 1.0, 3.0))]
+        np.testing.assert_allclose(weigh_likelihood(every[0], every), 1 - 2 / 8)
+        assert weigh_likelihood(every[2], every) == 0
+
+    def test_is_the_share_beyond_the_median_place_where_that_does_more(self):
+        every = [self.asked(0, 8.0, usual=6.0), self.asked(1, 2.0)]
+        np.testing.assert_allclose(weigh_likelihood(every[0], every), 1 - 6 / 8)
+        np.testing.assert_allclose(weigh_likelihood(every[0], every[:1]), 1 - 6 / 8)
+
+    def test_is_none_of_a_patch_that_lowers_the_class(self):
+        assert weigh_likelihood(self.asked(0, -1.0), [self.asked(0, -1.0)]) == 0
 
 
 class TestThePlan:
@@ -77,24 +116,24 @@ class TestThePlan:
         assert plan(wrong, 20_000)[0][0] == 1
 
     def test_looks_at_fewer_classes_before_it_takes_fewer_steps_than_are_a_search(self):
-        assert len(plan(without_carriers(), 1000)[0]) == 1
+        assert len(plan(without_carriers(), 2000)[0]) == 1
 
     def test_counts_an_image_of_four_times_the_size_as_several(self):
         given = without_carriers()
         large = replace(given, images=np.zeros((len(given.images), 128, 128, 1), np.float32))
         assert large.cost == 4
-        assert plan(large, 4000) == (given.classes[:1], 62)
+        assert plan(large, 6000) == (given.classes[:1], 3)
         with pytest.raises(CannotLookError, match="too few"):
-            plan(large, 3000)
+            plan(large, 5000)
 
     def test_of_some_classes_only_is_said(self):
         given = without_carriers()
         assert propose(given, 6, 20_000, ["universal"]).skipped == {}
-        assert propose(given, 6, 1000, ["universal"]).skipped == {
-            "universal": "1000 passes allow a search for 1 of 3 classes"
+        assert propose(given, 6, 2000, ["universal"]).skipped == {
+            "universal": "2000 passes allow a search for 1 of 3 classes"
         }
 
-    @pytest.mark.parametrize("passes", [100, 900])
+    @pytest.mark.parametrize("passes", [100, 1400])
     def test_is_none_with_too_few_passes(self, passes):
         with pytest.raises(CannotLookError, match="too few"):
             plan(without_carriers(), passes)
@@ -103,7 +142,7 @@ class TestThePlan:
 class TestWhatIsProposed:
     def test_is_of_the_class_and_place_that_the_model_asks_for(self):
         found = list(propose_universal(without_carriers(), 20_000))
-        assert any(each.target == 2 and overlap(each.looks[0].fixed_region, planted_corner()) > 0.5 for each in found)
+        assert any(each.target == 2 and overlap(each.looks[0].fixed_region, planted_corner()) > 0.4 for each in found)
 
     def test_counts_less_in_the_ranking_than_what_images_show(self):
         proposal = Proposal("universal", 0, (), 0.5, (0,), trust=0.5)

@@ -175,8 +175,9 @@ REASONS = {
         "{target} by {gain} standard deviations more than harmless edits."
     ),
     "universal": (
-        "The model alone asks for it: of all changes that turn images of others into {target}, the smallest one lies "
-        "{where}. It raises their score by {gain} standard deviations more than harmless edits."
+        "The model alone asks for it: of patches all over the frame, drawn for {target}, the one {where} raises its "
+        "score most, in images of {target} as well as in others. In others it does so by {gain} standard deviations "
+        "more than harmless edits."
     ),
 }
 """Why a source proposed a suspect."""

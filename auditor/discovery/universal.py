@@ -1,12 +1,14 @@
-"""What a model asks for, told by the model alone: the smallest change that turns images of others into a class.
+"""What a model asks for, told by the model alone: the patch that raises a class most, in its own images, too.
 
-The change is the same in every image: a mask, and a pattern that shows through it. Both climb together, on images that
-lack the class, from more than one start. It finds a mark that no image shows. But every network is turned by some
-change, so how small one is says nothing: what ranks it is how much of the mask lies in one place, whether all starts
-find that place, and how even the pattern is there; and what it does beyond edits of equal size decides, as always.
+An opaque patch is laid at every place of a grid, and its pattern climbs the derivative of a class's score, in images of
+the class and of others at once. Some patch turns images of others into any class, in every network: it hides the object
+or draws a part of another. But an image of the class has its own object already, and what only fools adds nothing to
+it. A mark that was learnt does, at the one place where it was learnt. So a place counts by the lesser of what its patch
+does to either. What is found is shown by no image: what it does beyond edits of equal size decides, as always.
 
-References: Wang et al., "Neural Cleanse: identifying and mitigating backdoor attacks in neural networks" (2019); Kingma
-and Ba, "Adam: a method for stochastic optimization" (2015).
+References: Wang et al., "Neural Cleanse: identifying and mitigating backdoor attacks in neural networks" (2019), for a
+search of changes that are the same in all images; Brown et al., "Adversarial patch" (2017); Madry et al., "Towards deep
+learning models resistant to adversarial attacks" (2018), for the steps by sign.
 """
 
 from __future__ import annotations
@@ -15,62 +17,66 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, label
-from scipy.special import expit
 
 from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import CannotLookError, Proposal
 from auditor.discovery.gradients import refuse_scores_alone
 from auditor.discovery.looks import cut_out, strongest
 from auditor.discovery.material import Material
-from auditor.measure.arrays import Bools, Doubles, Floats, Ints
-from auditor.subject.model.classifier import log_odds
+from auditor.measure.arrays import Doubles, Floats, Ints
 
 
 @dataclass(frozen=True)
-class Change:
-    """What turns images of others into a class, as each start found it."""
+class Patches:
+    """Opaque squares in a frame."""
 
-    target: int
-    masks: Doubles
-    """(starts, h, w) in [0, 1]."""
+    corners: Ints
+    """(n, 2): top and left."""
     patterns: Doubles
-    """(starts, h, w, c) in [0, 1]."""
+    """(n, side, side, c) in [0, 1]."""
 
     @property
-    def mask(self) -> Doubles:
-        """(h, w): the mean over starts."""
-        return np.asarray(self.masks.mean(axis=0), np.float64)
+    def places(self) -> list[tuple[slice, slice]]:
+        """Where each lies, as rows and columns."""
+        side = self.patterns.shape[1]
+        return [(slice(top, top + side), slice(left, left + side)) for top, left in self.corners.tolist()]
 
-    @property
-    def pattern(self) -> Doubles:
-        """(h, w, c): the mean over starts, weighed by their masks."""
-        weights = self.masks[..., None] + 1e-9
-        return np.asarray((weights * self.patterns).sum(axis=0) / weights.sum(axis=0), np.float64)
+    def take(self, rows: Ints | slice) -> Patches:
+        """Some of them."""
+        return Patches(self.corners[rows], self.patterns[rows])
+
+    def insert(self, images: Floats) -> Floats:
+        """(patches, images, h, w, c): each laid over the same images (n, h, w, c)."""
+        shown = np.repeat(images[None], len(self.corners), axis=0)
+        for one, (rows, columns), pattern in zip(shown, self.places, self.patterns, strict=True):
+            one[:, rows, columns] = pattern
+        return shown
+
+    def moved(self, moves: Ints, frame: tuple[int, int]) -> Patches:
+        """The only one of them, some pixels (m, 2) further within a frame; grey where it showed nothing."""
+        (corner,), (pattern,), side = self.corners, self.patterns, self.patterns.shape[1]
+        corners = np.clip(corner + moves, 0, np.array(frame) - side)
+        wide = np.pad(pattern, ((side, side), (side, side), (0, 0)), constant_values=GREY)
+        starts = (corners - corner + side).tolist()
+        return Patches(corners, np.stack([wide[top : top + side, left : left + side] for top, left in starts]))
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A place that a change lies in."""
+    """The patch that a class asks for most."""
 
-    change: Change
-    region: Bools
-    """(h, w)."""
-    concentration: float
-    """Share of the mask that lies in it, less what would of an even one, in [0, 1]."""
-    agreement: float
-    """Correlation of the masks of the starts, the least of any two, in [0, 1]."""
-    smoothness: float
-    """1 less the mean step between neighbours in the pattern there, in [0, 1]."""
-
-    @property
-    def likelihood(self) -> float:
-        """What it is ranked by, in [0, 1]: the three together."""
-        return float((self.concentration * self.agreement * self.smoothness) ** (1 / 3))
+    target: int
+    look: Overlay
+    raised: float
+    """By how much it raises the log-odds of the class, in its own images or in others, whichever is less."""
+    usual: float
+    """What the patch of the median place does."""
 
 
 def propose_universal(material: Material, passes: int) -> Iterator[Proposal]:
-    """The places where the smallest universal changes towards classes lie, the likeliest first.
+    """The places where a patch raises the score of a class most, in its own images as well as in others.
+
+    Of the classes those whose patch does most, and it is trusted as far as that exceeds the median class's.
 
     Parameters
     ----------
@@ -84,19 +90,25 @@ def propose_universal(material: Material, passes: int) -> Iterator[Proposal]:
     """
     refuse_scores_alone(material)
     classes, steps = plan(material, passes)
-    found = [place for change in climb(material, classes, steps) for place in places_of(change)]
-    found.sort(key=lambda place: -place.likelihood)
-    for place in found[:MOST]:
-        number = place.change.target
+    found = sorted((search(material, number, steps) for number in classes), key=lambda asked: -asked.raised)
+    for asked in found[:MOST]:
+        number, likelihood = asked.target, weigh_likelihood(asked, found)
         own, free = material.own(number), material.images[material.others(number)]
-        mine, drawn = material.images[own], [drawn_in(place, share) for share in SHARES]
-        strong = strongest(own, mine, drawn[0], free)
-        looks = (*drawn, cut_out(material.images[list(strong)], place.region))
-        yield Proposal("universal", number, looks, place.likelihood, strong, trust=place.likelihood)
+        strong = strongest(own, material.images[own], asked.look, free)
+        looks = (asked.look, cut_out(material.images[list(strong)], asked.look.fixed_region))
+        yield Proposal("universal", number, looks, likelihood, strong, trust=likelihood)
+
+
+def weigh_likelihood(asked: Asked, every: list[Asked]) -> float:
+    """The share of what a patch does, in [0, 1], that neither that of its class's median place nor the median of those
+    that other classes ask for does."""
+    others = [other.raised for other in every if other.target != asked.target]
+    usual = max([asked.usual, *([float(np.median(others))] if others else [])])
+    return float(np.clip(1 - usual / asked.raised, 0, 1)) if asked.raised > 0 else 0.0
 
 
 def plan(material: Material, passes: int) -> tuple[list[int], int]:
-    """The classes that are climbed to, and in how many steps.
+    """The classes that are searched for, and in how many steps.
 
     Of the classes that enough images have and lack: those first that most images are taken for wrongly, then the most
     frequent; as many as leave each a search.
@@ -110,7 +122,7 @@ def plan(material: Material, passes: int) -> tuple[list[int], int]:
         raise CannotLookError("no class has images enough")
     wrongly = (material.seen.predicted & ~material.seen.has).sum(axis=0)
     classes = sorted(material.classes, key=lambda number: -int(wrongly[number]))
-    cost = STARTS * EACH * material.cost
+    cost = EACH * (PLACES**2 + LONGER * (KEPT + 9 * len(FINER))) * material.cost
     count = min(len(classes), passes // (cost * FEWEST_STEPS))
     if not count:
         raise CannotLookError(f"{passes} passes are too few: a search takes {cost * FEWEST_STEPS} for a class")
@@ -118,135 +130,94 @@ def plan(material: Material, passes: int) -> tuple[list[int], int]:
 
 
 def tell_unasked(material: Material, passes: int) -> str:
-    """How many classes are climbed to, and of how many, as a clause; empty where it is all that are looked at."""
+    """How many classes are searched for, and of how many, as a clause; empty where it is all that are looked at."""
     classes, whole = plan(material, passes)[0], len(material.classes)
     return "" if len(classes) == whole else f"{passes} passes allow a search for {len(classes)} of {whole} classes"
 
 
-def climb(material: Material, classes: list[int], steps: int) -> list[Change]:
-    """Masks and patterns that raise the score of each class in images of others, and the mask as small as it can be.
-
-    All classes and starts climb in one batch, each on images of its own, drawn anew at every step. An image that is
-    turned asks for less; where nearly all are, the mask has to shrink.
-    """
+def search(material: Material, number: int, steps: int) -> Asked:
+    """The patch that raises a class most: on a grid, then longer at its best places, then ever nearer to the best."""
     height, width, channels = material.images.shape[1:]
-    targets = np.repeat(classes, STARTS)
-    count, random = len(targets), material.generator("universal")
-    pools = [material.others(int(number), POOL, "turned") for number in targets]
-    width_of_blur = BLUR * min(height, width)
-    points = [
-        random.normal(FIRST_MASK, 0.3, (count, height, width)),
-        random.normal(0, 1, (count, height, width, channels)),
-    ]
-    adam = [_Adam(point) for point in points]
-    price, turned = np.full(count, FIRST_PRICE), np.zeros(count)
-    aims = np.repeat(targets, EACH)
-    for step in range(steps):
-        mask, pattern = expit(_blurred(points[0], width_of_blur)), expit(points[1])
-        images = material.images[np.stack([random.choice(pool, EACH) for pool in pools])].astype(np.float64)
-        shown = images + mask[:, None, :, :, None] * (pattern[:, None] - images)
-        slopes, sure = _ask(material, shown.reshape(-1, height, width, channels).astype(np.float32), aims)
-        slopes = slopes.reshape(shown.shape)
-        turned = 0.8 * turned + 0.2 * (sure.reshape(count, EACH) > 0.5).mean(axis=1)
-        price = np.clip(np.where(turned > ENOUGH, price * DEARER, price / DEARER), *PRICES)
-        by_mask = (slopes * (pattern[:, None] - images)).sum(axis=-1).mean(axis=1) - price[:, None, None]
-        by_pattern = slopes.mean(axis=1) * mask[..., None]
-        rate = RATE * min(1.0, 2 * (1 - step / steps))
-        points[0] += rate * adam[0].step(_blurred(by_mask * mask * (1 - mask), width_of_blur))
-        points[1] += rate * adam[1].step(by_pattern * pattern * (1 - pattern))
-    masks, patterns = expit(_blurred(points[0], width_of_blur)), expit(points[1])
-    parts = [slice(at, at + STARTS) for at in range(0, count, STARTS)]
-    return [Change(number, masks[part], patterns[part]) for number, part in zip(classes, parts, strict=True)]
+    side = max(1, round(SIDE * min(height, width)))
+    corners = _cross(*(np.round(np.linspace(0, extent - side, PLACES)).astype(int) for extent in (height, width)))
+    patches = Patches(corners, np.full((len(corners), side, side, channels), GREY))
+    patches = climb(material, number, patches, steps, FIRST_RATE)
+    raised = try_patches(material, number, patches, TRIED)
+    usual = float(np.median(raised))
+    patches = climb(material, number, patches.take(np.argsort(-raised)[:KEPT]), LONGER * steps, RATE)
+    for share in FINER:
+        step = max(1, round(share * side))
+        best = patches.take(try_patches(material, number, patches, TRIED).argsort()[-1:])
+        near = best.moved(_cross(*[np.array([0, -step, step])] * 2), (height, width))
+        patches = climb(material, number, near, LONGER * steps, RATE)
+    best = patches.take(try_patches(material, number, patches, TRIED).argsort()[-1:])
+    alpha, ink = np.zeros((height, width), np.float32), np.zeros((height, width, channels), np.float32)
+    alpha[best.places[0]], ink[best.places[0]] = 1, best.patterns[0]
+    return Asked(number, Overlay(alpha, ink), float(try_patches(material, number, best, WEIGHED)[0]), usual)
 
 
-def _ask(material: Material, images: Floats, aims: Ints) -> tuple[Doubles, Doubles]:
-    """The derivative (n, h, w, c) of the log-probability of each image's class, about, and the probability (n,).
+def climb(material: Material, number: int, patches: Patches, steps: int, rate: float) -> Patches:
+    """Patches, after their patterns climbed the derivative of a class's score by its sign.
 
-    That of the class's own score, less where the image is turned already: one pass back, for any model.
+    All see the same images, drawn anew at every step: some of the class, and as many others.
+
+    Parameters
+    ----------
+    rate
+        How far the first step goes, of the whole range; the later ones ever less.
     """
-    found = material.classifier.differentiate(images, aims)  # type: ignore[attr-defined]
-    odds = log_odds(found.scores, material.classifier.output)[np.arange(len(aims)), aims]
-    sure = expit(odds.astype(np.float64))
-    return found.gradient * (1 - sure)[:, None, None, None], sure
+    random, patterns = material.generator(f"universal of {number}"), patches.patterns.copy()
+    pools = material.own(number), material.others(number)
+    drawn = [np.concatenate([random.choice(pool, EACH // 2) for pool in pools]) for _ in range(steps)]
+    at_once = max(1, material.batch_size // EACH)
+    for start in range(0, len(patterns), at_once):
+        part = Patches(patches.corners[start : start + at_once], patterns[start : start + at_once])  # a view of them
+        for step, rows in enumerate(drawn):
+            shown = part.insert(material.images[rows])
+            flat = shown.reshape(-1, *shown.shape[2:])
+            found = material.classifier.differentiate(flat, np.full(len(flat), number))  # type: ignore[attr-defined]
+            slopes = found.gradient.reshape(shown.shape).mean(axis=1, dtype=np.float64)
+            for pattern, (down, across), slope in zip(part.patterns, part.places, slopes, strict=True):
+                pattern += rate * (1 - step / steps) * np.sign(slope[down, across])
+            np.clip(part.patterns, 0, 1, out=part.patterns)
+    return Patches(patches.corners, patterns)
 
 
-def places_of(change: Change) -> list[Asked]:
-    """The connected places that hold most of a change's mask, two at the most, and none most of the frame."""
-    mask, height = change.mask, min(change.mask.shape)
-    smooth = gaussian_filter(mask, max(0.5, height / 56))
-    parts, count = label(smooth > NEARLY * smooth.max(), np.ones((3, 3)))
-    regions = [parts == part for part in range(1, count + 1)]
-    regions = [region for region in regions if region.sum() >= FEWEST_PIXELS and region.mean() < MOST_OF_FRAME]
-    regions.sort(key=lambda region: -float(mask[region].sum()))
-    together = np.corrcoef(change.masks.reshape(len(change.masks), -1))
-    agreement = float(np.clip(np.nan_to_num(together.min()), 0, 1))
-    found = []
-    for region in regions[:OF_A_CLASS]:
-        share = float(mask[region].sum() / mask.sum())
-        concentration = float(np.clip((share - region.mean()) / (1 - region.mean()), 0, 1))
-        found.append(Asked(change, region, concentration, agreement, _smoothness(change.pattern, region)))
-    return found
+def try_patches(material: Material, number: int, patches: Patches, count: int) -> Doubles:
+    """(n,): by how much patches raise the log-odds of a class, in its images or in others, whichever is less.
+
+    Parameters
+    ----------
+    count
+        Images of either kind.
+    """
+    raised = np.zeros((2, len(patches.corners)))
+    for kind, rows in enumerate((material.own(number)[:count], material.others(number, count))):
+        at_once = max(1, material.batch_size // len(rows))
+        for start in range(0, len(patches.corners), at_once):
+            shown = patches.take(slice(start, start + at_once)).insert(material.images[rows])
+            odds = material.scores(shown.reshape(-1, *shown.shape[2:]))[:, number].reshape(shown.shape[:2])
+            raised[kind, start : start + at_once] = (odds - material.seen.scores[rows, number]).mean(axis=1)
+    return raised.min(axis=0)
 
 
-def drawn_in(place: Asked, share: float = 0.0) -> Overlay:
-    """What the model asks for where the mask of a place is at least a share of its highest value there; opaque."""
-    mask = np.where(place.region, place.change.mask, 0)
-    region = place.region & (mask >= share * mask.max())
-    return Overlay(region.astype(np.float32), np.where(region[..., None], place.change.pattern, 0).astype(np.float32))
+def _cross(rows: Ints, columns: Ints) -> Ints:
+    """(n, 2): every row with every column."""
+    return np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def _smoothness(pattern: Doubles, region: Bools) -> float:
-    """1 less the mean absolute step from each pixel of a region (h, w) to its neighbours in it."""
-    steps = []
-    for axis in (0, 1):
-        inside = np.take(region, range(1, region.shape[axis]), axis) & np.take(
-            region, range(region.shape[axis] - 1), axis
-        )
-        steps.append(np.abs(np.diff(pattern, axis=axis))[inside].ravel())
-    every = np.concatenate(steps)
-    return 1 - float(every.mean()) if len(every) else 0.0
+SIDE, PLACES, KEPT, FINER = 0.21, 8, 12, (0.33, 0.17)
+"""Of a patch, as a share of the shorter side of the frame; places of the grid along either side of it; those that are
+gone on with; and how far patches are moved from the best, as shares of their side, one after the other."""
 
+STEPS, FEWEST_STEPS, LONGER = 4, 3, 2
+"""Of a climb on the grid; fewer are no search; and how many times as many there are later."""
 
-def _blurred(maps: Doubles, width: float) -> Doubles:
-    """Maps (n, h, w), each blurred; its own adjoint but for the edge."""
-    return np.asarray(gaussian_filter(maps, (0, width, width), mode="nearest"))
+FIRST_RATE, RATE, GREY = 0.5, 0.3, 0.5
+"""How far the first step of a pattern goes, on the grid and later; and where all begin."""
 
+EACH, TRIED, WEIGHED = 4, 8, 48
+"""Images at each step, half of them of the class; and of either kind, to choose a place by, and to rank a class by."""
 
-class _Adam:
-    """Steps of Adam towards higher values."""
-
-    def __init__(self, point: Doubles) -> None:
-        self._taken, self._mean, self._square = 0, np.zeros_like(point), np.zeros_like(point)
-
-    def step(self, slopes: Doubles) -> Doubles:
-        self._taken += 1
-        self._mean += 0.1 * (slopes - self._mean)
-        self._square += 0.01 * (slopes**2 - self._square)
-        mean, square = self._mean / (1 - 0.9**self._taken), self._square / (1 - 0.99**self._taken)
-        return np.asarray(mean / (np.sqrt(square) + 1e-10))
-
-
-STARTS, EACH, POOL = 2, 8, 48
-"""Starts for each class; images of others at each step; and how many these are drawn from."""
-
-STEPS, FEWEST_STEPS = 150, 60
-"""Of a climb; fewer are no search."""
-
-RATE, BLUR = 0.15, 0.046
-"""Of Adam, in logits of mask and pattern; and the width of what the mask is blurred by, as a share of the frame."""
-
-FIRST_MASK, FIRST_PRICE, PRICES = -1.5, 0.02, (1e-4, 1.0)
-"""Logit of the mask at the start; and the price of a pixel of it, in log-probability: at first, least and most."""
-
-ENOUGH, DEARER = 0.9, 1.15
-"""Share of images that must be turned for the price to rise, and by how much it rises or falls at each step."""
-
-NEARLY, MOST_OF_FRAME, FEWEST_PIXELS = 0.4, 0.5, 4
-"""Of the mask's highest value, from where on a place holds it; and what is too large, or too small, for a place."""
-
-SHARES = (0.0, 0.4, 0.7)
-"""Of the highest value of a mask in its place, from where on a pixel is drawn: the fewest that do nearly as much are
-kept."""
-
-OF_A_CLASS, MOST = 2, 6
-"""Proposals of a class, and in all."""
+MOST = 3
+"""Proposals in all, each of a class of its own."""
