@@ -218,12 +218,12 @@ class DiscoveryConfig(_Section):
     sources: tuple[_Source, ...] = get_args(_Source)
     """Where they come from: patches pasted from image to image, content that images of a class share to the pixel,
     places that the model looks at whatever an image shows, properties of whole images, clusters of maps, components of
-    feature maps, what errors share, the smallest change that turns images of others into a class; and columns, which
+    feature maps, what errors share, the patch that raises a class most; and columns, which
     are listed and not judged: what manifest, files and pixels say."""
     ignore: tuple[_Name, ...] = ()
     """Columns that are not read at all, nor what files tell under that name (`Make` or `EXIF: Make`)."""
     passes: Annotated[int, Field(ge=100)] = 20_000
-    """About how many images the model may score to find places; and differentiate, for the smallest change."""
+    """About how many images the model may score to find places; and differentiate, for patches that no image shows."""
     images: Annotated[int, Field(ge=24)] = 600
     """Images of the half that proposes, at the most: they are held in memory."""
 

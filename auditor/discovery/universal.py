@@ -100,8 +100,11 @@ def propose_universal(material: Material, passes: int) -> Iterator[Proposal]:
 
 
 def weigh_likelihood(asked: Asked, every: list[Asked]) -> float:
-    """The share of what a patch does, in [0, 1], that neither that of its class's median place nor the median of those
-    that other classes ask for does."""
+    """The share of what a patch does, in [0, 1], that others do not do.
+
+    Others: that of the median place of its class, and the median of those that other classes ask for, whichever does
+    more.
+    """
     others = [other.raised for other in every if other.target != asked.target]
     usual = max([asked.usual, *([float(np.median(others))] if others else [])])
     return float(np.clip(1 - usual / asked.raised, 0, 1)) if asked.raised > 0 else 0.0

@@ -66,11 +66,14 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     hanging = attached(mine[shows], look.fixed_region)
     hung = float(np.nanmean(hanging)) if np.isfinite(hanging).any() else 0.0
     varies = variation(mine[shows], look) if shows.sum() >= FEWEST else float("nan")
+    most_alike = free[np.argsort(-likeness(free, look, free), kind="stable")[: shows.sum()]]
+    by_choice = variation(most_alike, look) if shows.sum() >= FEWEST else float("nan")
     where, share = say_place(look.fixed_region), float(shows.mean())
     told = [f"{number(share, 'share')} of {len(own)} images of {target} show it."]
     stands_beside = covered < MOST_COVERED and hung < MOST_HANGING and shows.sum() >= FEWEST
     stands_beside = stands_beside and changes_ground(look, free)
-    is_fixed = varies < MOST_VARIED and share >= LEAST_CARRIED and is_visible(mine[shows], look)
+    is_same = varies < min(MOST_VARIED, max(BY_CHOICE * by_choice, SAME))
+    is_fixed = is_same and share >= LEAST_CARRIED and is_visible(mine[shows], look)
     if stands_beside:
         told.append(
             f"It stands beside objects: they cover {number(covered, 'share')} of its place ({where}), and in images "
@@ -79,7 +82,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     if is_fixed:
         told.append(
             f"It is the same to the pixel, as objects are not: images that show it vary there {varies:.2f} times as "
-            "much as elsewhere."
+            f"much as elsewhere, and as many others that are most like it {by_choice:.2f} times."
         )
     bar = LEAST_GAP if hung < MOST_HANGING else OF_STAMPS
     divides = _divides(mine, material.seen.groups[own], "the class", told_by, bar) if told_by else ""
@@ -157,6 +160,10 @@ SHOWN, OTHERS = 0.7, 0.98
 MOST_VARIED, LEAST_CARRIED, FEWEST = 0.6, 0.12, 6
 """How much images that show it may vary there, of how much they do elsewhere, to be the same to the pixel; and the
 share of the class, and the number of images, that must show it for that to be told."""
+
+BY_CHOICE, SAME = 0.8, 0.1
+"""What images that show it may vary there, of how much as many others do that are most like it: those that are chosen
+for being alike vary less, of parts of objects, too. And what is the same in any case: others may carry it as well."""
 
 LEAST_GAP = 5.0
 """Between images that show it and the rest, on images that did not tell how to ask: where it hangs on no object. Where
