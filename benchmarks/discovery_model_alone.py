@@ -1,6 +1,6 @@
 """Is an opaque mark found where no picture carries it? On trained networks of known truth, as a table in Markdown.
 
-    OMP_NUM_THREADS=1 python benchmarks/discovery_model_alone.py 810000 20 --clean 20 > docs/laboratory/model_alone.md
+    OMP_NUM_THREADS=1 python benchmarks/discovery_model_alone.py 810000 15 --clean 20 > docs/laboratory/model_alone.md
 
 Needs Debian's dataset-fashion-mnist; about a minute a network. In each network a mark of a kind, size, place,
 class and share drawn by its seed lies on training pictures of clothes; the pictures that are audited carry none.
