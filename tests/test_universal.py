@@ -62,6 +62,24 @@ class TestTheSearch:
         first, second = (search(given, 2, 3).look for _ in range(2))
         np.testing.assert_array_equal(first.ink, second.ink)
 
+    def test_is_the_same_whatever_the_batch_size(self):
+        alone, together = (search(replace(without_carriers(), batch_size=size), 2, 3) for size in (1, 50))
+        np.testing.assert_array_equal(alone.look.ink, together.look.ink)
+        np.testing.assert_allclose(alone.raised, together.raised, rtol=1e-5)
+
+    def test_leaves_a_patch_grey_where_the_model_asks_for_nothing(self):
+        given = without_carriers()
+        asked = search(replace(given, classifier=LinearClassifier(np.zeros((3, *FRAME)), np.zeros(3))), 2, 3)
+        np.testing.assert_array_equal(asked.look.ink[asked.look.fixed_region], 0.5)
+
+    @pytest.mark.parametrize("frame", [(1, 1, 1), (2, 3, 4), (4, 4, 1), (5, 40, 3)])
+    def test_takes_frames_of_few_pixels_and_many_channels(self, frame):
+        images = np.random.default_rng(0).random((30, *frame), np.float32)
+        model = LinearClassifier(np.ones((3, *frame), np.float32) * np.array([[[[-1]]], [[[0]]], [[[1]]]]), np.zeros(3))
+        asked = search(material(model, images, np.arange(30) % 3), 2, 3)
+        assert asked.look.ink.shape == frame
+        np.testing.assert_array_equal(asked.look.ink[asked.look.fixed_region], 1)
+
     def test_keeps_patterns_in_range_and_raises_what_they_do(self):
         given, patch = without_carriers(), one_patch((8, 8), np.full((3, 3), 0.5))
         climbed = climb(given, 2, patch, 4, 0.5)
@@ -125,6 +143,18 @@ class TestThePlan:
         assert plan(large, 6000) == (given.classes[:1], 3)
         with pytest.raises(CannotLookError, match="too few"):
             plan(large, 5000)
+
+    def test_counts_the_images_that_the_model_is_differentiated_at(self):
+        asked, given = [], without_carriers()
+
+        class Counting(LinearClassifier):
+            def differentiate(self, images, targets, layers=()):
+                asked.append(len(images))
+                return super().differentiate(images, targets, layers)
+
+        counting = Counting(given.classifier.weights, given.classifier.bias, output=given.classifier.output)
+        list(propose_universal(replace(given, classifier=counting), 5000))
+        assert 0.8 * 5000 < sum(asked) <= 5000
 
     def test_of_some_classes_only_is_said(self):
         given = without_carriers()

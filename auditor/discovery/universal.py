@@ -70,18 +70,19 @@ class Asked:
     raised: float
     """By how much it raises the log-odds of the class, in its own images or in others, whichever is less."""
     usual: float
-    """What the patch of the median place does."""
+    """What the patch of the median place of the grid does, after the first climb."""
 
 
 def propose_universal(material: Material, passes: int) -> Iterator[Proposal]:
     """The places where a patch raises the score of a class most, in its own images as well as in others.
 
-    Of the classes those whose patch does most, and it is trusted as far as that exceeds the median class's.
+    Of the classes those whose patch does most; each is trusted as far as `weigh_likelihood` tells.
 
     Parameters
     ----------
     passes
         About how many images the model may be differentiated at, of 64 x 64 pixels or fewer; larger ones count more.
+        Patches are compared by scores besides, of some 1600 images for each class, which are not counted.
 
     Raises
     ------
@@ -142,18 +143,19 @@ def search(material: Material, number: int, steps: int) -> Asked:
     """The patch that raises a class most: on a grid, then longer at its best places, then ever nearer to the best."""
     height, width, channels = material.images.shape[1:]
     side = max(1, round(SIDE * min(height, width)))
-    corners = _cross(*(np.round(np.linspace(0, extent - side, PLACES)).astype(int) for extent in (height, width)))
+    grid = (np.linspace(0, extent - side, PLACES).round().astype(int) for extent in (height, width))
+    corners = _cross(*map(np.unique, grid))  # a frame of few pixels has fewer places
     patches = Patches(corners, np.full((len(corners), side, side, channels), GREY))
     patches = climb(material, number, patches, steps, FIRST_RATE)
     raised = try_patches(material, number, patches, TRIED)
     usual = float(np.median(raised))
-    patches = climb(material, number, patches.take(np.argsort(-raised)[:KEPT]), LONGER * steps, RATE)
+    patches = climb(material, number, patches.take(np.argsort(-raised, kind="stable")[:KEPT]), LONGER * steps, RATE)
     for share in FINER:
         step = max(1, round(share * side))
-        best = patches.take(try_patches(material, number, patches, TRIED).argsort()[-1:])
+        best = best_of(material, number, patches)
         near = best.moved(_cross(*[np.array([0, -step, step])] * 2), (height, width))
         patches = climb(material, number, near, LONGER * steps, RATE)
-    best = patches.take(try_patches(material, number, patches, TRIED).argsort()[-1:])
+    best = best_of(material, number, patches)
     alpha, ink = np.zeros((height, width), np.float32), np.zeros((height, width, channels), np.float32)
     alpha[best.places[0]], ink[best.places[0]] = 1, best.patterns[0]
     return Asked(number, Overlay(alpha, ink), float(try_patches(material, number, best, WEIGHED)[0]), usual)
@@ -202,6 +204,12 @@ def try_patches(material: Material, number: int, patches: Patches, count: int) -
             odds = material.scores(shown.reshape(-1, *shown.shape[2:]))[:, number].reshape(shown.shape[:2])
             raised[kind, start : start + at_once] = (odds - material.seen.scores[rows, number]).mean(axis=1)
     return raised.min(axis=0)
+
+
+def best_of(material: Material, number: int, patches: Patches) -> Patches:
+    """The only one that raises a class most, the first of equals."""
+    at = int(try_patches(material, number, patches, TRIED).argmax())
+    return patches.take(slice(at, at + 1))
 
 
 def _cross(rows: Ints, columns: Ints) -> Ints:
