@@ -60,13 +60,12 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
         return Weighed(False, ["No other images tell whether it is the object."])
     mine, free = material.images[own], material.images[others]
     covered = float(np.average(object_map(mine, free), weights=look.alpha))
-    like = likeness(mine, look, free)
-    bar = max(SHOWN, float(np.quantile(likeness(free, look, free), OTHERS)))
-    shows = like > bar
+    usual = likeness(free, look, free)
+    shows = likeness(mine, look, free) > max(SHOWN, float(np.quantile(usual, OTHERS)))
     hanging = attached(mine[shows], look.fixed_region)
     hung = float(np.nanmean(hanging)) if np.isfinite(hanging).any() else 0.0
     varies = variation(mine[shows], look) if shows.sum() >= FEWEST else float("nan")
-    most_alike = free[np.argsort(-likeness(free, look, free), kind="stable")[: shows.sum()]]
+    most_alike = free[np.argsort(-usual, kind="stable")[: shows.sum()]]
     by_choice = variation(most_alike, look) if shows.sum() >= FEWEST else float("nan")
     where, share = say_place(look.fixed_region), float(shows.mean())
     told = [f"{number(share, 'share')} of {len(own)} images of {target} show it."]
