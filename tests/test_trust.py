@@ -310,6 +310,15 @@ def test_a_costly_method_on_large_images_is_not_tested_unless_asked_and_said_not
     assert asked.images == 12
 
 
+@pytest.mark.parametrize(("images", "said"), [(16, "took fewer stages"), (12, "took only 12 images and fewer stages")])
+def test_the_report_says_what_costly_methods_were_tested_on(images, said):
+    result = make_result()
+    first, *others = result.trust.methods
+    costly = replace(first, is_costly=True, images=images)
+    told = tell_trust(replace(result, trust=replace(result.trust, methods=[costly, *others])))
+    assert said in str(told[0])
+
+
 def test_few_images_leave_every_decision_open_and_the_report_says_why():
     inquiry = make_inquiry(linear(shape=(8, 8, 1)), random_images(30, (8, 8, 1)), {"gradient": {}})
     record = study_trust(inquiry, images=8)

@@ -22,7 +22,7 @@ from auditor.measure.measurement import Measurement
 from auditor.subject.model.classifier import Chords, Explainable, Pass
 
 _COSTLY = 16
-"""Images that the model is differentiated at for one map, from which on a method is costly."""
+"""Images that the model is differentiated at for all maps of one image, from which on a method is costly."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class MethodGroup:
     draws: int
     """Of random weights."""
     is_reduced: bool = False
-    """Whether on fewer images, stages and draws, for what maps cost."""
+    """Whether in fewer stages and draws, and perhaps on fewer images, for what maps cost."""
 
     def explain(self, classifier: Explainable | None = None, **changed: Any) -> dict[MapName, Attribution]:
         """Attributions by name: of the audited model or another, for the sample with some of its fields changed."""
@@ -67,7 +67,7 @@ class MethodGroup:
         return list(explain(method, self.inquiry.ask(one.images, one.targets, one.ids)))
 
     def is_costly(self, method: Method) -> bool:
-        """Whether a map takes so many passes that the method is to be tested on less; measured on the first image."""
+        """Whether maps take so many passes that the method is to be tested on less; measured on the first image."""
         one, counted = self.sample.first(1), _Counted(self.inquiry.classifier)
         question = self.inquiry.ask(one.images, one.targets, one.ids)
         explain(method, replace(question, classifier=cast(Explainable, counted)))

@@ -104,7 +104,7 @@ class MethodTrust:
     """Why, in a sentence."""
     images: int
     is_costly: bool
-    """Whether it was tested on fewer images, stages and draws for its cost."""
+    """Whether it was tested in fewer stages and draws, and perhaps on fewer images, for what its maps cost."""
     best_reading: str | None
     """The reading whose order beats a random one by most, where one does."""
     tests: list[TrustTest]

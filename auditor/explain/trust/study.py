@@ -68,9 +68,9 @@ def study_trust(
     """Tests that maps must pass to be believed: they follow the model, the class, and what moves the score.
 
     Weights are drawn anew in so many `stages`, from the head down, `draws` times at each; `noise` is the standard
-    deviation in the test of stability. A method that differentiates the model at 16 images or more for one map is
-    tested in `costly_stages`, with one draw, and on `costly_images`: by default on all, and where an image has more
-    than 128 × 128 pixels on none. It is then said not to be tested.
+    deviation in the test of stability. A method that differentiates the model at 16 images or more to explain
+    one is tested in `costly_stages`, with one draw, and on `costly_images`: by default on all, and where an image has
+    more than 128 × 128 pixels on none. It is then said not to be tested.
 
     Regions are scored by absolute maps. So weights drawn anew must change signed and absolute maps alike, and the order
     passes by the absolute map alone; it fails where that of the signed map fails as well, for an exact map of what

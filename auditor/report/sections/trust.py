@@ -119,9 +119,9 @@ def _describe_sample(record: TrustRecord) -> str:
     none = [_name(entry) for entry in record.methods if not entry.images]
     costly = ""
     if few:
-        images = f"{few[0].images} images and " if few[0].images < record.images else ""
+        images = f"only {few[0].images} images and " if few[0].images < record.images else ""
         names = listed([_name(entry) for entry in few])
-        costly = f" The tests of {names} took only {images}fewer stages, because these methods are slow."
+        costly = f" The tests of {names} took {images}fewer stages, because these methods are slow."
     costly += f" {listed(none)} {'were' if len(none) > 1 else 'was'} not tested, for a map takes long." if none else ""
     return (
         f"Tested on {record.images} images, drawn at random with a fixed seed. {record.with_artefact} carry the "
