@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from auditor.artefacts.overlay import Overlay
 from auditor.discovery.candidate import Candidate, Proposal
@@ -48,6 +49,15 @@ def test_a_mark_on_objects_is_the_same():
     found = weighed(images, labels, CHEQUERED)
     assert found.is_apart
     assert any("the same to the pixel" in told for told in found.told)
+
+
+@pytest.mark.parametrize(("others", "compared"), [(200, 150), (40, 40)])
+def test_as_many_images_of_others_are_compared_with_as_show_it_or_all_there_are(others, compared):
+    images, _ = things(150 + others, 0)
+    labels = np.where(np.arange(150 + others) < 150, 2, 0)
+    images[:150, *PLACE] = CHEQUERED[..., None]
+    found = weighed(images, labels, CHEQUERED)
+    assert any(f"the {compared} of others that are most like it" in told for told in found.told)
 
 
 def test_a_mark_is_the_same_though_some_images_of_others_carry_it_too():

@@ -81,7 +81,7 @@ def weigh(material: Material, candidate: Candidate) -> Weighed:
     if is_fixed:
         told.append(
             f"It is the same to the pixel, as objects are not: images that show it vary there {varies:.2f} times as "
-            f"much as elsewhere, and as many others that are most like it {by_choice:.2f} times."
+            f"much as elsewhere, and the {len(most_alike)} of others that are most like it {by_choice:.2f} times."
         )
     bar = LEAST_GAP if hung < MOST_HANGING else OF_STAMPS
     divides = _divides(mine, material.seen.groups[own], "the class", told_by, bar) if told_by else ""
