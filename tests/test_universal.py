@@ -10,6 +10,7 @@ import pytest
 from auditor.artefacts.overlay import Overlay
 from auditor.auditing import suspecting
 from auditor.discovery.candidate import Candidate, CannotLookError, Proposal
+from auditor.discovery.material import Material
 from auditor.discovery.proposing import overlap, propose
 from auditor.discovery.universal import (
     Asked,
@@ -22,6 +23,7 @@ from auditor.discovery.universal import (
     weigh_likelihood,
 )
 from auditor.errors import ModelError
+from auditor.measure.arrays import take
 from auditor.report.sections.suspects import tell_suspects
 from tests.closed_form import LinearClassifier
 from tests.small_audits import audit, make_classifier
@@ -62,6 +64,16 @@ class TestTheSearch:
         first, second = (search(given, 2, 3).look for _ in range(2))
         np.testing.assert_array_equal(first.ink, second.ink)
 
+    def test_is_the_same_whatever_the_order_of_images(self):
+        given = without_carriers()
+        order = np.random.default_rng(1).permutation(len(given.images))
+        ids = [given.ids[at] for at in order]
+        turned = Material(given.classifier, given.images[order], take(given.seen, order), ids, given.seed)
+        patch = one_patch((2, 7), np.ones((3, 3)))
+        np.testing.assert_allclose(*(try_patches(each, 2, patch, 8) for each in (given, turned)), rtol=1e-5)
+        first, second = (search(each, 2, 3).look for each in (given, turned))
+        np.testing.assert_array_equal(first.ink, second.ink)
+
     def test_is_the_same_whatever_the_batch_size(self):
         alone, together = (search(replace(without_carriers(), batch_size=size), 2, 3) for size in (1, 50))
         np.testing.assert_array_equal(alone.look.ink, together.look.ink)
@@ -92,7 +104,7 @@ class TestTheSearch:
         given, patch = without_carriers(), one_patch((2, 7), np.ones((3, 3)))  # over where the class is bright itself
         look = Overlay(np.zeros(FRAME[:2], np.float32), np.ones(FRAME, np.float32))
         look.alpha[2:5, 7:10] = 1
-        rows = given.own(2)[:8], given.others(2, 8)
+        rows = given.some_own(2, 8), given.others(2, 8)
         mine, others = (given.shifts(part, look.insert(given.images[part]))[:, 2].mean() for part in rows)
         assert mine < others
         np.testing.assert_allclose(try_patches(given, 2, patch, 8), mine, rtol=1e-5)

@@ -56,11 +56,17 @@ class Material:
 
     def others(self, number: int, most: int | None = None, purpose: str = "recipients") -> Ints:
         """Rows (m,) of images that lack a class, so many at the most, in a seeded order."""
+        return self._ordered(np.flatnonzero(~self.seen.has[:, number]), number, purpose)[:most]
+
+    def some_own(self, number: int, most: int | None = None) -> Ints:
+        """Rows (m,) of the images that have a class, so many at the most, in a seeded order: files lie by patient."""
+        return self._ordered(self.own(number), number, "own")[:most]
+
+    def _ordered(self, rows: Ints, number: int, purpose: str) -> Ints:
         if (number, purpose) not in self._orders:
-            rows = np.flatnonzero(~self.seen.has[:, number])
             order = seeded_order(self.seed, f"{purpose} of {number}", [self.ids[row] for row in rows])
             self._orders[number, purpose] = rows[order]
-        return self._orders[number, purpose][:most]
+        return self._orders[number, purpose]
 
     def all(self, most: int) -> Ints:
         """Rows (m,) of images of any class, so many at the most, in order."""

@@ -172,7 +172,7 @@ def climb(material: Material, number: int, patches: Patches, steps: int, rate: f
         How far the first step goes, of the whole range; the later ones ever less.
     """
     random, patterns = material.generator(f"universal of {number}"), patches.patterns.copy()
-    pools = material.own(number), material.others(number)
+    pools = material.some_own(number), material.others(number)
     drawn = [np.concatenate([random.choice(pool, EACH // 2) for pool in pools]) for _ in range(steps)]
     at_once = max(1, material.batch_size // EACH)
     for start in range(0, len(patterns), at_once):
@@ -197,7 +197,7 @@ def try_patches(material: Material, number: int, patches: Patches, count: int) -
         Images of either kind.
     """
     raised = np.zeros((2, len(patches.corners)))
-    for kind, rows in enumerate((material.own(number)[:count], material.others(number, count))):
+    for kind, rows in enumerate((material.some_own(number, count), material.others(number, count))):
         at_once = max(1, material.batch_size // len(rows))
         for start in range(0, len(patches.corners), at_once):
             shown = patches.take(slice(start, start + at_once)).insert(material.images[rows])
