@@ -94,7 +94,7 @@ class TestTheSearch:
 
     def test_keeps_patterns_in_range_and_raises_what_they_do(self):
         given, patch = without_carriers(), one_patch((8, 8), np.full((3, 3), 0.5))
-        climbed = climb(given, 2, patch, 4, 0.5)
+        climbed = climb(given, 2, patch, 4, 0.5, np.random.default_rng(0))
         assert climbed.patterns.min() >= 0
         assert climbed.patterns.max() <= 1
         assert try_patches(given, 2, climbed, 8)[0] > try_patches(given, 2, patch, 8)[0]

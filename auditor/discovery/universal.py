@@ -142,26 +142,29 @@ def tell_unasked(material: Material, passes: int) -> str:
 def search(material: Material, number: int, steps: int) -> Asked:
     """The patch that raises a class most: on a grid, then longer at its best places, then ever nearer to the best."""
     height, width, channels = material.images.shape[1:]
-    side = max(1, round(SIDE * min(height, width)))
+    side, random = max(1, round(SIDE * min(height, width))), material.generator(f"universal of {number}")
     grid = (np.linspace(0, extent - side, PLACES).round().astype(int) for extent in (height, width))
     corners = _cross(*map(np.unique, grid))  # a frame of few pixels has fewer places
     patches = Patches(corners, np.full((len(corners), side, side, channels), GREY))
-    patches = climb(material, number, patches, steps, FIRST_RATE)
+    patches = climb(material, number, patches, steps, FIRST_RATE, random)
     raised = try_patches(material, number, patches, TRIED)
     usual = float(np.median(raised))
-    patches = climb(material, number, patches.take(np.argsort(-raised, kind="stable")[:KEPT]), LONGER * steps, RATE)
+    patches = patches.take(np.argsort(-raised, kind="stable")[:KEPT])
+    patches = climb(material, number, patches, LONGER * steps, RATE, random)
     for share in FINER:
         step = max(1, round(share * side))
         best = best_of(material, number, patches)
         near = best.moved(_cross(*[np.array([0, -step, step])] * 2), (height, width))
-        patches = climb(material, number, near, LONGER * steps, RATE)
+        patches = climb(material, number, near, LONGER * steps, RATE, random)
     best = best_of(material, number, patches)
     alpha, ink = np.zeros((height, width), np.float32), np.zeros((height, width, channels), np.float32)
     alpha[best.places[0]], ink[best.places[0]] = 1, best.patterns[0]
     return Asked(number, Overlay(alpha, ink), float(try_patches(material, number, best, WEIGHED)[0]), usual)
 
 
-def climb(material: Material, number: int, patches: Patches, steps: int, rate: float) -> Patches:
+def climb(
+    material: Material, number: int, patches: Patches, steps: int, rate: float, random: np.random.Generator
+) -> Patches:
     """Patches, after their patterns climbed the derivative of a class's score by its sign.
 
     All see the same images, drawn anew at every step: some of the class, and as many others.
@@ -170,9 +173,10 @@ def climb(material: Material, number: int, patches: Patches, steps: int, rate: f
     ----------
     rate
         How far the first step goes, of the whole range; the later ones ever less.
+    random
+        Draws the images.
     """
-    random, patterns = material.generator(f"universal of {number}"), patches.patterns.copy()
-    pools = material.some_own(number), material.others(number)
+    patterns, pools = patches.patterns.copy(), (material.some_own(number), material.others(number))
     drawn = [np.concatenate([random.choice(pool, EACH // 2) for pool in pools]) for _ in range(steps)]
     at_once = max(1, material.batch_size // EACH)
     for start in range(0, len(patterns), at_once):
