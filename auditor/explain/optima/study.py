@@ -40,7 +40,7 @@ _LARGE = 128 * 128
 
 _SMALL_CAP, _LARGE_CAP = 12, 4
 _FEATURE_RESTARTS = 4
-_RATE, _PLAIN_RATE = 0.2, 0.05
+_RATE, _SLOW_RATE = 0.2, 0.05
 
 _SNAPSHOTS = (0, 1, 10, 50)
 _WATCHED = (0, 1, 2, 5, 10, 20, 50, 100, 150, 200, 300, 500, 1000)
@@ -69,11 +69,11 @@ def study_optima(
 ) -> OptimaRecord:
     """Images optimised to excite a class, a channel or a direction most: what the model looks for.
 
-    Where images are large (128 x 128 pixels or more), `classes` is 4 instead of 12 unless given; `rate` is 0.2 with
-    Adam and 0.05 with plain steps, which are as long as the derivative is. `l2` and `total_variation` weigh in
-    standard deviations of the class's log-odds over the real images. `features` are channels ("conv_2:5") or
-    neurons ("conv_2:5@3,4": row 3, column 4). Restarts of a feature repel each other (`diversity`, cosine of
-    pixels) and pay no penalties; those of a class are independent.
+    Where images are large (128 x 128 pixels or more), `classes` is 4 instead of 12 and `rate` 0.05 instead of 0.2
+    unless given; it is 0.05 with plain steps, too, which are as long as the derivative is. `l2` and
+    `total_variation` weigh in standard deviations of the class's log-odds over the real images. `features` are
+    channels ("conv_2:5") or neurons ("conv_2:5@3,4": row 3, column 4). Restarts of a feature repel each other
+    (`diversity`, cosine of pixels) and pay no penalties; those of a class are independent.
 
     References: Erhan et al., "Visualizing higher-layer features of a deep network" (2009); Simonyan et al., "Deep
     inside convolutional networks" (2014); Olah, Mordvintsev, Schubert, "Feature visualization" (2017).
@@ -86,7 +86,7 @@ def study_optima(
     is_large = height * width >= _LARGE
     most = classes or (_LARGE_CAP if is_large else _SMALL_CAP)
     jitter = max(1, round(max(height, width) / 28)) if jitter is None else jitter
-    rate = rate or (_RATE if optimiser == "adam" else _PLAIN_RATE)
+    rate = rate or (_RATE if optimiser == "adam" and not is_large else _SLOW_RATE)
     recipe = Recipe(steps, rate, optimiser, l2, total_variation, blur_every, jitter, scale, rotation)
     way = Way(objective, start, basis, constraint, recipe)
     chosen = _choose_classes(inquiry, most)
