@@ -35,7 +35,7 @@ from auditor.measure.arrays import take
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES, RUNS, CONFIDENCE = 16, 3, 0.1
-OTHER_STEPS = (20, 30, 60)
+OTHER_STEPS = (20, 40, 60)
 
 
 def make_bare(folder: Path):

@@ -154,7 +154,7 @@ def _convert(layer: Any) -> Any:
         part = torch.nn.Linear(*weights[0].shape)
         part.weight.data, part.bias.data = torch.tensor(weights[0].T.copy()), torch.tensor(weights[1])
         return part
-    raise NotImplementedError(f"no PyTorch for a layer {kind}")
+    raise ValueError(f"got a layer {kind}, wanted one that is built in PyTorch here")
 
 
 def _Convolution(layer: Any, weights: list[np.ndarray]) -> Any:  # noqa: N802 (makes a module)

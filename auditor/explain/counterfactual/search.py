@@ -93,7 +93,7 @@ def find_counterfactuals(
     *,
     cost: Cost | None = None,
     confidence: float = 0.1,
-    steps: int = 40,
+    steps: int = 30,
     within: Bools | None = None,
 ) -> Counterfactuals:
     """The least change of each image that reaches its aim.
