@@ -12,6 +12,7 @@ from auditor.errors import DataError, ModelError
 from auditor.subject.data.sample import Dataset
 from auditor.verdict.findings import judge, judge_all
 from auditor.verdict.observations import Observations
+from auditor.verdict.passes import NEIGHBOURS
 from auditor.verdict.record import Rule
 from auditor.verdict.rounds import choose_rounds
 from auditor.verdict.trial import survey
@@ -36,10 +37,10 @@ def model_of(formula, classes=CLASSES) -> Model:
     return Model(formula, tuple(f"class {number}" for number in range(classes)))
 
 
-def look_over(model, data, artefacts, rounds, columns=None, rule=RULE):
+def look_over(model, data, artefacts, rounds, columns=None, rule=RULE, *, always_beside=False):
     return survey(
         model, data, artefacts, fills=("mean",), rule=rule, seed=0, batch_size=100, progress=lambda *_: None,
-        columns=columns, rounds=rounds,
+        columns=columns, rounds=rounds, always_beside=always_beside,
     )  # fmt: skip
 
 
@@ -229,6 +230,49 @@ class TestEnding:
         seen = look_over(model, data, [bad, good], choose_rounds(data, [bad, good], first=120))
         assert "not finite" in str(seen.observed[0])
         assert isinstance(seen.observed[1], Observations)
+
+
+class TestBeside:
+    """Neighbouring places are tried only where they could withhold an all-clear."""
+
+    def test_what_is_relied_on_is_tried_nowhere_else(self):
+        data = dataset(PLAIN)
+        short, whole = (look_over(PLAIN, data, [artefact()], (), always_beside=always) for always in (False, True))
+        assert NEIGHBOURS not in short.passes
+        assert whole.passes[NEIGHBOURS] > 0
+        assert short.observed[0].elsewhere is None
+        one, other = (judge(seen.observed[0], 0, RULE) for seen in (short, whole))
+        assert (one.verdict, one.reason) == (other.verdict, other.reason)
+        assert one.verdict == "relies"
+
+    @pytest.mark.parametrize("target", [0, None])
+    def test_what_would_be_clear_is_tried_beside_on_each_image_once(self, target):
+        """It is named two pixels off; the first look would end with an all-clear, and so would all images."""
+        model, suspect = model_of(pushed(CLASSES, {0: 8.0}, at=(8, 10))), artefact(target=target)
+        data = dataset(model)
+        rounds = choose_rounds(data, [suspect], first=120)
+        by_looks, at_once = (look_over(model, data, [suspect], each) for each in (rounds, ()))
+        for seen in (by_looks, at_once):
+            beside = seen.observed[0].elsewhere.images.positions
+            assert len(np.unique(beside)) == len(beside) > 300
+            finding = judge(seen.observed[0], target, RULE)
+            assert finding.verdict == "inconclusive"
+            assert finding.measurements["theta_elsewhere"].low > finding.margin
+        few, whole = (seen.observed[0].elsewhere for seen in (by_looks, at_once))
+        both, of_few, of_whole = np.intersect1d(few.images.positions, whole.images.positions, return_indices=True)
+        assert len(both) > 200
+        np.testing.assert_allclose(few.shift[of_few], whole.shift[of_whole], atol=1e-4)
+
+    def test_artefacts_that_are_tried_beside_on_the_same_images_read_them_once(self):
+        model = model_of(pushed(CLASSES, {0: 8.0}, at=(8, 10)))
+        data, reads = dataset(model), []
+        plain = data.batches
+        data.batches = lambda size, rows=None: reads.append(len(rows)) or plain(size, rows)
+        pair = [artefact(), artefact("again")]
+        seen = look_over(model, data, pair, ())
+        one, two = (observed.elsewhere for observed in seen.observed)
+        assert [rows for rows in reads if rows > 100] == [480, len(one.images)]  # and some read a few
+        assert np.array_equal(one.images.positions, two.images.positions)
 
 
 def test_copies_are_joined_over_all_rounds_and_said_once():

@@ -158,6 +158,7 @@ def ask_in(specimen: Specimen, way: Way, first: int | None = None) -> Asked:
         progress=lambda *_: None,
         columns={"digit": pictures.digits.astype(str)} if len(task.classes) < 10 else None,
         rounds=() if first is None else choose_rounds(dataset, [artefact], first),
+        always_beside=True,
     )
     (observed,) = seen.observed
     if isinstance(observed, AuditError):

@@ -98,6 +98,7 @@ def observe(classifier: Classifier, recipe: Recipe, suspicion: Suspicion) -> Obs
         seed=recipe.seed,
         batch_size=100,
         progress=lambda *_: None,
+        always_beside=True,
     )
     (observed,) = seen.observed
     if isinstance(observed, AuditError):

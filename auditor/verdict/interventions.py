@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from auditor.artefacts.appearance import Appearance, Edit, Randoms
+from auditor.artefacts.appearance import Randoms
 from auditor.artefacts.global_edits import change_of, dissimilarity
 from auditor.artefacts.kinds import Artefact
 from auditor.artefacts.overlay import Overlay
@@ -19,19 +19,19 @@ from auditor.measure.arrays import Array, Floats, Ints, take
 from auditor.measure.intervals import mean_interval
 from auditor.measure.measurement import Measurement, Note
 from auditor.subject.data.sample import Batch, Dataset
-from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes, to_probability
+from auditor.subject.model.classifier import Classifier, log_odds, predicted_classes
 from auditor.subject.pooling import Answer
 from auditor.subject.population import Population
 from auditor.verdict.carrying import bears_out, describe_found, describe_shown, measure_shown
 from auditor.verdict.gathered import Gathered, Put
 from auditor.verdict.observations import ITSELF, Checks, Insertion, Observations, Removals, Shown, Varied
 from auditor.verdict.passes import CANVASES, NEIGHBOURS, Counted
+from auditor.verdict.putting import Came, put
 from auditor.verdict.record import Rule, Strength
 from auditor.verdict.removing import take_out
 from auditor.verdict.rounds import SETTLED
 from auditor.verdict.screening import (
     Chosen,
-    Neighbour,
     choose_neighbour,
     choose_shown,
     draw_innocents,
@@ -40,24 +40,6 @@ from auditor.verdict.screening import (
 )
 
 Tried = TypeVar("Tried", Insertion, Removals, Varied)
-
-
-class Came(NamedTuple):
-    """Images as they came, with the artefact, and what the model says of them."""
-
-    images: Floats
-    """(n, h, w, c)."""
-    scores: Floats
-    """(n, classes)."""
-
-
-@dataclass(frozen=True)
-class _Put:
-    """What an appearance and its controls were asked to do to some images."""
-
-    before: Callable[[], Population]
-    inserted: Answer | Came
-    controls: dict[str, list[Answer]]
 
 
 @dataclass
@@ -72,7 +54,9 @@ class Trial:
     first: Ints
     """Rows of the images that are looked at first: what is tried on a few images is tried on these."""
     chosen: Chosen | None = None
-    """Where the artefact is also tried, where that was chosen already; else it is chosen now."""
+    """At which neighbouring place it is also tried, once that is chosen."""
+    beside: Ints = field(default_factory=lambda: np.arange(0))
+    """Rows of the images that it was tried on there."""
     gathered: Gathered = field(default_factory=Gathered)
 
     def __post_init__(self) -> None:
@@ -84,14 +68,7 @@ class Trial:
         self.shown = choose_shown(self.dataset, self.artefact, self.first, self.seed)
         # what is looked for in each carrier needs no second look at all of them
         self.is_looked_at = self.artefact.finder is None and has_place(look)
-        self.neighbour: Neighbour | None = None
-        try:
-            if self.chosen is None:
-                asking = self.classifier.part(NEIGHBOURS)
-                self.chosen = choose_neighbour(asking, self.dataset, self.artefact, self.first, self.seed)
-            self.neighbour = neighbour_of(self.artefact, self.chosen, self.seed)
-        except AuditError as failure:
-            self._fail(self.gathered, failure)
+        self.neighbour = None if self.chosen is None else neighbour_of(self.artefact, self.chosen, self.seed)
 
     @property
     def failure(self) -> AuditError | None:
@@ -115,6 +92,35 @@ class Trial:
                 asked += self._remove(into, batch, scores, np.flatnonzero(carries))
             for take_in in asked:  # all was asked for: the last batch alone may be less than whole
                 take_in()
+        except AuditError as failure:
+            self._fail(into, failure)
+        return into
+
+    def rows_beside(self, images: Population) -> Ints:
+        """Rows (n,) of images that it is to be tried on at its neighbouring place; the first call chooses that.
+
+        They do not carry it, were not tried there, and are of other groups than the place was chosen on.
+        """
+        if self.chosen is None and self.failure is None:
+            try:
+                asking = self.classifier.part(NEIGHBOURS)
+                self.chosen = choose_neighbour(asking, self.dataset, self.artefact, self.first, self.seed)
+                self.neighbour = neighbour_of(self.artefact, self.chosen, self.seed)
+            except AuditError as failure:
+                self._fail(self.gathered, failure)
+        if self.neighbour is None:
+            return np.arange(0)
+        known = self.artefact.carriers[images.positions] | np.isin(images.positions, self.beside)
+        return images.positions[~known & ~np.isin(images.groups, self.dataset.groups[self.neighbour.screened])]
+
+    def try_beside(self, batch: Batch, came: Population) -> Gathered:
+        """What it gives at the neighbouring place on a batch, of which is known how it `came`."""
+        into, asking = Gathered(), self.classifier
+        assert self.neighbour is not None
+        look, controls, randoms = self.neighbour.look, self.neighbour.controls, self._randoms(batch.positions)
+        try:
+            moved = put(asking, look, controls, batch.images, randoms, lambda: came, purpose=NEIGHBOURS)
+            into.moved.add(moved.measured(self._kept))
         except AuditError as failure:
             self._fail(into, failure)
         return into
@@ -145,98 +151,32 @@ class Trial:
             apart = [float(np.abs(one[place] - other[place]).sum(dtype=np.float64)) for one in draws]
             into.apart[name].append(float(np.mean(apart)))
 
-        put = self._put(look, self.controls, images, self._randoms(positions), before, compare=compare, came=came)
+        asking, controls, randoms = self.classifier, self.controls, self._randoms(positions)
+        tried_on = put(asking, look, controls, images, randoms, before, compare=compare, came=came)
         into.pixels += images[:, ... if region is None else region].size
         those = self._randoms(positions[is_shown])
         tried: dict[str | float, Answer] = {}
         for name, edit in (self.variants | self.doses).items() if is_shown.any() else ():
             if name != self.own_dose:
                 tried[name] = shown.ask(edit(images[is_shown], those))
-        moved: _Put | None = None
-        if self.neighbour is not None and came is None:
-            fresh = ~np.isin(self.dataset.groups[positions], self.dataset.groups[self.neighbour.screened])
-            if fresh.any():
-                others = self._randoms(positions[fresh])
-                moved = self._put(
-                    self.neighbour.look,
-                    self.neighbour.controls,
-                    images[fresh],
-                    others,
-                    lambda: take(before(), fresh),
-                    NEIGHBOURS,
-                )
 
         def shift(name: str | float, known: Array) -> Floats:
-            raw = put.inserted.scores[is_shown] if name == self.own_dose else tried[name].scores
+            raw = tried_on.inserted.scores[is_shown] if name == self.own_dose else tried[name].scores
             return self._kept(log_odds(raw, shown.output) - known)
 
         def take_in() -> None:
             is_freed = np.full(len(positions), came is not None)
-            into.inserted.add(Put(self._measured(put), is_freed))
+            into.inserted.add(Put(tried_on.measured(self._kept), is_freed))
             if is_shown.any():
                 those = take(before(), is_shown)
                 variants = {name: shift(name, those.scores) for name in self.variants}
                 doses = {dose: shift(dose, those.scores) for dose in self.doses}
                 into.varied.add(Put(Varied(those, variants, doses), is_freed[is_shown]))
-            if moved is not None:
-                into.moved.add(self._measured(moved))
 
         return take_in
 
     def _randoms(self, positions: Ints) -> Randoms:
         return self.artefact.randoms([self.dataset.ids[position] for position in positions])
-
-    def _put(
-        self,
-        look: Appearance,
-        controls: Mapping[str, list[Edit]],
-        images: Floats,
-        randoms: Randoms,
-        before: Callable[[], Population],
-        purpose: str = "",
-        compare: Callable[[str, list[Floats], Floats], None] = lambda name, draws, other: None,
-        came: Came | None = None,
-    ) -> _Put:
-        """Ask what an appearance and its controls do to some images.
-
-        Parameters
-        ----------
-        compare
-            Told the name of each and the images that it gave, beside those that it is compared with.
-        came
-            The images with it, where they came so.
-        """
-        inserted = look.insert(images, randoms) if came is None else came.images
-        compare(ITSELF, [inserted], images)
-        own, innocent = (self.classifier.part(purpose or name) for name in ("the artefact", "controls"))
-        answer, tried = came or own.ask(inserted), dict[str, list[Answer]]()
-        for name, draws in controls.items():
-            edited = [edit(images, randoms) for edit in draws]
-            compare(name, edited, inserted)
-            tried[name] = [innocent.ask(each) for each in edited]
-        return _Put(before, answer, tried)
-
-    def _measured(self, put: _Put) -> Insertion:
-        """What an appearance and its controls did."""
-        output, before, raw = self.classifier.output, put.before(), put.inserted.scores
-        scores = log_odds(raw, output)
-        change = to_probability(scores) - to_probability(before.scores)
-        return Insertion(
-            images=before,
-            shift=scores - before.scores,
-            predicted=predicted_classes(raw, output),
-            probability_change=self._kept(change.astype(np.float32)),
-            controls={
-                name: np.mean([log_odds(each.scores, output) for each in draws], axis=0) - before.scores
-                for name, draws in put.controls.items()
-            },
-            predicted_with={
-                name: np.stack([predicted_classes(each.scores, output) for each in draws]).mean(
-                    axis=0, dtype=np.float32
-                )
-                for name, draws in put.controls.items()
-            },
-        )
 
     def _remove(self, into: Gathered, batch: Batch, scores: Floats, rows: Ints) -> list[Callable[[], None]]:
         """Ask what taking it out does, and what all does to images that it was taken out of exactly."""
@@ -272,13 +212,13 @@ class Trial:
         if self.failure is not None:
             return self.failure
         found, notes, carriers = self.gathered, list(self.notes), self.artefact.carriers
-        put = found.inserted.joined() if found.inserted else None
-        freed = np.arange(0) if put is None else put.what.images.positions[put.is_freed]
+        whole = found.inserted.joined() if found.inserted else None
+        freed = np.arange(0) if whole is None else whole.what.images.positions[whole.is_freed]
         count = len(np.unique(self.dataset.groups[freed]))
         # what lies elsewhere was not taken out; and too few would keep all the other carriers from deciding
         is_free = count >= rule.min_groups or not carriers[images.positions].all()
         is_free &= bears_out(self._shown(freed, rule))
-        insertion = None if put is None else put.of(is_free=is_free)
+        insertion = None if whole is None else whole.of(is_free=is_free)
         if insertion is not None:
             alike = max(_ALIKE * sum(found.apart[ITSELF]), _STEP * found.pixels)
             same = [name for name in insertion.controls if sum(found.apart[name]) < alike]
@@ -371,7 +311,8 @@ class Trial:
         before = populate(self.classifier, self.dataset, positions, raw)
         before = replace(before, has=np.zeros_like(before.has))
         look, randoms = self.artefact.appearance, self._randoms(positions)
-        return self._measured(self._put(look, self.controls, canvases, randoms, lambda: before, CANVASES))
+        asking, controls = self.classifier, self.controls
+        return put(asking, look, controls, canvases, randoms, lambda: before, purpose=CANVASES).measured(self._kept)
 
 
 def populate(classifier: Classifier, dataset: Dataset, positions: Ints, scores: Floats) -> Population:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from auditor.errors import ModelError
-from auditor.measure.arrays import Doubles, Floats, Groups, Ints
+from auditor.measure.arrays import Doubles, Floats, Groups, Ints, take
 from auditor.measure.measurement import Note
 from auditor.subject.data.copies import Sketches, sketch
 from auditor.subject.data.sample import Batch, Dataset
@@ -33,9 +34,11 @@ class Course:
     groups: Groups
     """(images of the sample,): as they are known by now."""
     chosen: Mapping[int, Chosen | None]
-    """The artefacts that are tried, by number: at which neighbouring place, too."""
+    """The artefacts that are tried, by number: at which neighbouring place, once that is chosen."""
     is_first: bool
     """Nothing has been looked at yet."""
+    came: Population | None = None
+    """Images that are looked at once more, at neighbouring places alone: as they came, by ascending position."""
 
 
 @dataclass
@@ -81,15 +84,10 @@ def look_here(
     counted: Counted, dataset: Dataset, trials: Mapping[int, Trial], course: Course, rows: Ints, batch_size: int
 ) -> Iterator[Looked]:
     """Look at them in this process, one batch after the other."""
-    is_first = course.is_first
-    for batch, raw in score_batches(counted, dataset, batch_size, rows):
-        if is_first:
-            _refuse_chance(counted.part(CHECKS), batch.images, raw)
-        is_first = False
-        looked = see(counted, dataset, batch, raw)
+    for looked, try_on in _each(counted, dataset, course, rows, batch_size):
         for at, trial in trials.items():
             if trial.failure is None:
-                looked.gathered[at] = trial.try_on(batch, raw)
+                looked.gathered[at] = try_on(trial)
         yield looked
 
 
@@ -109,14 +107,11 @@ def look_for_another(
     dataset.groups = course.groups
     counted, ask = Counted(classifier), _Metered(work)
     looked = Looked()
-    for batch, raw in score_batches(counted, dataset, len(rows), rows):
-        if course.is_first:
-            _refuse_chance(counted.part(CHECKS), batch.images, raw)
-        looked = see(counted, dataset, batch, raw)
+    for looked, try_on in _each(counted, dataset, course, rows, len(rows)):
         looked.cost = ask.cost(counted)
         for at, trial in trials.items():
             trial.classifier.counts.clear()
-            looked.gathered[at] = trial.try_on(batch, raw)
+            looked.gathered[at] = try_on(trial)
             looked.gathered[at].cost = ask.cost(trial.classifier)
     if looked.came is None:
         looked.cost = ask.cost(counted)
@@ -141,6 +136,23 @@ def tell(looked: Looked, counted: Counted, work: Work, dataset: Dataset, trials:
     dataset.brightest = max(dataset.brightest, looked.brightest)
     for row, reason in looked.skipped.items():
         dataset.skip([row], reason)
+
+
+def _each(
+    counted: Counted, dataset: Dataset, course: Course, rows: Ints, batch_size: int
+) -> Iterator[tuple[Looked, Callable[[Trial], Gathered]]]:
+    """What each batch gives without an artefact, and how one is tried on it."""
+    if course.came is not None:
+        for batch in dataset.batches(batch_size, rows):
+            came = take(course.came, np.searchsorted(course.came.positions, batch.positions))
+            yield Looked(), partial(Trial.try_beside, batch=batch, came=came)
+        return
+    is_first = course.is_first
+    for batch, scores in score_batches(counted, dataset, batch_size, rows):
+        if is_first:
+            _refuse_chance(counted.part(CHECKS), batch.images, scores)
+        is_first = False
+        yield see(counted, dataset, batch, scores), partial(Trial.try_on, batch=batch, scores=scores)
 
 
 def see(classifier: Classifier, dataset: Dataset, batch: Batch, raw: Floats) -> Looked:

@@ -95,13 +95,18 @@ class Claim(NamedTuple):
     """The class that is relied on; of a scan without a reliance None."""
 
 
-def claim_clearly(observed: Observations | AuditError, target: int | None, rule: Rule, artefacts: int) -> Claim | None:
-    """What can be claimed of one of so many artefacts at the level of a look; None where it is open."""
-    return claim(observed, target, replace(rule, alpha=rule.alpha * SHARE_OF_A_LOOK), artefacts)
+def stricter(rule: Rule) -> Rule:
+    """The rule at the level of a look."""
+    return replace(rule, alpha=rule.alpha * SHARE_OF_A_LOOK)
+
+
+def is_all_clear(found: Claim | None) -> bool:
+    """Whether what can be claimed is that there is no evidence."""
+    return found is not None and found.verdict == "no_evidence"
 
 
 def claim(observed: Observations | AuditError, target: int | None, rule: Rule, artefacts: int) -> Claim | None:
-    """The same at the level of a rule."""
+    """What can be claimed of one of so many artefacts by a rule; None where it is open."""
     if isinstance(observed, AuditError):
         return Claim("error", None, None)
     finding = judge(observed, target, rule, rule.alpha / artefacts)

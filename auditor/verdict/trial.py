@@ -6,8 +6,9 @@ after the other, or anywhere else, and what they give is taken in by their order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -24,9 +25,9 @@ from auditor.verdict.gathered import Gathered
 from auditor.verdict.interventions import Trial, regrouped
 from auditor.verdict.looking import Course, Look, look_here
 from auditor.verdict.observations import Checks, Observations
-from auditor.verdict.passes import CHECKS, Counted
+from auditor.verdict.passes import CHECKS, NEIGHBOURS, Counted
 from auditor.verdict.record import Rule
-from auditor.verdict.rounds import Claim, claim, claim_clearly, tests_as_much
+from auditor.verdict.rounds import Claim, claim, is_all_clear, stricter, tests_as_much
 
 Progress = Callable[[str, int, int], None]
 """Told the stage, how much of it is done, and how much there is."""
@@ -59,6 +60,7 @@ def survey(
     columns: Mapping[str, Array] | None = None,
     rounds: Sequence[Ints] = (),
     look: Look = look_here,
+    always_beside: bool = False,
 ) -> Survey:
     """Score every image as it is and after every intervention.
 
@@ -73,6 +75,9 @@ def survey(
         when none is left the survey ends. All images at once where there are none.
     look
         Looks at batches of images.
+    always_beside
+        Try every artefact at a neighbouring place, and not only one that is clear where it is named: what is measured
+        is to be judged by other rules, too.
     """
     rounds = rounds or [np.arange(len(dataset))]
     counted = Counted(classifier, pool=Pool(classifier, batch_size))
@@ -85,7 +90,7 @@ def survey(
     for rows in rounds:
         due += len(rows)
         waiting = {at: trial for at, trial in enumerate(trials) if at not in observed}
-        course = Course(rounds[0], dataset.groups, {at: trial.chosen for at, trial in waiting.items()}, not seen)
+        course = _course(dataset, waiting, rounds[0], is_first=not seen)
         for looked in look(counted, dataset, waiting, course, rows, batch_size):
             if looked.came is not None and looked.sketches is not None:
                 copies.add(looked.sketches)
@@ -104,14 +109,26 @@ def survey(
         images = take(images, ~np.isin(images.positions, list(dataset.skipped)))
 
         # what costs passes besides is asked only of what would be settled by it
-        near: dict[int, Claim | None] = dict.fromkeys(waiting) if is_last else {}
-        may_end = not is_last and not dataset.lacks_too_many(due)
-        for at, trial in waiting.items() if may_end else ():
-            if not tests_as_much(images, dataset, artefacts[at], columns or {}, rule):
-                continue
-            clear = claim_clearly(trial.look(images, columns, rule), artefacts[at].target, rule, len(artefacts))
-            if clear is not None:
-                near[at] = clear
+        bar = rule if is_last else stricter(rule)
+        may_end = is_last or not dataset.lacks_too_many(due)
+        tried = {
+            at: trial
+            for at, trial in waiting.items()
+            if is_last or (may_end and tests_as_much(images, dataset, artefacts[at], columns or {}, rule))
+        }
+
+        judged = partial(_claim, images=images, columns=columns, rule=rule, bar=bar, artefacts=len(artefacts))
+        unsure = {
+            at: trial
+            for at, trial in tried.items()
+            # a scan tells of every class, of which some are always clear
+            if always_beside or artefacts[at].target is None or is_all_clear(judged(trial, is_beside=False))
+        }
+        for told in _look_beside(look, counted, dataset, unsure, images, rounds[0], batch_size):
+            progress(NEIGHBOURS, *told)
+        near: dict[int, Claim | None] = dict.fromkeys(tried)
+        if not is_last:
+            near = {at: clear for at, trial in tried.items() if (clear := judged(trial)) is not None}
         if near or is_last:
             images, checks = _check(counted.part(CHECKS), dataset, images, artefacts, seed)
         for at, clear in near.items():
@@ -127,6 +144,64 @@ def survey(
         observed=[observed[at] for at in range(len(trials))],
         passes=dict(counted.counts),
     )
+
+
+def _claim(
+    trial: Trial,
+    images: Population,
+    columns: Mapping[str, Array] | None,
+    rule: Rule,
+    bar: Rule,
+    artefacts: int,
+    *,
+    is_beside: bool = True,
+) -> Claim | None:
+    """What can be claimed by the `bar` of one of so many artefacts so far; without its neighbouring place, if asked."""
+    found = trial.look(images, columns, rule)
+    if not is_beside and isinstance(found, Observations):
+        found = replace(found, elsewhere=None)
+    return claim(found, trial.artefact.target, bar, artefacts)
+
+
+def _course(
+    dataset: Dataset,
+    trials: Mapping[int, Trial],
+    first: Ints,
+    came: Population | None = None,
+    *,
+    is_first: bool = False,
+) -> Course:
+    return Course(first, dataset.groups, {at: trial.chosen for at, trial in trials.items()}, is_first, came)
+
+
+def _look_beside(
+    look: Look,
+    counted: Counted,
+    dataset: Dataset,
+    trials: Mapping[int, Trial],
+    images: Population,
+    first: Ints,
+    batch_size: int,
+) -> Iterator[tuple[int, int]]:
+    """Look once more at images that artefacts were not yet tried on at their neighbouring places; gives how far it is.
+
+    Those that are tried on the same images are tried together.
+    """
+    together: dict[bytes, tuple[Ints, dict[int, Trial]]] = {}
+    for at, trial in trials.items():
+        rows = trial.rows_beside(images)
+        together.setdefault(rows.tobytes(), (rows, {}))[1][at] = trial
+    done, due = 0, sum(len(rows) for rows, _ in together.values())
+    for rows, those in together.values():
+        came = take(images, np.isin(images.positions, rows))
+        for looked in look(counted, dataset, those, _course(dataset, those, first, came), rows, batch_size):
+            for at, gathered in looked.gathered.items():
+                if trials[at].failure is None:
+                    trials[at].gathered.extend(gathered)
+            done = min(done + batch_size, due)
+            yield done, due
+        for trial in those.values():
+            trial.beside = np.union1d(trial.beside, rows)
 
 
 def _check(
