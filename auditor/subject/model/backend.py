@@ -33,10 +33,12 @@ def import_tensorflow() -> None:
 
     That takes a third of the time. Keras then has no `wrappers` of scikit-learn and no galleries, and takes no data
     frames; whoever imports these packages gets them all the same. Nor is anything of it, which all stays to the end,
-    looked through for what might be dropped, meanwhile or later.
+    looked through for what might be dropped, meanwhile or later. TensorFlow keeps memory for what it computes next:
+    else the system would hand each large array out anew, page by page, which takes as long as to compute it.
     """
     if "keras" in sys.modules:
         return
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     hidden = [name for name in _LOOKED_FOR if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # so an import of it fails
