@@ -41,6 +41,20 @@ def test_any_number_of_workers_finds_the_same_to_the_byte(alone, workers, seed, 
     assert len(crews[0].done) > 6
 
 
+def test_what_is_clear_where_it_is_named_is_tried_beside_by_workers_too(tmp_path, monkeypatch):
+    file = write_audit(tmp_path / "named", count=210)
+    text = file.read_text()
+    named = text.replace('present = "marked"', 'target = "boat"')
+    assert named != text
+    file.write_text(named)
+    alone = audit_file(file, output=tmp_path / "alone")
+    assert "theta_elsewhere" in alone.findings[1].measurements
+    assert "theta_elsewhere" not in alone.findings[0].measurements
+    work_inline(monkeypatch, workers=3)
+    spread = audit_file(file, overrides=RAY, output=tmp_path / "spread")
+    assert told(spread.folder) == told(alone.folder)
+
+
 def test_a_unit_that_fails_twice_is_done_the_third_time(alone, tmp_path, monkeypatch):
     file, wanted = alone
     tries: dict[str, int] = {}

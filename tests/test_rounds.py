@@ -271,8 +271,44 @@ class TestBeside:
         pair = [artefact(), artefact("again")]
         seen = look_over(model, data, pair, ())
         one, two = (observed.elsewhere for observed in seen.observed)
-        assert [rows for rows in reads if rows > 100] == [480, len(one.images)]  # and some read a few
+        assert [rows for rows in reads if rows > 100] == [480, 456]  # and some read a few
         assert np.array_equal(one.images.positions, two.images.positions)
+        assert len(one.images) == 456
+
+    def test_artefacts_of_other_carriers_are_tried_beside_in_one_reading_too(self):
+        model, reads = model_of(pushed(CLASSES, {0: 8.0}, at=(8, 10))), []
+        images, truth = world(480, CLASSES)
+        carriers = np.arange(480) % 10 == np.array([[3], [7]])
+        suspects = [Artefact(f"mark {at}", "overlay", mark(), 0, "list", own) for at, own in enumerate(carriers)]
+        data = dataset_of(model, images, truth)
+        plain = data.batches
+        data.batches = lambda size, rows=None: reads.append(len(rows)) or plain(size, rows)
+        seen = look_over(model, data, suspects, (), always_beside=True)
+        assert [rows > 400 for rows in reads if rows > 100] == [True, True]
+        for observed, own in zip(seen.observed, carriers, strict=True):
+            beside = observed.elsewhere.images.positions
+            assert 300 < len(beside) == len(np.unique(beside))
+            assert not own[beside].any()
+
+    def test_what_a_look_found_beside_of_a_part_of_the_images_is_not_told_of_all(self):
+        """All images of the first look are clear; the mark moves the class on the others, and is open in the end."""
+        images, truth = world(1200, CLASSES)
+        rounds = choose_rounds(dataset_of(PLAIN, images, truth), [artefact(count=1200)])
+        images[:, 0, 0] = 0.0
+        images[rounds[-1], 0, 0] = 1.0
+        whole = []
+        for gate in (4.0, 6.0, 8.0):
+
+            def formula(pictures, gate=gate):
+                logits = pushed(CLASSES, {0: 8.0}, at=(8, 10))(pictures)
+                logits[:, 0] += gate * sees_mark(pictures) * (pictures[:, 0, 0, 0] > 0.9)
+                return logits
+
+            model = model_of(formula)
+            (found,) = look_over(model, dataset_of(model, images, truth), [artefact(count=1200)], rounds).observed
+            assert found.elsewhere is None or len(found.elsewhere.images) > 1000
+            whole.append(found.elsewhere is not None)
+        assert not all(whole)
 
 
 def test_copies_are_joined_over_all_rounds_and_said_once():

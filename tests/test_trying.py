@@ -57,6 +57,25 @@ class TestLimits:
         assert attempt(monkeypatch, world.config, lambda: bytearray(2**31))["fault"] == "MemoryError"
         assert attempt(monkeypatch, world.config, lambda: bytearray(2**29))["fault"] == ""
 
+    def test_what_tensorflow_takes_counts_and_is_refused_at_once(self, world: World):
+        """It would keep memory for later, and wait for more, in a process in which it is a command's own."""
+        code = f"""
+from auditor.subject.model import trying
+from auditor.subject.model.backend import import_tensorflow
+from auditor.subject.model.trial import Trial
+import_tensorflow()
+def attempt(trial):
+    import tensorflow as tf
+    try:
+        tf.zeros(2**29)
+    except tf.errors.ResourceExhaustedError:
+        return {{"fault": "too large", "text": ""}}
+trying._attempt = attempt
+print(trying.try_in_a_fork(Trial({str(world.config)!r}, "serving_default", (8, 8, 1), "")))
+"""
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        assert "too large" in done.stdout
+
     def test_what_does_not_end_is_ended(self, world: World, monkeypatch):
         monkeypatch.setattr(trying, "most_seconds", lambda size: 0.2)
         begun = time.monotonic()

@@ -96,18 +96,22 @@ class Trial:
             self._fail(into, failure)
         return into
 
-    def rows_beside(self, images: Population) -> Ints:
-        """Rows (n,) of images that it is to be tried on at its neighbouring place; the first call chooses that.
+    def choose_beside(self) -> None:
+        """Choose the neighbouring place, unless that is done; see `choose_neighbour`."""
+        if self.chosen is not None or self.failure is not None:
+            return
+        try:
+            asking = self.classifier.part(NEIGHBOURS)
+            self.chosen = choose_neighbour(asking, self.dataset, self.artefact, self.first, self.seed)
+            self.neighbour = neighbour_of(self.artefact, self.chosen, self.seed)
+        except AuditError as failure:
+            self._fail(self.gathered, failure)
 
-        They do not carry it, were not tried there, and are of other groups than the place was chosen on.
+    def due_beside(self, images: Population) -> Ints:
+        """Rows (n,) of images that it is still to be tried on at its neighbouring place.
+
+        They do not carry it, and are of other groups than the place was chosen on.
         """
-        if self.chosen is None and self.failure is None:
-            try:
-                asking = self.classifier.part(NEIGHBOURS)
-                self.chosen = choose_neighbour(asking, self.dataset, self.artefact, self.first, self.seed)
-                self.neighbour = neighbour_of(self.artefact, self.chosen, self.seed)
-            except AuditError as failure:
-                self._fail(self.gathered, failure)
         if self.neighbour is None:
             return np.arange(0)
         known = self.artefact.carriers[images.positions] | np.isin(images.positions, self.beside)
@@ -253,7 +257,7 @@ class Trial:
             columns={name: column[images.positions] for name, column in (columns or {}).items()},
             strengths={name: self._strength(rows, rule.level) for name, rows in found.strengths.items()},
             shown=shown,
-            elsewhere=self._elsewhere(),
+            elsewhere=self._elsewhere(images),
             place=self.neighbour.name if self.neighbour else "",
         )
 
@@ -293,9 +297,9 @@ class Trial:
         rows = np.isin(shown.positions, positions)
         return measure_shown(shown, self.dataset.groups[shown.positions], rule.level, rule.min_groups, rows)
 
-    def _elsewhere(self) -> Insertion | None:
-        """What the neighbour does, on images of groups that it was not chosen on."""
-        if self.neighbour is None or not self.gathered.moved:
+    def _elsewhere(self, images: Population) -> Insertion | None:
+        """What the neighbour does, on images of groups that it was not chosen on; None until all of them are tried."""
+        if self.neighbour is None or not self.gathered.moved or len(self.due_beside(images)):
             return None
         moved = _of_groups(self.gathered.moved.joined(), self.dataset)
         fresh = ~np.isin(moved.images.groups, self.dataset.groups[self.neighbour.screened])

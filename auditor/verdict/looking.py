@@ -26,6 +26,16 @@ from auditor.verdict.screening import Chosen
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What is known of images that are looked at once more."""
+
+    came: Population
+    """As they came, by ascending position."""
+    rows: Mapping[int, Ints]
+    """By the number of the artefact: rows of those that it is to be tried on."""
+
+
+@dataclass(frozen=True)
 class Course:
     """What a survey has decided before it looks at some images, and what they give depends on."""
 
@@ -37,8 +47,8 @@ class Course:
     """The artefacts that are tried, by number: at which neighbouring place, once that is chosen."""
     is_first: bool
     """Nothing has been looked at yet."""
-    came: Population | None = None
-    """Images that are looked at once more, at neighbouring places alone: as they came, by ascending position."""
+    beside: Beside | None = None
+    """Images are looked at once more, and artefacts tried at their neighbouring places alone."""
 
 
 @dataclass
@@ -87,7 +97,7 @@ def look_here(
     for looked, try_on in _each(counted, dataset, course, rows, batch_size):
         for at, trial in trials.items():
             if trial.failure is None:
-                looked.gathered[at] = try_on(trial)
+                looked.gathered[at] = try_on(at, trial)
         yield looked
 
 
@@ -111,7 +121,7 @@ def look_for_another(
         looked.cost = ask.cost(counted)
         for at, trial in trials.items():
             trial.classifier.counts.clear()
-            looked.gathered[at] = try_on(trial)
+            looked.gathered[at] = try_on(at, trial)
             looked.gathered[at].cost = ask.cost(trial.classifier)
     if looked.came is None:
         looked.cost = ask.cost(counted)
@@ -140,19 +150,30 @@ def tell(looked: Looked, counted: Counted, work: Work, dataset: Dataset, trials:
 
 def _each(
     counted: Counted, dataset: Dataset, course: Course, rows: Ints, batch_size: int
-) -> Iterator[tuple[Looked, Callable[[Trial], Gathered]]]:
-    """What each batch gives without an artefact, and how one is tried on it."""
-    if course.came is not None:
+) -> Iterator[tuple[Looked, Callable[[int, Trial], Gathered]]]:
+    """What each batch gives without an artefact, and how one is tried on it, of a number."""
+    if course.beside is not None:
         for batch in dataset.batches(batch_size, rows):
-            came = take(course.came, np.searchsorted(course.came.positions, batch.positions))
-            yield Looked(), partial(Trial.try_beside, batch=batch, came=came)
+            yield Looked(), partial(_try_beside, batch, course.beside)
         return
     is_first = course.is_first
     for batch, scores in score_batches(counted, dataset, batch_size, rows):
         if is_first:
             _refuse_chance(counted.part(CHECKS), batch.images, scores)
         is_first = False
-        yield see(counted, dataset, batch, scores), partial(Trial.try_on, batch=batch, scores=scores)
+        yield see(counted, dataset, batch, scores), partial(_try_on, batch, scores)
+
+
+def _try_on(batch: Batch, scores: Floats, at: int, trial: Trial) -> Gathered:
+    return trial.try_on(batch, scores)
+
+
+def _try_beside(batch: Batch, beside: Beside, at: int, trial: Trial) -> Gathered:
+    rows = np.flatnonzero(np.isin(batch.positions, beside.rows[at]))
+    if not len(rows):
+        return Gathered()
+    some = Batch(batch.positions[rows], batch.images[rows], [batch.ids[row] for row in rows])
+    return trial.try_beside(some, take(beside.came, np.searchsorted(beside.came.positions, some.positions)))
 
 
 def see(classifier: Classifier, dataset: Dataset, batch: Batch, raw: Floats) -> Looked:

@@ -16,8 +16,10 @@ from auditor.subject.pooling import Answer, Pool
 AS_THEY_CAME, CHECKS = "images as they came", "checks of the run"
 NEIGHBOURS, CANVASES = "neighbouring places", "canvases without content"
 
-EDITS, ONCE = 12, 1000
-"""About how many edits there are of each image by an artefact, and how many besides, on few images."""
+EDITS, BESIDE, ONCE = 7, 7, 1000
+"""About how many edits there are of each image by an artefact, how many more where it is tried at a neighbouring place,
+and how many besides, on few images.
+"""
 
 
 @dataclass(frozen=True)

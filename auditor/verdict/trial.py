@@ -23,7 +23,7 @@ from auditor.subject.population import Population
 from auditor.verdict.checks import check_run
 from auditor.verdict.gathered import Gathered
 from auditor.verdict.interventions import Trial, regrouped
-from auditor.verdict.looking import Course, Look, look_here
+from auditor.verdict.looking import Beside, Course, Look, look_here
 from auditor.verdict.observations import Checks, Observations
 from auditor.verdict.passes import CHECKS, NEIGHBOURS, Counted
 from auditor.verdict.record import Rule
@@ -109,7 +109,7 @@ def survey(
         images = take(images, ~np.isin(images.positions, list(dataset.skipped)))
 
         # what costs passes besides is asked only of what would be settled by it
-        bar = rule if is_last else stricter(rule)
+        asked_by = rule if is_last else stricter(rule)
         may_end = is_last or not dataset.lacks_too_many(due)
         tried = {
             at: trial
@@ -117,18 +117,15 @@ def survey(
             if is_last or (may_end and tests_as_much(images, dataset, artefacts[at], columns or {}, rule))
         }
 
-        judged = partial(_claim, images=images, columns=columns, rule=rule, bar=bar, artefacts=len(artefacts))
-        unsure = {
-            at: trial
-            for at, trial in tried.items()
-            # a scan tells of every class, of which some are always clear
-            if always_beside or artefacts[at].target is None or is_all_clear(judged(trial, is_beside=False))
-        }
-        for told in _look_beside(look, counted, dataset, unsure, images, rounds[0], batch_size):
-            progress(NEIGHBOURS, *told)
-        near: dict[int, Claim | None] = dict.fromkeys(tried)
-        if not is_last:
-            near = {at: clear for at, trial in tried.items() if (clear := judged(trial)) is not None}
+        say = partial(_claim, images=images, columns=columns, rule=rule, asked_by=asked_by, artefacts=len(artefacts))
+        # a scan tells of every class, of which some are always clear
+        named = {at: trial for at, trial in tried.items() if artefacts[at].target is not None and not always_beside}
+        claims = {at: say(trial) for at, trial in named.items()}
+        beside = {at: trial for at, trial in tried.items() if at not in claims or is_all_clear(claims[at])}
+        for done_beside, due_beside in _look_beside(look, counted, dataset, beside, images, rounds[0], batch_size):
+            progress(NEIGHBOURS, done_beside, due_beside)
+        claims |= {at: None if is_last else say(trial) for at, trial in beside.items()}
+        near = {at: clear for at, clear in claims.items() if is_last or clear is not None}
         if near or is_last:
             images, checks = _check(counted.part(CHECKS), dataset, images, artefacts, seed)
         for at, clear in near.items():
@@ -151,27 +148,15 @@ def _claim(
     images: Population,
     columns: Mapping[str, Array] | None,
     rule: Rule,
-    bar: Rule,
+    asked_by: Rule,
     artefacts: int,
-    *,
-    is_beside: bool = True,
 ) -> Claim | None:
-    """What can be claimed by the `bar` of one of so many artefacts so far; without its neighbouring place, if asked."""
-    found = trial.look(images, columns, rule)
-    if not is_beside and isinstance(found, Observations):
-        found = replace(found, elsewhere=None)
-    return claim(found, trial.artefact.target, bar, artefacts)
+    """What can be claimed of one of so many artefacts so far."""
+    return claim(trial.look(images, columns, rule), trial.artefact.target, asked_by, artefacts)
 
 
-def _course(
-    dataset: Dataset,
-    trials: Mapping[int, Trial],
-    first: Ints,
-    came: Population | None = None,
-    *,
-    is_first: bool = False,
-) -> Course:
-    return Course(first, dataset.groups, {at: trial.chosen for at, trial in trials.items()}, is_first, came)
+def _course(dataset: Dataset, trials: Mapping[int, Trial], first: Ints, *, is_first: bool) -> Course:
+    return Course(first, dataset.groups, {at: trial.chosen for at, trial in trials.items()}, is_first)
 
 
 def _look_beside(
@@ -183,25 +168,24 @@ def _look_beside(
     first: Ints,
     batch_size: int,
 ) -> Iterator[tuple[int, int]]:
-    """Look once more at images that artefacts were not yet tried on at their neighbouring places; gives how far it is.
-
-    Those that are tried on the same images are tried together.
-    """
-    together: dict[bytes, tuple[Ints, dict[int, Trial]]] = {}
+    """Look once more at images that artefacts are still to be tried on beside; gives how many are done, and all."""
+    for trial in trials.values():
+        trial.choose_beside()
+    due = {at: trial.due_beside(images) for at, trial in trials.items()}
+    rows = np.unique(np.concatenate([*due.values(), np.arange(0)]))
+    if not len(rows):
+        return
+    came = take(images, np.isin(images.positions, rows))
+    course = replace(_course(dataset, trials, first, is_first=False), beside=Beside(came, due))
+    done = 0
+    for looked in look(counted, dataset, trials, course, rows, batch_size):
+        for at, gathered in looked.gathered.items():
+            if trials[at].failure is None:
+                trials[at].gathered.extend(gathered)
+        done = min(done + batch_size, len(rows))
+        yield done, len(rows)
     for at, trial in trials.items():
-        rows = trial.rows_beside(images)
-        together.setdefault(rows.tobytes(), (rows, {}))[1][at] = trial
-    done, due = 0, sum(len(rows) for rows, _ in together.values())
-    for rows, those in together.values():
-        came = take(images, np.isin(images.positions, rows))
-        for looked in look(counted, dataset, those, _course(dataset, those, first, came), rows, batch_size):
-            for at, gathered in looked.gathered.items():
-                if trials[at].failure is None:
-                    trials[at].gathered.extend(gathered)
-            done = min(done + batch_size, due)
-            yield done, due
-        for trial in those.values():
-            trial.beside = np.union1d(trial.beside, rows)
+        trial.beside = np.union1d(trial.beside, due[at])
 
 
 def _check(

@@ -16,7 +16,7 @@ from auditor.errors import AuditError
 from auditor.run.checked import CheckRecord
 from auditor.run.store import load_result
 from auditor.subject.data.sources import first_image_shape, open_source
-from auditor.verdict.passes import EDITS, ONCE
+from auditor.verdict.passes import BESIDE, EDITS, ONCE
 from auditor.verdict.rounds import FIRST_LOOK
 
 
@@ -80,7 +80,9 @@ def forecast(cell: Cell, reports: Path, before: CheckRecord | None) -> Forecast:
     artefacts = len(data.get("artefacts", ()))
     is_sequential = bool(data.get("verdict", {}).get("sequential", True)) and artefacts
     looks = FIRST_LOOK if is_sequential and count >= 2 * FIRST_LOOK else count
-    least, most = (images + artefacts * (EDITS * images + ONCE) for images in (looks, count))
+    least, most = (
+        images + artefacts * (edits * images + ONCE) for images, edits in ((looks, EDITS), (count, EDITS + BESIDE))
+    )
     seconds, told = _time_a_pass(reports, before)
     return Forecast(
         name=cell.name,
@@ -130,7 +132,7 @@ def _count_classes(document: Document, labels: Sequence[Any] | None) -> int:
 def _count_discovering(section: DiscoveryConfig, artefacts: int, count: int) -> int:
     """Passes of finding suspects and judging them on half of the images, at the most."""
     is_wanted = not artefacts if section.enabled == "auto" else section.enabled
-    return section.passes + section.most * (EDITS * count // 2 + ONCE) if is_wanted else 0
+    return section.passes + section.most * ((EDITS + BESIDE) * count // 2 + ONCE) if is_wanted else 0
 
 
 def _count_explaining(data: Mapping[str, Any], artefacts: int) -> int:
@@ -200,7 +202,8 @@ _STUDIES = {
 """Study -> passes, of the example of this repository: see docs/performance.md."""
 
 ESTIMATES = (
-    "These are estimates: images by the rows of the data, and 12 edits of each by an artefact and 1,000 besides; "
+    "These are estimates: images by the rows of the data, 7 edits of each by an artefact, or 14 where it is tried at a "
+    "neighbouring place, and 1,000 besides; "
     "at the most as many suspects as [discovery] allows, where they are looked for; "
     "explanations as the example of Auditor takes them; seconds of a pass of all that its last run did, reports "
     f"included, or {_ASSUMED:g} s where there is none.",

@@ -39,6 +39,7 @@ FEW_THREADS = dict.fromkeys(
 )
 TENSORFLOW = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", **FEW_THREADS}
 TENSORFLOW["TF_ENABLE_ONEDNN_OPTS"] = "0"  # it keeps what it made for each shape
+TENSORFLOW["TF_CPU_ALLOCATOR_USE_BFC"] = "false"  # it takes more than it needs, and waits where there is no more
 """How TensorFlow is to run where models are tried."""
 
 _PATIENCE = 300.0
