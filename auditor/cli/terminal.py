@@ -193,7 +193,7 @@ def show_progress(quiet: bool) -> Iterator[Progress]:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns: list[Any] = [
-            TextColumn("{task.description:14}"),
+            TextColumn("{task.description:19}"),
             BarColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),

@@ -191,13 +191,13 @@ _ASSUMED = 0.02
 
 _ATTRIBUTIONS = {"gradient", "smoothgrad", "integrated_gradients", "grad_cam"}
 
-_MAPS_OF_AN_IMAGE = 130 * BACKWARDS
+_MAPS_OF_AN_IMAGE = 114 * BACKWARDS
 
 _STUDIES = {
-    "trust": 7834 + BACKWARDS * 20346,
-    "errors": 2570 + BACKWARDS * 9227,
-    "counterfactual": 2672 + BACKWARDS * 8078,
-    "optima": 1522 + BACKWARDS * 31744,
+    "trust": 7896 + BACKWARDS * 12033,
+    "errors": 2570 + BACKWARDS * 7364,
+    "counterfactual": 2648 + BACKWARDS * 6415,
+    "optima": 1282 + BACKWARDS * 11904,
 }
 """Study -> passes, of the example of this repository: see docs/performance.md."""
 
