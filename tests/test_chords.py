@@ -8,6 +8,7 @@ import pytest
 
 from auditor.explain.attribution.methods import integrated_gradients
 from auditor.explain.attribution.question import ask
+from auditor.subject.model.chords import find_failure
 from auditor.subject.model.classifier import Chords
 from auditor.subject.model.keras import KerasClassifier
 from auditor.subject.model.ways import cut_ways
@@ -119,6 +120,28 @@ def test_are_refused_where_an_operation_is_not_known(change, why):
     asked = ask(classifier, images, targets, ids=["a", "b"], mean_image=images.mean(axis=0))
     found = integrated_gradients(asked, baselines=("black",), tolerance=0.02, most_nodes=4096)["black"]
     assert (found.diagnostics["completeness residual"] < 0.02).all()
+
+
+NO_GAIN = "12 of them come no nearer than 12 derivatives"
+
+
+@pytest.mark.parametrize(("off", "middles_off", "why"), [(1.0, 0.0, NO_GAIN), (1.0, 9.0, ""), (0.0, 0.0, "")])
+def test_are_left_alone_where_they_come_no_nearer(off, middles_off, why):
+    """Chords that miss the slopes across the way, the less the more there are; and derivatives that miss them, too."""
+    plain = linear(shape=SHAPE)
+    pattern = np.random.default_rng(1).normal(size=SHAPE).astype(np.float32)
+
+    class Missing(LinearClassifier):
+        def chords(self, starts, ways, aims, places):
+            along = (pattern * ways).sum(axis=(1, 2, 3)) / np.square(ways).sum(axis=(1, 2, 3))
+            across = pattern - along[:, None, None, None] * ways
+            miss = off * across / (places.shape[1] - 1)
+            return Chords([self.weights[aims[0]] + miss], np.zeros((len(starts), places.shape[1] - 2)))
+
+        def slopes(self, images, targets):
+            return super().slopes(images, targets) + middles_off * pattern / len(images)
+
+    assert find_failure(Missing(plain.weights, plain.bias)) == why
 
 
 def test_are_refused_where_the_model_takes_one_image_at_a_time():

@@ -50,22 +50,41 @@ def find_obstacle(anatomy: Anatomy, head: Head) -> str:
 def find_failure(classifier: Any) -> str:
     """Why a classifier that should be told by chords is not after all, on a way between two images; empty where it is.
 
-    Times the way, they must sum to the change of the score.
+    Times the way, they must sum to the change of the score. And they must gain something: each takes longer than a
+    derivative, and where a network is so deep, or so wild, that nearly all its units switch between two points, many
+    chords are no nearer to the mean derivative than as many derivatives.
     """
+    try:
+        return _try(classifier)
+    except Exception as fault:  # XLA may be missing: what is only faster must not end an audit
+        return f"{type(fault).__name__}: {fault}".splitlines()[0]
+
+
+def _try(classifier: Any) -> str:
     height, width, channels = classifier.image_shape
     ends = np.random.default_rng(0).random((2, 2, height, width, channels)).astype(np.float32)
     starts, ways = ends[0], ends[1] - ends[0]
-    try:
-        targets = classifier.scores(ends[1]).argmax(axis=1)
-        change = np.diff([classifier.scores(part)[np.arange(2), targets] for part in ends], axis=0)[0]
-        (slopes,) = classifier.chords(starts, ways, (targets,), np.array([[0.0, 1.0]] * 2)).slopes
-    except Exception as fault:  # XLA may be missing: what is only faster must not end an audit
-        return f"{type(fault).__name__}: {fault}".splitlines()[0]
+    targets = classifier.scores(ends[1]).argmax(axis=1)
+    change = np.diff([classifier.scores(part)[np.arange(2), targets] for part in ends], axis=0)[0]
+    (slopes,) = classifier.chords(starts, ways, (targets,), np.array([[0.0, 1.0]] * 2)).slopes
     gap = np.abs((slopes * ways).sum(axis=(1, 2, 3), dtype=np.float64) - change).max()
-    return "" if gap <= _GAP * max(1.0, np.abs(change).max()) else f"they miss a change of the score by {gap:.2g}"
+    if gap > _GAP * max(1.0, np.abs(change).max()):
+        return f"they miss a change of the score by {gap:.2g}"
+    start, way, target = starts[:1], ways[:1], targets[:1]
+    places = [np.linspace(0, 1, steps + 1)[None] for steps in (_STEPS, 2 * _STEPS)]
+    few, many = (classifier.chords(start, way, (target,), at).slopes[0] for at in places)
+    points = start + ((np.arange(_STEPS, dtype=np.float32) + 0.5) / _STEPS)[:, None, None, None] * way
+    middles = classifier.differentiate(points, np.repeat(target, _STEPS)).gradient.mean(axis=0, keepdims=True)
+    by_chords, by_middles, length = (np.linalg.norm(part * way) for part in (few - many, middles - many, many))
+    is_worse = by_middles > _GAP * length and by_chords > _GAIN * by_middles
+    return f"{_STEPS} of them come no nearer than {_STEPS} derivatives" if is_worse else ""
 
 
 _GAP = 1e-3
+"""By what share of a change they may miss it; and what of a length is too little to tell apart."""
+
+_STEPS, _GAIN = 12, 0.75
+"""With so many steps their error must be less than this share of that of as many derivatives."""
 
 
 @contextmanager
