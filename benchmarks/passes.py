@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")  # as a command has it
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
